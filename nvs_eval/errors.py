@@ -1,0 +1,21 @@
+"""The one kind of error a user is meant to read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """The input was wrong. The message says what was given, what was needed and what to do.
+
+    The command line prints the message alone and exits with 2.
+    """
+
+
+def unknown_name(kind: str, given: str, known: Iterable[str]) -> InputError:
+    """An error for a name that is not known: it lists the known ones and the nearest."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return InputError(f"Unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")
