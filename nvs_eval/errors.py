@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """The input was wrong. The message says what was given, what was needed and what to do.
 
     The command line prints the message alone and exits with 2.

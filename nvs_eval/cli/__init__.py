@@ -1,0 +1,50 @@
+"""The command line: one module a command; the only place that prints or exits.
+
+The modules of the commands import nothing heavy, so that `nvs-eval --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: as after `nvs-eval`; those of the process if None.
+
+    Returns:
+        The exit code: 0 done, 2 the input was wrong, 130 interrupted.
+    """
+    import tyro
+    from tyro.conf import FlagCreatePairsOff, subcommand
+
+    from nvs_eval.cli.console import say
+    from nvs_eval.cli.demo import Demo
+    from nvs_eval.cli.run import Run
+    from nvs_eval.cli.score import Score
+    from nvs_eval.cli.table import TableCommand
+    from nvs_eval.cli.weights import Weights
+    from nvs_eval.errors import InputError
+
+    commands = (
+        Annotated[Run, subcommand("run")]
+        | Annotated[Score, subcommand("score")]
+        | Annotated[TableCommand, subcommand("table")]
+        | Annotated[Weights, subcommand("weights")]
+        | Annotated[Demo, subcommand("demo")]
+    )
+    description = "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views, exact and comparable."
+    command = tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=(FlagCreatePairsOff,))
+    try:
+        return command.run()
+    except InputError as error:
+        say(f"Error: {error}", style="red")
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        say("Interrupted. Finished records are kept; the same command goes on from there.")
+        return EXIT_INTERRUPTED

@@ -1,0 +1,85 @@
+"""What the commands print: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nvs_eval.records import Record
+
+# Wide enough for any table where there is no terminal whose width would count.
+_UNBOUNDED = 100_000
+_SECONDS_BETWEEN_LINES = 20.0
+
+
+def results() -> Console:
+    """stdout: in a terminal as wide as it is, elsewhere without colour, wrapping or truncation."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+
+
+def messages() -> Console:
+    """stderr, likewise."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else _UNBOUNDED)
+
+
+def say(message: str, *, style: str = "") -> None:
+    """A line for the user on stderr."""
+    messages().print(message, style=style, markup=False, soft_wrap=True)
+
+
+def print_tables(records: Sequence[Record], *, per_view: bool) -> None:
+    """The records' tables on stdout."""
+    from nvs_eval.report.table import tables_of
+    from nvs_eval.report.text import to_text
+
+    out = results()
+    for table in tables_of(records):
+        out.print(to_text(table))
+    if per_view:
+        for table in tables_of(records, per_view=True):
+            out.print(to_text(table))
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how far some work is; gives what to call after each step. In a log, a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(what, total)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=messages(), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _lines(what: str, total: int) -> Callable[[], None]:
+    done = 0
+    last = time.monotonic()
+
+    def advance() -> None:
+        nonlocal done, last
+        done += 1
+        if done == total or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            say(f"{what}: {done} of {total}")
+
+    return advance

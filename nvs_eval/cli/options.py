@@ -1,0 +1,148 @@
+"""What the commands that score have in common: their options, and the steps from them to a scorer and records."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nvs_eval.records import Record
+    from nvs_eval.scorer import Scorer
+    from nvs_eval.views import Column
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """The options of every command that scores."""
+
+    protocol: tuple[str, ...] = ("standard",)
+    """How to score: names of protocols, or YAML files. Several share the work."""
+    scene: str | None = None
+    """The scene's name in records and tables."""
+    output_dir: Path = Path("nvs-eval-results")
+    """Where records and renders are written."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, ..."""
+    weights_dir: Path | None = None
+    """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    per_view: bool = False
+    """Also print the scores of each view."""
+
+    def scorer(self) -> Scorer:
+        """The scorer, its weights read and verified.
+
+        Raises:
+            InputError: a protocol, the device or the weights cannot be had.
+        """
+        from nvs_eval.protocols import load_protocol
+        from nvs_eval.scorer import Scorer
+
+        if not self.protocol:
+            raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
+        protocols = {p.fingerprint: p for p in (load_protocol(name) for name in self.protocol)}
+        return Scorer(tuple(protocols.values()), find_device(self.device), self.weights_dir)
+
+    def check_output(self) -> None:
+        """Check that records can be written, before any long work.
+
+        Raises:
+            InputError: they cannot.
+        """
+        from nvs_eval.whole_files import write_whole
+
+        probe = self.output_dir / f".nvs-eval-{os.getpid()}"
+        write_whole(probe, lambda file: file.write(b""))
+        probe.unlink()
+
+
+def find_device(name: str) -> torch.device:
+    """The device a user means; `auto` is the graphics card where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The device {name!r} cannot be used here: {reason} Say `--device cpu`, or auto.") from error
+    return device
+
+
+def command_line() -> tuple[str, ...]:
+    """The command as the user gave it."""
+    return (Path(sys.argv[0]).name, *sys.argv[1:])
+
+
+def check_distinct(columns: Sequence[Column]) -> None:
+    """Check that no two columns would be written to one place.
+
+    Raises:
+        InputError: naming them.
+    """
+    from nvs_eval.records import record_folder
+
+    seen: dict[Path, Column] = {}
+    for column in columns:
+        place = record_folder(Path(), column.scene, column.method, column.run, column.step)
+        if place in seen:
+            raise InputError(
+                f"{seen[place]} was given twice: two results of one name would overwrite each other. Name one of them "
+                "with `--method`, or give it once."
+            )
+        seen[place] = column
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Turn an out-of-memory error into what to do about it."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(_advice("the graphics card", error)) from error
+    except MemoryError as error:
+        raise InputError(_advice("this machine", error)) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise InputError(_advice("this machine", error)) from error
+        raise
+
+
+def _advice(where: str, error: BaseException) -> str:
+    reason = (str(error).splitlines() or [""])[0]
+    return (
+        f"Out of memory on {where}: {reason} Lower `--eval-num-rays-per-chunk` where it happened in rendering; score "
+        "fewer folders, steps or configs at once where it happened in scoring; or say `--device cpu`."
+    )
+
+
+def write_all(records: Sequence[Record], output_dir: Path) -> None:
+    """Write records to their places, and say where.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    from nvs_eval.cli.console import say
+    from nvs_eval.records import record_file, write_record
+
+    for record in records:
+        path = record_file(record, output_dir)
+        write_record(path, record)
+        say(f"Record: {shlex.quote(str(path))}")

@@ -1,0 +1,63 @@
+"""`nvs-eval table`: a table from records, without images, weights or torch."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from nvs_eval.records import Record
+
+
+@dataclass(frozen=True)
+class TableCommand:
+    """Print the table of records: files, folders (all records below) or patterns."""
+
+    records: Positional[tuple[str, ...]]
+    """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
+    per_view: bool = False
+    """Also print the scores of each view."""
+
+    def run(self) -> int:
+        """Print the tables."""
+        from nvs_eval.cli.console import print_tables
+
+        print_tables(read_all(self.records), per_view=self.per_view)
+        return 0
+
+
+def read_all(given: tuple[str, ...]) -> list[Record]:
+    """The records that are named, each once: by scene, protocol, method and run, the steps in their order.
+
+    Raises:
+        InputError: nothing is there, or something is not a record.
+    """
+    from nvs_eval.errors import InputError
+    from nvs_eval.records import read_record
+
+    if not given:
+        raise InputError("No record was named: say which files, folders or patterns.")
+    files = {path.resolve(): path for name in given for path in _find(name)}
+    records = [read_record(path) for path in files.values()]
+    return sorted(
+        records, key=lambda r: (r.scene, r.protocol["name"], r.method, r.run or "", -1 if r.step is None else r.step)
+    )
+
+
+def _find(name: str) -> list[Path]:
+    from nvs_eval.errors import InputError
+
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(path.rglob("*.json"))
+    elif path.is_file():
+        found = [path]
+    else:
+        found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if match.endswith(".json")]
+    if not found:
+        raise InputError(f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.")
+    return found

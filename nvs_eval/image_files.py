@@ -1,0 +1,241 @@
+"""Reading and writing image files, exactly: each format through a library that keeps its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.images import composite, linear_to_srgb, quantise
+from nvs_eval.whole_files import write_whole
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
+AlphaRule = Literal["composite", "drop", "error"]
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What to do where a file alone does not say how it becomes an RGB image.
+
+    Attributes:
+        alpha: what an alpha channel means: `composite` lays the image over `background`, `drop` ignores the alpha.
+        background: the colour for `composite`; without one an alpha channel is an error.
+        grey_to_rgb: repeat the one channel of a grey image; without it a grey image is an error.
+        exr: whether an EXR file holds linear light, to be encoded as sRGB, or display values already.
+    """
+
+    alpha: AlphaRule = "composite"
+    background: tuple[float, float, float] | None = None
+    grey_to_rgb: bool = False
+    exr: Literal["linear", "srgb"] | None = None
+
+
+def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
+    """Read one image file as float32 RGB.
+
+    8-bit PNG and JPEG are divided by 255 (EXIF rotation is not applied), 16-bit PNG by 65535; NPY holds floats of shape
+    `[H, W, 3 or 4]`, EXR half or float channels R, G, B and perhaps A.
+
+    Raises:
+        InputError: the file cannot be read, or needs an instruction that `reading` does not give.
+    """
+    reading = reading or Reading()
+    pixels = _decode(path)
+    if path.suffix.lower() == ".exr":
+        pixels = _decode_light(path, pixels, reading)
+    return _to_rgb(path, pixels, reading)
+
+
+def probe_image(path: Path, reading: Reading | None = None) -> tuple[int, int]:
+    """Width and height of an image file, from its header alone where the format has one.
+
+    What `load_image` would refuse for its channels is refused here, before any long work.
+
+    Raises:
+        InputError: as `load_image`, damage in the pixels excepted.
+    """
+    reading = reading or Reading()
+    with _reading(path):
+        height, width, channels = _SHAPES.get(path.suffix.lower(), _shape_8bit)(path)
+    blank = torch.zeros(1, 1, channels)
+    if path.suffix.lower() == ".exr":
+        blank = _decode_light(path, blank, reading)
+    _to_rgb(path, blank, reading)
+    return width, height
+
+
+def _decode(path: Path) -> Tensor:
+    """The file's values as float32 `[H, W, C]`, integers divided by their largest value."""
+    with _reading(path):
+        array = _READERS[path.suffix.lower()](path)
+    if array.ndim == 2:
+        array = array[..., None]
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises, the user reads which file it was."""
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError(f"{path} is not an image format that is read here: {', '.join(EXTENSIONS)}.")
+    try:
+        yield
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(f"{path}: reading EXR needs OpenEXR: pip install 'nvs-eval[exr]' ({error}).") from error
+    except Exception as error:  # A decoder raises what it likes: whatever it is, the file is unreadable.
+        raise InputError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _read_8bit(path: Path) -> np.ndarray:
+    with iio.imopen(path, "r", plugin="pillow") as file:
+        _check_mode(path, file.metadata(index=0))
+        array = file.read(index=0, rotate=False)
+    return array.astype(np.float32) / np.float32(255)
+
+
+def _check_mode(path: Path, metadata: dict) -> None:
+    """Refuse what would be read as something else than it is: CMYK as RGBA, a transparent colour as an opaque one."""
+    mode = metadata.get("mode")
+    if mode not in ("RGB", "RGBA", "L", "LA", "P"):
+        raise InputError(f"{path} is a {mode} image, and RGB with 8 bits a channel is needed: convert it first.")
+    if "transparency" in metadata and mode in ("RGB", "L", "P"):
+        raise InputError(f"{path} marks one colour as transparent: save it as RGB, or as RGBA with an alpha channel.")
+
+
+def _read_png(path: Path) -> np.ndarray:
+    return _read_png_16bit(path) if _is_16bit_png(path) else _read_8bit(path)
+
+
+def _is_16bit_png(path: Path) -> bool:
+    """Whether the header says 16 bits a channel, which imageio would turn into 8 in silence."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return header[:8] == _PNG_SIGNATURE and len(header) == 26 and header[24] == 16
+
+
+def _read_png_16bit(path: Path) -> np.ndarray:
+    from torchvision.io import ImageReadMode, decode_png, read_file
+
+    pixels = decode_png(read_file(str(path)), mode=ImageReadMode.UNCHANGED)
+    return (pixels.permute(1, 2, 0).to(torch.float64) / 65535).to(torch.float32).numpy()
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    array = np.load(path, allow_pickle=False)
+    _check_floats(path, array)
+    return array.astype(np.float32)
+
+
+def _check_floats(path: Path, array: np.ndarray) -> None:
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{path} holds {array.dtype}, and float values in [0, 1] are needed: divide by the range first."
+        )
+    if array.ndim != 3 or array.shape[-1] not in (3, 4):
+        raise InputError(f"{path} has shape {list(array.shape)}, and [height, width, 3] is needed.")
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    import OpenEXR
+
+    with OpenEXR.File(str(path)) as file:
+        channels = file.channels()
+        if "RGBA" in channels or "RGB" in channels:
+            return channels["RGBA" if "RGBA" in channels else "RGB"].pixels.astype(np.float32)
+        if "Y" in channels:
+            return channels["Y"].pixels.astype(np.float32)
+        raise InputError(f"{path} has the channels {', '.join(channels)}, and R, G, B are needed.")
+
+
+_READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    ".png": _read_png,
+    ".jpg": _read_8bit,
+    ".jpeg": _read_8bit,
+    ".npy": _read_npy,
+    ".exr": _read_exr,
+}
+
+
+def _shape_8bit(path: Path) -> tuple[int, int, int]:
+    with iio.imopen(path, "r", plugin="pillow") as file:
+        if not _is_16bit_png(path):
+            _check_mode(path, file.metadata(index=0))
+        shape = file.properties(index=0).shape
+    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
+
+
+def _shape_npy(path: Path) -> tuple[int, int, int]:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check_floats(path, array)
+    return array.shape
+
+
+def _shape_exr(path: Path) -> tuple[int, int, int]:
+    image = _read_exr(path)
+    return image.shape[0], image.shape[1], image.shape[2] if image.ndim == 3 else 1
+
+
+# PNG and JPEG go the same way.
+_SHAPES: dict[str, Callable[[Path], tuple[int, int, int]]] = {".npy": _shape_npy, ".exr": _shape_exr}
+
+
+def _decode_light(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
+    if reading.exr is None:
+        raise InputError(
+            f"{path} is EXR, which holds linear light by convention, and scores are of display values: say "
+            "`--exr linear` to have it encoded as sRGB, or `--exr srgb` where it holds display values already."
+        )
+    if reading.exr == "linear":
+        colours = pixels.shape[-1] if pixels.shape[-1] in (1, 3) else pixels.shape[-1] - 1
+        return torch.cat([linear_to_srgb(pixels[..., :colours]), pixels[..., colours:]], dim=-1)
+    return pixels
+
+
+def _to_rgb(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
+    channels = pixels.shape[-1]
+    if channels in (1, 2):
+        if not reading.grey_to_rgb:
+            raise InputError(
+                f"{path} is a grey image, and RGB is needed: say `--grey-to-rgb` to repeat its one channel three times."
+            )
+        pixels = torch.cat([pixels[..., :1].expand(-1, -1, 3), pixels[..., 1:]], dim=-1)
+    elif channels not in (3, 4):
+        raise InputError(f"{path} has {channels} channels, and 3 (RGB) or 4 (RGBA) are needed.")
+    if pixels.shape[-1] == 3 or reading.alpha == "drop":
+        return pixels[..., :3].contiguous()
+    return _without_alpha(path, pixels, reading)
+
+
+def _without_alpha(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
+    if reading.alpha == "error":
+        raise InputError(f"{path} has an alpha channel, which the protocol does not allow: save it as RGB.")
+    if reading.background is None:
+        raise InputError(
+            f"{path} has an alpha channel, and how to composite it changes every score: say `--background white`, "
+            "`black` or `r,g,b` (each in [0, 1])."
+        )
+    return composite(pixels[..., :3], pixels[..., 3:], reading.background)
+
+
+def save_png(path: Path, image: Float[Tensor, "h w 3"]) -> None:
+    """Write an 8-bit PNG of an image: clamped to [0, 1], rounded to the nearest level."""
+    levels = (quantise(image.detach().clamp(0, 1), "round") * 255).round().to(torch.uint8).cpu().numpy()
+    # The lowest compression: renders are many, and their writing should not be what a user waits for.
+    write_whole(path, lambda file: iio.imwrite(file, levels, plugin="pillow", extension=".png", compress_level=1))
+
+
+def save_npy(path: Path, image: Float[Tensor, "h w 3"]) -> None:
+    """Write an image's float32 values as they are, `[H, W, 3]`."""
+    write_whole(path, lambda file: np.save(file, image.detach().cpu().contiguous().numpy()))

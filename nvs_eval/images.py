@@ -1,0 +1,96 @@
+"""The image contract, and what may be done to an image before it is scored.
+
+An image is a finite float32 RGB tensor of shape `[H, W, 3]`, display-referred (sRGB), nominally in [0, 1]. Files are
+read into it by `nvs_eval.image_files`; the metrics take it with the channels in front, `[..., 3, H, W]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+
+Quantisation = Literal["none", "round", "truncate"]
+
+RANGE_TOLERANCE = 1e-6
+"""How far beyond [0, 1] a value may lie before it counts as out of range: a rounding error, no more."""
+
+
+def check_image(image: Tensor, *, what: str) -> None:
+    """Check the contract: float32, `[H, W, 3]`, finite.
+
+    Args:
+        image: the tensor to check.
+        what: how an error calls it, e.g. "the render of view '0001'".
+
+    Raises:
+        InputError: naming what is wrong; uint8 is never divided by 255 in silence.
+    """
+    if image.dtype != torch.float32:
+        raise InputError(f"{what} is {image.dtype}, and float32 in [0, 1] is needed: convert it first.")
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise InputError(f"{what} has shape {list(image.shape)}, and [height, width, 3] is needed.")
+    if not torch.isfinite(image).all():
+        bad = int((~torch.isfinite(image)).any(dim=-1).sum())
+        raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
+
+
+def sha256_of_image(image: Float[Tensor, "h w 3"]) -> str:
+    """The sha256 of an image's shape (three little-endian int64) and its float32 little-endian HxWx3 pixels."""
+    pixels = image.detach().cpu().contiguous().numpy().astype("<f4", copy=False)
+    digest = hashlib.sha256(b"".join(int(size).to_bytes(8, "little") for size in pixels.shape))
+    digest.update(pixels.data)
+    return digest.hexdigest()
+
+
+def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor, "*shape"]:
+    """Bring values in [0, 1] to the 256 levels of an 8-bit file.
+
+    Args:
+        image: any shape, values in [0, 1]; others are not clamped.
+        rule: `round` is to the nearest level, ties upwards (torchvision's `save_image`); `truncate` is to the level
+            below (NeRF's `to8b`, nerfbaselines); `none` leaves the image as it is.
+
+    Returns:
+        The levels divided by 255, in the image's dtype.
+    """
+    if rule == "none":
+        return image
+    scaled = image * 255
+    return torch.floor(scaled + 0.5 if rule == "round" else scaled) / 255
+
+
+def composite(
+    image: Float[Tensor, "h w 3"], alpha: Float[Tensor, "h w 1"], background: tuple[float, float, float]
+) -> Float[Tensor, "h w 3"]:
+    """Lay an image with straight (not premultiplied) alpha over a background colour, all in [0, 1]."""
+    return image * alpha + torch.tensor(background, dtype=image.dtype, device=image.device) * (1 - alpha)
+
+
+def linear_to_srgb(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Encode linear light as sRGB (IEC 61966-2-1), elementwise; values below 0 stay on the linear piece."""
+    curve = 1.055 * image.clamp(min=0.0031308).pow(1 / 2.4) - 0.055
+    return torch.where(image <= 0.0031308, 12.92 * image, curve)
+
+
+def srgb_to_linear(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Decode sRGB (IEC 61966-2-1) to linear light, elementwise; values below 0 stay on the linear piece."""
+    curve = ((image.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)
+    return torch.where(image <= 0.04045, image / 12.92, curve)
+
+
+def crop_border(image: Float[Tensor, "*batch h w"], border: int) -> Float[Tensor, "*batch h2 w2"]:
+    """Cut `border` pixels from each side of the last two dimensions.
+
+    Raises:
+        InputError: nothing would be left.
+    """
+    height, width = image.shape[-2:]
+    if 2 * border >= min(height, width):
+        raise InputError(f"A border of {border} pixels leaves nothing of an image of {width}x{height}.")
+    return image[..., border : height - border, border : width - border]

@@ -1,0 +1,54 @@
+"""What every metric shares: one check of the shapes, and one mean."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+
+
+def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) -> None:
+    """Check that two image tensors can be compared: floats, three channels, one size.
+
+    Raises:
+        InputError: saying what was given and what is needed; nothing is ever resized or converted.
+    """
+    for name, image in (("reference", reference), ("render", render)):
+        if not image.is_floating_point():
+            raise InputError(
+                f"The {name} is {image.dtype}, and floats in [0, 1] are needed: divide by the range first."
+            )
+        if image.ndim < 3 or image.shape[-3] != 3:
+            raise InputError(f"The {name} has shape {list(image.shape)}, and [..., 3, height, width] is needed.")
+    if reference.shape[-2:] != render.shape[-2:]:
+        raise InputError(
+            f"The reference is {_size(reference)} and the render {_size(render)} (width x height). "
+            "Nothing is resized here: give images of one size."
+        )
+    if mask is not None and (mask.ndim < 3 or mask.shape[-3:] != (1, *reference.shape[-2:])):
+        needed = f"[..., 1, {reference.shape[-2]}, {reference.shape[-1]}]"
+        raise InputError(
+            f"The mask has shape {list(mask.shape)}, and {needed} is needed for images of {_size(reference)}."
+        )
+
+
+def mean_over_plane(
+    values: Float[Tensor, "*batch c h w"], mask: Float[Tensor, "*#batch 1 h w"] | None = None
+) -> Float[Tensor, "*batch_out"]:
+    """The (weighted) mean over channels and pixels, summed in float64.
+
+    float64 sums make the result independent of how the work is split over threads, tiles and batches, to far below
+    the tolerances of any comparison. (Devices without float64, such as MPS, sum in float32.)
+    """
+    dtype = torch.float32 if values.device.type == "mps" else torch.float64
+    if mask is None:
+        return values.mean(dim=(-3, -2, -1), dtype=dtype)
+    weights = mask.to(values.dtype)
+    weighted = (values * weights).sum(dim=(-3, -2, -1), dtype=dtype)
+    return weighted / (weights.sum(dim=(-3, -2, -1), dtype=dtype) * values.shape[-3])
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[-1]}x{image.shape[-2]}"

@@ -1,0 +1,219 @@
+"""Learned perceptual image patch similarity, in each of the ways the field computes it.
+
+R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. A network's activations
+at its taps are normalised over their channels; their squared differences are weighted by a non-negative head, averaged
+over the plane and summed over the taps. There is no square root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics._exact import exact_arithmetic
+from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
+from nvs_eval.metrics._shapes import check_pair, mean_over_plane
+from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
+
+Heads = Literal["learned", "none"]
+Scaling = Literal["scaled", "unscaled"]
+Normaliser = Literal["lpips", "torchmetrics"]
+
+# The mean and deviation of ImageNet, for images in [-1, 1].
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+# How many pixels go through the network at once: enough to keep a device busy, few enough that memory stays flat.
+_PIXELS_A_PASS = {"cpu": 2**20, "cuda": 2**23}
+
+
+@dataclass(frozen=True, eq=False)
+class Lpips:
+    """LPIPS with its weights: a metric of the one shape, `lpips(reference, render, mask=None) -> [...]`.
+
+    Made by `load_lpips`, whose arguments the attributes repeat. Called, it gives one float64 value an image, at least
+    0, lower is better; `map` gives the value of each pixel. It is differentiable with respect to both images, and its
+    weights are constants.
+    """
+
+    net: Net
+    version: Literal["0.1", "0.0"]
+    heads: Heads
+    input: Scaling
+    normaliser: Normaliser
+    backbone: Mapping[str, Tensor] = field(repr=False)
+    head_weights: Sequence[Tensor] = field(repr=False)
+    _placed: dict[tuple[torch.device, torch.dtype], tuple[Mapping[str, Tensor], Sequence[Tensor]]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def __call__(
+        self,
+        reference: Float[Tensor, "*#batch 3 h w"],
+        render: Float[Tensor, "*#batch 3 h w"],
+        *,
+        mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+    ) -> Float[Tensor, "*batch_out"]:
+        """Score each render against its reference, whose features are computed once, however many renders it has.
+
+        Args:
+            reference: `[..., 3, H, W]` in [0, 1].
+            render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
+            mask: `[..., 1, H, W]` weights in [0, 1]; the value is then the spatial map averaged with them. (A full mask
+                gives the mean of the map, which differs from the plain value by up to 1e-4 on odd sizes.)
+
+        Returns:
+            `[...]` float64.
+
+        Raises:
+            InputError: the shapes or dtypes do not fit, or the images are smaller than the network can take.
+        """
+        if mask is not None:
+            check_pair(reference, render, mask)
+            return mean_over_plane(self.map(reference, render)[..., None, :, :], mask)
+        distances = self._distances(reference, render)
+        return sum((mean_over_plane(distance) for distance in distances), start=_zero(reference))
+
+    def map(
+        self, reference: Float[Tensor, "*#batch 3 h w"], render: Float[Tensor, "*#batch 3 h w"]
+    ) -> Float[Tensor, "*batch_out h w"]:
+        """The value of each pixel: the taps' distances, upsampled bilinearly (align_corners=False) and summed.
+
+        Raises:
+            InputError: as when called.
+        """
+        size = reference.shape[-2:]
+        total = _zero(reference).to(reference.dtype)
+        for distance in self._distances(reference, render):
+            flat = distance.reshape(-1, 1, *distance.shape[-2:])
+            full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+            total = total + full.reshape(*distance.shape[:-3], *size)
+        return total
+
+    def _distances(self, reference: Tensor, render: Tensor) -> list[Tensor]:
+        """The weighted squared difference at each tap, `[..., 1, h, w]`."""
+        check_pair(reference, render)
+        self._check_size(reference)
+        batch = torch.broadcast_shapes(reference.shape[:-3], render.shape[:-3])
+        references = reference.reshape(-1, *reference.shape[-3:])
+        renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
+        # Which of the references each render belongs to.
+        owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
+        with exact_arithmetic():
+            _, heads = self._weights_for(reference)
+            known = [list(self._features(part)) for part in _passes(references)]
+            features = [torch.cat(parts) for parts in zip(*known, strict=True)]
+            rows: list[list[Tensor]] = [[] for _ in heads]
+            for part, owner in zip(_passes(renders), _passes(owners, like=renders), strict=True):
+                which = owner[:1] if bool((owner == owner[0]).all()) else owner
+                for row, feature, head, own in zip(rows, self._features(part), heads, features, strict=True):
+                    row.append(_weighted_difference(own[which], feature, head))
+        return [torch.cat(row).reshape(*batch, 1, *row[0].shape[-2:]) for row in rows]
+
+    def _features(self, images: Tensor) -> Iterator[Tensor]:
+        """The normalised activations at each tap."""
+        backbone, _ = self._weights_for(images)
+        if self.input == "scaled":
+            images = 2 * images - 1
+        if self.version == "0.1":
+            shift, scale = (images.new_tensor(values)[:, None, None] for values in (_SHIFT, _SCALE))
+            images = (images - shift) / scale
+        for activation in taps(NETWORKS[self.net], backbone, images):
+            # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
+            norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
+            if self.normaliser == "lpips":
+                yield activation / (norm + 1e-10)
+            else:
+                yield activation / (norm.square() + 1e-8).sqrt()
+
+    def _weights_for(self, images: Tensor) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
+        """The weights on the images' device and in their dtype, moved there once."""
+        place = (images.device, images.dtype)
+        if place not in self._placed:
+            backbone = {name: tensor.to(*place) for name, tensor in self.backbone.items()}
+            self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
+        return self._placed[place]
+
+    def _check_size(self, image: Tensor) -> None:
+        smallest = SMALLEST[self.net]
+        if min(image.shape[-2:]) < smallest:
+            raise InputError(
+                f"LPIPS with {self.net} needs images of at least {smallest}x{smallest} pixels; "
+                f"these are {image.shape[-1]}x{image.shape[-2]}."
+            )
+
+
+def load_lpips(
+    net: Net,
+    *,
+    version: Literal["0.1", "0.0"] = "0.1",
+    heads: Heads = "learned",
+    input: Scaling = "scaled",
+    normaliser: Normaliser = "lpips",
+    weights: Path | None = None,
+    weights_dir: Path | None = None,
+) -> Lpips:
+    """LPIPS with verified weights.
+
+    Args:
+        net: the backbone: `alex`, `vgg` (VGG16) or `squeeze` (SqueezeNet 1.1).
+        version: `0.1`, or `0.0`, the first release, which does not scale its input to ImageNet's mean and deviation and
+            has heads of its own.
+        heads: `learned` is what everybody reports (the paper's `lin`); `none` sums the squared differences over the
+            channels (`lpips=False`, "baseline").
+        input: `scaled` maps images in [0, 1] to the [-1, 1] that the network expects; `unscaled` feeds them as they
+            are, as the code of 3D Gaussian splatting does. The two are different metrics.
+        normaliser: how an activation is divided by its norm over the channels: `lpips` by `|f| + 1e-10`,
+            `torchmetrics` (1.2.1 and newer) by `sqrt(|f|^2 + 1e-8)`.
+        weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
+            the lpips package's module; it takes the place of the pinned weights and is not verified.
+        weights_dir: a folder to look for the pinned backbone first.
+
+    Raises:
+        InputError: an unknown name, or weights that cannot be had or are not the true ones.
+    """
+    for kind, given, known in (
+        ("LPIPS net", net, NETS),
+        ("LPIPS version", version, ("0.1", "0.0")),
+        ("LPIPS heads", heads, ("learned", "none")),
+        ("LPIPS input", input, ("scaled", "unscaled")),
+        ("LPIPS normaliser", normaliser, ("lpips", "torchmetrics")),
+    ):
+        if given not in known:
+            raise unknown_name(kind, given, known)
+    if weights is not None:
+        backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
+    else:
+        backbone = load_backbone(net, directory=weights_dir)
+        head_weights = load_heads(net, version) if heads == "learned" else []
+    if heads == "none":
+        channels = _channels(net, backbone)
+        head_weights = [torch.ones(1, count, 1, 1) for count in channels]
+    return Lpips(net, version, heads, input, normaliser, backbone, head_weights)
+
+
+def _channels(net: Net, backbone: Mapping[str, Tensor]) -> list[int]:
+    """The number of channels at each tap."""
+    side = SMALLEST[net]
+    return [tap.shape[1] for tap in taps(NETWORKS[net], backbone, torch.zeros(1, 3, side, side))]
+
+
+def _weighted_difference(reference: Tensor, render: Tensor, head: Tensor) -> Tensor:
+    return torch.nn.functional.conv2d((reference - render).square(), head)
+
+
+def _passes(rows: Tensor, *, like: Tensor | None = None) -> Sequence[Tensor]:
+    """The rows in as many as go through the network at once; `like` gives the images that set the number."""
+    images = rows if like is None else like
+    pixels = images.shape[-2] * images.shape[-1]
+    return rows.split(max(1, _PIXELS_A_PASS.get(images.device.type, 2**20) // pixels))
+
+
+def _zero(image: Tensor) -> Tensor:
+    return torch.zeros((), dtype=torch.float32 if image.device.type == "mps" else torch.float64, device=image.device)

@@ -1,0 +1,59 @@
+"""Peak signal-to-noise ratio, and the mean squared error below it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.metrics._shapes import check_pair, mean_over_plane
+
+
+def mse(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+) -> Float[Tensor, "*batch_out"]:
+    """Mean squared error over channels and pixels.
+
+    Args:
+        reference: `[..., 3, H, W]`, any range.
+        render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
+        mask: `[..., 1, H, W]` weights in [0, 1]; the mean is weighted by them.
+
+    Returns:
+        `[...]` float64, in squared units of the images.
+
+    Raises:
+        InputError: the shapes or dtypes do not fit.
+    """
+    check_pair(reference, render, mask)
+    return mean_over_plane((reference - render).square(), mask)
+
+
+def psnr(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+    data_range: float = 1.0,
+) -> Float[Tensor, "*batch_out"]:
+    """Peak signal-to-noise ratio, `10 log10(data_range^2 / MSE)`, one value an image.
+
+    Agrees with `skimage.metrics.peak_signal_noise_ratio`. There is no epsilon: identical images give +inf, not the
+    80 dB of piq and pyiqa. The mean over views is the mean of these decibels, not the decibels of the mean MSE.
+
+    Args:
+        reference: `[..., 3, H, W]` in [0, data_range].
+        render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
+        mask: `[..., 1, H, W]` weights in [0, 1]; the MSE is the mean weighted by them.
+        data_range: the largest possible difference of two values.
+
+    Returns:
+        `[...]` float64, in dB; higher is better.
+
+    Raises:
+        InputError: the shapes or dtypes do not fit.
+    """
+    return 10 * torch.log10(data_range**2 / mse(reference, render, mask=mask))

@@ -1,0 +1,151 @@
+"""What a protocol may compute: the metrics by name, each with the parameters that its number depends on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+from torch import Tensor
+
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.lpips import load_lpips
+from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.ssim import KERNELS, ssim
+
+ENTRY_POINTS = "nvs_eval.metrics"
+
+
+class Function(Interface):
+    """The one shape of every metric: `[..., 3, H, W]` twice, leading dimensions broadcast, to `[...]`."""
+
+    def __call__(self, reference: Tensor, render: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """One value an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, ready to be computed.
+
+    Attributes:
+        name: its key in records and tables.
+        unit: of its values, "" for none.
+        higher_is_better: which way is up.
+        signature: everything that changes its value, in the manner of sacreBLEU, its version last:
+            "ssim|win:gauss11s1.5|pad:valid|cov:population|range:1|v1". A number that comes to mean something else gets
+            a new version.
+        function: of the one shape.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    signature: str
+    function: Function
+
+
+@dataclass(frozen=True)
+class Description:
+    """A metric as a protocol describes it: all of `Metric` but the function, which may have weights to read."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    signature: str
+    load: Callable[[Path | None], Function]
+
+    def build(self, *, weights_dir: Path | None = None) -> Metric:
+        """The metric itself.
+
+        Raises:
+            InputError: its weights cannot be had, or are not the true ones.
+        """
+        return Metric(self.name, self.unit, self.higher_is_better, self.signature, self.load(weights_dir))
+
+
+def describe(name: str, parameters: Mapping[str, Any]) -> Description:
+    """The metric that a protocol asks for under a name; the part before the first underscore says which one it is.
+
+    Raises:
+        InputError: the metric or one of its parameters is unknown, missing or has a value that is not known.
+    """
+    family = name.split("_", 1)[0]
+    if family in _FAMILIES:
+        make = _FAMILIES[family]
+        _check_parameters(name, make, parameters)
+        return make(name, **parameters)
+    plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in plugins:
+        raise unknown_name("metric", name, ["psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", *plugins])
+    if parameters:
+        raise InputError(f"The metric {name!r} takes no parameters; {', '.join(parameters)} given.")
+    return _from_plugin(plugins[name])
+
+
+def _from_plugin(entry: importlib.metadata.EntryPoint) -> Description:
+    where = f"the plugin {entry.dist.name if entry.dist else '?'} ({entry.value})"
+    try:
+        metric = entry.load()
+    except Exception as error:
+        raise InputError(f"The metric {entry.name!r} of {where} cannot be loaded: {error}") from error
+    if not isinstance(metric, Metric):
+        raise InputError(f"{where} gives a {type(metric).__name__} for {entry.name!r}, and a Metric is needed.")
+    return Description(metric.name, metric.unit, metric.higher_is_better, metric.signature, lambda _: metric.function)
+
+
+def _check_parameters(name: str, make: Callable[..., Description], given: Mapping[str, Any]) -> None:
+    known = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for parameter in given:
+        if parameter not in known:
+            raise unknown_name(f"parameter of {name}", parameter, known)
+    missing = [parameter for parameter in known if parameter not in given]
+    if missing:
+        raise InputError(
+            f"The metric {name!r} needs {', '.join(missing)}: nothing that changes a number has a default."
+        )
+
+
+def _psnr(name: str, *, data_range: float) -> Description:
+    function = partial(psnr, data_range=_number(name, "data_range", data_range))
+    return Description(name, "dB", True, f"psnr|range:{data_range:g}|v1", lambda _: function)
+
+
+def _ssim(name: str, *, kernel: str, data_range: float | str) -> Description:
+    _check_choice(f"kernel of {name}", kernel, KERNELS)
+    shown = "pair" if data_range == "pair" else f"{_number(name, 'data_range', data_range):g}"
+    function = partial(ssim, kernel=kernel, data_range=data_range)
+    return Description(name, "", True, f"ssim|{KERNELS[kernel].signature}|range:{shown}|v1", lambda _: function)
+
+
+def _lpips(name: str, *, net: str, version: str, input: str, normaliser: str) -> Description:
+    choices = {
+        "net": (net, ("alex", "vgg", "squeeze")),
+        "version": (version, ("0.1", "0.0")),
+        "input": (input, ("scaled", "unscaled")),
+        "normaliser": (normaliser, ("lpips", "torchmetrics")),
+    }
+    for parameter, (value, known) in choices.items():
+        _check_choice(f"{parameter} of {name}", value, known)
+    load: Any = partial(load_lpips, net, version=version, input=input, normaliser=normaliser)
+    signature = f"lpips|net:{net}|heads:{version}|input:{input}|norm:{normaliser}|v1"
+    return Description(name, "", False, signature, lambda weights_dir: load(weights_dir=weights_dir))
+
+
+_FAMILIES: Mapping[str, Callable[..., Description]] = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips}
+
+
+def _check_choice(kind: str, given: object, known: Mapping[str, Any] | tuple[str, ...]) -> None:
+    if given not in known:
+        raise unknown_name(kind, str(given), known)
+
+
+def _number(name: str, parameter: str, given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+        raise InputError(f"{parameter} of {name} is {given!r}, and a number above 0 is needed.")
+    return float(given)

@@ -1,0 +1,231 @@
+"""Views from folders of images: renders and references matched by name, or a layout that is known."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nvs_eval.errors import InputError
+from nvs_eval.image_files import EXTENSIONS, Reading, load_image, probe_image
+from nvs_eval.views import Column, Render, View
+
+_ITERATION = re.compile(r"ours_(\d+)")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder of renders with the references it is scored against, not yet read."""
+
+    column: Column
+    renders: Mapping[str, Path]
+    references: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A source: views whose images lie in files, each decoded once and when it is its turn.
+
+    Attributes:
+        columns: what made the renders.
+        references: the reference of each view, by the view's name.
+        renders: for each column, the render of each view.
+        reading: what to do with alpha, grey and linear images.
+        seconds: for each column, what each render took, where that is known.
+    """
+
+    columns: Sequence[Column]
+    references: Mapping[str, Path]
+    renders: Sequence[Mapping[str, Path]]
+    reading: Reading = field(default_factory=Reading)
+    seconds: Sequence[Mapping[str, float | None]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    def __iter__(self) -> Iterator[View]:
+        for name, path in self.references.items():
+            renders = [Render(load_image(files[name], self.reading), file=files[name]) for files in self.renders]
+            if self.seconds is not None:
+                timed = zip(renders, self.seconds, strict=True)
+                renders = [replace(render, seconds=seconds[name]) for render, seconds in timed]
+            yield View(name, load_image(path, self.reading), tuple(renders), reference_file=path)
+
+    def check(self) -> None:
+        """Check every file's header: it is there, is an image, has usable channels, and the size of its reference.
+
+        Raises:
+            InputError: naming the file.
+        """
+        for name, path in self.references.items():
+            size = probe_image(path, self.reading)
+            for files in self.renders:
+                other = probe_image(files[name], self.reading)
+                if other != size:
+                    raise InputError(
+                        f"View {name!r}: the render {files[name]} is {other[0]}x{other[1]} and the reference {path} is "
+                        f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
+                    )
+
+
+def open_folders(
+    renders: Sequence[Path],
+    *,
+    reference: Path | None = None,
+    scene: str | None = None,
+    methods: Sequence[str] = (),
+    allow_missing: bool = False,
+    reading: Reading | None = None,
+) -> list[ImageFiles]:
+    """The sources for folders of renders: one for all folders whose references are the same images, by their hash.
+
+    A folder that holds `test/ours_<n>/{renders,gt}`, or is such an `ours_<n>`, brings its references and its step; any
+    other is matched by name with the folder `reference`, subfolders included.
+
+    Args:
+        renders: folders.
+        reference: the folder of references for those that bring none.
+        scene: its name; else that of the folder above the references (of a known layout: of the data it was trained
+            on).
+        methods: one a folder, or none; else the folder's own name, with as much of its path as tells them apart.
+        allow_missing: leave out views that only one side has, in place of an error.
+        reading: what to do with alpha, grey and linear images.
+
+    Raises:
+        InputError: a folder is missing or empty, names do not match, or an image cannot be used.
+    """
+    if methods and len(methods) != len(renders):
+        raise InputError(
+            f"{len(methods)} methods were named for {len(renders)} folders of renders: give one for each, or none."
+        )
+    names = methods or _distinct_names([folder.resolve() for folder in renders])
+    found = [
+        part for folder, method in zip(renders, names, strict=True) for part in _open(folder, reference, scene, method)
+    ]
+    sources = _together([_match(folder, allow_missing=allow_missing) for folder in found], reading or Reading())
+    for source in sources:
+        source.check()
+    return sources
+
+
+def _open(folder: Path, reference: Path | None, scene: str | None, method: str) -> list[Folder]:
+    if not folder.is_dir():
+        raise InputError(f"The folder of renders {folder} does not exist.")
+    iterations = _iterations(folder)
+    if not iterations:
+        if reference is None:
+            raise InputError(
+                f"{folder} has no references of its own (no test/ours_<iteration>/gt below it): say `--reference DIR`."
+            )
+        scene = scene or reference.resolve().parent.name
+        return [Folder(Column(scene, method), list_images(folder), list_images(reference))]
+    scene = scene or _trained_scene(iterations[0][1].parent.parent)
+    return [
+        Folder(Column(scene, method, step=step), list_images(path / "renders"), list_images(reference or path / "gt"))
+        for step, path in iterations
+    ]
+
+
+def _iterations(folder: Path) -> list[tuple[int, Path]]:
+    """The `ours_<n>` folders of a model, in the order of n."""
+    candidates = [folder] if _ITERATION.fullmatch(folder.resolve().name) else (folder / "test").glob("ours_*")
+    matches = [(_ITERATION.fullmatch(path.resolve().name), path) for path in candidates]
+    return sorted((int(match[1]), path) for match, path in matches if match and (path / "renders").is_dir())
+
+
+def _trained_scene(model: Path) -> str:
+    """The scene that a model of the known layout was trained on: its `cfg_args` says, else the folder above it."""
+    try:
+        said = re.search(r"source_path='([^']+)'", (model / "cfg_args").read_text())
+    except (OSError, UnicodeDecodeError):
+        said = None
+    return Path(said[1]).name if said and Path(said[1]).name else model.resolve().parent.name
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """The images below a folder by view name: the path below it without extension, sorted.
+
+    Raises:
+        InputError: the folder is missing or has no image, or two files would be the same view.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist.")
+    images: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in images:
+            raise InputError(f"{images[name]} and {path} would both be view {name!r}: keep one of them.")
+        images[name] = path
+    if not images:
+        raise InputError(f"The folder {folder} has no images ({', '.join(EXTENSIONS)}).")
+    return images
+
+
+def _match(folder: Folder, *, allow_missing: bool) -> Folder:
+    common = [name for name in folder.references if name in folder.renders]
+    if not common:
+        raise InputError(
+            f"No render of {folder.column} has the name of a reference: renders are {_some(folder.renders)}, "
+            f"references are {_some(folder.references)}. Give both the same names."
+        )
+    orphans = [
+        f"{len(names)} {kind}: {_some(names)}"
+        for kind, names in (
+            ("renders without reference", [n for n in folder.renders if n not in folder.references]),
+            ("references without render", [n for n in folder.references if n not in folder.renders]),
+        )
+        if names
+    ]
+    if orphans and not allow_missing:
+        raise InputError(
+            f"The views of {folder.column} do not match: {'; '.join(orphans)}. Add what is missing, or say "
+            "`--allow-missing` to score the views that both have."
+        )
+    return Folder(folder.column, {n: folder.renders[n] for n in common}, {n: folder.references[n] for n in common})
+
+
+def _some(names: Sequence[str] | Mapping[str, Path], most: int = 5) -> str:
+    shown = ", ".join(list(names)[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
+    """One source for the folders whose references are the same files, or files with the same bytes."""
+    groups: dict[tuple, list[Folder]] = {}
+    hashes: dict[Path, str] = {}
+    for folder in folders:
+        for path in folder.references.values():
+            if path not in hashes:
+                hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        key = (folder.column.scene, *((name, hashes[path]) for name, path in folder.references.items()))
+        groups.setdefault(key, []).append(folder)
+    return [
+        ImageFiles([f.column for f in group], group[0].references, [f.renders for f in group], reading)
+        for group in groups.values()
+    ]
+
+
+def _distinct_names(folders: Sequence[Path]) -> list[str]:
+    """Each folder's own name; where names collide, the shortest trailing path that tells them apart."""
+    names = [_model_folder(folder) for folder in folders]
+    depth = dict.fromkeys(range(len(names)), 1)
+    deepest = max(len(path.parts) for path in names)
+    for _ in range(deepest):
+        shown = ["/".join(path.parts[-depth[index] :]) for index, path in enumerate(names)]
+        collided = [index for index, name in enumerate(shown) if shown.count(name) > 1]
+        if not collided:
+            return shown
+        for index in collided:
+            depth[index] += 1
+    raise InputError(f"The folder {names[collided[0]]} was given twice.")
+
+
+def _model_folder(folder: Path) -> Path:
+    """What a method is named after: the folder, or for `<model>/test/ours_<n>` the model."""
+    if _ITERATION.fullmatch(folder.name) and folder.parent.name == "test":
+        return folder.parent.parent
+    return folder
