@@ -122,10 +122,15 @@ def record_folder(output_dir: Path, scene: str, method: str, run: str | None, st
     return output_dir.joinpath(*(safe_name(part) for part in parts))
 
 
+def record_name(protocol: str, fingerprint: str) -> str:
+    """The name of a record's file."""
+    return f"{safe_name(protocol)}-{fingerprint}.json"
+
+
 def record_file(record: Record, output_dir: Path) -> Path:
     """Where a record is written."""
     folder = record_folder(output_dir, record.scene, record.method, record.run, record.step)
-    return folder / f"{safe_name(record.protocol['name'])}-{record.fingerprint}.json"
+    return folder / record_name(record.protocol["name"], record.fingerprint)
 
 
 def safe_name(name: str) -> str:

@@ -89,17 +89,22 @@ def command_line() -> tuple[str, ...]:
     return (Path(sys.argv[0]).name, *sys.argv[1:])
 
 
+def place_of(result: Column | Record) -> Path:
+    """Where the records of a result lie, below the output folder: what identifies it."""
+    from nvs_eval.records import record_folder
+
+    return record_folder(Path(), result.scene, result.method, result.run, result.step)
+
+
 def check_distinct(columns: Sequence[Column]) -> None:
     """Check that no two columns would be written to one place.
 
     Raises:
         InputError: naming them.
     """
-    from nvs_eval.records import record_folder
-
     seen: dict[Path, Column] = {}
     for column in columns:
-        place = record_folder(Path(), column.scene, column.method, column.run, column.step)
+        place = place_of(column)
         if place in seen:
             raise InputError(
                 f"{seen[place]} was given twice: two results of one name would overwrite each other. Name one of them "

@@ -1,0 +1,176 @@
+"""From checkpoints to records: rendering and scoring as two stages, or at once for a single checkpoint.
+
+One checkpoint is scored as it is rendered, in memory. Several are rendered one after the other into folders, then
+scored view by view, all together: so each reference is decoded, and its features computed, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluate import Session, evaluate
+from nvs_eval.kept import IDENTITY, Keep, Keeping, Kept, as_sources, space_needed
+from nvs_eval.protocols import Protocol
+from nvs_eval.records import Record, read_record, record_folder, record_name
+from nvs_eval.scorer import Scorer, check_range
+from nvs_eval.sources.checkpoints import Checkpoint
+from nvs_eval.views import Column, View
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Shows how far some work is: called with what it is and its number of steps, gives what to call after each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A checkpoint under the names that the user gave."""
+
+    checkpoint: Checkpoint
+    scene: str | None
+    method: str | None
+
+    @property
+    def columns(self) -> tuple[Column]:
+        """The checkpoint's column, renamed."""
+        (column,) = self.checkpoint.columns
+        return (replace(column, scene=self.scene or column.scene, method=self.method or column.method),)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the views."""
+        return self.checkpoint.names
+
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Of the views."""
+        return self.checkpoint.sizes
+
+    def __len__(self) -> int:
+        return len(self.checkpoint)
+
+    def __iter__(self) -> Iterator[View]:
+        return iter(self.checkpoint)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is written of the renders while checkpoints are evaluated, and what stays.
+
+    Attributes:
+        keep: what stays.
+        staged: whether they are rendered into folders first, and scored from there.
+        floats: whether float32 renders are written.
+        pngs: whether 8-bit renders are written.
+        bytes: what that takes at most.
+    """
+
+    keep: Keep
+    staged: bool
+    floats: bool
+    pngs: bool
+    bytes: int
+
+
+def plan_renders(checkpoints: Sequence[Checkpoint], protocols: Sequence[Protocol], keep: Keep) -> Plan:
+    """Decide what is written: a protocol that quantises as PNGs do is scored from PNGs, any other from floats."""
+    staged = len(checkpoints) > 1
+    through_png = all(protocol.exact_in_png for protocol in protocols)
+    floats = keep == "all" or (staged and not through_png)
+    pngs = keep == "png" or (staged and not floats)
+    needed = sum(space_needed(checkpoint.sizes, floats=floats, pngs=pngs) for checkpoint in checkpoints)
+    return Plan(keep, staged, floats, pngs, needed)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Renders and scores checkpoints.
+
+    Attributes:
+        scorer: scores their views.
+        session: what the records have in common.
+        plan: of `plan_renders` for these checkpoints.
+        progress: shows how far it is.
+        on_records: is given records as soon as they are finished, to write them.
+    """
+
+    scorer: Scorer
+    session: Session
+    plan: Plan
+    progress: Progress
+    on_records: Callable[[Sequence[Record]], None]
+
+    def run(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
+        """The records of all checkpoints, in no particular order.
+
+        Raises:
+            InputError: as the checkpoints and the scorer; records that were finished before stay.
+        """
+        if self.plan.staged:
+            return self._staged(checkpoints)
+        return [record for checkpoint in checkpoints for record in self._at_once(checkpoint)]
+
+    def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
+        kept = self._kept(checkpoint)
+        with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance:
+            records = evaluate(Keeping(checkpoint, kept), self.scorer, self.session, on_view=lambda _: advance())
+        return self._finish([kept], records)
+
+    def _staged(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
+        rendered = [self._render(checkpoint) for checkpoint in checkpoints]
+        records = []
+        for source, kept in as_sources(rendered):
+            with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
+                scored = evaluate(source, self.scorer, self.session, on_view=lambda _, advance=advance: advance())
+            records += self._finish(kept, scored)
+        # Checkpoints of one scene share their references: so what was needed in between goes last.
+        for kept in rendered:
+            kept.clean(self.plan.keep)
+        return records
+
+    def _render(self, checkpoint: Checkpoint) -> Kept:
+        """Render a checkpoint into its folder, unless an interrupted command did."""
+        kept = self._kept(checkpoint)
+        if kept.restore(checkpoint.names):
+            return kept
+        with self.progress(f"Rendering {kept.column}", len(checkpoint)) as advance:
+            for view in Keeping(checkpoint, kept):
+                # An 8-bit file cannot say that its render was out of range: so that is asked of the render itself.
+                for protocol in self.scorer.protocols:
+                    check_range(view, protocol)
+                advance()
+        kept.note()
+        return kept
+
+    def _kept(self, checkpoint: Checkpoint) -> Kept:
+        (column,) = checkpoint.columns
+        return Kept.empty(column, self.session.output_dir, floats=self.plan.floats, pngs=self.plan.pngs)
+
+    def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
+        """The records with the paths of the renders that stay; `evaluate` gives them column by column."""
+        pairs = [(owner, protocol) for owner in kept for protocol in self.scorer.protocols]
+        settled = [
+            owner.settle(record, protocol, self.plan.keep)
+            for (owner, protocol), record in zip(pairs, records, strict=True)
+        ]
+        self.on_records(settled)
+        return settled
+
+
+def finished_records(checkpoint: Checkpoint, scorer: Scorer, output_dir: Path) -> list[Record]:
+    """The records that a checkpoint has already: one for each protocol, of these views, or none at all."""
+    (column,) = checkpoint.columns
+    folder = record_folder(output_dir, column.scene, column.method, column.run, column.step)
+    found = []
+    for protocol in scorer.protocols:
+        try:
+            record = read_record(folder / record_name(protocol.name, protocol.fingerprint))
+        except InputError:
+            return []
+        same = all(record.provenance.get(key) == column.provenance[key] for key in IDENTITY)
+        if not same or [row.name for row in record.views] != list(checkpoint.names) or record.split != column.split:
+            return []
+        found.append(record)
+    return found

@@ -1,0 +1,84 @@
+"""Views rendered from trained checkpoints: what a plugin offers, and how it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.views import Column, View
+
+ENTRY_POINTS = "nvs_eval.sources"
+
+
+class Checkpoint(Protocol):
+    """A source of one column: the views of one checkpoint, rendered when it is iterated.
+
+    The column's provenance holds `checkpoint_sha256`, `config_sha256` and `data_sha256`, which together say what the
+    renders will be; more may be added to it while the views are rendered.
+    """
+
+    @property
+    def columns(self) -> tuple[Column]:
+        """What makes the renders."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the views, known before anything is rendered."""
+        ...
+
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Width and height of each view, likewise."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[View]: ...
+
+
+class Opener(Protocol):
+    """Opens a trained run: one source a checkpoint, so that only one model need be in memory at a time."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        steps: Literal["last", "all"] | Sequence[int],
+        split: Literal["test", "train"],
+        views: Sequence[str],
+        every: int,
+        data: Path | None,
+        device: torch.device,
+        eval_num_rays_per_chunk: int | None,
+    ) -> Sequence[Checkpoint]:
+        """The sources of the chosen checkpoints, in the order of their steps.
+
+        Raises:
+            InputError: something that is needed is not there; nothing was rendered yet.
+        """
+        ...
+
+
+def find_opener(name: str) -> Opener:
+    """The plugin that opens the runs of a tool.
+
+    Raises:
+        InputError: it is not installed, or broken; the message names its distribution.
+    """
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        raise unknown_name("source", name, found)
+    entry = found[name]
+    try:
+        return entry.load()
+    except InputError:
+        raise
+    except Exception as error:
+        distribution = entry.dist.name if entry.dist else "an unknown distribution"
+        raise InputError(f"The source {name!r} of {distribution} cannot be loaded: {error}") from error
