@@ -1,0 +1,123 @@
+"""One checkpoint file, read without trusting it."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+
+CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")
+"""What nerfstudio calls a checkpoint; the group is the step."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What rendering needs of a checkpoint.
+
+    Attributes:
+        step: The training step that it was saved at.
+        pipeline: The pipeline's state under its own names, without those that training on several GPUs adds. The
+            tensors may be mapped from the file.
+        sha256: Of the whole file.
+    """
+
+    step: int
+    pipeline: dict[str, Tensor]
+    sha256: str
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, onto the CPU, without running anything that it says.
+
+    Raises:
+        InputError: The file is not there, damaged, no checkpoint of nerfstudio, holds what a checkpoint has no
+            business with, or has another step in its name than in itself; or torch is too old to read it safely.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}.")
+    sha256 = _sha256(path)
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"The checkpoint {path} is cut short, or none at all: a zip archive was needed.")
+    try:
+        with _numpy_ignored():
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        # torch's own text goes on to say how its protection is switched off.
+        told = re.search(r"WeightsUnpickler error: (.*?)(?: was not an allowed|$)", str(error), re.MULTILINE)
+        reason = told[1] if told else str(error).split(". ", 1)[0]
+        raise InputError(
+            f"The checkpoint {path} is refused: it holds more than weights, or is damaged: {reason}"
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # Damaged bytes surface as whatever they happen to decode to.
+        reason = (str(error) or repr(error)).split("\n", 1)[0]
+        raise InputError(f"The checkpoint {path} cannot be read, it is damaged or none: {reason}") from error
+    step, pipeline = _contents(path, state)
+    return Checkpoint(step, _without_ddp(pipeline), sha256)
+
+
+class _Ignored:
+    """Stands where a checkpoint has a number of numpy's: the schedulers' learning rates, which nothing here needs."""
+
+    def __init__(self, *arguments: object) -> None:
+        del arguments
+
+    def __setstate__(self, state: object) -> None:
+        del state
+
+
+@contextmanager
+def _numpy_ignored() -> Iterator[None]:
+    """Admit the names of numpy's scalars, in a torch that otherwise admits weights alone.
+
+    numpy 1 and 2 name the scalar differently, and neither has the other's name; a stand-in serves both, and runs none
+    of numpy's code.
+    """
+    admit = getattr(torch.serialization, "safe_globals", None)
+    if admit is None:
+        raise InputError(f"torch {torch.__version__} cannot read checkpoints safely; install torch 2.5 or newer.")
+    names = (("numpy", "dtype"), ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"))
+    with admit([type(name, (_Ignored,), {"__module__": module}) for module, name in names]):
+        yield
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
+    if not isinstance(state, dict) or not isinstance(state.get("pipeline"), dict) or type(state.get("step")) is not int:
+        raise InputError(f"{path} is no checkpoint of nerfstudio: needed the entries 'step' and 'pipeline'.")
+    step, pipeline = state["step"], state["pipeline"]
+    if wrong := [key for key, value in pipeline.items() if not isinstance(key, str) or not isinstance(value, Tensor)]:
+        raise InputError(f"{path} is no checkpoint of nerfstudio: {wrong[0]!r} of its pipeline is no tensor.")
+    if (name := CHECKPOINT_NAME.fullmatch(path.name)) and int(name[1]) != step:
+        raise InputError(f"The checkpoint {path} is of step {step}, not of the step in its name; rename it.")
+    return step, dict(pipeline)
+
+
+def _without_ddp(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefixes of training on several GPUs, as nerfstudio does in `load_pipeline`, `load_state_dict`."""
+    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    # Where not all of the model's entries have it, "module" is a part of the model that is called so.
+    if all(key.startswith("_model.module.") for key in state if key.startswith("_model.")):
+        state = {key.replace("_model.module.", "_model.", 1): tensor for key, tensor in state.items()}
+    return state

@@ -1,0 +1,229 @@
+"""The YAML loader behind `config.py`, which builds from a closed list.
+
+nerfstudio writes its configuration with `yaml.dump` and reads it with a loader that calls whatever the file names. A
+referee opens other people's files, so this one builds only the configuration classes (dataclasses) and enumerations of
+admitted packages; the names of their classes, and of torch's optimisers and schedulers; paths, tuples and plain
+values. No constructor of a configuration class runs, no function is called, and no module outside those packages is
+imported. Everything else is refused with its line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import typing
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import version
+from pathlib import Path, PureWindowsPath
+from typing import Any, cast
+
+import yaml
+
+from nvs_eval.errors import InputError
+
+_YAML = "tag:yaml.org,2002:"
+_PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "complex", "list", "tuple", "dict")
+# Python 3.13 alone calls the module pathlib._local.
+_PATH = re.compile(r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Import nerfstudio's modules without what its user can do nothing about.
+
+    nerfstudio 1.1.5 uses what torch and websockets have since deprecated, and says on the standard output which
+    methods it found; ours is for tables.
+    """
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+class ConfigLoader(yaml.SafeLoader):
+    """Builds what a configuration may hold; refuses the rest with an `InputError` that names file, line and tag."""
+
+    def __init__(self, path: Path, text: str, admitted: frozenset[str]) -> None:
+        super().__init__(text)
+        self._path = path
+        self._method = re.search(r"^method_name: *['\"]?([\w.-]+)", text, re.MULTILINE)
+        self._admitted = admitted
+
+    def build_name(self, name: str, node: yaml.Node) -> Any:
+        """`!!python/name:`: a class, or a function such as `collate_fn`; named, never called here."""
+        found = self._find(name, node)
+        module = found.__module__
+        if inspect.isfunction(found) and module.startswith("nerfstudio.") and not module.startswith("nerfstudio.data."):
+            # The functions that nerfstudio's own configurations name collate batches. One that runs a shell command
+            # has no place here, wherever a model would call it.
+            raise self._refusal(node, "of nerfstudio's functions only those that handle data may be named")
+        return found
+
+    def build_object(self, name: str, node: yaml.Node) -> Iterator[Any]:
+        """`!!python/object:`: a configuration class, filled without running its constructor."""
+        cls = self._find(name, node)
+        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+            raise self._refusal(node, "it is no configuration class (no dataclass)")
+        if risky := [method for method in ("__setstate__", "__del__") if hasattr(cls, method)]:
+            raise self._refusal(node, f"its {risky[0]} would run on what the file says")
+        if not cls.__dictoffset__:
+            raise self._refusal(node, "it has slots, which configurations of nerfstudio have not")
+        instance = object.__new__(cls)
+        yield instance  # Aliases may point at it while its fields are still being read.
+        vars(instance).update(self._state(cls, node))
+
+    def build_call(self, name: str, node: yaml.Node) -> Any:
+        """`!!python/object/apply:`: the few calls by which paths, enumerations and generic classes are written."""
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._refusal(node, "a plain list of arguments was needed")
+        build = _CALLS.get(name) or self._path_or_enumeration(name, node)
+        arguments = self.construct_sequence(node, deep=True)
+        try:
+            return build(*arguments)
+        except (TypeError, ValueError, KeyError) as error:
+            raise self._refusal(node, f"its arguments do not fit: {error}") from error
+
+    def refuse(self, node: yaml.Node) -> Any:
+        """Any other tag: modules, `object/new`, private ones."""
+        raise self._refusal(node, "a configuration holds configuration classes, names, paths and plain values only")
+
+    def _path_or_enumeration(self, name: str, node: yaml.Node) -> Callable[..., Any]:
+        if _PATH.fullmatch(name):
+            return _windows_path if "Windows" in name else Path
+        cls = self._find(name, node)
+        if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
+            raise self._refusal(node, "nothing is called; only paths and enumerations are written this way")
+        return functools.partial(_by_value, cls)
+
+    def _state(self, cls: Any, node: yaml.Node) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._refusal(node, "its fields are missing")
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        state = cast(dict[str, Any], self.construct_mapping(node))
+        for key in state:
+            if not isinstance(key, str) or not key.isidentifier() or key.startswith("__"):
+                raise self._refusal(node, f"{key!r} is not the name of a field")
+            if key not in known and inspect.isroutine(inspect.getattr_static(cls, key, None)):
+                raise self._refusal(node, f"{key!r} would replace a method")
+        if "_target" in state and not _is_target(state["_target"]):
+            raise self._refusal(node, "its _target is not a class")
+        return _defaults(field for name, field in known.items() if name not in state) | state
+
+    def _find(self, name: str, node: yaml.Node) -> Any:
+        """The class or function of this name, whose module is imported only if its package is admitted."""
+        module_name, _, attribute = name.rpartition(".")
+        package = module_name.split(".")[0]
+        optimiser = module_name.startswith("torch.optim.")
+        if not optimiser and package not in self._admitted:
+            raise self._refusal(node, self._why_foreign(package))
+        if ".__" in name:  # Importing a package's __main__ runs the package.
+            raise self._refusal(node, "it is no class or function of that package's own")
+        try:
+            with quiet():
+                found = vars(importlib.import_module(module_name)).get(attribute)
+        except (Exception, SystemExit) as error:
+            raise self._refusal(node, f"{module_name} cannot be imported: {error}{_other_version()}") from error
+        if found is None:
+            raise self._refusal(node, f"{module_name} has no {attribute}{_other_version()}")
+        if optimiser and not _is_optimiser(found):
+            raise self._refusal(node, self._why_foreign("torch"))
+        # A module also holds what it imported itself, such as subprocess.Popen: that is not the package's own.
+        own = isinstance(found, type) or inspect.isfunction(found)
+        if not own or not (optimiser or found.__module__.split(".")[0] in self._admitted):
+            raise self._refusal(node, "it is no class or function of that package's own")
+        return found
+
+    def _why_foreign(self, package: str) -> str:
+        if package == "torch":
+            return "of torch only the classes of optimisers and schedulers may be named"
+        if package in sys.stdlib_module_names or package == "__main__" or not package.isidentifier():
+            return "a configuration may name only nerfstudio's and its registered plugins' own classes"
+        if importlib.util.find_spec(package) is None:
+            method = f" (its method is {self._method[1]!r})" if self._method else ""
+            return f"the package {package!r} is not installed: install the plugin that the run was trained with{method}"
+        return f"the package {package!r} is installed, but registers no nerfstudio method or dataparser"
+
+    def _refusal(self, node: yaml.Node, reason: str) -> InputError:
+        tag = node.tag.replace(_YAML, "!!")
+        return InputError(f"{self._path}, line {node.start_mark.line + 1}: {tag} is refused: {reason}.")
+
+
+for _tag in _PLAIN:
+    ConfigLoader.add_constructor(f"{_YAML}python/{_tag}", yaml.FullLoader.yaml_constructors[f"{_YAML}python/{_tag}"])
+ConfigLoader.add_multi_constructor(f"{_YAML}python/name:", ConfigLoader.build_name)
+ConfigLoader.add_multi_constructor(f"{_YAML}python/object:", ConfigLoader.build_object)
+ConfigLoader.add_multi_constructor(f"{_YAML}python/object/apply:", ConfigLoader.build_call)
+ConfigLoader.add_constructor(None, ConfigLoader.refuse)  # pyright: ignore[reportArgumentType]: PyYAML's "any other"
+
+
+def _defaults(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
+    """What a fresh configuration has in these fields. A field without default stays absent."""
+    found = {}
+    for field in fields:
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _is_target(value: object) -> bool:
+    """A class, a generic one with its parameters, or a frozen value that stands for one (`Instrumented`)."""
+    return isinstance(value, type) or typing.get_origin(value) is not None or dataclasses.is_dataclass(value)
+
+
+def _is_optimiser(found: object) -> bool:
+    import torch.optim.lr_scheduler
+
+    kinds = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    return isinstance(found, type) and issubclass(found, kinds)
+
+
+def _other_version() -> str:
+    return f" (here is nerfstudio {version('nerfstudio')}; install what the run was trained with)"
+
+
+def _windows_path(*parts: str) -> Path:
+    return Path(PureWindowsPath(*parts).as_posix())
+
+
+def _generic(cls: Any, parameters: Any) -> Any:
+    """`VanillaDataManager[DepthDataset]`, by typing's own subscript and no other."""
+    owner = next((base for base in getattr(cls, "__mro__", ()) if "__class_getitem__" in vars(base)), None)
+    if owner is not typing.Generic:
+        raise TypeError(f"{cls!r} is not a generic class")
+    return cls[parameters]
+
+
+def _by_value(cls: type[enum.Enum], value: Any) -> enum.Enum:
+    """One argument exactly: with more, calling an enumeration makes a new class."""
+    return cls(value)
+
+
+def _by_name(cls: Any, name: Any) -> Any:
+    """Python 3.11.0 to 3.11.4 wrote a member of an enumeration as `getattr(cls, name)`."""
+    if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
+        raise TypeError(f"{cls!r} is not an enumeration")
+    return cls[name]
+
+
+def _ordered(pairs: Any) -> Any:
+    if not isinstance(pairs, list):
+        raise TypeError("a list of pairs was needed")
+    return OrderedDict(pairs)
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "_operator.getitem": _generic,
+    "builtins.getattr": _by_name,
+    "collections.OrderedDict": _ordered,
+}

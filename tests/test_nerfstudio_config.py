@@ -1,0 +1,442 @@
+"""Reading a run's config.yml: everything that nerfstudio writes, and nothing that runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path, PosixPath
+from textwrap import dedent
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
+
+from nvs_eval.errors import InputError
+from nvs_eval_nerfstudio.config import admitted_packages, import_nerfstudio, load_config
+
+import_nerfstudio()
+
+from nerfstudio.configs.method_configs import all_methods  # noqa: E402
+from nerfstudio.engine.trainer import TrainerConfig  # noqa: E402
+
+FOX = Path("../shared/runs/fox/nerfacto")
+METHODS = sorted(name for name, config in all_methods.items() if isinstance(config, TrainerConfig))
+TRAINER = "!!python/object:nerfstudio.engine.trainer.TrainerConfig"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A package that is importable; registered only where a test says so."""
+
+    def make(name: str, source: str, *, registered: bool = True) -> None:
+        folder = tmp_path / "packages" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "config.py").write_text(dedent(source))
+        monkeypatch.syspath_prepend(folder.parent)
+        if registered:
+            monkeypatch.setenv("NERFSTUDIO_METHOD_CONFIGS", f"mine={name}.config:method")
+
+    yield make
+    for name in [name for name in sys.modules if name.split(".")[0].startswith("ns_test_")]:
+        del sys.modules[name]
+
+
+def field(value: str) -> str:
+    """A configuration of a run with one hostile or odd value in it, on line 2."""
+    return f"{TRAINER}\nprompt: {value}\nmethod_name: mine\n"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load_config(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_registered_method_round_trips(method, write):
+    written = yaml.dump(all_methods[method])
+    assert yaml.dump(load_config(write(written))) == written
+
+
+def test_the_methods_are_there():
+    assert {"nerfacto", "splatfacto", "depth-nerfacto", "instant-ngp", "tensorf"} <= set(METHODS)
+
+
+@pytest.mark.parametrize("run", ["base", "small"])
+def test_a_trained_run_round_trips(run):
+    path = FOX / run / "config.yml"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    config = load_config(path)
+    assert yaml.dump(config) == path.read_text()
+    assert config.timestamp == run
+    assert config.pipeline.datamanager.data is config.data  # An alias stays one object.
+    assert config.get_checkpoint_dir() == FOX / run / "nerfstudio_models"
+
+
+# Hostile files. Each would make the file `canary` with nerfstudio's own loader, or is a step on the way.
+
+HOSTILE = {
+    "os.system": "!!python/object/apply:os.system ['touch canary']",
+    "posix.system": "!!python/object/apply:posix.system ['touch canary']",
+    "builtins.eval": "!!python/object/apply:builtins.eval [\"open('canary', 'w')\"]",
+    "eval without module": "!!python/object/apply:eval [\"open('canary', 'w')\"]",
+    "Popen applied": "!!python/object/apply:subprocess.Popen [[touch, canary]]",
+    "Popen made": "!!python/object/new:subprocess.Popen [[touch, canary]]",
+    "Popen object": "!!python/object:subprocess.Popen {args: [touch, canary]}",
+    "nerfstudio's shell": "!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch canary']",
+    "nerfstudio's shell, named": "!!python/name:nerfstudio.utils.scripts.run_command ''",
+    "nerfstudio's import": "!!python/name:nerfstudio.utils.scripts.subprocess ''",
+    "a class that nerfstudio imported": "!!python/name:nerfstudio.utils.rich_utils.Console ''",
+    "a nerfstudio class, applied": "!!python/object/apply:nerfstudio.configs.base_config.MachineConfig [1]",
+    "a nerfstudio class, made": "!!python/object/new:nerfstudio.configs.base_config.MachineConfig [1]",
+    "no dataclass": "!!python/object:nerfstudio.engine.trainer.Trainer {}",
+    "a function by name": "!!python/name:os.system ''",
+    "a builtin by name": "!!python/name:exec ''",
+    "a module": "!!python/module:os ''",
+    "a module of nerfstudio": "!!python/module:nerfstudio.utils.scripts ''",
+    "a program of ours": "!!python/name:nvs_eval.__main__.main ''",
+    "torch.load": "!!python/object/apply:torch.load [canary]",
+    "torch.hub.load": "!!python/name:torch.hub.load ''",
+    "no optimiser": "!!python/name:torch.optim.optimizer.Path ''",
+    "getattr of a class": "!!python/object/apply:builtins.getattr [!!python/name:torch.optim.adam.Adam '', step]",
+    "getattr of a value": "!!python/object/apply:builtins.getattr ['', __class__]",
+    "getitem of a value": "!!python/object/apply:_operator.getitem [[1, 2], 0]",
+    "a new enumeration": "!!python/object/apply:nerfstudio.utils.writer.EventName [Made, [A, B]]",
+    "keyword arguments": "!!python/object/apply:pathlib.PosixPath {args: [a]}",
+    "a path of no text": "!!python/object/apply:pathlib.PosixPath [[a]]",
+    "a private tag": "!system 'touch canary'",
+    "a state that is a list": "!!python/object:nerfstudio.configs.base_config.MachineConfig [1]",
+    "the class": "!!python/object:nerfstudio.configs.base_config.MachineConfig {__class__: 1}",
+    "the dictionary": "!!python/object:nerfstudio.configs.base_config.MachineConfig {__dict__: {}}",
+    "a key of another type": "!!python/object:nerfstudio.configs.base_config.MachineConfig {1: 2}",
+    "a method": (
+        "!!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig "
+        "{setup: !!python/name:nerfstudio.data.utils.nerfstudio_collate.nerfstudio_collate ''}"
+    ),
+    "a function as target": (
+        "!!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig "
+        "{_target: !!python/name:nerfstudio.data.utils.nerfstudio_collate.nerfstudio_collate ''}"
+    ),
+    "deep in a list": "[1, {a: !!python/tuple [!!python/object/apply:os.system ['touch canary']]}]",
+    "as a key": "{!!python/object/apply:os.system ['touch canary'] : 1}",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_values_are_refused_by_line_and_tag_and_do_not_run(value, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(field(value))
+    message = refusal(path)
+    assert message.startswith(f"{path}, line 2: !")
+    tags = re.findall(r"!+[\w/]+:?[\w.]*", value)
+    assert any(f"line 2: {tag} is refused" in message for tag in tags), message
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_canary_sings_where_nothing_guards_it(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yaml.load(write(field(HOSTILE["os.system"])).read_text(), Loader=yaml.UnsafeLoader)
+    assert (tmp_path / "canary").exists()
+
+
+def test_a_hostile_file_that_is_no_configuration_at_all(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(write(HOSTILE["os.system"]))
+    assert "line 1: !!python/object/apply:os.system is refused" in message
+    assert not (tmp_path / "canary").exists()
+
+
+SINGS = "from pathlib import Path\nPath('canary').touch()\n"
+
+
+def test_a_package_that_registers_nothing_is_not_imported(write, plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plugin("ns_test_foreign", SINGS, registered=False)
+    message = refusal(write(field("!!python/name:ns_test_foreign.config.Thing ''")))
+    assert "'ns_test_foreign' is installed, but registers no nerfstudio method" in message
+    assert not (tmp_path / "canary").exists()
+    assert "ns_test_foreign" not in sys.modules
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_method(write):
+    message = refusal(write(field("!!python/object:ns_test_absent.config.Thing {}")))
+    assert "'ns_test_absent' is not installed" in message
+    assert "'mine'" in message
+
+
+@pytest.mark.parametrize("method", ["__setstate__", "__del__"])
+def test_a_class_with_a_method_that_would_run_is_refused(method, write, plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plugin(
+        "ns_test_runs",
+        f"""
+        from dataclasses import dataclass
+        from pathlib import Path
+
+        @dataclass
+        class Thing:
+            a: int = 1
+
+            def {method}(self, *state):
+                Path("canary").touch()
+        """,
+    )
+    assert method in refusal(write(field("!!python/object:ns_test_runs.config.Thing {a: 2}")))
+    assert not (tmp_path / "canary").exists()
+
+
+def test_slots_are_refused(write, plugin):
+    plugin(
+        "ns_test_slots",
+        """
+        from dataclasses import dataclass
+
+        @dataclass(slots=True)
+        class Thing:
+            a: int = 1
+        """,
+    )
+    assert "slots" in refusal(write(field("!!python/object:ns_test_slots.config.Thing {a: 2}")))
+
+
+# What registered plugins bring.
+
+
+def test_constructors_do_not_run(write, plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plugin(
+        "ns_test_init",
+        """
+        from dataclasses import dataclass
+        from pathlib import Path
+
+        @dataclass
+        class Thing:
+            a: int = 1
+
+            def __new__(cls, *arguments):
+                Path("canary").touch()
+
+            def __init__(self, a):
+                Path("canary").touch()
+
+            def __post_init__(self):
+                Path("canary").touch()
+
+            def __setattr__(self, name, value):
+                Path("canary").touch()
+        """,
+    )
+    config: Any = load_config(write(field("!!python/object:ns_test_init.config.Thing {a: 2}")))
+    assert config.prompt.a == 2
+    assert not (tmp_path / "canary").exists()
+
+
+FROZEN = """
+from dataclasses import dataclass, field
+from enum import Enum
+
+class Kind(str, Enum):
+    FINE = "fine"
+    COARSE = "coarse"
+
+def shade(x):
+    return x
+
+@dataclass(frozen=True)
+class Inner:
+    name: str
+    numbers: tuple[int, ...] = ()
+
+@dataclass(frozen=True)
+class Thing:
+    original: type
+    inner: tuple[Inner, ...] = ()
+    kind: Kind = Kind.FINE
+    shade: object = shade
+    made: dict = field(default_factory=dict)
+
+    def __call__(self, config, **kwargs):
+        return self.original(config, **kwargs)
+"""
+
+
+def test_frozen_dataclasses_enumerations_and_functions_of_a_plugin_round_trip(write, plugin):
+    plugin("ns_test_frozen", FROZEN)
+    from ns_test_frozen.config import Inner, Kind, Thing  # pyright: ignore[reportMissingImports]
+
+    config = load_config(write(yaml.dump(all_methods["nerfacto"])))
+    inner = Inner("a", (1, 2))
+    config.pipeline._target = Thing(config.pipeline._target, (inner, inner), Kind.COARSE)
+    written = yaml.dump(config)
+    read: Any = load_config(write(written))
+    assert yaml.dump(read) == written
+    assert read.pipeline._target == config.pipeline._target
+    assert hash(read.pipeline._target.inner) == hash((inner, inner))
+    assert read.pipeline._target.inner[0] is read.pipeline._target.inner[1]
+
+
+def test_a_plugin_whose_import_fails_is_named(write, plugin):
+    plugin("ns_test_broken", "import ns_test_lacking\n")
+    message = refusal(write(field("!!python/name:ns_test_broken.config.Thing ''")))
+    assert "ns_test_broken.config cannot be imported: No module named 'ns_test_lacking'" in message
+
+
+def test_the_packages_of_a_registered_distribution_are_admitted(tmp_path, monkeypatch):
+    info = tmp_path / "ns_test_dist-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ns-test-dist\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nerfstudio.dataparser_configs]\nx = ns_test_a.b:c\n")
+    (info / "RECORD").write_text("ns_test_a/b.py,,\nns_test_more/__init__.py,,\n../../bin/tool.py,,\nos.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("NERFSTUDIO_DATAPARSER_CONFIGS", "one=ns_test_env.x:y,,two=ns_test_two:y")
+    admitted = admitted_packages()
+    assert {"ns_test_a", "ns_test_more", "ns_test_env", "ns_test_two"} <= admitted
+    assert {"nerfstudio", "nvs_eval", "nvs_eval_nerfstudio"} <= admitted
+    assert not admitted & {"os", "..", "torch", "yaml", ""}
+
+
+def test_top_level_txt_is_read_where_there_is_one(tmp_path, monkeypatch):
+    info = tmp_path / "ns_test_old-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ns-test-old\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nerfstudio.method_configs]\nx = ns_test_a.b:c\n")
+    (info / "top_level.txt").write_text("ns_test_a\nns_test_second\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"ns_test_a", "ns_test_second"} <= admitted_packages()
+
+
+# What other versions and machines wrote.
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("pathlib.PosixPath [.., data, fox]", Path("../data/fox")),
+        ("pathlib.PosixPath [/, data]", Path("/data")),
+        ("pathlib.PosixPath []", Path()),
+        ("pathlib._local.PosixPath [data/fox]", Path("data/fox")),
+        ("pathlib.PurePosixPath [data, fox]", Path("data/fox")),
+        ("pathlib.WindowsPath [data, fox]", Path("data/fox")),
+        ("pathlib.WindowsPath ['C:\\', Users, fox]", Path("C:/Users/fox")),
+        ("pathlib._local.WindowsPath ['..\\data\\fox']", Path("../data/fox")),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="checks what a POSIX machine makes of them")
+def test_paths_of_any_machine_are_paths_here(written, path, write):
+    read = load_config(write(field(f"!!python/object/apply:{written}"))).prompt
+    assert read == path
+    assert type(read) is PosixPath
+
+
+def test_plain_values(write):
+    plain = "[!!python/tuple [1, 2.5], !!set {a}, !!python/dict {a: !!python/none null}, !!python/str x, 1e-3, off]"
+    assert load_config(write(field(plain))).prompt == [(1, 2.5), {"a"}, {"a": None}, "x", "1e-3", False]
+
+
+def test_an_ordered_dictionary(write):
+    read: Any = load_config(write(field("!!python/object/apply:collections.OrderedDict [[[b, 1], [a, 2]]]"))).prompt
+    assert list(read.items()) == [("b", 1), ("a", 2)]
+
+
+def test_members_of_enumerations_by_name_as_early_python_3_11_wrote_them(write):
+    from nerfstudio.utils.writer import EventName
+
+    member = "!!python/object/apply:builtins.getattr [!!python/name:nerfstudio.utils.writer.EventName '', ETA]"
+    assert load_config(write(field(member))).prompt is EventName.ETA
+
+
+def test_torchs_optimisers_and_schedulers_by_name(write):
+    import torch
+
+    names = "[!!python/name:torch.optim.sgd.SGD '', !!python/name:torch.optim.lr_scheduler.StepLR '']"
+    assert load_config(write(field(names))).prompt == [torch.optim.SGD, torch.optim.lr_scheduler.StepLR]
+
+
+def test_fields_that_an_older_run_lacks_get_their_defaults_and_unknown_ones_stay(write):
+    from nerfstudio.configs.base_config import LoggingConfig
+
+    config: Any = load_config(write(f"{TRAINER}\nmethod_name: mine\nonce_upon_a_time: 3\n"))
+    assert config.method_name == "mine"
+    assert vars(config)["relative_model_dir"] == Path("nerfstudio_models")
+    assert isinstance(config.logging, LoggingConfig)  # A default factory: nerfstudio's own loader leaves none at all.
+    assert config.once_upon_a_time == 3
+
+
+def test_aliases_to_an_object_under_construction(write):
+    config: Any = load_config(write(f"&run {TRAINER}\nprompt: [*run]\n"))
+    assert config.prompt[0] is config
+
+
+def test_a_class_of_another_version_is_said_to_be_one(write):
+    message = refusal(write(field("!!python/name:nerfstudio.models.nerfacto.GoneModel ''")))
+    assert "nerfstudio.models.nerfacto has no GoneModel (here is nerfstudio 1." in message
+    assert "cannot be imported" in refusal(write(field("!!python/name:nerfstudio.models.gone.GoneModel ''")))
+
+
+# Files that are no configuration.
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it holds nothing"),
+        ("a: 1\n", "it holds a dict"),
+        ("just a line", "it holds a str"),
+        ("!!python/object:nerfstudio.configs.base_config.MachineConfig {}", "it holds a MachineConfig"),
+        ("a: [1", "it is not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "it is not valid YAML"),
+        ("a: !!int x\n", "while reading it"),
+        ("a: !!timestamp x\n", "while reading it"),
+        ("? [1]\n: 2\n", "it is not valid YAML"),
+        ("[" * 5000, "while reading it"),
+        ("a: \x00", "it is not valid YAML"),
+    ],
+)
+def test_other_files_are_refused(text, reason, write):
+    path = write(text)
+    message = refusal(path)
+    assert message.startswith(f"{path} is not the config.yml of a nerfstudio run: ")
+    assert reason in message
+
+
+def test_binary_folder_and_missing_files_are_refused(tmp_path):
+    binary = tmp_path / "config.yml"
+    binary.write_bytes(b"PK\x03\x04\xff\xfe\x00")
+    assert "it is not text" in refusal(binary)
+    assert "is a folder" in refusal(tmp_path)
+    assert "There is no file" in refusal(tmp_path / "gone.yml")
+
+
+class Absent:
+    """Hides nerfstudio from the import system."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "nerfstudio":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_without_nerfstudio_the_extra_is_named(write, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "nerfstudio"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    assert "pip install 'nvs-eval[nerfstudio]'" in refusal(write(TRAINER + " {}"))
+
+
+def test_with_a_broken_plugin_what_is_missing_is_named(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nerfstudio.configs.method_configs", None)
+    assert "cannot be imported: " in refusal(write(TRAINER + " {}"))
