@@ -101,7 +101,7 @@ def _reading(path: Path) -> Iterator[None]:
 def _read_8bit(path: Path) -> np.ndarray:
     with iio.imopen(path, "r", plugin="pillow") as file:
         _check_mode(path, file.metadata(index=0))
-        array = file.read(index=0, rotate=False)
+        array = file.read(index=0)  # As stored: EXIF rotation is not applied.
     return array.astype(np.float32) / np.float32(255)
 
 

@@ -119,7 +119,8 @@ def _psnr(name: str, *, data_range: float) -> Description:
 def _ssim(name: str, *, kernel: str, data_range: float | str) -> Description:
     _check_choice(f"kernel of {name}", kernel, KERNELS)
     shown = "pair" if data_range == "pair" else f"{_number(name, 'data_range', data_range):g}"
-    function = partial(ssim, kernel=kernel, data_range=data_range)
+    make: Any = ssim  # Its choices were checked above.
+    function = partial(make, kernel=kernel, data_range=data_range)
     return Description(name, "", True, f"ssim|{KERNELS[kernel].signature}|range:{shown}|v1", lambda _: function)
 
 
@@ -132,7 +133,8 @@ def _lpips(name: str, *, net: str, version: str, input: str, normaliser: str) ->
     }
     for parameter, (value, known) in choices.items():
         _check_choice(f"{parameter} of {name}", value, known)
-    load: Any = partial(load_lpips, net, version=version, input=input, normaliser=normaliser)
+    make: Any = load_lpips  # Its choices were checked above.
+    load = partial(make, net, version=version, input=input, normaliser=normaliser)
     signature = f"lpips|net:{net}|heads:{version}|input:{input}|norm:{normaliser}|v1"
     return Description(name, "", False, signature, lambda weights_dir: load(weights_dir=weights_dir))
 

@@ -211,17 +211,16 @@ def _together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
     """Each folder's own name; where names collide, the shortest trailing path that tells them apart."""
-    names = [_model_folder(folder) for folder in folders]
-    depth = dict.fromkeys(range(len(names)), 1)
-    deepest = max(len(path.parts) for path in names)
-    for _ in range(deepest):
-        shown = ["/".join(path.parts[-depth[index] :]) for index, path in enumerate(names)]
-        collided = [index for index, name in enumerate(shown) if shown.count(name) > 1]
-        if not collided:
-            return shown
-        for index in collided:
-            depth[index] += 1
-    raise InputError(f"The folder {names[collided[0]]} was given twice.")
+    paths = [_model_folder(folder) for folder in folders]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise InputError(f"The folder {path} was given twice.")
+    depths = [1] * len(paths)
+    while True:
+        names = ["/".join(path.parts[-depth:]) for path, depth in zip(paths, depths, strict=True)]
+        if len(set(names)) == len(names):
+            return names
+        depths = [depth + (names.count(name) > 1) for name, depth in zip(names, depths, strict=True)]
 
 
 def _model_folder(folder: Path) -> Path:

@@ -18,10 +18,8 @@ import inspect
 import re
 import sys
 import typing
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
 from typing import Any, cast
@@ -29,24 +27,12 @@ from typing import Any, cast
 import yaml
 
 from nvs_eval.errors import InputError
+from nvs_eval_nerfstudio._quiet import quiet
 
 _YAML = "tag:yaml.org,2002:"
 _PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "complex", "list", "tuple", "dict")
 # Python 3.13 alone calls the module pathlib._local.
 _PATH = re.compile(r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Import nerfstudio's modules without what its user can do nothing about.
-
-    nerfstudio 1.1.5 uses what torch and websockets have since deprecated, and says on the standard output which
-    methods it found; ours is for tables.
-    """
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
 
 
 class ConfigLoader(yaml.SafeLoader):

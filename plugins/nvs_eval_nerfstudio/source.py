@@ -1,0 +1,266 @@
+"""Views rendered from a trained nerfstudio run: a source for each of its checkpoints.
+
+The pair that is scored is the one the model itself prepares for its own metrics: every model with metrics returns
+`images_dict["img"]`, its reference and its renders side by side. So background compositing, undistortion and whatever
+a third-party model does are its own, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.views import Column, Render, View
+from nvs_eval_nerfstudio._quiet import quiet
+from nvs_eval_nerfstudio.checkpoints import (
+    Checkpoint,
+    checkpoint_folder,
+    choose_steps,
+    list_steps,
+    load_checkpoint,
+    load_into,
+)
+from nvs_eval_nerfstudio.config import load_config
+
+if TYPE_CHECKING:
+    from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+    from nerfstudio.engine.trainer import TrainerConfig
+    from nerfstudio.models.base_model import Model
+    from nerfstudio.pipelines.base_pipeline import Pipeline
+
+
+def open_run(
+    path: Path,
+    *,
+    steps: Literal["last", "all"] | Sequence[int],
+    split: Literal["test", "train"],
+    views: Sequence[str],
+    every: int,
+    data: Path | None,
+    device: torch.device,
+    eval_num_rays_per_chunk: int | None,
+) -> list[NerfstudioCheckpoint]:
+    """A source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
+
+    Args:
+        path: its `config.yml`; the checkpoints lie beside it, or where it says.
+        steps: which checkpoints.
+        split: the held-out views, or the training views.
+        views: names of views, or none for all.
+        every: of these, each n-th.
+        data: where the data lies now, or None for where the run recorded it.
+        device: to render on.
+        eval_num_rays_per_chunk: rays in one forward pass, or None for what the run was trained with.
+
+    Raises:
+        InputError: the run, a checkpoint of it or its data cannot be had.
+    """
+    config = load_config(path)
+    available = list_steps(checkpoint_folder(path, config))
+    chosen = choose_steps(available, steps)
+    from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
+
+    with quiet():
+        prepare_data(config, data=data)
+        parsed = parse_views(config, split)
+    if eval_num_rays_per_chunk is not None:
+        config.pipeline.model.eval_num_rays_per_chunk = eval_num_rays_per_chunk
+    names = view_names(parsed.image_filenames)
+    run = Run(path, config, device, split, parsed, names, choose_views(names, wanted=views, every=every))
+    return [NerfstudioCheckpoint(run, step, available[step]) for step in chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained run, and what is evaluated of it.
+
+    Attributes:
+        path: its `config.yml`.
+        config: set up for evaluation.
+        device: to render on.
+        split: of the views.
+        parsed: all views of the split.
+        all_names: their names.
+        indices: the positions of those to evaluate.
+    """
+
+    path: Path
+    config: TrainerConfig
+    device: torch.device
+    split: Literal["test", "train"]
+    parsed: DataparserOutputs
+    all_names: list[str]
+    indices: list[int]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the views to evaluate."""
+        return [self.all_names[index] for index in self.indices]
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What all checkpoints have in common, by sha256: the `config.yml`, the image files and cameras."""
+        from nvs_eval_nerfstudio.eval_data import data_sha256
+
+        config = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return {"config_sha256": config, "data_sha256": data_sha256(self.parsed, self.indices)}
+
+    def pipeline(self) -> Pipeline:
+        """The pipeline as the method's own evaluation builds it, its metrics taken out.
+
+        It is built once for all checkpoints of a run; that of another run makes room first.
+        """
+        if _built.get(self) is None:
+            _built.clear()
+            _built[self] = self._build()
+        return _built[self].eval()
+
+    def _build(self) -> Pipeline:
+        from nvs_eval_nerfstudio.hook import original_target
+        from nvs_eval_nerfstudio.own_metrics import no_downloads, without_own_metrics
+
+        self.config.pipeline._target = original_target(self.config.pipeline._target)
+        with no_downloads():
+            pipeline = self.config.pipeline.setup(device=str(self.device), test_mode="test")
+        without_own_metrics(pipeline.model)
+        return pipeline
+
+
+_built: dict[Run, Pipeline] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class NerfstudioCheckpoint:
+    """The views of one checkpoint, each rendered when it is its turn.
+
+    Attributes:
+        run: that it belongs to.
+        step: of the checkpoint.
+        file: the checkpoint.
+    """
+
+    run: Run
+    step: int
+    file: Path
+
+    @cached_property
+    def columns(self) -> tuple[Column]:
+        """The one column; its provenance is completed when the views were rendered."""
+        config = self.run.config
+        provenance = {"checkpoint_sha256": self._checkpoint.sha256, **self.run.identity}
+        scene, method = config.experiment_name or "unnamed", config.method_name or "unnamed"
+        return (Column(scene, method, config.timestamp or None, self.step, self.run.split, provenance),)
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        """Read before anything is rendered, so that a damaged one is found at once; its tensors stay in the file."""
+        return load_checkpoint(self.file)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the views."""
+        return self.run.names
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Width and height of each view."""
+        from nvs_eval_nerfstudio.eval_data import view_sizes
+
+        return view_sizes(self.run.parsed, self.run.indices)
+
+    def __len__(self) -> int:
+        return len(self.run.indices)
+
+    def __iter__(self) -> Iterator[View]:
+        from nvs_eval_nerfstudio.eval_data import evaluation_pairs
+
+        device = self.run.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with quiet():
+            pipeline = self._load()
+            pairs = evaluation_pairs(pipeline.datamanager, self.run.split, self.run.indices, device)
+        for index, name in enumerate(self.names):
+            with quiet(), torch.no_grad():
+                camera, batch = next(pairs)
+                view = render_view(pipeline.model, camera, batch, name=name, device=device, timed=index > 0)
+            yield view
+        self.columns[0].provenance["peak_memory_bytes"] = _peak_memory(device)
+
+    def _load(self) -> Pipeline:
+        pipeline = self.run.pipeline()
+        entries = load_into(pipeline, self._checkpoint, path=self.file)
+        if entries == "other":
+            print(
+                f"{self.file}: the LPIPS network in this checkpoint is not the published one. ns-eval would score with "
+                "it; nvs-eval does not.",
+                file=sys.stderr,
+            )
+        return pipeline.eval()
+
+
+def render_view(
+    model: Model, camera: Any, batch: dict[str, Any], *, name: str, device: torch.device, timed: bool
+) -> View:
+    """Render one view and pair it as the model does for its own metrics.
+
+    Args:
+        model: in evaluation mode.
+        camera: of the view.
+        batch: its data.
+        name: of the view.
+        device: that is waited for, so that the time is that of the render.
+        timed: whether the time counts; a first render warms up.
+
+    Raises:
+        InputError: the model prepares no pair.
+    """
+    _wait(device)
+    start = time.perf_counter()
+    outputs = model.get_outputs_for_camera(camera)
+    _wait(device)
+    seconds = time.perf_counter() - start
+    _, images = model.get_image_metrics_and_images(outputs, batch)
+    reference, *renders = split_pair(images, width=int(camera.width.flatten()[0]), model=type(model).__name__)
+    return View(name, reference, (Render(renders[-1], seconds=seconds if timed else None),))
+
+
+def split_pair(images: dict[str, Tensor], *, width: int, model: str) -> list[Tensor]:
+    """The reference and the renders (the last is the finest) that a model puts side by side, each `[H, W, 3]`.
+
+    Raises:
+        InputError: the model returns no such image, or one of another width.
+    """
+    image = images.get("img")
+    if image is None or image.shape[1] % width or image.shape[1] < 2 * width:
+        found = "no image 'img'" if image is None else f"an image of {image.shape[1]} columns for a camera of {width}"
+        raise InputError(
+            f"{model} gives {found}, and its reference and render side by side are needed: this method has no "
+            "held-out views to be scored by."
+        )
+    return [part.detach().float().contiguous() for part in image.split(width, dim=1)]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Of the graphics card while rendering; without one, of the process since its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
