@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,6 +78,7 @@ class Instrumented:
         """
         from nvs_eval_nerfstudio.own_metrics import verified_backbones
 
+        _admit_numpy_scalars()
         with verified_backbones():
             pipeline = self.original(config, test_mode=test_mode, **kwargs)
         if test_mode != "inference":  # Nothing is evaluated in the viewer or by ns-render.
@@ -86,6 +88,15 @@ class Instrumented:
                 _evaluate, model.get_image_metrics_and_images, scorer
             )
         return pipeline
+
+
+def _admit_numpy_scalars() -> None:
+    """Let torch's protected loading read the numbers of numpy's that nerfstudio's checkpoints hold.
+
+    From torch 2.6 on nerfstudio 1.1.5 fails to load its own checkpoints without this; the pipeline is built before.
+    """
+    number = np.float64(0)
+    torch.serialization.add_safe_globals([number.__reduce__()[0], np.dtype, type(number.dtype)])  # type: ignore
 
 
 def original_target(target: Any) -> Any:

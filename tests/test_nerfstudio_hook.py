@@ -1,0 +1,145 @@
+"""The hook: any method's evaluation also returns nvs-eval's scores, and stays what it was otherwise."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
+
+from nvs_eval.errors import InputError
+from nvs_eval_nerfstudio.config import import_nerfstudio, load_config
+from nvs_eval_nerfstudio.hook import ERROR_FULL_SCALE, ERROR_IMAGE, Instrumented, error_map, with_nvs_eval
+
+import_nerfstudio()
+
+PROTOCOL = """
+name: quick
+alpha: composite
+colour_correction: none
+out_of_range: error
+quantise: {render: none, reference: none, mask: none}
+region: full
+crop: 0
+mask: none
+metrics:
+  psnr: {data_range: 1}
+  ssim: {kernel: valid, data_range: 1}
+round_means: null
+"""
+
+
+class FakeModel(nn.Module):
+    """A model whose own method returns what a nerfstudio model returns: reference and renders side by side."""
+
+    def __init__(self, *images: Tensor) -> None:
+        super().__init__()
+        self.images = images
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, Any], batch: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {"psnr": 1.5, "own/key": torch.tensor(2.0)}, {"img": torch.cat(self.images, dim=1), "depth": outputs["d"]}
+
+
+class FakePipeline:
+    """Stands for any pipeline class; nothing here knows more of one than this."""
+
+    def __init__(self, config: Any, *, test_mode: str = "val", device: str = "cpu") -> None:
+        self.model = FakeModel(*config.images)
+        self.device = device
+        self.test_mode = test_mode
+
+
+@pytest.fixture
+def protocol(tmp_path: Path) -> str:
+    path = tmp_path / "quick.yaml"
+    path.write_text(PROTOCOL)
+    return str(path)
+
+
+def _evaluate(protocol: str, *images: Tensor, test_mode: str = "test") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    pipeline: Any = Instrumented(FakePipeline, (protocol,))(SimpleNamespace(images=images), test_mode=test_mode)
+    outputs = {"rgb": images[-1], "d": torch.zeros(4, 4, 3)}
+    return pipeline.model.get_image_metrics_and_images(outputs, {})
+
+
+def test_scores_and_error_map_stand_beside_the_models_own(protocol: str) -> None:
+    reference = torch.rand(20, 24, 3) * 0.5
+    metrics, images = _evaluate(protocol, reference, reference + 0.1)
+    assert metrics["psnr"] == 1.5 and metrics["own/key"] == 2.0
+    assert metrics["quick/psnr"] == pytest.approx(20, abs=1e-5)
+    assert 0 < metrics["quick/ssim"] < 1
+    assert list(metrics) == ["psnr", "own/key", "quick/psnr", "quick/ssim"]
+    assert torch.equal(images["img"], torch.cat([reference, reference + 0.1], dim=1))
+    assert images[ERROR_IMAGE].shape == (20, 24, 3)
+    assert "/" not in ERROR_IMAGE
+
+
+def test_the_finest_of_several_renders_is_scored(protocol: str) -> None:
+    reference = torch.rand(20, 24, 3) * 0.5
+    metrics, _ = _evaluate(protocol, reference, reference + 0.4, reference + 0.1)
+    assert metrics["quick/psnr"] == pytest.approx(20, abs=1e-5)
+
+
+def test_a_render_that_cannot_be_scored_ends_no_training(protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = torch.rand(20, 24, 3)
+    metrics, _ = _evaluate(protocol, reference, torch.full_like(reference, torch.nan))
+    assert math.isnan(metrics["quick/psnr"]) and math.isnan(metrics["quick/ssim"])
+    assert metrics["psnr"] == 1.5
+    assert "NaN" in capsys.readouterr().err
+
+
+def test_nothing_is_hooked_where_nothing_is_evaluated(protocol: str) -> None:
+    image = torch.rand(20, 24, 3)
+    metrics, images = _evaluate(protocol, image, image, test_mode="inference")
+    assert "quick/psnr" not in metrics and ERROR_IMAGE not in images
+
+
+def test_the_error_map_is_on_a_fixed_scale() -> None:
+    black = torch.zeros(2, 2, 3)
+    same, full, beyond = (error_map(black, black + e)[0, 0] for e in (0.0, ERROR_FULL_SCALE, 1.0))
+    assert torch.equal(full, beyond)
+    assert not torch.equal(same, full)
+
+
+@pytest.mark.parametrize("method", ["nerfacto", "tensorf", "instant-ngp", "splatfacto", "vanilla-nerf", "depth-nerfacto"])
+def test_a_hooked_configuration_survives_yaml_pickle_and_copying(method: str, tmp_path: Path) -> None:
+    from nerfstudio.configs.method_configs import method_configs
+
+    original: Any = method_configs[method]
+    before = original.pipeline._target
+    hooked: Any = with_nvs_eval(original, protocols=("standard", "nerfstudio"), method_name=f"{method}-mine")
+    assert original.pipeline._target is before, "the method itself is untouched"
+    assert hooked.pipeline._target == Instrumented(before, ("standard", "nerfstudio"))
+    file = tmp_path / "config.yml"
+    file.write_text(yaml.dump(hooked))
+    for back in (load_config(file), pickle.loads(pickle.dumps(hooked)), copy.deepcopy(hooked)):
+        assert back.pipeline._target == hooked.pipeline._target
+        assert back.method_name == f"{method}-mine"
+
+
+def test_an_unknown_protocol_is_an_error_when_the_method_is_written() -> None:
+    from nerfstudio.configs.method_configs import method_configs
+
+    config: Any = method_configs["nerfacto"]
+    with pytest.raises(InputError, match="Did you mean 'standard'"):
+        with_nvs_eval(config, protocols=("standrd",))
+
+
+def test_the_registered_methods_are_hooked() -> None:
+    from nerfstudio.configs.method_configs import all_methods
+
+    for name in ("nerfacto", "splatfacto"):
+        config: Any = all_methods[f"{name}-nvs"]
+        assert config.method_name == f"{name}-nvs"
+        assert config.pipeline._target == Instrumented(all_methods[name].pipeline._target, ("standard",))  # type: ignore
