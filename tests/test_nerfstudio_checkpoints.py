@@ -503,3 +503,19 @@ def test_the_checkpoint_of_another_run_is_refused(fox_pipeline, tmp_path):
         InputError, match=r"_model\.field\.mlp_base\.model\.1\.layers\.0\.weight \(is 16x16, needed 64x16\)"
     ):
         load_into(fox_pipeline, load_checkpoint(path), path=path)
+
+
+def test_what_was_admitted_before_is_admitted_again(tmp_path: Path) -> None:
+    import numpy as np
+
+    number = np.float64(0)
+    admitted = [number.__reduce__()[0], np.dtype]
+    torch.serialization.add_safe_globals(admitted)
+    try:
+        before = set(torch.serialization.get_safe_globals())
+        file = tmp_path / "step-000000001.ckpt"
+        torch.save({"step": 1, "pipeline": {"a": torch.ones(1)}, "schedulers": {"lr": np.float64(0.5)}}, file)
+        assert list(load_checkpoint(file).pipeline) == ["a"]
+        assert set(torch.serialization.get_safe_globals()) == before
+    finally:
+        torch.serialization.clear_safe_globals()

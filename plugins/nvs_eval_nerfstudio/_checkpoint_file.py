@@ -82,14 +82,19 @@ def _numpy_ignored() -> Iterator[None]:
     """Admit the names of numpy's scalars, in a torch that otherwise admits weights alone.
 
     numpy 1 and 2 name the scalar differently, and neither has the other's name; a stand-in serves both, and runs none
-    of numpy's code.
+    of numpy's code. Whatever else was admitted in this process is set aside meanwhile: numpy's own names, too.
     """
-    admit = getattr(torch.serialization, "safe_globals", None)
-    if admit is None:
+    if not hasattr(torch.serialization, "clear_safe_globals"):
         raise InputError(f"torch {torch.__version__} cannot read checkpoints safely; install torch 2.5 or newer.")
     names = (("numpy", "dtype"), ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"))
-    with admit([type(name, (_Ignored,), {"__module__": module}) for module, name in names]):
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals([type(name, (_Ignored,), {"__module__": module}) for module, name in names])
+    try:
         yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def _sha256(path: Path) -> str:
