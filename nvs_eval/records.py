@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from nvs_eval.errors import InputError
 from nvs_eval.whole_files import write_whole
@@ -113,7 +114,7 @@ def references_sha256(hashes: Any) -> str:
 
 
 def _sha256_of_lines(lines: Any) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def record_folder(output_dir: Path, scene: str, method: str, run: str | None, step: int | None) -> Path:
@@ -146,7 +147,8 @@ def write_record(path: Path, record: Record) -> None:
         InputError: it cannot be written there.
     """
     text = json.dumps(to_plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    # What a file's name has of bytes that are no text becomes an escape, as which JSON gives it back.
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def to_plain(record: Record) -> dict[str, Any]:
@@ -178,16 +180,16 @@ def read_record(path: Path) -> Record:
         InputError: the file is missing, not a record, from a newer nvs-eval, or does not agree with itself.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise InputError(f"The record {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error}): it is damaged, or not a record of nvs-eval.") from error
     if not isinstance(plain, dict) or "schema_version" not in plain:
         raise InputError(f"{path} is not a record of nvs-eval: it has no schema_version.")
     if plain["schema_version"] != SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema_version {plain['schema_version']}, and this nvs-eval reads {SCHEMA_VERSION}: "
+            f"{path} has schema_version {plain['schema_version']!r}, and this nvs-eval reads {SCHEMA_VERSION}: "
             "upgrade nvs-eval."
         )
     try:
@@ -195,34 +197,71 @@ def read_record(path: Path) -> Record:
         _check_repeated(plain, record)
     except InputError as error:
         raise InputError(f"The record {path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a whole record of nvs-eval: {type(error).__name__}: {error}.") from error
+    except KeyError as error:
+        raise InputError(f"{path} is not a whole record of nvs-eval: it lacks {error}.") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path} is not a record of nvs-eval: {error}.") from error
     return record
 
 
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
 def _from_plain(plain: Mapping[str, Any]) -> Record:
-    rows = [ViewRow(**{**row, "scores": _read_scores(row["scores"])}) for row in plain["views"]]
-    metrics = {name: MetricInfo(**info) for name, info in plain["metrics"].items()}
+    rows = [ViewRow(**_typed(ViewRow, {**row, "scores": _read_scores(row["scores"])})) for row in plain["views"]]
+    metrics = {name: MetricInfo(**_typed(MetricInfo, info)) for name, info in plain["metrics"].items()}
     if not rows or not metrics:
         raise InputError("it has no views or no metrics.")
     for row in rows:
         if set(row.scores) != set(metrics):
             raise InputError(f"view {row.name!r} has scores for {sorted(row.scores)}, not for {sorted(metrics)}.")
     names = ("scene", "method", "run", "step", "split", "protocol", "provenance")
-    return Record(**{name: plain[name] for name in names}, metrics=metrics, views=rows)
+    values = {**{name: plain[name] for name in names}, "metrics": metrics, "views": rows}
+    _typed(_ProtocolInfo, plain["protocol"])
+    return Record(**_typed(Record, values))
+
+
+@dataclass(frozen=True)
+class _ProtocolInfo:
+    """What is read of a record's protocol."""
+
+    name: str
+    definition: Mapping[str, Any]
+    fingerprint: str
+
+
+def _typed(kind: type, plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values for the fields of a dataclass, each checked to be of the field's type."""
+    for name, hint in get_type_hints(kind).items():
+        if not _fits(plain[name], hint):
+            raise TypeError(f"{name} is {plain[name]!r}")
+    return plain
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, part) for part in get_args(hint))
+    if isinstance(value, bool):
+        return hint is bool
+    if hint is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _read_scores(scores: Mapping[str, Any]) -> dict[str, float]:
-    values = {name: float(value) for name, value in scores.items()}
-    if any(math.isnan(value) for value in values.values()):
-        raise InputError("a score is NaN, which nvs-eval never writes.")
-    return values
+    for name, value in scores.items():
+        if value != "inf" and not _fits(value, float):
+            raise InputError(f'its score {name} is {value!r}, and a number or "inf" is needed.')
+    return {name: math.inf if value == "inf" else value for name, value in scores.items()}
 
 
 def _check_repeated(plain: Mapping[str, Any], record: Record) -> None:
-    for name, mean in record.means.items():
-        said = float(plain["means"][name])
-        if not (said == mean or abs(said - mean) <= 1e-9 * max(1.0, abs(mean))):
+    if set(plain["means"]) != set(record.metrics):
+        raise InputError(f"its means are of {sorted(plain['means'])}, and its metrics are {sorted(record.metrics)}.")
+    for name, said in _read_scores(plain["means"]).items():
+        mean = record.means[name]
+        if not math.isclose(said, mean, rel_tol=1e-9, abs_tol=1e-9):
             raise InputError(f"its mean {name} is {said}, and its views say {mean}: it was changed by hand.")
     for name in ("views_sha256", "references_sha256"):
         if plain[name] != getattr(record, name):

@@ -1,0 +1,164 @@
+"""What several test files need: small images, records made by hand, checkpoints without nerfstudio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nvs_eval.image_files import save_png
+from nvs_eval.protocols import Protocol, parse_protocol
+from nvs_eval.records import MetricInfo, Record, ViewRow
+from nvs_eval.views import Column, Render, View
+
+WIDTH, HEIGHT = 48, 40
+
+# PSNR and SSIM need no weights, so that these protocols do for nearly everything around the numbers.
+LIGHT = """\
+name: light
+alpha: composite
+colour_correction: none
+out_of_range: error
+quantise: {render: round, reference: round, mask: none}
+region: full
+crop: 0
+mask: valid-pixels
+metrics:
+  psnr: {data_range: 1}
+  ssim: {kernel: valid, data_range: 1}
+round_means: null
+"""
+FLOAT = (
+    LIGHT.replace("name: light", "name: float")
+    .replace("{render: round, reference: round, mask: none}", "{render: none, reference: none, mask: none}")
+    .replace("kernel: valid, data_range: 1", "kernel: reflect, data_range: pair")
+)
+
+
+def protocol_of(text: str) -> Protocol:
+    import yaml
+
+    return parse_protocol(yaml.safe_load(text))
+
+
+def protocol_file(folder: Path, text: str = LIGHT, name: str = "light.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def float_image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Noise in [0, 1] between the levels of 8 bits."""
+    return torch.rand(height, width, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Noise that an 8-bit file keeps exactly."""
+    return (float_image(seed, height, width) * 255).round() / 255
+
+
+def write_pngs(folder: Path, seeds: dict[str, int]) -> Path:
+    """A folder of one PNG of noise a name."""
+    for name, seed in seeds.items():
+        save_png(folder / f"{name}.png", image(seed))
+    return folder
+
+
+def files_below(folder: Path) -> list[str]:
+    """The files below a folder by their paths, hidden ones included; empty folders end in a slash."""
+    return sorted(
+        path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
+        for path in folder.rglob("*")
+        if path.is_file() or (path.is_dir() and not any(path.iterdir()))
+    )
+
+
+def row(name: str = "0001", **scores: float) -> ViewRow:
+    return ViewRow(
+        name=name,
+        width=WIDTH,
+        height=HEIGHT,
+        scores=scores or {"psnr": 28.25, "ssim": 0.875},
+        render_seconds=None,
+        render=None,
+        reference=None,
+        reference_sha256="0" * 64,
+        coverage=None,
+    )
+
+
+INFO = {
+    "psnr": MetricInfo("dB", True, "psnr|range:1|q:round8|v1"),
+    "ssim": MetricInfo("", True, "ssim|win:gauss11s1.5|pad:valid|cov:population|range:1|q:round8|v1"),
+    "lpips_alex": MetricInfo("", False, "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|q:round8|v1"),
+}
+
+
+def record(views: Sequence[ViewRow] = (row(),), **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "scene": "fox",
+        "method": "nerfacto",
+        "run": None,
+        "step": None,
+        "split": "test",
+        "protocol": {"name": "standard", "definition": {"round_means": None}, "fingerprint": "9f2c51ab"},
+        "metrics": {name: INFO[name] for name in views[0].scores},
+        "views": list(views),
+        "provenance": {"nvs_eval": "0.1.0"},
+    }
+    return Record(**{**values, **changes})
+
+
+@dataclass(eq=False)
+class FakeCheckpoint:
+    """A checkpoint whose renders are noise: what a plugin would offer, without anything trained.
+
+    Attributes:
+        step: of the checkpoint; also the seed of its renders.
+        views: their names.
+        references: makes the reference of the view at an index.
+        renders: makes the render of the view at an index.
+        on_view: is told each index before its view is rendered: to interrupt, for example.
+        rendered: the names of the views rendered so far, over all iterations.
+    """
+
+    step: int
+    views: Sequence[str] = ("a", "cam0/b", "c")
+    references: Callable[[int], Tensor] = image
+    renders: Callable[[int], Tensor] | None = None
+    on_view: Callable[[int], None] = lambda index: None
+    scene: str = "fox"
+    method: str = "fake"
+    masks: Callable[[int], Tensor | None] = lambda index: None
+    identity: dict[str, str] = field(default_factory=dict)
+    rendered: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        known = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
+        provenance = {**known, **self.identity}
+        self.columns = (Column(self.scene, self.method, "base", self.step, provenance=provenance),)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.views
+
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        return [(WIDTH, HEIGHT)] * len(self.views)
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __iter__(self) -> Iterator[View]:
+        for index, name in enumerate(self.views):
+            self.on_view(index)
+            render = self.renders(index) if self.renders else float_image(1000 * self.step + index)
+            # The first render warms up, and its time is not known.
+            seconds = float(index) if index else None
+            self.rendered.append(name)
+            yield View(name, self.references(index), (Render(render, seconds=seconds),), self.masks(index))
+        self.columns[0].provenance["peak_memory_bytes"] = 12345
