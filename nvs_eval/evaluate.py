@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from nvs_eval.errors import InputError
 from nvs_eval.images import sha256_of_image
 from nvs_eval.records import MetricInfo, Record, ViewRow, record_folder
 from nvs_eval.scorer import Scorer
@@ -51,10 +52,15 @@ def evaluate(
         on_view: is told each view when it is scored.
 
     Raises:
-        InputError: as the source and the scorer.
+        InputError: as the source and the scorer; or there is no view, or one lacks a render.
     """
     rows: list[list[list[ViewRow]]] = [[[] for _ in source.columns] for _ in scorer.protocols]
     for view in source:
+        if len(view.renders) != len(source.columns):
+            raise InputError(
+                f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(source.columns)} "
+                "columns is needed."
+            )
         reference_sha256 = sha256_of_image(view.reference)
         for protocol_rows, scores in zip(rows, scorer.score(view), strict=True):
             for index, column in enumerate(source.columns):
@@ -62,6 +68,8 @@ def evaluate(
                 own = {name: values[index] for name, values in scores.items()}
                 protocol_rows[index].append(_row(view, index, own, reference_sha256, folder))
         on_view(view)
+    if rows and not any(rows[0]):
+        raise InputError("There is no view to score: a mean over nothing is no score.")
     return [
         _record(scorer, which, column, rows[which][index], session)
         for index, column in enumerate(source.columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from nvs_eval.errors import InputError
@@ -66,7 +68,7 @@ def probe_image(path: Path, reading: Reading | None = None) -> tuple[int, int]:
     """
     reading = reading or Reading()
     with _reading(path):
-        height, width, channels = _SHAPES.get(path.suffix.lower(), _shape_8bit)(path)
+        height, width, channels = _SHAPES.get(path.suffix.lower(), _shape_integers)(path)
     blank = torch.zeros(1, 1, channels)
     if path.suffix.lower() == ".exr":
         blank = _decode_light(path, blank, reading)
@@ -95,40 +97,58 @@ def _reading(path: Path) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"{path}: reading EXR needs OpenEXR: pip install 'nvs-eval[exr]' ({error}).") from error
     except Exception as error:  # A decoder raises what it likes: whatever it is, the file is unreadable.
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise InputError(f"{path} cannot be read as an image: {_reason(error)}.") from error
 
 
-def _read_8bit(path: Path) -> np.ndarray:
+def _reason(error: BaseException) -> str:
+    """What happened first: imageio wraps it in sentences about its plugins."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty, damaged or of another format"
+    return (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+
+
+def _read_integers(path: Path) -> np.ndarray:
+    """PNG and JPEG, whichever of them the name promises."""
     with iio.imopen(path, "r", plugin="pillow") as file:
         _check_mode(path, file.metadata(index=0))
-        array = file.read(index=0)  # As stored: EXIF rotation is not applied.
-    return array.astype(np.float32) / np.float32(255)
+        if not _is_16bit_png(path):
+            array = file.read(index=0)  # As stored: EXIF rotation is not applied.
+            return array.astype(np.float32) / np.float32(255)
+    return _read_png_16bit(path)
 
 
 def _check_mode(path: Path, metadata: dict) -> None:
     """Refuse what would be read as something else than it is: CMYK as RGBA, a transparent colour as an opaque one."""
     mode = metadata.get("mode")
-    if mode not in ("RGB", "RGBA", "L", "LA", "P"):
+    if mode not in ("RGB", "RGBA", "L", "LA", "P") and not _is_16bit_png(path):
         raise InputError(f"{path} is a {mode} image, and RGB with 8 bits a channel is needed: convert it first.")
-    if "transparency" in metadata and mode in ("RGB", "L", "P"):
+    if "transparency" in metadata and mode not in ("RGBA", "LA"):
         raise InputError(f"{path} marks one colour as transparent: save it as RGB, or as RGBA with an alpha channel.")
-
-
-def _read_png(path: Path) -> np.ndarray:
-    return _read_png_16bit(path) if _is_16bit_png(path) else _read_8bit(path)
 
 
 def _is_16bit_png(path: Path) -> bool:
     """Whether the header says 16 bits a channel, which imageio would turn into 8 in silence."""
-    with path.open("rb") as file:
-        header = file.read(26)
+    header = _png_header(path)
     return header[:8] == _PNG_SIGNATURE and len(header) == 26 and header[24] == 16
 
 
-def _read_png_16bit(path: Path) -> np.ndarray:
-    from torchvision.io import ImageReadMode, decode_png, read_file
+def _png_header(path: Path) -> bytes:
+    """The signature and the first chunk up to the depth (byte 24) and the colour type (byte 25)."""
+    with path.open("rb") as file:
+        return file.read(26)
 
-    pixels = decode_png(read_file(str(path)), mode=ImageReadMode.UNCHANGED)
+
+def _read_png_16bit(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        # torchvision 0.29 announces that a later release will not decode images.
+        warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
+        try:
+            from torchvision.io import ImageReadMode, decode_png, read_file
+        except ImportError as error:
+            raise InputError(f"{path}: 16-bit PNG needs a torchvision that reads images, such as 0.29.") from error
+        pixels = decode_png(read_file(str(path)), mode=ImageReadMode.UNCHANGED)
     return (pixels.permute(1, 2, 0).to(torch.float64) / 65535).to(torch.float32).numpy()
 
 
@@ -160,20 +180,21 @@ def _read_exr(path: Path) -> np.ndarray:
 
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
-    ".png": _read_png,
-    ".jpg": _read_8bit,
-    ".jpeg": _read_8bit,
+    ".png": _read_integers,
+    ".jpg": _read_integers,
+    ".jpeg": _read_integers,
     ".npy": _read_npy,
     ".exr": _read_exr,
 }
 
 
-def _shape_8bit(path: Path) -> tuple[int, int, int]:
+def _shape_integers(path: Path) -> tuple[int, int, int]:
     with iio.imopen(path, "r", plugin="pillow") as file:
-        if not _is_16bit_png(path):
-            _check_mode(path, file.metadata(index=0))
+        _check_mode(path, file.metadata(index=0))
         shape = file.properties(index=0).shape
-    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
+    channels = shape[2] if len(shape) == 3 else 1
+    # The colour type of a 16-bit PNG, for some of which imageio has no mode of its own.
+    return shape[0], shape[1], {0: 1, 2: 3, 4: 2, 6: 4}[_png_header(path)[25]] if _is_16bit_png(path) else channels
 
 
 def _shape_npy(path: Path) -> tuple[int, int, int]:

@@ -40,6 +40,21 @@ def check_image(image: Tensor, *, what: str) -> None:
         raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
 
 
+def check_mask(mask: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> None:
+    """Check that a mask is one of an image: float32 weights in [0, 1], `[H, W]`.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    if mask.dtype != torch.float32 or mask.shape != image.shape[:2]:
+        raise InputError(
+            f"{what} is {mask.dtype} {list(mask.shape)}, and float32 {list(image.shape[:2])} is needed: one weight in "
+            "[0, 1] a pixel of the image."
+        )
+    if not ((mask >= 0) & (mask <= 1)).all():
+        raise InputError(f"{what} has values outside [0, 1]: divide it by its range first.")
+
+
 def sha256_of_image(image: Float[Tensor, "h w 3"]) -> str:
     """The sha256 of an image's shape (three little-endian int64) and its float32 little-endian HxWx3 pixels."""
     pixels = image.detach().cpu().contiguous().numpy().astype("<f4", copy=False)

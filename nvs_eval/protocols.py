@@ -132,7 +132,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return _read(path)
-    raise unknown_name("protocol", str(name_or_path), [*named, "or a .yaml file"])
+    raise InputError(f"{unknown_name('protocol', str(name_or_path), named)} A file of your own must end in .yaml.")
 
 
 def named_protocols() -> dict[str, Path]:
@@ -165,9 +165,7 @@ def parse_protocol(data: object) -> Protocol:
         raise InputError(f"name is {values['name']!r}, and a text is needed.")
     for field, optional in (("crop", False), ("round_means", True)):
         _check_count(field, values[field], optional=optional)
-    metrics = values["metrics"]
-    if not isinstance(metrics, Mapping) or not metrics or not all(isinstance(p, Mapping) for p in metrics.values()):
-        raise InputError("metrics must be a mapping of at least one metric to its parameters: `psnr: {data_range: 1}`.")
+    _check_metrics(values["metrics"])
     protocol = Protocol(**values)
     _ = protocol.fingerprint  # Describing the metrics checks their parameters.
     return protocol
@@ -189,6 +187,14 @@ def _fields(data: object, kind: type, what: str) -> dict[str, Any]:
         if choices and all(isinstance(choice, str) for choice in choices) and data[name] not in choices:
             raise unknown_name(f"value of {name}", str(data[name]), choices)
     return dict(data)
+
+
+def _check_metrics(metrics: object) -> None:
+    if not isinstance(metrics, Mapping) or not metrics or not all(isinstance(p, Mapping) for p in metrics.values()):
+        raise InputError("metrics must be a mapping of at least one metric to its parameters: `psnr: {data_range: 1}`.")
+    for name in metrics:
+        if not isinstance(name, str):
+            raise InputError(f"metrics has the key {name!r}, and the name of a metric is needed.")
 
 
 def _check_count(field: str, value: object, *, optional: bool) -> None:

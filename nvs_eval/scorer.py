@@ -177,8 +177,12 @@ def _scores(view: View, metric: Metric, prepared: Prepared, known: dict[str, lis
             raise InputError(f"View {view.name!r}: {error}") from error
         known[metric.signature] = values.tolist()
     if any(math.isnan(value) for value in known[metric.signature]):
+        # Finite images give a number but for these.
+        why = "SSIM over the data range of the pair has none where both images are of one colour"
+        if prepared.mask is not None:
+            why += ", and SSIM without padding none where the mask has no pixel half a window from the border"
         raise InputError(
-            f"{metric.name} is not defined for view {view.name!r} (its signature is {metric.signature}): SSIM over the "
-            "data range of the pair has none where both images are of one colour."
+            f"{metric.name} is not defined for view {view.name!r} (its signature is {metric.signature}): {why}. Leave "
+            "the view out, or use a protocol that is defined for it."
         )
     return known[metric.signature]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images import check_image
+from nvs_eval.images import check_image, check_mask
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class View:
         reference_file: where the reference lies, where it does.
 
     Raises:
-        InputError: an image breaks the contract; the message names the view.
+        InputError: an image or the mask breaks the contract; the message names the view.
     """
 
     name: str
@@ -87,6 +87,8 @@ class View:
                     f"View {self.name!r}: the render{which} is {_size(render.image)} and the reference "
                     f"{_size(self.reference)}. Nothing is resized here: render at the reference's size."
                 )
+        if self.mask is not None:
+            check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
 
 
 def _size(image: Tensor) -> str:

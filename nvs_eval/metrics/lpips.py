@@ -19,7 +19,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics._exact import exact_arithmetic
 from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
-from nvs_eval.metrics._shapes import check_pair, mean_over_plane
+from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
 
 Heads = Literal["learned", "none"]
@@ -58,15 +58,15 @@ class Lpips:
         reference: Float[Tensor, "*#batch 3 h w"],
         render: Float[Tensor, "*#batch 3 h w"],
         *,
-        mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+        mask: Mask | None = None,
     ) -> Float[Tensor, "*batch_out"]:
         """Score each render against its reference, whose features are computed once, however many renders it has.
 
         Args:
             reference: `[..., 3, H, W]` in [0, 1].
             render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
-            mask: `[..., 1, H, W]` weights in [0, 1]; the value is then the spatial map averaged with them. (A full mask
-                gives the mean of the map, which differs from the plain value by up to 1e-4 on odd sizes.)
+            mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the value is then the spatial map averaged with them. (A
+                full mask gives the mean of the map, which differs from the plain value by up to 1e-4 on odd sizes.)
 
         Returns:
             `[...]` float64.
@@ -136,8 +136,10 @@ class Lpips:
         """The weights on the images' device and in their dtype, moved there once."""
         place = (images.device, images.dtype)
         if place not in self._placed:
-            backbone = {name: tensor.to(*place) for name, tensor in self.backbone.items()}
-            self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
+            # What is copied under a caller's inference mode could never be used for a gradient later.
+            with torch.inference_mode(False):
+                backbone = {name: tensor.to(*place) for name, tensor in self.backbone.items()}
+                self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
         return self._placed[place]
 
     def _check_size(self, image: Tensor) -> None:
@@ -216,4 +218,4 @@ def _passes(rows: Tensor, *, like: Tensor | None = None) -> Sequence[Tensor]:
 
 
 def _zero(image: Tensor) -> Tensor:
-    return torch.zeros((), dtype=torch.float32 if image.device.type == "mps" else torch.float64, device=image.device)
+    return torch.zeros((), dtype=widest_float(image.device), device=image.device)

@@ -6,21 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics._shapes import check_pair, mean_over_plane
+from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane
 
 
 def mse(
     reference: Float[Tensor, "*#batch 3 h w"],
     render: Float[Tensor, "*#batch 3 h w"],
     *,
-    mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+    mask: Mask | None = None,
 ) -> Float[Tensor, "*batch_out"]:
     """Mean squared error over channels and pixels.
 
     Args:
         reference: `[..., 3, H, W]`, any range.
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
-        mask: `[..., 1, H, W]` weights in [0, 1]; the mean is weighted by them.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the mean is weighted by them.
 
     Returns:
         `[...]` float64, in squared units of the images.
@@ -36,7 +36,7 @@ def psnr(
     reference: Float[Tensor, "*#batch 3 h w"],
     render: Float[Tensor, "*#batch 3 h w"],
     *,
-    mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+    mask: Mask | None = None,
     data_range: float = 1.0,
 ) -> Float[Tensor, "*batch_out"]:
     """Peak signal-to-noise ratio, `10 log10(data_range^2 / MSE)`, one value an image.
@@ -47,7 +47,7 @@ def psnr(
     Args:
         reference: `[..., 3, H, W]` in [0, data_range].
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
-        mask: `[..., 1, H, W]` weights in [0, 1]; the MSE is the mean weighted by them.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the MSE is the mean weighted by them.
         data_range: the largest possible difference of two values.
 
     Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +104,7 @@ def _check_parameters(name: str, make: Callable[..., Description], given: Mappin
     known = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for parameter in given:
         if parameter not in known:
-            raise unknown_name(f"parameter of {name}", parameter, known)
+            raise unknown_name(f"parameter of {name}", str(parameter), known)
     missing = [parameter for parameter in known if parameter not in given]
     if missing:
         raise InputError(
@@ -133,6 +134,8 @@ def _lpips(name: str, *, net: str, version: str, input: str, normaliser: str) ->
     }
     for parameter, (value, known) in choices.items():
         _check_choice(f"{parameter} of {name}", value, known)
+    if not f"{name}_".startswith(f"lpips_{net}_"):
+        raise InputError(f"The metric {name!r} has the net {net!r}: call it lpips_{net}, so that no table misnames it.")
     make: Any = load_lpips  # Its choices were checked above.
     load = partial(make, net, version=version, input=input, normaliser=normaliser)
     signature = f"lpips|net:{net}|heads:{version}|input:{input}|norm:{normaliser}|v1"
@@ -143,11 +146,15 @@ _FAMILIES: Mapping[str, Callable[..., Description]] = {"psnr": _psnr, "ssim": _s
 
 
 def _check_choice(kind: str, given: object, known: Mapping[str, Any] | tuple[str, ...]) -> None:
+    if not isinstance(given, str):
+        raise InputError(
+            f"The {kind} is {given!r}, and a text is needed: one of {', '.join(map(repr, sorted(known)))}."
+        )
     if given not in known:
-        raise unknown_name(kind, str(given), known)
+        raise unknown_name(kind, given, known)
 
 
 def _number(name: str, parameter: str, given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
-        raise InputError(f"{parameter} of {name} is {given!r}, and a number above 0 is needed.")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise InputError(f"{parameter} of {name} is {given!r}, and a finite number above 0 is needed.")
     return float(given)

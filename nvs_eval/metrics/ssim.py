@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics._shapes import check_pair, mean_over_plane
+from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
 
 _FLOAT32_EPSILON = 2.0**-23
 
@@ -88,7 +88,7 @@ def ssim(
     reference: Float[Tensor, "*#batch 3 h w"],
     render: Float[Tensor, "*#batch 3 h w"],
     *,
-    mask: Float[Tensor, "*#batch 1 h w"] | None = None,
+    mask: Mask | None = None,
     kernel: str = "valid",
     data_range: float | Literal["pair"] = 1.0,
 ) -> Float[Tensor, "*batch_out"]:
@@ -97,7 +97,7 @@ def ssim(
     Args:
         reference: `[..., 3, H, W]` in [0, data_range].
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
-        mask: `[..., 1, H, W]` weights in [0, 1]; the map is averaged with them, cropped to the map's size.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the map is averaged with them, cropped to the map's size.
         kernel: a name in `KERNELS`, which says whose numbers it gives. No default of any other tool is implied.
         data_range: L in the constants; `pair` takes max(max - min of the reference, max - min of the render) of each
             pair, as torchmetrics does with `data_range=None`: a low-contrast pair then scores very differently.
@@ -122,7 +122,7 @@ def ssim_map(
     kernel: str = "valid",
     data_range: float | Literal["pair"] = 1.0,
 ) -> Float[Tensor, "*batch_out 3 h2 w2"]:
-    """The map that `ssim` averages, `[..., 3, H', W']`: H' x W' is smaller than the images by the window for `valid`.
+    """The map that `ssim` averages, `[..., 3, H', W']` float64; smaller than the images where they are not padded.
 
     Raises:
         InputError: as `ssim`.
@@ -132,16 +132,17 @@ def ssim_map(
         raise unknown_name("SSIM kernel", kernel, KERNELS)
     how = KERNELS[kernel]
     _check_size(reference, how, kernel)
-    if data_range == "pair":
-        extent = torch.maximum(_extent(reference), _extent(render))
-    else:
-        extent = torch.as_tensor(data_range, dtype=reference.dtype, device=reference.device)
+    # The moments of a flat, bright region (a white background) cancel to nothing but rounding errors, which float32
+    # would add up to several 1e-5 of SSIM.
+    reference, render = (image.to(widest_float(image.device)) for image in (reference, render))
+    extent = _pair_extent(reference, render) if data_range == "pair" else reference.new_tensor(data_range)
     return _map(reference, render, how, (0.01 * extent) ** 2, (0.03 * extent) ** 2)
 
 
 def _map(reference: Tensor, render: Tensor, how: Kernel, c1: Tensor, c2: Tensor) -> Tensor:
-    # A variance as E[x^2] - E[x]^2 loses its digits where the mean is large beside it. Subtracting a constant before
-    # squaring changes neither variances nor covariance, and the reference's own level is near the render's.
+    # A variance as E[x^2] - E[x]^2 loses its digits where the mean is large beside it, as it is on a low-contrast pair.
+    # Subtracting a constant before squaring changes neither variances nor covariance, and the reference's own level is
+    # near the render's.
     level = reference.mean(dim=(-2, -1), keepdim=True)
     # The reference's means and squares are blurred once, however many renders it is compared with.
     x, y = _pad(reference, how) - level, _pad(render, how) - level
@@ -180,6 +181,12 @@ def _pad(image: Tensor, how: Kernel) -> Tensor:
     flat = image.reshape(-1, *image.shape[-3:])
     padded = torch.nn.functional.pad(flat, border, mode="constant" if how.padding == "zero" else "reflect")
     return padded.reshape(*image.shape[:-2], *padded.shape[-2:])
+
+
+def _pair_extent(reference: Tensor, render: Tensor) -> Tensor:
+    extent = torch.maximum(_extent(reference), _extent(render))
+    # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
+    return extent.masked_fill(extent == 0, torch.nan)
 
 
 def _extent(image: Tensor) -> Tensor:
