@@ -40,14 +40,12 @@ def say(message: str, *, style: str = "") -> None:
 def print_tables(records: Sequence[Record], *, per_view: bool) -> None:
     """The records' tables on stdout."""
     from nvs_eval.report.table import tables_of
-    from nvs_eval.report.text import to_text
+    from nvs_eval.report.text import print_text
 
     out = results()
-    for table in tables_of(records):
-        out.print(to_text(table))
-    if per_view:
-        for table in tables_of(records, per_view=True):
-            out.print(to_text(table))
+    tables = tables_of(records) + (tables_of(records, per_view=True) if per_view else [])
+    for table in tables:
+        print_text(table, out)
 
 
 @contextmanager

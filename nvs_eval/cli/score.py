@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import ScoringOptions, check_distinct, command_line, memory_advice, write_all
 from nvs_eval.errors import InputError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Score(ScoringOptions):
     """Score folders of renders against their references, all together, and print the table."""
 
-    renders: Positional[tuple[Path, ...]]
+    renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
     """Folders of renders; or models with test/ours_<iteration>/{renders,gt}, which bring their references."""
     reference: Path | None = None
     """The folder of references, matched with the renders by name."""
@@ -70,12 +70,12 @@ class Score(ScoringOptions):
     def _reading(self, scorer: Scorer) -> Reading:
         from nvs_eval.image_files import Reading
 
-        rules = {protocol.alpha for protocol in scorer.protocols}
-        if len(rules) > 1:
+        rule = scorer.protocols[0].alpha
+        if any(protocol.alpha != rule for protocol in scorer.protocols):
             names = ", ".join(f"{protocol.name} ({protocol.alpha})" for protocol in scorer.protocols)
             raise InputError(f"These protocols treat alpha differently: {names}. Score them one after the other.")
         background = None if self.background is None else parse_background(self.background)
-        return Reading(rules.pop(), background, self.grey_to_rgb, self.exr)
+        return Reading(rule, background, self.grey_to_rgb, self.exr)
 
 
 def parse_background(text: str) -> tuple[float, float, float]:

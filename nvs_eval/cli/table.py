@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from nvs_eval.records import Record
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TableCommand:
     """Print the table of records: files, folders (all records below) or patterns."""
 
-    records: Positional[tuple[str, ...]]
+    records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
     """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
     per_view: bool = False
     """Also print the scores of each view."""

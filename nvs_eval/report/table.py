@@ -36,7 +36,7 @@ class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    numeric: Sequence[bool]
+    numeric: list[bool]
     caption: str
 
 
@@ -65,7 +65,7 @@ def _table(records: Sequence[Record]) -> Table:
     for name, info in records[0].metrics.items():
         columns.append(_metric_column(name, info, [record.means[name] for record in records]))
     columns.append(_Column("views", [Cell(str(len(record.views))) for record in records]))
-    columns += _speed(records)
+    columns += _cost(records)
     return _assemble(records, columns)
 
 
@@ -113,11 +113,16 @@ def _shown(name: str, value: float) -> str:
     return "inf" if math.isinf(value) else f"{value:.{DECIMALS.get(name.partition('_')[0], 4)}f}"
 
 
-def _speed(records: Sequence[Record]) -> list[_Column]:
-    speeds = [median_seconds(record.views) for record in records]
-    if all(speed is None for speed in speeds):
-        return []
-    return [_Column("render [s]", [Cell("" if speed is None else f"{speed:.3g}") for speed in speeds])]
+def _cost(records: Sequence[Record]) -> list[_Column]:
+    """What rendering took, where that is known: the median time a view, and the most memory."""
+    seconds = [median_seconds(record.views) for record in records]
+    memory = [record.provenance.get("peak_memory_bytes") for record in records]
+    columns = []
+    if any(value is not None for value in seconds):
+        columns.append(_Column("s/view", [Cell("" if value is None else f"{value:.3g}") for value in seconds]))
+    if any(value is not None for value in memory):
+        columns.append(_Column("GB", [Cell("" if value is None else f"{value / 1e9:.2f}") for value in memory]))
+    return columns
 
 
 def median_seconds(rows: Sequence[ViewRow]) -> float | None:
