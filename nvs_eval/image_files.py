@@ -13,7 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from nvs_eval.errors import InputError
@@ -112,19 +112,21 @@ def _reason(error: BaseException) -> str:
 def _read_integers(path: Path) -> np.ndarray:
     """PNG and JPEG, whichever of them the name promises."""
     with iio.imopen(path, "r", plugin="pillow") as file:
-        _check_mode(path, file.metadata(index=0))
+        _check_mode(path)
         if not _is_16bit_png(path):
             array = file.read(index=0)  # As stored: EXIF rotation is not applied.
             return array.astype(np.float32) / np.float32(255)
     return _read_png_16bit(path)
 
 
-def _check_mode(path: Path, metadata: dict) -> None:
+def _check_mode(path: Path) -> None:
     """Refuse what would be read as something else than it is: CMYK as RGBA, a transparent colour as an opaque one."""
-    mode = metadata.get("mode")
+    # imageio would decode a whole PNG to say its mode, in search of EXIF.
+    with Image.open(path) as header:
+        mode, transparent = header.mode, "transparency" in header.info
     if mode not in ("RGB", "RGBA", "L", "LA", "P") and not _is_16bit_png(path):
         raise InputError(f"{path} is a {mode} image, and RGB with 8 bits a channel is needed: convert it first.")
-    if "transparency" in metadata and mode not in ("RGBA", "LA"):
+    if transparent and mode not in ("RGBA", "LA"):
         raise InputError(f"{path} marks one colour as transparent: save it as RGB, or as RGBA with an alpha channel.")
 
 
@@ -190,7 +192,7 @@ _READERS: dict[str, Callable[[Path], np.ndarray]] = {
 
 def _shape_integers(path: Path) -> tuple[int, int, int]:
     with iio.imopen(path, "r", plugin="pillow") as file:
-        _check_mode(path, file.metadata(index=0))
+        _check_mode(path)
         shape = file.properties(index=0).shape
     channels = shape[2] if len(shape) == 3 else 1
     # The colour type of a 16-bit PNG, for some of which imageio has no mode of its own.

@@ -23,7 +23,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # A short name: that of the file may be as long as names can be.
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".nvs-eval-")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}. Choose another folder, or make room.") from error
     try:

@@ -13,6 +13,7 @@ from nvs_eval.image_files import EXTENSIONS, Reading, load_image, probe_image
 from nvs_eval.views import Column, Render, View
 
 _ITERATION = re.compile(r"ours_(\d+)")
+_SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def open_folders(
         raise InputError(
             f"{len(methods)} methods were named for {len(renders)} folders of renders: give one for each, or none."
         )
+    for folder in renders:
+        _check_folder(folder, "of renders ")
     names = methods or _distinct_names([folder.resolve() for folder in renders])
     found = [
         part for folder, method in zip(renders, names, strict=True) for part in _open(folder, reference, scene, method)
@@ -110,9 +113,12 @@ def open_folders(
     return sources
 
 
-def _open(folder: Path, reference: Path | None, scene: str | None, method: str) -> list[Folder]:
+def _check_folder(folder: Path, what: str = "") -> None:
     if not folder.is_dir():
-        raise InputError(f"The folder of renders {folder} does not exist.")
+        raise InputError(f"The folder {what}{folder} {'is no folder' if folder.exists() else 'does not exist'}.")
+
+
+def _open(folder: Path, reference: Path | None, scene: str | None, method: str) -> list[Folder]:
     iterations = _iterations(folder)
     if not iterations:
         if reference is None:
@@ -121,9 +127,13 @@ def _open(folder: Path, reference: Path | None, scene: str | None, method: str) 
             )
         scene = scene or reference.resolve().parent.name
         return [Folder(Column(scene, method), list_images(folder), list_images(reference))]
-    scene = scene or _trained_scene(iterations[0][1].parent.parent)
+    scene = scene or _trained_scene(_model_folder(iterations[0][1].resolve()))
     return [
-        Folder(Column(scene, method, step=step), list_images(path / "renders"), list_images(reference or path / "gt"))
+        Folder(
+            Column(scene, method, step=step, split=_split_of(path)),
+            list_images(path / "renders"),
+            list_images(reference or path / "gt"),
+        )
         for step, path in iterations
     ]
 
@@ -135,28 +145,34 @@ def _iterations(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in matches if match and (path / "renders").is_dir())
 
 
+def _split_of(iteration: Path) -> str:
+    """Which views an `ours_<n>` shows: the training views only where it was given by itself, from `train`."""
+    above = iteration.resolve().parent.name
+    return above if above in _SPLITS else "test"
+
+
 def _trained_scene(model: Path) -> str:
     """The scene that a model of the known layout was trained on: its `cfg_args` says, else the folder above it."""
     try:
-        said = re.search(r"source_path='([^']+)'", (model / "cfg_args").read_text())
+        said = re.search(r"source_path='([^']+)'", (model / "cfg_args").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         said = None
-    return Path(said[1]).name if said and Path(said[1]).name else model.resolve().parent.name
+    return Path(said[1]).name if said and Path(said[1]).name else model.parent.name
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """The images below a folder by view name: the path below it without extension, sorted.
+    """The images below a folder by view name: the path below it without extension, sorted; nothing hidden is one.
 
     Raises:
         InputError: the folder is missing or has no image, or two files would be the same view.
     """
-    if not folder.is_dir():
-        raise InputError(f"The folder {folder} does not exist.")
+    _check_folder(folder)
     images: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
+        below = path.relative_to(folder)
+        if path.suffix.lower() not in EXTENSIONS or path.is_dir() or any(part.startswith(".") for part in below.parts):
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = below.with_suffix("").as_posix()
         if name in images:
             raise InputError(f"{images[name]} and {path} would both be view {name!r}: keep one of them.")
         images[name] = path
@@ -211,20 +227,21 @@ def _together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
     """Each folder's own name; where names collide, the shortest trailing path that tells them apart."""
-    paths = [_model_folder(folder) for folder in folders]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(f"The folder {path} was given twice.")
-    depths = [1] * len(paths)
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise InputError(f"The folder {folder} was given twice.")
+    # Several iterations of one model are one method.
+    depths = dict.fromkeys((_model_folder(folder) for folder in folders), 1)
     while True:
-        names = ["/".join(path.parts[-depth:]) for path, depth in zip(paths, depths, strict=True)]
-        if len(set(names)) == len(names):
-            return names
-        depths = [depth + (names.count(name) > 1) for name, depth in zip(names, depths, strict=True)]
+        names = {path: "/".join(path.parts[-depth:]) for path, depth in depths.items()}
+        said = list(names.values())
+        if len(set(said)) == len(said):
+            return [names[_model_folder(folder)] for folder in folders]
+        depths = {path: depth + (said.count(names[path]) > 1) for path, depth in depths.items()}
 
 
 def _model_folder(folder: Path) -> Path:
-    """What a method is named after: the folder, or for `<model>/test/ours_<n>` the model."""
-    if _ITERATION.fullmatch(folder.name) and folder.parent.name == "test":
+    """What a method is named after: the folder, or for `<model>/{test,train}/ours_<n>` the model."""
+    if _ITERATION.fullmatch(folder.name) and folder.parent.name in _SPLITS:
         return folder.parent.parent
     return folder
