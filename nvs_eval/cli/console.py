@@ -51,8 +51,22 @@ def print_tables(records: Sequence[Record], *, per_view: bool) -> None:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show how far some work is; gives what to call after each step. In a log, a line now and then."""
+    done = 0
+    with progress_to(what) as reached:
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            reached(done, total)
+
+        yield advance
+
+
+@contextmanager
+def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Likewise; gives what to call with the step reached and the last one."""
     if not sys.stderr.isatty():
-        yield _lines(what, total)
+        yield _lines(what)
         return
     from rich.progress import (
         BarColumn,
@@ -65,19 +79,17 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=messages(), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(what, total=None)
+        yield lambda step, total: bar.update(task, completed=step, total=total)
 
 
-def _lines(what: str, total: int) -> Callable[[], None]:
-    done = 0
+def _lines(what: str) -> Callable[[int, int], None]:
     last = time.monotonic()
 
-    def advance() -> None:
-        nonlocal done, last
-        done += 1
-        if done == total or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+    def reached(step: int, total: int) -> None:
+        nonlocal last
+        if step == total or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            say(f"{what}: {done} of {total}")
+            say(f"{what}: {step} of {total}")
 
-    return advance
+    return reached
