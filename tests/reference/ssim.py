@@ -1,0 +1,90 @@
+"""SSIM in numpy float64, written from its definition, window by window, and from no other code.
+
+Every window is cut out and weighted, and the variances are means of squared differences from the window's own mean
+(two passes), so that nothing cancels. It is slow, and exact on any pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What a tool does.
+
+    Attributes:
+        side: of its square window, in pixels.
+        sigma: of the Gaussian, None for equal weights.
+        pad: numpy's mode for what surrounds the images, None for nothing.
+        sample: whether the variance of n values is their squared differences' sum over n - 1.
+        least_variance: below it a variance is raised to it.
+        bounded: whether the covariance is kept in what Cauchy and Schwarz allow for the raised variances.
+    """
+
+    side: int = 11
+    sigma: float | None = 1.5
+    pad: Literal["reflect", "constant"] | None = None
+    sample: bool = False
+    least_variance: float | None = None
+    bounded: bool = False
+
+
+TOOLS = {
+    # Wang's, with the windows wholly inside: pytorch-msssim, scikit-image with gaussian_weights.
+    "valid": Tool(),
+    # DeepMind's dm_pix.
+    "dmpix": Tool(least_variance=float(np.finfo(np.float32).eps) ** 2, bounded=True),
+    # torchmetrics from 1.4.2.
+    "reflect": Tool(pad="reflect", least_variance=0.0),
+    # INRIA's 3D Gaussian splatting: conv2d with padding 5.
+    "zero": Tool(pad="constant"),
+    # scikit-image as it comes.
+    "uniform7-rgb": Tool(side=7, sigma=None, sample=True),
+}
+
+
+def ssim_map(tool: Tool, x: Array, y: Array, data_range: float) -> Array:
+    """The map `[H', W', 3]` of two images `[H, W, 3]`."""
+    weights = _weights(tool)
+    windows_x, windows_y = (_windows(tool, image) for image in (x, y))
+    mean_x, mean_y = ((windows * weights).sum((-2, -1)) for windows in (windows_x, windows_y))
+    off_x, off_y = windows_x - mean_x[..., None, None], windows_y - mean_y[..., None, None]
+    var_x, var_y, cov = ((a * b * weights).sum((-2, -1)) for a, b in ((off_x, off_x), (off_y, off_y), (off_x, off_y)))
+    if tool.sample:
+        count = tool.side**2
+        var_x, var_y, cov = (moment * count / (count - 1) for moment in (var_x, var_y, cov))
+    if tool.least_variance is not None:
+        var_x, var_y = np.maximum(var_x, tool.least_variance), np.maximum(var_y, tool.least_variance)
+    if tool.bounded:
+        cov = np.sign(cov) * np.minimum(np.abs(cov), np.sqrt(var_x * var_y))
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return luminance * (2 * cov + c2) / (var_x + var_y + c2)
+
+
+def extent_of_pair(x: Array, y: Array) -> float:
+    """torchmetrics' data range where none is given."""
+    return max(float(x.max() - x.min()), float(y.max() - y.min()))
+
+
+def _weights(tool: Tool) -> Array:
+    if tool.sigma is None:
+        return np.full((tool.side, tool.side), 1 / tool.side**2)
+    offsets = np.arange(tool.side) - tool.side // 2
+    line = np.exp(-0.5 * (offsets / tool.sigma) ** 2)
+    square = np.outer(line, line)
+    return square / square.sum()
+
+
+def _windows(tool: Tool, image: Array) -> Array:
+    border = tool.side // 2
+    padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode=tool.pad) if tool.pad else image
+    cut: Any = sliding_window_view  # numpy's stubs know no tuple of axes.
+    return cut(padded, (tool.side, tool.side), axis=(0, 1))
