@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nvs_eval._rendered_note import IDENTITY
+from nvs_eval.disk_space import space_needed
 from nvs_eval.errors import InputError
 from nvs_eval.evaluate import Session, evaluate
-from nvs_eval.kept import IDENTITY, Keep, Keeping, Kept, as_sources, space_needed
+from nvs_eval.kept import Keep, Keeping, Kept, as_sources
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, read_record, record_folder, record_name
 from nvs_eval.scorer import Scorer, check_range
@@ -80,7 +82,7 @@ def plan_renders(checkpoints: Sequence[Checkpoint], protocols: Sequence[Protocol
     through_png = all(protocol.exact_in_png for protocol in protocols)
     floats = keep == "all" or (staged and not through_png)
     pngs = keep == "png" or (staged and not floats)
-    needed = sum(space_needed(checkpoint.sizes, floats=floats, pngs=pngs) for checkpoint in checkpoints)
+    needed = sum(space_needed(each.sizes, floats=floats, pngs=pngs, staged=staged) for each in checkpoints)
     return Plan(keep, staged, floats, pngs, needed)
 
 
@@ -114,20 +116,26 @@ class Evaluation:
 
     def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
         kept = self._kept(checkpoint)
-        with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance:
+        with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
             records = evaluate(Keeping(checkpoint, kept), self.scorer, self.session, on_view=lambda _: advance())
-        return self._finish([kept], records)
+        settled = self._finish([kept], records)
+        kept.clean(self.plan.keep)
+        return settled
 
     def _staged(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
         rendered = [self._render(checkpoint) for checkpoint in checkpoints]
         records = []
-        for source, kept in as_sources(rendered):
-            with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
-                scored = evaluate(source, self.scorer, self.session, on_view=lambda _, advance=advance: advance())
-            records += self._finish(kept, scored)
-        # Checkpoints of one scene share their references: so what was needed in between goes last.
-        for kept in rendered:
-            kept.clean(self.plan.keep)
+        finished: list[Kept] = []
+        try:
+            for source, kept in as_sources(rendered):
+                with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
+                    scored = evaluate(source, self.scorer, self.session, on_view=lambda _, advance=advance: advance())
+                records += self._finish(kept, scored)
+                finished += kept
+        finally:
+            # What is finished is not looked at again: so what it needed in between goes, whatever happened to others.
+            for kept in finished:
+                kept.clean(self.plan.keep)
         return records
 
     def _render(self, checkpoint: Checkpoint) -> Kept:
@@ -135,18 +143,19 @@ class Evaluation:
         kept = self._kept(checkpoint)
         if kept.restore(checkpoint.names):
             return kept
-        with self.progress(f"Rendering {kept.column}", len(checkpoint)) as advance:
+        with self.progress(f"Rendering {kept.column}", len(checkpoint)) as advance, kept:
             for view in Keeping(checkpoint, kept):
                 # An 8-bit file cannot say that its render was out of range: so that is asked of the render itself.
                 for protocol in self.scorer.protocols:
                     check_range(view, protocol)
                 advance()
-        kept.note()
+        kept.write_note()
         return kept
 
     def _kept(self, checkpoint: Checkpoint) -> Kept:
         (column,) = checkpoint.columns
-        return Kept.empty(column, self.session.output_dir, floats=self.plan.floats, pngs=self.plan.pngs)
+        plan = self.plan
+        return Kept(column, self.session.output_dir, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
 
     def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
         """The records with the paths of the renders that stay; `evaluate` gives them column by column."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nvs_eval.evaluate import Session
 from nvs_eval.image_files import save_png
+from nvs_eval.kept import Keep
 from nvs_eval.protocols import Protocol, parse_protocol
-from nvs_eval.records import MetricInfo, Record, ViewRow
+from nvs_eval.records import MetricInfo, Record, ViewRow, record_file, write_record
+from nvs_eval.rendering import Evaluation, plan_renders
+from nvs_eval.scorer import Scorer
 from nvs_eval.views import Column, Render, View
 
 WIDTH, HEIGHT = 48, 40
@@ -37,6 +42,9 @@ FLOAT = (
     .replace("{render: round, reference: round, mask: none}", "{render: none, reference: none, mask: none}")
     .replace("kernel: valid, data_range: 1", "kernel: reflect, data_range: pair")
 )
+
+# A protocol that quantises its renders, as PNGs do, and takes its references as they are.
+HALF = LIGHT.replace("name: light", "name: half").replace("reference: round", "reference: none")
 
 
 def protocol_of(text: str) -> Protocol:
@@ -137,10 +145,12 @@ class FakeCheckpoint:
     identity: dict[str, str] = field(default_factory=dict)
     rendered: list[str] = field(default_factory=list)
 
+    split: str = "test"
+
     def __post_init__(self) -> None:
         known = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
         provenance = {**known, **self.identity}
-        self.columns = (Column(self.scene, self.method, "base", self.step, provenance=provenance),)
+        self.columns = (Column(self.scene, self.method, "base", self.step, self.split, provenance),)
 
     @property
     def names(self) -> Sequence[str]:
@@ -162,3 +172,28 @@ class FakeCheckpoint:
             self.rendered.append(name)
             yield View(name, self.references(index), (Render(render, seconds=seconds),), self.masks(index))
         self.columns[0].provenance["peak_memory_bytes"] = 12345
+
+
+@contextmanager
+def no_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+def evaluate_checkpoints(
+    checkpoints: Sequence[FakeCheckpoint], output_dir: Path, *protocols: str, keep: Keep = "png"
+) -> list[Record]:
+    """What `nvs-eval run` does with checkpoints that have no records yet; the records are written, too."""
+
+    def write(records: Sequence[Record]) -> None:
+        for each in records:
+            write_record(record_file(each, output_dir), each)
+
+    scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
+    plan = plan_renders(checkpoints, scorer.protocols, keep)
+    return Evaluation(scorer, Session(output_dir), plan, no_progress, write).run(checkpoints)
+
+
+def rows(records: Sequence[Record], step: int) -> list[list[dict[str, Any]]]:
+    """What the records of one step say of each view, their paths excepted."""
+    paths = {"render": None, "reference": None}
+    return [[{**asdict(row), **paths} for row in record.views] for record in records if record.step == step]

@@ -53,8 +53,8 @@ class Run(ScoringOptions):
     def run(self) -> int:
         """Render, score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables, progress, say
+        from nvs_eval.disk_space import check_space
         from nvs_eval.evaluate import Session
-        from nvs_eval.kept import check_space
         from nvs_eval.rendering import Evaluation, plan_renders
 
         session = Session(self.output_dir, command_line())
