@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,16 +20,21 @@ _SECONDS_BETWEEN_LINES = 20.0
 
 def results() -> Console:
     """stdout: in a terminal as wide as it is, elsewhere without colour, wrapping or truncation."""
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+    return _console(sys.stdout)
 
 
 def messages() -> Console:
     """stderr, likewise."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else _UNBOUNDED)
+    # A path such as `a:100:b` is a path, and no picture. FORCE_COLOR, which many set, makes no terminal of a file.
+    if stream.isatty():
+        return Console(file=stream, highlight=False, emoji=False)
+    return Console(file=stream, highlight=False, emoji=False, width=_UNBOUNDED, force_terminal=False)
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -77,7 +82,7 @@ def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=messages(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda step, total: bar.update(task, completed=step, total=total)

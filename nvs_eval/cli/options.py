@@ -120,7 +120,7 @@ def memory_advice() -> Iterator[None]:
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:  # Its name in every torch; torch.OutOfMemoryError came with 2.5.
         raise InputError(_advice("the graphics card", error)) from error
     except MemoryError as error:
         raise InputError(_advice("this machine", error)) from error

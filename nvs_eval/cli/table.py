@@ -51,13 +51,12 @@ def read_all(given: tuple[str, ...]) -> list[Record]:
 def _find(name: str) -> list[Path]:
     from nvs_eval.errors import InputError
 
-    path = Path(name)
-    if path.is_dir():
-        found = sorted(path.rglob("*.json"))
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if match.endswith(".json")]
+    if Path(name).is_file():
+        return [Path(name)]
+    # A name with brackets in it is a folder where there is one, else a pattern.
+    matches = [Path(name)] if Path(name).is_dir() else map(Path, sorted(glob.glob(name, recursive=True)))
+    found = [file for path in matches for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    found = [file for file in found if file.suffix == ".json"]
     if not found:
         raise InputError(f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.")
     return found

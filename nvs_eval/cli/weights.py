@@ -107,6 +107,6 @@ def _console() -> Console:
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console()
+        return Console(markup=False, emoji=False)
     # A file or a pipe gets plain text, as wide as it needs to be.
-    return Console(force_terminal=False, no_color=True, width=100_000)
+    return Console(force_terminal=False, no_color=True, width=100_000, markup=False, emoji=False)

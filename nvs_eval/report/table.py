@@ -1,10 +1,10 @@
-"""A table of records: one block a scene and protocol, one row a checkpoint, one column a metric."""
+"""A table of records: one block a scene, split and protocol, one row a checkpoint, one column a metric."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from nvs_eval.records import MetricInfo, Record, ViewRow
@@ -48,22 +48,23 @@ class _Column:
 
 
 def tables_of(records: Sequence[Record], *, per_view: bool = False) -> list[Table]:
-    """The tables of records: those of one scene under one protocol in one block, in the order given.
+    """The tables of records: those of one scene and split under one protocol in one block, in the order given.
 
     Args:
         records: any number.
         per_view: one row a view and record, in place of one a record.
     """
-    blocks: dict[tuple[str, str], list[Record]] = {}
+    blocks: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        blocks.setdefault((record.scene, record.fingerprint), []).append(record)
+        blocks.setdefault((record.scene, record.split, record.fingerprint, *record.metrics), []).append(record)
     return [_per_view_table(block) if per_view else _table(block) for block in blocks.values()]
 
 
 def _table(records: Sequence[Record]) -> Table:
     columns = _identity(records)
+    marked = len(records) > 1 and _same_views(records)
     for name, info in records[0].metrics.items():
-        columns.append(_metric_column(name, info, [record.means[name] for record in records]))
+        columns.append(_metric_column(name, info, [record.means[name] for record in records], marked=marked))
     columns.append(_Column("views", [Cell(str(len(record.views))) for record in records]))
     columns += _cost(records)
     return _assemble(records, columns)
@@ -81,10 +82,28 @@ def _per_view_table(records: Sequence[Record]) -> Table:
 
 def _assemble(records: Sequence[Record], columns: Sequence[_Column]) -> Table:
     record = records[0]
-    rows = list(zip(*(column.cells for column in columns), strict=True))
+    cells = ([replace(cell, text=_printable(cell.text)) for cell in column.cells] for column in columns)
     caption = f"protocol {record.protocol['name']} ({record.fingerprint})"
-    header, numeric = [c.header for c in columns], [c.numeric for c in columns]
-    return Table(f"{record.scene}, {record.split} views", header, rows, numeric, caption)
+    if not _same_views(records):
+        caption += "; the rows are of different views, so that none is the best"
+    elif len({frozenset((row.name, row.reference_sha256) for row in record.views) for record in records}) > 1:
+        caption += "; the references differ between rows"
+    return Table(
+        title=_printable(f"{record.scene}, {record.split} views"),
+        header=[_printable(column.header) for column in columns],
+        rows=list(zip(*cells, strict=True)),
+        numeric=[column.numeric for column in columns],
+        caption=_printable(caption),
+    )
+
+
+def _same_views(records: Sequence[Record]) -> bool:
+    return len({frozenset(row.name for row in record.views) for record in records}) == 1
+
+
+def _printable(text: str) -> str:
+    """Names come from files of others: what would steer a terminal, or has no glyph, is shown as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _identity(records: Sequence[Record]) -> list[_Column]:
@@ -97,11 +116,11 @@ def _identity(records: Sequence[Record]) -> list[_Column]:
     return columns
 
 
-def _metric_column(name: str, info: MetricInfo, values: Sequence[float]) -> _Column:
-    """The values as shown; the best of them by what is shown, so that equal numbers are equally good."""
+def _metric_column(name: str, info: MetricInfo, values: Sequence[float], *, marked: bool) -> _Column:
+    """The values as shown; the best of them marked by what is shown, so that equal numbers are equally good."""
     shown = [_shown(name, value) for value in values]
     best = (max if info.higher_is_better else min)(float(text) for text in shown)
-    return _Column(_heading(name, info), [Cell(text, best=float(text) == best and len(shown) > 1) for text in shown])
+    return _Column(_heading(name, info), [Cell(text, best=marked and float(text) == best) for text in shown])
 
 
 def _heading(name: str, info: MetricInfo) -> str:
@@ -116,7 +135,8 @@ def _shown(name: str, value: float) -> str:
 def _cost(records: Sequence[Record]) -> list[_Column]:
     """What rendering took, where that is known: the median time a view, and the most memory."""
     seconds = [median_seconds(record.views) for record in records]
-    memory = [record.provenance.get("peak_memory_bytes") for record in records]
+    said = [record.provenance.get("peak_memory_bytes") for record in records]
+    memory = [value if isinstance(value, int | float) else None for value in said]
     columns = []
     if any(value is not None for value in seconds):
         columns.append(_Column("s/view", [Cell("" if value is None else f"{value:.3g}") for value in seconds]))
