@@ -104,6 +104,10 @@ class Protocol:
         rules = (self.quantise.render, self.quantise.reference)
         short = {"none": "float", "round": "round8", "truncate": "trunc8"}
         parts = ["q:" + "/".join(dict.fromkeys(short[rule] for rule in rules))]
+        if self.alpha == "drop":
+            parts.append("alpha:drop")
+        if self.out_of_range != "error":
+            parts.append(f"beyond:{self.out_of_range}")
         if self.crop:
             parts.append(f"crop:{self.crop}")
         if self.mask != "none":

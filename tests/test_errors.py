@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from nvs_eval.errors import InputError, unknown_name
+
+
+def test_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
+    error = unknown_name("metric", "psrn", ["ssim", "psnr"])
+    assert isinstance(error, InputError)
+    assert str(error) == "Unknown metric 'psrn'. Did you mean 'psnr'? Known: psnr, ssim."
+
+
+def test_nothing_near_gives_no_hint() -> None:
+    assert str(unknown_name("metric", "zzz", ["psnr"])) == "Unknown metric 'zzz'. Known: psnr."
+    assert str(unknown_name("metric", "zzz", [])) == "Unknown metric 'zzz'. Known: none."
