@@ -48,7 +48,10 @@ class FakeModel(nn.Module):
     def get_image_metrics_and_images(
         self, outputs: dict[str, Any], batch: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        return {"psnr": 1.5, "own/key": torch.tensor(2.0)}, {"img": torch.cat(self.images, dim=1), "depth": outputs["d"]}
+        return {"psnr": 1.5, "own/key": torch.tensor(2.0)}, {
+            "img": torch.cat(self.images, dim=1),
+            "depth": outputs["d"],
+        }
 
 
 class FakePipeline:
@@ -112,7 +115,9 @@ def test_the_error_map_is_on_a_fixed_scale() -> None:
     assert not torch.equal(same, full)
 
 
-@pytest.mark.parametrize("method", ["nerfacto", "tensorf", "instant-ngp", "splatfacto", "vanilla-nerf", "depth-nerfacto"])
+@pytest.mark.parametrize(
+    "method", ["nerfacto", "tensorf", "instant-ngp", "splatfacto", "vanilla-nerf", "depth-nerfacto"]
+)
 def test_a_hooked_configuration_survives_yaml_pickle_and_copying(method: str, tmp_path: Path) -> None:
     from nerfstudio.configs.method_configs import method_configs
 

@@ -73,11 +73,23 @@ def open_run(
     with quiet():
         prepare_data(config, data=data)
         parsed = parse_views(config, split)
-    if eval_num_rays_per_chunk is not None:
-        config.pipeline.model.eval_num_rays_per_chunk = eval_num_rays_per_chunk
+    _set_chunk(config, eval_num_rays_per_chunk, device)
     names = view_names(parsed.image_filenames)
     run = Run(path, config, device, split, parsed, names, choose_views(names, wanted=views, every=every))
     return [NerfstudioCheckpoint(run, step, available[step]) for step in chosen]
+
+
+# Of the rays that a graphics card renders at once a processor's caches hold few: on a CPU the same values come out
+# several times faster from smaller chunks (benchmarks/cpu_chunks.py).
+_CPU_RAYS_PER_CHUNK = 2048
+
+
+def _set_chunk(config: TrainerConfig, wanted: int | None, device: torch.device) -> None:
+    model = config.pipeline.model
+    if wanted is not None and wanted < 1:
+        raise InputError(f"--eval-num-rays-per-chunk is {wanted}, and 1 or more is needed.")
+    own = model.eval_num_rays_per_chunk
+    model.eval_num_rays_per_chunk = wanted or (min(own, _CPU_RAYS_PER_CHUNK) if device.type == "cpu" else own)
 
 
 @dataclass(frozen=True, eq=False)

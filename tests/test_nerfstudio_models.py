@@ -1,0 +1,120 @@
+"""Real nerfstudio models, built without internet: their own metric methods, hooked or with their metrics taken out."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
+
+from nvs_eval.errors import InputError
+from nvs_eval.protocols import load_protocol
+from nvs_eval.scorer import Scorer
+from nvs_eval.weights import find_backbone
+from nvs_eval_nerfstudio._quiet import quiet
+from nvs_eval_nerfstudio.config import import_nerfstudio
+from nvs_eval_nerfstudio.hook import _evaluate, with_nvs_eval
+from nvs_eval_nerfstudio.own_metrics import no_downloads, verified_backbones, without_own_metrics
+from nvs_eval_nerfstudio.source import split_pair
+
+import_nerfstudio()
+
+needs_alex = pytest.mark.skipif(
+    not find_backbone("alex").verified, reason="AlexNet's weights are not here: nvs-eval weights says where to get them"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_internet() -> Any:
+    with mock.patch("torch.hub.load_state_dict_from_url", side_effect=AssertionError("a download was tried")):
+        yield
+
+
+def _splatfacto() -> Any:
+    from nerfstudio.configs.method_configs import method_configs
+    from nerfstudio.data.scene_box import SceneBox
+
+    config: Any = method_configs["splatfacto"]
+    box = SceneBox(aabb=torch.tensor([[-1.0, -1, -1], [1, 1, 1]]))
+    with quiet():
+        model = config.pipeline.model.setup(
+            scene_box=box, num_train_data=3, metadata={}, device="cpu", grad_scaler=None, seed_points=None
+        )
+    return model.eval()
+
+
+def _views() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Outputs and a batch as splatfacto has them: a float render, a uint8 reference."""
+    seeded = torch.Generator().manual_seed(0)
+    reference = torch.randint(0, 256, (40, 48, 3), dtype=torch.uint8, generator=seeded)
+    render = (reference / 255 + 0.1 * torch.randn(40, 48, 3, generator=seeded)).clamp(0, 1)
+    return {"rgb": render, "background": torch.tensor([0.1, 0.2, 0.3])}, {"image": reference}
+
+
+@needs_alex
+def test_splatfactos_own_metrics_stand_beside_ours() -> None:
+    with verified_backbones():
+        model = _splatfacto()
+    outputs, batch = _views()
+    own, _ = model.get_image_metrics_and_images(outputs, batch)
+    scorer = Scorer((load_protocol("nerfstudio"),), torch.device("cpu"))
+    model.get_image_metrics_and_images = functools.partial(_evaluate, model.get_image_metrics_and_images, scorer)
+    metrics, images = model.get_image_metrics_and_images(outputs, batch)
+    assert {name: metrics[name] for name in own} == pytest.approx(own)
+    assert set(metrics) - set(own) == {"nerfstudio/psnr", "nerfstudio/ssim", "nerfstudio/lpips_alex"}
+    # The same prepared pair: these two metrics are the same in both.
+    assert metrics["nerfstudio/psnr"] == pytest.approx(own["psnr"], abs=1e-4)
+    assert metrics["nerfstudio/lpips_alex"] == pytest.approx(own["lpips"], abs=2e-5)
+    assert images["nvs_error"].shape == (40, 48, 3)
+
+
+def test_a_model_without_its_metrics_prepares_the_same_pair() -> None:
+    with no_downloads():
+        model = _splatfacto()
+    outputs, batch = _views()
+    without_own_metrics(model)
+    metrics, images = model.get_image_metrics_and_images(outputs, batch)
+    assert set(metrics.values()) == {0.0}
+    reference, render = split_pair(images, width=48, model="splatfacto")
+    assert torch.equal(reference, batch["image"] / 255)
+    assert torch.equal(render, outputs["rgb"])
+    assert not any(key.startswith("lpips") for key in model.state_dict())
+
+
+def test_a_model_that_gives_no_pair_is_said_to() -> None:
+    with pytest.raises(InputError, match="generfacto gives an image of 48 columns for a camera of 48"):
+        split_pair({"img": torch.zeros(40, 48, 3)}, width=48, model="generfacto")
+    with pytest.raises(InputError, match="no image 'img'"):
+        split_pair({"depth": torch.zeros(40, 96, 3)}, width=48, model="generfacto")
+
+
+@needs_alex
+def test_instant_ngp_keeps_its_own_pipeline(tmp_path: Path) -> None:
+    """Its pipeline is a class of its own; constructed, since it renders on CUDA alone."""
+    from nerfstudio.configs.method_configs import method_configs
+    from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+    from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
+
+    from nvs_eval.demo.scene import write_scene
+
+    original: Any = method_configs["instant-ngp"]
+    (tmp_path / "quick.yaml").write_text(
+        "{name: quick, alpha: composite, colour_correction: none, out_of_range: clamp, region: full, crop: 0,"
+        " quantise: {render: none, reference: none, mask: none}, mask: none, metrics: {psnr: {data_range: 1}},"
+        " round_means: null}"
+    )
+    config = with_nvs_eval(original, protocols=[str(tmp_path / "quick.yaml")])
+    manager: Any = config.pipeline.datamanager
+    manager.data, manager.dataparser = write_scene(tmp_path / "scene"), NerfstudioDataParserConfig()
+    from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+
+    manager._target = VanillaDataManager
+    with quiet():
+        pipeline: Any = config.pipeline.setup(device="cpu", test_mode="val")
+    assert type(pipeline) is DynamicBatchPipeline
+    assert pipeline.model.get_image_metrics_and_images.func is _evaluate
