@@ -117,4 +117,5 @@ def test_instant_ngp_keeps_its_own_pipeline(tmp_path: Path) -> None:
     with quiet():
         pipeline: Any = config.pipeline.setup(device="cpu", test_mode="val")
     assert type(pipeline) is DynamicBatchPipeline
-    assert pipeline.model.get_image_metrics_and_images.func is _evaluate
+    hooked: Any = pipeline.model.get_image_metrics_and_images
+    assert hooked.func is _evaluate
