@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,16 +53,20 @@ class ScoringOptions:
         return Scorer(tuple(protocols.values()), find_device(self.device), self.weights_dir)
 
     def check_output(self) -> None:
-        """Check that records can be written, before any long work.
+        """Check that records can be written, before any long work. Nothing is left of it, nor is an empty folder.
 
         Raises:
             InputError: they cannot.
         """
         from nvs_eval.whole_files import write_whole
 
+        missing = [path for path in (self.output_dir, *self.output_dir.parents) if not path.exists()]
         probe = self.output_dir / f".nvs-eval-{os.getpid()}"
         write_whole(probe, lambda file: file.write(b""))
         probe.unlink()
+        with suppress(OSError):  # Another command may have begun to write there.
+            for path in missing:
+                path.rmdir()
 
 
 def find_device(name: str) -> torch.device:
