@@ -64,7 +64,7 @@ def test_lpips(
 
 
 def test_whatever_changes_a_number_is_in_the_signature() -> None:
-    described = [describe("psnr", {"data_range": data_range}) for data_range in (1, 255)]
+    described = [describe("psnr", {"data_range": data_range}) for data_range in (1, 255, 1.0000001)]
     described += [
         describe("ssim", {"kernel": kernel, "data_range": data_range})
         for kernel in KERNELS
@@ -77,7 +77,7 @@ def test_whatever_changes_a_number_is_in_the_signature() -> None:
         for scaling in ("scaled", "unscaled")
         for normaliser in ("lpips", "torchmetrics")
     ]
-    assert len({each.signature for each in described}) == len(described) == 2 + 15 + 24
+    assert len({each.signature for each in described}) == len(described) == 3 + 15 + 24
 
 
 def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:

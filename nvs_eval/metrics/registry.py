@@ -113,13 +113,14 @@ def _check_parameters(name: str, make: Callable[..., Description], given: Mappin
 
 
 def _psnr(name: str, *, data_range: float) -> Description:
-    function = partial(psnr, data_range=_number(name, "data_range", data_range))
-    return Description(name, "dB", True, f"psnr|range:{data_range:g}|v1", lambda _: function)
+    peak = _number(name, "data_range", data_range)
+    function = partial(psnr, data_range=peak)
+    return Description(name, "dB", True, f"psnr|range:{_show(peak)}|v1", lambda _: function)
 
 
 def _ssim(name: str, *, kernel: str, data_range: float | str) -> Description:
     _check_choice(f"kernel of {name}", kernel, KERNELS)
-    shown = "pair" if data_range == "pair" else f"{_number(name, 'data_range', data_range):g}"
+    shown = "pair" if data_range == "pair" else _show(_number(name, "data_range", data_range))
     make: Any = ssim  # Its choices were checked above.
     function = partial(make, kernel=kernel, data_range=data_range)
     return Description(name, "", True, f"ssim|{KERNELS[kernel].signature}|range:{shown}|v1", lambda _: function)
@@ -158,3 +159,8 @@ def _number(name: str, parameter: str, given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
         raise InputError(f"{parameter} of {name} is {given!r}, and a finite number above 0 is needed.")
     return float(given)
+
+
+def _show(number: float) -> str:
+    """All digits of a number, since metrics of one signature are computed once: 1.0 as "1"."""
+    return repr(number).removesuffix(".0")

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from agreement import assert_agree
+from helpers import FLOAT, LIGHT, float_image, image, protocol_of
+from peers import lpips_package
+from reference.ssim import TOOLS, ssim_map
+from skimage.metrics import peak_signal_noise_ratio
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.image_files import load_image, save_png
+from nvs_eval.metrics import registry
+from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.registry import Description
+from nvs_eval.protocols import Protocol, load_protocol
+from nvs_eval.scorer import Scorer, prepare
+from nvs_eval.views import Render, View
+from nvs_eval.weights import Net, backbone_sha256
+
+CPU = torch.device("cpu")
+WITH_LPIPS = LIGHT.replace(
+    "round_means",
+    "  lpips_squeeze: {net: squeeze, version: '0.1', input: scaled, normaliser: lpips}\nround_means",
+)
+
+
+def view(reference: Tensor, *renders: Tensor, mask: Tensor | None = None) -> View:
+    return View("cam/7", reference, tuple(Render(render, file=Path("their.png")) for render in renders), mask)
+
+
+def scores(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **choices: Any) -> list[Any]:
+    several = [protocols] if isinstance(protocols, str | Protocol) else protocols
+    parsed = [protocol_of(each) if isinstance(each, str) else each for each in several]
+    return Scorer(parsed, CPU, **choices).score(scored)
+
+
+def changed(**changes: Any) -> Protocol:
+    return replace(protocol_of(LIGHT), **changes)
+
+
+# --- The numbers --------------------------------------------------------------------------------------------------
+
+
+def test_standard_scores_computed_by_hand(
+    weights_folder: Callable[[Net], Path | None], lpips_of: Callable[..., Any]
+) -> None:
+    folder = {weights_folder("alex"), weights_folder("vgg")}
+    reference, render = float_image(0), (float_image(0) + 0.1 * float_image(1) - 0.05).clamp(0, 1)
+    (result,) = scores(load_protocol("standard"), view(reference, render), weights_dir=folder.pop())
+
+    # Both as 8-bit files would hold them.
+    x, y = (np.floor(picture.numpy() * np.float32(255) + np.float32(0.5)) / 255 for picture in (reference, render))
+    expected = {
+        "psnr": peak_signal_noise_ratio(x, y, data_range=1),
+        "ssim": ssim_map(TOOLS["valid"], x.astype(np.float64), y.astype(np.float64), 1.0).mean(),
+    }
+    batch = [torch.from_numpy(picture).double().permute(2, 0, 1)[None] for picture in (x, y)]
+    for net in ("alex", "vgg"):
+        with torch.inference_mode():
+            expected[f"lpips_{net}"] = lpips_package(lpips_of(net))(*batch, normalize=True).item()
+
+    assert list(result) == ["psnr", "ssim", "lpips_alex", "lpips_vgg"]
+    for name, value in expected.items():
+        assert_agree(result[name], [value], "float32", times=2)
+    # Without the rounding the scores are others, which this comparison sees.
+    assert abs(psnr(reference.permute(2, 0, 1), render.permute(2, 0, 1)) - expected["psnr"]) > 1e-4
+
+
+def test_identical_images_score_perfectly(weights_folder: Callable[[Net], Path | None]) -> None:
+    picture = image(0)
+    (result,) = scores(WITH_LPIPS, view(picture, picture.clone()), weights_dir=weights_folder("squeeze"))
+    assert (result["psnr"], result["lpips_squeeze"]) == ([math.inf], [0.0])
+    assert_agree(result["ssim"], [1.0], "float64")
+
+
+def test_all_renders_at_once_score_as_one_by_one(weights_folder: Callable[[Net], Path | None]) -> None:
+    reference, renders = float_image(0), [float_image(seed) for seed in range(1, 4)]
+    scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
+    (together,) = scorer.score(view(reference, *renders))
+    alone = [scorer.score(view(reference, render))[0] for render in renders]
+    for name, values in together.items():
+        assert_agree(values, [each[name][0] for each in alone], "float32")
+    assert len({*together["psnr"]}) == 3
+
+
+def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
+    # 0.1 of 255 is 25.5, which is rounded up: 26 levels, and not the 20 dB of the floats.
+    black, grey = torch.zeros(16, 16, 3), torch.full((16, 16, 3), 0.1)
+    assert_agree(scores(LIGHT, view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
+    assert_agree(scores(changed(crop=2), view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
+
+
+# --- The order of preparation -------------------------------------------------------------------------------------
+
+VALUES = [-0.3, -1e-7, 0.0, 0.1, 0.5, 0.999, 1.0, 1.7]
+
+
+@pytest.mark.parametrize(
+    ("rule", "beyond", "levels"),
+    [
+        ("round", "clamp", [0, 0, 0, 26, 128, 255, 255, 255]),
+        ("round", "error", [0, 0, 0, 26, 128, 255, 255, 255]),
+        ("truncate", "clamp", [0, 0, 0, 25, 127, 254, 255, 255]),
+        ("truncate", "keep", [-77, -1, 0, 25, 127, 254, 255, 433]),
+        ("none", "clamp", [0, 0, 0, 25.5, 127.5, 254.745, 255, 255]),
+    ],
+)
+def test_clamping_comes_before_quantising(rule: Any, beyond: Any, levels: list[float]) -> None:
+    protocol = protocol_of(LIGHT)
+    protocol = replace(protocol, out_of_range=beyond, quantise=replace(protocol.quantise, render=rule))
+    render = torch.tensor(VALUES).expand(1, 3, 8, 8)
+    prepared = prepare(torch.full((3, 8, 8), 0.3), render, None, protocol, view_name="a")
+    assert_agree(prepared.renders[0, 0, 0] * 255, levels, "float32", times=300)
+    assert torch.equal(prepared.reference, torch.full((3, 8, 8), 77 / 255))
+
+
+def test_cropping_reaches_images_and_mask() -> None:
+    reference, render, mask = torch.rand(3, 20, 22), torch.rand(2, 3, 20, 22), torch.rand(1, 20, 22)
+    prepared = prepare(reference, render, mask, changed(crop=3), view_name="a")
+    assert prepared.reference.shape == (3, 14, 16)
+    assert prepared.renders.shape == (2, 3, 14, 16)
+    assert prepared.mask is not None
+    assert torch.equal(prepared.mask, mask[:, 3:-3, 3:-3])
+
+
+def test_cropped_images_score_as_images_that_were_cut() -> None:
+    reference, render = float_image(0), float_image(1)
+    cut = view(reference[4:-4, 4:-4], render[4:-4, 4:-4])
+    assert scores(changed(crop=4), view(reference, render)) == scores(LIGHT, cut)
+
+
+# --- Masks --------------------------------------------------------------------------------------------------------
+
+
+def test_mask_reaches_every_metric(weights_folder: Callable[[Net], Path | None]) -> None:
+    reference, render = image(0), image(1)
+    spoilt = render.clone()
+    spoilt[:20] = 1 - spoilt[:20]
+    mask = torch.zeros(40, 48)
+    mask[32:] = 1
+    scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
+    (masked,), (again,), (whole,) = (
+        scorer.score(view(reference, picture, mask=given))
+        for picture, given in ((render, mask), (spoilt, mask), (render, None))
+    )
+    # PSNR and SSIM do not see beyond the mask, and the window around it; LPIPS sees everything, a little.
+    assert masked["psnr"] == again["psnr"] != whole["psnr"]
+    assert masked["ssim"] == again["ssim"] != whole["ssim"]
+    assert masked["lpips_squeeze"] != whole["lpips_squeeze"]
+
+
+def test_mask_without_a_meaning_is_an_error_that_names_the_view() -> None:
+    masked = view(image(0), image(1), mask=torch.ones(40, 48))
+    with pytest.raises(InputError, match=r"View 'cam/7' has a mask, and the protocol 'light' .*use a protocol with"):
+        scores(changed(mask="none"), masked)
+
+
+@pytest.mark.parametrize("crop", [0, 2])
+def test_empty_mask_is_an_error_that_names_the_view(crop: int) -> None:
+    mask = torch.zeros(40, 48)
+    mask[:crop] = 1  # Nothing is left of it when it is cropped.
+    with pytest.raises(InputError, match=r"mask of view 'cam/7' is empty"):
+        scores(changed(crop=crop), view(image(0), image(1), mask=mask))
+
+
+def test_mask_at_the_border_leaves_nothing_of_ssim() -> None:
+    mask = torch.zeros(40, 48)
+    mask[:5] = 1
+    with pytest.raises(
+        InputError, match=r"ssim is not defined for view 'cam/7' .* no pixel half a window from the bor"
+    ):
+        scores(LIGHT, view(image(0), image(1), mask=mask))
+
+
+# --- What is refused ----------------------------------------------------------------------------------------------
+
+
+def test_a_render_that_is_not_finite_is_named_before_it_is_scored() -> None:
+    with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\) has NaN"):
+        view(image(0), image(1).index_fill(0, torch.tensor(3), torch.nan))
+
+
+@pytest.mark.parametrize(("value", "said"), [(1.01, "from 0 to 1.01"), (-0.01, "from -0.01 to ")])
+def test_out_of_range_is_an_error_that_names_the_view_and_the_values(value: float, said: str) -> None:
+    bad = image(1)
+    bad[0, 0, 0] = 0
+    bad[3, 4, 1] = value
+    message = (
+        r"'cam/7'.* has values " + said + r".*, and the protocol 'light' needs \[0, 1\]: clamp it where it is made"
+    )
+    with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\)"):
+        scores(LIGHT, view(image(0), image(2), bad))
+    with pytest.raises(InputError, match=message):
+        scores(LIGHT, view(bad, image(0)))
+    clamped = scores(changed(out_of_range="clamp"), view(image(0), bad))
+    assert clamped == scores(LIGHT, view(image(0), bad.clamp(0, 1)))
+    assert clamped != scores(changed(out_of_range="keep"), view(image(0), bad))
+
+
+def test_rounding_errors_are_not_out_of_range() -> None:
+    almost = image(1)
+    almost[0, 0], almost[0, 1] = 1 + 5e-7, -5e-7
+    assert scores(FLOAT, view(image(0), almost)) == scores(FLOAT, view(image(0), almost.clamp(0, 1)))
+
+
+def test_a_flat_pair_has_no_ssim_over_its_own_range() -> None:
+    flat = view(torch.full((16, 16, 3), 0.5), torch.full((16, 16, 3), 0.25))
+    with pytest.raises(InputError, match=r"ssim is not defined for view 'cam/7' .*range:pair.*both images are of one"):
+        scores(FLOAT, flat)
+    assert scores(LIGHT, flat)[0]["ssim"][0] > 0
+
+
+def test_what_a_metric_refuses_names_the_view() -> None:
+    with pytest.raises(InputError, match=r"View 'cam/7': SSIM with the kernel 'valid' needs images of at least 11x11"):
+        scores(LIGHT, view(image(0, 10, 12), image(1, 10, 12)))
+
+
+# --- Several protocols share their work ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many renders each computation of PSNR had."""
+    calls: list[int] = []
+
+    def counted(reference: Tensor, render: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        calls.append(len(render))
+        return psnr(reference, render, mask=mask)
+
+    def describe(name: str, *, data_range: float) -> Description:
+        return Description(name, "dB", True, f"psnr|range:{data_range:g}|v1", lambda _: counted)
+
+    monkeypatch.setattr(registry, "_FAMILIES", {**registry._FAMILIES, "psnr": describe})
+    return calls
+
+
+def test_what_two_protocols_share_is_computed_once(psnr_calls: list[int]) -> None:
+    eight_bits = view(image(0), image(1), image(2))
+    first, second = scores([LIGHT, FLOAT], eight_bits)
+    assert psnr_calls == [2]
+    assert first["psnr"] == second["psnr"]
+    assert first["ssim"] != second["ssim"]
+    psnr_calls.clear()
+    # Images between the levels are others once they are rounded.
+    first, second = scores([LIGHT, FLOAT], view(float_image(0), float_image(1), float_image(2)))
+    assert psnr_calls == [2, 2]
+    assert first["psnr"] != second["psnr"]
+
+
+def test_several_protocols_score_as_each_alone() -> None:
+    protocols = [LIGHT, FLOAT, changed(crop=3), changed(out_of_range="clamp")]
+    for scored in (view(image(0), image(1)), view(float_image(0), float_image(1))):
+        assert scores(protocols, scored) == [scores(protocol, scored)[0] for protocol in protocols]
+
+
+# --- Weights and settings -----------------------------------------------------------------------------------------
+
+
+def test_weights_in_use_are_identified(weights_folder: Callable[[Net], Path | None]) -> None:
+    scorer = Scorer([protocol_of(WITH_LPIPS), protocol_of(FLOAT)], CPU, weights_folder("squeeze"))
+    assert scorer.weights == {"squeeze": backbone_sha256("squeeze")}
+    assert Scorer([protocol_of(LIGHT)], CPU).weights == {}
+
+
+def test_weights_that_cannot_be_had_stop_it_before_anything_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network in tests")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("NVS_EVAL_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr("nvs_eval.weights.download", refuse)
+    with pytest.raises(InputError, match=r"LPIPS weights of squeeze cannot be had"):
+        Scorer([protocol_of(WITH_LPIPS)], CPU)
+
+
+def test_the_users_settings_are_untouched_and_do_not_matter(weights_folder: Callable[[Net], Path | None]) -> None:
+    scored = view(float_image(0), float_image(1))
+    scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
+    plain = scorer.score(scored)
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert scorer.score(scored) == plain
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "high"
+        assert not torch.is_inference_mode_enabled()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+# --- From files ---------------------------------------------------------------------------------------------------
+
+
+def test_saved_pngs_score_exactly_as_the_floats_they_were_made_of(
+    tmp_path: Path, weights_folder: Callable[[Net], Path | None]
+) -> None:
+    pictures = [float_image(seed) for seed in range(3)]
+    for index, picture in enumerate(pictures):
+        save_png(tmp_path / f"{index}.png", picture)
+    saved = [load_image(tmp_path / f"{index}.png") for index in range(3)]
+    scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
+    assert scorer.score(view(*pictures)) == scorer.score(view(*saved))
+    assert scores(FLOAT, view(*pictures)) != scores(FLOAT, view(*saved))
