@@ -1,21 +1,97 @@
 """nvs-eval: the referee for novel-view synthesis.
 
-Importing this package imports neither torch nor nerfstudio: the public names below load on first use.
+Importing this package imports neither torch nor nerfstudio: the public names below load on first use. The loop over
+views is `nvs_eval.evaluate.evaluate`, as its module has the name already.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nvs_eval.errors import InputError as InputError
+    from nvs_eval.image_files import Reading as Reading
+    from nvs_eval.image_files import load_image as load_image
+    from nvs_eval.metrics.lpips import load_lpips as load_lpips
+    from nvs_eval.metrics.psnr import mse as mse
+    from nvs_eval.metrics.psnr import psnr as psnr
+    from nvs_eval.metrics.registry import Metric as Metric
+    from nvs_eval.metrics.ssim import ssim as ssim
+    from nvs_eval.metrics.ssim import ssim_map as ssim_map
+    from nvs_eval.protocols import Protocol as Protocol
+    from nvs_eval.protocols import load_protocol as load_protocol
+    from nvs_eval.protocols import named_protocols as named_protocols
+    from nvs_eval.records import Record as Record
+    from nvs_eval.records import read_record as read_record
+    from nvs_eval.records import write_record as write_record
+    from nvs_eval.scorer import Scorer as Scorer
+    from nvs_eval.sources.folders import open_folders as open_folders
+    from nvs_eval.views import Column as Column
+    from nvs_eval.views import Render as Render
+    from nvs_eval.views import Source as Source
+    from nvs_eval.views import View as View
 
 __version__ = importlib.metadata.version("nvs-eval")
 
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "Column": "nvs_eval.views",
+    "InputError": "nvs_eval.errors",
+    "Metric": "nvs_eval.metrics.registry",
+    "Protocol": "nvs_eval.protocols",
+    "Reading": "nvs_eval.image_files",
+    "Record": "nvs_eval.records",
+    "Render": "nvs_eval.views",
+    "Scorer": "nvs_eval.scorer",
+    "Source": "nvs_eval.views",
+    "View": "nvs_eval.views",
+    "load_image": "nvs_eval.image_files",
+    "load_lpips": "nvs_eval.metrics.lpips",
+    "load_protocol": "nvs_eval.protocols",
+    "mse": "nvs_eval.metrics.psnr",
+    "named_protocols": "nvs_eval.protocols",
+    "open_folders": "nvs_eval.sources.folders",
+    "psnr": "nvs_eval.metrics.psnr",
+    "read_record": "nvs_eval.records",
+    "ssim": "nvs_eval.metrics.ssim",
+    "ssim_map": "nvs_eval.metrics.ssim",
+    "write_record": "nvs_eval.records",
+}
 
-__all__ = ["__version__"]
+__all__ = [
+    "Column",
+    "InputError",
+    "Metric",
+    "Protocol",
+    "Reading",
+    "Record",
+    "Render",
+    "Scorer",
+    "Source",
+    "View",
+    "__version__",
+    "load_image",
+    "load_lpips",
+    "load_protocol",
+    "mse",
+    "named_protocols",
+    "open_folders",
+    "psnr",
+    "read_record",
+    "ssim",
+    "ssim_map",
+    "write_record",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'nvs_eval' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
