@@ -7,10 +7,10 @@ views is `nvs_eval.evaluate.evaluate`, as its module has the name already.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from nvs_eval.errors import InputError as InputError
     from nvs_eval.image_files import Reading as Reading
     from nvs_eval.image_files import load_image as load_image
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from nvs_eval.views import Render as Render
     from nvs_eval.views import Source as Source
     from nvs_eval.views import View as View
-
-__version__ = importlib.metadata.version("nvs-eval")
 
 _HOMES = {
     "Column": "nvs_eval.views",
@@ -86,9 +84,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version  # Which takes longer to import than all that `--help` needs.
+
+        value: object = version("nvs-eval")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'nvs_eval' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 
