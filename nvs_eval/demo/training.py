@@ -1,0 +1,173 @@
+"""The demo's training: nerfacto, small, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nvs_eval.errors import InputError
+
+Progress = Callable[[int, int], None]
+"""Is called with the step reached and the last step."""
+
+_STEP = re.compile(r"\s*(\d+) \(\d+(?:\.\d+)?%\)")
+"""How a line of nerfstudio's log begins that tells of a step."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train.
+
+    Attributes:
+        steps: the last step.
+        steps_per_save: steps between checkpoints; it divides `steps`.
+        rays: in a step.
+    """
+
+    steps: int
+    steps_per_save: int
+    rays: int
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """The steps of the checkpoints."""
+        return tuple(range(self.steps_per_save, self.steps + 1, self.steps_per_save))
+
+
+ON_CPU = Schedule(steps=1200, steps_per_save=400, rays=320)
+ON_CUDA = Schedule(steps=3000, steps_per_save=1000, rays=4096)
+
+
+def train(
+    scene: Path,
+    output_dir: Path,
+    *,
+    device: Literal["cpu", "cuda"] | None = None,
+    schedule: Schedule | None = None,
+    weights_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train nerfacto on the demo's scene, or find it trained.
+
+    Args:
+        scene: in nerfstudio's format, as `write_scene` leaves it.
+        output_dir: the run is `<output_dir>/<name of the scene>/nerfacto/demo`.
+        device: to train on; None is the graphics card where there is one.
+        schedule: how long; None is what suits the device.
+        weights_dir: a folder to look for LPIPS backbones first: nerfacto builds an LPIPS to train.
+        progress: told of each tenth step or so.
+
+    Returns:
+        The run's `config.yml`, its checkpoints beside it in `nerfstudio_models`.
+
+    Raises:
+        InputError: nerfstudio is not installed, or the training failed.
+    """
+    if importlib.util.find_spec("nerfstudio") is None:
+        raise InputError("Training needs nerfstudio, which is not installed: pip install 'nvs-eval[nerfstudio]'.")
+    device = device or _best_device()
+    schedule = schedule or (ON_CUDA if device == "cuda" else ON_CPU)
+    scene, output_dir = scene.resolve(), output_dir.resolve()
+    run = output_dir / scene.name / "nerfacto" / "demo"
+    finished, inputs = run / "finished.txt", _inputs(scene, device, schedule)
+    if not (_has_all(run, schedule) and finished.is_file() and finished.read_text() == inputs):
+        _remove_checkpoints(run)
+        _train(_command(scene, output_dir, device, schedule), run, schedule, _environment(weights_dir), progress)
+        finished.write_text(inputs)
+    return run / "config.yml"
+
+
+def _best_device() -> Literal["cpu", "cuda"]:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _inputs(scene: Path, device: str, schedule: Schedule) -> str:
+    """What a training depends on, as text: a finished run is used again only for the same."""
+    cameras = hashlib.sha256((scene / "transforms.json").read_bytes()).hexdigest()
+    return f"{scene}\n{cameras}\n{device}\n{schedule}\n"
+
+
+def _checkpoint(run: Path, step: int) -> Path:
+    return run / "nerfstudio_models" / f"step-{step:09d}.ckpt"
+
+
+def _has_all(run: Path, schedule: Schedule) -> bool:
+    return (run / "config.yml").is_file() and all(_checkpoint(run, step).is_file() for step in schedule.checkpoints)
+
+
+def _remove_checkpoints(run: Path) -> None:
+    """Those of a training that was broken off, or of another scene, would pass for this one's."""
+    (run / "finished.txt").unlink(missing_ok=True)
+    for file in (run / "nerfstudio_models").glob("step-*.ckpt"):
+        file.unlink()
+
+
+def _command(scene: Path, output_dir: Path, device: str, schedule: Schedule) -> list[str]:
+    # Without buffering (-u), the steps are heard of as they are made.
+    return [
+        sys.executable, "-u", "-m", "nvs_eval_nerfstudio.train_small",
+        "--data", str(scene), "--output-dir", str(output_dir),
+        "--experiment-name", scene.name, "--timestamp", "demo", "--device", device,
+        "--steps", str(schedule.steps), "--steps-per-save", str(schedule.steps_per_save), "--rays", str(schedule.rays),
+    ]  # fmt: skip
+
+
+def _environment(weights_dir: Path | None) -> dict[str, str]:
+    """The user's environment wins over what is set here for speed."""
+    # Threads that spin while they wait take the cores from those that work, tenfold so on a busy machine.
+    environment = {"OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1)), "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    if weights_dir is not None:
+        environment["NVS_EVAL_WEIGHTS"] = str(weights_dir)
+    return environment
+
+
+def _train(
+    command: list[str], run: Path, schedule: Schedule, environment: dict[str, str], progress: Progress | None
+) -> None:
+    """Run the training, its output kept in a log; it ends with us, whatever ends us."""
+    run.mkdir(parents=True, exist_ok=True)
+    log, last = run / "train.log", deque[str](maxlen=15)
+    # In a session of its own Ctrl-C reaches us alone, and we end the whole group. Should we be killed, its output has
+    # nowhere to go, and the next line it writes ends it.
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", errors="replace", start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        with log.open("w", encoding="utf-8") as file, process.stdout:
+            for line in process.stdout:
+                file.write(line)
+                last.append(line.rstrip())
+                if progress is not None and (step := _STEP.match(line)):
+                    progress(min(int(step[1]), schedule.steps), schedule.steps)
+        code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    # nerfstudio reports success where it was interrupted: what counts is what it left.
+    if code or not _has_all(run, schedule):
+        raise InputError(
+            f"Training the demo's scene failed (exit code {code}). The last lines of {log}:\n" + "\n".join(last)
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
