@@ -47,6 +47,15 @@ def test_mse_is_in_squared_units() -> None:
     assert_agree(mse(flat, flat + 3), 9.0, "float64")
 
 
+def test_sums_are_in_float64() -> None:
+    a, b = noise(3, 50, 60), noise(3, 50, 60, seed=1)
+    squares = (a - b).square().double()
+    assert_agree(mse(a, b), squares.mean(), "float64")
+    mask = noise(1, 50, 60, seed=2)
+    weighted = ((a - b).square() * mask).double().sum() / (3 * mask.double().sum())
+    assert_agree(mse(a, b, mask=mask), weighted, "float64")
+
+
 # --- Peers --------------------------------------------------------------------------------------------------------
 
 

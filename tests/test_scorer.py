@@ -99,7 +99,7 @@ def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
     assert_agree(scores(changed(crop=2), view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
 
 
-# --- The order of preparation -------------------------------------------------------------------------------------
+# --- Preparation --------------------------------------------------------------------------------------------------
 
 VALUES = [-0.3, -1e-7, 0.0, 0.1, 0.5, 0.999, 1.0, 1.7]
 
@@ -114,7 +114,7 @@ VALUES = [-0.3, -1e-7, 0.0, 0.1, 0.5, 0.999, 1.0, 1.7]
         ("none", "clamp", [0, 0, 0, 25.5, 127.5, 254.745, 255, 255]),
     ],
 )
-def test_clamping_comes_before_quantising(rule: Any, beyond: Any, levels: list[float]) -> None:
+def test_values_are_clamped_and_quantised_as_the_protocol_says(rule: Any, beyond: Any, levels: list[float]) -> None:
     protocol = protocol_of(LIGHT)
     protocol = replace(protocol, out_of_range=beyond, quantise=replace(protocol.quantise, render=rule))
     render = torch.tensor(VALUES).expand(1, 3, 8, 8)

@@ -76,6 +76,15 @@ def test_variances_are_raised_to_dm_pixs_floor() -> None:
     assert_agree(ssim(*ours, kernel="valid", data_range=1e-6), free, "float64")
 
 
+def test_the_lowest_contrast_keeps_its_digits() -> None:
+    # E[x^2] - E[x]^2 of the values as they are would be wrong by 1e-5 here, even in float64.
+    x, y = (0.8 + 1e-4 * np.random.RandomState(seed).rand(16, 18, 3) for seed in (0, 1))
+    ours = [torch.from_numpy(image).permute(2, 0, 1) for image in (x, y)]
+    for kernel, tool in TOOLS.items():
+        theirs = reference_map(tool, x, y, extent_of_pair(x, y)).mean()
+        assert_agree(ssim(*ours, kernel=kernel, data_range="pair"), theirs, "float64", times=1000)
+
+
 # --- Low precision ------------------------------------------------------------------------------------------------
 
 
