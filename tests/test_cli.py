@@ -254,7 +254,7 @@ def test_groups_of_other_references_are_scored_one_after_the_other(cli: Callable
         ["nvs-eval-results/*/*/final/light-*.json"],
         ["nvs-eval-results/**/*.json"],
         ["nvs-eval-results/garden/*"],
-        ["nvs-eval-results", "nvs-eval-results/garden/ours", "nvs-eval-results/**"],
+        ["./nvs-eval-results", "garden/../nvs-eval-results/garden/ours", "nvs-eval-results/**"],
     ],
     ids=["a folder", "folders", "a pattern", "a deep pattern", "a pattern of folders", "the same several times"],
 )

@@ -208,6 +208,15 @@ def test_pngs_do_not_do_for_a_protocol_that_needs_floats(tmp_path: Path) -> None
     assert rendered_again(tmp_path, FLOAT) == 3
 
 
+@pytest.mark.parametrize(("first", "then", "kept"), [(LIGHT, FLOAT, "all"), (FLOAT, LIGHT, "png")])
+def test_renders_of_an_older_checkpoint_are_not_mistaken_for_what_an_interrupted_command_left(
+    first: str, then: str, kept: Keep, tmp_path: Path
+) -> None:
+    evaluate_checkpoints([FakeCheckpoint(1, identity={"checkpoint_sha256": "older"})], tmp_path, then, keep=kept)
+    interrupted(tmp_path, first, keep="none")
+    assert rendered_again(tmp_path, then, keep="none") == 3
+
+
 def test_floats_kept_in_between_do_for_any_protocol_where_pngs_are_beside_them(tmp_path: Path) -> None:
     interrupted(tmp_path, FLOAT)
     assert rendered_again(tmp_path, LIGHT) == 0
