@@ -195,7 +195,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_schedules_keep_at_least_three_checkpoints() -> None:
-    assert ON_CPU.checkpoints == (400, 800, 1200)
+    assert ON_CPU.checkpoints == (300, 600, 900)
     for schedule in (ON_CPU, ON_CUDA):
         assert len(schedule.checkpoints) >= 3 and schedule.checkpoints[-1] == schedule.steps
 
