@@ -66,7 +66,7 @@ class Lpips:
             reference: `[..., 3, H, W]` in [0, 1].
             render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
             mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the value is then the spatial map averaged with them. (A
-                full mask gives the mean of the map, which differs from the plain value by up to 1e-4 on odd sizes.)
+                full mask gives the mean of the map, which differs from the plain value by up to about 1e-4.)
 
         Returns:
             `[...]` float64.
