@@ -174,11 +174,23 @@ def _read_exr(path: Path) -> np.ndarray:
 
     with OpenEXR.File(str(path)) as file:
         channels = file.channels()
-        if "RGBA" in channels or "RGB" in channels:
-            return channels["RGBA" if "RGBA" in channels else "RGB"].pixels.astype(np.float32)
+        if "RGBA" in channels:
+            return _opaque(path, channels["RGBA"].pixels.astype(np.float32))
+        if "RGB" in channels:
+            return channels["RGB"].pixels.astype(np.float32)
         if "Y" in channels:
             return channels["Y"].pixels.astype(np.float32)
         raise InputError(f"{path} has the channels {', '.join(channels)}, and R, G, B are needed.")
+
+
+def _opaque(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """The colours of an EXR with alpha, whose colours are premultiplied by it, in linear light: all of it must be 1."""
+    if not (pixels[..., 3] == 1).all():
+        raise InputError(
+            f"{path} has an alpha channel that is not 1 everywhere. The colours of an EXR are premultiplied by it: lay "
+            "the image over your background where it is made, and save it as RGB."
+        )
+    return pixels[..., :3]
 
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
@@ -220,10 +232,7 @@ def _decode_light(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
             f"{path} is EXR, which holds linear light by convention, and scores are of display values: say "
             "`--exr linear` to have it encoded as sRGB, or `--exr srgb` where it holds display values already."
         )
-    if reading.exr == "linear":
-        colours = pixels.shape[-1] if pixels.shape[-1] in (1, 3) else pixels.shape[-1] - 1
-        return torch.cat([linear_to_srgb(pixels[..., :colours]), pixels[..., colours:]], dim=-1)
-    return pixels
+    return linear_to_srgb(pixels) if reading.exr == "linear" else pixels
 
 
 def _to_rgb(path: Path, pixels: Tensor, reading: Reading) -> Tensor:

@@ -278,12 +278,16 @@ def test_exr_is_linear_light_or_display_values_as_the_user_says(exr: Any, dtype:
             read(path)
 
 
-def test_exr_alpha_is_not_encoded(exr: Any, tmp_path: Path) -> None:
-    path, values = tmp_path / "image.exr", RANDOM.rand(5, 7, 4).astype(np.float32)
+def test_exr_with_alpha_must_be_opaque(exr: Any, tmp_path: Path) -> None:
+    path, values = tmp_path / "rgba.exr", RANDOM.rand(5, 7, 4).astype(np.float32)
     write_exr(exr, path, {"RGBA": values})
-    image, alpha = torch.from_numpy(values).split([3, 1], dim=-1)
-    expected = linear_to_srgb(image) * alpha + (1 - alpha)
-    assert torch.equal(load_image(path, Reading(exr="linear", background=(1.0, 1.0, 1.0))), expected)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"rgba\.exr has an alpha channel that is not 1 everywhere.*premultiplied"):
+            read(path, Reading(exr="linear", background=(1.0, 1.0, 1.0)))
+    values[..., 3] = 1
+    write_exr(exr, path, {"RGBA": values})
+    expected = linear_to_srgb(torch.from_numpy(values[..., :3].copy()))
+    assert torch.equal(load_image(path, Reading(exr="linear")), expected)
 
 
 def test_exr_without_colours_is_refused(exr: Any, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_files_of_other_tools_are_refused(contents, reason, tmp_path):
 
 def test_a_torch_that_cannot_read_safely_is_refused(tmp_path, monkeypatch):
     path = save(tmp_path, {})
-    monkeypatch.delattr(torch.serialization, "safe_globals")
+    monkeypatch.delattr(torch.serialization, "clear_safe_globals")
     with pytest.raises(InputError, match=r"install torch 2\.5 or newer"):
         load_checkpoint(path)
 

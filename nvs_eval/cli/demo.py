@@ -31,11 +31,11 @@ class Demo:
         # What the end needs is asked for at the beginning.
         kind = options.scorer().device.type
         options.check_output()
-        say(f"The scene: {self.folder / 'still-life'}")
-        scene = write_scene(self.folder / "still-life")
+        say(f"The scene: {self.folder / 'scenes' / 'still-life'}")
+        scene = write_scene(self.folder / "scenes" / "still-life")
         with progress_to("Training nerfacto") as reached:
             device = "cuda" if kind == "cuda" else "cpu"
-            config = train(scene, self.folder, device=device, weights_dir=self.weights_dir, progress=reached)
+            config = train(scene, self.folder / "runs", device=device, weights_dir=self.weights_dir, progress=reached)
         say(f"The trained run: {config}")
         Run(
             load_config=(config,),
