@@ -24,6 +24,11 @@ def space_needed(sizes: Sequence[tuple[int, int]], *, floats: bool, pngs: bool, 
     return pixels * 3 * (renders + references)
 
 
+def in_units(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
 def check_space(needed: int, output_dir: Path) -> None:
     """Check that there is room.
 
@@ -34,6 +39,6 @@ def check_space(needed: int, output_dir: Path) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise InputError(
-            f"The renders need up to {needed / 1e9:.1f} GB in {output_dir}, and {free / 1e9:.1f} GB are free: make "
+            f"The renders need up to {in_units(needed)} in {output_dir}, and {in_units(free)} are free: make "
             "room, say another `--output-dir`, evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
         )

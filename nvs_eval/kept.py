@@ -28,7 +28,7 @@ from nvs_eval.evaluate import relative_path
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.images import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
-from nvs_eval.records import Record, record_folder, references_sha256
+from nvs_eval.records import Record, read_record, record_folder, references_sha256
 from nvs_eval.sources.folders import ImageFiles
 from nvs_eval.views import Column, Source, View
 
@@ -279,3 +279,24 @@ def _as_source(group: Sequence[Kept]) -> ImageFiles:
         [renders(column) for column in group],
         seconds=[column.note.seconds for column in group],
     )
+
+
+def check_not_copies(folder: Path, protocols: Sequence[Protocol]) -> None:
+    """Check that a folder does not hold 8-bit copies of float renders where a protocol scores floats.
+
+    Raises:
+        InputError: it lies beside a record that says so: the numbers would pass for those of the renders.
+    """
+    if not any(folder.rglob("*.png")) or all(protocol.exact_in_png for protocol in protocols):
+        return
+    for file in sorted(folder.resolve().parent.glob("*.json")):
+        try:
+            copies = "kept_renders" in read_record(file).provenance
+        except InputError:
+            continue
+        if copies:
+            names = ", ".join(protocol.name for protocol in protocols if not protocol.exact_in_png)
+            raise InputError(
+                f"{folder} holds 8-bit copies of renders that were made as floats ({file.name} beside it says so), and "
+                f"{names} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
+            )

@@ -659,7 +659,7 @@ def test_run_renders_scores_writes_and_prints(cli: Callable[..., Said], opener: 
     assert said.code == 0
     assert re.findall(r"^fake +base +(\d+) ", said.out, re.MULTILINE) == ["500", "2500"]
     assert said.err.splitlines()[:4] == [
-        "Renders take up to 0 MB in nvs-eval-results (--keep-renders png).",
+        "Renders take up to 0.2 MB in nvs-eval-results (--keep-renders png).",
         "Rendering fox/fake/base/500: 3 of 3",
         "Rendering fox/fake/base/2500: 3 of 3",
         "Scoring 2 x 3 views: 3 of 3",
@@ -728,7 +728,7 @@ def test_run_is_refused_where_the_disk_is_full(
     said = cli(*RUN)
     assert (said.code, said.out) == (2, "")
     assert said.err.splitlines()[1] == (
-        "Error: The renders need up to 0.0 GB in nvs-eval-results, and 0.0 GB are free: make room, say another "
+        "Error: The renders need up to 0.2 MB in nvs-eval-results, and 0.0 MB are free: make room, say another "
         "`--output-dir`, evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
     )
     assert [checkpoint.rendered for checkpoint in opener.given] == [[], []]

@@ -415,3 +415,11 @@ def test_times_of_renders_reach_the_views(garden: Path) -> None:
     times = {"0001": None, "0002": 2.0, "0003": 3.0}
     source = ImageFiles([Column("s", "m")], files, [files], seconds=[times])
     assert [view.renders[0].seconds for view in source] == [None, 2.0, 3.0]
+
+
+def test_a_reference_that_cannot_be_read_is_named(garden: Path) -> None:
+    reference = garden / "gt" / f"{next(iter(NAMES))}.png"
+    reference.unlink()
+    reference.symlink_to("/nowhere")
+    with pytest.raises(InputError, match=rf"{reference.name} cannot be read"):
+        open_folders([garden / "ours"], reference=garden / "gt")

@@ -23,13 +23,17 @@ from helpers import (
     image,
     protocol_of,
     rows,
+    write_pngs,
+)
+from helpers import (
+    record as record_of,
 )
 
 from nvs_eval.disk_space import check_space
 from nvs_eval.errors import InputError
 from nvs_eval.evaluate import Session, evaluate
-from nvs_eval.kept import Keep
-from nvs_eval.records import read_record, record_file
+from nvs_eval.kept import Keep, check_not_copies
+from nvs_eval.records import read_record, record_file, write_record
 from nvs_eval.rendering import plan_renders
 from nvs_eval.scorer import Scorer
 from nvs_eval.sources.folders import ImageFiles, open_folders
@@ -223,7 +227,7 @@ def test_renders_that_do_not_fit_are_refused_before_they_are_made(
     with pytest.raises(InputError) as error:
         check_space(12_345_000_000, out)
     assert str(error.value) == (
-        f"The renders need up to 12.3 GB in {out}, and 0.0 GB are free: make room, say another `--output-dir`, "
+        f"The renders need up to 12.3 GB in {out}, and 5.0 MB are free: make room, say another `--output-dir`, "
         "evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
     )
     assert asked == [tmp_path, tmp_path]
@@ -255,3 +259,16 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_begun(
     with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
         evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
+
+
+def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -> None:
+    renders = write_pngs(tmp_path / "2500" / "renders", {"0001": 1})
+    quantising, of_floats = [protocol_of(LIGHT)], [protocol_of(LIGHT), protocol_of(FLOAT)]
+    # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
+    (tmp_path / "2500" / "results.json").write_text("{}")
+    check_not_copies(renders, of_floats)
+    made_here = record_of(provenance={"kept_renders": "as scored"})
+    write_record(tmp_path / "2500" / "standard-9f2c51ab.json", made_here)
+    check_not_copies(renders, quantising)
+    with pytest.raises(InputError, match=r"8-bit copies .* \(standard-9f2c51ab\.json .*float scores floats"):
+        check_not_copies(renders, of_floats)

@@ -119,3 +119,45 @@ def test_instant_ngp_keeps_its_own_pipeline(tmp_path: Path) -> None:
     assert type(pipeline) is DynamicBatchPipeline
     hooked: Any = pipeline.model.get_image_metrics_and_images
     assert hooked.func is _evaluate
+
+
+def _pair(width: int, height: int) -> Any:
+    from types import SimpleNamespace
+
+    camera = SimpleNamespace(width=torch.tensor([[24]]), height=torch.tensor([[20]]))
+    return iter([(camera, {"image": torch.zeros(height, width, 3)})])
+
+
+def test_a_views_image_must_have_the_size_of_its_camera() -> None:
+    from nvs_eval_nerfstudio.source import _read
+
+    camera, _ = _read(_pair(24, 20), "0001")
+    assert int(camera.width) == 24
+    with pytest.raises(InputError, match="The image of view '0001' is 12x10 and its camera 24x20"):
+        _read(_pair(12, 10), "0001")
+
+
+@pytest.mark.parametrize("error", [OSError("image file is truncated"), SyntaxError("broken PNG file")])
+def test_an_unreadable_image_of_a_view_is_named(error: Exception) -> None:
+    from nvs_eval_nerfstudio.source import _read
+
+    def broken() -> Any:
+        raise error
+        yield
+
+    with pytest.raises(InputError, match=f"The image of view '0001' cannot be read: {error}"):
+        _read(broken(), "0001")
+
+
+def test_data_that_is_no_data_is_said_to_be_so(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+
+    from nvs_eval_nerfstudio.eval_data import parse_views
+
+    (tmp_path / "transforms.json").write_text("[]")
+    manager = SimpleNamespace(data=tmp_path, dataparser=NerfstudioDataParserConfig())
+    config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
+    with quiet(), pytest.raises(InputError, match="cannot be read: AttributeError.*`--data`"):
+        parse_views(config, "test")

@@ -5,6 +5,8 @@ The modules of the commands import nothing heavy, so that `nvs-eval --help` answ
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -45,6 +47,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except InputError as error:
         say(f"Error: {error}", style="red")
         return EXIT_INPUT
+    except BrokenPipeError:
+        # Whoever read the table has seen enough of it: `| head`. Nothing may be written there at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         say("Interrupted. Finished records are kept; the same command goes on from there.")
         return EXIT_INTERRUPTED

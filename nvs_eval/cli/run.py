@@ -53,7 +53,7 @@ class Run(ScoringOptions):
     def run(self) -> int:
         """Render, score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables, progress, say
-        from nvs_eval.disk_space import check_space
+        from nvs_eval.disk_space import check_space, in_units
         from nvs_eval.evaluate import Session
         from nvs_eval.rendering import Evaluation, plan_renders
 
@@ -67,7 +67,7 @@ class Run(ScoringOptions):
         waiting = [checkpoint for checkpoint in checkpoints if place_of(checkpoint.columns[0]) not in known]
         plan = plan_renders(waiting, scorer.protocols, self.keep_renders)
         if plan.bytes:
-            say(f"Renders take up to {plan.bytes / 1e6:.0f} MB in {self.output_dir} (--keep-renders {plan.keep}).")
+            say(f"Renders take up to {in_units(plan.bytes)} in {self.output_dir} (--keep-renders {plan.keep}).")
         check_space(plan.bytes, self.output_dir)
         with memory_advice():
             records += Evaluation(scorer, session, plan, progress, self._write).run(waiting)

@@ -39,6 +39,7 @@ class Score(ScoringOptions):
         """Score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables, progress
         from nvs_eval.evaluate import Session, evaluate
+        from nvs_eval.kept import check_not_copies
         from nvs_eval.sources.folders import open_folders
 
         if not self.renders:
@@ -53,6 +54,8 @@ class Score(ScoringOptions):
             allow_missing=self.allow_missing,
             reading=self._reading(scorer),
         )
+        for folder in self.renders:
+            check_not_copies(folder, scorer.protocols)
         check_distinct([column for source in sources for column in source.columns])
         self.check_output()
         records = []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from nvs_eval.weights import Found, Net
@@ -57,11 +56,12 @@ def _install(files: tuple[Path, ...]) -> int:
 
 
 def _show(weights_dir: Path | None) -> int:
+    from nvs_eval.cli.console import results
     from nvs_eval.weights import NETS, find_backbone, offline_hint
 
     backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
     heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
-    _console().print(_table(backbones, heads))
+    results().print(_table(backbones, heads))
     for found in backbones:
         if found.reason:
             print(f"{found.net}: {found.reason}", file=sys.stderr)
@@ -101,12 +101,3 @@ def _table(backbones: list[Found], heads: dict[Net, dict[str, str]]) -> Table:
         versions = ", ".join(f"v{version}{' WRONG' if version in heads[found.net] else ''}" for version in VERSIONS)
         table.add_row(found.net, found.origin, str(found.path or "-"), verdict, versions)
     return table
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        return Console(markup=False, emoji=False)
-    # A file or a pipe gets plain text, as wide as it needs to be.
-    return Console(force_terminal=False, no_color=True, width=100_000, markup=False, emoji=False)

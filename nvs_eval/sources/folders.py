@@ -216,13 +216,20 @@ def _together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
     for folder in folders:
         for path in folder.references.values():
             if path not in hashes:
-                hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+                hashes[path] = _sha256(path)
         key = (folder.column.scene, *((name, hashes[path]) for name, path in folder.references.items()))
         groups.setdefault(key, []).append(folder)
     return [
         ImageFiles([f.column for f in group], group[0].references, [f.renders for f in group], reading)
         for group in groups.values()
     ]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:

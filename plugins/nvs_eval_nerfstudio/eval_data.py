@@ -39,7 +39,11 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
     if not Path(recorded).exists():
         raise InputError(
             f"The data of this run is not at {recorded}"
-            + (", where the run recorded it. Say where it lies now with `--data`." if data is None else ".")
+            + (
+                ", where the run recorded it. Say where it lies now with `--data`."
+                if data is None
+                else ": `--data` takes the folder (or file) that ns-train was given."
+            )
         )
     manager._target = _in_this_process(manager._target)
     # Whole training sets are not to be read into memory only to render a few held-out views.
@@ -72,7 +76,7 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     parser.data = Path(manager.data or parser.data)
     try:
         outputs = parser.setup().get_dataparser_outputs(split=split)
-    except (OSError, ValueError, KeyError, AssertionError, IndexError, RuntimeError) as error:
+    except Exception as error:  # Dataparsers are many, and raise what they come upon.
         raise InputError(
             f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
             "where it lies, if this is not it."

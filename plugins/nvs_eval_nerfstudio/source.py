@@ -66,7 +66,10 @@ def open_run(
         InputError: the run, a checkpoint of it or its data cannot be had.
     """
     config = load_config(path)
-    available = list_steps(checkpoint_folder(path, config))
+    folder = checkpoint_folder(path, config)
+    if folder.parent.resolve() != path.parent.resolve():
+        print(f"No checkpoints lie beside {path}: those in {folder}, which it names, are taken.", file=sys.stderr)
+    available = list_steps(folder)
     chosen = choose_steps(available, steps)
     from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
 
@@ -204,7 +207,7 @@ class NerfstudioCheckpoint:
             pairs = evaluation_pairs(pipeline.datamanager, self.run.split, self.run.indices, device)
         for index, name in enumerate(self.names):
             with quiet(), torch.no_grad():
-                camera, batch = next(pairs)
+                camera, batch = _read(pairs, name)
                 view = render_view(pipeline.model, camera, batch, name=name, device=device, timed=index > 0)
             yield view
         self.columns[0].provenance["peak_memory_bytes"] = _peak_memory(device)
@@ -219,6 +222,28 @@ class NerfstudioCheckpoint:
                 file=sys.stderr,
             )
         return pipeline.eval()
+
+
+def _read(pairs: Iterator[tuple[Any, dict[str, Any]]], name: str) -> tuple[Any, dict[str, Any]]:
+    """The camera and batch of a view.
+
+    Raises:
+        InputError: its image cannot be read, or is not of the size that its camera has.
+    """
+    try:
+        camera, batch = next(pairs)
+    except (OSError, ValueError, AssertionError, SyntaxError) as error:  # pillow says SyntaxError of broken PNGs.
+        raise InputError(
+            f"The image of view {name!r} cannot be read: {error}. Put a whole one in its place."
+        ) from error
+    height, width = batch["image"].shape[:2]
+    expected = int(camera.width.flatten()[0]), int(camera.height.flatten()[0])
+    if (width, height) != expected:
+        raise InputError(
+            f"The image of view {name!r} is {width}x{height} and its camera {expected[0]}x{expected[1]}. Nothing is "
+            "resized here: is this the data that the run was trained on?"
+        )
+    return camera, batch
 
 
 def render_view(
