@@ -159,5 +159,5 @@ def test_data_that_is_no_data_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "transforms.json").write_text("[]")
     manager = SimpleNamespace(data=tmp_path, dataparser=NerfstudioDataParserConfig())
     config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
-    with quiet(), pytest.raises(InputError, match="cannot be read: AttributeError.*`--data`"):
+    with quiet(), pytest.raises(InputError, match=r"cannot be read: AttributeError.*`--data`"):
         parse_views(config, "test")
