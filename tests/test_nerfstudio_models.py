@@ -161,3 +161,25 @@ def test_data_that_is_no_data_is_said_to_be_so(tmp_path: Path) -> None:
     config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
     with quiet(), pytest.raises(InputError, match=r"cannot be read: AttributeError.*`--data`"):
         parse_views(config, "test")
+
+
+def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> None:
+    import json
+    from types import SimpleNamespace
+
+    from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+
+    from nvs_eval.demo.scene import write_scene
+    from nvs_eval_nerfstudio.eval_data import parse_views
+
+    scene = write_scene(tmp_path / "scene", views=16, width=48, height=36)
+    said = json.loads((scene / "transforms.json").read_text())
+    said["train_filenames"] = [frame["file_path"] for frame in said["frames"]]
+    said["val_filenames"] = said["test_filenames"] = []
+    (scene / "transforms.json").write_text(json.dumps(said))
+    manager = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig())
+    config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
+    with quiet(), pytest.raises(InputError, match=r"has no test views: .* `--split train`"):
+        parse_views(config, "test")
+    with quiet():
+        assert len(parse_views(config, "train").image_filenames) == 16
