@@ -148,3 +148,10 @@ def test_the_registered_methods_are_hooked() -> None:
         config: Any = all_methods[f"{name}-nvs"]
         assert config.method_name == f"{name}-nvs"
         assert config.pipeline._target == Instrumented(all_methods[name].pipeline._target, ("standard",))  # type: ignore
+
+
+def test_a_model_without_a_pair_ends_no_training(protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics, images = _evaluate(protocol, torch.rand(20, 24, 3))
+    assert metrics["psnr"] == 1.5 and math.isnan(metrics["quick/psnr"])
+    assert ERROR_IMAGE not in images
+    assert "This model gives an image of 24 columns for a camera of 24" in capsys.readouterr().err

@@ -183,3 +183,13 @@ def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> Non
         parse_views(config, "test")
     with quiet():
         assert len(parse_views(config, "train").image_filenames) == 16
+
+
+def test_a_data_manager_without_a_dataparser_is_said_to_have_none() -> None:
+    from types import SimpleNamespace
+
+    from nvs_eval_nerfstudio.eval_data import prepare_data
+
+    config: Any = SimpleNamespace(method_name="mine", pipeline=SimpleNamespace(datamanager=SimpleNamespace(data=None)))
+    with pytest.raises(InputError, match=r"'mine' has a data manager without a dataparser .*`nvs-eval score`"):
+        prepare_data(config, data=None)

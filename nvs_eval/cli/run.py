@@ -44,7 +44,7 @@ class Run(ScoringOptions):
     data: Path | None = None
     """Where the data lies now, if not where the run recorded it."""
     eval_num_rays_per_chunk: int | None = None
-    """Rays in one forward pass: fewer need less memory."""
+    """Rays in one forward pass: fewer need less memory. Else the run's own, on a CPU 2048 at most."""
     keep_renders: Literal["all", "png", "none"] = "png"
     """What stays of the renders: float32 (.npy), 8 bits (.png), or nothing."""
     overwrite: bool = False

@@ -33,6 +33,11 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
         InputError: the data is not there.
     """
     manager: Any = config.pipeline.datamanager
+    if not hasattr(manager, "dataparser"):
+        raise InputError(
+            f"The method {config.method_name!r} has a data manager without a dataparser ({type(manager).__name__}), "
+            "so that its held-out views cannot be told: score folders of its renders with `nvs-eval score`."
+        )
     if data is not None:
         manager.data = data
     recorded = manager.data or manager.dataparser.data

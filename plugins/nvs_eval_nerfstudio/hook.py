@@ -111,7 +111,10 @@ def _evaluate(
     from nvs_eval_nerfstudio.source import split_pair
 
     metrics, images = own(outputs, batch)
-    reference, *renders = split_pair(images, width=_width(outputs), model="This model")
+    try:
+        reference, *renders = split_pair(images, width=_width(outputs), model="This model")
+    except InputError as error:
+        return {**metrics, **_unscored(scorer, error)}, images
     scores = _scores(scorer, reference, renders[-1])
     return {**metrics, **scores}, {**images, ERROR_IMAGE: error_map(reference, renders[-1])}
 
@@ -125,17 +128,22 @@ def _width(outputs: dict[str, Any]) -> int:
 
 
 def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, float]:
-    """The scores by `<protocol>/<metric>`. What cannot be scored ends no training: it is said, and scored NaN."""
+    """The scores by `<protocol>/<metric>`."""
     try:
         results = scorer.score(View("being evaluated", reference, (Render(render),)))
     except InputError as error:
-        print(f"nvs-eval: {error}", file=sys.stderr)
-        results = [{metric: [math.nan] for metric in protocol.metrics} for protocol in scorer.protocols]
+        return _unscored(scorer, error)
     return {
         f"{protocol.name}/{metric}": values[0]
         for protocol, scores in zip(scorer.protocols, results, strict=True)
         for metric, values in scores.items()
     }
+
+
+def _unscored(scorer: Scorer, error: InputError) -> dict[str, float]:
+    """What cannot be scored ends no training: it is said, and scored NaN."""
+    print(f"nvs-eval: {error}", file=sys.stderr)
+    return {f"{protocol.name}/{metric}": math.nan for protocol in scorer.protocols for metric in protocol.metrics}
 
 
 def error_map(reference: Tensor, render: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ def open_run(
         every: of these, each n-th.
         data: where the data lies now, or None for where the run recorded it.
         device: to render on.
-        eval_num_rays_per_chunk: rays in one forward pass, or None for what the run was trained with.
+        eval_num_rays_per_chunk: rays in one forward pass, or None for what the run was trained with; on a CPU for at
+            most 2048, which changes no value.
 
     Raises:
         InputError: the run, a checkpoint of it or its data cannot be had.
@@ -293,11 +294,13 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_memory(device: torch.device) -> int:
-    """Of the graphics card while rendering; without one, of the process since its start."""
+def _peak_memory(device: torch.device) -> int | None:
+    """Of the graphics card while rendering; without one, of the process since its start; None where nothing tells."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows has none.
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
