@@ -42,7 +42,9 @@ class ViewRow:
         render: where the render lies, relative to the record, or None.
         reference: where the reference lies, relative to the record, or None.
         reference_sha256: over the reference's shape and float32 pixels.
-        coverage: the mask's mean, or None without one.
+        coverage: the mean of the mask as it was scored with, or None without one.
+        mask: where the mask lies, relative to the record, or None.
+        mask_sha256: over the mask's shape and float32 weights, or None without one.
     """
 
     name: str
@@ -54,6 +56,12 @@ class ViewRow:
     reference: str | None
     reference_sha256: str
     coverage: float | None
+    mask: str | None = None
+    mask_sha256: str | None = None
+
+
+# Absent where there is no mask.
+_LATER_FIELDS = {"mask": None, "mask_sha256": None}
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def to_plain(record: Record) -> dict[str, Any]:
     """A record as plain JSON values, in the order of the format."""
     plain = {"schema_version": SCHEMA_VERSION, **asdict(record)}
     provenance = plain.pop("provenance")
-    views = [{**row, "scores": _mark_infinite(row["scores"])} for row in plain["views"]]
+    views = [_plain_row(row) for row in plain["views"]]
     return {
         **plain,
         "views": views,
@@ -164,6 +172,12 @@ def to_plain(record: Record) -> dict[str, Any]:
         "references_sha256": record.references_sha256,
         "provenance": provenance,
     }
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Where there is no mask, a row says nothing of one but that its coverage is null."""
+    said = {name: value for name, value in row.items() if name not in _LATER_FIELDS or value is not None}
+    return {**said, "scores": _mark_infinite(row["scores"])}
 
 
 def _mark_infinite(scores: Mapping[str, float]) -> dict[str, float | str]:
@@ -209,7 +223,10 @@ def _refuse_constant(constant: str) -> float:
 
 
 def _from_plain(plain: Mapping[str, Any]) -> Record:
-    rows = [ViewRow(**_typed(ViewRow, {**row, "scores": _read_scores(row["scores"])})) for row in plain["views"]]
+    rows = [
+        ViewRow(**_typed(ViewRow, {**_LATER_FIELDS, **row, "scores": _read_scores(row["scores"])}))
+        for row in plain["views"]
+    ]
     metrics = {name: MetricInfo(**_typed(MetricInfo, info)) for name, info in plain["metrics"].items()}
     if not rows or not metrics:
         raise InputError("it has no views or no metrics.")
