@@ -17,11 +17,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images import composite, linear_to_srgb, quantise
+from nvs_eval.images import AlphaRule, linear_to_srgb, quantise, without_alpha
 from nvs_eval.whole_files import write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
-AlphaRule = Literal["composite", "drop", "error"]
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -52,10 +51,21 @@ def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w
         InputError: the file cannot be read, or needs an instruction that `reading` does not give.
     """
     reading = reading or Reading()
-    pixels = _decode(path)
+    colours, alpha = load_layers(path, reading)
+    return _opaque_colours(path, colours, alpha, reading)
+
+
+def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]:
+    """Likewise, with the alpha channel beside the colours if the file has one: what it means is not decided here.
+
+    Raises:
+        InputError: the file cannot be read, or needs an instruction that `reading` does not give; `alpha` and
+            `background` are not looked at.
+    """
+    pixels = decode(path)
     if path.suffix.lower() == ".exr":
         pixels = _decode_light(path, pixels, reading)
-    return _to_rgb(path, pixels, reading)
+    return _layers(path, pixels, reading)
 
 
 def probe_image(path: Path, reading: Reading | None = None) -> tuple[int, int]:
@@ -67,17 +77,31 @@ def probe_image(path: Path, reading: Reading | None = None) -> tuple[int, int]:
         InputError: as `load_image`, damage in the pixels excepted.
     """
     reading = reading or Reading()
-    with _reading(path):
-        height, width, channels = _SHAPES.get(path.suffix.lower(), _shape_integers)(path)
+    width, height, channels = probe_pixels(path)
     blank = torch.zeros(1, 1, channels)
     if path.suffix.lower() == ".exr":
         blank = _decode_light(path, blank, reading)
-    _to_rgb(path, blank, reading)
+    _opaque_colours(path, *_layers(path, blank, reading), reading)
     return width, height
 
 
-def _decode(path: Path) -> Tensor:
-    """The file's values as float32 `[H, W, C]`, integers divided by their largest value."""
+def probe_pixels(path: Path) -> tuple[int, int, int]:
+    """Width, height and channels of an image file, as `decode` would give them.
+
+    Raises:
+        InputError: it cannot be read, damage in the pixels excepted.
+    """
+    with _reading(path):
+        height, width, channels = _SHAPES.get(path.suffix.lower(), _shape_integers)(path)
+    return width, height, channels
+
+
+def decode(path: Path) -> Float[Tensor, "h w c"]:
+    """A file's values as float32, integers divided by their largest value, with as many channels as it has.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     with _reading(path):
         array = _READERS[path.suffix.lower()](path)
     if array.ndim == 2:
@@ -235,7 +259,8 @@ def _decode_light(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
     return linear_to_srgb(pixels) if reading.exr == "linear" else pixels
 
 
-def _to_rgb(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
+def _layers(path: Path, pixels: Tensor, reading: Reading) -> tuple[Tensor, Tensor | None]:
+    """Colours and alpha of the file's channels."""
     channels = pixels.shape[-1]
     if channels in (1, 2):
         if not reading.grey_to_rgb:
@@ -245,20 +270,11 @@ def _to_rgb(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
         pixels = torch.cat([pixels[..., :1].expand(-1, -1, 3), pixels[..., 1:]], dim=-1)
     elif channels not in (3, 4):
         raise InputError(f"{path} has {channels} channels, and 3 (RGB) or 4 (RGBA) are needed.")
-    if pixels.shape[-1] == 3 or reading.alpha == "drop":
-        return pixels[..., :3].contiguous()
-    return _without_alpha(path, pixels, reading)
+    return pixels[..., :3].contiguous(), pixels[..., 3:].contiguous() if pixels.shape[-1] == 4 else None
 
 
-def _without_alpha(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
-    if reading.alpha == "error":
-        raise InputError(f"{path} has an alpha channel, which the protocol does not allow: save it as RGB.")
-    if reading.background is None:
-        raise InputError(
-            f"{path} has an alpha channel, and how to composite it changes every score: say `--background white`, "
-            "`black` or `r,g,b` (each in [0, 1])."
-        )
-    return composite(pixels[..., :3], pixels[..., 3:], reading.background)
+def _opaque_colours(path: Path, colours: Tensor, alpha: Tensor | None, reading: Reading) -> Tensor:
+    return without_alpha(colours, alpha, rule=reading.alpha, background=reading.background, what=str(path))
 
 
 def save_png(path: Path, image: Float[Tensor, "h w 3"]) -> None:

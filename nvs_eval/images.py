@@ -16,6 +16,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 
 Quantisation = Literal["none", "round", "truncate"]
+AlphaRule = Literal["composite", "drop", "error"]
 
 RANGE_TOLERANCE = 1e-6
 """How far beyond [0, 1] a value may lie before it counts as out of range: a rounding error, no more."""
@@ -57,9 +58,18 @@ def check_mask(mask: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> Non
 
 def sha256_of_image(image: Float[Tensor, "h w 3"]) -> str:
     """The sha256 of an image's shape (three little-endian int64) and its float32 little-endian HxWx3 pixels."""
-    pixels = image.detach().cpu().contiguous().numpy().astype("<f4", copy=False)
-    digest = hashlib.sha256(b"".join(int(size).to_bytes(8, "little") for size in pixels.shape))
-    digest.update(pixels.data)
+    return _sha256(image)
+
+
+def sha256_of_mask(mask: Float[Tensor, "h w"]) -> str:
+    """Likewise of a mask's shape (two numbers) and its weights."""
+    return _sha256(mask)
+
+
+def _sha256(values: Tensor) -> str:
+    array = values.detach().cpu().contiguous().numpy().astype("<f4", copy=False)
+    digest = hashlib.sha256(b"".join(int(size).to_bytes(8, "little") for size in array.shape))
+    digest.update(array.data)
     return digest.hexdigest()
 
 
@@ -85,6 +95,31 @@ def composite(
 ) -> Float[Tensor, "h w 3"]:
     """Lay an image with straight (not premultiplied) alpha over a background colour, all in [0, 1]."""
     return image * alpha + torch.tensor(background, dtype=image.dtype, device=image.device) * (1 - alpha)
+
+
+def without_alpha(
+    image: Float[Tensor, "h w 3"],
+    alpha: Float[Tensor, "h w 1"] | None,
+    *,
+    rule: AlphaRule,
+    background: tuple[float, float, float] | None,
+    what: str,
+) -> Float[Tensor, "h w 3"]:
+    """An image without its alpha channel, by a protocol's rule: composited over the background, or dropped.
+
+    Raises:
+        InputError: the rule is `error`, or there is no background; the message names `what`.
+    """
+    if alpha is None or rule == "drop":
+        return image
+    if rule == "error":
+        raise InputError(f"{what} has an alpha channel, which the protocol does not allow: save it as RGB.")
+    if background is None:
+        raise InputError(
+            f"{what} has an alpha channel, and how to composite it changes every score: say `--background white`, "
+            "`black` or `r,g,b` (each in [0, 1])."
+        )
+    return composite(image, alpha, background)
 
 
 def linear_to_srgb(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -18,8 +18,7 @@ import yaml
 
 from nvs_eval.configs import config_folder
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.image_files import AlphaRule
-from nvs_eval.images import Quantisation
+from nvs_eval.images import AlphaRule, Quantisation
 from nvs_eval.metrics.registry import Description, describe
 
 DEFAULT = "standard"

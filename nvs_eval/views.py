@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images import check_image, check_mask
+from nvs_eval.images import AlphaRule, check_image, check_mask, without_alpha
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Render:
         image: `[H, W, 3]` float32, finite.
         file: where its pixels lie, where they do.
         seconds: how long it took to render, the device synchronised; None where that is not known.
+        alpha: `[H, W, 1]`, straight; None for an image that is opaque.
     """
 
     image: Float[Tensor, "h w 3"]
     file: Path | None = None
     seconds: float | None = None
+    alpha: Float[Tensor, "h w 1"] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class View:
         renders: one a column, in the columns' order, each of the reference's size.
         mask: `[H, W]` weights in [0, 1] of the pixels that count, or None.
         reference_file: where the reference lies, where it does.
+        reference_alpha: `[H, W, 1]`, straight; None for a reference that is opaque.
+        mask_file: where the mask lies, where it does.
+        background: what images with alpha are composited over, by protocols that do.
 
     Raises:
         InputError: an image or the mask breaks the contract; the message names the view.
@@ -74,13 +80,16 @@ class View:
     renders: tuple[Render, ...]
     mask: Float[Tensor, "h w"] | None = None
     reference_file: Path | None = field(default=None, kw_only=True)
+    reference_alpha: Float[Tensor, "h w 1"] | None = field(default=None, kw_only=True)
+    mask_file: Path | None = field(default=None, kw_only=True)
+    background: tuple[float, float, float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_image(self.reference, what=f"The reference of view {self.name!r}")
         if not self.renders:
             raise InputError(f"View {self.name!r} has no render to score.")
         for render in self.renders:
-            which = f" ({render.file})" if render.file else ""
+            which = _in(render.file)
             check_image(render.image, what=f"The render of view {self.name!r}{which}")
             if render.image.shape != self.reference.shape:
                 raise InputError(
@@ -89,6 +98,31 @@ class View:
                 )
         if self.mask is not None:
             check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
+
+    def opaque(self, rule: AlphaRule) -> View:
+        """This view with its images' alpha composited or dropped; itself where no image has any.
+
+        Raises:
+            InputError: an image has alpha, and the rule is `error` or needs a background that was not given.
+        """
+        if self.reference_alpha is None and all(render.alpha is None for render in self.renders):
+            return self
+        resolve = partial(without_alpha, rule=rule, background=self.background)
+        what = f"The reference of view {self.name!r}{_in(self.reference_file)}"
+        return replace(
+            self,
+            reference=resolve(self.reference, self.reference_alpha, what=what),
+            reference_alpha=None,
+            renders=tuple(self._opaque_render(render, resolve) for render in self.renders),
+        )
+
+    def _opaque_render(self, render: Render, resolve: Callable[..., Tensor]) -> Render:
+        what = f"The render of view {self.name!r}{_in(render.file)}"
+        return replace(render, image=resolve(render.image, render.alpha, what=what), alpha=None)
+
+
+def _in(file: Path | None) -> str:
+    return f" ({file})" if file else ""
 
 
 def _size(image: Tensor) -> str:

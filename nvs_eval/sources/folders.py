@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import EXTENSIONS, Reading, load_image, probe_image
+from nvs_eval.image_files import EXTENSIONS, Reading, load_layers, probe_image
+from nvs_eval.images import AlphaRule
+from nvs_eval.mask_files import load_mask, probe_mask
 from nvs_eval.views import Column, Render, View
 
 _ITERATION = re.compile(r"ours_(\d+)")
@@ -33,8 +35,10 @@ class ImageFiles:
         columns: what made the renders.
         references: the reference of each view, by the view's name.
         renders: for each column, the render of each view.
-        reading: what to do with alpha, grey and linear images.
+        reading: what to do with grey and linear images, and the background of those with alpha, which the protocols
+            composite or drop.
         seconds: for each column, what each render took, where that is known.
+        masks: the mask of each view, if there are masks.
     """
 
     columns: Sequence[Column]
@@ -42,33 +46,58 @@ class ImageFiles:
     renders: Sequence[Mapping[str, Path]]
     reading: Reading = field(default_factory=Reading)
     seconds: Sequence[Mapping[str, float | None]] | None = None
+    masks: Mapping[str, Path] | None = None
 
     def __len__(self) -> int:
         return len(self.references)
 
     def __iter__(self) -> Iterator[View]:
         for name, path in self.references.items():
-            renders = [Render(load_image(files[name], self.reading), file=files[name]) for files in self.renders]
-            if self.seconds is not None:
-                timed = zip(renders, self.seconds, strict=True)
-                renders = [replace(render, seconds=seconds[name]) for render, seconds in timed]
-            yield View(name, load_image(path, self.reading), tuple(renders), reference_file=path)
+            reference, alpha = load_layers(path, self.reading)
+            mask = None if self.masks is None else self.masks[name]
+            yield View(
+                name,
+                reference,
+                tuple(self._render(name, index) for index in range(len(self.renders))),
+                None if mask is None else load_mask(mask),
+                reference_file=path,
+                reference_alpha=alpha,
+                mask_file=mask,
+                background=self.reading.background,
+            )
 
-    def check(self) -> None:
+    def _render(self, name: str, index: int) -> Render:
+        file = self.renders[index][name]
+        image, alpha = load_layers(file, self.reading)
+        return Render(image, file, None if self.seconds is None else self.seconds[index][name], alpha=alpha)
+
+    def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
         """Check every file's header: it is there, is an image, has usable channels, and the size of its reference.
+
+        Args:
+            alpha: what the protocols do with alpha: an image that has it must have what they need.
 
         Raises:
             InputError: naming the file.
         """
         for name, path in self.references.items():
-            size = probe_image(path, self.reading)
+            size = self._probe(path, alpha)
             for files in self.renders:
-                other = probe_image(files[name], self.reading)
+                other = self._probe(files[name], alpha)
                 if other != size:
                     raise InputError(
                         f"View {name!r}: the render {files[name]} is {other[0]}x{other[1]} and the reference {path} is "
                         f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
                     )
+            if self.masks is not None and (other := probe_mask(self.masks[name])) != size:
+                raise InputError(
+                    f"View {name!r}: the mask {self.masks[name]} is {other[0]}x{other[1]} and the reference {path} is "
+                    f"{size[0]}x{size[1]}. Nothing is resized here: give masks of the references' size."
+                )
+
+    def _probe(self, path: Path, alpha: Collection[AlphaRule]) -> tuple[int, int]:
+        (size,) = {probe_image(path, replace(self.reading, alpha=rule)) for rule in alpha}
+        return size
 
 
 def open_folders(
@@ -79,6 +108,8 @@ def open_folders(
     methods: Sequence[str] = (),
     allow_missing: bool = False,
     reading: Reading | None = None,
+    alpha: Collection[AlphaRule] = ("composite",),
+    masks: Path | None = None,
 ) -> list[ImageFiles]:
     """The sources for folders of renders: one for all folders whose references are the same images, by their hash.
 
@@ -92,7 +123,9 @@ def open_folders(
             on).
         methods: one a folder, or none; else the folder's own name, with as much of its path as tells them apart.
         allow_missing: leave out views that only one side has, in place of an error.
-        reading: what to do with alpha, grey and linear images.
+        reading: what to do with grey and linear images, and the background of those with alpha.
+        alpha: what the protocols do with alpha.
+        masks: the folder of masks, matched with the references by name: one for each view that is scored.
 
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
@@ -108,9 +141,23 @@ def open_folders(
         part for folder, method in zip(renders, names, strict=True) for part in _open(folder, reference, scene, method)
     ]
     sources = _together([_match(folder, allow_missing=allow_missing) for folder in found], reading or Reading())
+    if masks is not None:
+        sources = [replace(source, masks=_masks_of(source, masks)) for source in sources]
     for source in sources:
-        source.check()
+        source.check(alpha)
     return sources
+
+
+def _masks_of(source: ImageFiles, folder: Path) -> dict[str, Path]:
+    """The mask of each view of a source."""
+    masks = list_images(folder)
+    missing = [name for name in source.references if name not in masks]
+    if missing:
+        raise InputError(
+            f"The folder of masks {folder} has none for {len(missing)} of {len(source)} views: {_some(missing)}; it "
+            f"has {_some(masks)}. Masks have the names of the references: a white one counts every pixel."
+        )
+    return {name: masks[name] for name in source.references}
 
 
 def _check_folder(folder: Path, what: str = "") -> None:
@@ -219,8 +266,15 @@ def _together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
                 hashes[path] = _sha256(path)
         key = (folder.column.scene, *((name, hashes[path]) for name, path in folder.references.items()))
         groups.setdefault(key, []).append(folder)
+    # What rescoring and verifying need to read the files again; what alpha means is the protocols'.
+    said = {name: value for name, value in asdict(reading).items() if name != "alpha"}
     return [
-        ImageFiles([f.column for f in group], group[0].references, [f.renders for f in group], reading)
+        ImageFiles(
+            [replace(f.column, provenance={**f.column.provenance, "reading": said}) for f in group],
+            group[0].references,
+            [f.renders for f in group],
+            reading,
+        )
         for group in groups.values()
     ]
 
