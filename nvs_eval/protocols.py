@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 import yaml
 
+from nvs_eval._protocol_fields import AVERAGE, checked_fields
 from nvs_eval.configs import config_folder
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.images import AlphaRule, Quantisation
-from nvs_eval.metrics.registry import Description, describe
+from nvs_eval.metrics.registry import CORRECTED, Description, MaskMeaning, describe
+from nvs_eval.records import MetricInfo
 
 DEFAULT = "standard"
 
@@ -30,35 +32,42 @@ class Quantise:
 
     render: Quantisation
     reference: Quantisation
-    mask: Literal["none"]
+    mask: Quantisation
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How images are prepared, in the order of the fields, and what is computed of them.
+    """How images are prepared and what is computed of them.
+
+    They are prepared in the order of the fields, but that a render is clamped before its colours are corrected, as the
+    tools do that clamp.
 
     Attributes:
         name: what it is called; not part of the definition.
         alpha: `composite` lays an image with alpha over the background that the user gives, `drop` ignores the alpha,
             `error` admits none.
-        colour_correction: fitted to the reference before anything else; only `none` so far.
-        out_of_range: a render outside [0, 1] is an `error`, is `clamp`ed, or is `keep`t.
+        colour_correction: how the renders of the metrics that begin with `cc_` are fitted to the reference: `none`,
+            `quadratic` (multinerf's) or `affine` (gsplat's).
+        out_of_range: an image outside [0, 1] is an `error`, is `clamp`ed, or is `keep`t.
         quantise: to 8 bits.
-        region: the part of the image that is scored; only `full` so far.
-        crop: pixels cut from each side.
-        mask: what a mask means: `none`, or `valid-pixels`, the mean over them alone.
+        region: the part of the image that is scored: `full`, or the `right-half`, from column W//2.
+        crop: pixels cut from each side of it.
+        mask: what a mask means: `none`, where one is an error; `ignored`; `valid-pixels`, the mean over them alone;
+            `multiply`, where both images are multiplied by it; `fill`, where the render is replaced by the reference;
+            `bbox`, where both are cut to its bounding box; `windows`, the SSIM windows wholly inside; `dycheck`, its
+            partial convolution.
         metrics: each metric's parameters by its key.
         round_means: decimals to which means are rounded, or None.
     """
 
     name: str
     alpha: AlphaRule
-    colour_correction: Literal["none"]
+    colour_correction: Literal["none", "quadratic", "affine"]
     out_of_range: Literal["error", "clamp", "keep"]
     quantise: Quantise
-    region: Literal["full"]
+    region: Literal["full", "right-half"]
     crop: int
-    mask: Literal["none", "valid-pixels"]
+    mask: Literal["none", "ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"]
     metrics: Mapping[str, Mapping[str, Any]]
     round_means: int | None
 
@@ -71,17 +80,37 @@ class Protocol:
 
     @cached_property
     def descriptions(self) -> tuple[Description, ...]:
-        """The metrics, in the order of the file."""
-        return tuple(describe(name, parameters) for name, parameters in self.metrics.items())
+        """The metrics that are computed of images, in the order of the file."""
+        own = get_args(MaskMeaning)
+        meaning: Any = self.mask if self.mask in own else own[0]
+        return tuple(
+            describe(name, parameters, meaning) for name, parameters in self.metrics.items() if name != AVERAGE
+        )
 
     @cached_property
+    def infos(self) -> dict[str, MetricInfo]:
+        """What a record says of each metric, in the order of the file; what the preparation adds to its signature too.
+
+        The signature of a metric of other metrics says theirs.
+        """
+        infos = {d.name: MetricInfo(d.unit, d.higher_is_better, self._signature(d)) for d in self.descriptions}
+        if AVERAGE in self.metrics:
+            own = {d.name: d.signature for d in self.descriptions}
+            parts = " ".join(own[part] for part in self.metrics[AVERAGE].values())
+            added = "|".join(self._preparation_signature())
+            infos[AVERAGE] = MetricInfo("", False, f"{AVERAGE}|of:[{parts}]|{added}|v1")
+        return {name: infos[name] for name in self.metrics}
+
+    @property
     def signatures(self) -> dict[str, str]:
-        """Each metric's signature: its own, with what the preparation adds before the version."""
-        added = self._preparation_signature()
-        return {
-            d.name: "|".join([d.signature.rpartition("|")[0], *added, d.signature.rpartition("|")[2]])
-            for d in self.descriptions
-        }
+        """Each metric's signature."""
+        return {name: info.signature for name, info in self.infos.items()}
+
+    def _signature(self, metric: Description) -> str:
+        own, _, version = metric.signature.rpartition("|")
+        corrected = metric.name.startswith(CORRECTED)
+        cc = [f"cc:{self.colour_correction}"] if corrected else []
+        return "|".join([own, *cc, *self._preparation_signature(), version])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,7 +126,18 @@ class Protocol:
     @property
     def exact_in_png(self) -> bool:
         """Whether an 8-bit PNG of a render, clamped and rounded, scores the same as the render itself."""
-        return self.quantise.render == "round" and self.out_of_range != "keep"
+        return self.quantise.render == "round" and self.out_of_range != "keep" and self.colour_correction == "none"
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether a mask means anything here."""
+        return self.mask not in ("none", "ignored")
+
+    def colour_corrected(self, how: Literal["quadratic", "affine"]) -> Protocol:
+        """This protocol with the `cc_` scores beside each of its own, of renders corrected in this way."""
+        plain = {name: given for name, given in self.metrics.items() if not name.startswith(CORRECTED)}
+        corrected = {CORRECTED + name: given for name, given in plain.items() if name != AVERAGE}
+        return replace(self, colour_correction=how, metrics={**plain, **corrected})
 
     def _preparation_signature(self) -> list[str]:
         rules = (self.quantise.render, self.quantise.reference)
@@ -107,10 +147,14 @@ class Protocol:
             parts.append("alpha:drop")
         if self.out_of_range != "error":
             parts.append(f"beyond:{self.out_of_range}")
+        if self.region != "full":
+            parts.append(f"region:{self.region}")
         if self.crop:
             parts.append(f"crop:{self.crop}")
-        if self.mask != "none":
+        if self.takes_masks:
             parts.append(f"mask:{self.mask}")
+            if self.quantise.mask != "none":
+                parts.append(f"qmask:{short[self.quantise.mask]}")
         return parts
 
 
@@ -162,46 +206,6 @@ def parse_protocol(data: object) -> Protocol:
     Raises:
         InputError: a field is unknown, missing or has a value that is not known; the message names it.
     """
-    values = _fields(data, Protocol, "a protocol")
-    values["quantise"] = Quantise(**_fields(values["quantise"], Quantise, "quantise"))
-    if not isinstance(values["name"], str) or not values["name"]:
-        raise InputError(f"name is {values['name']!r}, and a text is needed.")
-    for field, optional in (("crop", False), ("round_means", True)):
-        _check_count(field, values[field], optional=optional)
-    _check_metrics(values["metrics"])
-    protocol = Protocol(**values)
+    protocol = Protocol(**checked_fields(data, Protocol, Quantise))
     _ = protocol.fingerprint  # Describing the metrics checks their parameters.
     return protocol
-
-
-def _fields(data: object, kind: type, what: str) -> dict[str, Any]:
-    """The data as the fields of a dataclass, none unknown, none missing, choices among those known."""
-    names = [field.name for field in fields(kind)]
-    if not isinstance(data, Mapping):
-        raise InputError(f"{what} must be a mapping with the fields {', '.join(names)}.")
-    for name in data:
-        if name not in names:
-            raise unknown_name(f"field of {what}", str(name), names)
-    missing = [name for name in names if name not in data]
-    if missing:
-        raise InputError(f"{what} lacks {', '.join(missing)}: nothing that changes a number has a default.")
-    for name, hint in get_type_hints(kind).items():
-        choices = get_args(hint)
-        if choices and all(isinstance(choice, str) for choice in choices) and data[name] not in choices:
-            raise unknown_name(f"value of {name}", str(data[name]), choices)
-    return dict(data)
-
-
-def _check_metrics(metrics: object) -> None:
-    if not isinstance(metrics, Mapping) or not metrics or not all(isinstance(p, Mapping) for p in metrics.values()):
-        raise InputError("metrics must be a mapping of at least one metric to its parameters: `psnr: {data_range: 1}`.")
-    for name in metrics:
-        if not isinstance(name, str):
-            raise InputError(f"metrics has the key {name!r}, and the name of a metric is needed.")
-
-
-def _check_count(field: str, value: object, *, optional: bool) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"{field} is {value!r}, and a whole number of at least 0 is needed.")

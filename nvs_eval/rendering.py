@@ -16,9 +16,10 @@ from nvs_eval.disk_space import space_needed
 from nvs_eval.errors import InputError
 from nvs_eval.evaluate import Session, evaluate
 from nvs_eval.kept import Keep, Keeping, Kept, as_sources
+from nvs_eval.prepare import check_range
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, read_record, record_folder, record_name
-from nvs_eval.scorer import Scorer, check_range
+from nvs_eval.scorer import Scorer
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.views import Column, View
 

@@ -19,6 +19,7 @@ from torch import Tensor
 import nvs_eval.metrics.lpips as module
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import load_image
+from nvs_eval.metrics import _lpips_passes
 from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
 from nvs_eval.metrics.lpips import Heads, Lpips, Normaliser, load_lpips
 from nvs_eval.weights import NETS, Net
@@ -198,7 +199,7 @@ def test_any_broadcast_equals_a_loop(reference: tuple[int, ...], render: tuple[i
 def test_splitting_the_work_changes_nothing(pixels_a_pass: int, small: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = noise(2, 1, 3, 33, 35), noise(2, 3, 3, 33, 35, seed=1)
     whole = small(a, b)
-    monkeypatch.setattr(module, "_PIXELS_A_PASS", {"cpu": pixels_a_pass})
+    monkeypatch.setattr(_lpips_passes, "_PIXELS_A_PASS", {"cpu": pixels_a_pass})
     assert_agree(small(a, b), whole, "float32")
 
 

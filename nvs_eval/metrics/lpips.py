@@ -7,7 +7,7 @@ over the plane and summed over the taps. There is no square root.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics._exact import exact_arithmetic
+from nvs_eval.metrics._lpips_passes import Pairing, distances
 from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
 from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
@@ -25,12 +25,13 @@ from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
 Heads = Literal["learned", "none"]
 Scaling = Literal["scaled", "unscaled"]
 Normaliser = Literal["lpips", "torchmetrics"]
+MaskMeaning = Literal["valid-pixels", "dycheck"]
 
 # The mean and deviation of ImageNet, for images in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
-# How many pixels go through the network at once: enough to keep a device busy, few enough that memory stays flat.
-_PIXELS_A_PASS = {"cpu": 2**20, "cuda": 2**23}
+# The pinned weights are the same wherever they were read: so all LPIPS of a net share one copy.
+_PINNED: dict[Net, Mapping[str, Tensor]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,8 @@ class Lpips:
     normaliser: Normaliser
     backbone: Mapping[str, Tensor] = field(repr=False)
     head_weights: Sequence[Tensor] = field(repr=False)
+    clamp: bool = False
+    mask_meaning: MaskMeaning = "valid-pixels"
     _placed: dict[tuple[torch.device, torch.dtype], tuple[Mapping[str, Tensor], Sequence[Tensor]]] = field(
         default_factory=dict, repr=False
     )
@@ -66,7 +69,8 @@ class Lpips:
             reference: `[..., 3, H, W]` in [0, 1].
             render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
             mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the value is then the spatial map averaged with them. (A
-                full mask gives the mean of the map, which differs from the plain value by up to about 1e-4.)
+                full mask gives the mean of the map, which differs from the plain value by up to about 1e-4.) If the
+                mask's meaning is `dycheck`, both images are multiplied by it first.
 
         Returns:
             `[...]` float64.
@@ -74,11 +78,22 @@ class Lpips:
         Raises:
             InputError: the shapes or dtypes do not fit, or the images are smaller than the network can take.
         """
+        check_pair(reference, render, mask)
+        reference, render = self.masked(reference, render, mask)
+        return self.reduce(self._distances(reference, render), reference.shape[-2:], mask)
+
+    def masked(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The images as the network sees them under a mask: multiplied by it where its meaning is `dycheck`."""
+        if mask is None or self.mask_meaning != "dycheck":
+            return reference, render
+        weights = mask.to(reference.dtype)
+        return reference * weights, render * weights
+
+    def reduce(self, distances: Sequence[Tensor], size: torch.Size, mask: Tensor | None) -> Tensor:
+        """One value an image of the taps' distances `[..., 1, h, w]` of images of a size."""
         if mask is not None:
-            check_pair(reference, render, mask)
-            return mean_over_plane(self.map(reference, render)[..., None, :, :], mask)
-        distances = self._distances(reference, render)
-        return sum((mean_over_plane(distance) for distance in distances), start=_zero(reference))
+            return mean_over_plane(_upsampled(distances, size)[..., None, :, :], mask)
+        return sum((mean_over_plane(distance) for distance in distances), start=_zero(distances[0]))
 
     def map(
         self, reference: Float[Tensor, "*#batch 3 h w"], render: Float[Tensor, "*#batch 3 h w"]
@@ -88,49 +103,50 @@ class Lpips:
         Raises:
             InputError: as when called.
         """
-        size = reference.shape[-2:]
-        total = _zero(reference).to(reference.dtype)
-        for distance in self._distances(reference, render):
-            flat = distance.reshape(-1, 1, *distance.shape[-2:])
-            full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-            total = total + full.reshape(*distance.shape[:-3], *size)
-        return total
+        return _upsampled(self._distances(reference, render), reference.shape[-2:])
 
     def _distances(self, reference: Tensor, render: Tensor) -> list[Tensor]:
         """The weighted squared difference at each tap, `[..., 1, h, w]`."""
         check_pair(reference, render)
-        self._check_size(reference)
         batch = torch.broadcast_shapes(reference.shape[:-3], render.shape[:-3])
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
         # Which of the references each render belongs to.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
-        with exact_arithmetic():
-            _, heads = self._weights_for(reference)
-            known = [list(self._features(part)) for part in _passes(references)]
-            features = [torch.cat(parts) for parts in zip(*known, strict=True)]
-            rows: list[list[Tensor]] = [[] for _ in heads]
-            for part, owner in zip(_passes(renders), _passes(owners, like=renders), strict=True):
-                which = owner[:1] if bool((owner == owner[0]).all()) else owner
-                for row, feature, head, own in zip(rows, self._features(part), heads, features, strict=True):
-                    row.append(_weighted_difference(own[which], feature, head))
-        return [torch.cat(row).reshape(*batch, 1, *row[0].shape[-2:]) for row in rows]
+        (rows,) = distances([Pairing(self, owners, torch.arange(len(renders)))], references, renders)
+        return [row.reshape(*batch, *row.shape[1:]) for row in rows]
 
-    def _features(self, images: Tensor) -> Iterator[Tensor]:
-        """The normalised activations at each tap."""
+    @property
+    def feed(self) -> Hashable:
+        """What goes through which network: LPIPS of one feed can share its passes."""
+        return (self.net, id(self.backbone), self.version == "0.1", self.input, self.clamp)
+
+    def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
+        """The activations at each tap, before they are normalised.
+
+        Raises:
+            InputError: the images are smaller than the network can take.
+        """
+        self.check_size(images)
         backbone, _ = self._weights_for(images)
+        if self.clamp:
+            images = images.clamp(0, 1)
         if self.input == "scaled":
             images = 2 * images - 1
         if self.version == "0.1":
             shift, scale = (images.new_tensor(values)[:, None, None] for values in (_SHIFT, _SCALE))
             images = (images - shift) / scale
-        for activation in taps(NETWORKS[self.net], backbone, images):
-            # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
-            norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
-            if self.normaliser == "lpips":
-                yield activation / (norm + 1e-10)
-            else:
-                yield activation / (norm.square() + 1e-8).sqrt()
+        return taps(NETWORKS[self.net], backbone, images)
+
+    def divisor(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
+        """What normalises an activation over its channels."""
+        # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
+        norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
+        return norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt()
+
+    def heads_for(self, images: Tensor) -> Sequence[Tensor]:
+        """The weights of each tap's channels, on the images' device and in their dtype."""
+        return self._weights_for(images)[1]
 
     def _weights_for(self, images: Tensor) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
         """The weights on the images' device and in their dtype, moved there once."""
@@ -142,7 +158,12 @@ class Lpips:
                 self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
         return self._placed[place]
 
-    def _check_size(self, image: Tensor) -> None:
+    def check_size(self, image: Tensor) -> None:
+        """Check that an image is as large as the network needs.
+
+        Raises:
+            InputError: with the size that is needed.
+        """
         smallest = SMALLEST[self.net]
         if min(image.shape[-2:]) < smallest:
             raise InputError(
@@ -158,6 +179,8 @@ def load_lpips(
     heads: Heads = "learned",
     input: Scaling = "scaled",
     normaliser: Normaliser = "lpips",
+    clamp: bool = False,
+    mask_meaning: MaskMeaning = "valid-pixels",
     weights: Path | None = None,
     weights_dir: Path | None = None,
 ) -> Lpips:
@@ -173,6 +196,9 @@ def load_lpips(
             are, as the code of 3D Gaussian splatting does. The two are different metrics.
         normaliser: how an activation is divided by its norm over the channels: `lpips` by `|f| + 1e-10`,
             `torchmetrics` (1.2.1 and newer) by `sqrt(|f|^2 + 1e-8)`.
+        clamp: whether the input is clamped to [0, 1] first.
+        mask_meaning: `valid-pixels` averages the spatial map with the mask; `dycheck` also multiplies both images by
+            it before they are compared.
         weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
             the lpips package's module; it takes the place of the pinned weights and is not verified.
         weights_dir: a folder to look for the pinned backbone first.
@@ -186,18 +212,19 @@ def load_lpips(
         ("LPIPS heads", heads, ("learned", "none")),
         ("LPIPS input", input, ("scaled", "unscaled")),
         ("LPIPS normaliser", normaliser, ("lpips", "torchmetrics")),
+        ("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck")),
     ):
         if given not in known:
             raise unknown_name(kind, given, known)
     if weights is not None:
         backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
     else:
-        backbone = load_backbone(net, directory=weights_dir)
+        backbone = _PINNED.setdefault(net, load_backbone(net, directory=weights_dir))
         head_weights = load_heads(net, version) if heads == "learned" else []
     if heads == "none":
         channels = _channels(net, backbone)
         head_weights = [torch.ones(1, count, 1, 1) for count in channels]
-    return Lpips(net, version, heads, input, normaliser, backbone, head_weights)
+    return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning)
 
 
 def _channels(net: Net, backbone: Mapping[str, Tensor]) -> list[int]:
@@ -206,15 +233,14 @@ def _channels(net: Net, backbone: Mapping[str, Tensor]) -> list[int]:
     return [tap.shape[1] for tap in taps(NETWORKS[net], backbone, torch.zeros(1, 3, side, side))]
 
 
-def _weighted_difference(reference: Tensor, render: Tensor, head: Tensor) -> Tensor:
-    return torch.nn.functional.conv2d((reference - render).square(), head)
-
-
-def _passes(rows: Tensor, *, like: Tensor | None = None) -> Sequence[Tensor]:
-    """The rows in as many as go through the network at once; `like` gives the images that set the number."""
-    images = rows if like is None else like
-    pixels = images.shape[-2] * images.shape[-1]
-    return rows.split(max(1, _PIXELS_A_PASS.get(images.device.type, 2**20) // pixels))
+def _upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
+    """The sum of the taps' maps `[..., 1, h, w]` at the size of the images, `[..., H, W]`."""
+    total = _zero(distances[0]).to(distances[0].dtype)
+    for distance in distances:
+        flat = distance.reshape(-1, 1, *distance.shape[-2:])
+        full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+        total = total + full.reshape(*distance.shape[:-3], *size)
+    return total
 
 
 def _zero(image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, and the mean squared error below it."""
+"""Peak signal-to-noise ratio, and the mean errors: squared, of which it is made, and absolute."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def mse(
     """
     check_pair(reference, render, mask)
     return mean_over_plane((reference - render).square(), mask)
+
+
+def mae(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    mask: Mask | None = None,
+) -> Float[Tensor, "*batch_out"]:
+    """Mean absolute error over channels and pixels; lower is better. Arguments and errors as for `mse`.
+
+    Returns:
+        `[...]` float64, in units of the images.
+    """
+    check_pair(reference, render, mask)
+    return mean_over_plane((reference - render).abs(), mask)
 
 
 def psnr(
