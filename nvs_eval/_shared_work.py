@@ -12,7 +12,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.images import AlphaRule
 from nvs_eval.metrics._lpips_passes import Wanted, score_together
 from nvs_eval.metrics.lpips import Lpips
-from nvs_eval.metrics.registry import CORRECTED, Metric
+from nvs_eval.metrics.registry import Metric
 from nvs_eval.prepare import Corrected, Prepared, check_range, prepare
 from nvs_eval.protocols import Protocol
 from nvs_eval.views import View
@@ -70,10 +70,10 @@ class SharedWork:
             self._opaque[rule] = (view, reference, renders)
         return self._opaque[rule]
 
-    def ask(self, metric: Metric, prepared: Prepared, meaning: str) -> Job:
-        """Ask for a metric of prepared images; the same one of the same images is computed once."""
+    def ask(self, metric: Metric, prepared: Prepared, meaning: str, *, corrected: bool) -> Job:
+        """Ask for a metric of prepared images, or of the corrected renders; the same of the same is computed once."""
         renders = prepared.renders
-        if metric.name.startswith(CORRECTED):
+        if corrected:
             assert prepared.corrected is not None
             renders = prepared.corrected
         place = self._place(_Images(prepared.reference, renders, prepared.mask))

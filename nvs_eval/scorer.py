@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from nvs_eval._protocol_fields import AVERAGE
 from nvs_eval._shared_work import Job, SharedWork
 from nvs_eval.errors import InputError
+from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED, Description, Metric
 from nvs_eval.prepare import EmptyMask
@@ -72,13 +73,18 @@ class Scorer:
 
     @cached_property
     def _metrics(self) -> Sequence[Mapping[str, Metric]]:
-        """The metrics of each protocol by name; those that are the same are built once."""
+        """The metrics of each protocol by name; those that are the same are built once, and share their networks."""
         built: dict[tuple[str, str], Metric] = {}
+        networks: dict[str, Lpips] = {}
 
         def build(description: Description, mask: str) -> Metric:
             key = (description.signature, mask)
             if key not in built:
-                built[key] = description.build(weights_dir=self.weights_dir)
+                metric = description.build(weights_dir=self.weights_dir)
+                if isinstance(metric.function, Lpips):
+                    network = networks.setdefault(metric.function.net, metric.function)
+                    metric = replace(metric, function=metric.function.sharing(network))
+                built[key] = metric
             return built[key]
 
         return [{d.name: build(d, protocol.mask) for d in protocol.descriptions} for protocol in self.protocols]
@@ -112,7 +118,10 @@ class Scorer:
             prepared = work.prepare(protocol)
         except InputError as error:
             return error
-        asked = {name: work.ask(metric, prepared, protocol.mask) for name, metric in self._metrics[which].items()}
+        asked = {
+            name: work.ask(metric, prepared, protocol.mask, corrected=name.startswith(CORRECTED))
+            for name, metric in self._metrics[which].items()
+        }
         return _Plan(asked, prepared.coverage, masked=prepared.mask is not None)
 
     def _outcome(self, work: SharedWork, which: int, plan: _Plan | InputError) -> Outcome:

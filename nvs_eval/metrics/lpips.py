@@ -8,7 +8,7 @@ over the plane and summed over the taps. There is no square root.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +30,6 @@ MaskMeaning = Literal["valid-pixels", "dycheck"]
 # The mean and deviation of ImageNet, for images in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
-# The pinned weights are the same wherever they were read: so all LPIPS of a net share one copy.
-_PINNED: dict[Net, Mapping[str, Tensor]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +113,10 @@ class Lpips:
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         (rows,) = distances([Pairing(self, owners, torch.arange(len(renders)))], references, renders)
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
+
+    def sharing(self, other: Lpips) -> Lpips:
+        """This LPIPS with another's backbone, which has the same weights: so that they can share its passes."""
+        return replace(self, backbone=other.backbone, _placed={})
 
     @property
     def feed(self) -> Hashable:
@@ -219,7 +221,7 @@ def load_lpips(
     if weights is not None:
         backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
     else:
-        backbone = _PINNED.setdefault(net, load_backbone(net, directory=weights_dir))
+        backbone = load_backbone(net, directory=weights_dir)
         head_weights = load_heads(net, version) if heads == "learned" else []
     if heads == "none":
         channels = _channels(net, backbone)
