@@ -19,3 +19,10 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> InputError:
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return InputError(f"Unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """The first of many names, and how many more there are."""
+    known = list(names)
+    shown = ", ".join(known[:most])
+    return shown if len(known) <= most else f"{shown} and {len(known) - most} more"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -14,13 +13,23 @@ from typing import Any
 
 import torch
 
+from nvs_eval._rows import Rows
 from nvs_eval.errors import InputError
-from nvs_eval.images import sha256_of_image
-from nvs_eval.records import MetricInfo, Record, ViewRow, record_folder
+from nvs_eval.prepare import EmptyMask
+from nvs_eval.protocols import Protocol
+from nvs_eval.records import Record, ViewRow, record_folder
 from nvs_eval.scorer import Scorer
 from nvs_eval.views import Column, Source, View
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "imageio", "nerfstudio")
+
+
+Refusal = Callable[[Protocol, InputError], None]
+"""Is told what a protocol cannot score."""
+
+
+def _raise(_: Protocol, error: InputError) -> None:
+    raise error
 
 
 @dataclass(frozen=True)
@@ -41,65 +50,82 @@ class Session:
 
 
 def evaluate(
-    source: Source, scorer: Scorer, session: Session, *, on_view: Callable[[View], None] = lambda view: None
+    source: Source,
+    scorer: Scorer,
+    session: Session,
+    *,
+    on_view: Callable[[View], None] = lambda view: None,
+    on_refusal: Refusal = _raise,
 ) -> list[Record]:
     """Score every view of a source and make the records, one a column and protocol.
+
+    A view whose mask is empty is left out, and the record says so.
 
     Args:
         source: yields the views; a list of views with `columns` will do.
         scorer: scores them.
         session: what the records have in common.
         on_view: is told each view when it is scored.
+        on_refusal: is told what a protocol cannot score, once; if it does not raise, there is no record of that
+            protocol.
 
     Raises:
         InputError: as the source and the scorer; or there is no view, or one lacks a render.
     """
-    rows: list[list[list[ViewRow]]] = [[[] for _ in source.columns] for _ in scorer.protocols]
+    results = [_Result(which, [[] for _ in source.columns]) for which in range(len(scorer.protocols))]
     for view in source:
         if len(view.renders) != len(source.columns):
             raise InputError(
                 f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(source.columns)} "
                 "columns is needed."
             )
-        reference_sha256 = sha256_of_image(view.reference)
-        for protocol_rows, scores in zip(rows, scorer.score(view), strict=True):
-            for index, column in enumerate(source.columns):
-                folder = record_folder(session.output_dir, column.scene, column.method, column.run, column.step)
-                own = {name: values[index] for name, values in scores.items()}
-                protocol_rows[index].append(_row(view, index, own, reference_sha256, folder))
+        made = Rows(view)
+        for result, outcome in zip(results, scorer.outcomes(view), strict=True):
+            protocol = scorer.protocols[result.protocol]
+            if result.refused:
+                continue
+            if isinstance(outcome.error, EmptyMask):
+                result.left_out[view.name] = str(outcome.error)
+            elif outcome.error is not None:
+                on_refusal(protocol, outcome.error)
+                result.refused = True
+            else:
+                for index, column in enumerate(source.columns):
+                    folder = record_folder(session.output_dir, column.scene, column.method, column.run, column.step)
+                    result.rows[index].append(made.row(index, outcome, alpha=protocol.alpha, folder=folder))
         on_view(view)
-    if rows and not any(rows[0]):
-        raise InputError("There is no view to score: a mean over nothing is no score.")
+    for result in results:
+        if not result.refused and not any(result.rows):
+            _refuse_nothing(scorer.protocols[result.protocol], result, on_refusal)
     return [
-        _record(scorer, which, column, rows[which][index], session)
-        for index, column in enumerate(source.columns)
-        for which in range(len(scorer.protocols))
+        _record(scorer, result, index, source.columns[index], session)
+        for index in range(len(source.columns))
+        for result in results
+        if not result.refused
     ]
 
 
-def _row(view: View, index: int, scores: Mapping[str, float], reference_sha256: str, folder: Path) -> ViewRow:
-    render = view.renders[index]
-    height, width = view.reference.shape[:2]
-    return ViewRow(
-        name=view.name,
-        width=width,
-        height=height,
-        scores=scores,
-        render_seconds=render.seconds,
-        render=relative_path(render.file, folder),
-        reference=relative_path(view.reference_file, folder),
-        reference_sha256=reference_sha256,
-        coverage=None if view.mask is None else float(view.mask.mean()),
-    )
+@dataclass
+class _Result:
+    """What came of one protocol: the rows of each column, and the views that were left out with why."""
+
+    protocol: int
+    rows: list[list[ViewRow]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    refused: bool = False
 
 
-def relative_path(file: Path | None, folder: Path) -> str | None:
-    """A file's path from a folder, with forward slashes; None for no file."""
-    return None if file is None else Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+def _refuse_nothing(protocol: Protocol, result: _Result, on_refusal: Refusal) -> None:
+    why = f": {next(iter(result.left_out.values()))}" if result.left_out else "."
+    on_refusal(protocol, InputError(f"There is no view to score: a mean over nothing is no score{why}"))
+    result.refused = True
 
 
-def _record(scorer: Scorer, which: int, column: Column, rows: list[ViewRow], session: Session) -> Record:
-    protocol = scorer.protocols[which]
+def _record(scorer: Scorer, result: _Result, index: int, column: Column, session: Session) -> Record:
+    protocol = scorer.protocols[result.protocol]
+    provenance = _provenance(scorer, column, session)
+    if result.left_out:
+        provenance["left_out"] = result.left_out
     return Record(
         scene=column.scene,
         method=column.method,
@@ -107,11 +133,9 @@ def _record(scorer: Scorer, which: int, column: Column, rows: list[ViewRow], ses
         step=column.step,
         split=column.split,
         protocol={"name": protocol.name, "definition": protocol.definition, "fingerprint": protocol.fingerprint},
-        metrics={
-            d.name: MetricInfo(d.unit, d.higher_is_better, protocol.signatures[d.name]) for d in protocol.descriptions
-        },
-        views=rows,
-        provenance=_provenance(scorer, column, session),
+        metrics=protocol.infos,
+        views=result.rows[index],
+        provenance=provenance,
     )
 
 

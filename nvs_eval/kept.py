@@ -23,8 +23,8 @@ from torch import Tensor
 
 from nvs_eval import _rendered_note
 from nvs_eval._rendered_note import Note, is_below
+from nvs_eval._rows import relative_path
 from nvs_eval.errors import InputError
-from nvs_eval.evaluate import relative_path
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.images import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
@@ -127,11 +127,6 @@ class Kept:
     def _check(self, view: View) -> None:
         if not is_below(view.name):
             raise InputError(f"The view {view.name!r} cannot be kept: its name leads out of the folder of renders.")
-        if self.staged and view.mask is not None:
-            raise InputError(
-                f"View {view.name!r} of {self.column} has a mask, and masks are not kept between rendering and "
-                "scoring: evaluate one checkpoint at a time."
-            )
 
     def _start(self) -> Path:
         """A folder of our own: what an earlier command kept stays whole until there is all of ours."""

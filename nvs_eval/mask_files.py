@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,72 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval.image_files import decode, probe_pixels
+from nvs_eval.views import Column, Source, View
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of views, in files.
+
+    Attributes:
+        files: by the views' names.
+        binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
+    """
+
+    files: Mapping[str, Path]
+    binary: bool = False
+
+    def attach(self, view: View) -> View:
+        """The view with its mask.
+
+        Raises:
+            InputError: the mask cannot be read, or is not of the view's size.
+        """
+        mask = load_mask(self.files[view.name])
+        if self.binary:
+            mask = (mask > 0).to(mask.dtype)
+        return replace(view, mask=mask, mask_file=self.files[view.name])
+
+    def check(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """Check that there is a mask for each view, and that it is of the view's width and height.
+
+        Raises:
+            InputError: naming what is missing, or the file.
+        """
+        missing = [name for name in sizes if name not in self.files]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(sizes)} views have no mask: {some(missing)}. There are {some(self.files)}. "
+                "Give one for each view, with the view's name; white counts, black does not."
+            )
+        for name, size in sizes.items():
+            other = probe_mask(self.files[name])
+            if other != size:
+                raise InputError(
+                    f"View {name!r}: the mask {self.files[name]} is {other[0]}x{other[1]} and the image {size[0]}x"
+                    f"{size[1]}. Nothing is resized here: give masks of the images' size."
+                )
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A source whose views get masks."""
+
+    source: Source
+    masks: Masks
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Those of the source."""
+        return self.source.columns
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[View]:
+        return map(self.masks.attach, self.source)
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:

@@ -14,14 +14,15 @@ from pathlib import Path
 from nvs_eval._rendered_note import IDENTITY
 from nvs_eval.disk_space import space_needed
 from nvs_eval.errors import InputError
-from nvs_eval.evaluate import Session, evaluate
+from nvs_eval.evaluate import Refusal, Session, evaluate
 from nvs_eval.kept import Keep, Keeping, Kept, as_sources
+from nvs_eval.mask_files import Masked, Masks
 from nvs_eval.prepare import check_range
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, read_record, record_folder, record_name
 from nvs_eval.scorer import Scorer
 from nvs_eval.sources.checkpoints import Checkpoint
-from nvs_eval.views import Column, View
+from nvs_eval.views import Column, Source, View
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 """Shows how far some work is: called with what it is and its number of steps, gives what to call after each."""
@@ -51,6 +52,16 @@ class Named:
         """Of the views."""
         return self.checkpoint.sizes
 
+    @property
+    def masks(self) -> Masks | None:
+        """Of the data."""
+        return self.checkpoint.masks
+
+    @property
+    def own_protocol(self) -> str | None:
+        """Of the model."""
+        return self.checkpoint.own_protocol
+
     def __len__(self) -> int:
         return len(self.checkpoint)
 
@@ -77,10 +88,15 @@ class Plan:
     bytes: int
 
 
-def plan_renders(checkpoints: Sequence[Checkpoint], protocols: Sequence[Protocol], keep: Keep) -> Plan:
-    """Decide what is written: a protocol that quantises as PNGs do is scored from PNGs, any other from floats."""
+def plan_renders(
+    checkpoints: Sequence[Checkpoint], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False
+) -> Plan:
+    """Decide what is written: a protocol that quantises as PNGs do is scored from PNGs, any other from floats.
+
+    So are all where a protocol may refuse a render for its range, which its PNG does not tell.
+    """
     staged = len(checkpoints) > 1
-    through_png = all(protocol.exact_in_png for protocol in protocols)
+    through_png = all(protocol.exact_in_png for protocol in protocols) and not may_refuse
     floats = keep == "all" or (staged and not through_png)
     pngs = keep == "png" or (staged and not floats)
     needed = sum(space_needed(each.sizes, floats=floats, pngs=pngs, staged=staged) for each in checkpoints)
@@ -97,6 +113,8 @@ class Evaluation:
         plan: of `plan_renders` for these checkpoints.
         progress: shows how far it is.
         on_records: is given records as soon as they are finished, to write them.
+        masks: of the views, if there are any.
+        on_refusal: is told what a protocol cannot score; if it is None, that is an error.
     """
 
     scorer: Scorer
@@ -104,6 +122,8 @@ class Evaluation:
     plan: Plan
     progress: Progress
     on_records: Callable[[Sequence[Record]], None]
+    masks: Masks | None = None
+    on_refusal: Refusal | None = None
 
     def run(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
         """The records of all checkpoints, in no particular order.
@@ -118,7 +138,7 @@ class Evaluation:
     def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
         kept = self._kept(checkpoint)
         with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
-            records = evaluate(Keeping(checkpoint, kept), self.scorer, self.session, on_view=lambda _: advance())
+            records = self._evaluate(Keeping(checkpoint, kept), advance)
         settled = self._finish([kept], records)
         kept.clean(self.plan.keep)
         return settled
@@ -130,7 +150,7 @@ class Evaluation:
         try:
             for source, kept in as_sources(rendered):
                 with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
-                    scored = evaluate(source, self.scorer, self.session, on_view=lambda _, advance=advance: advance())
+                    scored = self._evaluate(source, advance)
                 records += self._finish(kept, scored)
                 finished += kept
         finally:
@@ -139,6 +159,11 @@ class Evaluation:
                 kept.clean(self.plan.keep)
         return records
 
+    def _evaluate(self, source: Source, advance: Callable[[], None]) -> list[Record]:
+        source = source if self.masks is None else Masked(source, self.masks)
+        choices = {} if self.on_refusal is None else {"on_refusal": self.on_refusal}
+        return evaluate(source, self.scorer, self.session, on_view=lambda _: advance(), **choices)
+
     def _render(self, checkpoint: Checkpoint) -> Kept:
         """Render a checkpoint into its folder, unless an interrupted command did."""
         kept = self._kept(checkpoint)
@@ -146,12 +171,16 @@ class Evaluation:
             return kept
         with self.progress(f"Rendering {kept.column}", len(checkpoint)) as advance, kept:
             for view in Keeping(checkpoint, kept):
-                # An 8-bit file cannot say that its render was out of range: so that is asked of the render itself.
-                for protocol in self.scorer.protocols:
-                    check_range(view, protocol)
+                self._check_range(view)
                 advance()
         kept.write_note()
         return kept
+
+    def _check_range(self, view: View) -> None:
+        """Before all of them are rendered, and because an 8-bit file cannot say that its render was out of range."""
+        if self.on_refusal is None:
+            for protocol in self.scorer.protocols:
+                check_range(view, protocol)
 
     def _kept(self, checkpoint: Checkpoint) -> Kept:
         (column,) = checkpoint.columns
@@ -159,14 +188,19 @@ class Evaluation:
         return Kept(column, self.session.output_dir, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
 
     def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
-        """The records with the paths of the renders that stay; `evaluate` gives them column by column."""
-        pairs = [(owner, protocol) for owner in kept for protocol in self.scorer.protocols]
+        """The records with the paths of the renders that stay."""
+        owners = {_identity(owner.column): owner for owner in kept}
+        protocols = {protocol.fingerprint: protocol for protocol in self.scorer.protocols}
         settled = [
-            owner.settle(record, protocol, self.plan.keep)
-            for (owner, protocol), record in zip(pairs, records, strict=True)
+            owners[_identity(record)].settle(record, protocols[record.fingerprint], self.plan.keep)
+            for record in records
         ]
         self.on_records(settled)
         return settled
+
+
+def _identity(result: Column | Record) -> tuple[str, str, str | None, int | None]:
+    return result.scene, result.method, result.run, result.step
 
 
 def finished_records(checkpoint: Checkpoint, scorer: Scorer, output_dir: Path) -> list[Record]:

@@ -193,11 +193,12 @@ def _check_choice(kind: str, given: object, known: Mapping[str, Any] | tuple[str
 
 def _number(name: str, parameter: str, given: object, *, least: float | None = None) -> float:
     """A finite number, at least `least`, or above 0."""
-    number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-    if not number or (given <= 0 if least is None else given < least):
-        needed = "above 0" if least is None else f"of at least {least:g}"
-        raise InputError(f"{parameter} of {name} is {given!r}, and a finite number {needed} is needed.")
-    return float(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
+        number = float(given)
+        if number > 0 if least is None else number >= least:
+            return number
+    needed = "above 0" if least is None else f"of at least {least:g}"
+    raise InputError(f"{parameter} of {name} is {given!r}, and a finite number {needed} is needed.")
 
 
 def _show(number: float) -> str:

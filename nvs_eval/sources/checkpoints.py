@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import torch
 
 from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.mask_files import Masks
 from nvs_eval.views import Column, View
 
 ENTRY_POINTS = "nvs_eval.sources"
@@ -35,6 +36,16 @@ class Checkpoint(Protocol):
     @property
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Width and height of each view, likewise."""
+        ...
+
+    @property
+    def masks(self) -> Masks | None:
+        """Those that came with the data, used only where they are asked for; None where there are none."""
+        ...
+
+    @property
+    def own_protocol(self) -> str | None:
+        """The named protocol that says what the model's own code would have said; None where that is not known."""
         ...
 
     def __len__(self) -> int: ...
