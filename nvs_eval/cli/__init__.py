@@ -27,6 +27,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     from nvs_eval.cli.console import say
     from nvs_eval.cli.demo import Demo
+    from nvs_eval.cli.inspect import Inspect
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand
@@ -37,6 +38,7 @@ def main(args: Sequence[str] | None = None) -> int:
         Annotated[Run, subcommand("run")]
         | Annotated[Score, subcommand("score")]
         | Annotated[TableCommand, subcommand("table")]
+        | Annotated[Inspect, subcommand("inspect")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Demo, subcommand("demo")]
     )

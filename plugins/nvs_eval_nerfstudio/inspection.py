@@ -1,0 +1,168 @@
+"""What a trained nerfstudio run holds out, from its `config.yml` and its data. No model is built for it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nvs_eval.errors import InputError
+from nvs_eval.inspection import DataView, RunData
+from nvs_eval_nerfstudio._quiet import quiet
+from nvs_eval_nerfstudio._split_rules import split_rule
+from nvs_eval_nerfstudio.config import load_config
+
+if TYPE_CHECKING:
+    from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+
+_NEVER_DOWNSCALED = 1600
+"""Up to how many pixels along their longer side nerfstudio takes images as they are, where no factor is set."""
+
+
+def inspect_run(path: Path, *, data: Path | None) -> RunData:
+    """The facts of a trained run.
+
+    Args:
+        path: its `config.yml`; its checkpoints are not looked at.
+        data: where the data lies now, or None for where the run recorded it.
+
+    Raises:
+        InputError: the configuration or the data cannot be read.
+    """
+    config = load_config(path)
+    from nvs_eval_nerfstudio.eval_data import prepare_data, view_names
+
+    with quiet():
+        prepare_data(config, data=data)
+    manager: Any = config.pipeline.datamanager
+    parser = manager.dataparser
+    parser.data = Path(manager.data or parser.data)
+    _without_points(parser)
+    built, training, held_out = _parse(parser)
+    names = view_names(held_out.image_filenames) if held_out.image_filenames else []
+    train_names = _below(parser.data, training.image_filenames)
+    return RunData(
+        name="/".join(filter(None, (config.experiment_name, config.method_name, config.timestamp))),
+        config=path,
+        data=parser.data,
+        parser=parser._target.__name__,
+        rule=split_rule(parser, training=len(train_names), held_out=len(names)),
+        training=_views(training, train_names),
+        held_out=_views(held_out, names),
+        alpha=_alpha(held_out),
+        preparation=_preparation(manager, built, held_out),
+    )
+
+
+def _without_points(parser: Any) -> None:
+    """A cloud of points says nothing of the images, takes long to read, and nerfstudio may ask whether to make it."""
+    if hasattr(parser, "load_3D_points"):
+        parser.load_3D_points = False
+
+
+def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
+    """The dataparser, as it chose its downscaling, and what it gives to train on and to evaluate."""
+    try:
+        with quiet(), _no_answers():
+            built = parser.setup()
+            return built, built.get_dataparser_outputs(split="train"), built.get_dataparser_outputs(split="test")
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # Dataparsers are many, and raise what they come upon.
+        raise InputError(
+            f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
+            "where it lies, if this is not it."
+        ) from error
+
+
+class _NoAnswers(io.StringIO):
+    def readline(self, size: int | None = -1, /) -> str:
+        # What was said is held back by `quiet`, the question included.
+        said = sys.stdout.getvalue().split() if isinstance(sys.stdout, io.StringIO) else []
+        raise InputError(
+            f"nerfstudio has a question before it reads this data: {' '.join(said) or 'unknown'!r}. Answer it by "
+            "starting ns-train on the data; where downscaled images (images_2, ...) are missing, make them."
+        )
+
+
+@contextmanager
+def _no_answers() -> Iterator[None]:
+    """What nerfstudio asks would not be seen, and an answer would change the data."""
+    before, sys.stdin = sys.stdin, _NoAnswers()
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+def _below(folder: Path, files: Sequence[Path]) -> list[str]:
+    """What training images are called: their paths below the data, where they are below it."""
+    above = folder.parent if folder.suffix == ".json" else folder
+    return [path.relative_to(above).as_posix() if path.is_relative_to(above) else str(path) for path in files]
+
+
+def _views(parsed: DataparserOutputs, names: Sequence[str]) -> list[DataView]:
+    from nvs_eval_nerfstudio.eval_data import view_sizes
+
+    sizes = view_sizes(parsed, range(len(names)))
+    masks = parsed.mask_filenames or [None] * len(names)
+    return [
+        DataView(name, Path(file), size, None if mask is None else Path(mask))
+        for name, file, size, mask in zip(names, parsed.image_filenames, sizes, masks, strict=True)
+    ]
+
+
+def _alpha(parsed: DataparserOutputs) -> str:
+    if parsed.alpha_color is None:
+        return (
+            "each method composites them over a background of its own, so that the references of two methods may differ"
+        )
+    colour = ", ".join(f"{value:g}" for value in parsed.alpha_color.tolist())
+    return f"the dataparser has them composited over ({colour})"
+
+
+def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[str]:
+    """What is done to references on the way, beyond alpha."""
+    said = [*_downscaling(built, parsed)]
+    scale = getattr(manager, "camera_res_scale_factor", 1.0)
+    if scale != 1.0:
+        said.append(f"The images are resized to {scale:g} of their size as they are read (camera_res_scale_factor).")
+    if parsed.mask_filenames and parsed.metadata.get("mask_color"):
+        said.append(
+            f"References are painted over where their masks are empty (mask_color {parsed.metadata['mask_color']})."
+        )
+    if _undistorts(manager, parsed):
+        said.append(
+            "The cameras have lens distortion, and this method's data manager undistorts its references: they differ "
+            "from those of methods that render distorted rays."
+        )
+    return said
+
+
+def _downscaling(built: Any, parsed: DataparserOutputs) -> list[str]:
+    """The factor by which the images were made smaller, and that nothing may have written it down."""
+    factor = getattr(built, "downscale_factor", getattr(built, "_downscale_factor", None))
+    if factor is None:
+        return []
+    if getattr(built.config, "downscale_factor", None) is None:
+        largest = max((int(size) for size in (parsed.cameras.width.max(), parsed.cameras.height.max())), default=0)
+        if factor * largest <= _NEVER_DOWNSCALED:
+            return []
+        return [
+            f"The downscale factor {factor} is not in config.yml: it follows from the size of the images and from which "
+            "folders such as images_2 are there now, and may have been another in training."
+        ]
+    return [] if factor == 1 else [f"The images are downscaled by {factor}: those of a folder such as images_{factor}."]
+
+
+def _undistorts(manager: Any, parsed: DataparserOutputs) -> bool:
+    from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager
+
+    target = getattr(manager._target, "__origin__", manager._target)
+    distortion = parsed.cameras.distortion_params
+    if not (isinstance(target, type) and issubclass(target, FullImageDatamanager)) or distortion is None:
+        return False
+    return bool((distortion != 0).any())
