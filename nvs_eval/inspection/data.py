@@ -84,7 +84,7 @@ def _facts(run: RunData, held_out: _Images, *, cheap: bool) -> list[tuple[str, s
         ("config", str(run.config)),
         ("data", f"{run.data}, read by {run.parser}"),
         ("split", run.rule),
-        ("training", f"{len(run.training)} views"),
+        ("training", f"{len(run.training)} view{'' if len(run.training) == 1 else 's'}"),
         ("held out", f"{count}: {', '.join(view.name for view in run.held_out)}" if run.held_out else "none"),
         *([("references", _references(held_out.stored))] if held_out.stored else []),
         ("masks", _masks(run)),
@@ -186,7 +186,7 @@ def _mask_findings(run: RunData) -> list[Finding]:
         try:
             size = stored_image(view.name, view.mask).size
         except InputError as error:
-            wrong.append(f"{view.mask} cannot be read ({error})")
+            wrong.append(str(error).rstrip("."))
             continue
         if size != view.size:
             wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")

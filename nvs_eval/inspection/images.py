@@ -61,7 +61,8 @@ class StoredImage:
         """Of its size and decoded pixels; None where they are damaged."""
         try:
             with Image.open(self.file) as image:
-                pixels = image.convert("RGBA") if self.alpha else image.convert("RGB")
+                # Other modes keep what they hold: that of 16 bits would be clipped to 8.
+                pixels = image.convert("RGBA") if image.mode == "P" else image.copy()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
         return hashlib.sha256(repr((pixels.mode, pixels.size)).encode() + pixels.tobytes()).hexdigest()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def inspect_record(path: Path) -> Inspection:
         *_formats(record, path.parent),
         *size_findings((row.width, row.height) for row in record.views),
         *_masks(record),
-        *_renders(record, path.parent),
+        *_kept_files(record, path.parent),
     ]
     return Inspection(_name(record), doubtful_first(findings), _facts(record, path))
 
@@ -51,20 +51,16 @@ def _is_run(record: Record) -> bool:
 
 def _facts(record: Record, path: Path) -> list[tuple[str, str]]:
     command = record.provenance.get("command")
-    folders = sorted({(path.parent / row.reference).resolve().parent for row in record.views if row.reference})
-    origin = (
-        "copies of what the method scored against; what they were made of, and what was trained on, is told by "
-        "`nvs-eval inspect` of the run's config"
-        if _is_run(record)
-        else "the files that were given; what was trained on is not known to a record"
-    )
+    folders = sorted({os.path.dirname(os.path.normpath(file)) or "." for _, file in _named(record, path.parent)})
+    size = sizes_in_words([(row.width, row.height) for row in record.views])
+    copies = "copies made in rendering: inspect the run's config.yml for the originals"
     facts = [
         ("record", str(path)),
         ("protocol", f"{record.protocol['name']} ({record.fingerprint})"),
         ("split", record.split),
         ("views", f"{len(record.views)}: {', '.join(row.name for row in record.views)}"),
-        ("references", f"{origin}; {sizes_in_words([(row.width, row.height) for row in record.views])}"),
-        *([("in", some([str(folder) for folder in folders]))] if folders else []),
+        ("references", f"{size}, {copies if _is_run(record) else 'as given'}"),
+        *([("in", some(folders))] if folders else []),
         ("masks", _coverage(record)),
         ("renders", _kept(record)),
     ]
@@ -130,25 +126,40 @@ def _there(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
 
 def _changed(record: Record, folder: Path) -> list[Finding]:
     """References whose pixels are not those that were scored against."""
-    reading, changed, unreadable = _reading(record), [], []
+    reading, changed, copies, unreadable = _reading(record), [], [], []
     for row, path in _there(record, folder):
         try:
             if sha256_of_image(load_image(path, reading)) != row.reference_sha256:
-                changed.append(row.name)
+                (copies if _may_be_copy(record, path) else changed).append(row.name)
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
     findings = []
     if changed:
         said = of_all(len(changed), len(record.views), "reference")
-        if _is_run(record):
-            text = f"{said} not to the last bit what was scored: 8-bit copies, or changed since: {some(changed)}."
-            findings.append(Finding(text))
-        else:
-            findings.append(Finding(f"{said} no longer what was scored: {some(changed)}.", doubtful=True))
+        findings.append(Finding(f"{said} no longer what was scored: {some(changed)}.", doubtful=True))
+    if copies:
+        said = of_all(len(copies), len(record.views), "reference")
+        findings.append(
+            Finding(
+                f"{said} not to the last bit what was scored: either an 8-bit copy of what lay between the levels, or "
+                f"changed since: {some(copies)}. `nvs-eval verify` computes the scores again."
+            )
+        )
     if unreadable:
         said = of_all(len(unreadable), len(record.views), "reference")
         findings.append(Finding(f"{said} not to be compared with what was scored: {some(unreadable)}."))
     return findings
+
+
+def _may_be_copy(record: Record, path: Path) -> bool:
+    """Whether a kept reference may by right be another than the one that was scored against, rounded to 8 bits.
+
+    What a record calls kept as scored is that, to a protocol that rounds references itself.
+    """
+    said = record.protocol["definition"].get("quantise")
+    rounds = isinstance(said, dict) and said.get("reference") == "round"
+    exact = record.provenance.get("kept_renders") == "as scored" and not rounds
+    return _is_run(record) and path.suffix == ".png" and not exact
 
 
 def _reading(record: Record) -> Reading:
@@ -195,20 +206,15 @@ def _masks(record: Record) -> list[Finding]:
     return [Finding(f"Masks leave few pixels to score, so that these scores say little: {some(few)}.", doubtful=True)]
 
 
-def _renders(record: Record, folder: Path) -> list[Finding]:
+def _kept_files(record: Record, folder: Path) -> list[Finding]:
+    """What there is no more to score again, or is no longer what was scored."""
     kept = record.provenance.get("kept_renders")
     if kept == "none":
         return [Finding("The renders were not kept: nothing can be scored again.")]
     findings = []
     if kept and kept != "as scored":
         findings.append(Finding(f"The renders are kept as {kept}: scoring them again gives other numbers."))
-    gone = _files_gone(record.views, folder)
-    if gone:
-        said = of_all(len(gone), len(record.views), "render")
-        findings.append(Finding(f"{said} gone: {some(gone)}."))
+    for what, paths in (("render", [row.render for row in record.views]), ("mask", [row.mask for row in record.views])):
+        if gone := [str(folder / path) for path in paths if path and not (folder / path).is_file()]:
+            findings.append(Finding(f"{of_all(len(gone), len(record.views), what)} gone: {some(gone)}."))
     return findings
-
-
-def _files_gone(rows: Sequence[ViewRow], folder: Path) -> list[str]:
-    paths = [folder / row.render for row in rows if row.render]
-    return [str(path) for path in paths if not path.is_file()]

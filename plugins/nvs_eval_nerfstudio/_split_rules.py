@@ -13,7 +13,7 @@ _ORDERS = {"Nerfstudio": "their paths", "ColmapDataParser": "their COLMAP ids", 
 _FIXED = {
     "Blender": "files: transforms_train.json and transforms_test.json name the views",
     "DNeRF": "files: transforms_train.json and transforms_test.json name the views",
-    "Dycheck": "none: the first training image stands for the held-out views, whatever splits/ says",
+    "Dycheck": "none: training images are evaluated, the first where there is a splits/test.json, else all",
     "MinimalDataParser": "files: train.npz and test.npz name the views",
     "NeRFOSR": "folders: train/ and test/ hold the views",
     "ScanNetpp": "files: test_frames of transforms.json are held out, frames are trained on",
@@ -38,7 +38,8 @@ def split_rule(parser: Any, *, training: int, held_out: int) -> str:
     if name in _FIXED:
         return _FIXED[name]
     if name == "SDFStudio":
-        return f"none: every image is trained on, and 1 of {parser.skip_every_for_val_split} of them evaluated"
+        every = parser.skip_every_for_val_split
+        return f"none: every image is trained on, and {'each' if every <= 1 else f'one of {every}'} is evaluated"
     order = _ORDERS.get(name, "the data")
     return _by_mode(parser, order, count=training + held_out)
 

@@ -143,19 +143,20 @@ def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[st
 
 
 def _downscaling(built: Any, parsed: DataparserOutputs) -> list[str]:
-    """The factor by which the images were made smaller, and that nothing may have written it down."""
-    factor = getattr(built, "downscale_factor", getattr(built, "_downscale_factor", None))
-    if factor is None:
-        return []
-    if getattr(built.config, "downscale_factor", None) is None:
-        largest = max((int(size) for size in (parsed.cameras.width.max(), parsed.cameras.height.max())), default=0)
-        if factor * largest <= _NEVER_DOWNSCALED:
+    """By how much the images were made smaller, and whether that is known to be as it was in training."""
+    chosen = getattr(built.config, "downscale_factor", None)
+    # COLMAP's parser keeps its factor elsewhere, and takes it from the images' size alone.
+    automatic = getattr(built, "downscale_factor", None)
+    if chosen is None and automatic is not None:
+        sizes = [*parsed.cameras.width.flatten().tolist(), *parsed.cameras.height.flatten().tolist()]
+        if automatic * max(sizes, default=0) <= _NEVER_DOWNSCALED:
             return []
         return [
-            f"The downscale factor {factor} is not in config.yml: it follows from the size of the images and from which "
+            f"The downscale factor {automatic} is not in config.yml: it follows from the images' size and from which "
             "folders such as images_2 are there now, and may have been another in training."
         ]
-    return [] if factor == 1 else [f"The images are downscaled by {factor}: those of a folder such as images_{factor}."]
+    factor = chosen or getattr(built, "_downscale_factor", None)
+    return [] if factor in (None, 1) else [f"The images are those downscaled by {factor}, such as in images_{factor}."]
 
 
 def _undistorts(manager: Any, parsed: DataparserOutputs) -> bool:
