@@ -16,7 +16,7 @@ from PIL import Image
 from nvs_eval import inspection
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import save_npy, save_png
+from nvs_eval.image_files import Reading, load_image, load_layers, save_npy, save_png
 from nvs_eval.images import sha256_of_image
 from nvs_eval.inspection import DataView, Finding, Inspection, RunData, find_inspector, of_all, some
 from nvs_eval.inspection import data as data_module
@@ -370,8 +370,6 @@ def test_a_record_of_odd_values_is_still_reported() -> None:
 
 
 def test_a_record_with_jpeg_references_whatever_they_are_called() -> None:
-    from nvs_eval.image_files import load_image
-
     result = scored({"a": 1})
     noise(1).save("gt/a.png", format="JPEG")
     same = with_rows(result, lambda each: replace(each, reference_sha256=sha256_of_image(load_image(Path("gt/a.png")))))
@@ -397,8 +395,6 @@ def test_a_record_of_images_of_several_sizes() -> None:
 def rgba_record(reading: Any) -> Record:
     """A record of one RGBA reference, over white."""
     noise(1, channels=4).save("alpha.png")
-    from nvs_eval.image_files import Reading, load_image
-
     white = load_image(Path("alpha.png"), Reading(background=(1.0, 1.0, 1.0)))
     result = with_rows(
         scored({"a": 1}), lambda each: replace(each, reference="alpha.png", reference_sha256=sha256_of_image(white))
@@ -413,6 +409,13 @@ def test_references_are_read_as_the_record_says() -> None:
     assert texts(said_of(rgba_record({"reading": black})), doubtful=True) == [
         "The one reference is no longer what was scored: a."
     ]
+
+
+def test_references_may_be_known_by_their_colours_alone() -> None:
+    result = rgba_record({})
+    colours, _ = load_layers(Path("alpha.png"), Reading())
+    same = with_rows(result, lambda each: replace(each, reference_sha256=sha256_of_image(colours)))
+    assert texts(said_of(same)) == []
 
 
 @pytest.mark.parametrize("reading", [{}, {"reading": None}, {"reading": {"background": "white", "exr": 3}}])

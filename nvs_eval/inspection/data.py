@@ -77,7 +77,7 @@ def inspect_data(run: RunData) -> Inspection:
 
 
 def _facts(run: RunData, held_out: _Images, *, cheap: bool) -> list[tuple[str, str]]:
-    total = len(run.training) + len(run.held_out)
+    total = len({view.file.resolve() for view in (*run.training, *run.held_out)})
     count = f"{len(run.held_out)} of {total}"
     compared = "files, bytes and pixels" if cheap else "files and bytes; pixels not, as there are too many to decode"
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading, load_image
+from nvs_eval.image_files import Reading, load_image, load_layers
 from nvs_eval.images import sha256_of_image
 from nvs_eval.inspection import Finding, Inspection, doubtful_first, of_all, some
 from nvs_eval.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
@@ -51,7 +51,7 @@ def _is_run(record: Record) -> bool:
 
 def _facts(record: Record, path: Path) -> list[tuple[str, str]]:
     command = record.provenance.get("command")
-    folders = sorted({os.path.dirname(os.path.normpath(file)) or "." for _, file in _named(record, path.parent)})
+    folders = sorted({str(file.parent) for _, file in _named(record, path.parent)})
     size = sizes_in_words([(row.width, row.height) for row in record.views])
     copies = "copies made in rendering: inspect the run's config.yml for the originals"
     facts = [
@@ -117,7 +117,12 @@ def _left_out(record: Record) -> list[Finding]:
 
 def _named(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
     """The rows that say where their reference lies, and where that is."""
-    return [(row, folder / row.reference) for row in record.views if row.reference]
+    return [(row, _place(folder, row.reference)) for row in record.views if row.reference]
+
+
+def _place(folder: Path, path: str) -> Path:
+    """Where a path of a record's leads, without going into its folder and out of it again."""
+    return Path(os.path.normpath(folder / path))
 
 
 def _there(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
@@ -129,7 +134,7 @@ def _changed(record: Record, folder: Path) -> list[Finding]:
     reading, changed, copies, unreadable = _reading(record), [], [], []
     for row, path in _there(record, folder):
         try:
-            if sha256_of_image(load_image(path, reading)) != row.reference_sha256:
+            if not _is_unchanged(path, reading, row.reference_sha256):
                 (copies if _may_be_copy(record, path) else changed).append(row.name)
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
@@ -142,13 +147,21 @@ def _changed(record: Record, folder: Path) -> list[Finding]:
         findings.append(
             Finding(
                 f"{said} not to the last bit what was scored: either an 8-bit copy of what lay between the levels, or "
-                f"changed since: {some(copies)}. `nvs-eval verify` computes the scores again."
+                f"changed since: {some(copies)}."
             )
         )
     if unreadable:
         said = of_all(len(unreadable), len(record.views), "reference")
         findings.append(Finding(f"{said} not to be compared with what was scored: {some(unreadable)}."))
     return findings
+
+
+def _is_unchanged(path: Path, reading: Reading, sha256: str) -> bool:
+    """Whether a file is the reference of a sha256, which is that of its colours alone or as they were composited."""
+    colours, alpha = load_layers(path, reading)
+    if sha256_of_image(colours) == sha256:
+        return True
+    return alpha is not None and sha256_of_image(load_image(path, reading)) == sha256
 
 
 def _may_be_copy(record: Record, path: Path) -> bool:
@@ -185,7 +198,7 @@ def _gone(record: Record, folder: Path) -> list[Finding]:
     findings = []
     if len(named) < len(record.views):
         said = of_all(len(record.views) - len(named), len(record.views), "reference")
-        findings.append(Finding(f"{said} known by sha256 only: the record does not say where it lies."))
+        findings.append(Finding(f"{said} known by sha256 only, and was no file of its own, or was not kept."))
     if gone:
         said = of_all(len(gone), len(record.views), "reference")
         findings.append(Finding(f"{said} gone, so that nothing can be scored against it again: {some(gone)}."))
@@ -215,6 +228,6 @@ def _kept_files(record: Record, folder: Path) -> list[Finding]:
     if kept and kept != "as scored":
         findings.append(Finding(f"The renders are kept as {kept}: scoring them again gives other numbers."))
     for what, paths in (("render", [row.render for row in record.views]), ("mask", [row.mask for row in record.views])):
-        if gone := [str(folder / path) for path in paths if path and not (folder / path).is_file()]:
+        if gone := [str(_place(folder, path)) for path in paths if path and not _place(folder, path).is_file()]:
             findings.append(Finding(f"{of_all(len(gone), len(record.views), what)} gone: {some(gone)}."))
     return findings
