@@ -27,6 +27,7 @@ from nvs_eval._rows import relative_path
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.images import RANGE_TOLERANCE, quantise, sha256_of_image
+from nvs_eval.mask_files import Masked, Masks
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, read_record, record_folder, references_sha256
 from nvs_eval.sources.folders import ImageFiles
@@ -45,6 +46,7 @@ class Kept:
         floats: whether float32 renders are written, as `.npy`.
         pngs: whether 8-bit renders are written.
         staged: whether they are scored from here, so that references are written as they are.
+        masks: that they are scored with, if there are any.
         note: what is known of them.
     """
 
@@ -53,6 +55,7 @@ class Kept:
     floats: bool
     pngs: bool
     staged: bool
+    masks: Masks | None = None
     note: Note = field(init=False)
     _partial: Path | None = field(init=False, default=None)
 
@@ -254,26 +257,29 @@ class Keeping:
         self.kept.finish()
 
 
-def as_sources(kept: Sequence[Kept]) -> list[tuple[ImageFiles, list[Kept]]]:
-    """Rendered columns as sources to score, those with the same references together."""
+def as_sources(kept: Sequence[Kept]) -> list[tuple[Source, list[Kept]]]:
+    """Rendered columns as sources to score, those with the same references and masks together."""
     groups: dict[tuple, list[Kept]] = {}
     for column in kept:
-        groups.setdefault((column.column.scene, *column.note.reference_sha256.items()), []).append(column)
+        masks = None if column.masks is None else (column.masks.binary, *column.masks.files.items())
+        key = (column.column.scene, masks, *column.note.reference_sha256.items())
+        groups.setdefault(key, []).append(column)
     return [(_as_source(group), group) for group in groups.values()]
 
 
-def _as_source(group: Sequence[Kept]) -> ImageFiles:
+def _as_source(group: Sequence[Kept]) -> Source:
     names = list(group[0].note.reference_sha256)
 
     def renders(column: Kept) -> Mapping[str, Path]:
         return {name: column.render_file(name) for name in names}
 
-    return ImageFiles(
+    files = ImageFiles(
         [column.column for column in group],
         {name: group[0].reference_file(name) for name in names},
         [renders(column) for column in group],
         seconds=[column.note.seconds for column in group],
     )
+    return files if group[0].masks is None else Masked(files, group[0].masks)
 
 
 def check_not_copies(folder: Path, protocols: Sequence[Protocol]) -> None:

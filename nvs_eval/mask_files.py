@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.image_files import decode, probe_pixels
+from nvs_eval.images import sha256_of_mask
 from nvs_eval.views import Column, Source, View
 
 
@@ -34,10 +35,19 @@ class Masks:
         Raises:
             InputError: the mask cannot be read, or is not of the view's size.
         """
-        mask = load_mask(self.files[view.name])
-        if self.binary:
-            mask = (mask > 0).to(mask.dtype)
-        return replace(view, mask=mask, mask_file=self.files[view.name])
+        return replace(view, mask=self._load(view.name), mask_file=self.files[view.name])
+
+    def sha256(self, name: str) -> str:
+        """Of a view's mask, as its row in a record has it.
+
+        Raises:
+            InputError: the mask cannot be read.
+        """
+        return sha256_of_mask(self._load(name))
+
+    def _load(self, name: str) -> Tensor:
+        mask = load_mask(self.files[name])
+        return (mask > 0).to(mask.dtype) if self.binary else mask
 
     def check(self, sizes: Mapping[str, tuple[int, int]]) -> None:
         """Check that there is a mask for each view, and that it is of the view's width and height.

@@ -30,11 +30,12 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A checkpoint under the names that the user gave."""
+    """A checkpoint under the names that the user gave, with the masks to score with."""
 
     checkpoint: Checkpoint
     scene: str | None
     method: str | None
+    masks: Masks | None = None
 
     @property
     def columns(self) -> tuple[Column]:
@@ -51,11 +52,6 @@ class Named:
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Of the views."""
         return self.checkpoint.sizes
-
-    @property
-    def masks(self) -> Masks | None:
-        """Of the data."""
-        return self.checkpoint.masks
 
     @property
     def own_protocol(self) -> str | None:
@@ -113,7 +109,6 @@ class Evaluation:
         plan: of `plan_renders` for these checkpoints.
         progress: shows how far it is.
         on_records: is given records as soon as they are finished, to write them.
-        masks: of the views, if there are any.
         on_refusal: is told what a protocol cannot score; if it is None, that is an error.
     """
 
@@ -122,7 +117,6 @@ class Evaluation:
     plan: Plan
     progress: Progress
     on_records: Callable[[Sequence[Record]], None]
-    masks: Masks | None = None
     on_refusal: Refusal | None = None
 
     def run(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
@@ -138,7 +132,8 @@ class Evaluation:
     def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
         kept = self._kept(checkpoint)
         with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
-            records = self._evaluate(Keeping(checkpoint, kept), advance)
+            source = Keeping(checkpoint, kept)
+            records = self._evaluate(Masked(source, kept.masks) if kept.masks else source, advance)
         settled = self._finish([kept], records)
         kept.clean(self.plan.keep)
         return settled
@@ -160,7 +155,6 @@ class Evaluation:
         return records
 
     def _evaluate(self, source: Source, advance: Callable[[], None]) -> list[Record]:
-        source = source if self.masks is None else Masked(source, self.masks)
         choices = {} if self.on_refusal is None else {"on_refusal": self.on_refusal}
         return evaluate(source, self.scorer, self.session, on_view=lambda _: advance(), **choices)
 
@@ -185,7 +179,14 @@ class Evaluation:
     def _kept(self, checkpoint: Checkpoint) -> Kept:
         (column,) = checkpoint.columns
         plan = self.plan
-        return Kept(column, self.session.output_dir, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
+        return Kept(
+            column,
+            self.session.output_dir,
+            floats=plan.floats,
+            pngs=plan.pngs,
+            staged=plan.staged,
+            masks=checkpoint.masks,
+        )
 
     def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
         """The records with the paths of the renders that stay."""
@@ -214,7 +215,16 @@ def finished_records(checkpoint: Checkpoint, scorer: Scorer, output_dir: Path) -
         except InputError:
             return []
         same = all(record.provenance.get(key) == column.provenance[key] for key in IDENTITY)
-        if not same or [row.name for row in record.views] != list(checkpoint.names) or record.split != column.split:
+        masks = checkpoint.masks if protocol.takes_masks else None
+        if not same or not _is_of(record, checkpoint.names, masks) or record.split != column.split:
             return []
         found.append(record)
     return found
+
+
+def _is_of(record: Record, names: Sequence[str], masks: Masks | None) -> bool:
+    """Whether a record is of these views under these masks."""
+    left_out = record.provenance.get("left_out", {})
+    if [row.name for row in record.views] != [name for name in names if name not in left_out]:
+        return False
+    return all(row.mask_sha256 == (masks and masks.sha256(row.name)) for row in record.views)

@@ -9,28 +9,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
+    from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
     from nvs_eval.scorer import Scorer
     from nvs_eval.views import Column
 
+AUTO = "auto"
+"""In the place of a protocol's name: the one that the model's own code follows."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions:
-    """The options of every command that scores."""
+class ProtocolOptions:
+    """What is computed, and where."""
 
     protocol: tuple[str, ...] = ("standard",)
-    """How to score: names of protocols, or YAML files. Several share the work."""
-    scene: str | None = None
-    """The scene's name in records and tables."""
-    output_dir: Path = Path("nvs-eval-results")
-    """Where records and renders are written."""
+    """How to score: names of protocols (`nvs-eval protocols` lists them), or YAML files. Several share the work."""
+    colour_correct: Literal["quadratic", "affine"] | None = None
+    """Add the cc_ scores, of the renders with their colours fitted to the references."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
@@ -38,19 +40,62 @@ class ScoringOptions:
     per_view: bool = False
     """Also print the scores of each view."""
 
-    def scorer(self) -> Scorer:
-        """The scorer, its weights read and verified.
+    def protocols(self, *, auto: str | None = None, masked: bool = False) -> list[Protocol]:
+        """The protocols, each once.
+
+        Args:
+            auto: the one that `auto` stands for, if there is such a one.
+            masked: whether there are masks.
 
         Raises:
-            InputError: a protocol, the device or the weights cannot be had.
+            InputError: one is unknown, or has no meaning for masks and there are some.
         """
+        from nvs_eval.prepare import check_masks
         from nvs_eval.protocols import load_protocol
-        from nvs_eval.scorer import Scorer
 
         if not self.protocol:
             raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
-        protocols = {p.fingerprint: p for p in (load_protocol(name) for name in self.protocol)}
-        return Scorer(tuple(protocols.values()), find_device(self.device), self.weights_dir)
+        names = [_own(auto) if name == AUTO else name for name in self.protocol]
+        found = [load_protocol(name) for name in names]
+        if self.colour_correct is not None:
+            found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
+        if masked:
+            for protocol in found:
+                check_masks(protocol, "There are masks")
+        return list({protocol.fingerprint: protocol for protocol in found}.values())
+
+    def scorer(self, protocols: Sequence[Protocol]) -> Scorer:
+        """The scorer, its weights read and verified.
+
+        Raises:
+            InputError: the device or the weights cannot be had.
+        """
+        from nvs_eval.scorer import Scorer
+
+        return Scorer(tuple(protocols), find_device(self.device), self.weights_dir)
+
+
+def _own(auto: str | None) -> str:
+    if auto is None:
+        raise InputError(
+            "`--protocol auto` stands for what the model's own code says, and that is not known here: it is of "
+            "nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
+        )
+    return auto
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(ProtocolOptions):
+    """The options of every command that scores."""
+
+    scene: str | None = None
+    """The scene's name in records and tables."""
+    method: tuple[str, ...] = ()
+    """The methods' names in records and tables, one for each that is given; else their own."""
+    masks: Path | None = None
+    """A folder of masks with the views' names: white pixels count, as the protocol says."""
+    output_dir: Path = Path("nvs-eval-results")
+    """Where records and renders are written."""
 
     def check_output(self) -> None:
         """Check that records can be written, before any long work. Nothing is left of it, nor is an empty folder.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.cli.options import (
+    AUTO,
     ScoringOptions,
     check_distinct,
     command_line,
+    find_device,
     memory_advice,
     place_of,
     write_all,
@@ -20,8 +22,11 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from nvs_eval.evaluate import Refusal, Session
+    from nvs_eval.mask_files import Masks
+    from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
-    from nvs_eval.rendering import Named
+    from nvs_eval.rendering import Evaluation, Named
     from nvs_eval.scorer import Scorer
 
 
@@ -33,8 +38,6 @@ class Run(ScoringOptions):
     """The config.yml of one or several trained runs; their checkpoints lie beside them."""
     steps: tuple[str, ...] = ("last",)
     """Which checkpoints: last, all, or their steps."""
-    method: str | None = None
-    """The method's name in records and tables, else the run's own."""
     split: Literal["test", "train"] = "test"
     """Which views: those held out, or those trained on."""
     views: tuple[str, ...] = ()
@@ -45,6 +48,8 @@ class Run(ScoringOptions):
     """Where the data lies now, if not where the run recorded it."""
     eval_num_rays_per_chunk: int | None = None
     """Rays in one forward pass: fewer need less memory. Else the run's own, on a CPU 2048 at most."""
+    data_masks: bool = False
+    """Score with the masks that came with the data."""
     keep_renders: Literal["all", "png", "none"] = "png"
     """What stays of the renders: float32 (.npy), 8 bits (.png), or nothing."""
     overwrite: bool = False
@@ -52,28 +57,90 @@ class Run(ScoringOptions):
 
     def run(self) -> int:
         """Render, score, write the records, print the table."""
-        from nvs_eval.cli.console import print_tables, progress, say
-        from nvs_eval.disk_space import check_space, in_units
+        from nvs_eval.cli.console import print_tables
+
+        print_tables(self.records(), per_view=self.per_view)
+        return 0
+
+    def records(self, on_refusal: Refusal | None = None) -> list[Record]:
+        """Render, score, write the records.
+
+        Args:
+            on_refusal: is told what a protocol cannot score; if it is None, that is an error.
+
+        Raises:
+            InputError: something that was asked for cannot be had, or be scored.
+        """
         from nvs_eval.evaluate import Session
+
+        if not self.load_config:
+            raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
+        if self.masks is not None and self.data_masks:
+            raise InputError("--masks names masks and --data-masks takes those of the data: give one of the two.")
+        session = Session(self.output_dir, command_line())
+        checkpoints = self._open(find_device(self.device))
+        check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
+        jobs = [self._job(group, protocols, session, on_refusal) for group, protocols in self._groups(checkpoints)]
+        self.check_output()
+        self._say_space(jobs)
+        records = [record for job in jobs for record in job.run()]
+        order = [place_of(checkpoint.columns[0]) for checkpoint in checkpoints]
+        return sorted(records, key=lambda record: order.index(place_of(record)))
+
+    def _groups(self, checkpoints: Sequence[Named]) -> list[tuple[list[Named], list[Protocol]]]:
+        """Checkpoints that are scored together: with `--protocol auto` those whose models' own code says the same."""
+        groups: dict[tuple[str, ...], tuple[list[Named], list[Protocol]]] = {}
+        for checkpoint in checkpoints:
+            auto = checkpoint.own_protocol if AUTO in self.protocol else None
+            protocols = self.protocols(auto=auto, masked=self.masks is not None or self.data_masks)
+            key = tuple(protocol.fingerprint for protocol in protocols)
+            groups.setdefault(key, ([], protocols))[0].append(checkpoint)
+        return list(groups.values())
+
+    def _job(
+        self,
+        checkpoints: Sequence[Named],
+        protocols: Sequence[Protocol],
+        session: Session,
+        on_refusal: Refusal | None,
+    ) -> _Job:
+        """What there is to do for checkpoints that are scored together, everything of it checked."""
+        from nvs_eval.cli.console import progress
         from nvs_eval.rendering import Evaluation, plan_renders
 
-        session = Session(self.output_dir, command_line())
-        scorer = self.scorer()
-        checkpoints = self._open(scorer.device)
-        check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
-        self.check_output()
-        records = [] if self.overwrite else self._finished(checkpoints, scorer)
-        known = {place_of(record) for record in records}
+        scorer = self.scorer(protocols)
+        finished = [] if self.overwrite else self._finished(checkpoints, scorer)
+        known = {place_of(record) for record in finished}
         waiting = [checkpoint for checkpoint in checkpoints if place_of(checkpoint.columns[0]) not in known]
-        plan = plan_renders(waiting, scorer.protocols, self.keep_renders)
-        if plan.bytes:
-            say(f"Renders take up to {in_units(plan.bytes)} in {self.output_dir} (--keep-renders {plan.keep}).")
-        check_space(plan.bytes, self.output_dir)
-        with memory_advice():
-            records += Evaluation(scorer, session, plan, progress, self._write).run(waiting)
-        order = [place_of(checkpoint.columns[0]) for checkpoint in checkpoints]
-        print_tables(sorted(records, key=lambda record: order.index(place_of(record))), per_view=self.per_view)
-        return 0
+        plan = plan_renders(waiting, protocols, self.keep_renders, may_refuse=on_refusal is not None)
+        evaluation = Evaluation(scorer, session, plan, progress, self._write, on_refusal)
+        return _Job(evaluation, waiting, finished)
+
+    def _mask(self, checkpoint: Named, given: Masks | None) -> Named:
+        """The checkpoint with the masks that it is scored with, or none.
+
+        Raises:
+            InputError: there are none, or they do not fit.
+        """
+        from nvs_eval.cli.console import say
+
+        masks = checkpoint.checkpoint.masks if self.data_masks else given
+        if self.data_masks and masks is None:
+            raise InputError(f"The data of {checkpoint.columns[0]} has no masks: leave `--data-masks` out.")
+        if masks is not None:
+            masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
+        elif checkpoint.checkpoint.masks is not None:
+            say(f"The data of {checkpoint.columns[0]} has masks; say `--data-masks` to score with them.")
+        return replace(checkpoint, masks=masks)
+
+    def _say_space(self, jobs: Sequence[_Job]) -> None:
+        from nvs_eval.cli.console import say
+        from nvs_eval.disk_space import check_space, in_units
+
+        needed = sum(job.evaluation.plan.bytes for job in jobs)
+        if needed:
+            say(f"Renders take up to {in_units(needed)} in {self.output_dir} (--keep-renders {self.keep_renders}).")
+        check_space(needed, self.output_dir)
 
     def _write(self, records: Sequence[Record]) -> None:
         write_all(records, self.output_dir)
@@ -92,16 +159,24 @@ class Run(ScoringOptions):
         return found
 
     def _open(self, device: torch.device) -> list[Named]:
+        from nvs_eval.mask_files import Masks
         from nvs_eval.rendering import Named
         from nvs_eval.sources.checkpoints import find_opener
+        from nvs_eval.sources.matching import list_images
 
-        if not self.load_config:
-            raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
         steps = parse_steps(self.steps)
+        if len(self.method) not in (0, 1, len(self.load_config)):
+            raise InputError(
+                f"{len(self.method)} methods were named for {len(self.load_config)} runs: give one for each, one for "
+                "all, or none."
+            )
+        given = None if self.masks is None else Masks(list_images(self.masks))
         opener = find_opener("nerfstudio")
         return [
-            Named(checkpoint, self.scene, self.method)
-            for path in self.load_config
+            self._mask(
+                Named(checkpoint, self.scene, self.method[index % len(self.method)] if self.method else None), given
+            )
+            for index, path in enumerate(self.load_config)
             for checkpoint in opener(
                 path,
                 steps=steps,
@@ -113,6 +188,20 @@ class Run(ScoringOptions):
                 eval_num_rays_per_chunk=self.eval_num_rays_per_chunk,
             )
         ]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Checkpoints that are scored together, and the records that are there already."""
+
+    evaluation: Evaluation
+    waiting: Sequence[Named]
+    finished: Sequence[Record]
+
+    def run(self) -> list[Record]:
+        """All records."""
+        with memory_advice():
+            return [*self.finished, *self.evaluation.run(self.waiting)]
 
 
 def parse_steps(words: Sequence[str]) -> Literal["last", "all"] | list[int]:

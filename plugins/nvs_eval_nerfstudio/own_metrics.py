@@ -18,6 +18,38 @@ _NETS: dict[str, Net] = {"alexnet": "alex", "vgg16": "vgg", "squeezenet1_1": "sq
 _PACKAGES = ("torchmetrics", "pytorch_msssim", "lpips")
 
 
+_PROTOCOLS = {
+    "nerfstudio": (
+        "nerfacto.NerfactoModel",
+        "instant_ngp.NGPModel",
+        "tensorf.TensoRFModel",
+        "vanilla_nerf.NeRFModel",
+        "mipnerf.MipNerfModel",
+        "semantic_nerfw.SemanticNerfWModel",
+    ),
+    "nerfstudio-splatfacto": ("splatfacto.SplatfactoModel",),
+    "nerfstudio-surface": ("base_surface_model.SurfaceModel",),
+}
+_OWN_PROTOCOL = {f"nerfstudio.models.{name}": protocol for protocol, names in _PROTOCOLS.items() for name in names}
+_METHOD = "get_image_metrics_and_images"
+# They add to what their parent's says, and change nothing of it.
+_ADDING = ("nerfstudio.models.depth_nerfacto.DepthNerfactoModel", "nerfstudio.models.neus_facto.NeuSFactoModel")
+
+
+def own_protocol(model: type) -> str | None:
+    """The named protocol that says what a model's own metrics would; None for a model with metrics of its own.
+
+    It is that of the class whose metric method the model has, be it inherited.
+    """
+    for kind in model.__mro__:
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in _OWN_PROTOCOL:
+            return _OWN_PROTOCOL[name]
+        if _METHOD in vars(kind) and name not in _ADDING:
+            return None
+    return None
+
+
 @contextmanager
 def no_downloads() -> Iterator[None]:
     """Within this scope torchmetrics' LPIPS is built with an empty backbone in place of a downloaded one.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.mask_files import Masks
 from nvs_eval.views import Column, Render, View
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.checkpoints import (
@@ -31,6 +32,7 @@ from nvs_eval_nerfstudio.checkpoints import (
     load_into,
 )
 from nvs_eval_nerfstudio.config import load_config
+from nvs_eval_nerfstudio.own_metrics import own_protocol
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -193,6 +195,21 @@ class NerfstudioCheckpoint:
         from nvs_eval_nerfstudio.eval_data import view_sizes
 
         return view_sizes(self.run.parsed, self.run.indices)
+
+    @cached_property
+    def masks(self) -> Masks | None:
+        """The masks that came with the data; as nerfstudio reads them, every weight above 0 counts as 1."""
+        files = self.run.parsed.mask_filenames
+        if files is None:
+            return None
+        return Masks(
+            {name: Path(files[index]) for name, index in zip(self.names, self.run.indices, strict=True)}, binary=True
+        )
+
+    @property
+    def own_protocol(self) -> str | None:
+        """The protocol that says what the model's own code would have said."""
+        return own_protocol(self.run.config.pipeline.model._target)
 
     def __len__(self) -> int:
         return len(self.run.indices)
