@@ -6,6 +6,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from helpers import HEIGHT, WIDTH, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, save_npy, save_png
-from nvs_eval.sources import folders
+from nvs_eval.sources import pictures
 from nvs_eval.sources.folders import ImageFiles, list_images, open_folders
 from nvs_eval.views import Column
 
@@ -43,6 +44,11 @@ def model(folder: Path, *steps: int, names: dict[str, int] = NAMES, trained_on: 
     return folder
 
 
+def bare(source: ImageFiles) -> list[Column]:
+    """The columns without what their provenance says."""
+    return [replace(column, provenance={}) for column in source.columns]
+
+
 def columns(sources: Sequence[ImageFiles]) -> list[list[str]]:
     return [[str(column) for column in source.columns] for source in sources]
 
@@ -52,7 +58,7 @@ def columns(sources: Sequence[ImageFiles]) -> list[list[str]]:
 
 def test_renders_are_matched_with_references_by_name(garden: Path) -> None:
     (source,) = open_folders([garden / "ours"], reference=garden / "gt")
-    assert source.columns == [Column("garden", "ours")]
+    assert bare(source) == [Column("garden", "ours")]
     views = list(source)
     assert [view.name for view in views] == list(NAMES)
     for view, seed in zip(views, NAMES.values(), strict=True):
@@ -76,11 +82,11 @@ def test_each_reference_is_decoded_once_whatever_the_number_of_renders(
 ) -> None:
     decoded: list[Path] = []
 
-    def load(path: Path, reading: Reading) -> torch.Tensor:
+    def load(path: Path, reading: Reading) -> tuple[torch.Tensor, None]:
         decoded.append(path)
-        return image(0)
+        return image(0), None
 
-    monkeypatch.setattr(folders, "load_image", load)
+    monkeypatch.setattr(pictures, "load_layers", load)
     (source,) = open_folders([garden / "theirs", garden / "ours"], reference=garden / "gt")
     assert len(list(source)) == len(source) == 3
     assert sorted(decoded) == sorted(garden.glob("*/*.png"))
@@ -214,8 +220,14 @@ def test_a_folder_that_is_none_is_an_error(garden: Path) -> None:
 
 
 def test_a_folder_without_references_needs_them_named(garden: Path) -> None:
-    with pytest.raises(InputError, match=r"ours has no references of its own .*: say `--reference DIR`\."):
+    with pytest.raises(InputError) as error:
         open_folders([garden / "ours"])
+    assert str(error.value) == (
+        f"{garden}/ours has no references of its own: say `--reference DIR`. What brings its references is known by "
+        "these files: [test/]ours_<iteration>/ with renders/ and gt/ (3D Gaussian splatting); [predictions/]color/ "
+        "with gt-color/ (nerfbaselines); [renders/]val_step<step>_<n>.png, reference and render side by side (gsplat); "
+        "eval_img_<n>.png, likewise (ns-eval --render-output-path)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,7 +265,7 @@ def test_a_link_to_nothing_is_not_overlooked(garden: Path) -> None:
 def test_a_model_brings_its_references_and_each_iteration_is_a_step(tmp_path: Path) -> None:
     folder = model(tmp_path / "garden-3dgs", 30000, 7000, trained_on="/data/360/garden/")
     (source,) = open_folders([folder])
-    assert source.columns == [Column("garden", "garden-3dgs", step=step) for step in (7000, 30000)]
+    assert bare(source) == [Column("garden", "garden-3dgs", step=step) for step in (7000, 30000)]
     first = next(iter(source))
     assert torch.equal(first.reference, image(1))
     assert [render.file for render in first.renders] == [
@@ -272,21 +284,21 @@ def test_the_training_views_of_a_model_are_no_held_out_views(tmp_path: Path) -> 
 def test_training_views_given_by_themselves_are_called_so(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", 7000, trained_on="/data/garden")
     (source,) = open_folders([folder / "train" / "ours_7000"])
-    assert source.columns == [Column("garden", "m", step=7000, split="train")]
+    assert bare(source) == [Column("garden", "m", step=7000, split="train")]
 
 
 def test_one_iteration_may_be_given_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = model(tmp_path / "m", 7000, 30000, trained_on="/data/garden")
     expected = [Column("garden", "m", step=30000)]
     (source,) = open_folders([folder / "test" / "ours_30000"])
-    assert source.columns == expected
+    assert bare(source) == expected
     # From within, where the path itself says nothing of the model.
     monkeypatch.chdir(folder / "test")
     (source,) = open_folders([Path("ours_30000")])
-    assert source.columns == expected
+    assert bare(source) == expected
     monkeypatch.chdir("ours_30000")
     (source,) = open_folders([Path()])
-    assert source.columns == expected
+    assert bare(source) == expected
 
 
 def test_several_iterations_given_by_themselves_are_one_method(tmp_path: Path) -> None:
@@ -317,7 +329,7 @@ def test_renders_called_like_an_iteration_are_an_ordinary_folder(tmp_path: Path)
     write_pngs(tmp_path / "garden" / "gt", NAMES)
     write_pngs(tmp_path / "garden" / "ours_7000", NAMES)
     (source,) = open_folders([tmp_path / "garden" / "ours_7000"], reference=tmp_path / "garden" / "gt")
-    assert source.columns == [Column("garden", "ours_7000")]
+    assert bare(source) == [Column("garden", "ours_7000")]
 
 
 # --- Groups ---------------------------------------------------------------------------------------------------------
@@ -368,7 +380,7 @@ def test_names_given_by_the_user_win(garden: Path) -> None:
     (source,) = open_folders(
         [garden / "ours", garden / "theirs"], reference=garden / "gt", scene="s", methods=["a", "b/c"]
     )
-    assert source.columns == [Column("s", "a"), Column("s", "b/c")]
+    assert bare(source) == [Column("s", "a"), Column("s", "b/c")]
 
 
 def test_a_method_is_named_for_each_folder_or_for_none(garden: Path) -> None:
@@ -407,7 +419,7 @@ def test_a_folder_given_twice_is_an_error(garden: Path) -> None:
 def test_a_relative_folder_has_the_name_of_what_it_is(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(garden / "ours")
     (source,) = open_folders([Path()], reference=Path("../gt"))
-    assert source.columns == [Column("garden", "ours")]
+    assert bare(source) == [Column("garden", "ours")]
 
 
 def test_times_of_renders_reach_the_views(garden: Path) -> None:

@@ -21,7 +21,11 @@ class Score(ScoringOptions):
     """Score folders of renders against their references, all together, and print the table."""
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
-    """Folders of renders; or models with test/ours_<iteration>/{renders,gt}, which bring their references."""
+    """Folders of renders; or what 3DGS, nerfbaselines (also zip, tar.gz), gsplat or ns-eval left, references included.
+
+    The masks of nerfbaselines predictions are used where they are given: `--masks PREDICTIONS/mask`."""
+    model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
+    """The same as RENDERS: the option that metrics.py of 3D Gaussian splatting has."""
     reference: Path | None = None
     """The folder of references, matched with the renders by name."""
     method: tuple[str, ...] = ()
@@ -42,19 +46,20 @@ class Score(ScoringOptions):
         from nvs_eval.kept import check_not_copies
         from nvs_eval.sources.folders import open_folders
 
-        if not self.renders:
+        renders = (*self.renders, *self.model_paths)
+        if not renders:
             raise InputError("No folder of renders was given.")
         session = Session(self.output_dir, command_line())
         scorer = self.scorer()
         sources = open_folders(
-            self.renders,
+            renders,
             reference=self.reference,
             scene=self.scene,
             methods=self.method,
             allow_missing=self.allow_missing,
             reading=self._reading(scorer),
         )
-        for folder in self.renders:
+        for folder in renders:
             check_not_copies(folder, scorer.protocols)
         check_distinct([column for source in sources for column in source.columns])
         self.check_output()

@@ -1,0 +1,96 @@
+"""A source whose images lie in files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nvs_eval.errors import InputError
+from nvs_eval.image_files import Reading
+from nvs_eval.images import AlphaRule
+from nvs_eval.mask_files import load_mask, probe_mask
+from nvs_eval.sources.pictures import Picture, load_pictures
+from nvs_eval.views import Column, Render, View
+
+Files = Mapping[str, Picture] | Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A source: views whose images lie in files, each file decoded once and when it is its view's turn.
+
+    Attributes:
+        columns: what made the renders.
+        references: the reference of each view, by the view's name; a path is a file that holds one image.
+        renders: for each column, the render of each view.
+        reading: what to do with grey and linear images, and the background of those with alpha, which the protocols
+            composite or drop.
+        seconds: for each column, what each render took, where that is known.
+        masks: the mask of each view, if there are masks.
+    """
+
+    columns: Sequence[Column]
+    references: Files
+    renders: Sequence[Files]
+    reading: Reading = field(default_factory=Reading)
+    seconds: Sequence[Mapping[str, float | None]] | None = None
+    masks: Mapping[str, Path] | None = None
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    def __iter__(self) -> Iterator[View]:
+        for name in self.references:
+            pictures = self._pictures(name)
+            (reference, alpha), *layers = load_pictures(pictures, self.reading)
+            mask = None if self.masks is None else self.masks[name]
+            yield View(
+                name,
+                reference,
+                tuple(
+                    Render(image, picture.file, self._seconds(name, index), alpha=own_alpha)
+                    for index, (picture, (image, own_alpha)) in enumerate(zip(pictures[1:], layers, strict=True))
+                ),
+                None if mask is None else load_mask(mask),
+                reference_file=pictures[0].file,
+                reference_alpha=alpha,
+                mask_file=mask,
+                background=self.reading.background,
+            )
+
+    def _pictures(self, name: str) -> list[Picture]:
+        """The reference of a view and its renders."""
+        files = [self.references[name], *(column[name] for column in self.renders)]
+        return [file if isinstance(file, Picture) else Picture(file) for file in files]
+
+    def _seconds(self, name: str, index: int) -> float | None:
+        return None if self.seconds is None else self.seconds[index][name]
+
+    def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
+        """Check every file's header: it is there, is an image, has usable channels, and the size of its reference.
+
+        Args:
+            alpha: what the protocols do with alpha: an image that has it must have what they need.
+
+        Raises:
+            InputError: naming the file.
+        """
+        for name in self.references:
+            reference, *renders = self._pictures(name)
+            size = self._probe(reference, alpha)
+            for render in renders:
+                if (other := self._probe(render, alpha)) != size:
+                    raise InputError(
+                        f"View {name!r}: the render {render} is {other[0]}x{other[1]} and the reference {reference} is "
+                        f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
+                    )
+            if self.masks is not None and (other := probe_mask(self.masks[name])) != size:
+                raise InputError(
+                    f"View {name!r}: the mask {self.masks[name]} is {other[0]}x{other[1]} and the reference "
+                    f"{reference} is {size[0]}x{size[1]}. Nothing is resized here: give masks of the references' size."
+                )
+
+    def _probe(self, picture: Picture, alpha: Collection[AlphaRule]) -> tuple[int, int]:
+        (size,) = {picture.probe(replace(self.reading, alpha=rule)) for rule in alpha}
+        return size
