@@ -107,10 +107,11 @@ def _open(path: Path, reference: Path | None) -> _Given:
 def _find(folder: Path, place: Path, reference: Path | None) -> Found | None:
     """What a known layout finds in a folder."""
     found = find_layout(folder, place)
-    if found is None or reference is None or not any(p.parts > 1 for p in found.parts[0].renders.values()):
+    if found is None or reference is None:
         return found
+    canvases = {p.path.stem for part in found.parts for p in part.renders.values() if p.parts > 1}
     # Files that are called like canvases are none where there are references of just these names.
-    return None if set(list_images(folder)) & set(list_images(reference)) else found
+    return None if canvases & set(list_images(reference)) else found
 
 
 def _plain(path: Path, folder: Path, place: Path, reference: Path | None) -> Found:
