@@ -27,7 +27,7 @@ from nvs_eval._rows import relative_path
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.images import RANGE_TOLERANCE, quantise, sha256_of_image
-from nvs_eval.mask_files import Masked, Masks
+from nvs_eval.mask_files import Masks
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, read_record, record_folder, references_sha256
 from nvs_eval.sources.folders import ImageFiles
@@ -257,7 +257,7 @@ class Keeping:
         self.kept.finish()
 
 
-def as_sources(kept: Sequence[Kept]) -> list[tuple[Source, list[Kept]]]:
+def as_sources(kept: Sequence[Kept]) -> list[tuple[ImageFiles, list[Kept]]]:
     """Rendered columns as sources to score, those with the same references and masks together."""
     groups: dict[tuple, list[Kept]] = {}
     for column in kept:
@@ -267,28 +267,28 @@ def as_sources(kept: Sequence[Kept]) -> list[tuple[Source, list[Kept]]]:
     return [(_as_source(group), group) for group in groups.values()]
 
 
-def _as_source(group: Sequence[Kept]) -> Source:
+def _as_source(group: Sequence[Kept]) -> ImageFiles:
     names = list(group[0].note.reference_sha256)
 
     def renders(column: Kept) -> Mapping[str, Path]:
         return {name: column.render_file(name) for name in names}
 
-    files = ImageFiles(
+    return ImageFiles(
         [column.column for column in group],
         {name: group[0].reference_file(name) for name in names},
         [renders(column) for column in group],
         seconds=[column.note.seconds for column in group],
+        masks=group[0].masks,
     )
-    return files if group[0].masks is None else Masked(files, group[0].masks)
 
 
-def check_not_copies(folder: Path, protocols: Sequence[Protocol]) -> None:
+def check_not_copies(folder: Path, protocol: Protocol) -> None:
     """Check that a folder does not hold 8-bit copies of float renders where a protocol scores floats.
 
     Raises:
         InputError: it lies beside a record that says so: the numbers would pass for those of the renders.
     """
-    if not any(folder.rglob("*.png")) or all(protocol.exact_in_png for protocol in protocols):
+    if protocol.exact_in_png or not any(folder.rglob("*.png")):
         return
     for file in sorted(folder.resolve().parent.glob("*.json")):
         try:
@@ -296,8 +296,7 @@ def check_not_copies(folder: Path, protocols: Sequence[Protocol]) -> None:
         except InputError:
             continue
         if copies:
-            names = ", ".join(protocol.name for protocol in protocols if not protocol.exact_in_png)
             raise InputError(
                 f"{folder} holds 8-bit copies of renders that were made as floats ({file.name} beside it says so), and "
-                f"{names} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
+                f"{protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
             )

@@ -29,7 +29,7 @@ class Demo:
         results = self.folder / "results"
         options = ScoringOptions(output_dir=results, device=self.device, weights_dir=self.weights_dir)
         # What the end needs is asked for at the beginning.
-        kind = options.scorer().device.type
+        kind = options.scorer(options.protocols()).device.type
         options.check_output()
         say(f"The scene: {self.folder / 'scenes' / 'still-life'}")
         scene = write_scene(self.folder / "scenes" / "still-life")

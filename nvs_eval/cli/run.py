@@ -128,6 +128,8 @@ class Run(ScoringOptions):
         if self.data_masks and masks is None:
             raise InputError(f"The data of {checkpoint.columns[0]} has no masks: leave `--data-masks` out.")
         if masks is not None:
+            if masks.binary:
+                checkpoint.columns[0].provenance["masks"] = "binary"
             masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
         elif checkpoint.checkpoint.masks is not None:
             say(f"The data of {checkpoint.columns[0]} has masks; say `--data-masks` to score with them.")
@@ -162,7 +164,7 @@ class Run(ScoringOptions):
         from nvs_eval.mask_files import Masks
         from nvs_eval.rendering import Named
         from nvs_eval.sources.checkpoints import find_opener
-        from nvs_eval.sources.matching import list_images
+        from nvs_eval.sources.pictures import list_images
 
         steps = parse_steps(self.steps)
         if len(self.method) not in (0, 1, len(self.load_config)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,8 +13,10 @@ from nvs_eval.cli.options import ScoringOptions, check_distinct, command_line, m
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from nvs_eval.image_files import Reading
-    from nvs_eval.scorer import Scorer
+    from nvs_eval.evaluate import Refusal
+    from nvs_eval.protocols import Protocol
+    from nvs_eval.records import Record
+    from nvs_eval.sources.image_source import ImageFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,6 @@ class Score(ScoringOptions):
     """The same as RENDERS: the option that metrics.py of 3D Gaussian splatting has."""
     reference: Path | None = None
     """The folder of references, matched with the renders by name."""
-    method: tuple[str, ...] = ()
-    """The method of each folder of renders; else the folders' own names."""
     background: str | None = None
     """What images with alpha are composited over: white, black, or r,g,b in [0, 1]."""
     grey_to_rgb: bool = False
@@ -41,49 +42,83 @@ class Score(ScoringOptions):
 
     def run(self) -> int:
         """Score, write the records, print the table."""
-        from nvs_eval.cli.console import print_tables, progress
+        from nvs_eval.cli.console import print_tables
+
+        print_tables(self.records(), per_view=self.per_view)
+        return 0
+
+    def records(self, on_refusal: Refusal | None = None) -> list[Record]:
+        """Score, and write the records.
+
+        Args:
+            on_refusal: is told what a protocol cannot score; if it is None, that is an error.
+
+        Raises:
+            InputError: something that was asked for cannot be had, or be scored.
+        """
+        from nvs_eval.cli.console import progress
         from nvs_eval.evaluate import Session, evaluate
-        from nvs_eval.kept import check_not_copies
-        from nvs_eval.sources.folders import open_folders
 
         renders = (*self.renders, *self.model_paths)
         if not renders:
             raise InputError("No folder of renders was given.")
         session = Session(self.output_dir, command_line())
-        scorer = self.scorer()
-        sources = open_folders(
-            renders,
-            reference=self.reference,
-            scene=self.scene,
-            methods=self.method,
-            allow_missing=self.allow_missing,
-            reading=self._reading(scorer),
-        )
-        for folder in renders:
-            check_not_copies(folder, scorer.protocols)
+        protocols = _not_refused(renders, self.protocols(masked=self.masks is not None), on_refusal)
+        scorer = self.scorer(protocols)
+        sources = self._sources(renders, protocols)
         check_distinct([column for source in sources for column in source.columns])
         self.check_output()
+        choices = {} if on_refusal is None else {"on_refusal": on_refusal}
         records = []
         for source in sources:
             with (
                 progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance,
                 memory_advice(),
             ):
-                scored = evaluate(source, scorer, session, on_view=lambda _, advance=advance: advance())
+                scored = evaluate(source, scorer, session, on_view=lambda _, advance=advance: advance(), **choices)
             write_all(scored, self.output_dir)
             records += scored
-        print_tables(records, per_view=self.per_view)
-        return 0
+        return records
 
-    def _reading(self, scorer: Scorer) -> Reading:
+    def _sources(self, renders: Sequence[Path], protocols: Sequence[Protocol]) -> list[ImageFiles]:
         from nvs_eval.image_files import Reading
+        from nvs_eval.sources.folders import open_folders
 
-        rule = scorer.protocols[0].alpha
-        if any(protocol.alpha != rule for protocol in scorer.protocols):
-            names = ", ".join(f"{protocol.name} ({protocol.alpha})" for protocol in scorer.protocols)
-            raise InputError(f"These protocols treat alpha differently: {names}. Score them one after the other.")
         background = None if self.background is None else parse_background(self.background)
-        return Reading(rule, background, self.grey_to_rgb, self.exr)
+        return open_folders(
+            renders,
+            reference=self.reference,
+            scene=self.scene,
+            methods=self.method,
+            allow_missing=self.allow_missing,
+            reading=Reading(background=background, grey_to_rgb=self.grey_to_rgb, exr=self.exr),
+            alpha={protocol.alpha for protocol in protocols},
+            masks=self.masks,
+        )
+
+
+def _not_refused(renders: Sequence[Path], protocols: Sequence[Protocol], on_refusal: Refusal | None) -> list[Protocol]:
+    """The protocols for which the renders are not mere copies of what they would score.
+
+    Raises:
+        InputError: they are for one, and nobody is to be told; or they are for all.
+    """
+    from nvs_eval.kept import check_not_copies
+
+    kept = []
+    for protocol in protocols:
+        try:
+            for folder in renders:
+                check_not_copies(folder, protocol)
+        except InputError as error:
+            if on_refusal is None:
+                raise
+            on_refusal(protocol, error)
+        else:
+            kept.append(protocol)
+    if not kept:
+        raise InputError("No protocol can score these renders.")
+    return kept
 
 
 def parse_background(text: str) -> tuple[float, float, float]:

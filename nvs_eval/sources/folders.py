@@ -10,10 +10,11 @@ from typing import Any
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading
 from nvs_eval.images import AlphaRule
+from nvs_eval.mask_files import Masks
 from nvs_eval.sources.archives import Unpacked, is_archive, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.layouts import NOTES, Found, Part, find_layout, known_layouts
-from nvs_eval.sources.matching import Folder, match_views, some_of, together
+from nvs_eval.sources.matching import Folder, match_views, together
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
 from nvs_eval.views import Column
 
@@ -71,7 +72,8 @@ def open_folders(
     ]
     sources = together([match_views(folder, allow_missing=allow_missing) for folder in folders], reading or Reading())
     if masks is not None:
-        sources = [replace(source, masks=_masks_of(source, masks)) for source in sources]
+        found = Masks(list_images(masks))
+        sources = [replace(source, masks=found) for source in sources]
     for source in sources:
         source.check(alpha)
     return sources
@@ -170,18 +172,6 @@ def _provenance(given: _Given, part: Part, *, masks_given: bool) -> dict[str, An
         masks = str(given.found.masks)
         said["masks_not_used"] = masks if given.unpacked is None else given.unpacked.named(masks)
     return said
-
-
-def _masks_of(source: ImageFiles, folder: Path) -> dict[str, Path]:
-    """The mask of each view of a source."""
-    masks = list_images(folder)
-    missing = [name for name in source.references if name not in masks]
-    if missing:
-        raise InputError(
-            f"The folder of masks {folder} has none for {len(missing)} of {len(source)} views: {some_of(missing)}; it "
-            f"has {some_of(masks)}. Masks have the names of the references: a white one counts every pixel."
-        )
-    return {name: masks[name] for name in source.references}
 
 
 def _names(given: Sequence[_Given]) -> list[str]:

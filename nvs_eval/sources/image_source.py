@@ -9,7 +9,7 @@ from pathlib import Path
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading
 from nvs_eval.images import AlphaRule
-from nvs_eval.mask_files import load_mask, probe_mask
+from nvs_eval.mask_files import Masks
 from nvs_eval.sources.pictures import Picture, load_pictures
 from nvs_eval.views import Column, Render, View
 
@@ -27,7 +27,7 @@ class ImageFiles:
         reading: what to do with grey and linear images, and the background of those with alpha, which the protocols
             composite or drop.
         seconds: for each column, what each render took, where that is known.
-        masks: the mask of each view, if there are masks.
+        masks: of the views, if there are any.
     """
 
     columns: Sequence[Column]
@@ -35,7 +35,7 @@ class ImageFiles:
     renders: Sequence[Files]
     reading: Reading = field(default_factory=Reading)
     seconds: Sequence[Mapping[str, float | None]] | None = None
-    masks: Mapping[str, Path] | None = None
+    masks: Masks | None = None
 
     def __len__(self) -> int:
         return len(self.references)
@@ -44,20 +44,18 @@ class ImageFiles:
         for name in self.references:
             pictures = self._pictures(name)
             (reference, alpha), *layers = load_pictures(pictures, self.reading)
-            mask = None if self.masks is None else self.masks[name]
-            yield View(
+            view = View(
                 name,
                 reference,
                 tuple(
                     Render(image, picture.file, self._seconds(name, index), alpha=own_alpha)
                     for index, (picture, (image, own_alpha)) in enumerate(zip(pictures[1:], layers, strict=True))
                 ),
-                None if mask is None else load_mask(mask),
                 reference_file=pictures[0].file,
                 reference_alpha=alpha,
-                mask_file=mask,
                 background=self.reading.background,
             )
+            yield view if self.masks is None else self.masks.attach(view)
 
     def _pictures(self, name: str) -> list[Picture]:
         """The reference of a view and its renders."""
@@ -76,6 +74,7 @@ class ImageFiles:
         Raises:
             InputError: naming the file.
         """
+        sizes = {}
         for name in self.references:
             reference, *renders = self._pictures(name)
             size = self._probe(reference, alpha)
@@ -85,11 +84,9 @@ class ImageFiles:
                         f"View {name!r}: the render {render} is {other[0]}x{other[1]} and the reference {reference} is "
                         f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
                     )
-            if self.masks is not None and (other := probe_mask(self.masks[name])) != size:
-                raise InputError(
-                    f"View {name!r}: the mask {self.masks[name]} is {other[0]}x{other[1]} and the reference "
-                    f"{reference} is {size[0]}x{size[1]}. Nothing is resized here: give masks of the references' size."
-                )
+            sizes[name] = size
+        if self.masks is not None:
+            self.masks.check(sizes)
 
     def _probe(self, picture: Picture, alpha: Collection[AlphaRule]) -> tuple[int, int]:
         (size,) = {picture.probe(replace(self.reading, alpha=rule)) for rule in alpha}

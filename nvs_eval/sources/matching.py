@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval.image_files import Reading
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.pictures import Picture
@@ -35,11 +34,11 @@ def match_views(folder: Folder, *, allow_missing: bool) -> Folder:
     common = [name for name in folder.references if name in folder.renders]
     if not common:
         raise InputError(
-            f"No render of {folder.column} has the name of a reference: renders are {some_of(folder.renders)}, "
-            f"references are {some_of(folder.references)}. Give both the same names."
+            f"No render of {folder.column} has the name of a reference: renders are {some(folder.renders)}, "
+            f"references are {some(folder.references)}. Give both the same names."
         )
     orphans = [
-        f"{len(names)} {kind}: {some_of(names)}"
+        f"{len(names)} {kind}: {some(names)}"
         for kind, names in (
             ("renders without reference", [n for n in folder.renders if n not in folder.references]),
             ("references without render", [n for n in folder.references if n not in folder.renders]),
@@ -52,12 +51,6 @@ def match_views(folder: Folder, *, allow_missing: bool) -> Folder:
             "`--allow-missing` to score the views that both have."
         )
     return Folder(folder.column, {n: folder.renders[n] for n in common}, {n: folder.references[n] for n in common})
-
-
-def some_of(names: Sequence[str] | Mapping[str, Any], most: int = 5) -> str:
-    """The first of some names in words, and how many more there are."""
-    shown = ", ".join(list(names)[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:

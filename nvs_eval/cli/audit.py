@@ -1,0 +1,84 @@
+"""`nvs-eval audit`: what every tool would have said of the same renders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.cli.options import place_of
+from nvs_eval.cli.run import Run
+from nvs_eval.cli.score import Score
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.protocols import Protocol
+    from nvs_eval.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(Run, Score):
+    """Score the same renders under every protocol, and say which of the numbers may be compared.
+
+    Takes what `score` takes, or with `--load-config` what `run` takes. Images are rendered and decoded once, and what
+    protocols share is computed once. The records are those that each protocol alone would give.
+    """
+
+    renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RENDERS ...]")] = ()
+    """As for `score`."""
+    load_config: tuple[Path, ...] = ()
+    """As for `run`."""
+    protocol: tuple[str, ...] = ()
+    """Names of protocols, or YAML files; else all that have a name, as far as they can score these renders."""
+
+    def run(self) -> int:
+        """Score, write the records, print a table and words for each result."""
+        from nvs_eval.cli.console import results
+        from nvs_eval.report.audit import audit_table, audit_words
+        from nvs_eval.report.text import print_text
+
+        folders = (*self.renders, *self.model_paths)
+        if bool(folders) == bool(self.load_config):
+            raise InputError(
+                "An audit is of folders of renders, as `nvs-eval score` takes them, or with `--load-config` of trained "
+                "runs, as `nvs-eval run` does: give the one or the other."
+            )
+        kind = Run if self.load_config else Score
+        records = kind.records(self, None if self.protocol else _say_refusal)
+        if not records:
+            raise InputError("No protocol can score these renders; each said why.")
+        out = results()
+        for together in _by_result(records):
+            print_text(audit_table(together), out)
+            for sentence in audit_words(together):
+                out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
+            out.print()
+        return 0
+
+    def protocols(self, *, auto: str | None = None, masked: bool = False) -> list[Protocol]:
+        """Those that were named, or all; where there are masks, all that know what to do with one."""
+        from nvs_eval.protocols import DEFAULT, load_protocol, named_protocols
+
+        if self.protocol:
+            return super().protocols(auto=auto, masked=masked)
+        names = sorted(named_protocols(), key=lambda name: (name != DEFAULT, name))
+        found = [load_protocol(name) for name in names]
+        if self.colour_correct is not None:
+            found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
+        return [protocol for protocol in found if not masked or protocol.mask != "none"]
+
+
+def _say_refusal(protocol: Protocol, error: InputError) -> None:
+    from nvs_eval.cli.console import say
+
+    say(f"Not under {protocol.name}: {error}")
+
+
+def _by_result(records: list[Record]) -> list[list[Record]]:
+    """The records of each scene, method, run and step."""
+    groups: dict[Path, list[Record]] = {}
+    for record in records:
+        groups.setdefault(place_of(record), []).append(record)
+    return list(groups.values())

@@ -1,0 +1,134 @@
+"""`nvs-eval rescore`: scores kept renders again under another protocol, without rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.cli.options import ProtocolOptions, command_line, memory_advice, place_of, write_all
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.protocols import Protocol
+    from nvs_eval.records import Record
+    from nvs_eval.rescoring import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescore(ProtocolOptions):
+    """Score the renders that records kept again under other protocols, and print the table.
+
+    Where only 8-bit copies of float renders were kept, protocols that score floats are refused.
+    """
+
+    records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
+    """Records, folders of records, or patterns; of several of one result the first that serves is taken."""
+    output_dir: Path | None = None
+    """Where the new records are written; else beside the old ones."""
+    overwrite: bool = False
+    """Score again what has its record already."""
+
+    def run(self) -> int:
+        """Score, write the records, print the table."""
+        from nvs_eval.cli.console import print_tables
+        from nvs_eval.cli.table import read_files
+        from nvs_eval.rescoring import Result, root_of
+
+        protocols = self.protocols()
+        results = [Result(path, record) for path, record in read_files(self.records)]
+        done: list[Record] = []
+        jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
+        for result in _one_each(results, protocols):
+            root = self.output_dir or root_of(result)
+            finished = {} if self.overwrite else _finished(result.record, protocols, root)
+            done += finished.values()
+            missing = tuple(p.fingerprint for p in protocols if p.fingerprint not in finished)
+            if missing:
+                jobs.setdefault((root, missing), []).append(result)
+        checked = [
+            _Job(root, group, [p for p in protocols if p.fingerprint in missing], self)
+            for (root, missing), group in jobs.items()
+        ]
+        done += [record for job in checked for record in job.run()]
+        print_tables(done, per_view=self.per_view)
+        return 0
+
+
+def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
+    """For each scene, method, run and step the first record whose kept renders serve all protocols.
+
+    Raises:
+        InputError: of one there is none: why its first does not.
+    """
+    from nvs_eval.rescoring import check_exact
+
+    served: dict[Path, Result] = {}
+    refused: dict[Path, InputError] = {}
+    for result in results:
+        place = place_of(result.record)
+        if place in served:
+            continue
+        try:
+            for protocol in protocols:
+                check_exact(result, protocol)
+        except InputError as error:
+            refused.setdefault(place, error)
+        else:
+            served[place] = result
+    for place, error in refused.items():
+        if place not in served:
+            raise error
+    return list(served.values())
+
+
+def _finished(record: Record, protocols: Sequence[Protocol], root: Path) -> dict[str, Record]:
+    """The records that are there already, by fingerprint."""
+    from nvs_eval.cli.console import say
+    from nvs_eval.records import read_record, record_name
+
+    found = {}
+    for protocol in protocols:
+        file = root / place_of(record) / record_name(protocol.name, protocol.fingerprint)
+        if file.is_file():
+            found[protocol.fingerprint] = read_record(file)
+            say(f"{file} is there already; say --overwrite to score it again.")
+    return found
+
+
+class _Job:
+    """The results below one output folder that are scored under the same protocols; checked when it is made."""
+
+    def __init__(
+        self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: ProtocolOptions
+    ) -> None:
+        from nvs_eval.rescoring import copied_references, sources_of
+
+        self._root = root
+        self._results = {place_of(result.record): result for result in results}
+        self._copies = {place: copied_references(result, protocols) for place, result in self._results.items()}
+        self._sources = sources_of(results, protocols)
+        self._scorer = options.scorer(protocols)
+
+    def run(self) -> list[Record]:
+        """Score, and write the records."""
+        from nvs_eval.cli.console import progress
+        from nvs_eval.evaluate import Session, evaluate
+        from nvs_eval.rescoring import with_known_references
+
+        session = Session(self._root, command_line())
+        records = []
+        for source in self._sources:
+            with progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance:
+                with memory_advice():
+                    scored = evaluate(source, self._scorer, session, on_view=lambda _, advance=advance: advance())
+            settled = [
+                with_known_references(record, self._results[place_of(record)], self._copies[place_of(record)])
+                for record in scored
+            ]
+            write_all(settled, self._root)
+            records += settled
+        return records
