@@ -27,7 +27,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
     from nvs_eval.cli.console import say
     from nvs_eval.cli.demo import Demo
+    from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
+    from nvs_eval.cli.protocols import ProtocolsCommand
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand
@@ -39,6 +41,8 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Score, subcommand("score")]
         | Annotated[TableCommand, subcommand("table")]
         | Annotated[Inspect, subcommand("inspect")]
+        | Annotated[ExportCommand, subcommand("export")]
+        | Annotated[ProtocolsCommand, subcommand("protocols")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Demo, subcommand("demo")]
     )

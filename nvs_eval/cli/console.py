@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from nvs_eval.records import Record
@@ -42,10 +44,26 @@ def say(message: str, *, style: str = "") -> None:
     messages().print(message, style=style, markup=False, soft_wrap=True)
 
 
-def print_tables(records: Sequence[Record], *, per_view: bool) -> None:
-    """The records' tables on stdout."""
+def print_tables(
+    records: Sequence[Record], *, per_view: bool, allow_mixed: bool = True, files: Sequence[Path] = ()
+) -> None:
+    """The records' tables on stdout.
+
+    Args:
+        records: any number.
+        per_view: also print the scores of each view.
+        allow_mixed: print rows that are not comparable, marked, so that finished work never ends in an error.
+        files: where the records lie, for what is said where they are not comparable.
+
+    Raises:
+        InputError: records of one block are not comparable, and `allow_mixed` is False; nothing is printed then.
+    """
+    from nvs_eval.guard import check_comparable
     from nvs_eval.report.table import tables_of
     from nvs_eval.report.text import print_text
+
+    if not allow_mixed:
+        check_comparable(records, files=files)
 
     out = results()
     tables = tables_of(records) + (tables_of(records, per_view=True) if per_view else [])

@@ -21,17 +21,29 @@ class TableCommand:
     """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
     per_view: bool = False
     """Also print the scores of each view."""
+    allow_mixed: bool = False
+    """Also print rows of one scene that were scored on different views, references or masks: marked, none the best."""
 
     def run(self) -> int:
         """Print the tables."""
         from nvs_eval.cli.console import print_tables
 
-        print_tables(read_all(self.records), per_view=self.per_view)
+        files, records = zip(*read_files(self.records), strict=True)
+        print_tables(records, per_view=self.per_view, allow_mixed=self.allow_mixed, files=files)
         return 0
 
 
 def read_all(given: tuple[str, ...]) -> list[Record]:
-    """The records that are named, each once: by scene, protocol, method and run, the steps in their order.
+    """The records that are named, as `read_files` gives them.
+
+    Raises:
+        InputError: nothing is there, or something is not a record.
+    """
+    return [record for _, record in read_files(given)]
+
+
+def read_files(given: tuple[str, ...]) -> list[tuple[Path, Record]]:
+    """The records that are named, each once, with its file: by scene, protocol, method and run, the steps in their order.
 
     Raises:
         InputError: nothing is there, or something is not a record.
@@ -42,10 +54,12 @@ def read_all(given: tuple[str, ...]) -> list[Record]:
     if not given:
         raise InputError("No record was named: say which files, folders or patterns.")
     files = {path.resolve(): path for name in given for path in _find(name)}
-    records = [read_record(path) for path in files.values()]
-    return sorted(
-        records, key=lambda r: (r.scene, r.protocol["name"], r.method, r.run or "", -1 if r.step is None else r.step)
-    )
+    return sorted(((path, read_record(path)) for path in files.values()), key=lambda found: _order(found[1]))
+
+
+def _order(record: Record) -> tuple[str, str, str, str, int]:
+    step = -1 if record.step is None else record.step
+    return record.scene, record.protocol["name"], record.method, record.run or "", step
 
 
 def _find(name: str) -> list[Path]:
