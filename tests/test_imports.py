@@ -26,10 +26,11 @@ CHAINS = (
     ("weights", "metrics"),
     ("sources", "kept", "rendering", "cli"),
     ("records", "statistics", "report", "cli"),
+    ("records", "guard", "report"),
     ("records", "evaluate"),
 )
 # What a table is made of starts at once: it needs nothing of these.
-LIGHT = ("records", "statistics", "report", "errors", "whole_files", "configs")
+LIGHT = ("records", "guard", "statistics", "report", "errors", "whole_files", "configs")
 HEAVY = ("torch", "torchvision", "numpy", "imageio", "lpips", "safetensors")
 PLUGINS = ("nerfstudio", "nvs_eval_nerfstudio")
 

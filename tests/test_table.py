@@ -8,11 +8,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from helpers import record, row
+from helpers import INFO, record, row
 from rich.console import Console
 
 from nvs_eval.records import Record
-from nvs_eval.report.table import Table, median_seconds, tables_of
+from nvs_eval.report.table import Cell, Table, median_seconds, tables_of
 from nvs_eval.report.text import print_text
 
 
@@ -44,6 +44,7 @@ def test_each_metric_has_its_unit_and_direction_and_its_best_marked() -> None:
     (table,) = tables_of([scored("a", 28.25, 0.875, 0.125), scored("b", 27.004, 0.9, 0.25)])
     assert table.title == "fox, test views"
     assert table.caption == "protocol standard (9f2c51ab)"
+    assert table.signatures == [info.signature for info in INFO.values()]
     assert list(table.header) == ["method", "psnr [dB] ↑", "ssim ↑", "lpips_alex ↓", "views"]
     assert column(table, "method") == ["a", "b"]
     assert column(table, "psnr [dB] ↑") == ["*28.25*", "27.00"]
@@ -116,20 +117,59 @@ def test_scenes_splits_and_protocols_are_blocks_of_their_own() -> None:
     ]
 
 
-def test_among_rows_of_different_views_none_is_the_best() -> None:
+def test_among_rows_of_different_images_none_is_the_best() -> None:
     all_views = record([row("a", psnr=20.0), row("b", psnr=30.0)], method="all")
     easy_ones = record([row("b", psnr=30.0)], method="easy")
     (table,) = tables_of([all_views, easy_ones])
     assert column(table, "psnr [dB] ↑") == ["25.00", "30.00"]
-    assert table.caption.endswith("(9f2c51ab); the rows are of different views, so that none is the best")
+    assert column(table, "method") == ["all", "easy †"]
+    assert table.notes == [
+        "† easy: not comparable with all, for different views (2 and 1; only all has a)",
+        "As not all rows are of the same images, none is marked as best.",
+    ]
     (table,) = tables_of([all_views, replace(all_views, method="reversed", views=all_views.views[::-1])])
     assert column(table, "psnr [dB] ↑") == ["*25.00*", "*25.00*"]
+    assert table.notes == []
 
 
-def test_different_references_of_the_same_views_are_said() -> None:
+def test_rows_that_differ_in_the_same_way_share_a_footnote() -> None:
     distorted = scored("ray", 28.0, 0.8, 0.1)
     undistorted = replace(distorted, views=[replace(view, reference_sha256="1" * 64) for view in distorted.views])
-    assert tables_of([distorted, undistorted])[0].caption.endswith("; the references differ between rows")
+    records = [
+        distorted,
+        replace(undistorted, method="b"),
+        replace(distorted, method="c"),
+        replace(undistorted, method="d"),
+        replace(distorted, method="e"),
+    ]
+    (table,) = tables_of(records)
+    assert column(table, "method") == ["ray", "b †", "c", "d †", "e"]
+    assert table.notes[0] == "† b, d: not comparable with ray, for different references (1 of 1 views)"
+    assert len(table.notes) == 2
+    (per_view,) = tables_of(records, per_view=True)
+    assert (column(per_view, "method"), per_view.notes) == (column(table, "method"), table.notes)
+
+
+def test_views_that_were_left_out_are_said() -> None:
+    left = {"left_out": {"0003": "mask empty", "0004": "mask empty"}}
+    one, other = scored("a", 28.0, 0.8, 0.1, provenance=left), scored("b", 28.0, 0.8, 0.1)
+    assert tables_of([one])[0].notes == ["2 views left out: mask empty"]
+    assert tables_of([one, replace(one, method="c")])[0].notes == ["2 views left out: mask empty"]
+    assert tables_of([one, other])[0].notes == ["a: 2 views left out: mask empty"]
+    two_reasons = {"left_out": {"0003": "mask empty", "0004": "too dark"}}
+    assert tables_of([replace(one, provenance=two_reasons)])[0].notes == [
+        "1 view left out: mask empty; 1 view left out: too dark"
+    ]
+    for none in ({}, {"left_out": {}}, {"left_out": "odd"}):
+        assert tables_of([replace(one, provenance=none)])[0].notes == []
+
+
+def test_coverage_is_shown_where_there_are_masks() -> None:
+    views = [replace(row(name, psnr=20.0), coverage=coverage) for name, coverage in (("a", 0.25), ("b", 0.75))]
+    masked, plain = record(views, method="m"), record([row("a", psnr=20.0), row("b", psnr=20.0)], method="p")
+    assert column(tables_of([masked, plain])[0], "coverage") == ["0.500", ""]
+    assert column(tables_of([masked, plain], per_view=True)[0], "coverage") == ["0.250", "0.750", "", ""]
+    assert "coverage" not in tables_of([plain])[0].header
 
 
 # --- How it looks ---------------------------------------------------------------------------------------------------
@@ -152,6 +192,9 @@ method                            run                 step  psnr [dB] ↑  ssim 
 nerfacto-with-a-rather-long-name  2026-01-02_030405   2500        28.25  0.8750        0.1250      1
 splatfacto                        2026-01-02_030405  30000        27.50  0.9000        0.2500      1
 protocol standard (9f2c51ab)
+psnr|range:1|q:round8|v1
+ssim|win:gauss11s1.5|pad:valid|cov:population|range:1|q:round8|v1
+lpips|net:alex|heads:0.1|input:scaled|norm:lpips|q:round8|v1
 
 """
     )
@@ -162,6 +205,64 @@ def test_in_a_terminal_the_best_is_bold() -> None:
     assert re.findall(r"\x1b\[1m *([\d.]+)\x1b\[0m", text) == ["28.25", "0.1250", "0.9000"]
 
 
+def test_signatures_are_whole_where_there_is_room_else_their_common_parts_are_said_once() -> None:
+    (table,) = tables_of(PAIR)
+    own = ["psnr|range:1", "ssim|win:gauss11s1.5|pad:valid|cov:population|range:1"]
+    own.append("lpips|net:alex|heads:0.1|input:scaled|norm:lpips")
+    whole = [f"{each}|q:round8|v1" for each in own]
+    assert without_style(shown(table, width=80)).splitlines()[-4:-1] == whole
+    assert without_style(shown(table, width=64)).splitlines()[-5:-1] == [*own, "each with q:round8|v1"]
+    assert without_style(shown(table, width=100_000, terminal=False)).splitlines()[-4:-1] == whole
+    unlike = replace(table, signatures=["a|x:1|y:2", "b|" + "z" * 70])
+    assert "a|x:1|y:2\n" in without_style(shown(unlike, width=64))
+
+
+def test_in_a_terminal_the_signatures_are_dim() -> None:
+    text = shown(tables_of(PAIR)[0], width=200)
+    assert re.findall(r"\x1b\[2m(\w+)\|", text) == ["psnr", "ssim", "lpips"]
+
+
+def test_notes_stand_below_the_caption() -> None:
+    (table,) = tables_of([replace(PAIR[0], provenance={"left_out": {"0007": "mask\nempty"}})])
+    text = without_style(shown(table, width=200))
+    assert text.endswith("|q:round8|v1\n1 view left out: mask\\nempty\n\n")
+
+
+def test_what_stands_beside_numbers_is_aligned_and_columns_without_room_go_below() -> None:
+    cells = [
+        [Cell("a"), Cell("9.50"), Cell("0.8000")],
+        [Cell("bb"), Cell("25.91", aside="(+16.41)"), Cell("0.7000", aside="(-0.1000)")],
+        [Cell("c"), Cell("9.50", aside="(0.00)"), Cell("-")],
+    ]
+    table = Table("title", ["protocol", "psnr", "ssim"], cells, [False, True, True], "caption", divisible=True)
+    assert [line.rstrip() for line in without_style(shown(table, width=60)).splitlines()] == [
+        "title",
+        "protocol  psnr            ssim",
+        "──────────────────────────────────────────",
+        "a          9.50           0.8000",
+        "bb        25.91 (+16.41)  0.7000 (-0.1000)",
+        "c          9.50   (0.00)       -",
+        "caption",
+        "",
+    ]
+    assert [line.rstrip() for line in without_style(shown(table, width=40)).splitlines()] == [
+        "title",
+        "protocol  psnr",
+        "────────────────────────",
+        "a          9.50",
+        "bb        25.91 (+16.41)",
+        "c          9.50   (0.00)",
+        "",
+        "protocol  ssim",
+        "──────────────────────────",
+        "a         0.8000",
+        "bb        0.7000 (-0.1000)",
+        "c              -",
+        "caption",
+        "",
+    ]
+
+
 def numbers(text: str) -> list[str]:
     return re.findall(r"(?<![\w.-])\d+\.\d+(?![\w.-])", without_style(text))
 
@@ -170,6 +271,7 @@ def numbers(text: str) -> list[str]:
 def test_in_a_narrow_terminal_names_are_folded_and_no_number_is_cut(width: int) -> None:
     (table,) = tables_of(PAIR)
     text = without_style(shown(table, width=width))
+    text, _, _ = text.partition("protocol standard")
     assert numbers(text) == ["28.25", "0.8750", "0.1250", "27.50", "0.9000", "0.2500"]
     assert "…" not in text
     lines = text.splitlines()
@@ -186,6 +288,8 @@ def test_names_cannot_steer_a_terminal() -> None:
         method="\x1b]0;owned\x07[bold]:100:",
         protocol={"name": "p\r", "definition": {"round_means": None}, "fingerprint": "9f2c51ab"},
         run="caf\udce9",
+        metrics={"psnr": replace(INFO["psnr"], signature="psnr|\x1b[2J")},
+        provenance={"left_out": {"a": "\x1b[3J"}},
     )
     for per_view in (False, True):
         (table,) = tables_of([hostile], per_view=per_view)

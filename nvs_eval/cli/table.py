@@ -43,7 +43,7 @@ def read_all(given: tuple[str, ...]) -> list[Record]:
 
 
 def read_files(given: tuple[str, ...]) -> list[tuple[Path, Record]]:
-    """The records that are named, each once, with its file: by scene, protocol, method and run, the steps in their order.
+    """The records that are named, each once with its file: by scene, protocol, method and run, steps in their order.
 
     Raises:
         InputError: nothing is there, or something is not a record.

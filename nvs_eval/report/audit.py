@@ -37,7 +37,7 @@ class _Group:
 
 
 def audit_table(records: Sequence[Record]) -> Table:
-    """One row a protocol, one column a metric: the first row's values, then values with what they differ from the first.
+    """One row a protocol, one column a metric: the values, after the first row with what they differ from it.
 
     Nothing is ranked: no protocol is better than another.
 

@@ -1,7 +1,7 @@
-"""A record in the forms that the scripts around other tools read: what ns-eval writes, and what INRIA's metrics.py does.
+"""A record in the forms that the scripts around other tools read: those of ns-eval, and of INRIA's metrics.py.
 
-The numbers are the record's own, whatever its protocol; the protocol's name, its fingerprint and the metrics' signatures
-stand beside them under `nvs_eval`, where no script that reads by key comes across them.
+The numbers are the record's own, whatever its protocol; the protocol's name, its fingerprint and the metrics'
+signatures stand beside them under `nvs_eval`, where no script that reads by key comes across them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _messages(
     said = []
     if not record.protocol["name"].startswith(tool):
         said.append(
-            f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), which is not how that "
+            f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), and not how that "
             "tool computes them."
         )
     if missing:
