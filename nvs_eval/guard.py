@@ -87,7 +87,12 @@ def _scored_on(record: Record) -> Hashable:
 
 
 def _pictures(row: ViewRow) -> tuple[object, ...]:
-    return row.width, row.height, row.reference_sha256, row.mask_sha256
+    return row.width, row.height, row.reference_sha256, _mask(row)
+
+
+def _mask(row: ViewRow) -> str | None:
+    """The mask that a view was scored with; one that the protocol ignores changed no number, and has no coverage."""
+    return None if row.coverage is None else row.mask_sha256
 
 
 def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
@@ -139,10 +144,6 @@ def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tupl
     without = [name for name, rows in zip(names, zip(*pairs, strict=True), strict=True) if not any(map(_mask, rows))]
     said = "".join(f"; {name} has none" for name in without)
     return f"different masks ({len(pairs)} of {common} views{said})"
-
-
-def _mask(row: ViewRow) -> str | None:
-    return row.mask_sha256
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A record as other tools' files: the keys that scripts read are there, the JSON is valid, and no results are touched."""
+"""A record as other tools' files: the keys that scripts read are there, the JSON is valid, no results are touched."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ def test_ns_eval_leaves_out_what_the_record_lacks_and_says_so() -> None:
 def test_ns_eval_has_the_colour_corrected_scores_under_nerfstudios_names() -> None:
     names = {"cc_psnr": 21.0, "cc_ssim": 0.5, "cc_lpips_alex": 0.25}
     views = [replace(row(), scores=names)]
-    export = ns_eval(replace(record(), views=views, metrics={name: MetricInfo("", True, f"{name}|v1") for name in names}))
+    export = ns_eval(
+        replace(record(), views=views, metrics={name: MetricInfo("", True, f"{name}|v1") for name in names})
+    )
     results = content(export, "output.json")["results"]
     assert (results["cc_psnr"], results["cc_ssim"], results["cc_lpips"]) == (21.0, 0.5, 0.25)
 
@@ -143,7 +145,9 @@ def test_ns_eval_without_a_step_has_no_checkpoint_to_name() -> None:
 def test_inria_has_its_two_files_read_as_its_scripts_do() -> None:
     results, per_view = (content(inria(ALL), name) for name in ("results.json", "per_view.json"))
     # Scripts go through the methods at the top, and read each by its keys.
-    assert [(name, m["SSIM"], m["PSNR"], m["LPIPS"]) for name, m in results.items()] == [("ours_30000", 0.5, 24.0, 0.25)]
+    assert [(name, m["SSIM"], m["PSNR"], m["LPIPS"]) for name, m in results.items()] == [
+        ("ours_30000", 0.5, 24.0, 0.25)
+    ]
     (scores,) = per_view.values()
     assert scores["SSIM"] == {"00000.png": 0.75, "00001.png": 0.25, "00002.png": 0.5}
     assert scores["PSNR"] == {"00000.png": 20.0, "00001.png": 23.0, "00002.png": 29.0}

@@ -1,10 +1,9 @@
-"""What was not scored on the same images does not stand in one ranking, unless the user says so, and then it is said."""
+"""What was not scored on the same images stands in no ranking, unless the user says so; then it is marked."""
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,10 +86,14 @@ def test_the_difference_of_two_records_in_words(views: list[ViewRow], said: str)
 
 
 def test_different_masks() -> None:
-    masked = record(changed(mask_sha256="2" * 64), method="a")
+    masked = record(changed(mask_sha256="2" * 64, coverage=0.5), method="a")
     one_other = [masked.views[0], replace(masked.views[1], mask_sha256="3" * 64)]
     assert difference(masked, record(one_other, method="b")) == "different masks (1 of 2 views)"
     assert difference(masked, replace(masked, method="b")) == ""
+
+
+def test_masks_that_the_protocol_ignored_make_no_difference() -> None:
+    assert difference(record(VIEWS), record(changed(mask_sha256="2" * 64, coverage=None))) == ""
 
 
 def test_of_many_names_some_are_said() -> None:

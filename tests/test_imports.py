@@ -244,6 +244,14 @@ def test_a_table_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     assert found.isdisjoint({*HEAVY, *PLUGINS})
 
 
+def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
+    write_record(tmp_path / "in" / "record.json", record())
+    out = str(tmp_path / "out")
+    found = imported_by(RUN, "export", str(tmp_path / "in" / "record.json"), "--as", "ns-eval", "--output", out)
+    assert (tmp_path / "out" / "output.json").is_file()
+    assert found.isdisjoint({*HEAVY, *PLUGINS})
+
+
 def test_what_a_fresh_interpreter_imports_is_seen(tmp_path: Path) -> None:
     for package in ("torch", "nerfstudio"):
         (tmp_path / package).mkdir()

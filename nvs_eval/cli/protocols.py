@@ -43,7 +43,6 @@ def _list() -> Iterator[str]:
 def _in_words(given: str, *, width: int) -> Iterator[str]:
     """Lines of text: what the file says of itself, the preparation, the metrics with their signatures."""
     from nvs_eval.protocols import load_protocol
-    from nvs_eval.records import MetricInfo
     from nvs_eval.report.protocol_words import comments_of, metric_words, preparation_words
     from nvs_eval.report.table import heading
 
@@ -55,10 +54,10 @@ def _in_words(given: str, *, width: int) -> Iterator[str]:
     for number, step in enumerate(preparation_words(protocol.definition), start=1):
         yield from _wrapped(step, width, indent=f"{number:3}. ")
     yield from ["", "What is computed:"]
-    for metric in protocol.descriptions:
-        info = MetricInfo(metric.unit, metric.higher_is_better, protocol.signatures[metric.name])
-        said = metric_words(metric.name, metric.signature, protocol.metrics[metric.name])
-        yield from _wrapped(f"{heading(metric.name, info)}: {said}", width, indent="  ")
+    own = {metric.name: metric.signature for metric in protocol.descriptions}
+    for name, info in protocol.infos.items():
+        said = metric_words(name, own.get(name, ""), protocol.metrics[name])
+        yield from _wrapped(f"{heading(name, info)}: {said}", width, indent="  ")
         yield f"     {info.signature}"
 
 

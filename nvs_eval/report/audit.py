@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from nvs_eval.guard import result_name
@@ -125,27 +125,35 @@ def _groups(name: str, records: Sequence[Record]) -> list[_Group]:
 
 def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
     own, *others = _groups(name, records)
-    masked = any(row.coverage is not None for record in records for row in record.views)
-    called = _called(name)
-    yield _own_sentence(name, own, others, yours=name in records[0].metrics, masked=masked)
-    same = [group for group in others if shown(name, group.value) == shown(name, own.value)]
-    if same:
-        told = [f"{listed(group.protocols)} ({', '.join(_apart(group, own, masked=masked))})" for group in same]
-        yield f"{_start(called)} comes out the same under {listed(told)}: they agree here, but not by definition."
+    idle = _idle(records)
+    yield _own_sentence(name, own, others, yours=name in records[0].metrics, idle=idle)
+    # What came out alike for the same reasons is told together.
+    alike: dict[tuple[str, tuple[str, ...]], list[_Group]] = {}
     for group in others:
-        if group not in same:
-            change = _change(name, group.value, own.value)
-            it = f"{_start(called)} under {listed(group.protocols)} is {_with_unit(name, group)} ({change})"
-            yield f"{it}: it {listed(_apart(group, own, masked=masked))}."
+        why = tuple(_apart(group, own, idle=idle))
+        alike.setdefault((shown(name, group.value), why), []).append(group)
+    same = [(why, groups) for (value, why), groups in alike.items() if value == shown(name, own.value)]
+    if same:
+        told = "; ".join(f"{_protocols(groups)} ({', '.join(why)})" for why, groups in same)
+        yield f"{_start(_called(name))} comes out the same under {told}: they agree here, but not by definition."
+    for (value, why), groups in alike.items():
+        if value != shown(name, own.value):
+            it = f"{_start(_called(name))} under {_protocols(groups)} is {_with_unit(name, groups[0])}"
+            yield f"{it} ({_change(name, groups[0].value, own.value)}): it {listed(why)}."
 
 
-def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bool, masked: bool) -> str:
+def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bool, idle: Container[str]) -> str:
     value = f"{'Your' if yours else 'The'} {_called(name)} {_with_unit(name, own)} ({own.protocols[0]})"
-    if len(own.protocols) > 1:
+    shared = len(own.protocols) > 1
+    if shared:
         value += f" is by definition the same under {listed(own.protocols[1:])}"
     if not others:
-        return f"{value}." if len(own.protocols) > 1 else f"{value} is of that protocol alone."
-    return f"{value}{', and it' if len(own.protocols) > 1 else ''} {listed(_apart(own, *others, masked=masked))}."
+        return f"{value}." if shared else f"{value} is of that protocol alone."
+    return f"{value}{', and it' if shared else ''} {listed(_apart(own, *others, idle=idle))}."
+
+
+def _protocols(groups: Sequence[_Group]) -> str:
+    return listed([protocol for group in groups for protocol in group.protocols])
 
 
 def _called(name: str) -> str:
@@ -161,15 +169,26 @@ def _start(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _apart(group: _Group, *others: _Group, masked: bool) -> list[str]:
-    """What a group's definition has that of others has not, in the order of its signature; then what it lacks.
+def _idle(records: Sequence[Record]) -> frozenset[str]:
+    """The parts of signatures that cannot have made a difference here, whatever they say."""
+    idle = set()
+    if all(row.coverage is None for record in records for row in record.views):
+        idle |= {"mask", "qmask"}
+    infos = [info for record in records for info in record.metrics.values()]
+    if any("beyond" not in parts_of(info.signature) for info in infos):
+        # A protocol that refuses images beyond [0, 1] refused none, so that nobody had anything to clamp.
+        idle |= {"beyond", "clamp"}
+    return frozenset(idle)
 
-    Where there was no mask, what is done with masks made nothing, and is told only if there is nothing else to tell;
-    against several others, so is what it lacks.
+
+def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
+    """What a group's definition has that one of the others has not, in the order of its signature; then what it lacks.
+
+    What is idle is told only where there is nothing else to tell; against several others, so is what it lacks.
     """
     abouts = dict.fromkeys(about for each in (group, *others) for about in each.parts)
     differing = [a for a in abouts if any(each.parts.get(a) != group.parts.get(a) for each in others)]
-    telling = [about for about in differing if masked or about not in ("mask", "qmask")] or differing
+    telling = [about for about in differing if about not in idle] or differing
     if len(others) > 1:
         telling = [about for about in telling if about in group.parts] or telling
     return [phrase(group.parts[about]) if about in group.parts else absence(about) for about in telling]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nvs_eval.report.phrases import listed, phrase
+from nvs_eval.report.phrases import listed, phrase, split_signature
 
 _ALPHA = {
     "composite": "An image with alpha is laid over the background that is given.",
@@ -14,9 +14,9 @@ _ALPHA = {
     "error": "An image with alpha is an error.",
 }
 _OUT_OF_RANGE = {
-    "error": "A render outside [0, 1] is an error.",
-    "clamp": "The render is clamped to [0, 1].",
-    "keep": "A render outside [0, 1] is kept as it is.",
+    "error": "An image outside [0, 1] is an error.",
+    "clamp": "Both images are clamped to [0, 1].",
+    "keep": "What lies outside [0, 1] is kept as it is.",
 }
 _CORRECTION = {
     "none": "No colours are corrected.",
@@ -40,7 +40,7 @@ _MASK = {
 }
 _ROUNDED = {"none": "kept as floats", "round": "rounded to 8 bits", "truncate": "truncated to 8 bits"}
 _FAMILIES = {
-    "psnr": "the peak signal-to-noise ratio of each view",
+    "psnr": "the peak signal-to-noise ratio",
     "ssim": "structural similarity",
     "lpips": "the learned perceptual distance",
     "mae": "the mean absolute error",
@@ -72,15 +72,14 @@ def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> st
 
     Args:
         name: its key.
-        signature: what its own definition says, without the preparation.
+        signature: what its own definition says, without the preparation; of no account where it is made of others.
         parameters: that the protocol gives it.
     """
     plain = name.removeprefix("cc_")
     corrected = "" if plain == name else " of the colour-corrected render"
     if plain == "mipnerf_average":
-        of = listed(sorted(map(str, parameters.values())))
-        return f"mip-NeRF's average error, a geometric mean made of {of}{corrected}."
-    said = [phrase(part) for part in signature.split("|")[1:] if not re.fullmatch(r"v\d+", part)]
+        return f"mip-NeRF's average error, made of each view's {listed(list(parameters.values()))}."
+    said = [phrase(part) for part in split_signature(signature)[1:] if not re.fullmatch(r"v\d+", part)]
     called = _FAMILIES.get(plain.partition("_")[0], "a metric of a plugin")
     return f"{called}{corrected}{'; it ' if said else ''}{listed(said)}."
 
