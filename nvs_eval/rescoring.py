@@ -101,8 +101,8 @@ def check_exact(result: Result, protocol: Protocol) -> None:
     if rounds and (in_range or protocol.out_of_range == "clamp"):
         return
     raise InputError(
-        f"{result.file}: what was kept of its renders are 8-bit copies, and {protocol.name!r} scores floats, or renders "
-        f"beyond [0, 1]: run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
+        f"{result.file}: what was kept of its renders are 8-bit copies, and {protocol.name!r} scores floats, or "
+        f"renders beyond [0, 1]: run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
     )
 
 

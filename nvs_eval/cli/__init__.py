@@ -25,11 +25,13 @@ def main(args: Sequence[str] | None = None) -> int:
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
+    from nvs_eval.cli.audit import Audit
     from nvs_eval.cli.console import say
     from nvs_eval.cli.demo import Demo
     from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
     from nvs_eval.cli.protocols import ProtocolsCommand
+    from nvs_eval.cli.rescore import Rescore
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand
@@ -39,6 +41,8 @@ def main(args: Sequence[str] | None = None) -> int:
     commands = (
         Annotated[Run, subcommand("run")]
         | Annotated[Score, subcommand("score")]
+        | Annotated[Audit, subcommand("audit")]
+        | Annotated[Rescore, subcommand("rescore")]
         | Annotated[TableCommand, subcommand("table")]
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[ExportCommand, subcommand("export")]
