@@ -31,7 +31,10 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
     from nvs_eval.cli.protocols import ProtocolsCommand
+<<<<<<< HEAD
     from nvs_eval.cli.rescore import Rescore
+=======
+>>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand
@@ -51,8 +54,8 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Demo, subcommand("demo")]
     )
     description = "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views, exact and comparable."
-    command = tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=(FlagCreatePairsOff,))
     try:
+        command = tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=(FlagCreatePairsOff,))
         return command.run()
     except InputError as error:
         say(f"Error: {error}", style="red")

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nvs_eval.metrics._exact import exact_arithmetic
 
-if TYPE_CHECKING:
-    from nvs_eval.metrics.lpips import Lpips
-
 # How many pixels go through the network at once: enough to keep a device busy, few enough that memory stays flat.
 _PIXELS_A_PASS = {"cpu": 2**20, "cuda": 2**23}
+
+
+class Comparing(Protocol):
+    """An LPIPS, as far as it matters here; `nvs_eval.metrics.lpips.Lpips` says what each does."""
+
+    @property
+    def normaliser(self) -> str: ...
+
+    @property
+    def feed(self) -> Hashable: ...
+
+    def masked(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
+
+    def activations(self, images: Tensor) -> Iterator[Tensor]: ...
+
+    def divisor(self, activation: Tensor) -> Tensor: ...
+
+    def heads_for(self, images: Tensor) -> Sequence[Tensor]: ...
+
+    def reduce(self, distances: Sequence[Tensor], size: torch.Size, mask: Tensor | None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Pairing:
     """Which images an LPIPS compares: `references[i]` of all references with `renders[i]` of all renders."""
 
-    lpips: Lpips
+    lpips: Comparing
     references: Tensor
     renders: Tensor
 
@@ -31,7 +48,7 @@ class Pairing:
 class Wanted:
     """One LPIPS of `[K, 3, H, W]` renders against a reference `[3, H, W]`, under a mask `[1, H, W]` or none."""
 
-    lpips: Lpips
+    lpips: Comparing
     reference: Tensor
     renders: Tensor
     mask: Tensor | None
@@ -122,7 +139,7 @@ class _Features:
         self._activations = activations
         self._divisors: dict[str, Tensor] = {}
 
-    def of(self, which: Tensor, lpips: Lpips) -> Tensor:
+    def of(self, which: Tensor, lpips: Comparing) -> Tensor:
         """The normalised activations of images; a single row where all are the same one."""
         if lpips.normaliser not in self._divisors:
             self._divisors[lpips.normaliser] = lpips.divisor(self._activations)
