@@ -87,16 +87,12 @@ def _scored_on(record: Record) -> Hashable:
 
 
 def _pictures(row: ViewRow) -> tuple[object, ...]:
-<<<<<<< HEAD
     return row.width, row.height, row.reference_sha256, _mask(row)
 
 
 def _mask(row: ViewRow) -> str | None:
     """The mask that a view was scored with; one that the protocol ignores changed no number, and has no coverage."""
     return None if row.coverage is None else row.mask_sha256
-=======
-    return row.width, row.height, row.reference_sha256, row.mask_sha256
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 
 
 def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
@@ -150,13 +146,6 @@ def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tupl
     return f"different masks ({len(pairs)} of {common} views{said})"
 
 
-<<<<<<< HEAD
-=======
-def _mask(row: ViewRow) -> str | None:
-    return row.mask_sha256
-
-
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

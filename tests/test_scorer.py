@@ -21,8 +21,8 @@ from nvs_eval.image_files import load_image, save_png
 from nvs_eval.metrics import registry
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.registry import Description
-from nvs_eval.protocols import Protocol, load_protocol
 from nvs_eval.prepare import prepare
+from nvs_eval.protocols import Protocol, load_protocol
 from nvs_eval.scorer import Scorer
 from nvs_eval.views import Render, View
 from nvs_eval.weights import Net, backbone_sha256

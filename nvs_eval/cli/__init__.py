@@ -31,10 +31,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
     from nvs_eval.cli.protocols import ProtocolsCommand
-<<<<<<< HEAD
     from nvs_eval.cli.rescore import Rescore
-=======
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand

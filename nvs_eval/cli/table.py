@@ -43,11 +43,7 @@ def read_all(given: tuple[str, ...]) -> list[Record]:
 
 
 def read_files(given: tuple[str, ...]) -> list[tuple[Path, Record]]:
-<<<<<<< HEAD
     """The records that are named, each once with its file: by scene, protocol, method and run, steps in their order.
-=======
-    """The records that are named, each once, with its file: by scene, protocol, method and run, the steps in their order.
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 
     Raises:
         InputError: nothing is there, or something is not a record.

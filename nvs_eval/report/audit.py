@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-<<<<<<< HEAD
 from collections.abc import Container, Iterator, Sequence
-=======
-from collections.abc import Iterator, Sequence
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 from dataclasses import dataclass
 
 from nvs_eval.guard import result_name
@@ -41,11 +37,7 @@ class _Group:
 
 
 def audit_table(records: Sequence[Record]) -> Table:
-<<<<<<< HEAD
     """One row a protocol, one column a metric: the values, after the first row with what they differ from it.
-=======
-    """One row a protocol, one column a metric: the first row's values, then values with what they differ from the first.
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 
     Nothing is ranked: no protocol is better than another.
 
@@ -133,7 +125,6 @@ def _groups(name: str, records: Sequence[Record]) -> list[_Group]:
 
 def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
     own, *others = _groups(name, records)
-<<<<<<< HEAD
     idle = _idle(records)
     yield _own_sentence(name, own, others, yours=name in records[0].metrics, idle=idle)
     # What came out alike for the same reasons is told together.
@@ -163,29 +154,6 @@ def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bo
 
 def _protocols(groups: Sequence[_Group]) -> str:
     return listed([protocol for group in groups for protocol in group.protocols])
-=======
-    masked = any(row.coverage is not None for record in records for row in record.views)
-    called = _called(name)
-    yield _own_sentence(name, own, others, yours=name in records[0].metrics, masked=masked)
-    same = [group for group in others if shown(name, group.value) == shown(name, own.value)]
-    if same:
-        told = [f"{listed(group.protocols)} ({', '.join(_apart(group, own, masked=masked))})" for group in same]
-        yield f"{_start(called)} comes out the same under {listed(told)}: they agree here, but not by definition."
-    for group in others:
-        if group not in same:
-            change = _change(name, group.value, own.value)
-            it = f"{_start(called)} under {listed(group.protocols)} is {_with_unit(name, group)} ({change})"
-            yield f"{it}: it {listed(_apart(group, own, masked=masked))}."
-
-
-def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bool, masked: bool) -> str:
-    value = f"{'Your' if yours else 'The'} {_called(name)} {_with_unit(name, own)} ({own.protocols[0]})"
-    if len(own.protocols) > 1:
-        value += f" is by definition the same under {listed(own.protocols[1:])}"
-    if not others:
-        return f"{value}." if len(own.protocols) > 1 else f"{value} is of that protocol alone."
-    return f"{value}{', and it' if len(own.protocols) > 1 else ''} {listed(_apart(own, *others, masked=masked))}."
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 
 
 def _called(name: str) -> str:
@@ -201,7 +169,6 @@ def _start(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-<<<<<<< HEAD
 def _idle(records: Sequence[Record]) -> frozenset[str]:
     """The parts of signatures that cannot have made a difference here, whatever they say."""
     idle = set()
@@ -222,17 +189,6 @@ def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
     abouts = dict.fromkeys(about for each in (group, *others) for about in each.parts)
     differing = [a for a in abouts if any(each.parts.get(a) != group.parts.get(a) for each in others)]
     telling = [about for about in differing if about not in idle] or differing
-=======
-def _apart(group: _Group, *others: _Group, masked: bool) -> list[str]:
-    """What a group's definition has that of others has not, in the order of its signature; then what it lacks.
-
-    Where there was no mask, what is done with masks made nothing, and is told only if there is nothing else to tell;
-    against several others, so is what it lacks.
-    """
-    abouts = dict.fromkeys(about for each in (group, *others) for about in each.parts)
-    differing = [a for a in abouts if any(each.parts.get(a) != group.parts.get(a) for each in others)]
-    telling = [about for about in differing if masked or about not in ("mask", "qmask")] or differing
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     if len(others) > 1:
         telling = [about for about in telling if about in group.parts] or telling
     return [phrase(group.parts[about]) if about in group.parts else absence(about) for about in telling]

@@ -1,14 +1,7 @@
-<<<<<<< HEAD
 """A record in the forms that the scripts around other tools read: those of ns-eval, and of INRIA's metrics.py.
 
 The numbers are the record's own, whatever its protocol; the protocol's name, its fingerprint and the metrics'
 signatures stand beside them under `nvs_eval`, where no script that reads by key comes across them.
-=======
-"""A record in the forms that the scripts around other tools read: what ns-eval writes, and what INRIA's metrics.py does.
-
-The numbers are the record's own, whatever its protocol; the protocol's name, its fingerprint and the metrics' signatures
-stand beside them under `nvs_eval`, where no script that reads by key comes across them.
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 """
 
 from __future__ import annotations
@@ -144,11 +137,7 @@ def _messages(
     said = []
     if not record.protocol["name"].startswith(tool):
         said.append(
-<<<<<<< HEAD
             f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), and not how that "
-=======
-            f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), which is not how that "
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
             "tool computes them."
         )
     if missing:

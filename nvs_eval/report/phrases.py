@@ -9,13 +9,10 @@ _SAYS: dict[str, str] = {
     "win:gauss11s1.5": "uses Gaussian windows of 11 pixels (sigma 1.5)",
     "win:uniform7": "uses uniform windows of 7 pixels",
     "pad:valid": "takes only windows wholly inside the image",
-<<<<<<< HEAD
     "win:ngp5": "uses instant-ngp's windows of 5 pixels",
     "pad:symmetric": "repeats the image's edge at its borders",
     "grey:bt709": "is of the luminance",
     "grey:bt601-8bit": "is of OpenCV's 8-bit grey",
-=======
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     "pad:reflect": "mirrors the image at its borders",
     "pad:zero": "pads with zeros",
     "cov:population": "takes population variances",
@@ -35,13 +32,8 @@ _SAYS: dict[str, str] = {
     "q:trunc8": "truncates to 8 bits",
     "alpha:drop": "drops alpha",
     "alpha:error": "admits no alpha",
-<<<<<<< HEAD
     "beyond:clamp": "clamps to [0, 1]",
     "beyond:keep": "keeps what is beyond [0, 1]",
-=======
-    "beyond:clamp": "clamps renders",
-    "beyond:keep": "keeps renders beyond [0, 1]",
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     "cc:quadratic": "corrects the render's colours by a quadratic fit",
     "cc:affine": "corrects the render's colours by a gain and an offset",
     "region:right-half": "takes the right half of the image",
@@ -56,10 +48,7 @@ _SAYS: dict[str, str] = {
 _VERBS = {"round8": "rounds", "trunc8": "truncates"}
 _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
     (r"range:(.+)", lambda match: f"has a data range of {match[1]}"),
-<<<<<<< HEAD
     (r"of:\[(.+)\]", lambda match: f"is made of {listed(match[1].split())}"),
-=======
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     (r"heads:(.+)", lambda match: f"uses the heads of LPIPS {match[1]}"),
     (r"floor:(.+)", lambda match: f"clamps variances at {match[1]}"),
     (r"crop:(.+)", lambda match: f"crops {match[1]} pixels from each side"),
@@ -69,19 +58,12 @@ _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
 )
 _ABSENT: dict[str, str] = {
     "alpha": "composites alpha",
-<<<<<<< HEAD
     "beyond": "refuses what is beyond [0, 1]",
-=======
-    "beyond": "refuses renders beyond [0, 1]",
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     "cc": "does not correct colours",
     "clamp": "feeds the network unclamped",
     "covclamp": "does not clamp the covariance",
     "crop": "crops nothing",
-<<<<<<< HEAD
     "grey": "is of each colour channel",
-=======
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     "floor": "does not clamp variances",
     "mask": "takes no masks",
     "qmask": "takes masks as they are",
@@ -89,7 +71,6 @@ _ABSENT: dict[str, str] = {
 }
 
 
-<<<<<<< HEAD
 def split_signature(signature: str) -> list[str]:
     """The parts of a signature, the metric's name first. Signatures of other metrics in brackets are not split."""
     return re.findall(r"(?:\[[^\]]*\]|[^|\[])+", signature)
@@ -98,11 +79,6 @@ def split_signature(signature: str) -> list[str]:
 def parts_of(signature: str) -> dict[str, str]:
     """The parts of a signature behind the metric's name, by what they are about: {"pad": "pad:zero", ...}."""
     return {_about(part): part for part in split_signature(signature)[1:]}
-=======
-def parts_of(signature: str) -> dict[str, str]:
-    """The parts of a signature behind the metric's name, by what they are about: {"pad": "pad:zero", ...}."""
-    return {_about(part): part for part in signature.split("|")[1:]}
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 
 
 def phrase(part: str) -> str:

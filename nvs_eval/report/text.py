@@ -13,10 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-<<<<<<< HEAD
 from nvs_eval.report.phrases import split_signature
-=======
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
 from nvs_eval.report.table import Cell, Table
 
 _LEAST_TEXT = 6
@@ -111,11 +108,7 @@ def _signatures(signatures: Sequence[str], width: int) -> list[str]:
     """One a line, whole; where one is too long, what they have in common is said once, for all."""
     if all(len(signature) <= width for signature in signatures):
         return list(signatures)
-<<<<<<< HEAD
     split = [split_signature(signature) for signature in signatures]
-=======
-    split = [signature.split("|") for signature in signatures]
->>>>>>> 490f36b (Guard, export, the audit's table and words: first draft)
     common = [part for part in split[0] if all(part in parts for parts in split)]
     own = ["|".join(part for part in parts if part not in common) for parts in split]
     return [*own, f"each with {'|'.join(common)}"] if common else list(signatures)
