@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -131,8 +132,10 @@ class Run(ScoringOptions):
             if masks.binary:
                 checkpoint.columns[0].provenance["masks"] = "binary"
             masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
-        elif checkpoint.checkpoint.masks is not None:
-            say(f"The data of {checkpoint.columns[0]} has masks; say `--data-masks` to score with them.")
+        else:
+            with suppress(InputError):
+                if checkpoint.checkpoint.masks is not None:
+                    say(f"The data of {checkpoint.columns[0]} has masks; say `--data-masks` to score with them.")
         return replace(checkpoint, masks=masks)
 
     def _say_space(self, jobs: Sequence[_Job]) -> None:

@@ -81,7 +81,9 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     parser.data = Path(manager.data or parser.data)
     try:
         outputs = parser.setup().get_dataparser_outputs(split=split)
-    except Exception as error:  # Dataparsers are many, and raise what they come upon.
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # Dataparsers are many, and raise what they come upon.
         raise InputError(
             f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
             "where it lies, if this is not it."
@@ -142,6 +144,15 @@ def _undistorted_pairs(
         batch = dict(cache[index])
         batch["image"] = batch["image"].to(device)
         yield cameras[index : index + 1].to(device), batch
+
+
+def undistorts(manager: Any, views: DataparserOutputs) -> bool:
+    """Whether a configured data manager undistorts these views: their references are not what the files hold."""
+    target = get_origin(manager._target) or manager._target
+    distortion = views.cameras.distortion_params
+    if not (isinstance(target, type) and issubclass(target, FullImageDatamanager)) or distortion is None:
+        return False
+    return bool((distortion != 0).any())
 
 
 def _dataset(manager: Any, split: Split) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +63,7 @@ def _without_points(parser: Any) -> None:
 def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
     """The dataparser, as it chose its downscaling, and what it gives to train on and to evaluate."""
     try:
-        with quiet(), _no_answers():
+        with quiet():
             built = parser.setup()
             return built, built.get_dataparser_outputs(split="train"), built.get_dataparser_outputs(split="test")
     except InputError:
@@ -76,26 +73,6 @@ def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
             f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
             "where it lies, if this is not it."
         ) from error
-
-
-class _NoAnswers(io.StringIO):
-    def readline(self, size: int | None = -1, /) -> str:
-        # What was said is held back by `quiet`, the question included.
-        said = sys.stdout.getvalue().split() if isinstance(sys.stdout, io.StringIO) else []
-        raise InputError(
-            f"nerfstudio has a question before it reads this data: {' '.join(said) or 'unknown'!r}. Answer it by "
-            "starting ns-train on the data; where downscaled images (images_2, ...) are missing, make them."
-        )
-
-
-@contextmanager
-def _no_answers() -> Iterator[None]:
-    """What nerfstudio asks would not be seen, and an answer would change the data."""
-    before, sys.stdin = sys.stdin, _NoAnswers()
-    try:
-        yield
-    finally:
-        sys.stdin = before
 
 
 def _below(folder: Path, files: Sequence[Path]) -> list[str]:
@@ -126,6 +103,8 @@ def _alpha(parsed: DataparserOutputs) -> str:
 
 def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[str]:
     """What is done to references on the way, beyond alpha."""
+    from nvs_eval_nerfstudio.eval_data import undistorts
+
     said = [*_downscaling(built, parsed)]
     scale = getattr(manager, "camera_res_scale_factor", 1.0)
     if scale != 1.0:
@@ -134,7 +113,7 @@ def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[st
         said.append(
             f"References are painted over where their masks are empty (mask_color {parsed.metadata['mask_color']})."
         )
-    if _undistorts(manager, parsed):
+    if undistorts(manager, parsed):
         said.append(
             "The cameras have lens distortion, and this method's data manager undistorts its references: they differ "
             "from those of methods that render distorted rays."
@@ -157,13 +136,3 @@ def _downscaling(built: Any, parsed: DataparserOutputs) -> list[str]:
         ]
     factor = chosen or getattr(built, "_downscale_factor", None)
     return [] if factor in (None, 1) else [f"The images are those downscaled by {factor}, such as in images_{factor}."]
-
-
-def _undistorts(manager: Any, parsed: DataparserOutputs) -> bool:
-    from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager
-
-    target = getattr(manager._target, "__origin__", manager._target)
-    distortion = parsed.cameras.distortion_params
-    if not (isinstance(target, type) and issubclass(target, FullImageDatamanager)) or distortion is None:
-        return False
-    return bool((distortion != 0).any())

@@ -198,10 +198,21 @@ class NerfstudioCheckpoint:
 
     @cached_property
     def masks(self) -> Masks | None:
-        """The masks that came with the data; as nerfstudio reads them, every weight above 0 counts as 1."""
+        """The masks that came with the data; as nerfstudio reads them, every weight above 0 counts as 1.
+
+        Raises:
+            InputError: they do not fit the references, which this method undistorts.
+        """
+        from nvs_eval_nerfstudio.eval_data import undistorts
+
         files = self.run.parsed.mask_filenames
         if files is None:
             return None
+        if undistorts(self.run.config.pipeline.datamanager, self.run.parsed):
+            raise InputError(
+                f"The data manager of {self.run.config.method_name} undistorts the references, and not these masks: "
+                "undistort them, and give them with `--masks`."
+            )
         return Masks(
             {name: Path(files[index]) for name, index in zip(self.names, self.run.indices, strict=True)}, binary=True
         )
