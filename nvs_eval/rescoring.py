@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading, load_layers
-from nvs_eval.images import sha256_of_image, without_alpha
+from nvs_eval.image_files import load_image
+from nvs_eval.images import sha256_of_image
 from nvs_eval.mask_files import Masks
 from nvs_eval.protocols import Protocol
+from nvs_eval.recorded import reading_of
 from nvs_eval.records import Record, record_folder
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.views import Column
@@ -114,20 +114,9 @@ def _source(group: Sequence[Result]) -> ImageFiles:
         [_column(result) for result in group],
         {row.name: first.path(row.reference, "reference", row.name) for row in rows},
         [{row.name: each.path(row.render, "render", row.name) for row in each.record.views} for each in group],
-        _reading(first),
+        reading_of(first.record),
         [{row.name: row.render_seconds for row in each.record.views} for each in group],
         Masks(masks, binary=first.record.provenance.get("masks") == "binary") if masks else None,
-    )
-
-
-def _reading(result: Result) -> Reading:
-    """How the files were read."""
-    said: Mapping[str, Any] = result.record.provenance.get("reading") or {}
-    background = said.get("background")
-    return Reading(
-        background=None if background is None else tuple(background),
-        grey_to_rgb=bool(said.get("grey_to_rgb")),
-        exr=said.get("exr"),
     )
 
 
@@ -146,10 +135,10 @@ def copied_references(result: Result, protocols: Sequence[Protocol]) -> frozense
     Raises:
         InputError: a reference is not what it was, or a protocol would see the difference.
     """
-    copies = set()
+    copies, reading = set(), reading_of(result.record)
     for row in result.record.views:
         path = result.path(row.reference, "reference", row.name)
-        if _sha256_as_scored(result, path) == row.reference_sha256:
+        if sha256_of_image(load_image(path, reading)) == row.reference_sha256:
             continue
         if not result.from_run or path.suffix != ".png":
             raise InputError(f"The reference {path} has changed since {result.file} was made: score it anew.")
@@ -161,13 +150,6 @@ def copied_references(result: Result, protocols: Sequence[Protocol]) -> frozense
             )
         copies.add(row.name)
     return frozenset(copies)
-
-
-def _sha256_as_scored(result: Result, path: Path) -> str:
-    reading = _reading(result)
-    image, alpha = load_layers(path, reading)
-    rule: Any = result.record.protocol["definition"].get("alpha")
-    return sha256_of_image(without_alpha(image, alpha, rule=rule, background=reading.background, what=str(path)))
 
 
 def with_known_references(record: Record, before: Result, copies: frozenset[str]) -> Record:

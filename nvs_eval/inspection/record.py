@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading, load_image, load_layers
+from nvs_eval.image_files import load_image
 from nvs_eval.images import sha256_of_image
 from nvs_eval.inspection import Finding, Inspection, doubtful_first, of_all, some
 from nvs_eval.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
+from nvs_eval.recorded import reading_of
 from nvs_eval.records import Record, ViewRow, read_record
 
 FEW = 0.01
@@ -131,10 +131,10 @@ def _there(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
 
 def _changed(record: Record, folder: Path) -> list[Finding]:
     """References whose pixels are not those that were scored against."""
-    reading, changed, copies, unreadable = _reading(record), [], [], []
+    reading, changed, copies, unreadable = reading_of(record), [], [], []
     for row, path in _there(record, folder):
         try:
-            if not _is_unchanged(path, reading, row.reference_sha256):
+            if sha256_of_image(load_image(path, reading)) != row.reference_sha256:
                 (copies if _may_be_copy(record, path) else changed).append(row.name)
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
@@ -156,14 +156,6 @@ def _changed(record: Record, folder: Path) -> list[Finding]:
     return findings
 
 
-def _is_unchanged(path: Path, reading: Reading, sha256: str) -> bool:
-    """Whether a file is the reference of a sha256, which is that of its colours alone or as they were composited."""
-    colours, alpha = load_layers(path, reading)
-    if sha256_of_image(colours) == sha256:
-        return True
-    return alpha is not None and sha256_of_image(load_image(path, reading)) == sha256
-
-
 def _may_be_copy(record: Record, path: Path) -> bool:
     """Whether a kept reference may by right be another than the one that was scored against, rounded to 8 bits.
 
@@ -173,23 +165,6 @@ def _may_be_copy(record: Record, path: Path) -> bool:
     rounds = isinstance(said, dict) and said.get("reference") == "round"
     exact = record.provenance.get("kept_renders") == "as scored" and not rounds
     return _is_run(record) and path.suffix == ".png" and not exact
-
-
-def _reading(record: Record) -> Reading:
-    """How the files were read, as far as the record says so."""
-    said: Any = record.provenance.get("reading")
-    said = said if isinstance(said, dict) else {}
-    alpha, background, exr = record.protocol["definition"].get("alpha"), said.get("background"), said.get("exr")
-    if not (
-        isinstance(background, list) and len(background) == 3 and all(isinstance(v, int | float) for v in background)
-    ):
-        background = None
-    return Reading(
-        alpha=alpha if alpha in ("composite", "drop", "error") else "composite",
-        background=None if background is None else (background[0], background[1], background[2]),
-        grey_to_rgb=said.get("grey_to_rgb") is True,
-        exr=exr if exr in ("linear", "srgb") else None,
-    )
 
 
 def _gone(record: Record, folder: Path) -> list[Finding]:
