@@ -35,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
     from nvs_eval.cli.table import TableCommand
+    from nvs_eval.cli.verify import Verify
     from nvs_eval.cli.weights import Weights
     from nvs_eval.errors import InputError
 
@@ -47,6 +48,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[ExportCommand, subcommand("export")]
         | Annotated[ProtocolsCommand, subcommand("protocols")]
+        | Annotated[Verify, subcommand("verify")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Demo, subcommand("demo")]
     )

@@ -1,0 +1,116 @@
+"""`nvs-eval verify`: a second opinion on records, or on this installation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.records import Record
+    from nvs_eval.verify.record import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Verify records, or without one this installation.
+
+    The scores of some views of each record are computed again from the kept images, by scikit-image in float64 and the
+    lpips package instead of nvs-eval's own metrics. Without a record, the weights, known answers and the device are
+    checked on images made for it. Exits with 1 where something is not confirmed.
+    """
+
+    records: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RECORD ...]")] = ()
+    """Records: JSON files, or folders of them."""
+    views: int | None = None
+    """How many views of each record, spread evenly over them; 5 if not said."""
+    all: bool = False
+    """All views."""
+    weights_dir: Path | None = None
+    """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    device: str = "auto"
+    """What to compare with the CPU, without a record: auto, cpu, cuda, cuda:1, ..."""
+
+    def run(self) -> int:
+        """Print what was found to stdout.
+
+        Returns:
+            The exit code: 0 confirmed, 1 not, 2 where it could not be found out.
+
+        Raises:
+            InputError: there is no such record, or its images were not kept.
+        """
+        if self.views is not None and (self.all or self.views < 1):
+            raise InputError(
+                f"--views is {self.views}{' beside --all' if self.all else ''}: say how many views, at least 1, or "
+                "`--all` in its place."
+            )
+        if self.records:
+            return self._verify_records()
+        if self.views is not None or self.all:
+            raise InputError("--views and --all are about a record, and none was named: `nvs-eval verify RECORD`.")
+        return self._verify_installation()
+
+    def _verify_records(self) -> int:
+        from nvs_eval.records import read_record
+        from nvs_eval.verify.record import check_supported
+
+        files = [file for path in self.records for file in _files(path)]
+        records = [read_record(file) for file in files]
+        for record, file in zip(records, files, strict=True):  # Before any work.
+            check_supported(record, file)
+        codes = [self._verify(record, file) for record, file in zip(records, files, strict=True)]
+        # That a number is wrong is more than that another could not be looked at.
+        return 1 if 1 in codes else max(codes)
+
+    def _verify(self, record: Record, file: Path) -> int:
+        from nvs_eval.cli.console import progress
+        from nvs_eval.verify.record import SAMPLE, spread, verify_record
+
+        views = None if self.all else self.views or SAMPLE
+        total = len(spread(record.views, views))
+        with progress(f"Verifying {file.name}", total) as advance:
+            report = verify_record(record, file, views=views, weights_dir=self.weights_dir, on_view=advance)
+        _print(record, file, report)
+        return 1 if report.refuted else 0 if report.complete else 2
+
+    def _verify_installation(self) -> int:
+        from nvs_eval.cli.console import results
+        from nvs_eval.cli.options import find_device
+        from nvs_eval.verify.installation import verify_installation
+        from nvs_eval.verify.tables import installation_table
+
+        checks = verify_installation(find_device(self.device), self.weights_dir)
+        out = results()
+        out.print(installation_table(checks.checks))
+        out.print(checks.trust, markup=False, soft_wrap=True)
+        return 0 if checks.right else 1
+
+
+def _files(path: Path) -> Sequence[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.rglob("*.json"))
+    if not found:
+        raise InputError(f"The folder {path} has no record (.json): name records, or a folder of them.")
+    return found
+
+
+def _print(record: Record, file: Path, report: Report) -> None:
+    from nvs_eval.cli.console import results
+    from nvs_eval.verify.tables import sentences, table_of
+
+    out = results()
+    protocol = f"{record.protocol['name']} {record.fingerprint}"
+    said = f"{file}: {report.views} of {len(record.views)} views, protocol {protocol}"
+    for line in (said, ""):
+        out.print(line, markup=False, soft_wrap=True)
+    if report.compared or report.foreign:
+        out.print(table_of(report))
+    for line in (*sentences(report), ""):
+        out.print(line, markup=False, soft_wrap=True)

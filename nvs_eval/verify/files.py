@@ -1,0 +1,96 @@
+"""The images of a record's view, read from where the record says they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nvs_eval.errors import InputError
+from nvs_eval.image_files import Reading, load_layers
+from nvs_eval.images import sha256_of_image, sha256_of_mask
+from nvs_eval.mask_files import load_mask
+from nvs_eval.records import Record, ViewRow
+from nvs_eval.verify.prepare import Array, Pair
+
+
+class Changed(Exception):
+    """A file is not what was scored: what the record says of it is not confirmed."""
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a view, and how they are read."""
+
+    folder: Path
+    row: ViewRow
+    reading: Reading
+    alpha: str
+
+    def reference(self) -> Array:
+        image = self._image("reference", self.row.reference)
+        if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256:
+            raise Changed(f"the reference {self.folder / str(self.row.reference)} has changed since")
+        return image
+
+    def render(self, size: tuple[int, ...]) -> Array:
+        image = self._image("render", self.row.render)
+        if image.shape != size:
+            raise Changed(f"the render {self.folder / str(self.row.render)} has changed since: it has another size")
+        return image
+
+    def mask(self) -> Array | None:
+        if self.row.mask_sha256 is None:
+            return None
+        mask = load_mask(self._find("mask", self.row.mask))
+        if sha256_of_mask(mask) != self.row.mask_sha256:
+            raise Changed(f"the mask {self.folder / str(self.row.mask)} has changed since")
+        return mask.numpy()
+
+    def _image(self, what: str, path: str | None) -> Array:
+        colours, alpha = load_layers(self._find(what, path), self.reading)
+        image, over = colours.numpy(), self.reading.background
+        if alpha is None or self.alpha == "drop":
+            return image
+        if over is None:
+            raise InputError(f"the {what} {self.folder / str(path)} has alpha, and the record names no background")
+        opacity = alpha.numpy()
+        return image * opacity + np.array(over, dtype=np.float32) * (1 - opacity)
+
+    def _find(self, what: str, path: str | None) -> Path:
+        if path is None:
+            raise InputError(f"its {what} was not kept")
+        if not (self.folder / path).is_file():
+            raise InputError(f"its {what} is not at {self.folder / path} any more")
+        return self.folder / path
+
+
+def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
+    """The reference, the render and the mask of a view, float32, without alpha.
+
+    Args:
+        record: whose view it is.
+        row: of the view.
+        folder: of the record's file, from which its paths go.
+
+    Raises:
+        InputError: a file was not kept, is missing or cannot be read.
+        Changed: a file is another one than was scored.
+    """
+    reading = _reading(record.provenance.get("reading") or {})
+    files = _Files(folder, row, reading, record.protocol["definition"]["alpha"])
+    reference = files.reference()
+    return Pair(reference, files.render(reference.shape), files.mask())
+
+
+def _reading(said: Mapping[str, Any]) -> Reading:
+    background = said.get("background")
+    return Reading(
+        background=None if background is None else tuple(background),
+        grey_to_rgb=said.get("grey_to_rgb", False),
+        exr=said.get("exr"),
+    )
