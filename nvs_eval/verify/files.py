@@ -30,6 +30,7 @@ class _Files:
     row: ViewRow
     reading: Reading
     alpha: str
+    meaning: str
 
     def reference(self) -> Array:
         image = self._image("reference", self.row.reference)
@@ -44,7 +45,7 @@ class _Files:
         return image
 
     def mask(self) -> Array | None:
-        if self.row.mask_sha256 is None:
+        if self.row.mask_sha256 is None or self.meaning == "ignored":
             return None
         mask = load_mask(self._find("mask", self.row.mask))
         if sha256_of_mask(mask) != self.row.mask_sha256:
@@ -82,7 +83,8 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
         Changed: a file is another one than was scored.
     """
     reading = _reading(record.provenance.get("reading") or {})
-    files = _Files(folder, row, reading, record.protocol["definition"]["alpha"])
+    definition = record.protocol["definition"]
+    files = _Files(folder, row, reading, definition["alpha"], definition["mask"])
     reference = files.reference()
     return Pair(reference, files.render(reference.shape), files.mask())
 

@@ -16,8 +16,12 @@ from nvs_eval.verify.colour import CORRECTIONS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-WEIGHTED = ("valid-pixels", "windows", "dycheck")
-"""The meanings of a mask that metrics know; the others change the images."""
+# The meanings of a mask that are the metrics' business; the others change the images.
+_WEIGHTED = ("valid-pixels", "windows", "dycheck")
+
+
+class Unknown(InputError):
+    """A protocol asks for what has no second opinion here."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool) -> Pa
         float64.
 
     Raises:
-        InputError: the definition asks for what is not known here.
+        Unknown: the definition asks for what is not known here.
     """
     if definition["out_of_range"] != "keep":
         pair = replace(pair, reference=pair.reference.clip(0, 1), render=pair.render.clip(0, 1))
@@ -62,7 +66,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool) -> Pa
 
 def _known(table: Mapping[str, Any], name: object, kind: str) -> Any:
     if name not in table:
-        raise InputError(f"The {kind} {name!r} is not known to this nvs-eval, which cannot verify it: upgrade it.")
+        raise Unknown(f"The {kind} {name!r} is not known here: upgrade nvs-eval")
     return table[str(name)]
 
 
@@ -87,11 +91,11 @@ def work_in_mask(pair: Pair, meaning: str) -> Pair:
     """A prepared pair with the mask worked into its images, where that is what it means; else the metrics have it.
 
     Raises:
-        InputError: the meaning is not known here.
+        Unknown: the meaning is not known here.
     """
     if meaning == "dycheck" and pair.mask is None:
         return replace(pair, mask=np.ones(pair.reference.shape[:2]))
-    if pair.mask is None or meaning in WEIGHTED:
+    if pair.mask is None or meaning in _WEIGHTED:
         return pair
     return _known(_MEANINGS, meaning, "mask meaning")(pair.reference, pair.render, pair.mask)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, ViewRow
 from nvs_eval.verify.files import Changed, read_pair
+from nvs_eval.verify.prepare import Unknown
 from nvs_eval.verify.scores import AVERAGE, Independent, average_error, family_of
 
-COVERAGE, _COVERAGE_TOLERANCE = "coverage", 1e-6
+_COVERAGE, _COVERAGE_TOLERANCE = "coverage", 1e-6
 SAMPLE = 5
 
 
@@ -60,7 +64,7 @@ class Report:
     Attributes:
         views: how many were asked for.
         compared: the numbers, view by view.
-        changed: of views whose files are not what was scored: what changed.
+        changed: what is not what was scored: the protocol, or files of views.
         unsupported: of views that cannot be verified: why.
         foreign: the metrics that are a plugin's, which have no second opinion here.
     """
@@ -104,7 +108,7 @@ def verify_record(
     """
     check_supported(record, path)
     compared: list[Compared] = []
-    changed: list[str] = []
+    changed = _wrong_fingerprint(record)
     unsupported: list[str] = []
     rows = spread(record.views, views)
     for row in rows:
@@ -115,10 +119,22 @@ def verify_record(
         except InputError as error:
             unsupported.append(f"View {row.name!r} cannot be verified: {str(error).rstrip('.')}.")
         else:
-            compared += _compare(record, row, Independent(pair, record.protocol["definition"], weights_dir))
+            independent = Independent(pair, record.protocol["definition"], weights_dir)
+            compared += _compare(record, row, independent, unsupported)
         on_view()
     foreign = [name for name in record.metrics if family_of(name) is None]
     return Report(len(rows), compared, changed, unsupported, foreign)
+
+
+def _wrong_fingerprint(record: Record) -> list[str]:
+    """What to say of a record whose protocol is not the one that its fingerprint stands for."""
+    fingerprint = _fingerprint(record)
+    if fingerprint == record.fingerprint:
+        return []
+    return [
+        f"The fingerprint is recorded as {record.fingerprint}, and the definition and signatures have {fingerprint}: "
+        "the record was changed by hand."
+    ]
 
 
 def check_supported(record: Record, path: Path) -> None:
@@ -150,21 +166,41 @@ def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
     return [rows[round(index * (len(rows) - 1) / (count - 1))] for index in range(count)]
 
 
-def _compare(record: Record, row: ViewRow, independent: Independent) -> list[Compared]:
-    compared = []
+def _compare(record: Record, row: ViewRow, independent: Independent, unsupported: list[str]) -> Iterator[Compared]:
     for metric in record.metrics:
-        family = family_of(metric)
-        if family is None:
+        try:
+            value = _recompute(record, row, metric, independent)
+        except Unknown as error:
+            unsupported.append(f"The {metric} of view {row.name!r} cannot be verified: {error}.")
             continue
-        if family == AVERAGE:
-            # Of the recorded parts, each of which is compared by itself: where all three are next to nothing, the root
-            # of their rounding errors is not.
-            parts = record.protocol["definition"]["metrics"][AVERAGE]
-            value = average_error(*(row.scores[parts[part]] for part in ("psnr", "ssim", "lpips")))
-        else:
-            value = independent.score(metric)
-        compared.append(Compared(row.name, metric, row.scores[metric], value, tolerance_of(metric)))
-    coverage = independent.coverage
-    if row.coverage is not None and coverage is not None:
-        compared.append(Compared(row.name, COVERAGE, row.coverage, coverage, _COVERAGE_TOLERANCE))
-    return compared
+        if value is not None:
+            yield Compared(row.name, metric, row.scores[metric], value, tolerance_of(metric))
+    if row.coverage is not None and (coverage := independent.coverage) is not None:
+        yield Compared(row.name, _COVERAGE, row.coverage, coverage, _COVERAGE_TOLERANCE)
+
+
+def _recompute(record: Record, row: ViewRow, metric: str, independent: Independent) -> float | None:
+    """A score again, or None for that of a plugin's metric."""
+    family = family_of(metric)
+    if family is None:
+        return None
+    if family != AVERAGE:
+        return independent.score(metric)
+    # Of the recorded parts, each of which is compared by itself: where all three are next to nothing, the root of
+    # their rounding errors is not.
+    parts = record.protocol["definition"]["metrics"][AVERAGE]
+    return average_error(*(row.scores[parts[part]] for part in ("psnr", "ssim", "lpips")))
+
+
+def _fingerprint(record: Record) -> str:
+    """What the fingerprint must be: of the definition, its numbers as floats, and the signatures, as canonical JSON."""
+    signatures = {name: info.signature for name, info in record.metrics.items()}
+    hashed = {"definition": _as_floats(record.protocol["definition"]), "signatures": signatures}
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_floats(item) for key, item in value.items()}
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

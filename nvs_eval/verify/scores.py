@@ -48,7 +48,8 @@ class Independent:
         """One metric of the protocol, by its key; not the average error, which is made of others (`average_error`).
 
         Raises:
-            InputError: the definition asks for what is not known here, or the weights cannot be had.
+            Unknown: the definition asks for what is not known here.
+            InputError: the weights cannot be had.
         """
         pair = self._corrected if metric.startswith(_CORRECTED) else self._plain
         parameters, meaning = self.definition["metrics"][metric], self.definition["mask"]

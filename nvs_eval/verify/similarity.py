@@ -9,8 +9,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter
 from skimage.metrics import structural_similarity
 
-from nvs_eval.errors import InputError
-from nvs_eval.verify.prepare import Pair
+from nvs_eval.verify.prepare import Pair, Unknown
 from nvs_eval.verify.windows import clamped_map, luma_map, partial_map
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,16 +25,15 @@ def ssim(pair: Pair, parameters: Any, meaning: str) -> float:
     """SSIM of a prepared pair, with the parameters and the mask's meaning of a protocol.
 
     Raises:
-        InputError: a parameter is not known here.
+        Unknown: a parameter is not known here.
     """
     kernel = parameters["kernel"]
     if kernel not in _WINDOWS:
-        raise InputError(f"The SSIM kernel {kernel!r} is not known to this nvs-eval, which cannot verify it: upgrade.")
+        raise Unknown(f"The SSIM kernel {kernel!r} is not known here: upgrade nvs-eval")
     extent = _extent(pair, parameters["data_range"])
     floor = parameters.get("variance_floor", _FLOORS.get(kernel, -math.inf))
     if meaning == "dycheck":
-        assert pair.mask is not None, "it is full where there is none"
-        return float(partial_map((pair.reference, pair.render), pair.mask, extent, floor).mean())
+        return float(partial_map(pair, extent, floor, clamp_covariance=kernel == "dmpix").mean())
     values = _map(pair, kernel, extent, floor)
     if pair.mask is None:
         return float(values.mean())
@@ -54,13 +52,16 @@ def _map(pair: Pair, kernel: str, extent: float, floor: float) -> Array:
     images = pair.reference, pair.render
     if kernel == "luma5":
         return luma_map(images, extent, floor)
+    clamped = floor > _IMMATERIAL * (0.03 * extent) ** 2
+    if clamped and kernel.startswith("uniform7"):
+        raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}")
     if kernel == "uniform7-gray":
         return _full((_grey(images[0]), _grey(images[1])), data_range=extent)[3:-3, 3:-3, None]
     if kernel == "uniform7-rgb":
         return _full(images, data_range=extent, channel_axis=2)[3:-3, 3:-3]
     if kernel in _PADDED:
         images = _pad(pair.reference, _PADDED[kernel]), _pad(pair.render, _PADDED[kernel])
-    if floor > _IMMATERIAL * (0.03 * extent) ** 2:
+    if clamped:
         return clamped_map(images, extent, floor, clamp_covariance=kernel == "dmpix")
     gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return _full(images, data_range=extent, channel_axis=2, **gaussian)[5:-5, 5:-5]
@@ -83,6 +84,7 @@ def _grey(image: Array) -> Array:
 def _weights(mask: Array, values: Array, side: int, meaning: str) -> Array:
     """What each value of the map counts: its pixel's weight, or whether its whole window is in the mask."""
     if meaning == "windows":
-        mask = (minimum_filter(mask, size=side, mode="nearest") > 0).astype(np.float64)
+        # What pads the images is no reason to leave a window out.
+        mask = (minimum_filter(mask, size=side, mode="constant", cval=1.0) >= 1).astype(np.float64)
     cut = [(whole - part) // 2 for whole, part in zip(mask.shape, values.shape[:2], strict=True)]
     return mask[cut[0] : cut[0] + values.shape[0], cut[1] : cut[1] + values.shape[1]]

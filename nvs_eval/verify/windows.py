@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.ndimage import correlate1d
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from nvs_eval.verify.prepare import Array, Pair
+
 Images = tuple[Array, Array]
 Blur = Callable[[Array], Array]
 
@@ -37,8 +37,10 @@ def luma_map(images: Images, extent: float, floor: float) -> Array:
     return _map((reference, render), blur, extent, floor, clamp_covariance=False)
 
 
-def partial_map(images: Images, mask: Array, extent: float, floor: float) -> Array:
+def partial_map(pair: Pair, extent: float, floor: float, *, clamp_covariance: bool) -> Array:
     """dycheck's map by partial convolution, `[H - 10, W - 10, C]`: every window, those without a pixel included."""
+    mask = pair.mask
+    assert mask is not None, "it is full where there is none"
 
     def blur(image: Array) -> Array:
         weights = mask[..., None]
@@ -46,7 +48,7 @@ def partial_map(images: Images, mask: Array, extent: float, floor: float) -> Arr
             image, weights = _partial(image, weights, axis)
         return image
 
-    return _map(images, blur, extent, floor, clamp_covariance=True)
+    return _map((pair.reference, pair.render), blur, extent, floor, clamp_covariance=clamp_covariance)
 
 
 def _partial(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
