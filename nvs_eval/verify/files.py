@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,13 @@ class _Files:
     def reference(self) -> Array:
         image = self._image("reference", self.row.reference)
         if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256:
-            raise Changed(f"the reference {self.folder / str(self.row.reference)} has changed since")
+            raise Changed(f"the reference {self._path(self.row.reference)} has changed since")
         return image
 
     def render(self, size: tuple[int, ...]) -> Array:
         image = self._image("render", self.row.render)
         if image.shape != size:
-            raise Changed(f"the render {self.folder / str(self.row.render)} has changed since: it has another size")
+            raise Changed(f"the render {self._path(self.row.render)} has changed since: it has another size")
         return image
 
     def mask(self) -> Array | None:
@@ -49,7 +50,7 @@ class _Files:
             return None
         mask = load_mask(self._find("mask", self.row.mask))
         if sha256_of_mask(mask) != self.row.mask_sha256:
-            raise Changed(f"the mask {self.folder / str(self.row.mask)} has changed since")
+            raise Changed(f"the mask {self._path(self.row.mask)} has changed since")
         return mask.numpy()
 
     def _image(self, what: str, path: str | None) -> Array:
@@ -58,16 +59,20 @@ class _Files:
         if alpha is None or self.alpha == "drop":
             return image
         if over is None:
-            raise InputError(f"the {what} {self.folder / str(path)} has alpha, and the record names no background")
+            raise InputError(f"the {what} {self._path(path)} has alpha, and the record names no background")
         opacity = alpha.numpy()
         return image * opacity + np.array(over, dtype=np.float32) * (1 - opacity)
 
     def _find(self, what: str, path: str | None) -> Path:
         if path is None:
-            raise InputError(f"its {what} was not kept")
-        if not (self.folder / path).is_file():
-            raise InputError(f"its {what} is not at {self.folder / path} any more")
-        return self.folder / path
+            raise InputError(f"its {what} was not kept as a file of its own")
+        if not self._path(path).is_file():
+            raise InputError(f"its {what} is not at {self._path(path)} any more")
+        return self._path(path)
+
+    def _path(self, path: str | None) -> Path:
+        """A path of the record's from where we are, without the `..` that lead out of the record's folder."""
+        return Path(os.path.normpath(self.folder / (path or "")))
 
 
 def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:

@@ -1,0 +1,470 @@
+"""A second opinion on records: what it confirms, and all that it is to notice."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_file
+from pairs import array_pairs
+
+from nvs_eval.cli import main
+from nvs_eval.image_files import save_npy, save_png
+from nvs_eval.metrics.lpips import Lpips
+from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
+from nvs_eval.verify import record as verifying
+from nvs_eval.verify.record import Report, verify_record
+from nvs_eval.weights import Net
+
+LpipsOf = Callable[..., Lpips]
+
+PAIRS = ("photograph and noise", "photograph and its blur", "odd sizes", "low contrast", "white background", "dark")
+FLAT = ("flat and noise", "flat and flat")
+
+
+def write_scene(folder: Path, names: Sequence[str] = PAIRS, save: Any = save_png) -> Path:
+    """Renders in `folder/ours` and references in `folder/gt`, of the pairs of these names."""
+    extension = "png" if save is save_png else "npy"
+    for name in names:
+        for part, pixels in zip(("gt", "ours"), array_pairs()[name], strict=True):
+            save(folder / part / f"{name}.{extension}", torch.from_numpy(pixels))
+    return folder
+
+
+def score(folder: Path, *texts: str, extra: Sequence[str] = ()) -> list[Path]:
+    """The records of a scene's renders under these protocols."""
+    files = [str(protocol_file(folder, text, f"{index}.yaml")) for index, text in enumerate(texts)]
+    given = ["score", str(folder / "ours"), "--reference", str(folder / "gt"), "--output-dir", str(folder / "out")]
+    assert main([*given, "--protocol", *files, *extra]) == 0
+    return sorted((folder / "out").rglob("*.json"))
+
+
+def change(file: Path, changed: Callable[[Record], Record]) -> None:
+    """Edit a record, its means and all that follows from its rows with it."""
+    write_record(file, changed(read_record(file)))
+
+
+def with_score(metric: str, value: float, view: int = 0) -> Callable[[Record], Record]:
+    def changed(record: Record) -> Record:
+        rows = list(record.views)
+        rows[view] = replace(rows[view], scores={**rows[view].scores, metric: value})
+        return replace(record, views=rows)
+
+    return changed
+
+
+def verified(file: Path, **choices: Any) -> Report:
+    return verify_record(read_record(file), file, **{"views": None, **choices})
+
+
+def deviations(report: Report) -> Mapping[str, float]:
+    return {metric: max(c.deviation for c in report.compared if c.metric == metric) for metric in metrics(report)}
+
+
+def metrics(report: Report) -> list[str]:
+    return list(dict.fromkeys(each.metric for each in report.compared))
+
+
+def protocol(name: str, **changes: str) -> str:
+    """A variant of the light protocol: each value in place of what stands there."""
+    text = LIGHT.replace("name: light", f"name: {name}")
+    for field, value in changes.items():
+        lines = [line for line in text.splitlines() if line.strip().startswith(f"{field}:")]
+        assert len(lines) == 1, field
+        text = text.replace(lines[0], f"{lines[0].partition(':')[0]}: {value}")
+    return text
+
+
+# --- What is confirmed ----------------------------------------------------------------------------------------------
+
+KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
+ROUNDED = "{render: round, reference: round, mask: none}"
+TRUNCATED = "{render: truncate, reference: truncate, mask: none}"
+
+
+@pytest.mark.parametrize("quantise", [ROUNDED, TRUNCATED, "{render: round, reference: none, mask: none}"])
+def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: str) -> None:
+    scene = write_scene(tmp_path, (*PAIRS, *FLAT))
+    texts = [protocol(name, ssim=f"{{kernel: {name}, data_range: 1}}", quantise=quantise) for name in KERNELS]
+    for file in score(scene, *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert metrics(report) == ["psnr", "ssim"]
+        assert deviations(report)["ssim"] < 1e-9
+
+
+def test_every_kernel_is_confirmed_of_floats_with_the_range_of_each_pair(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, PAIRS, save_npy)
+    texts = [
+        FLOAT.replace("name: float", f"name: {name}").replace("kernel: reflect", f"kernel: {name}") for name in KERNELS
+    ]
+    for file in score(scene, *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+
+
+@pytest.mark.parametrize("crop", ["0", "3"])
+@pytest.mark.parametrize("rule", ["clamp", "keep"])
+def test_renders_beyond_the_range_and_crops_are_confirmed(tmp_path: Path, rule: str, crop: str) -> None:
+    scene = write_scene(tmp_path, PAIRS[:2], save_npy)
+    beyond = 1.6 * float_image(5, 48, 64) - 0.3
+    save_npy(scene / "ours" / f"{PAIRS[0]}.npy", beyond)
+    (file,) = score(scene, protocol("beyond", out_of_range=rule, crop=crop))
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+
+
+@pytest.mark.parametrize("rule", ["composite", "drop"])
+def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
+    import imageio.v3 as iio
+    import numpy as np
+
+    random = np.random.RandomState(3)
+    for part in ("gt", "ours"):
+        (tmp_path / part).mkdir()
+        for name in ("a", "b"):
+            iio.imwrite(tmp_path / part / f"{name}.png", random.randint(0, 256, (20, 24, 4), dtype=np.uint8))
+    text = protocol("alpha", alpha=rule, quantise=TRUNCATED)
+    (file,) = score(tmp_path, text, extra=["--background", "0.25,0.5,1"])
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+    assert deviations(report)["psnr"] < 1e-5
+
+
+LPIPS = """\
+  lpips_NET: {net: NET, version: "VERSION", input: INPUT, normaliser: NORMALISER}
+round_means: null
+"""
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_lpips_is_confirmed_in_each_of_its_ways(tmp_path: Path, lpips_of: LpipsOf, net: Net) -> None:
+    lpips_of(net)  # Skips where the weights are not here.
+    ways = [
+        ("0.1", "scaled", "lpips"),
+        ("0.1", "unscaled", "torchmetrics"),
+        ("0.0", "scaled", "lpips"),
+    ]
+    texts = []
+    for index, way in enumerate(ways):
+        lines = LPIPS.replace("NET", net)
+        for placeholder, value in zip(("VERSION", "INPUT", "NORMALISER"), way, strict=True):
+            lines = lines.replace(placeholder, value)
+        texts.append(protocol(f"way{index}").replace("round_means: null\n", lines))
+    for file in score(write_scene(tmp_path, PAIRS[:3]), *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert deviations(report)[f"lpips_{net}"] < 1e-6
+
+
+def test_a_record_of_a_run_is_confirmed_from_the_renders_it_kept(tmp_path: Path) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    assert not verified(record_file(record, tmp_path)).refuted
+
+
+# --- What is noticed ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The record of a scene of six views under the light protocol."""
+    (file,) = score(write_scene(tmp_path), LIGHT)
+    capsys.readouterr()
+    return file
+
+
+def test_a_confirmed_record_is_said_to_be(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(file), "--all"]) == 0
+    said = capsys.readouterr()
+    assert f"{file}: 6 of 6 views, protocol light {read_record(file).fingerprint}" in said.out
+    rows = [line.split() for line in said.out.splitlines() if line.endswith("confirmed")]
+    assert [(row[0], row[-2:]) for row in rows] == [("psnr", ["0.0001", "confirmed"]), ("ssim", ["1e-05", "confirmed"])]
+    assert "6 of 6" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(("metric", "by"), [("psnr", 1.1e-4), ("psnr", -0.5), ("ssim", 1.1e-5)])
+def test_a_changed_score_is_noticed(file: Path, capsys: pytest.CaptureFixture[str], metric: str, by: float) -> None:
+    row = read_record(file).views[0]
+    change(file, with_score(metric, row.scores[metric] + by))
+    assert main(["verify", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert f"{row.name!r}: {metric} is recorded as {row.scores[metric] + by} and recomputed as" in out
+    assert "NOT CONFIRMED" in out
+
+
+def test_a_score_changed_by_less_than_the_tolerance_is_confirmed(file: Path) -> None:
+    change(file, with_score("psnr", read_record(file).views[0].scores["psnr"] + 0.9e-4))
+    assert main(["verify", str(file)]) == 0
+
+
+def test_an_infinite_score_is_not_confirmed_where_there_is_a_number(file: Path) -> None:
+    change(file, with_score("psnr", math.inf))
+    (wrong,) = [each for each in verified(file).compared if not each.confirmed]
+    assert (wrong.metric, wrong.recorded, wrong.deviation) == ("psnr", math.inf, math.inf)
+
+
+def test_identical_images_are_infinite_to_both(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path)
+    for name in PAIRS:
+        (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
+    (file,) = score(scene, LIGHT)
+    report = verified(file)
+    assert not report.refuted
+    assert {each.recomputed for each in report.compared if each.metric == "psnr"} == {math.inf}
+
+
+def test_a_changed_render_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = read_record(file).views[2].name
+    scene = file.parents[4]
+    save_png(scene / "ours" / f"{name}.png", torch.from_numpy(array_pairs()[name][0]))
+    assert main(["verify", str(file), "--all"]) == 1
+    assert f"View {name!r}: psnr is recorded as" in capsys.readouterr().out
+
+
+def test_a_render_of_another_size_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    render = file.parents[4] / "ours" / f"{read_record(file).views[0].name}.png"
+    save_png(render, torch.zeros(20, 20, 3))
+    assert main(["verify", str(file)]) == 1
+    assert "has changed since: it has another size" in capsys.readouterr().out
+
+
+def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = read_record(file).views[0]
+    reference = file.parents[4] / "gt" / f"{row.name}.png"
+    pixels = torch.from_numpy(array_pairs()[row.name][0].copy())
+    pixels[0, 0] = 1 - pixels[0, 0]
+    save_png(reference, pixels)
+    assert main(["verify", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert f"View {row.name!r}: the reference" in out
+    assert "has changed since." in out
+
+
+def test_a_changed_protocol_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def changed(record: Record) -> Record:
+        definition = {**record.protocol["definition"], "round_means": 5}
+        return replace(record, protocol={**record.protocol, "definition": definition})
+
+    change(file, changed)
+    assert main(["verify", str(file)]) == 1
+    assert f"The fingerprint is recorded as {read_record(file).fingerprint}, and" in capsys.readouterr().out
+
+
+def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nvs_eval.metrics import psnr
+
+    right = psnr.mse
+    monkeypatch.setattr(psnr, "mse", lambda *images, **how: right(*images, **how) * 1.01)
+    (file,) = score(write_scene(tmp_path), LIGHT)
+    assert main(["verify", str(file)]) == 1
+    wrong = [each for each in verified(file).compared if not each.confirmed]
+    assert {each.metric for each in wrong} == {"psnr"}
+    assert all(abs(each.deviation - 10 * math.log10(1.01)) < 1e-5 for each in wrong)
+
+
+BROKEN = """
+import sys
+from nvs_eval.metrics import psnr, ssim
+import nvs_eval.images, nvs_eval.scorer
+def broken(*_, **__): raise AssertionError("the second opinion must not ask the first")
+for module in (psnr, ssim, nvs_eval.images, nvs_eval.scorer):
+    for name in ("mse", "psnr", "ssim", "ssim_map", "quantise", "composite", "crop_border", "Scorer"):
+        if hasattr(module, name): setattr(module, name, broken)
+from nvs_eval.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+WATCHED = """
+import sys
+from nvs_eval.cli import main
+import nvs_eval.verify.perceptual
+code = main(sys.argv[1:])
+ours = ("nvs_eval.metrics", "nvs_eval.scorer", "nvs_eval.protocols", "nvs_eval.prepare", "nvs_eval.colour")
+print("imported", [name for name in sys.modules if name.startswith(ours)])
+sys.exit(code)
+"""
+
+
+def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+
+
+def test_the_second_opinion_does_not_ask_the_first(file: Path) -> None:
+    done = run(BROKEN, "verify", str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def test_verifying_a_record_imports_none_of_what_made_it(file: Path) -> None:
+    done = run(WATCHED, "verify", str(file))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "imported []"
+
+
+def test_what_verifying_imports_is_seen(file: Path) -> None:
+    done = run(WATCHED.replace("import nvs_eval.verify.perceptual", "import nvs_eval.scorer"), "verify", str(file))
+    assert "nvs_eval.metrics.psnr" in done.stdout.splitlines()[-1]
+
+
+# --- What cannot be verified ----------------------------------------------------------------------------------------
+
+
+def test_missing_files_are_said_a_view(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [row.name for row in read_record(file).views]
+    scene = file.parents[4]
+    (scene / "ours" / f"{names[0]}.png").unlink()
+    (scene / "gt" / f"{names[-1]}.png").unlink()
+    assert main(["verify", str(file)]) == 2
+    out = capsys.readouterr().out
+    assert f"View {names[0]!r} cannot be verified: its render is not at" in out
+    assert f"View {names[-1]!r} cannot be verified: its reference is not at" in out
+    assert "confirmed" in out
+
+
+def test_a_wrong_number_outweighs_a_missing_file(file: Path) -> None:
+    first, last = read_record(file).views[0], read_record(file).views[-1]
+    (file.parents[4] / "ours" / f"{first.name}.png").unlink()
+    change(file, with_score("ssim", last.scores["ssim"] / 2, -1))
+    assert main(["verify", str(file)]) == 1
+
+
+def test_renders_that_were_not_kept_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, keep="none")
+    assert main(["verify", str(record_file(record, tmp_path))]) == 2
+    assert "its renders were not kept. Run it again with `--keep-renders all`" in capsys.readouterr().err
+
+
+def test_8_bit_copies_of_floats_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    light, float_ = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, FLOAT)
+    assert main(["verify", str(record_file(float_, tmp_path))]) == 2
+    assert "8-bit copies of what was scored, and float scored floats" in capsys.readouterr().err
+    assert main(["verify", str(record_file(light, tmp_path))]) == 0
+
+
+def test_floats_that_were_kept_are_confirmed(tmp_path: Path) -> None:
+    checkpoint = FakeCheckpoint(1, references=lambda index: float_image(50 + index))
+    for record in evaluate_checkpoints([checkpoint], tmp_path, FLOAT, HALF, keep="all"):
+        report = verified(record_file(record, tmp_path))
+        assert report.complete
+        assert not report.refuted
+
+
+def test_an_image_without_a_file_of_its_own_cannot_be_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(file, lambda record: replace(record, views=[replace(row, render=None) for row in record.views]))
+    assert main(["verify", str(file)]) == 2
+    assert capsys.readouterr().out.count("its render was not kept as a file of its own.") == 5
+
+
+def test_a_metric_of_a_plugin_is_said_and_not_failed(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_metric(record: Record) -> Record:
+        definition = record.protocol["definition"]
+        definition = {**definition, "metrics": {**definition["metrics"], "sharpness": {}}}
+        changed = replace(
+            record,
+            metrics={**record.metrics, "sharpness": MetricInfo("", True, "sharpness|v1")},
+            views=[replace(row, scores={**row.scores, "sharpness": 0.5}) for row in record.views],
+            protocol={**record.protocol, "definition": definition},
+        )
+        fingerprint = verifying._fingerprint(changed)
+        return replace(changed, protocol={**changed.protocol, "fingerprint": fingerprint})
+
+    change(file, with_metric)
+    assert main(["verify", str(file)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sharpness")]
+    assert row.endswith("not verified: a plugin's metric")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("region", "left-half"), ("metrics", {"psnr": {"data_range": 1}, "ssim": {"kernel": "new"}})]
+)
+def test_what_a_later_protocol_asks_for_is_said_to_be_unknown(
+    file: Path, capsys: pytest.CaptureFixture[str], field: str, value: object
+) -> None:
+    def later(record: Record) -> Record:
+        definition = {**record.protocol["definition"], field: value}
+        changed = replace(record, protocol={**record.protocol, "definition": definition})
+        protocol = {**changed.protocol, "fingerprint": verifying._fingerprint(changed)}
+        return replace(changed, protocol=protocol)
+
+    change(file, later)
+    assert main(["verify", str(file)]) == 2
+    assert "is not known here: upgrade nvs-eval." in capsys.readouterr().out
+
+
+# --- The command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [((), [0, 2, 5, 8, 10]), (("--views", "1"), [5]), (("--views", "3"), [0, 5, 10]), (("--all",), list(range(11)))],
+)
+def test_a_sample_is_spread_over_the_views(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], wanted: list[int]
+) -> None:
+    names = [f"{index:02}" for index in range(11)]
+    for name in names:
+        for seed, part in enumerate(("gt", "ours")):
+            save_png(tmp_path / part / f"{name}.png", float_image(seed, 12, 12))
+    (file,) = score(tmp_path, LIGHT)
+    for name in names:
+        (tmp_path / "ours" / f"{name}.png").unlink()
+    assert main(["verify", str(file), *args]) == 2
+    out = capsys.readouterr().out
+    assert [name for name in names if f"View {name!r} cannot" in out] == [names[index] for index in wanted]
+
+
+def test_a_folder_of_records_is_verified_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = score(write_scene(tmp_path, PAIRS[:2]), LIGHT, protocol("cropped", crop="2"))
+    change(files[0], with_score("psnr", 3.0))
+    assert main(["verify", str(tmp_path / "out")]) == 1
+    out = capsys.readouterr().out
+    assert all(f"{file}: 2 of 2 views" in out for file in files)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--views", "0"), "say how many views, at least 1"),
+        (("--views", "2", "--all"), "--views is 2 beside --all"),
+    ],
+)
+def test_contradictions_are_refused(
+    file: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], said: str
+) -> None:
+    assert main(["verify", str(file), *args]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_views_without_a_record_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--all"]) == 2
+    assert "none was named: `nvs-eval verify RECORD`" in capsys.readouterr().err
+
+
+def test_what_is_no_record_is_refused_before_any_work(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"some": "thing"}))
+    assert main(["verify", str(file), str(other)]) == 2
+    said = capsys.readouterr()
+    assert f"{other} is not a record of nvs-eval" in said.err
+    assert said.out == ""
+    (tmp_path / "empty").mkdir()
+    assert main(["verify", str(tmp_path / "empty")]) == 2
+    assert "has no record (.json)" in capsys.readouterr().err
