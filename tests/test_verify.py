@@ -12,18 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_file
+from helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_file, protocol_of
 from pairs import array_pairs
 
 from nvs_eval.cli import main
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.metrics.lpips import Lpips
+from nvs_eval.protocols import named_protocols
 from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
+from nvs_eval.verify import installation
 from nvs_eval.verify import record as verifying
-from nvs_eval.verify.record import Report, verify_record
-from nvs_eval.weights import Net
+from nvs_eval.verify.agreement import Case, cases_for, our_scores, second_opinions
+from nvs_eval.verify.installation import verify_installation
+from nvs_eval.verify.made import KNOWN_LPIPS, made_pair, with_mask
+from nvs_eval.verify.perceptual import lpips_distance
+from nvs_eval.verify.prepare import Pair
+from nvs_eval.verify.record import Compared, Report, tolerance_of, verify_record
+from nvs_eval.verify.scores import average_error
+from nvs_eval.weights import NETS, Found, Net, find_backbone
 
 LpipsOf = Callable[..., Lpips]
 
@@ -129,7 +138,6 @@ def test_renders_beyond_the_range_and_crops_are_confirmed(tmp_path: Path, rule: 
 @pytest.mark.parametrize("rule", ["composite", "drop"])
 def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
     import imageio.v3 as iio
-    import numpy as np
 
     random = np.random.RandomState(3)
     for part in ("gt", "ours"):
@@ -176,6 +184,98 @@ def test_a_record_of_a_run_is_confirmed_from_the_renders_it_kept(tmp_path: Path)
     assert not verified(record_file(record, tmp_path)).refuted
 
 
+# --- Every part of a protocol ---------------------------------------------------------------------------------------
+
+
+def assert_confirmed(cases: Sequence[Case]) -> None:
+    ours, others = our_scores(cases, torch.device("cpu"), None), second_opinions(cases, None)
+    assert ours.keys() == others.keys()
+    compared = [Compared(str(key), key[2], ours[key], others[key], tolerance_of(key[2])) for key in ours]
+    assert compared
+    assert [each for each in compared if not each.confirmed] == []
+
+
+def nets_here() -> list[Net]:
+    return [net for net in NETS if find_backbone(net).verified]
+
+
+@pytest.mark.parametrize("name", sorted(named_protocols()))
+def test_every_named_protocol_is_confirmed_with_masks_and_without(name: str) -> None:
+    cases = [
+        replace(case, protocols=[protocol for protocol in case.protocols if protocol.name == name])
+        for case in cases_for(nets_here())
+    ]
+    assert sum(bool(case.protocols) for case in cases) >= 2
+    assert_confirmed([case for case in cases if case.protocols])
+
+
+def masked_pairs() -> Mapping[str, Pair]:
+    found: dict[str, Pair] = {"made": with_mask(made_pair())}
+    random = np.random.RandomState(7)
+    for name in PAIRS[:4]:
+        reference, render = array_pairs()[name]
+        mask = random.rand(*reference.shape[:2]).astype(np.float32)
+        mask[: len(mask) // 2] = 1
+        mask[-6:, -20:] = 0
+        found[name] = Pair(reference, render, mask)
+    return found
+
+
+@pytest.mark.parametrize("meaning", ["ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"])
+def test_every_meaning_of_a_mask_is_confirmed_with_every_kernel(meaning: str) -> None:
+    kernels = ("valid", "dmpix") if meaning == "dycheck" else (*KERNELS, "luma5", "uniform7-gray")
+    quantise = "{render: truncate, reference: round, mask: truncate}"
+    protocols = []
+    for kernel in kernels:
+        extent = 255 if kernel == "uniform7-gray" else 1
+        text = protocol(kernel, mask=meaning, quantise=quantise, ssim=f"{{kernel: {kernel}, data_range: {extent}}}")
+        protocols.append(protocol_of(text.replace("round_means", "  mae: {}\nround_means")))
+    assert_confirmed([Case(name, pair, protocols) for name, pair in masked_pairs().items()])
+
+
+@pytest.mark.parametrize("kernel", ["valid", "dmpix", "reflect", "zero", "luma5"])
+@pytest.mark.parametrize("meaning", ["valid-pixels", "dycheck"])
+def test_a_least_variance_that_matters_is_confirmed(kernel: str, meaning: str) -> None:
+    if meaning == "dycheck" and kernel not in ("valid", "dmpix"):
+        pytest.skip("dycheck is not defined for images that are padded")
+    text = protocol("floor", mask=meaning, ssim=f"{{kernel: {kernel}, data_range: 1, variance_floor: 0.001}}")
+    assert_confirmed([Case(name, pair, [protocol_of(text)]) for name, pair in masked_pairs().items()])
+
+
+@pytest.mark.parametrize("rule", ["quadratic", "affine"])
+@pytest.mark.parametrize("quantise", [ROUNDED, "{render: none, reference: none, mask: none}"])
+def test_colour_correction_is_confirmed(rule: str, quantise: str) -> None:
+    text = protocol("corrected", colour_correction=rule, quantise=quantise, out_of_range="clamp")
+    more = "  cc_psnr: {data_range: 1}\n  cc_ssim: {kernel: zero, data_range: 1}\n  cc_mae: {}\nround_means"
+    protocols = [protocol_of(text.replace("round_means", more))]
+    cases = [Case(name, Pair(*array_pairs()[name]), protocols) for name in (*PAIRS, *FLAT)]
+    assert_confirmed([*cases, Case("tinted", tinted(), protocols)])
+    corrected = our_scores([Case("tinted", tinted(), protocols)], torch.device("cpu"), None)
+    assert corrected["corrected", "tinted", "cc_psnr"] > corrected["corrected", "tinted", "psnr"] + 3
+
+
+def tinted() -> Pair:
+    reference, render = array_pairs()["photograph and noise"]
+    return Pair(reference, (render * np.float32(0.8) + np.array([0.1, 0, 0.05], np.float32)).clip(0, 1))
+
+
+def test_the_average_error_is_confirmed_of_a_record_and_of_its_parts(tmp_path: Path, lpips_of: LpipsOf) -> None:
+    lpips_of("alex")
+    metrics = '  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}\n'
+    metrics += "  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}\n"
+    scene = write_scene(tmp_path, PAIRS[:2])
+    name = PAIRS[1]
+    (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
+    (file,) = score(scene, LIGHT.replace("round_means", f"{metrics}round_means"))
+    assert not verified(file).refuted
+    change(file, with_score("mipnerf_average", 0.5))
+    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["mipnerf_average"]
+
+
+def test_the_average_error_is_the_published_one() -> None:
+    assert average_error(31, 0.94, 0.12) == pytest.approx(0.028582, abs=5e-7)
+
+
 # --- What is noticed ------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +291,7 @@ def test_a_confirmed_record_is_said_to_be(file: Path, capsys: pytest.CaptureFixt
     assert main(["verify", str(file), "--all"]) == 0
     said = capsys.readouterr()
     assert f"{file}: 6 of 6 views, protocol light {read_record(file).fingerprint}" in said.out
-    rows = [line.split() for line in said.out.splitlines() if line.endswith("confirmed")]
+    rows = [line.split() for line in said.out.splitlines() if line.rstrip().endswith(" confirmed")]
     assert [(row[0], row[-2:]) for row in rows] == [("psnr", ["0.0001", "confirmed"]), ("ssim", ["1e-05", "confirmed"])]
     assert "6 of 6" in said.err
     assert "Traceback" not in said.err
@@ -387,7 +487,7 @@ def test_a_metric_of_a_plugin_is_said_and_not_failed(
     change(file, with_metric)
     assert main(["verify", str(file)]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sharpness")]
-    assert row.endswith("not verified: a plugin's metric")
+    assert row.rstrip().endswith("not verified: a plugin's metric")
 
 
 @pytest.mark.parametrize(
@@ -468,3 +568,103 @@ def test_what_is_no_record_is_refused_before_any_work(
     (tmp_path / "empty").mkdir()
     assert main(["verify", str(tmp_path / "empty")]) == 2
     assert "has no record (.json)" in capsys.readouterr().err
+
+
+# --- The installation -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def only_alex(monkeypatch: pytest.MonkeyPatch, lpips_of: LpipsOf) -> None:
+    """An installation with the weights of one net."""
+    lpips_of("alex")
+
+    def find(net: Net, *, directory: Path | None = None) -> Found:
+        lacking = Found(net, "nowhere", None, False, "no file of it here")
+        return find_backbone(net, directory=directory) if net == "alex" else lacking
+
+    monkeypatch.setattr(installation, "find_backbone", find)
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_the_known_values_are_those_of_the_lpips_package(lpips_of: LpipsOf, net: Net) -> None:
+    lpips_of(net)
+    pair = made_pair()
+    parameters = {"net": net, "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+    wide = Pair(pair.reference.astype(np.float64), pair.render.astype(np.float64))
+    assert lpips_distance(wide, parameters, "none", None) == pytest.approx(KNOWN_LPIPS[net], abs=1e-12)
+
+
+def test_an_installation_without_all_weights_is_right_as_far_as_it_goes(
+    only_alex: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "and LPIPS (alex) can be trusted here; LPIPS (vgg, squeeze) have no weights." in out[-1]
+    assert out[-1].startswith("PSNR, ")
+    assert "SSIM" in out[-1]
+    said = "\n".join(out)
+    assert "20.000001, known 20.000000" in said or "20.000000, known 20.000000" in said
+    assert "WRONG" not in said
+    (row,) = [line for line in out if line.startswith("weights of vgg")]
+    assert row.rstrip().endswith("not here")
+
+
+def test_random_weights_are_noticed(
+    only_alex: None, lpips_of: LpipsOf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nvs_eval.metrics import lpips
+
+    torch.manual_seed(0)
+    backbone = {name: 0.05 * torch.randn_like(tensor) for name, tensor in lpips_of("alex").backbone.items()}
+    monkeypatch.setattr(lpips, "load_lpips", lambda *_, **__: replace(lpips_of("alex"), backbone=backbone, _placed={}))
+    assert main(["verify", "--device", "cpu"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in out if line.startswith("LPIPS (alex) of a made pair")]
+    assert row.rstrip().endswith("WRONG")
+    assert "LPIPS (alex) cannot be trusted: see the table." in out[-1]
+    assert out[-1].startswith("PSNR, ")
+
+
+def test_wrong_weights_and_broken_metrics_are_results_and_no_tracebacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from nvs_eval.metrics import psnr
+
+    def find(net: Net, *, directory: Path | None = None) -> Found:
+        return Found(net, "cache", tmp_path / net, False, "3 of its 10 tensors do not have the true values")
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel image\nis available")
+
+    monkeypatch.setattr(installation, "find_backbone", find)
+    monkeypatch.setattr(psnr, "mse", broken)
+    assert main(["verify", "--device", "cpu"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("3 of its 10 tensors do not have the true values") == 3
+    assert "RuntimeError: no kernel image " in out
+    assert "PSNR" in out.splitlines()[-1].partition("cannot be trusted")[0].rpartition(";")[2]
+
+
+def test_a_device_that_computes_something_else_is_noticed(only_alex: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | None) -> Mapping[Any, float]:
+        on_cpu = our_scores(cases, torch.device("cpu"), weights_dir)
+        if device.type == "cpu":
+            return on_cpu
+        return {key: value + (0.001 if key[2] == "ssim" else 0) for key, value in on_cpu.items()}
+
+    monkeypatch.setattr(installation, "our_scores", scores)
+    monkeypatch.setattr(installation, "device_name", lambda device: "Accelerator 9000")
+    found = verify_installation(torch.device("cuda"))
+    wrong = [check for check in found.checks if check.state == "WRONG"]
+    assert [check.topic for check in wrong] == ["SSIM"]
+    assert wrong[0].name.startswith("ssim and Accelerator 9000, CPU, ")
+    assert wrong[0].deviation == pytest.approx(0.001)
+    assert "SSIM cannot be trusted" in found.trust
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_this_device_is_compared_with_the_cpu(only_alex: None) -> None:
+    found = verify_installation(torch.device("cuda"))
+    assert any(torch.cuda.get_device_name() in check.name for check in found.checks)
+    assert found.right

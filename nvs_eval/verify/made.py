@@ -9,14 +9,15 @@ import numpy as np
 from nvs_eval.verify.prepare import Array, Pair
 from nvs_eval.weights import Net
 
-HEIGHT, WIDTH = 40, 48
+# The right half is still large enough for every network.
+HEIGHT, WIDTH = 40, 72
 
 # By the lpips package 0.1.4 in float64, fed [-1, 1], with the pinned weights. A randomly initialised network gives 0.05
 # to 0.14, which is how missing weights show.
 KNOWN_LPIPS: Mapping[Net, float] = {
-    "alex": 0.2634866092641205,
-    "vgg": 0.4175173569270019,
-    "squeeze": 0.29172642484963907,
+    "alex": 0.36047149819410046,
+    "vgg": 0.44446772446403005,
+    "squeeze": 0.3151539167923155,
 }
 
 
