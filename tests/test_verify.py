@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_file, protocol_of
+from helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_of
 from pairs import array_pairs
 
 from nvs_eval.cli import main
-from nvs_eval.image_files import save_npy, save_png
+from nvs_eval.evaluate import Session, evaluate
+from nvs_eval.image_files import Reading, save_npy, save_png
 from nvs_eval.metrics.lpips import Lpips
-from nvs_eval.protocols import named_protocols
+from nvs_eval.protocols import Protocol, named_protocols
 from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
-from nvs_eval.verify import installation
+from nvs_eval.scorer import Scorer
+from nvs_eval.sources.folders import open_folders
+from nvs_eval.verify import installation, perceptual
 from nvs_eval.verify import record as verifying
 from nvs_eval.verify.agreement import Case, cases_for, our_scores, second_opinions
 from nvs_eval.verify.installation import verify_installation
@@ -49,12 +52,19 @@ def write_scene(folder: Path, names: Sequence[str] = PAIRS, save: Any = save_png
     return folder
 
 
-def score(folder: Path, *texts: str, extra: Sequence[str] = ()) -> list[Path]:
+def score(folder: Path, *texts: str, **how: Any) -> list[Path]:
     """The records of a scene's renders under these protocols."""
-    files = [str(protocol_file(folder, text, f"{index}.yaml")) for index, text in enumerate(texts)]
-    given = ["score", str(folder / "ours"), "--reference", str(folder / "gt"), "--output-dir", str(folder / "out")]
-    assert main([*given, "--protocol", *files, *extra]) == 0
-    return sorted((folder / "out").rglob("*.json"))
+    return evaluated(folder, [protocol_of(text) for text in texts], **how)
+
+
+def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[Path]:
+    """Likewise, with what `open_folders` takes."""
+    (source,) = open_folders([folder / "ours"], reference=folder / "gt", **how)
+    records = evaluate(source, Scorer(protocols, torch.device("cpu")), Session(folder / "out"))
+    files = [record_file(each, folder / "out") for each in records]
+    for file, each in zip(files, records, strict=True):
+        write_record(file, each)
+    return files
 
 
 def change(file: Path, changed: Callable[[Record], Record]) -> None:
@@ -145,7 +155,7 @@ def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
         for name in ("a", "b"):
             iio.imwrite(tmp_path / part / f"{name}.png", random.randint(0, 256, (20, 24, 4), dtype=np.uint8))
     text = protocol("alpha", alpha=rule, quantise=TRUNCATED)
-    (file,) = score(tmp_path, text, extra=["--background", "0.25,0.5,1"])
+    (file,) = score(tmp_path, text, reading=Reading(background=(0.25, 0.5, 1.0)))
     report = verified(file)
     assert report.complete
     assert not report.refuted
@@ -182,6 +192,18 @@ def test_lpips_is_confirmed_in_each_of_its_ways(tmp_path: Path, lpips_of: LpipsO
 def test_a_record_of_a_run_is_confirmed_from_the_renders_it_kept(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert not verified(record_file(record, tmp_path)).refuted
+
+
+def test_references_kept_in_the_8_bits_they_are_rounded_to_are_confirmed(tmp_path: Path) -> None:
+    checkpoint = FakeCheckpoint(1, references=lambda index: float_image(50 + index))
+    (record,) = evaluate_checkpoints([checkpoint], tmp_path, LIGHT)
+    file = record_file(record, tmp_path)
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+    save_png(file.parent / str(record.views[1].reference), float_image(60))
+    wrong = {each.view for each in verified(file).compared if not each.confirmed}
+    assert wrong == {record.views[1].name}
 
 
 # --- Every part of a protocol ---------------------------------------------------------------------------------------
@@ -233,13 +255,74 @@ def test_every_meaning_of_a_mask_is_confirmed_with_every_kernel(meaning: str) ->
     assert_confirmed([Case(name, pair, protocols) for name, pair in masked_pairs().items()])
 
 
-@pytest.mark.parametrize("kernel", ["valid", "dmpix", "reflect", "zero", "luma5"])
-@pytest.mark.parametrize("meaning", ["valid-pixels", "dycheck"])
-def test_a_least_variance_that_matters_is_confirmed(kernel: str, meaning: str) -> None:
-    if meaning == "dycheck" and kernel not in ("valid", "dmpix"):
-        pytest.skip("dycheck is not defined for images that are padded")
+@pytest.mark.parametrize(
+    ("meaning", "kernel"),
+    [
+        *(("valid-pixels", kernel) for kernel in ("valid", "dmpix", "reflect", "zero", "luma5")),
+        *(("dycheck", kernel) for kernel in ("valid", "dmpix")),
+    ],
+)
+def test_a_least_variance_that_matters_is_confirmed(meaning: str, kernel: str) -> None:
     text = protocol("floor", mask=meaning, ssim=f"{{kernel: {kernel}, data_range: 1, variance_floor: 0.001}}")
     assert_confirmed([Case(name, pair, [protocol_of(text)]) for name, pair in masked_pairs().items()])
+
+
+def write_masks(folder: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        height, width = array_pairs()[name][0].shape[:2]
+        mask = torch.zeros(height, width, 3)
+        mask[5:-9, 3:-11] = 1
+        mask[9:12] = 0.6
+        save_png(folder / "masks" / f"{name}.png", mask)
+    return folder / "masks"
+
+
+def test_records_of_every_named_protocol_are_confirmed(tmp_path: Path) -> None:
+    protocols = [each for each in cases_for(nets_here())[0].protocols if "right" not in each.region]
+    files = evaluated(write_scene(tmp_path, PAIRS[:1]), protocols)
+    assert len(files) >= 17
+    for file in files:
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+
+
+def test_records_with_masks_are_confirmed_and_changed_masks_noticed(tmp_path: Path) -> None:
+    scene, names = write_scene(tmp_path, PAIRS[:2]), PAIRS[:2]
+    masks = write_masks(scene, names)
+    meanings = ("ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
+    protocols = [protocol_of(protocol(meaning, mask=meaning)) for meaning in meanings]
+    files = dict(zip(meanings, evaluated(scene, protocols, masks=masks), strict=True))
+    for meaning, file in files.items():
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert ("coverage" in metrics(report)) == (meaning != "ignored")
+    save_png(masks / f"{names[0]}.png", torch.ones(*array_pairs()[names[0]][0].shape[:2], 3))
+    for meaning, file in files.items():
+        changed = verified(file).changed
+        assert len(changed) == (meaning != "ignored")
+        assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in changed)
+
+
+def test_a_changed_coverage_is_noticed(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, PAIRS[:1])
+    (file,) = evaluated(scene, [protocol_of(LIGHT)], masks=write_masks(scene, PAIRS[:1]))
+    change(file, lambda record: replace(record, views=[replace(record.views[0], coverage=0.5)]))
+    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["coverage"]
+
+
+def test_lpips_of_large_images_in_float32_is_within_the_tolerance(
+    lpips_of: LpipsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lpips_of("alex")
+    parameters = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+    pair = with_mask(made_pair())
+    wide = lpips_distance(pair, parameters, "valid-pixels", None)
+    monkeypatch.setattr(perceptual, "_MOST_PIXELS_IN_FLOAT64", 10)
+    narrow = lpips_distance(pair, parameters, "valid-pixels", None)
+    assert narrow != wide
+    assert abs(narrow - wide) < tolerance_of("lpips_alex") / 10
 
 
 @pytest.mark.parametrize("rule", ["quadratic", "affine"])

@@ -25,17 +25,28 @@ class Changed(Exception):
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of a view, and how they are read."""
+    """The files of a view, and how they are read.
+
+    Attributes:
+        folder: from which the record's paths go.
+        row: of the view.
+        reading: what to do with alpha, grey and linear images.
+        alpha: the protocol's rule.
+        meaning: the protocol's, of a mask.
+        rounded: whether the reference may be kept in the 8 bits to which the protocol rounds it: then it is no longer
+            the one whose sha256 is recorded, and what it says is seen in the scores alone.
+    """
 
     folder: Path
     row: ViewRow
     reading: Reading
     alpha: str
     meaning: str
+    rounded: bool
 
     def reference(self) -> Array:
         image = self._image("reference", self.row.reference)
-        if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256:
+        if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256 and not self.rounded:
             raise Changed(f"the reference {self._path(self.row.reference)} has changed since")
         return image
 
@@ -89,7 +100,14 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
     """
     reading = _reading(record.provenance.get("reading") or {})
     definition = record.protocol["definition"]
-    files = _Files(folder, row, reading, definition["alpha"], definition["mask"])
+    files = _Files(
+        folder,
+        row,
+        reading,
+        alpha=definition["alpha"],
+        meaning=definition["mask"],
+        rounded="kept_renders" in record.provenance and definition["quantise"]["reference"] == "round",
+    )
     reference = files.reference()
     return Pair(reference, files.render(reference.shape), files.mask())
 
