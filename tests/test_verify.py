@@ -21,6 +21,7 @@ from pairs import array_pairs
 from nvs_eval.cli import main
 from nvs_eval.evaluate import Session, evaluate
 from nvs_eval.image_files import Reading, save_npy, save_png
+from nvs_eval.mask_files import Masked, Masks
 from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.protocols import Protocol, named_protocols
 from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
@@ -305,6 +306,22 @@ def test_records_with_masks_are_confirmed_and_changed_masks_noticed(tmp_path: Pa
         assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in changed)
 
 
+def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
+    names = PAIRS[:2]
+    scene = write_scene(tmp_path, names)
+    masks = write_masks(scene, names)
+    (source,) = open_folders([scene / "ours"], reference=scene / "gt")
+    masked = Masked(source, Masks({name: masks / f"{name}.png" for name in names}, binary=True))
+    masked.columns[0].provenance["masks"] = "binary"
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    (record,) = evaluate(masked, scorer, Session(scene / "out"))
+    file = record_file(record, scene / "out")
+    write_record(file, record)
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+
+
 def test_a_changed_coverage_is_noticed(tmp_path: Path) -> None:
     scene = write_scene(tmp_path, PAIRS[:1])
     (file,) = evaluated(scene, [protocol_of(LIGHT)], masks=write_masks(scene, PAIRS[:1]))
@@ -547,9 +564,14 @@ def test_floats_that_were_kept_are_confirmed(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_file_of_its_own_cannot_be_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change(file, lambda record: replace(record, views=[replace(row, render=None) for row in record.views]))
+    def unpacked(record: Record) -> Record:
+        rows = [replace(row, render=None) for row in record.views]
+        return replace(record, views=rows, provenance={**record.provenance, "renders_from": "ours.zip"})
+
+    change(file, unpacked)
     assert main(["verify", str(file)]) == 2
-    assert capsys.readouterr().out.count("its render was not kept as a file of its own.") == 5
+    said = "its render was not kept as a file of its own (it came from ours.zip)."
+    assert capsys.readouterr().out.count(said) == 5
 
 
 def test_a_metric_of_a_plugin_is_said_and_not_failed(
@@ -650,7 +672,7 @@ def test_what_is_no_record_is_refused_before_any_work(
     assert said.out == ""
     (tmp_path / "empty").mkdir()
     assert main(["verify", str(tmp_path / "empty")]) == 2
-    assert "has no record (.json)" in capsys.readouterr().err
+    assert "There is no record at" in capsys.readouterr().err
 
 
 # --- The installation -----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,8 +24,8 @@ class Verify:
     checked on images made for it. Exits with 1 where something is not confirmed.
     """
 
-    records: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RECORD ...]")] = ()
-    """Records: JSON files, or folders of them."""
+    records: Annotated[Positional[tuple[str, ...]], arg(metavar="[RECORD|DIR|GLOB ...]")] = ()
+    """Records, folders of records, or patterns; none for this installation."""
     views: int | None = None
     """How many views of each record, spread evenly over them; 5 if not said."""
     all: bool = False
@@ -57,14 +56,13 @@ class Verify:
         return self._verify_installation()
 
     def _verify_records(self) -> int:
-        from nvs_eval.records import read_record
+        from nvs_eval.cli.table import read_files
         from nvs_eval.verify.record import check_supported
 
-        files = [file for path in self.records for file in _files(path)]
-        records = [read_record(file) for file in files]
-        for record, file in zip(records, files, strict=True):  # Before any work.
+        found = read_files(self.records)
+        for file, record in found:  # Before any work.
             check_supported(record, file)
-        codes = [self._verify(record, file) for record, file in zip(records, files, strict=True)]
+        codes = [self._verify(record, file) for file, record in found]
         # That a number is wrong is more than that another could not be looked at.
         return 1 if 1 in codes else max(codes)
 
@@ -90,15 +88,6 @@ class Verify:
         out.print(installation_table(checks.checks))
         out.print(checks.trust, markup=False, soft_wrap=True)
         return 0 if checks.right else 1
-
-
-def _files(path: Path) -> Sequence[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.rglob("*.json"))
-    if not found:
-        raise InputError(f"The folder {path} has no record (.json): name records, or a folder of them.")
-    return found
 
 
 def _print(record: Record, file: Path, report: Report) -> None:

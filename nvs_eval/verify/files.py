@@ -34,7 +34,9 @@ class _Files:
         alpha: the protocol's rule.
         meaning: the protocol's, of a mask.
         rounded: whether the reference may be kept in the 8 bits to which the protocol rounds it: then it is no longer
-            the one whose sha256 is recorded, and what it says is seen in the scores alone.
+            the one whose sha256 is recorded, and whether it has changed is seen in the scores alone.
+        binary: whether every weight of a mask above 0 counts as 1.
+        origin: where images came from that have no file of their own, for a message.
     """
 
     folder: Path
@@ -43,10 +45,13 @@ class _Files:
     alpha: str
     meaning: str
     rounded: bool
+    binary: bool
+    origin: str
 
     def reference(self) -> Array:
         image = self._image("reference", self.row.reference)
-        if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256 and not self.rounded:
+        copied = self.rounded and str(self.row.reference).endswith(".png")
+        if sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256 and not copied:
             raise Changed(f"the reference {self._path(self.row.reference)} has changed since")
         return image
 
@@ -60,6 +65,8 @@ class _Files:
         if self.row.mask_sha256 is None or self.meaning == "ignored":
             return None
         mask = load_mask(self._find("mask", self.row.mask))
+        if self.binary:
+            mask = (mask > 0).to(mask.dtype)
         if sha256_of_mask(mask) != self.row.mask_sha256:
             raise Changed(f"the mask {self._path(self.row.mask)} has changed since")
         return mask.numpy()
@@ -76,7 +83,7 @@ class _Files:
 
     def _find(self, what: str, path: str | None) -> Path:
         if path is None:
-            raise InputError(f"its {what} was not kept as a file of its own")
+            raise InputError(f"its {what} was not kept as a file of its own{self.origin}")
         if not self._path(path).is_file():
             raise InputError(f"its {what} is not at {self._path(path)} any more")
         return self._path(path)
@@ -106,6 +113,8 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
         reading,
         alpha=definition["alpha"],
         meaning=definition["mask"],
+        origin=f" (it came from {origin})" if (origin := record.provenance.get("renders_from")) else "",
+        binary=record.provenance.get("masks") == "binary",
         rounded="kept_renders" in record.provenance and definition["quantise"]["reference"] == "round",
     )
     reference = files.reference()
