@@ -228,7 +228,7 @@ def test_every_named_protocol_is_confirmed_with_masks_and_without(name: str) -> 
         replace(case, protocols=[protocol for protocol in case.protocols if protocol.name == name])
         for case in cases_for(nets_here())
     ]
-    assert sum(bool(case.protocols) for case in cases) >= 2
+    assert any(case.protocols for case in cases)
     assert_confirmed([case for case in cases if case.protocols])
 
 
@@ -279,7 +279,8 @@ def write_masks(folder: Path, names: Sequence[str]) -> Path:
 
 
 def test_records_of_every_named_protocol_are_confirmed(tmp_path: Path) -> None:
-    protocols = [each for each in cases_for(nets_here())[0].protocols if "right" not in each.region]
+    floats, beyond, _ = cases_for(nets_here())
+    protocols = [*floats.protocols, *beyond.protocols]
     files = evaluated(write_scene(tmp_path, PAIRS[:1]), protocols)
     assert len(files) >= 17
     for file in files:

@@ -33,14 +33,12 @@ def cases_for(nets: Collection[Net]) -> list[Case]:
     """The made pairs with the protocols that take them, as far as the weights of these nets go."""
     named = [_without_weights(load_protocol(name), nets) for name in named_protocols()]
     protocols = [protocol for protocol in named if protocol] + _squeezed(nets)
-    exact = made_pair()
-    floats = with_floats(exact)
+    floats = with_floats(made_pair())
     in_range = replace(floats, render=floats.render.clip(0, 1))
     return [
-        Case("8 bits", exact, protocols),
         Case("floats", in_range, [protocol for protocol in protocols if protocol.out_of_range == "error"]),
         Case("out of range", floats, [protocol for protocol in protocols if protocol.out_of_range != "error"]),
-        Case("masked", with_mask(exact), [protocol for protocol in protocols if protocol.mask != "none"]),
+        Case("masked", with_mask(made_pair()), [protocol for protocol in protocols if protocol.mask != "none"]),
     ]
 
 

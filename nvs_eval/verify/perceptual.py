@@ -16,8 +16,8 @@ from torch import Tensor
 from nvs_eval.verify.prepare import Pair
 from nvs_eval.weights import Net, Version, load_backbone, load_heads
 
-# More than this in float64 takes many gigabytes, for digits that no comparison looks at.
-_MOST_PIXELS_IN_FLOAT64 = 2**20
+# More than this in float64 takes gigabytes and minutes, for digits that no comparison looks at.
+_MOST_PIXELS_IN_FLOAT64 = 2**18
 
 
 def lpips_distance(pair: Pair, parameters: Mapping[str, Any], meaning: str, weights_dir: Path | None) -> float:
