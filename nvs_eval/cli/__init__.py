@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: as after `nvs-eval`; those of the process if None.
 
     Returns:
-        The exit code: 0 done, 2 the input was wrong, 130 interrupted.
+        The exit code: 0 done, 1 the answer is no (a number is not confirmed), 2 the input was wrong, 130 interrupted.
     """
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, load_layers
 from nvs_eval.images import sha256_of_image, sha256_of_mask
 from nvs_eval.mask_files import load_mask
+from nvs_eval.recorded import reading_of
 from nvs_eval.records import Record, ViewRow
 from nvs_eval.verify.prepare import Array, Pair
 
@@ -105,7 +104,7 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
         InputError: a file was not kept, is missing or cannot be read.
         Changed: a file is another one than was scored.
     """
-    reading = _reading(record.provenance.get("reading") or {})
+    reading = reading_of(record)
     definition = record.protocol["definition"]
     files = _Files(
         folder,
@@ -119,12 +118,3 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
     )
     reference = files.reference()
     return Pair(reference, files.render(reference.shape), files.mask())
-
-
-def _reading(said: Mapping[str, Any]) -> Reading:
-    background = said.get("background")
-    return Reading(
-        background=None if background is None else tuple(background),
-        grey_to_rgb=said.get("grey_to_rgb", False),
-        exr=said.get("exr"),
-    )
