@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.colour import correct_colours as correct_colours
     from nvs_eval.errors import InputError as InputError
     from nvs_eval.image_files import Reading as Reading
     from nvs_eval.image_files import load_image as load_image
     from nvs_eval.metrics.lpips import load_lpips as load_lpips
+    from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.psnr import mae as mae
     from nvs_eval.metrics.psnr import mse as mse
     from nvs_eval.metrics.psnr import psnr as psnr
     from nvs_eval.metrics.registry import Metric as Metric
@@ -44,9 +47,12 @@ _HOMES = {
     "Scorer": "nvs_eval.scorer",
     "Source": "nvs_eval.views",
     "View": "nvs_eval.views",
+    "correct_colours": "nvs_eval.colour",
     "load_image": "nvs_eval.image_files",
     "load_lpips": "nvs_eval.metrics.lpips",
     "load_protocol": "nvs_eval.protocols",
+    "mae": "nvs_eval.metrics.psnr",
+    "mipnerf_average": "nvs_eval.metrics.mipnerf_average",
     "mse": "nvs_eval.metrics.psnr",
     "named_protocols": "nvs_eval.protocols",
     "open_folders": "nvs_eval.sources.folders",
@@ -69,9 +75,12 @@ __all__ = [
     "Source",
     "View",
     "__version__",
+    "correct_colours",
     "load_image",
     "load_lpips",
     "load_protocol",
+    "mae",
+    "mipnerf_average",
     "mse",
     "named_protocols",
     "open_folders",

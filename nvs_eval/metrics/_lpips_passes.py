@@ -24,7 +24,7 @@ class Comparing(Protocol):
     @property
     def feed(self) -> Hashable: ...
 
-    def masked(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
+    def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
     def activations(self, images: Tensor) -> Iterator[Tensor]: ...
 
@@ -75,7 +75,7 @@ def _score_group(wanted: Sequence[Wanted]) -> list[Tensor]:
     renders: list[Tensor] = []
     pairings = []
     for each in wanted:
-        reference, own = each.lpips.masked(each.reference, each.renders, each.mask)
+        reference, own = each.lpips.fed(each.reference, each.renders, each.mask)
         owner = _place(references, reference)
         places = [_place(renders, render) for render in own]
         pairings.append(Pairing(each.lpips, torch.full((len(places),), owner), torch.tensor(places)))

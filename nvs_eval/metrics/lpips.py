@@ -77,11 +77,12 @@ class Lpips:
             InputError: the shapes or dtypes do not fit, or the images are smaller than the network can take.
         """
         check_pair(reference, render, mask)
-        reference, render = self.masked(reference, render, mask)
-        return self.reduce(self._distances(reference, render), reference.shape[-2:], mask)
+        return self.reduce(self._distances(reference, render, mask), reference.shape[-2:], mask)
 
-    def masked(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The images as the network sees them under a mask: multiplied by it where its meaning is `dycheck`."""
+    def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The images that are compared: clamped, and multiplied by the mask, where this LPIPS does so."""
+        if self.clamp:
+            reference, render = reference.clamp(0, 1), render.clamp(0, 1)
         if mask is None or self.mask_meaning != "dycheck":
             return reference, render
         weights = mask.to(reference.dtype)
@@ -103,9 +104,10 @@ class Lpips:
         """
         return _upsampled(self._distances(reference, render), reference.shape[-2:])
 
-    def _distances(self, reference: Tensor, render: Tensor) -> list[Tensor]:
+    def _distances(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """The weighted squared difference at each tap, `[..., 1, h, w]`."""
         check_pair(reference, render)
+        reference, render = self.fed(reference, render, mask)
         batch = torch.broadcast_shapes(reference.shape[:-3], render.shape[:-3])
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
@@ -121,7 +123,7 @@ class Lpips:
     @property
     def feed(self) -> Hashable:
         """What goes through which network: LPIPS of one feed can share its passes."""
-        return (self.net, id(self.backbone), self.version == "0.1", self.input, self.clamp)
+        return (self.net, id(self.backbone), self.version == "0.1", self.input)
 
     def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
         """The activations at each tap, before they are normalised.
@@ -131,8 +133,6 @@ class Lpips:
         """
         self.check_size(images)
         backbone, _ = self._weights_for(images)
-        if self.clamp:
-            images = images.clamp(0, 1)
         if self.input == "scaled":
             images = 2 * images - 1
         if self.version == "0.1":
