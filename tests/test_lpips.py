@@ -12,7 +12,7 @@ import pytest
 import torch
 from agreement import assert_agree, generator
 from pairs import pairs
-from peers import lpips_package, random_lpips_package, torchmetrics_network
+from peer_networks import lpips_package, random_lpips_package, torchmetrics_network
 from safetensors.torch import save_file
 from torch import Tensor
 

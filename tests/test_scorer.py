@@ -11,7 +11,7 @@ import pytest
 import torch
 from agreement import assert_agree
 from helpers import FLOAT, LIGHT, float_image, image, protocol_of
-from peers import lpips_package
+from peer_networks import lpips_package
 from reference.ssim import TOOLS, ssim_map
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
