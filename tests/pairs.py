@@ -23,6 +23,16 @@ def photograph() -> np.ndarray:
 
 
 @cache
+def second_photograph() -> np.ndarray:
+    """A part of scikit-image's cat, likewise: `[40, 52, 3]` uint8."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from skimage.data import chelsea
+
+        return chelsea()[80:200:3, 150:306:3].copy()
+
+
+@cache
 def pairs() -> dict[str, tuple[Tensor, Tensor]]:
     """Reference and render by name, `[3, H, W]` float32 in [0, 1]."""
     import torch
@@ -39,6 +49,18 @@ def array_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: (_image(reference), _image(render)) for name, (reference, render) in _arrays().items()}
 
 
+@cache
+def array_masks() -> dict[str, np.ndarray]:
+    """A mask of each pair, `[H, W]` float32: an ellipse off the centre, whose upper part counts for less."""
+    return {name: _mask(*reference.shape[:2]) for name, (reference, _) in array_pairs().items()}
+
+
+def _mask(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    inside = ((y / height - 0.45) / 0.4) ** 2 + ((x / width - 0.6) / 0.3) ** 2 <= 1
+    return np.where(inside, np.where(y < 0.3 * height, 0.3, 1.0), 0.0).astype(np.float32)
+
+
 def _image(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values.clip(0, 1).astype(np.float32))
 
@@ -49,6 +71,7 @@ def _arrays() -> dict[str, tuple[Any, Any]]:
     noise = random.randn(*photo.shape)
     white = np.ones_like(photo)
     white[12:36, 16:48] = photo[12:36, 16:48]
+    cat = second_photograph() / 255
     blurred = sum(np.roll(photo, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)) / 9
     return {
         "photograph and noise": (photo, photo + 0.05 * noise),
@@ -69,4 +92,9 @@ def _arrays() -> dict[str, tuple[Any, Any]]:
         "stars": ((random.rand(*photo.shape) > 0.99) * 1.0, (random.rand(*photo.shape) > 0.99) * 0.5),
         "as small as the window": (photo[20:31, 20:31], (photo + 0.05 * noise)[20:31, 20:31]),
         "barely above the window": (photo[20:32, 20:33], (photo + 0.05 * noise)[20:32, 20:33]),
+        # AlexNet takes 31 pixels.
+        "barely enough for LPIPS": (photo[:31, :32], (photo + 0.05 * noise)[:31, :32]),
+        # What colour correction is for: another gain and offset in each channel, and a curve.
+        "another exposure": (cat, 0.05 + np.array([0.8, 0.9, 1.1]) * cat**1.2),
+        "8 bits, another exposure": (cat, np.round((1.5 * cat - 0.1).clip(0, 1) * 255) / 255),
     }

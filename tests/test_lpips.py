@@ -25,6 +25,7 @@ from nvs_eval.metrics.lpips import Heads, Lpips, Normaliser, load_lpips
 from nvs_eval.weights import NETS, Net
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "lpips_as_a_loss.py"
+GOLDEN = Path(__file__).parent / "golden"
 LARGE = [name for name, (reference, _) in pairs().items() if min(reference.shape[-2:]) >= max(SMALLEST.values())]
 LoadLpips = Callable[..., Lpips]
 
@@ -113,6 +114,21 @@ def test_torchmetrics_normaliser_agrees_with_torchmetrics(net: Net, lpips_of: Lo
         assert_agree(ours(reference, render), expected, "float64")
     # The two normalisers part by 1e-10 where features are few, which this comparison sees.
     assert abs(lpips_of(net)(reference, render) - expected) > 5e-11
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize(("version", "normaliser"), [("1.2.0", "lpips"), ("1.4.1", "torchmetrics")])
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_agrees_with_what_older_torchmetrics_said(
+    net: Net, version: str, normaliser: Normaliser, scaled: bool, lpips_of: LoadLpips
+) -> None:
+    golden = json.loads((GOLDEN / f"torchmetrics-{version}.json").read_text())["values"]
+    said = golden[f"lpips_{net}, {'scaled' if scaled else 'unscaled'}"]
+    assert sorted(said) == sorted(LARGE)
+    ours = lpips_of(net, normaliser=normaliser, input="scaled" if scaled else "unscaled")
+    for name, (theirs, _) in said.items():
+        assert_agree(ours(*doubles(name)), theirs, "float64")
+        assert_agree(ours(*pairs()[name]), theirs, "float32")
 
 
 @with_every_net

@@ -22,7 +22,7 @@ import nvs_eval.metrics.ssim as module
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.ssim import KERNELS, ssim, ssim_map
 
-GOLDEN = Path(__file__).parent / "golden" / "dmpix_ssim.json"
+GOLDEN = Path(__file__).parent / "golden"
 FLAT = "flat and flat"
 with_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 with_every_pair = pytest.mark.parametrize("name", pairs())
@@ -163,9 +163,19 @@ def test_agrees_with_torchmetrics(name: str) -> None:
 
 @with_every_pair
 def test_agrees_with_what_dm_pix_said(name: str) -> None:
-    golden = json.loads(GOLDEN.read_text())["values"]
-    assert_agree(ssim(*doubles(name), kernel="dmpix"), golden[name], "float64")
-    assert_agree(ssim(*pairs()[name], kernel="dmpix"), golden[name], "float32")
+    theirs = json.loads((GOLDEN / "dm-pix.json").read_text())["values"]["ssim"][name][0]
+    assert_agree(ssim(*doubles(name), kernel="dmpix"), theirs, "float64")
+    assert_agree(ssim(*pairs()[name], kernel="dmpix"), theirs, "float32")
+
+
+@with_every_pair
+@pytest.mark.parametrize("version", ["1.2.0", "1.4.1"])
+def test_agrees_with_what_older_torchmetrics_said(name: str, version: str) -> None:
+    golden = json.loads((GOLDEN / f"torchmetrics-{version}.json").read_text())["values"]
+    assert_agree(ssim(*doubles(name), kernel="valid"), golden["ssim"][name][0], "float64")
+    if name != FLAT:
+        theirs = golden["ssim, range of the pair"][name][0]
+        assert_agree(ssim(*doubles(name), kernel="valid", data_range="pair"), theirs, "float64")
 
 
 def test_camera_and_noise_give_scikit_images_own_test_value(shared: Path) -> None:
