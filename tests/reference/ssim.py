@@ -22,18 +22,22 @@ class Tool:
     Attributes:
         side: of its square window, in pixels.
         sigma: of the Gaussian, None for equal weights.
+        taps: the window's weights along one axis, where a tool has numbers of its own for them.
         pad: numpy's mode for what surrounds the images, None for nothing.
         sample: whether the variance of n values is their squared differences' sum over n - 1.
         least_variance: below it a variance is raised to it.
         bounded: whether the covariance is kept in what Cauchy and Schwarz allow for the raised variances.
+        channels: which planes are compared: all three, instant-ngp's luminance, or OpenCV's grey of the 8-bit levels.
     """
 
     side: int = 11
     sigma: float | None = 1.5
-    pad: Literal["reflect", "constant"] | None = None
+    taps: tuple[float, ...] | None = None
+    pad: Literal["reflect", "symmetric", "constant"] | None = None
     sample: bool = False
     least_variance: float | None = None
     bounded: bool = False
+    channels: Literal["rgb", "luminance", "grey levels"] = "rgb"
 
 
 TOOLS = {
@@ -47,13 +51,22 @@ TOOLS = {
     "zero": Tool(pad="constant"),
     # scikit-image as it comes.
     "uniform7-rgb": Tool(side=7, sigma=None, sample=True),
+    # The same of OpenCV's grey: zipnerf-pytorch.
+    "uniform7-gray": Tool(side=7, sigma=None, sample=True, channels="grey levels"),
+    # instant-ngp's scripts/common.py; scipy's "reflect" is numpy's "symmetric".
+    "luma5": Tool(
+        side=5, taps=(0.120078, 0.233881, 0.292082, 0.233881, 0.120078), pad="symmetric", channels="luminance"
+    ),
 }
+
+# mip-NeRF's and dycheck's: dm_pix's older code, with 0 where its epsilon is now.
+DMPIX_WITHOUT_FLOOR = Tool(least_variance=0.0, bounded=True)
 
 
 def ssim_map(tool: Tool, x: Array, y: Array, data_range: float) -> Array:
-    """The map `[H', W', 3]` of two images `[H, W, 3]`."""
+    """The map `[H', W', C]` of two images `[H, W, 3]` in [0, 1]; the data range of grey levels is 255."""
     weights = _weights(tool)
-    windows_x, windows_y = (_windows(tool, image) for image in (x, y))
+    windows_x, windows_y = (_windows(tool, _planes(tool, image)) for image in (x, y))
     mean_x, mean_y = ((windows * weights).sum((-2, -1)) for windows in (windows_x, windows_y))
     off_x, off_y = windows_x - mean_x[..., None, None], windows_y - mean_y[..., None, None]
     var_x, var_y, cov = ((a * b * weights).sum((-2, -1)) for a, b in ((off_x, off_x), (off_y, off_y), (off_x, off_y)))
@@ -74,7 +87,23 @@ def extent_of_pair(x: Array, y: Array) -> float:
     return max(float(x.max() - x.min()), float(y.max() - y.min()))
 
 
+def opencv_grey(image: Array) -> Array:
+    """What `cv2.cvtColor(..., COLOR_RGB2GRAY)` makes of 8-bit levels, in its fixed point of 15 bits: `[H, W]`."""
+    red, green, blue = np.moveaxis(np.rint(image * 255).astype(np.int64), -1, 0)
+    return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.float64)
+
+
+def _planes(tool: Tool, image: Array) -> Array:
+    if tool.channels == "grey levels":
+        return opencv_grey(image)[..., None]
+    if tool.channels == "luminance":
+        return (0.2126 * image[..., 0] + 0.7152 * image[..., 1] + 0.0722 * image[..., 2])[..., None]
+    return image
+
+
 def _weights(tool: Tool) -> Array:
+    if tool.taps is not None:
+        return np.outer(tool.taps, tool.taps)
     if tool.sigma is None:
         return np.full((tool.side, tool.side), 1 / tool.side**2)
     offsets = np.arange(tool.side) - tool.side // 2
