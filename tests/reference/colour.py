@@ -24,8 +24,7 @@ def quadratic(render: Array, reference: Array, *, kind: Any = np.float64) -> Arr
         render: in [0, 1].
         reference: the same.
         kind: the precision of features, solutions and intermediate renders. float32 is how the original runs, whose
-            masks of the first iteration and of the reference are still of float64 images (zipnerf-pytorch's copy stays
-            in float64 throughout).
+            masks of the first iteration and of the reference are still of float64 images.
     """
     now = render.reshape(-1, 3).astype(np.float64)
     wanted = reference.reshape(-1, 3).astype(np.float64)

@@ -1,0 +1,180 @@
+"""Each named protocol against the peers that compute its numbers, on every pair that it takes.
+
+Run as a script, or by pytest with `-s`, it prints for each protocol the largest deviation from each peer, and of a peer
+that is used in float32 also that of its own float32 number, with what this is away from its own float64 one:
+
+    PYTHONPATH=. python tests/test_protocol_agreement.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pairs import array_masks, array_pairs, second_photograph
+from peer_protocols import CC, PROTOCOLS, Tool
+from peer_scores import Array, Case, Peer
+from reference.whole import mipnerf_average
+
+from nvs_eval.metrics.lpips import Lpips, load_lpips
+from nvs_eval.protocols import Protocol, load_protocol, named_protocols
+from nvs_eval.scorer import Scorer
+from nvs_eval.views import Render, View
+from nvs_eval.weights import Net
+
+CPU = torch.device("cpu")
+AVERAGE = "mipnerf_average"
+SMALLEST = {"ssim": 11, "lpips": 31}
+LARGEST_PSNR = 100.0
+"""Beyond it an error is made of rounding: of the colour correction of a negative, say, which is exact."""
+
+
+@dataclass
+class Deviation:
+    """The largest of one peer's metric over all pairs.
+
+    Attributes:
+        pairs: how many were compared.
+        exact: of ours from its float64 number.
+        single: of ours from its float32 number.
+        own: of its float32 number from its own float64 one.
+    """
+
+    pairs: int = 0
+    exact: float = 0.0
+    single: float | None = None
+    own: float = 0.0
+
+    def add(self, ours: float, exact: float, single: float | None) -> None:
+        self.pairs += 1
+        self.exact = max(self.exact, _distance(ours, exact))
+        if single is not None:
+            self.single = max(self.single or 0.0, _distance(ours, single))
+            self.own = max(self.own, _distance(exact, single))
+
+    def __str__(self) -> str:
+        single = "" if self.single is None else f" (its float32 {self.single:.0e}, own error {self.own:.0e})"
+        return f"{self.exact:.0e}{single}"
+
+
+@dataclass
+class Line:
+    """The table's line of a protocol."""
+
+    name: str
+    found: dict[tuple[str, str], Deviation] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        pairs = max(deviation.pairs for deviation in self.found.values())
+        told = [f"{metric} {peer} {deviation}" for (metric, peer), deviation in self.found.items()]
+        return f"{self.name} | {pairs} pairs | {'; '.join(told)}"
+
+
+def test_every_named_protocol_is_compared() -> None:
+    assert {name.split()[0] for name in PROTOCOLS} == set(named_protocols())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_agrees_with_its_peers(
+    name: str, weights_folder: Callable[[Net], Path | None], lpips_of: Callable[..., Lpips]
+) -> None:
+    nets: set[Any] = {metric.split("_")[-1] for metric in PROTOCOLS[name].peers if "lpips" in metric}
+    folders = [weights_folder(net) for net in nets]
+    print(f"\n{compare(name, lpips_of, folders[0] if folders else None)}")
+
+
+def compare(name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None) -> Line:
+    """Assert that a protocol agrees with every peer on every pair; the line of the table."""
+    tool, line = PROTOCOLS[name], Line(name)
+    protocol = protocol_of(name)
+    assert set(protocol.metrics) - {AVERAGE} == set(tool.peers)
+    for pair, reference, render, mask in views(tool):
+        prepared = tool.prepare(reference, render, mask)
+        taken = takes(protocol, pair, prepared.reference.shape)
+        view = View(pair, _tensor(reference), (Render(_tensor(render)),), None if mask is None else _tensor(mask))
+        (ours,) = Scorer([taken], CPU, weights_dir).score(view)
+        golden = "" if mask is None else ", mask"
+        case = Case(pair, prepared.reference, prepared.render, prepared.mask, golden, lpips_of)
+        corrected = case if prepared.corrected is None else replace(case, render=prepared.corrected)
+        peers = tool.peers if mask is None or tool.masked is None else tool.masked
+        for metric in (metric for metric in taken.metrics if metric != AVERAGE):
+            for peer in peers[metric]:
+                _compare(line, metric, peer, ours[metric][0], corrected if metric.startswith(CC) else case)
+        if AVERAGE in taken.metrics:
+            parts = (ours[part][0] for part in taken.metrics[AVERAGE].values())
+            assert abs(ours[AVERAGE][0] - mipnerf_average(*parts)) <= 1e-9
+    return line
+
+
+def _compare(line: Line, metric: str, peer: Peer, ours: float, case: Case) -> None:
+    answer = peer.answer(case)
+    if answer is None:
+        return
+    exact, single = answer
+    where = f"{line.name}, {metric} of {case.name!r}: ours is {ours!r}, {peer.name}'s {exact!r}"
+    if "psnr" in metric and min(ours, exact) > LARGEST_PSNR:
+        return
+    assert _distance(ours, exact) <= peer.tolerance, where
+    if single is not None:
+        assert _distance(ours, single) <= _distance(exact, single) + peer.tolerance, f"{where}, in float32 {single!r}"
+    line.found.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
+
+
+def _distance(a: float, b: float) -> float:
+    return 0.0 if a == b else abs(a - b)
+
+
+def protocol_of(name: str) -> Protocol:
+    named, _, correction = name.partition(" ")
+    protocol = load_protocol(named)
+    how: Any = correction
+    return protocol.colour_corrected(how) if correction else protocol
+
+
+def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
+    """The pairs that a tool takes, by name; each with a mask too, where it takes one."""
+    pairs = array_pairs()
+    if tool.beyond != "error":
+        pairs = {**pairs, "beyond the range": beyond_the_range()}
+    for name, (reference, render) in pairs.items():
+        if tool.half and reference.shape[1] - reference.shape[1] // 2 < SMALLEST["ssim"]:
+            continue
+        yield name, reference, render, None
+        if tool.mask != "none" and name in array_masks():
+            yield name, reference, render, array_masks()[name]
+
+
+@cache
+def beyond_the_range() -> tuple[Array, Array]:
+    """A render that nobody has clamped."""
+    cat = (second_photograph() / 255).astype(np.float32)
+    return cat, (1.6 * cat - 0.2).astype(np.float32)
+
+
+def takes(protocol: Protocol, pair: str, shape: tuple[int, ...]) -> Protocol:
+    """The protocol without the metrics that are not defined for a pair."""
+    lacking = {family for family, smallest in SMALLEST.items() if min(shape[:2]) < smallest}
+    if pair == "flat and flat":  # Which has no range of its own.
+        lacking |= {metric for metric, given in protocol.metrics.items() if given.get("data_range") == "pair"}
+    left = {metric: given for metric, given in protocol.metrics.items() if not lacking & {metric, *_families(metric)}}
+    return replace(protocol, metrics=left)
+
+
+def _families(metric: str) -> set[str]:
+    return {"ssim", "lpips"} if metric == AVERAGE else {metric.removeprefix(CC).split("_")[0]}
+
+
+def _tensor(image: Array) -> torch.Tensor:
+    return torch.from_numpy(image)
+
+
+if __name__ == "__main__":
+    for each in PROTOCOLS:
+        print(compare(each, cache(load_lpips)), flush=True)
