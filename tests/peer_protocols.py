@@ -89,10 +89,10 @@ class Tool:
         return Prepared(images[0], images[1], images[2] if self.correct else None, weights)
 
 
-def with_corrected(tool: Tool, correct: Callable[..., Array]) -> Tool:
-    """The tool with the scores of the corrected render beside the others, by the peers that are run live."""
+def corrected(tool: Tool, correct: Callable[..., Array]) -> Tool:
+    """The scores of the corrected render alone, by the peers that are run live."""
     own = {CC + metric: [peer for peer in peers if peer in LIVE] for metric, peers in tool.peers.items()}
-    return replace(tool, peers={**tool.peers, **own}, correct=correct)
+    return replace(tool, peers=own, correct=correct)
 
 
 TM = "torchmetrics-1.4.1"
@@ -131,6 +131,8 @@ GSPLAT_VGG = replace(
     },
 )
 NGP_PL = Tool({"psnr": PSNRS, "ssim": [TM_SSIM], "lpips_vgg": [TM_VGG_CLAMPED, golden(TM, "lpips_vgg, scaled")]})
+CC_AFFINE = corrected(NGP_PL, colour.affine)
+GRUT = replace(CC_AFFINE, peers={**NGP_PL.peers, **CC_AFFINE.peers})
 MULTINERF = Tool(
     {
         "psnr": [SKIMAGE_PSNR, golden("dm-pix", "psnr, render rounded")],
@@ -147,7 +149,7 @@ NERFBASELINES = Tool(
     nerfbaselines("default"), beyond="clipped", render="truncate", reference="truncate", mask="multiply"
 )
 
-# By the protocol's name; a colour correction on request after a space.
+# By the protocol's name; a colour correction on request after a space, which stands for its cc_ scores alone.
 PROTOCOLS: dict[str, Tool] = {
     "standard": Tool(
         {
@@ -169,7 +171,7 @@ PROTOCOLS: dict[str, Tool] = {
     ),
     "nerfstudio": NERFSTUDIO,
     "nerfstudio-splatfacto": SPLATFACTO,
-    "nerfstudio-splatfacto quadratic": with_corrected(SPLATFACTO, colour.quadratic),
+    "nerfstudio-splatfacto quadratic": corrected(SPLATFACTO, colour.quadratic),
     "nerfstudio-surface": Tool(
         {
             "psnr": PSNRS,
@@ -192,14 +194,14 @@ PROTOCOLS: dict[str, Tool] = {
     "nerfbaselines-nerf": replace(NERFBASELINES, peers=nerfbaselines("nerf", lpips_vgg="lpips_vgg")),
     "nerfbaselines-nerfw": replace(NERFBASELINES, peers=nerfbaselines("nerfw"), mask="ignored", half=True),
     "gsplat": GSPLAT,
-    "gsplat affine": with_corrected(GSPLAT, colour.affine),
+    "gsplat affine": corrected(GSPLAT, colour.affine),
     "gsplat-vgg": GSPLAT_VGG,
-    "gsplat-vgg quadratic": with_corrected(GSPLAT_VGG, colour.quadratic),
+    "gsplat-vgg quadratic": corrected(GSPLAT_VGG, colour.quadratic),
     "instant-ngp": Tool({"psnr": [SKIMAGE_PSNR], "ssim": [reference_ssim(SSIMS["luma5"])]}, beyond="clipped"),
     "mipnerf": Tool({"psnr": [SKIMAGE_PSNR], "ssim": [NO_FLOOR], "lpips_vgg": [lpips("vgg")]}),
     "nerf": Tool({"psnr": [SKIMAGE_PSNR]}),
     "ngp-pl": NGP_PL,
-    "3dgrut": with_corrected(NGP_PL, colour.affine),
+    "3dgrut": GRUT,
     "zipnerf-pytorch": Tool(
         {"psnr": [SKIMAGE_PSNR], "ssim": [SKIMAGE_GREY, reference_ssim(SSIMS["uniform7-gray"], 255)]},
         beyond="error",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -66,7 +67,7 @@ class Peer:
     Attributes:
         name: as the table calls it.
         answer: its number of a case.
-        tolerance: how far ours may be from its float64 number.
+        tolerance: how far ours may be from its float64 number, of images that both hold in float32.
     """
 
     name: str
@@ -84,12 +85,14 @@ def _skimage_psnr(case: Case) -> Answer:
 
 def _skimage_ssim(case: Case) -> Answer:
     how: dict[str, Any] = {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
-    return float(structural_similarity(*case.doubles, data_range=1, channel_axis=-1, **how)), None
+    score: Any = structural_similarity  # Its type says that it may return a map, too.
+    return float(score(*case.doubles, data_range=1, channel_axis=-1, **how)), None
 
 
 def _skimage_ssim_of_grey(case: Case) -> Answer:
     reference, render = (opencv_grey(image).astype(np.uint8) for image in case.doubles)
-    return float(structural_similarity(reference, render, data_range=255)), None
+    score: Any = structural_similarity
+    return float(score(reference, render, data_range=255)), None
 
 
 def _msssim(case: Case) -> Answer:
@@ -101,18 +104,27 @@ def _msssim(case: Case) -> Answer:
 
 
 def _torchmetrics_ssim(data_range: float | None, case: Case) -> Answer:
-    from torchmetrics.functional.image import structural_similarity_index_measure as score
+    from torchmetrics.functional.image import structural_similarity_index_measure
 
-    x, y = (score(*case.tensors(kind)[::-1], data_range=data_range) for kind in (np.float64, np.float32))
-    assert isinstance(x, torch.Tensor)
-    assert isinstance(y, torch.Tensor)
-    return x.item(), y.item()
+    score: Any = structural_similarity_index_measure
+    exact, single = (score(*case.tensors(kind)[::-1], data_range=data_range) for kind in (np.float64, np.float32))
+    return exact.item(), single.item()
+
+
+@cache
+def _lpips_network(load: Callable[..., Lpips], net: str) -> Any:
+    return deepcopy(lpips_package(load(net)))  # Other tests change the one that they share.
+
+
+@cache
+def _torchmetrics_network(load: Callable[..., Lpips], net: str) -> Any:
+    return torchmetrics_network(load(net, normaliser="torchmetrics"))
 
 
 def _lpips_package(net: str, scaled: bool, case: Case) -> Answer:
-    module = lpips_package(case.lpips_of(net))
-    with torch.inference_mode():
-        return module(*case.tensors(np.float64), normalize=scaled).item(), None
+    module = _lpips_network(case.lpips_of, net)
+    module.spatial = False
+    return _once(module, scaled, case.tensors(np.float64)), None
 
 
 def _torchmetrics_lpips(net: str, scaled: bool, clamp: bool, case: Case) -> Answer:
@@ -121,13 +133,23 @@ def _torchmetrics_lpips(net: str, scaled: bool, clamp: bool, case: Case) -> Answ
         reference, render = images
         images = reference, render.clamp(0, 1)
     # Its update refuses what is beyond the range, and is nothing else but this.
-    with torch.inference_mode():
-        module = torchmetrics_network(case.lpips_of(net, normaliser="torchmetrics"))
-        return module(*images, normalize=scaled).item(), None
+    return _once(_torchmetrics_network(case.lpips_of, net), scaled, images), None
+
+
+_known: dict[tuple[Any, ...], float] = {}
+
+
+def _once(module: Any, scaled: bool, images: tuple[torch.Tensor, torch.Tensor]) -> float:
+    """A network's distance: many protocols feed it the same pairs, and in float64 it takes its time."""
+    key = (module, scaled, *(image.numpy().tobytes() for image in images))
+    if key not in _known:
+        with torch.inference_mode():
+            _known[key] = module(*images, normalize=scaled).item()
+    return _known[key]
 
 
 def _spatial(net: str, case: Case, reference: Array, render: Array) -> Array:
-    module = lpips_package(case.lpips_of(net))
+    module = _lpips_network(case.lpips_of, net)
     module.spatial = True
     x, y = (torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)[None] for image in (reference, render))
     with torch.inference_mode():
@@ -173,8 +195,8 @@ def _values(file: str) -> dict[str, dict[str, list[Any]]]:
 
 def _golden(file: str, metric: str, case: Case) -> Answer:
     """None for a pair that the peer was not asked about."""
-    exact, single = _values(file)[metric.format(mask=case.golden)].get(case.name, (None, None))
-    return None if exact is None else (float(exact), float(single))
+    said = _values(file)[metric.format(mask=case.golden)].get(case.name, [None, None])
+    return None if None in said else (float(said[0]), float(said[1]))
 
 
 # --- By name ------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from nvs_eval.weights import Net
 CPU = torch.device("cpu")
 AVERAGE = "mipnerf_average"
 SMALLEST = {"ssim": 11, "lpips": 31}
+PSNR_OF_DOUBLES = 2e-5
 LARGEST_PSNR = 100.0
 """Beyond it an error is made of rounding: of the colour correction of a negative, say, which is exact."""
 
@@ -94,21 +95,27 @@ def compare(name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None 
     """Assert that a protocol agrees with every peer on every pair; the line of the table."""
     tool, line = PROTOCOLS[name], Line(name)
     protocol = protocol_of(name)
+
+    @cache
+    def scorer(lacking: frozenset[str]) -> Scorer:
+        left = {metric: given for metric, given in protocol.metrics.items() if metric not in lacking}
+        return Scorer([replace(protocol, metrics=left)], CPU, weights_dir)
+
     assert set(protocol.metrics) - {AVERAGE} == set(tool.peers)
     for pair, reference, render, mask in views(tool):
         prepared = tool.prepare(reference, render, mask)
-        taken = takes(protocol, pair, prepared.reference.shape)
+        taken = scorer(undefined(protocol, pair, prepared.reference.shape))
         view = View(pair, _tensor(reference), (Render(_tensor(render)),), None if mask is None else _tensor(mask))
-        (ours,) = Scorer([taken], CPU, weights_dir).score(view)
+        (ours,) = taken.score(view)
         golden = "" if mask is None else ", mask"
         case = Case(pair, prepared.reference, prepared.render, prepared.mask, golden, lpips_of)
         corrected = case if prepared.corrected is None else replace(case, render=prepared.corrected)
         peers = tool.peers if mask is None or tool.masked is None else tool.masked
-        for metric in (metric for metric in taken.metrics if metric != AVERAGE):
+        for metric in (metric for metric in ours if metric != AVERAGE):
             for peer in peers[metric]:
                 _compare(line, metric, peer, ours[metric][0], corrected if metric.startswith(CC) else case)
-        if AVERAGE in taken.metrics:
-            parts = (ours[part][0] for part in taken.metrics[AVERAGE].values())
+        if AVERAGE in ours:
+            parts = (ours[part][0] for part in protocol.metrics[AVERAGE].values())
             assert abs(ours[AVERAGE][0] - mipnerf_average(*parts)) <= 1e-9
     return line
 
@@ -121,9 +128,11 @@ def _compare(line: Line, metric: str, peer: Peer, ours: float, case: Case) -> No
     where = f"{line.name}, {metric} of {case.name!r}: ours is {ours!r}, {peer.name}'s {exact!r}"
     if "psnr" in metric and min(ours, exact) > LARGEST_PSNR:
         return
-    assert _distance(ours, exact) <= peer.tolerance, where
+    # A tool that works in float64 holds more of an image than ours, which is float32 and keeps it.
+    tolerance = PSNR_OF_DOUBLES if "psnr" in metric and case.render.dtype == np.float64 else peer.tolerance
+    assert _distance(ours, exact) <= tolerance, where
     if single is not None:
-        assert _distance(ours, single) <= _distance(exact, single) + peer.tolerance, f"{where}, in float32 {single!r}"
+        assert _distance(ours, single) <= _distance(exact, single) + tolerance, f"{where}, in float32 {single!r}"
     line.found.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
 
 
@@ -134,8 +143,11 @@ def _distance(a: float, b: float) -> float:
 def protocol_of(name: str) -> Protocol:
     named, _, correction = name.partition(" ")
     protocol = load_protocol(named)
+    if not correction:
+        return protocol
     how: Any = correction
-    return protocol.colour_corrected(how) if correction else protocol
+    both = protocol.colour_corrected(how)
+    return replace(both, metrics={name: given for name, given in both.metrics.items() if name.startswith(CC)})
 
 
 def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
@@ -158,13 +170,16 @@ def beyond_the_range() -> tuple[Array, Array]:
     return cat, (1.6 * cat - 0.2).astype(np.float32)
 
 
-def takes(protocol: Protocol, pair: str, shape: tuple[int, ...]) -> Protocol:
-    """The protocol without the metrics that are not defined for a pair."""
-    lacking = {family for family, smallest in SMALLEST.items() if min(shape[:2]) < smallest}
-    if pair == "flat and flat":  # Which has no range of its own.
-        lacking |= {metric for metric, given in protocol.metrics.items() if given.get("data_range") == "pair"}
-    left = {metric: given for metric, given in protocol.metrics.items() if not lacking & {metric, *_families(metric)}}
-    return replace(protocol, metrics=left)
+def undefined(protocol: Protocol, pair: str, shape: tuple[int, ...]) -> frozenset[str]:
+    """The protocol's metrics that are not defined for a pair."""
+    small = {family for family, smallest in SMALLEST.items() if min(shape[:2]) < smallest}
+    # It has no range of its own; and what a correction fits to one colour is that colour, but for rounding.
+    flat = {"flat and flat": ("pair", CC), "flat and noise": (CC,)}.get(pair, ())
+    return frozenset(
+        metric
+        for metric, given in protocol.metrics.items()
+        if small & _families(metric) or given.get("data_range") in flat or metric[: len(CC)] in flat
+    )
 
 
 def _families(metric: str) -> set[str]:
