@@ -108,8 +108,8 @@ def nerfbaselines(protocol: str, **more: str) -> dict[str, list[Peer]]:
     """Its own evaluation protocol, and who else computes the same of what it prepares."""
     names = {"psnr": "psnr", "ssim": "ssim", "mae": "mae", "lpips_alex": "lpips", **more}
     own = {metric: golden("nerfbaselines", f"{protocol}{{mask}}: {name}") for metric, name in names.items()}
-    others = {"psnr": SKIMAGE_PSNR, "ssim": DMPIX, "mae": MAE, "lpips_alex": lpips("alex"), "lpips_vgg": lpips("vgg")}
-    return {metric: [peer, others[metric]] for metric, peer in own.items()}
+    others = {"psnr": [SKIMAGE_PSNR], "ssim": [DMPIX], "mae": [MAE]}
+    return {metric: [peer, *others.get(metric, [])] for metric, peer in own.items()}
 
 
 NERFSTUDIO = Tool(

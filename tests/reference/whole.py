@@ -47,9 +47,12 @@ def mean(values: Array, mask: Array | None = None) -> float:
 
 
 def mean_over_windows_inside(values: Array, mask: Array, side: int) -> float:
-    """The mean of a map `[H-side+1, W-side+1, C]` over the windows whose every pixel has the weight 1: `windows`."""
+    """The mean of a map `[H-side+1, W-side+1, C]` over the windows whose every pixel has the weight 1: `windows`.
+
+    NaN where there is none.
+    """
     inside = [
         values[y, x] for y in range(values.shape[0]) for x in range(values.shape[1])
         if (mask[y : y + side, x : x + side] == 1).all()
     ]  # fmt: skip
-    return float(np.mean(inside))
+    return float(np.mean(inside)) if inside else math.nan
