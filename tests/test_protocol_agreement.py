@@ -23,7 +23,7 @@ from peer_scores import Array, Case, Peer
 from reference.whole import mipnerf_average
 
 from nvs_eval.metrics.lpips import Lpips, load_lpips
-from nvs_eval.protocols import Protocol, load_protocol, named_protocols
+from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.scorer import Scorer
 from nvs_eval.views import Render, View
 from nvs_eval.weights import Net
@@ -91,10 +91,28 @@ def test_agrees_with_its_peers(
     print(f"\n{compare(name, lpips_of, folders[0] if folders else None)}")
 
 
-def compare(name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None) -> Line:
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("instant-ngp", {"out_of_range": "keep"}),
+        ("instant-ngp", {"quantise": Quantise("round", "none", "none")}),
+        ("zipnerf-pytorch", {"quantise": Quantise("truncate", "truncate", "none")}),
+        ("zipnerf-pytorch", {"quantise": Quantise("round", "round", "none")}),
+    ],
+)
+def test_a_protocol_that_says_something_else_is_noticed(
+    name: str, changes: dict[str, Any], lpips_of: Callable[..., Lpips]
+) -> None:
+    with pytest.raises(AssertionError, match=f"{name}, .* ours is"):
+        compare(name, lpips_of, protocol=replace(load_protocol(name), **changes))
+
+
+def compare(
+    name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None, protocol: Protocol | None = None
+) -> Line:
     """Assert that a protocol agrees with every peer on every pair; the line of the table."""
     tool, line = PROTOCOLS[name], Line(name)
-    protocol = protocol_of(name)
+    protocol = protocol or protocol_of(name)
 
     @cache
     def scorer(lacking: frozenset[str]) -> Scorer:
