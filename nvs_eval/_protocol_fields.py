@@ -68,7 +68,7 @@ def _check_average(metrics: Mapping[str, Mapping[str, Any]]) -> None:
             f"{AVERAGE} needs the parameters {', '.join(_AVERAGED)}: which metrics of this protocol they are."
         )
     for family, name in parts.items():
-        if name not in metrics or str(name).split("_")[0] != family:
+        if not isinstance(name, str) or name not in metrics or name.split("_")[0] != family:
             known = [known for known in metrics if known.split("_")[0] == family]
             raise unknown_name(f"{family} of {AVERAGE}", str(name), known)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +49,7 @@ class SharedWork:
         self._opaque: dict[AlphaRule, tuple[View, Tensor, Tensor]] = {}
         self._mask = None if view.mask is None else view.mask.to(device)[None]
         self._corrected: Corrected = []
+        self._prepared: dict[Hashable, Prepared] = {}
         self._images: list[_Images] = []
         self._jobs: dict[Job, Metric] = {}
 
@@ -58,9 +59,14 @@ class SharedWork:
         Raises:
             InputError: they are not what it needs.
         """
-        view, reference, renders = self._on_device(protocol.alpha)
-        check_range(view, protocol)
-        return prepare(reference, renders, self._mask, protocol, view_name=view.name, corrected=self._corrected)
+        same = protocol.preparation
+        if same not in self._prepared:
+            view, reference, renders = self._on_device(protocol.alpha)
+            check_range(view, protocol)
+            self._prepared[same] = prepare(
+                reference, renders, self._mask, protocol, view_name=view.name, corrected=self._corrected
+            )
+        return self._prepared[same]
 
     def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
         if rule not in self._opaque:

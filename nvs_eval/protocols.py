@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,12 @@ class Protocol:
         return self.quantise.render == "round" and self.out_of_range != "keep" and self.colour_correction == "none"
 
     @property
+    def preparation(self) -> Hashable:
+        """All that says how images are prepared: protocols in which it is the same share the prepared images."""
+        colours = (self.alpha, self.colour_correction, self.out_of_range, self.quantise)
+        return (*colours, self.region, self.crop, self.mask)
+
+    @property
     def takes_masks(self) -> bool:
         """Whether a mask means anything here."""
         return self.mask not in ("none", "ignored")
@@ -189,15 +195,29 @@ def named_protocols() -> dict[str, Path]:
 
 def _read(path: Path) -> Protocol:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # _OnceEach makes nothing but plain data, as the safe loader that it is.
+        return parse_protocol(yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEach))
     except OSError as error:
         raise InputError(f"The protocol file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"The protocol file {path} is not YAML: {error}") from error
-    try:
-        return parse_protocol(data)
     except InputError as error:
         raise InputError(f"The protocol file {path}: {error}") from error
+
+
+class _OnceEach(yaml.SafeLoader):
+    """YAML in which no key is given twice: PyYAML keeps the last one, and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping of plain data."""
+        known: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in known:
+                    line = key.start_mark.line + 1
+                    raise InputError(f"{key.value} is given twice, the second time in line {line}: leave one out.")
+                known.add((key.tag, key.value))
+        return super().construct_mapping(node, deep=deep)
 
 
 def parse_protocol(data: object) -> Protocol:

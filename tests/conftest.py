@@ -12,8 +12,10 @@ from jaxtyping import config, install_import_hook
 # are left out: they check their own images, with messages that tests read.)
 install_import_hook(
     [
+        "nvs_eval.colour",
         "nvs_eval.image_files",
         "nvs_eval.images",
+        "nvs_eval.mask_files",
         "nvs_eval.metrics._networks",
         "nvs_eval.metrics._shapes",
         "nvs_eval.metrics.lpips",

@@ -27,11 +27,12 @@ from nvs_eval.weights import NETS, Net
 EXAMPLE = Path(__file__).parents[1] / "docs" / "lpips_as_a_loss.py"
 GOLDEN = Path(__file__).parent / "golden"
 LARGE = [name for name, (reference, _) in pairs().items() if min(reference.shape[-2:]) >= max(SMALLEST.values())]
+HEADS: tuple[Heads, ...] = ("learned", "none")
 LoadLpips = Callable[..., Lpips]
 
 with_every_net = pytest.mark.parametrize("net", NETS)
 with_every_version = pytest.mark.parametrize("version", ["0.1", "0.0"])
-with_every_kind_of_heads = pytest.mark.parametrize("heads", ["learned", "none"])
+with_every_kind_of_heads = pytest.mark.parametrize("heads", HEADS)
 
 
 @pytest.fixture
@@ -243,6 +244,15 @@ def test_the_reference_goes_through_the_network_once(
     assert sum(passed) == 1 + count
 
 
+def test_clamping_is_of_the_input_alone(lpips_of: LoadLpips) -> None:
+    plain, clamping = lpips_of("squeeze"), lpips_of("squeeze", clamp=True)
+    reference, several = renders()
+    assert torch.equal(clamping(reference, several), plain(reference, several))
+    beyond, below = 1.5 * several, reference - 0.2
+    assert torch.equal(clamping(below, beyond), plain(below.clamp(0, 1), beyond.clamp(0, 1)))
+    assert (clamping(below, beyond) - plain(below, beyond)).abs().min() > 1e-3
+
+
 @with_every_net
 def test_symmetric_and_zero_for_identical_images(net: Net, lpips_of: LoadLpips) -> None:
     metric = lpips_of(net)
@@ -280,6 +290,19 @@ def test_scoring_first_does_not_spoil_the_gradient(weights_folder: Callable[[Net
         metric(image, other)  # In float64, so that the weights are copied.
     other.requires_grad_()
     assert torch.autograd.grad(metric(image, other), other)[0].abs().max() > 0
+
+
+def test_loading_under_inference_mode_does_not_spoil_the_gradient(
+    weights_folder: Callable[[Net], Path | None], tmp_path: Path
+) -> None:
+    path = tmp_path / "tune.pth"
+    torch.save(random_lpips_package("squeeze").state_dict(), path)
+    image, other = noise(3, 20, 20), noise(3, 20, 20, seed=1).requires_grad_()
+    with torch.inference_mode():
+        loaded = [load_lpips("squeeze", heads=heads, weights_dir=weights_folder("squeeze")) for heads in HEADS]
+        loaded += [load_lpips("squeeze", weights=path)]
+    for metric in loaded:
+        assert torch.autograd.grad(metric(image, other), other)[0].abs().max() > 0
 
 
 def test_autocast_does_not_reach_the_network(small: Lpips) -> None:
@@ -379,6 +402,7 @@ def test_wrong_input_is_an_error(small: Lpips) -> None:
         ({"heads": "learnt"}, r"LPIPS heads 'learnt'. Did you mean 'learned'\?"),
         ({"input": "scale"}, r"LPIPS input 'scale'. Did you mean 'scaled'\?"),
         ({"normaliser": "torchmetric"}, r"LPIPS normaliser 'torchmetric'. Did you mean 'torchmetrics'\?"),
+        ({"mask_meaning": "windows"}, r"mask meaning of LPIPS 'windows'.* Known: dycheck, valid-pixels"),
     ],
 )
 def test_unknown_choice_lists_the_known_ones(choices: dict[str, str], message: str) -> None:

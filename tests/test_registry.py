@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from agreement import assert_agree
+from agreement import assert_agree, generator
 from pairs import pairs
 
 from nvs_eval.errors import InputError
@@ -19,6 +19,7 @@ from nvs_eval.metrics.ssim import KERNELS, ssim
 from nvs_eval.weights import NETS, Net
 
 LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+SSIM = {"kernel": "valid", "data_range": 1}
 
 
 # --- What a description says --------------------------------------------------------------------------------------
@@ -37,25 +38,62 @@ def test_psnr() -> None:
 def test_ssim(kernel: str, data_range: Any) -> None:
     metric = describe("ssim", {"kernel": kernel, "data_range": data_range}).build()
     assert (metric.name, metric.unit, metric.higher_is_better) == ("ssim", "", True)
-    assert metric.signature == f"ssim|{KERNELS[kernel].signature}|range:{data_range}|v1"
+    assert metric.signature == f"ssim|{KERNELS[kernel].signature(str(data_range))}|v1"
     reference, render = pairs()["odd sizes"]
     mask = torch.ones(1, 37, 53)
     expected = ssim(reference, render, mask=mask, kernel=kernel, data_range=data_range)
     assert_agree(metric.function(reference, render, mask=mask), expected, "float64")
 
 
+def test_mae() -> None:
+    metric = describe("mae", {}).build()
+    assert (metric.name, metric.unit, metric.higher_is_better, metric.signature) == ("mae", "", False, "mae|v1")
+    reference, render = pairs()["odd sizes"]
+    assert_agree(metric.function(reference, render), (reference - render).abs().double().mean(), "float32")
+
+
+def test_variance_floor_takes_the_place_of_the_kernels_own() -> None:
+    x, y = (1e-8 * torch.rand(3, 16, 16, generator=generator(seed), dtype=torch.float64) for seed in (0, 1))
+    given = {"kernel": "dmpix", "data_range": 1e-6}
+    own, none, high = (
+        describe("ssim", given | changes).build()
+        for changes in ({}, {"variance_floor": 0}, {"variance_floor": 0.00012345678})
+    )
+    assert own.signature == "ssim|win:gauss11s1.5|pad:valid|range:1e-06|cov:population|floor:2^-46|covclamp|v1"
+    assert none.signature == own.signature.replace("floor:2^-46", "floor:0")
+    assert high.signature == own.signature.replace("floor:2^-46", "floor:0.00012345678")
+    assert len({metric.function(x, y).item() for metric in (own, none, high)}) == 3
+    assert describe("ssim", given | {"variance_floor": 2.0**-46}).signature == own.signature
+
+
+def test_a_corrected_metric_is_the_plain_one_by_another_name() -> None:
+    plain, corrected = describe("psnr", {"data_range": 1}), describe("cc_psnr", {"data_range": 1})
+    assert corrected.name == "cc_psnr"
+    assert (corrected.signature, corrected.unit) == (plain.signature, plain.unit)
+    assert describe("cc_lpips_squeeze", LPIPS).name == "cc_lpips_squeeze"
+
+
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"net": "alex"}, {"net": "vgg"}, {"version": "0.0"}, {"input": "unscaled"}, {"normaliser": "torchmetrics"}],
+    [
+        {},
+        {"net": "alex"},
+        {"net": "vgg"},
+        {"version": "0.0"},
+        {"input": "unscaled"},
+        {"normaliser": "torchmetrics"},
+        {"clamp": True},
+    ],
 )
 def test_lpips(
-    choices: dict[str, str], lpips_of: Callable[..., Any], weights_folder: Callable[[Net], Path | None]
+    choices: dict[str, Any], lpips_of: Callable[..., Any], weights_folder: Callable[[Net], Path | None]
 ) -> None:
     given = LPIPS | choices
     net: Any = given["net"]
     described = describe(f"lpips_{net}", given)
     assert (described.unit, described.higher_is_better) == ("", False)
-    said = f"lpips|net:{net}|heads:{given['version']}|input:{given['input']}|norm:{given['normaliser']}|v1"
+    clamp = "|clamp" if given.get("clamp") else ""
+    said = f"lpips|net:{net}|heads:{given['version']}|input:{given['input']}{clamp}|norm:{given['normaliser']}|v1"
     assert described.signature == said
     metric = described.build(weights_dir=weights_folder(net))
     assert metric.signature == said
@@ -71,13 +109,18 @@ def test_whatever_changes_a_number_is_in_the_signature() -> None:
         for data_range in (1, 255, "pair")
     ]
     described += [
-        describe(f"lpips_{net}", {"net": net, "version": version, "input": scaling, "normaliser": normaliser})
+        describe("ssim", {"kernel": kernel, "data_range": 1, "variance_floor": floor})
+        for kernel in KERNELS
+        for floor in (0.001, 0.0010000001)
+    ]
+    described += [
+        describe(f"lpips_{net}", {**LPIPS, "net": net, "version": version, "input": scaling, **more})
         for net in NETS
         for version in ("0.1", "0.0")
         for scaling in ("scaled", "unscaled")
-        for normaliser in ("lpips", "torchmetrics")
+        for more in ({}, {"normaliser": "torchmetrics"}, {"clamp": True})
     ]
-    assert len({each.signature for each in described}) == len(described) == 3 + 15 + 24
+    assert len({each.signature for each in described}) == len(described) == 3 + 3 * 7 + 2 * 7 + 36
 
 
 def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +141,7 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "psrn",
             {},
-            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, psnr",
+            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, mae, mipnerf_av",
         ),
         ("psnr", {}, r"'psnr' needs data_range: nothing that changes a number has a default"),
         ("psnr", {"range": 1}, r"parameter of psnr 'range'\. Did you mean 'data_range'\?"),
@@ -122,6 +165,12 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("lpips_squeeze", {**LPIPS, "input": "raw"}, r"input of lpips_squeeze 'raw'\. Known: scaled, unscaled"),
         ("lpips_squeeze", {**LPIPS, "normaliser": None}, r"normaliser of lpips_squeeze is None"),
+        ("cc_psrn", {}, r"Unknown metric 'psrn'\. Did you mean 'psnr'\?"),
+        ("mae", {"data_range": 1}, r"parameter of mae 'data_range'"),
+        ("ssim", {**SSIM, "variance_floor": -1}, r"variance_floor of ssim is -1, and a finite number of at least 0"),
+        ("ssim", {**SSIM, "variance_floor": "0"}, r"variance_floor of ssim is '0'"),
+        ("ssim", {**SSIM, "floor": 0}, r"parameter of ssim 'floor'\. Did you mean 'variance_floor'\?"),
+        ("lpips_squeeze", {**LPIPS, "clamp": 1}, r"clamp of lpips_squeeze is 1, and true or false is needed"),
         ("lpips_squeeze", {"net": "squeeze"}, r"'lpips_squeeze' needs version, input, normaliser"),
         ("lpips_alex", LPIPS, r"'lpips_alex' has the net 'squeeze': call it lpips_squeeze"),
         ("lpips", LPIPS, r"'lpips' has the net 'squeeze': call it lpips_squeeze"),
@@ -130,6 +179,22 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_description_is_an_error(name: str, parameters: Mapping[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         describe(name, parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "mask", "message"),
+    [
+        ("lpips_squeeze", LPIPS, "windows", r"no windows, .*: take valid-pixels, multiply, fill, bbox or dycheck, or"),
+        ("ssim", {"kernel": "zero", "data_range": 1}, "dycheck", r"kernel 'zero', for which `mask: dycheck` has no m"),
+        ("ssim", {"kernel": "uniform7-rgb", "data_range": 1}, "dycheck", r"kernel 'uniform7-rgb', .*: take dmpix"),
+    ],
+)
+def test_a_mask_that_means_nothing_to_a_metric_is_an_error(
+    name: str, parameters: Mapping[str, Any], mask: Any, message: str
+) -> None:
+    assert describe(name, parameters, "valid-pixels")
+    with pytest.raises(InputError, match=message):
+        describe(name, parameters, mask)
 
 
 def test_a_longer_name_may_tell_two_of_a_kind_apart() -> None:

@@ -40,7 +40,7 @@ class Kernel:
         parts = [f"win:{self.window}", f"pad:{self.padding}", f"range:{data_range}"]
         parts.append(f"cov:{'sample' if self.sample_covariance else 'population'}")
         if self.variance_floor is not None:
-            parts.append(f"floor:{self.variance_floor:.3g}")
+            parts.append(f"floor:{_show(self.variance_floor)}")
         if self.clamp_covariance:
             parts.append("covclamp")
         if self.grey:
@@ -56,6 +56,11 @@ class Kernel:
     def smallest(self) -> int:
         """The least height and width in pixels."""
         return {"valid": len(self.taps), "reflect": self.border + 1, "symmetric": self.border, "zero": 1}[self.padding]
+
+
+def _show(floor: float) -> str:
+    """All digits of a floor, since metrics of one signature are computed once; dm_pix's own by its power of two."""
+    return "2^-46" if floor == _FLOAT32_EPSILON**2 else repr(floor).removesuffix(".0")
 
 
 def _gaussian(size: int, sigma: float) -> tuple[float, ...]:

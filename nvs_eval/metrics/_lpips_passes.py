@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -37,7 +38,10 @@ class Comparing(Protocol):
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which images an LPIPS compares: `references[i]` of all references with `renders[i]` of all renders."""
+    """Which images an LPIPS compares: `references[i]` of all references with `renders[i]` of all images.
+
+    All images are the references first, then the renders, so that a render that equals a reference need not pass again.
+    """
 
     lpips: Comparing
     references: Tensor
@@ -71,15 +75,16 @@ def score_together(wanted: Sequence[Wanted]) -> list[Tensor]:
 
 def _score_group(wanted: Sequence[Wanted]) -> list[Tensor]:
     """Likewise of images of one size for one network."""
-    references: list[Tensor] = []
-    renders: list[Tensor] = []
+    fed = [each.lpips.fed(each.reference, each.renders, each.mask) for each in wanted]
+    images: list[Tensor] = []
+    owners = [_place(images, reference) for reference, _ in fed]
+    count = len(images)
     pairings = []
-    for each in wanted:
-        reference, own = each.lpips.fed(each.reference, each.renders, each.mask)
-        owner = _place(references, reference)
-        places = [_place(renders, render) for render in own]
-        pairings.append(Pairing(each.lpips, torch.full((len(places),), owner), torch.tensor(places)))
-    found = distances(pairings, torch.stack(references), torch.stack(renders))
+    for each, owner, (_, renders) in zip(wanted, owners, fed, strict=True):
+        places = torch.tensor([_place(images, render) for render in renders])
+        pairings.append(Pairing(each.lpips, torch.full_like(places, owner), places))
+    everything = torch.stack(images)
+    found = distances(pairings, everything[:count], everything[count:])
     return [
         each.lpips.reduce(rows, each.reference.shape[-2:], each.mask) for each, rows in zip(wanted, found, strict=True)
     ]
@@ -100,7 +105,8 @@ def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) 
     Args:
         pairings: of LPIPS of one feed.
         references: `[R, 3, H, W]`; their features are computed once and kept.
-        renders: `[N, 3, H, W]`; they pass the network once, some at a time, and their features are not kept.
+        renders: `[N, 3, H, W]`, N may be 0; they pass the network once, some at a time, and their features are not
+            kept.
 
     Raises:
         InputError: the images are smaller than the network can take.
@@ -109,14 +115,14 @@ def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) 
     with exact_arithmetic():
         known = [list(network.activations(part)) for part in _passes(references)]
         kept = [_Features(_joined(parts)) for parts in zip(*known, strict=True)]
+        passed = ((len(part), map(_Features, network.activations(part))) for part in _passes(renders))
         rows: list[list[list[Tensor]]] = [[[] for _ in kept] for _ in pairings]
         order: list[list[Tensor]] = [[] for _ in pairings]
         start = 0
-        for part in _passes(renders):
-            end = start + len(part)
+        for count, taps in chain([(len(references), iter(kept))], passed):
+            end = start + count
             inside = [((p.renders >= start) & (p.renders < end)).nonzero()[:, 0] for p in pairings]
-            for tap, activation in enumerate(network.activations(part)):
-                features = _Features(activation)
+            for tap, features in enumerate(taps):
                 for pairing, which, row in zip(pairings, inside, rows, strict=True):
                     if len(which):
                         own = kept[tap].of(pairing.references[which], pairing.lpips)
@@ -159,5 +165,7 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _passes(images: Tensor) -> Iterator[Tensor]:
     """The images in as many as go through the network at once."""
+    if not len(images):
+        return
     pixels = images.shape[-2] * images.shape[-1]
     yield from images.split(max(1, _PIXELS_A_PASS.get(images.device.type, 2**20) // pixels))

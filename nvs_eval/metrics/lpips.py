@@ -113,7 +113,8 @@ class Lpips:
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
         # Which of the references each render belongs to.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
-        (rows,) = distances([Pairing(self, owners, torch.arange(len(renders)))], references, renders)
+        places = len(references) + torch.arange(len(renders))
+        (rows,) = distances([Pairing(self, owners, places)], references, renders)
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
 
     def sharing(self, other: Lpips) -> Lpips:
@@ -154,8 +155,7 @@ class Lpips:
         """The weights on the images' device and in their dtype, moved there once."""
         place = (images.device, images.dtype)
         if place not in self._placed:
-            # What is copied under a caller's inference mode could never be used for a gradient later.
-            with torch.inference_mode(False):
+            with torch.inference_mode(False):  # As when they were loaded.
                 backbone = {name: tensor.to(*place) for name, tensor in self.backbone.items()}
                 self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
         return self._placed[place]
@@ -218,14 +218,15 @@ def load_lpips(
     ):
         if given not in known:
             raise unknown_name(kind, given, known)
-    if weights is not None:
-        backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
-    else:
-        backbone = load_backbone(net, directory=weights_dir)
-        head_weights = load_heads(net, version) if heads == "learned" else []
-    if heads == "none":
-        channels = _channels(net, backbone)
-        head_weights = [torch.ones(1, count, 1, 1) for count in channels]
+    # What is read under a caller's inference mode could never be used for a gradient later.
+    with torch.inference_mode(False):
+        if weights is not None:
+            backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
+        else:
+            backbone = load_backbone(net, directory=weights_dir)
+            head_weights = load_heads(net, version) if heads == "learned" else []
+        if heads == "none":
+            head_weights = [torch.ones(1, count, 1, 1) for count in _channels(net, backbone)]
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning)
 
 
