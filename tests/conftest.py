@@ -9,13 +9,12 @@ from pathlib import Path
 from jaxtyping import config, install_import_hook
 
 # Before any of them is imported: from here on each call of these modules checks what its annotations promise. (Views
-# are left out: they check their own images, with messages that tests read.)
+# are left out: they check their own images, with messages that tests read; and files of masks, which take any source.)
 install_import_hook(
     [
         "nvs_eval.colour",
         "nvs_eval.image_files",
         "nvs_eval.images",
-        "nvs_eval.mask_files",
         "nvs_eval.metrics._networks",
         "nvs_eval.metrics._shapes",
         "nvs_eval.metrics.lpips",

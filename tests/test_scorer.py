@@ -100,88 +100,6 @@ def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
     assert_agree(scores(changed(crop=2), view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
 
 
-# --- Preparation --------------------------------------------------------------------------------------------------
-
-VALUES = [-0.3, -1e-7, 0.0, 0.1, 0.5, 0.999, 1.0, 1.7]
-
-
-@pytest.mark.parametrize(
-    ("rule", "beyond", "levels"),
-    [
-        ("round", "clamp", [0, 0, 0, 26, 128, 255, 255, 255]),
-        ("round", "error", [0, 0, 0, 26, 128, 255, 255, 255]),
-        ("truncate", "clamp", [0, 0, 0, 25, 127, 254, 255, 255]),
-        ("truncate", "keep", [-77, -1, 0, 25, 127, 254, 255, 433]),
-        ("none", "clamp", [0, 0, 0, 25.5, 127.5, 254.745, 255, 255]),
-    ],
-)
-def test_values_are_clamped_and_quantised_as_the_protocol_says(rule: Any, beyond: Any, levels: list[float]) -> None:
-    protocol = protocol_of(LIGHT)
-    protocol = replace(protocol, out_of_range=beyond, quantise=replace(protocol.quantise, render=rule))
-    render = torch.tensor(VALUES).expand(1, 3, 8, 8)
-    prepared = prepare(torch.full((3, 8, 8), 0.3), render, None, protocol, view_name="a")
-    assert_agree(prepared.renders[0, 0, 0] * 255, levels, "float32", times=300)
-    assert torch.equal(prepared.reference, torch.full((3, 8, 8), 77 / 255))
-
-
-def test_cropping_reaches_images_and_mask() -> None:
-    reference, render, mask = torch.rand(3, 20, 22), torch.rand(2, 3, 20, 22), torch.rand(1, 20, 22)
-    prepared = prepare(reference, render, mask, changed(crop=3), view_name="a")
-    assert prepared.reference.shape == (3, 14, 16)
-    assert prepared.renders.shape == (2, 3, 14, 16)
-    assert prepared.mask is not None
-    assert torch.equal(prepared.mask, mask[:, 3:-3, 3:-3])
-
-
-def test_cropped_images_score_as_images_that_were_cut() -> None:
-    reference, render = float_image(0), float_image(1)
-    cut = view(reference[4:-4, 4:-4], render[4:-4, 4:-4])
-    assert scores(changed(crop=4), view(reference, render)) == scores(LIGHT, cut)
-
-
-# --- Masks --------------------------------------------------------------------------------------------------------
-
-
-def test_mask_reaches_every_metric(weights_folder: Callable[[Net], Path | None]) -> None:
-    reference, render = image(0), image(1)
-    spoilt = render.clone()
-    spoilt[:20] = 1 - spoilt[:20]
-    mask = torch.zeros(40, 48)
-    mask[32:] = 1
-    scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
-    (masked,), (again,), (whole,) = (
-        scorer.score(view(reference, picture, mask=given))
-        for picture, given in ((render, mask), (spoilt, mask), (render, None))
-    )
-    # PSNR and SSIM do not see beyond the mask, and the window around it; LPIPS sees everything, a little.
-    assert masked["psnr"] == again["psnr"] != whole["psnr"]
-    assert masked["ssim"] == again["ssim"] != whole["ssim"]
-    assert masked["lpips_squeeze"] != whole["lpips_squeeze"]
-
-
-def test_mask_without_a_meaning_is_an_error_that_names_the_view() -> None:
-    masked = view(image(0), image(1), mask=torch.ones(40, 48))
-    with pytest.raises(InputError, match=r"View 'cam/7' has a mask, and the protocol 'light' .*use a protocol with"):
-        scores(changed(mask="none"), masked)
-
-
-@pytest.mark.parametrize("crop", [0, 2])
-def test_empty_mask_is_an_error_that_names_the_view(crop: int) -> None:
-    mask = torch.zeros(40, 48)
-    mask[:crop] = 1  # Nothing is left of it when it is cropped.
-    with pytest.raises(InputError, match=r"mask of view 'cam/7' is empty"):
-        scores(changed(crop=crop), view(image(0), image(1), mask=mask))
-
-
-def test_mask_at_the_border_leaves_nothing_of_ssim() -> None:
-    mask = torch.zeros(40, 48)
-    mask[:5] = 1
-    with pytest.raises(
-        InputError, match=r"ssim is not defined for view 'cam/7' .* no pixel half a window from the bor"
-    ):
-        scores(LIGHT, view(image(0), image(1), mask=mask))
-
-
 # --- What is refused ----------------------------------------------------------------------------------------------
 
 
@@ -223,44 +141,6 @@ def test_a_flat_pair_has_no_ssim_over_its_own_range() -> None:
 def test_what_a_metric_refuses_names_the_view() -> None:
     with pytest.raises(InputError, match=r"View 'cam/7': SSIM with the kernel 'valid' needs images of at least 11x11"):
         scores(LIGHT, view(image(0, 10, 12), image(1, 10, 12)))
-
-
-# --- Several protocols share their work ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many renders each computation of PSNR had."""
-    calls: list[int] = []
-
-    def counted(reference: Tensor, render: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        calls.append(len(render))
-        return psnr(reference, render, mask=mask)
-
-    def describe(name: str, *, data_range: float) -> Description:
-        return Description(name, "dB", True, f"psnr|range:{data_range:g}|v1", lambda _: counted)
-
-    monkeypatch.setattr(registry, "_FAMILIES", {**registry._FAMILIES, "psnr": describe})
-    return calls
-
-
-def test_what_two_protocols_share_is_computed_once(psnr_calls: list[int]) -> None:
-    eight_bits = view(image(0), image(1), image(2))
-    first, second = scores([LIGHT, FLOAT], eight_bits)
-    assert psnr_calls == [2]
-    assert first["psnr"] == second["psnr"]
-    assert first["ssim"] != second["ssim"]
-    psnr_calls.clear()
-    # Images between the levels are others once they are rounded.
-    first, second = scores([LIGHT, FLOAT], view(float_image(0), float_image(1), float_image(2)))
-    assert psnr_calls == [2, 2]
-    assert first["psnr"] != second["psnr"]
-
-
-def test_several_protocols_score_as_each_alone() -> None:
-    protocols = [LIGHT, FLOAT, changed(crop=3), changed(out_of_range="clamp")]
-    for scored in (view(image(0), image(1)), view(float_image(0), float_image(1))):
-        assert scores(protocols, scored) == [scores(protocol, scored)[0] for protocol in protocols]
 
 
 # --- Weights and settings -----------------------------------------------------------------------------------------
