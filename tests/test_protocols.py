@@ -14,7 +14,6 @@ from nvs_eval.errors import InputError
 from nvs_eval.metrics import registry
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
-
 ROUND = {"render": "round", "reference": "round"}
 LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
 GREY = {"kernel": "uniform7-gray", "data_range": 255}
@@ -36,7 +35,7 @@ def change(path: str, value: object) -> dict[str, Any]:
     return data
 
 
-# --- The fingerprint ----------------------------------------------------------------------------------------------
+# --- The fingerprint ------------------------------------------------------------------------------------------------
 
 
 def test_fingerprint_is_of_the_meaning_alone(tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_a_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.M
     assert after.fingerprint != before.fingerprint
 
 
-# --- Signatures ---------------------------------------------------------------------------------------------------
+# --- Signatures -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_whether_a_png_scores_the_same_as_the_render(changes: dict[str, Any], ex
     assert parse_protocol(light() | changes).exact_in_png == exact
 
 
-# --- What is refused ----------------------------------------------------------------------------------------------
+# --- What is refused ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Protocol)])

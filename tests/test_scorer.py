@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +12,20 @@ from agreement import assert_agree
 from helpers import FLOAT, LIGHT, float_image, image, protocol_of
 from peer_networks import lpips_package
 from reference.ssim import TOOLS, ssim_map
+from scoring import CPU, SQUEEZE, WITH_LPIPS, changed, outcomes, scores, view
 from skimage.metrics import peak_signal_noise_ratio
-from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import load_image, save_png
-from nvs_eval.metrics import registry
+from nvs_eval.metrics import _networks as networks
+from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.psnr import psnr
-from nvs_eval.metrics.registry import Description
-from nvs_eval.prepare import prepare
-from nvs_eval.protocols import Protocol, load_protocol
+from nvs_eval.metrics.ssim import KERNELS
+from nvs_eval.protocols import load_protocol
 from nvs_eval.scorer import Scorer
-from nvs_eval.views import Render, View
-from nvs_eval.weights import Net, backbone_sha256
+from nvs_eval.weights import NETS, Net, backbone_sha256
 
-CPU = torch.device("cpu")
-WITH_LPIPS = LIGHT.replace(
-    "round_means",
-    "  lpips_squeeze: {net: squeeze, version: '0.1', input: scaled, normaliser: lpips}\nround_means",
-)
-
-
-def view(reference: Tensor, *renders: Tensor, mask: Tensor | None = None) -> View:
-    return View("cam/7", reference, tuple(Render(render, file=Path("their.png")) for render in renders), mask)
-
-
-def scores(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **choices: Any) -> list[Any]:
-    several = [protocols] if isinstance(protocols, str | Protocol) else protocols
-    parsed = [protocol_of(each) if isinstance(each, str) else each for each in several]
-    return Scorer(parsed, CPU, **choices).score(scored)
-
-
-def changed(**changes: Any) -> Protocol:
-    return replace(protocol_of(LIGHT), **changes)
-
-
-# --- The numbers --------------------------------------------------------------------------------------------------
+# --- The numbers ----------------------------------------------------------------------------------------------------
 
 
 def test_standard_scores_computed_by_hand(
@@ -100,7 +77,7 @@ def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
     assert_agree(scores(changed(crop=2), view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
 
 
-# --- What is refused ----------------------------------------------------------------------------------------------
+# --- What is refused ------------------------------------------------------------------------------------------------
 
 
 def test_a_render_that_is_not_finite_is_named_before_it_is_scored() -> None:
@@ -138,12 +115,96 @@ def test_a_flat_pair_has_no_ssim_over_its_own_range() -> None:
     assert scores(LIGHT, flat)[0]["ssim"][0] > 0
 
 
-def test_what_a_metric_refuses_names_the_view() -> None:
-    with pytest.raises(InputError, match=r"View 'cam/7': SSIM with the kernel 'valid' needs images of at least 11x11"):
-        scores(LIGHT, view(image(0, 10, 12), image(1, 10, 12)))
+SMALLEST = {"valid": 11, "dmpix": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "reflect": 6, "luma5": 2}
 
 
-# --- Weights and settings -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("kernel", "least"), SMALLEST.items())
+def test_images_smaller_than_the_window_are_an_error_with_the_size_needed(kernel: str, least: int) -> None:
+    protocol = changed(metrics={"ssim": {"kernel": kernel, "data_range": 1}})
+    assert scores(protocol, view(image(0, least, least), image(1, least, least)))
+    small = view(image(0, least - 1, 40), image(1, least - 1, 40))
+    message = (
+        rf"View 'cam/7': SSIM with the kernel '{kernel}' needs images of at least {least}x{least} .* 40x{least - 1}"
+    )
+    with pytest.raises(InputError, match=message):
+        scores(protocol, small)
+
+
+def test_every_kernel_but_zero_padding_has_a_smallest_size() -> None:
+    assert {*SMALLEST, "zero"} == set(KERNELS)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_images_smaller_than_a_net_can_take_are_an_error_with_the_size_needed(
+    net: Net, weights_folder: Callable[[Net], Path | None]
+) -> None:
+    protocol = changed(metrics={f"lpips_{net}": {**SQUEEZE, "net": net}})
+    least = networks.SMALLEST[net]
+    scorer = Scorer([protocol, protocol_of(LIGHT)], CPU, weights_folder(net))
+    assert scorer.score(view(image(0, least, least), image(1, least, least)))
+    small = view(image(0, 40, least - 1), image(1, 40, least - 1))
+    refused, scored = scorer.outcomes(small)
+    with pytest.raises(InputError, match=rf"View 'cam/7': LPIPS with {net} needs images of at least {least}x{least} "):
+        scorer.score(small)
+    # What one protocol refuses leaves the others their scores.
+    assert refused.scores == {}
+    assert isinstance(refused.error, InputError)
+    assert list(scored.scores) == ["psnr", "ssim"]
+    assert scored.error is None
+
+
+def test_what_is_wrong_for_one_protocol_leaves_the_others_their_scores() -> None:
+    beyond = view(image(0), 1.5 * image(1))
+    strict, clamping = outcomes([LIGHT, changed(out_of_range="clamp")], beyond)
+    assert "has values from" in str(strict.error)
+    assert clamping.scores == scores(changed(out_of_range="clamp"), beyond)[0]
+
+
+# --- The average ----------------------------------------------------------------------------------------------------
+
+
+def test_the_average_error_of_the_papers() -> None:
+    assert round(mipnerf_average(31, 0.94, 0.12), 6) == 0.028582
+    expected = math.exp((math.log(10**-3.1) + math.log(math.sqrt(1 - 0.94)) + math.log(0.12)) / 3)
+    assert_agree(mipnerf_average(31, 0.94, 0.12), expected, "float64")
+    assert mipnerf_average(math.inf, 1.0, 0.0) == 0.0
+    assert mipnerf_average(31, 1 + 1e-15, 0.12) == 0.0  # What rounding added is taken away.
+
+
+AVERAGED = {
+    "lpips_squeeze": SQUEEZE,
+    "mipnerf_average": {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_squeeze"},
+    "mae": {},
+}
+
+
+def test_the_average_is_of_each_views_own_scores(weights_folder: Callable[[Net], Path | None]) -> None:
+    scorer = Scorer([changed(metrics=AVERAGED)], CPU, weights_folder("squeeze"))
+    (found,) = scorer.score(view(image(0), image(1), image(2), image(0)))
+    assert list(found) == ["psnr", "ssim", "lpips_squeeze", "mipnerf_average", "mae"]
+    parts = zip(found["psnr"], found["ssim"], found["lpips_squeeze"], strict=True)
+    assert found["mipnerf_average"] == [mipnerf_average(*each) for each in parts]
+    assert found["mipnerf_average"][0] != found["mipnerf_average"][1]
+    assert found["mipnerf_average"][2] == 0.0
+
+
+# --- The input of LPIPS ---------------------------------------------------------------------------------------------
+
+
+def test_clamping_lpips_is_of_its_input_alone(weights_folder: Callable[[Net], Path | None]) -> None:
+    plain = changed(out_of_range="keep", metrics={"lpips_squeeze": SQUEEZE})
+    clamping = changed(out_of_range="keep", metrics={"lpips_squeeze": {**SQUEEZE, "clamp": True}})
+    scorer = Scorer([plain, clamping], CPU, weights_folder("squeeze"))
+    inside, again = scorer.score(view(image(0), image(1)))
+    assert inside == again
+    beyond, clamped = scorer.score(view(image(0), 1.5 * image(1)))
+    assert (clamped["psnr"], clamped["ssim"]) == (beyond["psnr"], beyond["ssim"])
+    assert clamped["lpips_squeeze"] != beyond["lpips_squeeze"]
+    by_hand, _ = scorer.score(view(image(0), (1.5 * image(1)).clamp(0, 1)))
+    assert_agree(clamped["lpips_squeeze"], by_hand["lpips_squeeze"], "float32")
+
+
+# --- Weights and settings -------------------------------------------------------------------------------------------
 
 
 def test_weights_in_use_are_identified(weights_folder: Callable[[Net], Path | None]) -> None:
@@ -182,7 +243,7 @@ def test_the_users_settings_are_untouched_and_do_not_matter(weights_folder: Call
         torch.set_float32_matmul_precision("highest")
 
 
-# --- From files ---------------------------------------------------------------------------------------------------
+# --- From files -----------------------------------------------------------------------------------------------------
 
 
 def test_saved_pngs_score_exactly_as_the_floats_they_were_made_of(
