@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -418,7 +419,7 @@ def test_a_mask_that_leaves_ssim_nothing_is_as_empty(mask: Tensor, meaning: str)
     (outcome,) = outcomes(changed(mask=meaning), scored)
     assert isinstance(outcome.error, EmptyMask)
     assert outcome.scores == {}
-    without_ssim = Protocol(**{**vars(changed(mask=meaning)), "metrics": {"psnr": {"data_range": 1}}})
+    without_ssim = replace(changed(mask=meaning), metrics={"psnr": {"data_range": 1}})
     assert math.isfinite(scores(without_ssim, scored)[0]["psnr"][0])
 
 

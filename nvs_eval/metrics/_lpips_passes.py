@@ -128,8 +128,9 @@ def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) 
                         own = kept[tap].of(pairing.references[which], pairing.lpips)
                         their = features.of(pairing.renders[which] - start, pairing.lpips)
                         head = pairing.lpips.heads_for(renders)[tap]
-                        difference = torch.nn.functional.conv2d((own - their).square(), head)
-                        row[tap].append(difference.expand(len(which), -1, -1, -1))
+                        distance = torch.nn.functional.conv2d((own - their).square(), head)
+                        # Of renders that are all one image, there is one row.
+                        row[tap].append(distance.expand(len(which), -1, -1, -1))
             for which, done in zip(inside, order, strict=True):
                 done.append(which)
             start = end
