@@ -100,7 +100,7 @@ def load_mask(path: Path) -> Float[Tensor, "h w"]:
     """
     values = _load_array(path) if path.suffix.lower() == ".npy" else decode(path)
     channels = values.shape[-1]
-    if channels not in (1, 3) or not (values == values[..., :1]).all():
+    if channels != 1 and (channels != 3 or not (values == values[..., :1]).all()):
         raise InputError(f"The mask {path} has {channels} channels that differ, and one grey channel is needed.")
     return values[..., 0].contiguous()
 
