@@ -110,9 +110,7 @@ def test_each_protocol_has_its_own_rule_for_alpha() -> None:
     assert composited.scores == scores(LIGHT, over)[0]
     assert dropped.scores == scores(LIGHT, view(image(0), image(1), image(2)))[0]
     assert composited.scores != dropped.scores
-    with pytest.raises(
-        InputError, match=r"reference of view 'cam/7' \(gt\.png\) has an alpha channel, which the"
-    ):
+    with pytest.raises(InputError, match=r"reference of view 'cam/7' \(gt\.png\) has an alpha channel, which the"):
         raise refused.error or AssertionError
 
 

@@ -141,7 +141,7 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "psrn",
             {},
-            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, mae, mipnerf_av",
+            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, mae, mip",
         ),
         ("psnr", {}, r"'psnr' needs data_range: nothing that changes a number has a default"),
         ("psnr", {"range": 1}, r"parameter of psnr 'range'\. Did you mean 'data_range'\?"),
