@@ -1,4 +1,4 @@
-"""Colour correction: against numpy, in closed form, and at its place in the preparation."""
+"""Colour correction: against its definition in numpy, in closed form, and at its place in the preparation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from agreement import assert_agree
 from helpers import LIGHT, float_image, image
 from pairs import array_pairs, pairs
+from reference.colour import affine, quadratic
 from scoring import changed, scores, view
 from torch import Tensor
 
@@ -24,36 +25,6 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 PHOTOGRAPH = "photograph and noise"
 FLOATS = Quantise("none", "none", "none")
 with_both = pytest.mark.parametrize("how", ["quadratic", "affine"])
-
-
-def unclipped(values: Array) -> Array:
-    return (values >= 0.5 / 255) & (values <= 1 - 0.5 / 255)
-
-
-def quadratic(reference: Array, render: Array) -> Array:
-    """multinerf's, by numpy's least squares over the pixels that are clipped nowhere; `[H, W, 3]`."""
-    target, start = reference.reshape(-1, 3), render.reshape(-1, 3)
-    current = start
-    for _ in range(5):
-        r, g, b = current.T
-        features = np.stack([r * r, r * g, r * b, g * g, g * b, b * b, r, g, b, np.ones_like(r)], axis=1)
-        fitted = []
-        for channel in range(3):
-            kept = np.logical_and.reduce([unclipped(each[:, channel]) for each in (target, start, current)])
-            weights = np.linalg.lstsq(features[kept], target[kept, channel], rcond=-1)[0]
-            fitted.append(features @ weights)
-        current = np.stack(fitted, axis=1).clip(0, 1)
-    return current.reshape(render.shape)
-
-
-def affine(reference: Array, render: Array) -> Array:
-    """gsplat's, by numpy's least squares: each channel of the render as a line of the reference's, inverted."""
-    fitted = []
-    for target, source in zip(reference.reshape(-1, 3).T, render.reshape(-1, 3).T, strict=True):
-        line = np.stack([target, np.ones_like(target)], axis=1)
-        scale, offset = np.linalg.lstsq(line, source, rcond=None)[0]
-        fitted.append((source - offset) / scale)
-    return np.stack(fitted, axis=1).clip(0, 1).reshape(render.shape)
 
 
 def decibels(a: Array, b: Array) -> float:
@@ -72,9 +43,9 @@ FLAT = ("flat and noise", "flat and flat", "stars")  # Of these the fit is not d
 # The negative is brought back up to rounding errors, the decibels of which say nothing.
 @pytest.mark.parametrize("name", sorted(set(pairs()) - {*FLAT, "photograph and its negative"}))
 @with_both
-def test_agrees_with_numpy(name: str, how: Correction) -> None:
+def test_agrees_with_the_definition(name: str, how: Correction) -> None:
     x, y = (picture.astype(np.float64) for picture in array_pairs()[name])
-    theirs = (quadratic if how == "quadratic" else affine)(x, y)
+    theirs = (quadratic if how == "quadratic" else affine)(y, x)
     reference, render = doubles(name)
     ours = correct_colours(reference, render, how)
     expected = decibels(x, theirs)

@@ -15,6 +15,7 @@ from agreement import assert_agree, generator
 from helpers import LIGHT, float_image, image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.dycheck import ssim as dycheck_ssim
 from reference.ssim import TOOLS
 from reference.ssim import ssim_map as reference_map
 from scoring import SQUEEZE, WITH_LPIPS, changed, outcomes, scores, view
@@ -231,43 +232,6 @@ def test_mask_reaches_every_metric(weights_folder: Callable[[Any], Path | None])
 # --- dycheck --------------------------------------------------------------------------------------------------------
 
 
-def partial_blur(values: np.ndarray, mask: np.ndarray, *, binarise: bool = True) -> np.ndarray:
-    """dycheck's: along each row, then along each column, over what counts; `[H, W]` to `[H - 10, W - 10]`."""
-    offsets = np.arange(11) - 5
-    taps = np.exp(-0.5 * (offsets / 1.5) ** 2)
-    taps /= taps.sum()
-    for axis in (1, 0):
-        values, mask = (part if axis == 1 else part.T for part in (values, mask))
-        blurred = np.zeros((values.shape[0], values.shape[1] - 10))
-        counts = np.zeros_like(blurred)
-        for row in range(blurred.shape[0]):
-            for column in range(blurred.shape[1]):
-                window, counted = values[row, column : column + 11], mask[row, column : column + 11]
-                counts[row, column] = counted.sum()
-                if counted.sum() != 0:
-                    blurred[row, column] = (window * counted * taps).sum() * 11 / counted.sum()
-        mask = (counts != 0).astype(np.float64) if binarise else counts / 11
-        values, mask = (part if axis == 1 else part.T for part in (blurred, mask))
-    return values
-
-
-def partial_ssim(x: np.ndarray, y: np.ndarray, mask: np.ndarray, *, binarise: bool = True) -> float:
-    values = []
-    for channel in range(3):
-        a, b = x[..., channel], y[..., channel]
-        mean_a, mean_b, aa, bb, ab = (
-            partial_blur(each, mask, binarise=binarise) for each in (a, b, a * a, b * b, a * b)
-        )
-        var_a, var_b = np.maximum(aa - mean_a**2, 0), np.maximum(bb - mean_b**2, 0)
-        cov = ab - mean_a * mean_b
-        cov = np.sign(cov) * np.minimum(np.sqrt(var_a * var_b), np.abs(cov))
-        c1, c2 = 0.01**2, 0.03**2
-        values.append(
-            (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-        )
-    return float(np.mean(values))
-
-
 DYCHECK = {"ssim": {"kernel": "dmpix", "data_range": 1, "variance_floor": 0}}
 
 
@@ -277,11 +241,11 @@ def test_dycheck_is_a_partial_convolution(mask: Tensor) -> None:
     render = (reference + 0.1 * float_image(1, 24, 27)).clamp(0, 1)
     protocol = changed(mask="dycheck", metrics=DYCHECK, quantise=FLOATS)
     (ours,) = scores(protocol, view(reference, render, mask=mask))
-    expected = partial_ssim(array(reference), array(render), array(mask))
+    expected = dycheck_ssim(array(reference), array(render), array(mask))
     assert_agree(ours["ssim"], [expected], "float32")
-    assert abs(ours["ssim"][0] - partial_ssim(array(reference), array(render), np.ones((24, 27)))) > 1e-3
+    assert abs(ours["ssim"][0] - dycheck_ssim(array(reference), array(render), np.ones((24, 27)))) > 1e-3
     # Carrying the counts over to the second pass would be another number.
-    assert abs(expected - partial_ssim(array(reference), array(render), array(mask), binarise=False)) > 1e-5
+    assert abs(expected - dycheck_ssim(array(reference), array(render), array(mask), binarise=False)) > 1e-5
 
 
 def test_dychecks_windows_without_any_pixel_count_as_one() -> None:
