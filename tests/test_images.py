@@ -21,6 +21,7 @@ from nvs_eval.images import (
     linear_to_srgb,
     quantise,
     sha256_of_image,
+    sha256_of_mask,
     srgb_to_linear,
 )
 from nvs_eval.metrics.psnr import psnr
@@ -82,6 +83,12 @@ def test_sha256_is_over_shape_and_little_endian_pixels() -> None:
     turned = image.permute(2, 0, 1).contiguous().permute(1, 2, 0)
     assert sha256_of_image(turned) == sha256_of_image(image)
     assert sha256_of_image(image.reshape(3, 2, 3)) != sha256_of_image(image)
+
+
+def test_sha256_of_a_mask_is_over_its_two_sizes_and_weights() -> None:
+    mask = noise(2, 3)
+    data = struct.pack("<2q", 2, 3) + struct.pack("<6f", *mask.flatten().tolist())
+    assert sha256_of_mask(mask) == hashlib.sha256(data).hexdigest() != sha256_of_mask(mask.reshape(3, 2))
 
 
 # --- 8 bits -------------------------------------------------------------------------------------------------------

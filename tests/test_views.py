@@ -54,6 +54,25 @@ def test_the_mask_is_checked_too(mask: Tensor) -> None:
         View("a", IMAGE, (Render(IMAGE),), mask)
 
 
+def test_an_opaque_view_is_itself_by_every_rule() -> None:
+    view = View("a", IMAGE, (Render(IMAGE),))
+    assert view.opaque("composite") is view.opaque("drop") is view.opaque("error") is view
+
+
+def test_alpha_is_composited_or_dropped_of_reference_and_renders() -> None:
+    alpha = float_image(1, 4, 5)[..., :1]
+    view = View("a", IMAGE, (Render(IMAGE, alpha=alpha), Render(IMAGE)), reference_alpha=alpha, background=(1, 0, 0))
+    dropped, composited = view.opaque("drop"), view.opaque("composite")
+    assert torch.equal(dropped.reference, IMAGE)
+    over = IMAGE * alpha + torch.tensor([1.0, 0.0, 0.0]) * (1 - alpha)
+    assert torch.equal(composited.reference, over)
+    assert torch.equal(composited.renders[0].image, over)
+    assert torch.equal(composited.renders[1].image, IMAGE)
+    for each in (dropped, composited):
+        assert each.reference_alpha is None
+        assert [render.alpha for render in each.renders] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("column", "text"),
     [
