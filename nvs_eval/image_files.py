@@ -139,7 +139,8 @@ def _read_integers(path: Path) -> np.ndarray:
         _check_mode(path)
         if not _is_16bit_png(path):
             array = file.read(index=0)  # As stored: EXIF rotation is not applied.
-            return array.astype(np.float32) / np.float32(255)
+            # One bit a pixel, as masks often have, is read as booleans.
+            return array.astype(np.float32) / np.float32(1 if array.dtype == bool else 255)
     return _read_png_16bit(path)
 
 
@@ -148,7 +149,7 @@ def _check_mode(path: Path) -> None:
     # imageio would decode a whole PNG to say its mode, in search of EXIF.
     with Image.open(path) as header:
         mode, transparent = header.mode, "transparency" in header.info
-    if mode not in ("RGB", "RGBA", "L", "LA", "P") and not _is_16bit_png(path):
+    if mode not in ("RGB", "RGBA", "L", "LA", "P", "1") and not _is_16bit_png(path):
         raise InputError(f"{path} is a {mode} image, and RGB with 8 bits a channel is needed: convert it first.")
     if transparent and mode not in ("RGBA", "LA"):
         raise InputError(f"{path} marks one colour as transparent: save it as RGB, or as RGBA with an alpha channel.")

@@ -133,7 +133,9 @@ class Scorer:
             for name, job in plan.asked.items():
                 scores[name] = _checked(work.values[job], self._metrics[which][name], work.view, masked=plan.masked)
         except InputError as error:
-            return Outcome({}, plan.coverage, error)
+            # What the mask leaves of a view may be too little for a metric: then the view is left out.
+            boxed = protocol.mask == "bbox" and plan.coverage is not None
+            return Outcome({}, plan.coverage, EmptyMask(f"Within the box of its mask: {error}") if boxed else error)
         if AVERAGE in protocol.metrics:
             parts = zip(*(scores[part] for part in _parts(protocol)), strict=True)
             scores[AVERAGE] = [mipnerf_average(*values) for values in parts]

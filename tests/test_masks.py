@@ -149,11 +149,15 @@ def test_bbox_scores_as_images_that_were_cut(crop: int, weights_folder: Callable
     assert ours == scores(changed(WITH_LPIPS, mask="none"), cut, weights_dir=folder)
 
 
-def test_a_box_that_is_smaller_than_the_window_is_an_error_that_says_so() -> None:
+def test_a_box_that_is_smaller_than_the_window_leaves_the_view_out() -> None:
     mask = torch.zeros(40, 48)
-    mask[3:10, 4:20] = 1
-    with pytest.raises(InputError, match=r"View 'cam/7': SSIM .* at least 11x11 pixels; these are 16x7"):
+    mask[3:9, 4:9] = 1
+    with pytest.raises(EmptyMask, match=r"Within the box of its mask: View 'cam/7': SSIM .* at least 11x11.* are 5x6"):
         scores(changed(mask="bbox"), view(image(0), image(1), mask=mask))
+    # Without a mask it is the images that are too small.
+    with pytest.raises(InputError) as caught:
+        scores(changed(mask="bbox"), view(image(0, 10, 12), image(1, 10, 12)))
+    assert not isinstance(caught.value, EmptyMask)
 
 
 # --- valid-pixels and windows ---------------------------------------------------------------------------------------
