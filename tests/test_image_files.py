@@ -165,10 +165,6 @@ def save_transparent_palette(path: Path) -> None:
     Image.fromarray(RGB8).quantize(4).save(path, transparency=bytes([0, 128, 255, 255]))
 
 
-def save_black_and_white(path: Path) -> None:
-    Image.fromarray(RGB8[..., 0] > 127).save(path)
-
-
 @pytest.mark.parametrize(
     ("name", "save", "message"),
     [
@@ -176,7 +172,6 @@ def save_black_and_white(path: Path) -> None:
         ("one.png", save_transparent_colour, r"marks one colour as transparent: save it as RGB, or as RGBA"),
         ("one16.png", save_transparent_colour_of_16_bits, r"marks one colour as transparent"),
         ("palette.png", save_transparent_palette, r"marks one colour as transparent"),
-        ("bits.png", save_black_and_white, r"is a 1 image, and RGB with 8 bits a channel is needed"),
     ],
 )
 def test_what_would_be_misread_is_refused(name: str, save: Any, message: str, tmp_path: Path) -> None:
@@ -184,6 +179,16 @@ def test_what_would_be_misread_is_refused(name: str, save: Any, message: str, tm
     for read in (load_image, probe_image):
         with pytest.raises(InputError, match=f"{name} {message}"):
             read(tmp_path / name, GREY_OVER_BLACK)
+
+
+def test_one_bit_a_pixel_is_a_grey_image(tmp_path: Path) -> None:
+    bits = RGB8[..., 0] > 127
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    with pytest.raises(InputError, match="is a grey image"):
+        load_image(tmp_path / "bits.png")
+    expected = float32(bits[..., None], 1).expand(-1, -1, 3)
+    assert torch.equal(load_image(tmp_path / "bits.png", GREY_OVER_BLACK), expected)
+    assert probe_image(tmp_path / "bits.png", GREY_OVER_BLACK) == bits.shape[::-1]
 
 
 @pytest.mark.parametrize("name", ["empty.png", "empty.jpg", "empty.npy", "empty.exr"])

@@ -161,6 +161,7 @@ def test_one_bit_a_pixel_is_read_as_black_and_white(tmp_path: Path) -> None:
     bits = np.zeros((4, 5), dtype=bool)
     bits[1:3, 2] = True
     Image.fromarray(bits).save(tmp_path / "a.png")
-    assert Image.open(tmp_path / "a.png").mode == "1"
+    with Image.open(tmp_path / "a.png") as saved:
+        assert saved.mode == "1"
     assert torch.equal(load_mask(tmp_path / "a.png"), torch.from_numpy(bits.astype(np.float32)))
     assert probe_mask(tmp_path / "a.png") == (5, 4)
