@@ -25,7 +25,7 @@ class Note:
         pngs: whether there are 8-bit renders.
         reference_sha256: of each view.
         seconds: what each render took.
-        inexact_references: the views whose reference is another in 8 bits.
+        inexact_references: the views whose reference is another in 8 bits, with the sha256 of that copy.
         in_range: whether every render is in [0, 1], which a PNG of it cannot tell.
         temporary: the files among the renders that go once they were scored, unless they are asked for; those of
             earlier commands stay.
@@ -37,7 +37,7 @@ class Note:
     pngs: bool
     reference_sha256: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float | None] = field(default_factory=dict)
-    inexact_references: list[str] = field(default_factory=list)
+    inexact_references: dict[str, str] = field(default_factory=dict)
     in_range: bool = True
     temporary: list[str] = field(default_factory=list)
     temporary_references: list[str] = field(default_factory=list)

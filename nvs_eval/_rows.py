@@ -12,13 +12,17 @@ from nvs_eval.views import View
 
 
 class Rows:
-    """Makes a view's rows; its reference, by what becomes of its alpha, and its mask are hashed once."""
+    """Makes a view's rows; its reference, by what becomes of its alpha, and its mask are hashed once.
+
+    Attributes:
+        mask_sha256: of the view's mask, if it has one.
+    """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._opaque: dict[AlphaRule, View] = {}
         self._references: dict[int, str] = {}
-        self._mask = None if view.mask is None else sha256_of_mask(view.mask)
+        self.mask_sha256 = None if view.mask is None else sha256_of_mask(view.mask)
 
     def row(self, index: int, outcome: Outcome, *, alpha: AlphaRule, folder: Path) -> ViewRow:
         """The row of the render at an index.
@@ -43,7 +47,7 @@ class Rows:
             reference_sha256=self._reference_sha256(alpha),
             coverage=outcome.coverage,
             mask=relative_path(view.mask_file, folder) if masked else None,
-            mask_sha256=self._mask if masked else None,
+            mask_sha256=self.mask_sha256 if masked else None,
         )
 
     def _reference_sha256(self, rule: AlphaRule) -> str:

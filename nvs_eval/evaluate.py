@@ -86,6 +86,7 @@ def evaluate(
                 continue
             if isinstance(outcome.error, EmptyMask):
                 result.left_out[view.name] = str(outcome.error)
+                result.left_out_masks[view.name] = made.mask_sha256
             elif outcome.error is not None:
                 on_refusal(protocol, outcome.error)
                 result.refused = True
@@ -107,11 +108,12 @@ def evaluate(
 
 @dataclass
 class _Result:
-    """What came of one protocol: the rows of each column, and the views that were left out with why."""
+    """What came of one protocol: the rows of each column, and the views that were left out with why, and their masks."""
 
     protocol: int
     rows: list[list[ViewRow]]
     left_out: dict[str, str] = field(default_factory=dict)
+    left_out_masks: dict[str, str | None] = field(default_factory=dict)
     refused: bool = False
 
 
@@ -123,9 +125,9 @@ def _refuse_nothing(protocol: Protocol, result: _Result, on_refusal: Refusal) ->
 
 def _record(scorer: Scorer, result: _Result, index: int, column: Column, session: Session) -> Record:
     protocol = scorer.protocols[result.protocol]
-    provenance = _provenance(scorer, column, session)
+    provenance = _provenance(scorer, protocol, column, session)
     if result.left_out:
-        provenance["left_out"] = result.left_out
+        provenance |= {"left_out": result.left_out, "left_out_masks": result.left_out_masks}
     return Record(
         scene=column.scene,
         method=column.method,
@@ -139,7 +141,7 @@ def _record(scorer: Scorer, result: _Result, index: int, column: Column, session
     )
 
 
-def _provenance(scorer: Scorer, column: Column, session: Session) -> dict[str, Any]:
+def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Session) -> dict[str, Any]:
     return {
         "nvs_eval": version("nvs-eval"),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -150,7 +152,7 @@ def _provenance(scorer: Scorer, column: Column, session: Session) -> dict[str, A
         "checkpoint_sha256": None,
         "config_sha256": None,
         **column.provenance,
-        "weights": dict(scorer.weights),
+        "weights": {net: scorer.weights[net] for net in protocol.nets},
         "tf32": False,
     }
 

@@ -113,9 +113,9 @@ class Kept:
         self.note.reference_sha256[view.name] = sha256_of_image(view.reference)
         self.note.seconds[view.name] = render.seconds
         self.note.in_range &= _in_range(render.image)
-        exact = torch.equal(quantise(view.reference.clamp(0, 1), "round"), view.reference)
-        if not exact:
-            self.note.inexact_references.append(view.name)
+        copy = quantise(view.reference.clamp(0, 1), "round")
+        if not (exact := torch.equal(copy, view.reference)):
+            self.note.inexact_references[view.name] = sha256_of_image(copy)
         if not (self.floats or self.pngs):
             return
         partial = self._start()
@@ -188,7 +188,13 @@ class Kept:
         exact_references = not self.note.inexact_references or protocol.quantise.reference == "round"
         exact = keep == "all" or (protocol.exact_in_png and exact_references)
         said = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
-        return replace(record, views=rows, provenance={**record.provenance, "kept_renders": said})
+        provenance = {**record.provenance, "kept_renders": said}
+        if keep == "png" and self.note.inexact_references:
+            # By these a copy is known from a reference that was changed since.
+            provenance["reference_copies"] = self.note.inexact_references
+        if self.masks is not None and self.masks.binary and protocol.takes_masks:
+            provenance["masks"] = "binary"
+        return replace(record, views=rows, provenance=provenance)
 
     def _paths(self, name: str, keep: Keep) -> dict[str, str | None]:
         if keep == "none":

@@ -135,6 +135,12 @@ class Protocol:
         return (*colours, self.region, self.crop, self.mask)
 
     @property
+    def nets(self) -> list[str]:
+        """The LPIPS nets that its metrics need, sorted."""
+        lpips = [given for name, given in self.metrics.items() if name.removeprefix(CORRECTED).startswith("lpips")]
+        return sorted({given["net"] for given in lpips})
+
+    @property
     def takes_masks(self) -> bool:
         """Whether a mask means anything here."""
         return self.mask not in ("none", "ignored")

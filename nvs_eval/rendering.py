@@ -227,4 +227,5 @@ def _is_of(record: Record, names: Sequence[str], masks: Masks | None) -> bool:
     left_out = record.provenance.get("left_out", {})
     if [row.name for row in record.views] != [name for name in names if name not in left_out]:
         return False
-    return all(row.mask_sha256 == (masks and masks.sha256(row.name)) for row in record.views)
+    scored_with = {row.name: row.mask_sha256 for row in record.views} | record.provenance.get("left_out_masks", {})
+    return all(scored_with.get(name) == (masks and masks.sha256(name)) for name in names)

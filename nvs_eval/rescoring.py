@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nvs_eval._rendered_note import IDENTITY
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import load_image
 from nvs_eval.images import sha256_of_image
@@ -17,7 +18,10 @@ from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.views import Column
 
 _FROM_RUN = "kept_renders"
-_CARRIED = ("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading", "masks")
+_CARRIED = (
+    *("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading"),
+    *("reference_copies", "masks", "masks_not_used"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,15 @@ class Result:
     def from_run(self) -> bool:
         """Whether nvs-eval rendered what was scored: PNGs that it kept are then 8-bit copies."""
         return _FROM_RUN in self.record.provenance
+
+    @property
+    def masked(self) -> bool:
+        """Whether masks were scored with."""
+        return any(row.mask is not None for row in self.record.views)
+
+    def made_with(self, other: Record) -> bool:
+        """Whether a record is of the same checkpoint and data: of one rendered since, the renders are others."""
+        return all(self.record.provenance.get(key) == other.provenance.get(key) for key in IDENTITY)
 
     def path(self, below: str | None, what: str, view: str) -> Path:
         """Where a file of a view lies.
@@ -69,7 +82,7 @@ def sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list
     """The kept renders of records as sources: those of the same references and masks together.
 
     Args:
-        results: one a scene, method, run and step, of which `check_exact` has nothing to say.
+        results: one a scene, method, run and step, of which `check_serves` has nothing to say.
         protocols: to score them under.
 
     Raises:
@@ -78,8 +91,9 @@ def sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list
     groups: dict[tuple, list[Result]] = {}
     for result in results:
         rows = result.record.views
-        files = [(row.name, result.path(row.reference, "reference", row.name).resolve(), row.mask) for row in rows]
-        key = (result.record.scene, str(result.record.provenance.get("reading")), *files)
+        provenance = result.record.provenance
+        files = [(row.name, result.path(row.reference, "reference", row.name).resolve()) for row in rows]
+        key = (result.record.scene, str(provenance.get("reading")), *files, *_masks(result).items(), _binary(result))
         groups.setdefault(key, []).append(result)
     sources = [_source(group) for group in groups.values()]
     for source in sources:
@@ -87,12 +101,14 @@ def sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list
     return sources
 
 
-def check_exact(result: Result, protocol: Protocol) -> None:
-    """Check that kept renders give the numbers that the renders themselves would.
+def check_serves(result: Result, protocol: Protocol) -> None:
+    """Check that renders were kept, and give the numbers that the renders themselves would.
 
     Raises:
-        InputError: they are 8-bit copies, and the protocol would see the difference.
+        InputError: they were not kept; or they are 8-bit copies, and the protocol would see the difference.
     """
+    for row in result.record.views:
+        result.path(row.render, "render", row.name)
     if not result.from_run or all(str(row.render).endswith(".npy") for row in result.record.views):
         return
     # A protocol that makes it an error has seen that every render is in range, so that its PNG lost nothing there.
@@ -109,15 +125,38 @@ def check_exact(result: Result, protocol: Protocol) -> None:
 def _source(group: Sequence[Result]) -> ImageFiles:
     first = group[0]
     rows = first.record.views
-    masks = {row.name: first.path(row.mask, "mask", row.name) for row in rows if row.mask is not None}
+    masks = _masks(first)
     return ImageFiles(
         [_column(result) for result in group],
         {row.name: first.path(row.reference, "reference", row.name) for row in rows},
         [{row.name: each.path(row.render, "render", row.name) for row in each.record.views} for each in group],
         reading_of(first.record),
         [{row.name: row.render_seconds for row in each.record.views} for each in group],
-        Masks(masks, binary=first.record.provenance.get("masks") == "binary") if masks else None,
+        Masks(masks, binary=_binary(first)) if masks else None,
     )
+
+
+def _masks(result: Result) -> dict[str, Path]:
+    """The files of the masks that a result was scored with."""
+    rows = [row for row in result.record.views if row.mask is not None]
+    return {row.name: result.path(row.mask, "mask", row.name).resolve() for row in rows}
+
+
+def _binary(result: Result) -> bool:
+    return result.record.provenance.get("masks") == "binary"
+
+
+def check_masks_unchanged(result: Result) -> None:
+    """Check that the masks are what they were.
+
+    Raises:
+        InputError: one is not, or is gone.
+    """
+    files = _masks(result)
+    masks = Masks(files, binary=_binary(result))
+    for row in result.record.views:
+        if row.name in files and masks.sha256(row.name) != row.mask_sha256:
+            raise InputError(f"The mask {files[row.name]} has changed since {result.file} was made: score it anew.")
 
 
 def _column(result: Result) -> Column:
@@ -136,24 +175,33 @@ def copied_references(result: Result, protocols: Sequence[Protocol]) -> frozense
         InputError: a reference is not what it was, or a protocol would see the difference.
     """
     copies, reading = set(), reading_of(result.record)
+    known = result.record.provenance.get("reference_copies", {})
     for row in result.record.views:
         path = result.path(row.reference, "reference", row.name)
-        if sha256_of_image(load_image(path, reading)) == row.reference_sha256:
+        found = sha256_of_image(load_image(path, reading))
+        if found == row.reference_sha256:
             continue
-        if not result.from_run or path.suffix != ".png":
+        if found != known.get(row.name):
             raise InputError(f"The reference {path} has changed since {result.file} was made: score it anew.")
         exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
         if exact:
             raise InputError(
-                f"The reference {path} is an 8-bit copy of what was scored (or has changed since {result.file} was "
-                f"made), and {', '.join(exact)} would see the difference: run the checkpoint again under it."
+                f"The reference {path} is an 8-bit copy of what was scored, and {', '.join(exact)} would see the "
+                "difference: run the checkpoint again under it."
             )
         copies.add(row.name)
     return frozenset(copies)
 
 
 def with_known_references(record: Record, before: Result, copies: frozenset[str]) -> Record:
-    """A new record whose references that were copies are known by the sha256 of what they are copies of."""
+    """A new record whose references that were copies are known by the sha256 of what they are copies of.
+
+    Views that were left out before are said to be, for they are here too.
+    """
     known = {row.name: row.reference_sha256 for row in before.record.views}
     rows = [replace(row, reference_sha256=known[row.name]) if row.name in copies else row for row in record.views]
-    return replace(record, views=rows)
+    provenance = dict(record.provenance)
+    for key in ("left_out", "left_out_masks"):
+        if both := {**before.record.provenance.get(key, {}), **provenance.get(key, {})}:
+            provenance[key] = both
+    return replace(record, views=rows, provenance=provenance)

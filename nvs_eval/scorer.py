@@ -63,12 +63,7 @@ class Scorer:
     @cached_property
     def weights(self) -> Mapping[str, str]:
         """The identity (sha256) of the weights of each LPIPS net in use."""
-        nets = {
-            parameters["net"]
-            for protocol in self.protocols
-            for name, parameters in protocol.metrics.items()
-            if name.removeprefix(CORRECTED).startswith("lpips")
-        }
+        nets = {net for protocol in self.protocols for net in protocol.nets}
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property

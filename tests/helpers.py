@@ -14,6 +14,7 @@ from torch import Tensor
 from nvs_eval.evaluate import Session
 from nvs_eval.image_files import save_png
 from nvs_eval.kept import Keep
+from nvs_eval.mask_files import Masks
 from nvs_eval.protocols import Protocol, parse_protocol
 from nvs_eval.records import MetricInfo, Record, ViewRow, record_file, write_record
 from nvs_eval.rendering import Evaluation, plan_renders
@@ -131,6 +132,8 @@ class FakeCheckpoint:
         references: makes the reference of the view at an index.
         renders: makes the render of the view at an index.
         on_view: is told each index before its view is rendered: to interrupt, for example.
+        masks: that came with the data.
+        own_protocol: of the model, as `--protocol auto` takes it.
         rendered: the names of the views rendered so far, over all iterations.
     """
 
@@ -141,7 +144,8 @@ class FakeCheckpoint:
     on_view: Callable[[int], None] = lambda index: None
     scene: str = "fox"
     method: str = "fake"
-    masks: Callable[[int], Tensor | None] = lambda index: None
+    masks: Masks | None = None
+    own_protocol: str | None = None
     identity: dict[str, str] = field(default_factory=dict)
     rendered: list[str] = field(default_factory=list)
 
@@ -170,7 +174,7 @@ class FakeCheckpoint:
             # The first render warms up, and its time is not known.
             seconds = float(index) if index else None
             self.rendered.append(name)
-            yield View(name, self.references(index), (Render(render, seconds=seconds),), self.masks(index))
+            yield View(name, self.references(index), (Render(render, seconds=seconds),))
         self.columns[0].provenance["peak_memory_bytes"] = 12345
 
 

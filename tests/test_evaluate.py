@@ -12,7 +12,8 @@ from helpers import FLOAT, LIGHT, float_image, image, protocol_of
 
 from nvs_eval import __version__
 from nvs_eval.errors import InputError
-from nvs_eval.evaluate import Session, device_name, evaluate, relative_path
+from nvs_eval._rows import relative_path
+from nvs_eval.evaluate import Session, device_name, evaluate
 from nvs_eval.images import sha256_of_image
 from nvs_eval.records import read_record, record_file, to_plain, write_record
 from nvs_eval.scorer import Scorer

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import place_of
+from nvs_eval.cli.options import ScoringOptions, place_of
 from nvs_eval.cli.run import Run
 from nvs_eval.cli.score import Score
 from nvs_eval.errors import InputError
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 class Audit(Run, Score):
     """Score the same renders under every protocol, and say which of the numbers may be compared.
 
-    Takes what `score` takes, or with `--load-config` what `run` takes. Images are rendered and decoded once, and what
-    protocols share is computed once. The records are those that each protocol alone would give.
+    Takes what `score` takes, or with `--load-config` what `run` takes; the options of the other are an error. Images
+    are rendered and decoded once, and what protocols share is computed once. The records are those that each protocol
+    alone would give.
     """
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RENDERS ...]")] = ()
-    """As for `score`."""
+    """Folders of renders, as for `score`; its options: --reference, --background, --grey-to-rgb, --exr,
+    --allow-missing."""
     load_config: tuple[Path, ...] = ()
-    """As for `run`."""
+    """The config.yml of trained runs, as for `run`; its options: --steps, --split, --views, --every, --data,
+    --data-masks, --eval-num-rays-per-chunk, --keep-renders, --overwrite."""
     protocol: tuple[str, ...] = ()
     """Names of protocols, or YAML files; else all that have a name, as far as they can score these renders."""
 
@@ -37,6 +40,7 @@ class Audit(Run, Score):
         """Score, write the records, print a table and words for each result."""
         from nvs_eval.cli.console import results
         from nvs_eval.report.audit import audit_table, audit_words
+        from nvs_eval.report.table import tables_of
         from nvs_eval.report.text import print_text
 
         folders = (*self.renders, *self.model_paths)
@@ -45,7 +49,8 @@ class Audit(Run, Score):
                 "An audit is of folders of renders, as `nvs-eval score` takes them, or with `--load-config` of trained "
                 "runs, as `nvs-eval run` does: give the one or the other."
             )
-        kind = Run if self.load_config else Score
+        kind, other = (Run, Score) if self.load_config else (Score, Run)
+        self._check_options_of(other)
         records = kind.records(self, None if self.protocol else _say_refusal)
         if not records:
             raise InputError("No protocol can score these renders; each said why.")
@@ -55,7 +60,23 @@ class Audit(Run, Score):
             for sentence in audit_words(together):
                 out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
             out.print()
+            for table in tables_of(together, per_view=True) if self.per_view else ():
+                print_text(table, out)
         return 0
+
+    def _check_options_of(self, other: type[Run | Score]) -> None:
+        """Check that no option was given that is for the other kind of renders: it would do nothing.
+
+        Raises:
+            InputError: naming it.
+        """
+        common = {option.name for option in fields(ScoringOptions)}
+        for option in fields(other):
+            if option.name not in common and getattr(self, option.name) != getattr(Audit, option.name):
+                said = "trained runs (`--load-config`)" if other is Run else "folders of renders"
+                raise InputError(
+                    f"`--{option.name.replace('_', '-')}` is for {said}, and these are none: leave it out."
+                )
 
     def protocols(self, *, auto: str | None = None, masked: bool = False) -> list[Protocol]:
         """Those that were named, or all; where there are masks, all that know what to do with one."""

@@ -91,7 +91,8 @@ class ScoringOptions(ProtocolOptions):
     scene: str | None = None
     """The scene's name in records and tables."""
     method: tuple[str, ...] = ()
-    """The methods' names in records and tables, one for each that is given; else their own."""
+    """The methods' names in records and tables, in the order of the folders or runs; one name does for several runs.
+    Else their own."""
     masks: Path | None = None
     """A folder of masks with the views' names: white pixels count, as the protocol says."""
     output_dir: Path = Path("nvs-eval-results")

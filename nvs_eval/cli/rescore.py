@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import ProtocolOptions, command_line, memory_advice, place_of, write_all
+from nvs_eval.cli.options import ProtocolOptions, check_distinct, command_line, memory_advice, place_of, write_all
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Rescore(ProtocolOptions):
         jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
         for result in _one_each(results, protocols):
             root = self.output_dir or root_of(result)
-            finished = {} if self.overwrite else _finished(result.record, protocols, root)
+            finished = {} if self.overwrite else _finished(result, protocols, root)
             done += finished.values()
             missing = tuple(p.fingerprint for p in protocols if p.fingerprint not in finished)
             if missing:
@@ -59,22 +59,25 @@ class Rescore(ProtocolOptions):
 
 
 def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
-    """For each scene, method, run and step the first record whose kept renders serve all protocols.
+    """For each scene, method, run and step of a folder the first record whose kept renders serve all protocols.
 
     Raises:
-        InputError: of one there is none: why its first does not.
+        InputError: of one there is none: why its first does not. Or it was scored with masks that mean nothing to a
+            protocol.
     """
-    from nvs_eval.rescoring import check_exact
+    from nvs_eval.prepare import check_masks
+    from nvs_eval.rescoring import check_serves
 
-    served: dict[Path, Result] = {}
-    refused: dict[Path, InputError] = {}
-    for result in results:
-        place = place_of(result.record)
+    served: dict[tuple[Path, Path], Result] = {}
+    refused: dict[tuple[Path, Path], InputError] = {}
+    # A protocol that ignores masks says nothing of them in its records: those that know them come first.
+    for result in sorted(results, key=lambda result: not result.masked):
+        place = (result.file.resolve().parent, place_of(result.record))
         if place in served:
             continue
         try:
             for protocol in protocols:
-                check_exact(result, protocol)
+                check_serves(result, protocol)
         except InputError as error:
             refused.setdefault(place, error)
         else:
@@ -82,19 +85,23 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
     for place, error in refused.items():
         if place not in served:
             raise error
-    return list(served.values())
+    chosen = [result for result in results if result in served.values()]
+    for result in chosen:
+        for protocol in protocols if result.masked else ():
+            check_masks(protocol, f"{result.file} was scored with masks")
+    return chosen
 
 
-def _finished(record: Record, protocols: Sequence[Protocol], root: Path) -> dict[str, Record]:
-    """The records that are there already, by fingerprint."""
+def _finished(result: Result, protocols: Sequence[Protocol], root: Path) -> dict[str, Record]:
+    """The records of the same renders that are there already, by fingerprint."""
     from nvs_eval.cli.console import say
     from nvs_eval.records import read_record, record_name
 
     found = {}
     for protocol in protocols:
-        file = root / place_of(record) / record_name(protocol.name, protocol.fingerprint)
-        if file.is_file():
-            found[protocol.fingerprint] = read_record(file)
+        file = root / place_of(result.record) / record_name(protocol.name, protocol.fingerprint)
+        if file.is_file() and result.made_with(before := read_record(file)):
+            found[protocol.fingerprint] = before
             say(f"{file} is there already; say --overwrite to score it again.")
     return found
 
@@ -105,12 +112,15 @@ class _Job:
     def __init__(
         self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: ProtocolOptions
     ) -> None:
-        from nvs_eval.rescoring import copied_references, sources_of
+        from nvs_eval.rescoring import check_masks_unchanged, copied_references, sources_of
 
         self._root = root
+        self._sources = sources_of(results, protocols)
+        check_distinct([column for source in self._sources for column in source.columns])
+        for result in results:
+            check_masks_unchanged(result)
         self._results = {place_of(result.record): result for result in results}
         self._copies = {place: copied_references(result, protocols) for place, result in self._results.items()}
-        self._sources = sources_of(results, protocols)
         self._scorer = options.scorer(protocols)
 
     def run(self) -> list[Record]:

@@ -129,8 +129,6 @@ class Run(ScoringOptions):
         if self.data_masks and masks is None:
             raise InputError(f"The data of {checkpoint.columns[0]} has no masks: leave `--data-masks` out.")
         if masks is not None:
-            if masks.binary:
-                checkpoint.columns[0].provenance["masks"] = "binary"
             masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
         else:
             with suppress(InputError):

@@ -206,7 +206,7 @@ class NerfstudioCheckpoint:
         from nvs_eval_nerfstudio.eval_data import undistorts
 
         files = self.run.parsed.mask_filenames
-        if files is None:
+        if not files:
             return None
         if undistorts(self.run.config.pipeline.datamanager, self.run.parsed):
             raise InputError(
