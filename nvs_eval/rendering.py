@@ -131,12 +131,18 @@ class Evaluation:
 
     def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
         kept = self._kept(checkpoint)
-        with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
-            source = Keeping(checkpoint, kept)
-            records = self._evaluate(Masked(source, kept.masks) if kept.masks else source, advance)
-        settled = self._finish([kept], records)
-        kept.clean(self.plan.keep)
-        return settled
+        records: list[Record] = []
+        try:
+            with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
+                source = Keeping(checkpoint, kept)
+                records = self._evaluate(Masked(source, kept.masks) if kept.masks else source, advance)
+            return self._finish([kept], records)
+        finally:
+            # Renders that no record names are nobody's, and nothing finds them again.
+            if records:
+                kept.clean(self.plan.keep)
+            elif kept.note.temporary:
+                kept.clean("none")
 
     def _staged(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
         rendered = [self._render(checkpoint) for checkpoint in checkpoints]

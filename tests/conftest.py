@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ install_import_hook(
 )
 
 import pytest  # noqa: E402
+from helpers import FakeCheckpoint, Opener, Said, fill, protocol_file  # noqa: E402
 
 from nvs_eval.metrics.lpips import Lpips, load_lpips  # noqa: E402
 from nvs_eval.weights import Net, find_backbone  # noqa: E402
@@ -74,3 +76,63 @@ def lpips_of(weights_folder: Callable[[Net], Path | None]) -> Callable[..., Lpip
         return make(net, weights_dir=weights_folder(net), **choices)
 
     return load
+
+
+# The command line, run in this process.
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own to run commands in, with a scene in it and a protocol that needs no weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/nvs-eval", "as", "given"])
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "NVS_EVAL_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    fill(Path("garden/gt"), [102, 51])
+    fill(Path("garden/ours"), [153, 51])
+    fill(Path("garden/theirs"), [132, 81])
+    protocol_file(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs a command."""
+    from nvs_eval.cli import main
+
+    def run(*args: str) -> Said:
+        capsys.readouterr()
+        try:
+            code = main(args)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def refused(cli: Callable[..., Said]) -> Callable[..., str]:
+    """Runs what must be refused before anything is written; gives the one message."""
+
+    def run(*args: str) -> str:
+        said = cli(*args)
+        assert said.code == 2
+        assert said.out == ""
+        assert "Traceback" not in said.err
+        assert said.err.startswith("Error: ")
+        assert not Path("nvs-eval-results").exists()
+        return said.err.removeprefix("Error: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
+    """In the place of the plugin, with two checkpoints."""
+    from nvs_eval.sources import checkpoints
+
+    opener = Opener([], [FakeCheckpoint(500), FakeCheckpoint(2500)], {})
+    monkeypatch.setattr(checkpoints, "find_opener", lambda name: opener)
+    return opener

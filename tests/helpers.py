@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from nvs_eval.protocols import Protocol, parse_protocol
 from nvs_eval.records import MetricInfo, Record, ViewRow, record_file, write_record
 from nvs_eval.rendering import Evaluation, plan_renders
 from nvs_eval.scorer import Scorer
+from nvs_eval.sources.pictures import list_images
 from nvs_eval.views import Column, Render, View
 
 WIDTH, HEIGHT = 48, 40
+NAMES = ("0001", "0002")
 
 # PSNR and SSIM need no weights, so that these protocols do for nearly everything around the numbers.
 LIGHT = """\
@@ -48,6 +50,12 @@ FLOAT = (
 HALF = LIGHT.replace("name: light", "name: half").replace("reference: round", "reference: none")
 
 
+# It does not look at masks.
+IGNORING = LIGHT.replace("name: light", "name: ignoring").replace("mask: valid-pixels", "mask: ignored")
+# It has no meaning for them.
+UNMASKED = LIGHT.replace("name: light", "name: unmasked").replace("mask: valid-pixels", "mask: none")
+
+
 def protocol_of(text: str) -> Protocol:
     import yaml
 
@@ -68,6 +76,39 @@ def float_image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
 def image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
     """Noise that an 8-bit file keeps exactly."""
     return (float_image(seed, height, width) * 255).round() / 255
+
+
+def flat(level: int) -> Tensor:
+    """An image of one grey, of which every score has a closed form."""
+    return torch.full((HEIGHT, WIDTH, 3), level / 255)
+
+
+def fill(folder: Path, levels: Sequence[int]) -> None:
+    """A folder of two images of one grey each."""
+    for name, level in zip(NAMES, levels, strict=True):
+        save_png(folder / f"{name}.png", flat(level))
+
+
+def write_masks(folder: Path, coverage: dict[str, float], *, weight: float = 1.0) -> Path:
+    """A folder of masks: of each view the right part of this width counts, with this weight."""
+    for name, share in coverage.items():
+        mask = torch.zeros(HEIGHT, WIDTH, 3)
+        mask[:, WIDTH - round(WIDTH * share) :] = weight
+        save_png(folder / f"{name}.png", mask)
+    return folder
+
+
+def masks_in(folder: Path, coverage: dict[str, float], *, binary: bool = False) -> Masks:
+    """The same, as a checkpoint has them."""
+    return Masks(list_images(write_masks(folder, coverage)), binary)
+
+
+class Said(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
 
 
 def write_pngs(folder: Path, seeds: dict[str, int]) -> Path:
@@ -176,6 +217,30 @@ class FakeCheckpoint:
             self.rendered.append(name)
             yield View(name, self.references(index), (Render(render, seconds=seconds),))
         self.columns[0].provenance["peak_memory_bytes"] = 12345
+
+
+class Opener(NamedTuple):
+    """Stands in for the plugin: what it was asked for, and the checkpoints it gives.
+
+    Attributes:
+        asked: the path and options of each call.
+        given: to every path that has none of its own.
+        of: by path.
+    """
+
+    asked: list[dict[str, Any]]
+    given: list[FakeCheckpoint]
+    of: dict[str, list[FakeCheckpoint]]
+
+    def __call__(self, path: Path, **options: Any) -> list[FakeCheckpoint]:
+        self.asked.append({"path": path, **options})
+        return self.of.get(str(path), self.given)
+
+    @property
+    def rendered(self) -> list[str]:
+        """All views that were rendered."""
+        every = [*self.given, *(checkpoint for checkpoints in self.of.values() for checkpoint in checkpoints)]
+        return [name for checkpoint in every for name in checkpoint.rendered]
 
 
 @contextmanager

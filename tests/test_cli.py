@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import shutil
 import sys
@@ -16,7 +17,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from helpers import FLOAT, HEIGHT, LIGHT, WIDTH, FakeCheckpoint, files_below, image, protocol_file
+from helpers import FLOAT, HEIGHT, LIGHT, NAMES, WIDTH, Opener, Said, files_below, fill, flat, image, protocol_file
 
 from nvs_eval.cli import main
 from nvs_eval.image_files import save_npy, save_png
@@ -25,68 +26,7 @@ from nvs_eval.scorer import Scorer
 from nvs_eval.sources import checkpoints
 from nvs_eval.weights import find_backbone
 
-NAMES = ("0001", "0002")
-
-
-def flat(level: int) -> torch.Tensor:
-    """An image of one grey, of which every score has a closed form."""
-    return torch.full((HEIGHT, WIDTH, 3), level / 255)
-
-
-def fill(folder: Path, levels: Sequence[int]) -> None:
-    for name, level in zip(NAMES, levels, strict=True):
-        save_png(folder / f"{name}.png", flat(level))
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in a folder of its own, with a scene in it and a protocol that needs no weights."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/nvs-eval", "as", "given"])
-    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "NVS_EVAL_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    fill(Path("garden/gt"), [102, 51])
-    fill(Path("garden/ours"), [153, 51])
-    fill(Path("garden/theirs"), [132, 81])
-    protocol_file(tmp_path)
-    return tmp_path
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    def run(*args: str) -> Said:
-        capsys.readouterr()
-        try:
-            code = main(args)
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def refused(cli: Callable[..., Said]) -> Callable[..., str]:
-    """Runs what must be refused; gives the one message."""
-
-    def run(*args: str) -> str:
-        said = cli(*args)
-        assert said.code == 2
-        assert said.out == ""
-        assert "Traceback" not in said.err
-        assert said.err.startswith("Error: ")
-        assert not Path("nvs-eval-results").exists()
-        return said.err.removeprefix("Error: ").rstrip("\n")
-
-    return run
-
+pytestmark = pytest.mark.usefixtures("here")
 
 SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
 FINGERPRINT = re.compile(r"\([0-9a-f]{8}\)")
@@ -221,7 +161,7 @@ def test_what_score_writes_is_a_record_with_all_it_takes_to_trust_it(cli: Callab
     provenance = record.provenance
     assert list(provenance) == [
         *("nvs_eval", "versions", "device", "command", "started", "seconds"),
-        *("checkpoint_sha256", "config_sha256", "weights", "tf32"),
+        *("checkpoint_sha256", "config_sha256", "reading", "weights", "tf32"),
     ]
     assert provenance["command"] == ["nvs-eval", "as", "given"]
     assert provenance["versions"]["torch"] == version("torch")
@@ -409,10 +349,19 @@ def test_a_background_that_is_none(background: str, refused: Callable[..., str])
     )
 
 
-def test_protocols_that_treat_alpha_differently(refused: Callable[..., str], here: Path) -> None:
+def test_protocols_that_treat_alpha_differently_share_one_decoding(cli: Callable[..., Said], here: Path) -> None:
     protocol_file(here, LIGHT.replace("light", "dropping").replace("alpha: composite", "alpha: drop"), "dropping.yaml")
-    assert refused(*SCORE, "dropping.yaml") == (
-        "These protocols treat alpha differently: light (composite), dropping (drop). Score them one after the other."
+    translucent = np.full((HEIGHT, WIDTH, 4), 153, np.uint8)
+    translucent[..., 3] = 51
+    iio.imwrite("garden/ours/0001.png", translucent)
+    assert cli(*SCORE, "dropping.yaml", "--background", "white").code == 0
+    first = {}
+    for file in Path("nvs-eval-results/garden/ours/final").glob("*.json"):
+        record = read_record(file)
+        first[record.protocol["name"]] = record.views[0].scores["psnr"]
+    # 153 of 255 with an alpha of 51 over white is 234.6, which is 235; the reference is 102.
+    assert first == pytest.approx(
+        {"dropping": 20 * math.log10(255 / 51), "light": 20 * math.log10(255 / 133)}, abs=1e-5
     )
 
 
@@ -529,7 +478,7 @@ def test_out_of_memory_says_what_to_lower(
     def score(self: Scorer, view: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(Scorer, "score", score)
+    monkeypatch.setattr(Scorer, "outcomes", score)
     message = refused(*SCORE)
     assert message.startswith(
         f"Out of memory on {where}: {str(error).splitlines()[0]} Lower `--eval-num-rays-per-chunk`"
@@ -543,7 +492,7 @@ def test_any_other_error_is_not_dressed_up(cli: Callable[..., Said], monkeypatch
     def score(self: Scorer, view: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Scorer, "score", score)
+    monkeypatch.setattr(Scorer, "outcomes", score)
     with pytest.raises(RuntimeError, match="a bug"):
         cli(*SCORE)
 
@@ -554,14 +503,14 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(
     for model, level in (("a", 102), ("b", 103)):
         fill(Path(f"{model}/test/ours_7000/gt"), [level, 51])
         fill(Path(f"{model}/test/ours_7000/renders"), [153, 51])
-    score = Scorer.score
+    score = Scorer.outcomes
 
     def interrupt(self: Scorer, view: Any) -> Any:
         if torch.equal(view.reference, flat(103)):
             raise KeyboardInterrupt
         return score(self, view)
 
-    monkeypatch.setattr(Scorer, "score", interrupt)
+    monkeypatch.setattr(Scorer, "outcomes", interrupt)
     said = cli("score", "a", "b", "--scene", "s", "--protocol", "light.yaml")
     assert (said.code, said.out) == (130, "")
     assert said.err.endswith("Interrupted. Finished records are kept; the same command goes on from there.\n")
@@ -630,29 +579,11 @@ def test_wrong_usage_ends_with_2(args: tuple[str, ...], cli: Callable[..., Said]
 def test_help_ends_with_0(cli: Callable[..., Said]) -> None:
     said = cli("--help")
     assert (said.code, said.err) == (0, "")
-    for command in ("run", "score", "table", "export", "protocols", "weights", "demo"):
+    for command in ("run", "score", "audit", "rescore", "table", "inspect", "export", "protocols", "weights", "demo"):
         assert f"{command} " in said.out
 
 
 # --- run ------------------------------------------------------------------------------------------------------------
-
-
-class Opener(NamedTuple):
-    """Stands in for the plugin: what it was asked for, and the checkpoints it gives."""
-
-    asked: list[dict[str, Any]]
-    given: list[FakeCheckpoint]
-
-    def __call__(self, path: Path, **options: Any) -> list[FakeCheckpoint]:
-        self.asked.append({"path": path, **options})
-        return self.given
-
-
-@pytest.fixture
-def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
-    opener = Opener([], [FakeCheckpoint(500), FakeCheckpoint(2500)])
-    monkeypatch.setattr(checkpoints, "find_opener", lambda name: opener)
-    return opener
 
 
 RUN = ("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml")

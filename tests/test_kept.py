@@ -32,6 +32,8 @@ from helpers import (
 from nvs_eval.disk_space import check_space
 from nvs_eval.errors import InputError
 from nvs_eval.evaluate import Session, evaluate
+from nvs_eval.image_files import load_image
+from nvs_eval.images import sha256_of_image
 from nvs_eval.kept import Keep, check_not_copies
 from nvs_eval.records import read_record, record_file, write_record
 from nvs_eval.rendering import plan_renders
@@ -113,6 +115,23 @@ def test_a_record_says_whether_what_stays_is_what_was_scored(
     checkpoints = [FakeCheckpoint(step, references=references) for step in (1, 2)[: 1 + staged]]
     for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, HALF, FLOAT, keep=keep):
         assert record.provenance["kept_renders"] == said[record.protocol["name"]]
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize("keep", KEPT)
+def test_a_record_knows_the_copies_of_its_references(keep: Keep, staged: bool, tmp_path: Path) -> None:
+    def one_is_float(index: int) -> torch.Tensor:
+        return float_image(index) if index == 1 else image(index)
+
+    checkpoints = [FakeCheckpoint(step, references=one_is_float) for step in (1, 2)[: 1 + staged]]
+    for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, FLOAT, keep=keep):
+        if keep != "png":
+            assert "reference_copies" not in record.provenance
+            continue
+        (row,) = [row for row in record.views if row.name == "cam0/b"]
+        kept = load_image(record_file(record, tmp_path).parent / str(row.reference))
+        assert record.provenance["reference_copies"] == {"cam0/b": sha256_of_image(kept)}
+        assert row.reference_sha256 != sha256_of_image(kept)
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
@@ -263,7 +282,7 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_begun(
 
 def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -> None:
     renders = write_pngs(tmp_path / "2500" / "renders", {"0001": 1})
-    quantising, of_floats = [protocol_of(LIGHT)], [protocol_of(LIGHT), protocol_of(FLOAT)]
+    quantising, of_floats = protocol_of(LIGHT), protocol_of(FLOAT)
     # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
     (tmp_path / "2500" / "results.json").write_text("{}")
     check_not_copies(renders, of_floats)

@@ -543,7 +543,7 @@ def test_masks_are_matched_with_the_views_of_canvases(tmp_path: Path) -> None:
     (source,) = open_folders([gsplat(tmp_path / "ours", 29999)], masks=masks)
     assert [view.mask_file for view in source] == [masks / "0000.png", masks / "0001.png"]
     save_png(masks / "0001.png", torch.ones(HEIGHT, 2 * WIDTH, 3))
-    with pytest.raises(InputError, match=r"0001\.png is 96x40 and the reference .* \(image 1 of 2 in it\) is 48x40"):
+    with pytest.raises(InputError, match=r"View '0001': the mask .*0001\.png is 96x40 and the image 48x40"):
         open_folders([tmp_path / "ours"], masks=masks)
 
 

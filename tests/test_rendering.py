@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from helpers import (
     FLOAT,
     HALF,
-    HEIGHT,
+    IGNORING,
     LIGHT,
     WIDTH,
     FakeCheckpoint,
@@ -19,15 +20,19 @@ from helpers import (
     files_below,
     float_image,
     image,
+    masks_in,
     protocol_of,
     rows,
+    write_masks,
 )
 
 from nvs_eval.errors import InputError
 from nvs_eval.kept import Keep
+from nvs_eval.mask_files import Masks
 from nvs_eval.records import Record, record_file
 from nvs_eval.rendering import Named, finished_records
 from nvs_eval.scorer import Scorer
+from nvs_eval.sources.pictures import list_images
 
 CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 
@@ -109,19 +114,6 @@ def test_a_protocol_that_clamps_scores_a_render_out_of_range_the_same_either_way
     assert rows(evaluate_checkpoints(pair, tmp_path / "b", CLAMPING), 1) == rows(alone, 1)
 
 
-def test_a_mask_counts_at_once_and_is_refused_where_it_would_be_lost(tmp_path: Path) -> None:
-    def masks(index: int) -> torch.Tensor:
-        mask = torch.ones(HEIGHT, WIDTH)
-        mask[:, : WIDTH // 2] = 0
-        return mask
-
-    (record,) = evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], tmp_path / "a", LIGHT)
-    assert [row.coverage for row in record.views] == [0.5, 0.5, 0.5]
-    with pytest.raises(InputError, match=r"View 'a' of fox/fake/base/1 has a mask, and masks are not kept between"):
-        evaluate_checkpoints([FakeCheckpoint(1, masks=masks), FakeCheckpoint(2)], tmp_path / "b", LIGHT)
-    assert [file for file in files_below(tmp_path / "b") if not file.endswith("/")] == []
-
-
 @pytest.mark.parametrize("name", ["../../../../outside", "/outside", "a/../../b"])
 def test_a_view_whose_name_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "down" / "out"
@@ -135,6 +127,93 @@ def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1, views=[name])], tmp_path, LIGHT)
     assert record.views[0].render == f"renders/{name}.png"
     assert (record_file(record, tmp_path).parent / f"renders/{name}.png").is_file()
+
+
+# --- Masks ----------------------------------------------------------------------------------------------------------
+
+HALVES = {"a": 0.5, "cam0/b": 0.25, "c": 1.0}
+
+
+@pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
+def test_masks_count_alike_at_once_and_staged(protocol: str, tmp_path: Path) -> None:
+    masks = masks_in(tmp_path / "masks", HALVES)
+    (alone,) = evaluate_checkpoints([FakeCheckpoint(2, masks=masks)], tmp_path / "a", protocol)
+    among = evaluate_checkpoints([FakeCheckpoint(step, masks=masks) for step in (1, 2)], tmp_path / "b", protocol)
+    (unmasked,) = evaluate_checkpoints([FakeCheckpoint(2)], tmp_path / "c", protocol)
+    assert rows(among, 2) == rows([alone], 2)
+    assert [row.coverage for row in alone.views] == [0.5, 0.25, 1.0]
+    folder = record_file(alone, tmp_path / "a").parent
+    assert [(folder / str(row.mask)).resolve() for row in alone.views] == [masks.files[name] for name in HALVES]
+    assert [row.mask_sha256 for row in alone.views] == [masks.sha256(name) for name in HALVES]
+    psnr = [[row.scores["psnr"] for row in record.views] for record in (alone, unmasked)]
+    # A full mask is none.
+    assert [abs(one - other) < 1e-6 for one, other in zip(*psnr, strict=True)] == [False, False, True]
+    # Masks change no reference.
+    assert alone.references_sha256 == unmasked.references_sha256
+
+
+def test_a_masked_score_is_that_of_the_pixels_that_count(tmp_path: Path) -> None:
+    masks = masks_in(tmp_path / "masks", HALVES)
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], tmp_path / "out", FLOAT)
+    difference = (float_image(1000) - image(0))[:, WIDTH // 2 :].double()
+    assert record.views[0].scores["psnr"] == pytest.approx(-10 * math.log10(float((difference**2).mean())), abs=1e-5)
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+def test_a_view_with_an_empty_mask_is_left_out_and_said_to_be(staged: bool, tmp_path: Path) -> None:
+    masks = masks_in(tmp_path / "masks", {**HALVES, "cam0/b": 0.0})
+    steps = [FakeCheckpoint(step, masks=masks) for step in (1, 2)[: 1 + staged]]
+    masked, ignoring, *_ = evaluate_checkpoints(steps, tmp_path / "out", LIGHT, IGNORING)
+    assert [row.name for row in masked.views] == ["a", "c"]
+    assert masked.provenance["left_out"] == {
+        "cam0/b": "The mask of view 'cam0/b' is empty: there is nothing to score."
+    }
+    assert [row.name for row in ignoring.views] == ["a", "cam0/b", "c"]
+    assert "left_out" not in ignoring.provenance
+    # It was rendered all the same, for the protocols that do not look at masks.
+    assert (record_file(masked, tmp_path / "out").parent / "renders/cam0/b.png").is_file()
+
+
+def test_where_all_masks_are_empty_there_is_nothing_to_score(tmp_path: Path) -> None:
+    masks = masks_in(tmp_path / "masks", dict.fromkeys(HALVES, 0.0))
+    with pytest.raises(InputError, match=r"There is no view to score: .*: The mask of view 'a' is empty"):
+        evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], tmp_path / "out", LIGHT)
+    assert [file for file in files_below(tmp_path / "out") if not file.endswith("/")] == []
+
+
+def test_checkpoints_with_other_masks_are_scored_each_with_its_own(tmp_path: Path) -> None:
+    halves = masks_in(tmp_path / "halves", HALVES)
+    tenths = masks_in(tmp_path / "tenths", dict.fromkeys(HALVES, 0.75))
+    steps = [FakeCheckpoint(1, masks=halves), FakeCheckpoint(2, masks=tenths), FakeCheckpoint(3)]
+    records = evaluate_checkpoints(steps, tmp_path / "out", LIGHT)
+    coverage = {record.step: [row.coverage for row in record.views] for record in records}
+    assert coverage == {1: [0.5, 0.25, 1.0], 2: [0.75] * 3, 3: [None] * 3}
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+def test_a_record_says_that_weights_above_0_count_as_1_where_they_do(staged: bool, tmp_path: Path) -> None:
+    faint = write_masks(tmp_path / "faint", HALVES, weight=1 / 255)
+    steps = [
+        FakeCheckpoint(step, masks=Masks(list_images(faint), binary=True), method="binary")
+        for step in (1, 2)[: 1 + staged]
+    ]
+    binary, ignoring, *_ = evaluate_checkpoints(steps, tmp_path / "out", LIGHT, IGNORING)
+    assert binary.provenance["masks"] == "binary"
+    assert [row.coverage for row in binary.views] == [0.5, 0.25, 1.0]
+    assert "masks" not in ignoring.provenance
+    steps = [FakeCheckpoint(1, masks=Masks(list_images(faint)))]
+    (weights,) = evaluate_checkpoints(steps, tmp_path / "out", LIGHT)
+    assert [row.coverage for row in weights.views] == pytest.approx([0.5 / 255, 0.25 / 255, 1 / 255])
+    assert "masks" not in weights.provenance
+
+
+def test_renders_of_an_interrupted_command_do_for_other_masks(tmp_path: Path) -> None:
+    interrupted(tmp_path / "out", masks=masks_in(tmp_path / "binary", HALVES, binary=True))
+    again = FakeCheckpoint(1)
+    records = evaluate_checkpoints([again, FakeCheckpoint(2)], tmp_path / "out", LIGHT)
+    assert again.rendered == []
+    assert "masks" not in records[0].provenance
+    assert [row.coverage for row in records[0].views] == [None] * 3
 
 
 # --- Interruptions --------------------------------------------------------------------------------------------------
@@ -274,14 +353,14 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"method": "other", "references": lambda index: float_image(index + 50)}
-    score = Scorer.score
+    score = Scorer.outcomes
 
     def interrupt(self: Scorer, view: Any) -> Any:
         if torch.equal(view.reference, float_image(51)):
             raise KeyboardInterrupt
         return score(self, view)
 
-    monkeypatch.setattr(Scorer, "score", interrupt)
+    monkeypatch.setattr(Scorer, "outcomes", interrupt)
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2, **other)], tmp_path, FLOAT, keep="none")
     monkeypatch.undo()
@@ -332,3 +411,25 @@ def test_records_are_finished_only_when_those_of_all_protocols_are_and_whole(tmp
     file = record_file(record, tmp_path)
     file.write_bytes(file.read_bytes()[:-10])
     assert finished(tmp_path) == []
+
+
+def test_records_under_other_masks_do_not_count(tmp_path: Path) -> None:
+    masks, out = masks_in(tmp_path / "masks", HALVES), tmp_path / "out"
+    records = evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], out, LIGHT, IGNORING)
+    assert finished(out, LIGHT, IGNORING, masks=masks) == records
+    assert finished(out, masks=None) == []
+    assert finished(out, masks=masks_in(tmp_path / "same", HALVES)) == records[:1]
+    assert finished(out, masks=masks_in(tmp_path / "others", {**HALVES, "c": 0.5})) == []
+    # To who does not look at them they do not matter.
+    assert finished(out, IGNORING, masks=masks_in(tmp_path / "others", {**HALVES, "c": 0.5})) == records[1:]
+    evaluate_checkpoints([FakeCheckpoint(1)], out, LIGHT)
+    assert finished(out, masks=masks) == []
+
+
+def test_a_record_that_left_a_view_out_is_finished_as_long_as_its_mask_is_empty(tmp_path: Path) -> None:
+    empty, out = {**HALVES, "cam0/b": 0.0}, tmp_path / "out"
+    masks = masks_in(tmp_path / "masks", empty)
+    records = evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], out, LIGHT)
+    assert finished(out, masks=masks) == records
+    assert finished(out, masks=masks_in(tmp_path / "others", HALVES)) == []
+    assert finished(out, masks=None) == []

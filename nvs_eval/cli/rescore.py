@@ -85,7 +85,8 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
     for place, error in refused.items():
         if place not in served:
             raise error
-    chosen = [result for result in results if result in served.values()]
+    taken = {id(result) for result in served.values()}
+    chosen = [result for result in results if id(result) in taken]
     for result in chosen:
         for protocol in protocols if result.masked else ():
             check_masks(protocol, f"{result.file} was scored with masks")
