@@ -147,17 +147,18 @@ class Evaluation:
     def _staged(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
         rendered = [self._render(checkpoint) for checkpoint in checkpoints]
         records = []
-        finished: list[Kept] = []
+        finished: list[tuple[Kept, Keep]] = []
         try:
             for source, kept in as_sources(rendered):
                 with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
                     scored = self._evaluate(source, advance)
                 records += self._finish(kept, scored)
-                finished += kept
+                # Renders that no record names are nobody's.
+                finished += [(owner, self.plan.keep if scored else "none") for owner in kept]
         finally:
             # What is finished is not looked at again: so what it needed in between goes, whatever happened to others.
-            for kept in finished:
-                kept.clean(self.plan.keep)
+            for owner, keep in finished:
+                owner.clean(keep)
         return records
 
     def _evaluate(self, source: Source, advance: Callable[[], None]) -> list[Record]:

@@ -243,7 +243,8 @@ def test_where_every_protocol_refuses_it_is_an_error_and_nothing_stays(
 ) -> None:
     for checkpoint in opener.given:
         checkpoint.renders = beyond
-    for given in (opener.given[:1], opener.given):
+    every = list(opener.given)
+    for given in (every[:1], every):
         opener.given[:] = given
         said = cli("audit", *RUNS)
         assert (said.code, said.out) == (2, "")
