@@ -17,7 +17,21 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from helpers import FLOAT, HEIGHT, LIGHT, NAMES, WIDTH, Opener, Said, files_below, fill, flat, image, protocol_file
+from helpers import (
+    FLOAT,
+    HEIGHT,
+    LIGHT,
+    NAMES,
+    WIDTH,
+    FakeCheckpoint,
+    Opener,
+    Said,
+    files_below,
+    fill,
+    flat,
+    image,
+    protocol_file,
+)
 
 from nvs_eval.cli import main
 from nvs_eval.image_files import save_npy, save_png
@@ -178,6 +192,33 @@ def test_several_protocols_are_several_records_and_tables(cli: Callable[..., Sai
     assert len(list(Path("nvs-eval-results/garden/ours/final").glob("*.json"))) == 2
     again = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "./light.yaml")
     assert re.findall(r"protocol (\w+)", again.out) == ["light"]
+
+
+@pytest.mark.parametrize("how", ["quadratic", "affine"])
+def test_corrected_scores_stand_beside_the_plain_ones(how: str, cli: Callable[..., Said]) -> None:
+    for view in NAMES:
+        # Theirs are the references in other colours, which a fit takes back.
+        save_png(Path(f"garden/gt/{view}.png"), image(int(view)))
+        save_png(Path(f"garden/ours/{view}.png"), image(10 + int(view)))
+        save_png(Path(f"garden/theirs/{view}.png"), 0.25 + 0.5 * image(int(view)))
+    plain = cli(*SCORE)
+    said = cli(*SCORE, "--colour-correct", how)
+    assert said.code == 0
+    header = said.out.splitlines()[1]
+    assert re.search(r"psnr \[dB\] ↑ +ssim ↑ +cc_psnr \[dB\] ↑ +cc_ssim ↑", header)
+    assert f"psnr|range:1|cc:{how}|q:round8|mask:valid-pixels|v1" in said.out
+    for method in ("ours", "theirs"):
+        files = Path(f"nvs-eval-results/garden/{method}/final").glob("*.json")
+        records = sorted(map(read_record, files), key=lambda record: len(record.metrics))
+        assert [list(record.metrics) for record in records] == [
+            *(["psnr", "ssim"], ["psnr", "ssim", "cc_psnr", "cc_ssim"]),
+        ]
+        before, after = records
+        assert {name: after.means[name] for name in before.means} == before.means
+        assert before.fingerprint != after.fingerprint
+        assert after.means["psnr"] < 20
+        assert (after.means["cc_psnr"] > 40) == (method == "theirs")
+    assert plain.code == 0
 
 
 def test_groups_of_other_references_are_scored_one_after_the_other(cli: Callable[..., Said]) -> None:
@@ -678,6 +719,76 @@ def test_run_of_the_same_checkpoint_twice(refused: Callable[..., str], opener: O
     assert refused("run", "--load-config", "a.yml", "b.yml", "--protocol", "light.yaml").startswith(
         "fox/fake/base/500 was given twice: two results of one name would overwrite each other."
     )
+
+
+def test_auto_is_what_each_models_own_code_says(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [
+        FakeCheckpoint(1, own_protocol="nerf"),
+        FakeCheckpoint(2, own_protocol="instant-ngp"),
+        FakeCheckpoint(3, own_protocol="nerf"),
+    ]
+    said = cli(*RUN[:5], "--protocol", "auto")
+    assert said.code == 0
+    files = Path("nvs-eval-results").rglob("*.json")
+    assert sorted((record.step, record.protocol["name"]) for record in map(read_record, files)) == [
+        *((1, "nerf"), (2, "instant-ngp"), (3, "nerf")),
+    ]
+    # Those of one protocol are scored together, and the records come in the order in which they were asked for.
+    assert "Scoring 2 x 3 views: 3 of 3" in said.err
+    assert "Rendering and scoring fox/fake/base/2: 3 of 3" in said.err
+    assert len(opener.rendered) == 9
+    again = cli(*RUN[:5], "--protocol", "auto")
+    assert (again.out, again.err.count("has its records already"), len(opener.rendered)) == (said.out, 3, 9)
+
+
+def test_auto_beside_a_protocol_of_the_same_definition_is_one(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(1, own_protocol="nerf")]
+    assert cli(*RUN[:5], "--protocol", "nerf", "auto").code == 0
+    assert len(list(Path("nvs-eval-results").rglob("*.json"))) == 1
+
+
+def test_auto_of_a_model_whose_own_code_is_not_known(refused: Callable[..., str], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(1, own_protocol="nerf"), FakeCheckpoint(2)]
+    message = refused(*RUN[:5], "--protocol", "light.yaml", "auto")
+    assert message == (
+        "`--protocol auto` stands for what the model's own code says, and that is not known of fox/fake/base/2: only "
+        "of nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
+    )
+    assert opener.rendered == []
+
+
+def test_auto_of_folders(refused: Callable[..., str]) -> None:
+    assert refused(*score_with("auto")) == (
+        "`--protocol auto` stands for what the model's own code says, and that is not known here: only of nerfstudio's "
+        "own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
+    )
+
+
+@pytest.mark.parametrize(
+    ("methods", "names"),
+    [((), ["fake", "fake"]), (("mine",), ["mine", "mine"]), (("mine", "yours"), ["mine", "yours"])],
+)
+def test_run_names_the_methods_of_several_runs(
+    methods: tuple[str, ...], names: list[str], cli: Callable[..., Said], opener: Opener
+) -> None:
+    opener.of.update({"a.yml": [FakeCheckpoint(1), FakeCheckpoint(2)], "b.yml": [FakeCheckpoint(3)]})
+    given = ("--method", *methods) if methods else ()
+    assert cli("run", "--load-config", "a.yml", "b.yml", "--protocol", "light.yaml", *given).code == 0
+    found = {record.step: record.method for record in map(read_record, Path("nvs-eval-results").rglob("*.json"))}
+    assert found == {1: names[0], 2: names[0], 3: names[1]}
+
+
+def test_run_with_a_wrong_number_of_methods(refused: Callable[..., str], opener: Opener) -> None:
+    given = ("run", "--load-config", "a.yml", "b.yml", "c.yml", "--protocol", "light.yaml", "--method", "one", "two")
+    assert refused(*given) == "2 methods were named for 3 runs: give one for each, one for all, or none."
+    assert opener.asked == []
+
+
+def test_run_is_refused_where_weights_are_missing(
+    refused: Callable[..., str], opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refused(*RUN[:5], "--weights-dir", "gone").startswith("The weights folder gone (--weights-dir)")
+    assert opener.rendered == []
 
 
 def test_run_out_of_memory_says_what_to_lower(cli: Callable[..., Said], opener: Opener) -> None:

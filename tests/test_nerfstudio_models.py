@@ -19,10 +19,12 @@ from nvs_eval.weights import find_backbone
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.config import import_nerfstudio
 from nvs_eval_nerfstudio.hook import _evaluate, with_nvs_eval
-from nvs_eval_nerfstudio.own_metrics import no_downloads, verified_backbones, without_own_metrics
+from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, verified_backbones, without_own_metrics
 from nvs_eval_nerfstudio.source import split_pair
 
 import_nerfstudio()
+
+from nerfstudio.models.nerfacto import NerfactoModel  # noqa: E402
 
 needs_alex = pytest.mark.skipif(
     not find_backbone("alex").verified, reason="AlexNet's weights are not here: nvs-eval weights says where to get them"
@@ -193,3 +195,61 @@ def test_a_data_manager_without_a_dataparser_is_said_to_have_none() -> None:
     config: Any = SimpleNamespace(method_name="mine", pipeline=SimpleNamespace(datamanager=SimpleNamespace(data=None)))
     with pytest.raises(InputError, match=r"'mine' has a data manager without a dataparser .*`nvs-eval score`"):
         prepare_data(config, data=None)
+
+
+# What the models' own code says, of which `--protocol auto` takes its name.
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol"),
+    [
+        *((method, "nerfstudio") for method in ("nerfacto", "depth-nerfacto", "instant-ngp", "tensorf")),
+        *((method, "nerfstudio") for method in ("vanilla-nerf", "mipnerf", "semantic-nerfw", "dnerf")),
+        ("splatfacto", "nerfstudio-splatfacto"),
+        *((method, "nerfstudio-surface") for method in ("neus", "neus-facto")),
+        ("generfacto", None),
+    ],
+)
+def test_each_models_own_protocol(method: str, protocol: str | None) -> None:
+    from nerfstudio.configs.method_configs import method_configs
+
+    config: Any = method_configs[method]
+    assert own_protocol(config.pipeline.model._target) == protocol
+    if protocol is not None:
+        assert load_protocol(protocol).name == protocol
+
+
+class Inheriting(NerfactoModel):
+    """Renders in a way of its own, and says of it what nerfacto says."""
+
+    def get_outputs(self, ray_bundle: Any) -> Any:
+        raise NotImplementedError
+
+
+class Measuring(NerfactoModel):
+    """Has metrics of its own."""
+
+    def get_image_metrics_and_images(self, outputs: Any, batch: Any) -> Any:
+        raise NotImplementedError
+
+
+class Grandchild(Measuring):
+    """Inherits those."""
+
+
+def test_a_model_of_anothers_has_the_protocol_of_the_metrics_that_it_inherits() -> None:
+    assert own_protocol(Inheriting) == "nerfstudio"
+    assert own_protocol(Measuring) is None
+    assert own_protocol(Grandchild) is None
+    assert own_protocol(torch.nn.Module) is None
+
+
+def test_the_models_whose_metrics_are_known_are_there() -> None:
+    """A name that nerfstudio has no more would silently stand for no model."""
+    import importlib
+
+    from nvs_eval_nerfstudio.own_metrics import _ADDING, _OWN_PROTOCOL
+
+    for name in (*_OWN_PROTOCOL, *_ADDING):
+        module, _, kind = name.rpartition(".")
+        assert "get_image_metrics_and_images" in vars(getattr(importlib.import_module(module), kind)), name

@@ -165,9 +165,7 @@ def test_a_view_with_an_empty_mask_is_left_out_and_said_to_be(staged: bool, tmp_
     steps = [FakeCheckpoint(step, masks=masks) for step in (1, 2)[: 1 + staged]]
     masked, ignoring, *_ = evaluate_checkpoints(steps, tmp_path / "out", LIGHT, IGNORING)
     assert [row.name for row in masked.views] == ["a", "c"]
-    assert masked.provenance["left_out"] == {
-        "cam0/b": "The mask of view 'cam0/b' is empty: there is nothing to score."
-    }
+    assert masked.provenance["left_out"] == {"cam0/b": "The mask of view 'cam0/b' is empty: there is nothing to score."}
     assert [row.name for row in ignoring.views] == ["a", "cam0/b", "c"]
     assert "left_out" not in ignoring.provenance
     # It was rendered all the same, for the protocols that do not look at masks.

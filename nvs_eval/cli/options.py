@@ -75,12 +75,21 @@ class ProtocolOptions:
         return Scorer(tuple(protocols), find_device(self.device), self.weights_dir)
 
 
+def not_known(where: str) -> InputError:
+    """The error that `--protocol auto` stands for nothing.
+
+    Args:
+        where: `here`, or of what.
+    """
+    return InputError(
+        f"`--protocol {AUTO}` stands for what the model's own code says, and that is not known {where}: only of "
+        "nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
+    )
+
+
 def _own(auto: str | None) -> str:
     if auto is None:
-        raise InputError(
-            "`--protocol auto` stands for what the model's own code says, and that is not known here: it is of "
-            "nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
-        )
+        raise not_known("here")
     return auto
 
 

@@ -15,6 +15,7 @@ from nvs_eval.cli.options import (
     command_line,
     find_device,
     memory_advice,
+    not_known,
     place_of,
     write_all,
 )
@@ -93,6 +94,8 @@ class Run(ScoringOptions):
         groups: dict[tuple[str, ...], tuple[list[Named], list[Protocol]]] = {}
         for checkpoint in checkpoints:
             auto = checkpoint.own_protocol if AUTO in self.protocol else None
+            if AUTO in self.protocol and auto is None:
+                raise not_known(f"of {checkpoint.columns[0]}")
             protocols = self.protocols(auto=auto, masked=self.masks is not None or self.data_masks)
             key = tuple(protocol.fingerprint for protocol in protocols)
             groups.setdefault(key, ([], protocols))[0].append(checkpoint)
