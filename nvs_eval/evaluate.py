@@ -108,7 +108,7 @@ def evaluate(
 
 @dataclass
 class _Result:
-    """What came of one protocol: the rows of each column, and the views that were left out with why, and their masks."""
+    """What came of one protocol: the rows of each column, and of the views that were left out why and their masks."""
 
     protocol: int
     rows: list[list[ViewRow]]

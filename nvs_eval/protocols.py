@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 
@@ -22,6 +22,9 @@ from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.images import AlphaRule, Quantisation
 from nvs_eval.metrics.registry import CORRECTED, Description, MaskMeaning, describe
 from nvs_eval.records import MetricInfo
+
+if TYPE_CHECKING:
+    from nvs_eval.weights import Net
 
 DEFAULT = "standard"
 
@@ -135,7 +138,7 @@ class Protocol:
         return (*colours, self.region, self.crop, self.mask)
 
     @property
-    def nets(self) -> list[str]:
+    def nets(self) -> list[Net]:
         """The LPIPS nets that its metrics need, sorted."""
         lpips = [given for name, given in self.metrics.items() if name.removeprefix(CORRECTED).startswith("lpips")]
         return sorted({given["net"] for given in lpips})

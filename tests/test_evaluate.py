@@ -2,22 +2,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import FLOAT, LIGHT, float_image, image, protocol_of
+from helpers import FLOAT, IGNORING, LIGHT, float_image, image, protocol_of
 
 from nvs_eval import __version__
-from nvs_eval.errors import InputError
 from nvs_eval._rows import relative_path
+from nvs_eval.errors import InputError
 from nvs_eval.evaluate import Session, device_name, evaluate
-from nvs_eval.images import sha256_of_image
+from nvs_eval.images import sha256_of_image, sha256_of_mask
+from nvs_eval.protocols import load_protocol
 from nvs_eval.records import read_record, record_file, to_plain, write_record
 from nvs_eval.scorer import Scorer
 from nvs_eval.views import Column, Render, View
+from nvs_eval.weights import Net
 
 
 class Listed(list[View]):
@@ -160,3 +162,70 @@ def test_what_the_scorer_refuses_ends_the_loop(tmp_path: Path) -> None:
     beyond = View("b", image(0), (Render(2 * image(1)),))
     with pytest.raises(InputError, match=r"The render of view 'b' has values from"):
         evaluate(Listed(ONE, [view("a", 1), beyond]), SCORER, Session(tmp_path))
+
+
+# --- What a protocol refuses, and what it leaves out ----------------------------------------------------------------
+
+CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
+
+
+def test_a_protocol_that_refuses_is_told_once_and_leaves_the_others(tmp_path: Path) -> None:
+    beyond = [View(name, image(0), (Render(2 * image(1)),)) for name in ("b", "c")]
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(CLAMPING), protocol_of(FLOAT)], torch.device("cpu"))
+    told: list[tuple[str, str]] = []
+    (record,) = evaluate(
+        Listed(ONE, [view("a", 1), *beyond, view("d", 1)]),
+        scorer,
+        Session(tmp_path),
+        on_refusal=lambda protocol, error: told.append((protocol.name, str(error))),
+    )
+    assert record.protocol["name"] == "clamping"
+    assert [row.name for row in record.views] == ["a", "b", "c", "d"]
+    assert [name for name, _ in told] == ["light", "float"]
+    assert all(message.startswith("The render of view 'b' has values from") for _, message in told)
+
+
+def test_nothing_to_score_is_told_to_who_wants_to_hear_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    empty = view("a", 1, mask=torch.zeros(40, 48))
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
+    (record,) = evaluate(
+        Listed(ONE, [empty]), scorer, Session(tmp_path), on_refusal=lambda _, error: told.append(str(error))
+    )
+    assert record.protocol["name"] == "ignoring"
+    assert told == [
+        "There is no view to score: a mean over nothing is no score: The mask of view 'a' is empty: there is nothing "
+        "to score."
+    ]
+
+
+def test_views_with_empty_masks_are_left_out_by_name_reason_and_mask(tmp_path: Path) -> None:
+    empty = torch.zeros(40, 48)
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    views = [view("a", 1, 2), view("b", 1, 2, mask=empty), view("c", 1, 2, mask=torch.ones(40, 48))]
+    for record in evaluate(Listed(TWO, views), scorer, Session(tmp_path)):
+        assert [row.name for row in record.views] == ["a", "c"]
+        assert record.provenance["left_out"] == {"b": "The mask of view 'b' is empty: there is nothing to score."}
+        assert record.provenance["left_out_masks"] == {"b": sha256_of_mask(empty)}
+        assert [row.mask_sha256 for row in record.views] == [None, sha256_of_mask(torch.ones(40, 48))]
+
+
+def test_a_mask_with_a_file_is_known_by_its_path(tmp_path: Path) -> None:
+    mask, file = torch.ones(40, 48), tmp_path / "masks" / "a.png"
+    scored = View("a", image(0), (Render(image(1)),), mask, mask_file=file)
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
+    masked, ignoring = evaluate(Listed(ONE, [scored]), scorer, Session(tmp_path / "results"))
+    assert masked.views[0].mask == "../../../../../masks/a.png"
+    assert (ignoring.views[0].mask, ignoring.views[0].mask_sha256) == (None, None)
+
+
+def test_a_record_names_the_weights_of_its_own_protocol_alone(
+    weights_folder: Callable[[Net], Path | None], tmp_path: Path
+) -> None:
+    folder = weights_folder("alex") or weights_folder("vgg")
+    protocols = [load_protocol(name) for name in ("standard", "nerfstudio", "inria-3dgs", "nerf")]
+    scorer = Scorer(protocols, torch.device("cpu"), folder)
+    records = evaluate(Listed(ONE, [view("a", 1)]), scorer, Session(tmp_path))
+    nets = {record.protocol["name"]: list(record.provenance["weights"]) for record in records}
+    assert nets == {"standard": ["alex", "vgg"], "nerfstudio": ["alex"], "inria-3dgs": ["vgg"], "nerf": []}
+    assert all(record.provenance["weights"].items() <= scorer.weights.items() for record in records)

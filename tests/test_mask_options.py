@@ -128,8 +128,8 @@ def test_a_mask_of_another_size(command: tuple[str, ...], refused_early: Callabl
 def test_a_protocol_that_has_no_meaning_for_masks(command: tuple[str, ...], refused_early: Callable[..., str]) -> None:
     write_masks(Path("masks"), COVERAGE)
     assert refused_early(*command, "--masks", "masks", "--protocol", "light.yaml", "unmasked.yaml") == (
-        "There are masks, and the protocol 'unmasked' has no meaning for one: use a protocol that has, such as standard "
-        "(valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
+        "There are masks, and the protocol 'unmasked' has no meaning for one: use a protocol that has, such as "
+        "standard (valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
     )
 
 

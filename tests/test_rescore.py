@@ -40,7 +40,7 @@ KEEPING = LIGHT.replace("name: light", "name: keeping").replace("out_of_range: e
 CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 TRUNCATING = LIGHT.replace("name: light", "name: truncating").replace("render: round", "render: truncate")
 DROPPING = LIGHT.replace("name: light", "name: dropping").replace("alpha: composite", "alpha: drop")
-BLURRED = LIGHT.replace("name: light", "name: reflecting").replace("kernel: valid", "kernel: reflect")
+REFLECTED = LIGHT.replace("name: light", "name: reflecting").replace("kernel: valid", "kernel: reflect")
 TEXTS = {
     "light": LIGHT,
     "float": FLOAT,
@@ -49,7 +49,8 @@ TEXTS = {
     "clamping": CLAMPING,
     "truncating": TRUNCATING,
     "dropping": DROPPING,
-    "reflecting": BLURRED,
+    "reflecting": REFLECTED,
+    "both": REFLECTED.replace("name: reflecting", "name: both").replace("of_range: error", "of_range: clamp"),
     "ignoring": IGNORING,
     "unmasked": UNMASKED,
 }
@@ -224,7 +225,7 @@ def test_floats_that_were_kept_serve_every_protocol(
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        *(("light", "reflecting"), ("light", "clamping"), ("clamping", "reflecting_clamping")),
+        *(("light", "reflecting"), ("light", "clamping"), ("clamping", "both")),
         # That every render is in range was seen, so that keeping what is beyond has nothing to keep.
         *(("light", "keeping"), ("float", "light"), ("float", "keeping")),
     ],
@@ -235,13 +236,7 @@ def test_pngs_that_were_kept_serve_protocols_that_round_as_they_do(
     references: Callable[[int], torch.Tensor],
     cli: Callable[..., Said],
     opener: Opener,
-    here: Path,
 ) -> None:
-    protocol_file(
-        here,
-        BLURRED.replace("name: reflecting", "name: reflecting_clamping").replace("range: error", "range: clamp"),
-        "reflecting_clamping.yaml",
-    )
     opener.given[:] = [FakeCheckpoint(step, references=references) for step in (500, 2500)]
     assert run_both(cli, f"{first}.yaml", f"{then}.yaml", "png").code == 0
     assert same("rescored", "directly", then) == 2
