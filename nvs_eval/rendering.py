@@ -154,8 +154,8 @@ class Evaluation:
                     scored = self._evaluate(source, advance)
                 records += self._finish(kept, scored)
                 # Renders that no record names are nobody's.
-                stays: Keep = self.plan.keep if scored else "none"
-                finished += [(owner, stays) for owner in kept]
+                for owner in kept:
+                    finished.append((owner, self.plan.keep if scored else "none"))
         finally:
             # What is finished is not looked at again: so what it needed in between goes, whatever happened to others.
             for owner, keep in finished:

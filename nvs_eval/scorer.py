@@ -19,7 +19,7 @@ from nvs_eval.metrics.registry import CORRECTED, Description, Metric
 from nvs_eval.prepare import EmptyMask
 from nvs_eval.protocols import Protocol
 from nvs_eval.views import View
-from nvs_eval.weights import require
+from nvs_eval.weights import Net, require
 
 Scores = Mapping[str, Sequence[float]]
 """Each metric's value for each render of a view, in the columns' order."""
@@ -63,7 +63,7 @@ class Scorer:
     @cached_property
     def weights(self) -> Mapping[str, str]:
         """The identity (sha256) of the weights of each LPIPS net in use."""
-        nets = {net for protocol in self.protocols for net in protocol.nets}
+        nets: set[Net] = {net for protocol in self.protocols for net in protocol.nets}
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property
