@@ -24,6 +24,7 @@ from helpers import (
     write_masks,
 )
 
+from nvs_eval.errors import InputError
 from nvs_eval.image_files import save_png
 from nvs_eval.mask_files import Masks, load_mask
 from nvs_eval.records import Record, read_record
@@ -185,6 +186,29 @@ def test_the_masks_of_the_data_are_used_where_they_are_asked_for(
     for record in records():
         assert [row.coverage for row in record.views] == [0.5, 0.25, 0.75]
         assert record.provenance["masks"] == "binary"
+
+
+class Undistorted(FakeCheckpoint):
+    """Its data has masks that do not fit."""
+
+    @property
+    def masks(self) -> Masks | None:
+        raise InputError("They do not fit.")
+
+    @masks.setter
+    def masks(self, masks: Masks | None) -> None:
+        pass
+
+
+def test_masks_of_the_data_that_do_not_fit_matter_only_where_they_are_asked_for(
+    cli: Callable[..., Said], refused_early: Callable[..., str], opener: Opener
+) -> None:
+    opener.given[:] = [Undistorted(1)]
+    assert refused_early(*RUN, "--protocol", "light.yaml", "--data-masks") == "They do not fit."
+    assert cli(*RUN, "--protocol", "light.yaml").code == 0
+    write_masks(Path("masks"), RENDERED)
+    assert cli(*RUN, "--protocol", "light.yaml", "--masks", "masks").code == 0
+    assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.75]
 
 
 def test_masks_of_a_folder_are_weights_even_where_the_data_has_masks(cli: Callable[..., Said], opener: Opener) -> None:

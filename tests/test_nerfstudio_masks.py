@@ -16,6 +16,7 @@ from PIL import Image
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
+from nvs_eval.errors import InputError
 from nvs_eval.mask_files import Masks, load_mask
 from nvs_eval.records import read_record
 from nvs_eval_nerfstudio._quiet import quiet
@@ -23,6 +24,8 @@ from nvs_eval_nerfstudio.config import import_nerfstudio
 
 import_nerfstudio()
 
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager  # noqa: E402
+from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanager  # noqa: E402
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig  # noqa: E402
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path  # noqa: E402
 
@@ -50,12 +53,14 @@ def add_masks(scene: Path, width: int, height: int, *, value: int = 1) -> None:
     file.write_text(json.dumps(said))
 
 
-def checkpoint(scene: Path, indices: list[int] | None = None) -> NerfstudioCheckpoint:
+def checkpoint(
+    scene: Path, indices: list[int] | None = None, *, manager: type = VanillaDataManager
+) -> NerfstudioCheckpoint:
     """A checkpoint of some run on a scene, of which nothing is loaded."""
     from types import SimpleNamespace
 
-    manager = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig())
-    config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
+    data = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig(), _target=manager)
+    config: Any = SimpleNamespace(method_name="mine", pipeline=SimpleNamespace(datamanager=data))
     with quiet():
         parsed = parse_views(config, "test")
     names = view_names(parsed.image_filenames)
@@ -101,6 +106,19 @@ def test_masks_count_where_nerfstudio_counts_them(value: int, scene: Path) -> No
         assert torch.equal(ours, theirs.float())
         assert masks.sha256(name) == Masks({name: file}, binary=True).sha256(name)
         assert (masks.sha256(name) == Masks({name: file}).sha256(name)) == (value == 255)
+
+
+def test_masks_of_references_that_are_undistorted_are_refused(scene: Path) -> None:
+    add_masks(scene, 48, 36)
+    # Without distortion there is nothing to undistort.
+    assert checkpoint(scene, manager=FullImageDatamanager).masks is not None
+    said = json.loads((scene / "transforms.json").read_text())
+    (scene / "transforms.json").write_text(json.dumps({**said, "k1": 0.05}))
+    assert checkpoint(scene).masks is not None
+    with pytest.raises(
+        InputError, match=r"The data manager of mine undistorts the references, and not these masks: .*`--masks`"
+    ):
+        _ = checkpoint(scene, manager=FullImageDatamanager).masks
 
 
 @pytest.mark.slow
