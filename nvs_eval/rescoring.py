@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +63,7 @@ class Result:
 
 
 def root_of(result: Result) -> Path:
-    """The output folder that a record lies in.
+    """The output folder that a record lies in, relative where the record's path is.
 
     Raises:
         InputError: it does not lie where a record of its scene, method, run and step does.
@@ -75,7 +76,8 @@ def root_of(result: Result) -> Path:
             f"{result.file} does not lie in {'/'.join(below)}, where its scene, method, run and step belong: say with "
             "`--output-dir` where the new records go."
         )
-    return folder.parents[len(below) - 1]
+    root = folder.parents[len(below) - 1]
+    return root if result.file.is_absolute() else Path(os.path.relpath(root))
 
 
 def sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[ImageFiles]:

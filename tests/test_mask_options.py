@@ -192,7 +192,7 @@ class Undistorted(FakeCheckpoint):
     """Its data has masks that do not fit."""
 
     @property
-    def masks(self) -> Masks | None:
+    def masks(self) -> Masks | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         raise InputError("They do not fit.")
 
     @masks.setter

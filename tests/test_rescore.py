@@ -97,6 +97,7 @@ def test_what_score_scored_is_scored_as_it_would_have_been(protocol: str, cli: C
     cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "rescored")
     said = cli("rescore", "rescored", "--protocol", f"{protocol}.yaml")
     assert said.code == 0
+    assert f"\nRecord: rescored/garden/ours/final/{protocol}-" in said.err
     direct = cli(*SCORE, "--protocol", f"{protocol}.yaml", "--output-dir", "directly")
     assert said.out == direct.out
     assert same("rescored", "directly", protocol) == 2
@@ -194,6 +195,17 @@ def test_images_that_lie_in_canvases_are_scored_again_where_they_are(
     assert message.endswith("of view '0000' was not kept; they came from gsplat: score that again.")
 
 
+def test_renders_in_an_archive_are_scored_again_where_they_are(
+    cli: Callable[..., Said], refused: Callable[..., str]
+) -> None:
+    shutil.make_archive("ours", "zip", "garden/ours")
+    given = ("score", "ours.zip", "--reference", "garden/gt")
+    assert cli(*given, "--protocol", "light.yaml", "--output-dir", "out").code == 0
+    message = refused("rescore", "out", "--protocol", "float.yaml")
+    assert message.startswith("out/garden/ours/final/light-")
+    assert message.endswith("the render of view '0001' was not kept; they came from ours.zip: score that again.")
+
+
 # --- What `run` made ------------------------------------------------------------------------------------------------
 
 
@@ -206,13 +218,18 @@ def run_both(cli: Callable[..., Said], first: str, then: str, keep: str, *more: 
 
 
 @pytest.mark.parametrize("references", [image, float_image], ids=["8-bit references", "float references"])
-@pytest.mark.parametrize("first", ["light", "float", "clamping"])
-@pytest.mark.parametrize("then", ["reflecting", "float", "truncating", "keeping"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (first, then)
+        for first in ("light", "float", "clamping")
+        for then in ("reflecting", "float", "truncating", "keeping")
+        if first != then
+    ],
+)
 def test_floats_that_were_kept_serve_every_protocol(
     first: str, then: str, references: Callable[[int], torch.Tensor], cli: Callable[..., Said], opener: Opener
 ) -> None:
-    if first == then:
-        pytest.skip("nothing to do")
     opener.given[:] = [FakeCheckpoint(step, references=references) for step in (500, 2500)]
     said = run_both(cli, f"{first}.yaml", f"{then}.yaml", "all")
     assert said.code == 0
@@ -444,12 +461,22 @@ def test_a_record_that_was_moved_needs_a_place(cli: Callable[..., Said], refused
     )
 
 
-def test_a_folder_of_results_may_be_moved_as_a_whole(cli: Callable[..., Said], opener: Opener) -> None:
+def test_a_folder_of_results_may_be_moved_as_a_whole(
+    cli: Callable[..., Said], opener: Opener, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = str(here / "both.yaml")
     assert cli(*RUN, "--protocol", "light.yaml", "--output-dir", "out").code == 0
     Path("elsewhere").mkdir()
     shutil.move("out", "elsewhere/moved")
     assert cli("rescore", "elsewhere/moved", "--protocol", "reflecting.yaml").code == 0
     assert len(records("elsewhere/moved", "reflecting")) == 2
+    # From within, by a path that says nothing of where it lies, or by a whole one.
+    (light,) = Path("elsewhere/moved/fox/fake/base/500").glob("light-*.json")
+    monkeypatch.chdir(light.parent)
+    assert "Record: ../../../../fox/fake/base/500/both-" in cli("rescore", light.name, "--protocol", both).err
+    (file,) = Path().glob("both-*.json")
+    file.unlink()
+    assert f"Record: {Path.cwd()}/both-" in cli("rescore", str(Path.cwd() / light.name), "--protocol", both).err
 
 
 # --- Wrong usage, interruptions -------------------------------------------------------------------------------------
