@@ -196,7 +196,7 @@ class Undistorted(FakeCheckpoint):
         raise InputError("They do not fit.")
 
     @masks.setter
-    def masks(self, masks: Masks | None) -> None:
+    def masks(self, masks: Masks | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         pass
 
 
