@@ -16,7 +16,7 @@ from PIL import Image
 from nvs_eval import inspection
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading, load_image, load_layers, save_npy, save_png
+from nvs_eval.image_files import Reading, load_image, save_npy, save_png
 from nvs_eval.images import sha256_of_image
 from nvs_eval.inspection import DataView, Finding, Inspection, RunData, find_inspector, of_all, some
 from nvs_eval.inspection import data as data_module
@@ -409,13 +409,6 @@ def test_references_are_read_as_the_record_says() -> None:
     assert texts(said_of(rgba_record({"reading": black})), doubtful=True) == [
         "The one reference is no longer what was scored: a."
     ]
-
-
-def test_references_may_be_known_by_their_colours_alone() -> None:
-    result = rgba_record({})
-    colours, _ = load_layers(Path("alpha.png"), Reading())
-    same = with_rows(result, lambda each: replace(each, reference_sha256=sha256_of_image(colours)))
-    assert texts(said_of(same)) == []
 
 
 @pytest.mark.parametrize("reading", [{}, {"reading": None}, {"reading": {"background": "white", "exr": 3}}])
