@@ -24,10 +24,12 @@ class Masks:
     Attributes:
         files: by the views' names.
         binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
+        lasting: whether the files are there to stay, so that a record can name them.
     """
 
     files: Mapping[str, Path]
     binary: bool = False
+    lasting: bool = True
 
     def attach(self, view: View) -> View:
         """The view with its mask.
@@ -35,7 +37,7 @@ class Masks:
         Raises:
             InputError: the mask cannot be read, or is not of the view's size.
         """
-        return replace(view, mask=self._load(view.name), mask_file=self.files[view.name])
+        return replace(view, mask=self._load(view.name), mask_file=self.files[view.name] if self.lasting else None)
 
     def sha256(self, name: str) -> str:
         """Of a view's mask, as its row in a record has it.

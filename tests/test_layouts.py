@@ -23,6 +23,7 @@ from torch import Tensor
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, load_layers, save_png
+from nvs_eval.mask_files import load_mask
 from nvs_eval.records import Record, read_record
 from nvs_eval.sources import pictures
 from nvs_eval.sources.folders import ImageFiles, open_folders
@@ -144,6 +145,24 @@ def test_masks_of_predictions_are_not_used_unless_they_are_given(tmp_path: Path)
     assert first.mask is not None
     assert first.mask_file == folder / "mask" / "cam0" / "DSC07956.png"
     assert "masks_not_used" not in source.columns[0].provenance
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_masks_that_came_with_predictions_are_used_where_they_are_asked_for(packed: bool, tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p", mask=True)
+    given = pack(folder, tmp_path / "p.tar.gz") if packed else folder
+    (source,) = open_folders([given], own_masks=True)
+    first = next(iter(source))
+    assert first.mask is not None
+    assert torch.equal(first.mask, load_mask(folder / "mask" / "cam0" / "DSC07956.png"))
+    # What is in an archive is no file that a record could name.
+    assert first.mask_file == (None if packed else folder / "mask" / "cam0" / "DSC07956.png")
+    assert "masks_not_used" not in source.columns[0].provenance
+
+
+def test_renders_without_masks_of_their_own_are_refused_where_these_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"No masks came with .*p: leave `--data-masks` out, or say `--masks DIR`"):
+        open_folders([predictions(tmp_path / "p")], own_masks=True)
 
 
 def test_predictions_without_a_reference_of_one_view_are_refused(tmp_path: Path) -> None:

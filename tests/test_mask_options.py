@@ -179,7 +179,7 @@ def test_the_masks_of_the_data_are_used_where_they_are_asked_for(
     for record in records():
         assert [row.mask for row in record.views] == [None] * 3
         assert "masks" not in record.provenance
-    said = cli(*RUN, "--protocol", "light.yaml", "--data-masks")
+    said = cli(*RUN, "--protocol", "light.yaml", "--data-masks", "--overwrite")
     assert said.code == 0
     assert "say `--data-masks`" not in said.err
     assert len(records()) == count
@@ -207,7 +207,7 @@ def test_masks_of_the_data_that_do_not_fit_matter_only_where_they_are_asked_for(
     assert refused_early(*RUN, "--protocol", "light.yaml", "--data-masks") == "They do not fit."
     assert cli(*RUN, "--protocol", "light.yaml").code == 0
     write_masks(Path("masks"), RENDERED)
-    assert cli(*RUN, "--protocol", "light.yaml", "--masks", "masks").code == 0
+    assert cli(*RUN, "--protocol", "light.yaml", "--masks", "masks", "--overwrite").code == 0
     assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.75]
 
 
@@ -235,8 +235,22 @@ def test_finished_records_are_those_under_these_masks(cli: Callable[..., Said], 
     assert cli(*masked).code == 0
     assert len(opener.rendered) == 12
     assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.5]
-    assert cli(*RUN, "--protocol", "light.yaml").code == 0
-    assert len(opener.rendered) == 18
+
+
+def test_a_record_with_masks_and_one_without_do_not_replace_each_other_unasked(
+    command: tuple[str, ...], cli: Callable[..., Said], opener: Opener
+) -> None:
+    write_masks(Path("masks"), {**COVERAGE, "0002": 0.5})
+    plain = (*command, "--protocol", "light.yaml")
+    masked = (*plain, "--masks", "masks")
+    for first, other, said in ((plain, masked, "without masks"), (masked, plain, "with masks")):
+        assert cli(*first, "--overwrite").code == 0
+        before, rendered = records(), len(opener.rendered)
+        refused = cli(*other)
+        assert refused.code == 2
+        assert f"was scored {said}, and would be replaced: say another `--output-dir`, or `--overwrite`" in refused.err
+        assert records() == before
+        assert len(opener.rendered) == rendered
 
 
 def test_a_view_with_an_empty_mask_is_left_out_and_the_record_is_finished(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import sys
@@ -104,8 +105,44 @@ class ScoringOptions(ProtocolOptions):
     Else their own."""
     masks: Path | None = None
     """A folder of masks with the views' names: white pixels count, as the protocol says."""
+    data_masks: bool = False
+    """Score with the masks that came with the data, or with predictions of NerfBaselines."""
     output_dir: Path = Path("nvs-eval-results")
     """Where records and renders are written."""
+    overwrite: bool = False
+    """Render and score again what `run` has a record of; replace records of other masks."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether masks are asked for.
+
+        Raises:
+            InputError: twice over.
+        """
+        if self.masks is not None and self.data_masks:
+            raise InputError("--masks names masks and --data-masks takes those of the data: give one of the two.")
+        return self.masks is not None or self.data_masks
+
+    def check_not_replaced(self, columns: Sequence[Column], protocols: Sequence[Protocol]) -> None:
+        """Check that no record would take the place of one that has masks where it has none, or the reverse.
+
+        Raises:
+            InputError: naming it.
+        """
+        from nvs_eval.records import read_record, record_name
+
+        for column, protocol in () if self.overwrite else itertools.product(columns, protocols):
+            file = self.output_dir / place_of(column) / record_name(protocol.name, protocol.fingerprint)
+            try:
+                record = read_record(file)
+            except InputError:
+                continue  # There is none, or none that could be read.
+            before = any(row.coverage is not None for row in record.views)
+            if before != (self.masked and protocol.takes_masks):
+                raise InputError(
+                    f"{file} was scored {'with' if before else 'without'} masks, and would be replaced: say another "
+                    "`--output-dir`, or `--overwrite`."
+                )
 
     def check_output(self) -> None:
         """Check that records can be written, before any long work. Nothing is left of it, nor is an empty folder.

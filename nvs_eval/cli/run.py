@@ -50,12 +50,8 @@ class Run(ScoringOptions):
     """Where the data lies now, if not where the run recorded it."""
     eval_num_rays_per_chunk: int | None = None
     """Rays in one forward pass: fewer need less memory. Else the run's own, on a CPU 2048 at most."""
-    data_masks: bool = False
-    """Score with the masks that came with the data."""
     keep_renders: Literal["all", "png", "none"] = "png"
     """What stays of the renders: float32 (.npy), 8 bits (.png), or nothing."""
-    overwrite: bool = False
-    """Render and score again what has its record already."""
 
     def run(self) -> int:
         """Render, score, write the records, print the table."""
@@ -77,8 +73,7 @@ class Run(ScoringOptions):
 
         if not self.load_config:
             raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
-        if self.masks is not None and self.data_masks:
-            raise InputError("--masks names masks and --data-masks takes those of the data: give one of the two.")
+        _ = self.masked  # Whatever is wrong with it is found first.
         session = Session(self.output_dir, command_line())
         checkpoints = self._open(find_device(self.device))
         check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
@@ -96,7 +91,7 @@ class Run(ScoringOptions):
             auto = checkpoint.own_protocol if AUTO in self.protocol else None
             if AUTO in self.protocol and auto is None:
                 raise not_known(f"of {checkpoint.columns[0]}")
-            protocols = self.protocols(auto=auto, masked=self.masks is not None or self.data_masks)
+            protocols = self.protocols(auto=auto, masked=self.masked)
             key = tuple(protocol.fingerprint for protocol in protocols)
             groups.setdefault(key, ([], protocols))[0].append(checkpoint)
         return list(groups.values())
@@ -112,6 +107,7 @@ class Run(ScoringOptions):
         from nvs_eval.cli.console import progress
         from nvs_eval.rendering import Evaluation, plan_renders
 
+        self.check_not_replaced([checkpoint.columns[0] for checkpoint in checkpoints], protocols)
         scorer = self.scorer(protocols)
         finished = [] if self.overwrite else self._finished(checkpoints, scorer)
         known = {place_of(record) for record in finished}

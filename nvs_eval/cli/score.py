@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
     from nvs_eval.sources.image_source import ImageFiles
+    from nvs_eval.views import Column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,7 @@ class Score(ScoringOptions):
     """Score folders of renders against their references, all together, and print the table."""
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
-    """Folders of renders; or what 3DGS, nerfbaselines (also zip, tar.gz), gsplat or ns-eval left, references included.
-
-    The masks of nerfbaselines predictions are used where they are given: `--masks PREDICTIONS/mask`."""
+    """Folders of renders; or what 3DGS, NerfBaselines, gsplat or ns-eval left with references; or zip, tar.gz."""
     model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
     """The same as RENDERS: the option that metrics.py of 3D Gaussian splatting has."""
     reference: Path | None = None
@@ -63,10 +62,13 @@ class Score(ScoringOptions):
         if not renders:
             raise InputError("No folder of renders was given.")
         session = Session(self.output_dir, command_line())
-        protocols = _not_refused(renders, self.protocols(masked=self.masks is not None), on_refusal)
+        protocols = _not_refused(renders, self.protocols(masked=self.masked), on_refusal)
         scorer = self.scorer(protocols)
         sources = self._sources(renders, protocols)
-        check_distinct([column for source in sources for column in source.columns])
+        columns = [column for source in sources for column in source.columns]
+        check_distinct(columns)
+        self.check_not_replaced(columns, protocols)
+        self._say_unused_masks(columns)
         self.check_output()
         choices = {} if on_refusal is None else {"on_refusal": on_refusal}
         records = []
@@ -94,7 +96,19 @@ class Score(ScoringOptions):
             reading=Reading(background=background, grey_to_rgb=self.grey_to_rgb, exr=self.exr),
             alpha={protocol.alpha for protocol in protocols},
             masks=self.masks,
+            own_masks=self.data_masks,
         )
+
+    def _say_unused_masks(self, columns: Sequence[Column]) -> None:
+        from nvs_eval.cli.console import say
+
+        for column in columns:
+            if masks := column.provenance.get("masks_not_used"):
+                say(
+                    f"Masks came with {column} ({masks}) and are not used, where NerfBaselines would: say "
+                    "`--data-masks` to score with them.",
+                    style="yellow",
+                )
 
 
 def _not_refused(renders: Sequence[Path], protocols: Sequence[Protocol], on_refusal: Refusal | None) -> list[Protocol]:

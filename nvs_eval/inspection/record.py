@@ -28,6 +28,7 @@ def inspect_record(path: Path) -> Inspection:
     findings = [
         *_split_findings(record),
         *_duplicates(record),
+        *_unused_masks(record),
         *_left_out(record),
         *_changed(record, path.parent),
         *_gone(record, path.parent),
@@ -113,6 +114,13 @@ def _left_out(record: Record) -> list[Finding]:
         return []
     said = some([f"{name} ({reason})" for name, reason in left_out.items()])
     return [Finding(f"Not every view was scored, so that the means are of the others. Left out: {said}.", True)]
+
+
+def _unused_masks(record: Record) -> list[Finding]:
+    masks = record.provenance.get("masks_not_used")
+    if not isinstance(masks, str):
+        return []
+    return [Finding(f"Masks came with the renders ({masks}) and were not used: score with `--data-masks`.", True)]
 
 
 def _named(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:

@@ -103,7 +103,7 @@ def _assemble(records: Sequence[Record], columns: Sequence[_Column]) -> Table:
         numeric=[column.numeric for column in columns],
         caption=printable(f"protocol {record.protocol['name']} ({record.fingerprint})"),
         signatures=[printable(info.signature) for info in record.metrics.values()],
-        notes=[printable(note) for note in (*_odd_notes(records), *left_out_notes(records))],
+        notes=[printable(note) for note in (*_odd_notes(records), *left_out_notes(records), *_mask_notes(records))],
     )
 
 
@@ -129,6 +129,13 @@ def left_out_notes(records: Sequence[Record]) -> Iterator[str]:
     for note in dict.fromkeys(filter(None, said)):
         names = [result_name(record) for record, each in zip(records, said, strict=True) if each == note]
         yield note if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {note}"
+
+
+def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
+    """Masks that came with renders and were not used, which changes what a protocol with masks is to reproduce."""
+    for record in records:
+        if isinstance(masks := record.provenance.get("masks_not_used"), str):
+            yield f"{result_name(record)}: masks came with the renders ({masks}) and were not used"
 
 
 def _left_out(record: Record) -> str:

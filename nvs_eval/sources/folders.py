@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ def open_folders(
     reading: Reading | None = None,
     alpha: Collection[AlphaRule] = ("composite",),
     masks: Path | None = None,
+    own_masks: bool = False,
 ) -> list[ImageFiles]:
     """The sources for folders of renders: one for all columns whose references are the same images, by their hash.
 
@@ -56,6 +58,7 @@ def open_folders(
         reading: what to do with grey and linear images, and the background of those with alpha.
         alpha: what the protocols do with alpha.
         masks: the folder of masks, matched with the references by name: one for each view that is scored.
+        own_masks: take the masks that came with the renders, as NerfBaselines leaves them, in place of such a folder.
 
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
@@ -65,15 +68,25 @@ def open_folders(
             f"{len(methods)} methods were named for {len(renders)} folders of renders: give one for each, or none."
         )
     given = _open_all(renders, reference)
-    folders = [
-        folder
+    asked = masks is not None or own_masks
+    columns = [
+        [
+            match_views(folder, allow_missing=allow_missing)
+            for folder in _folders(one, reference, scene, method, masks_given=asked)
+        ]
         for one, method in zip(given, methods or _names(given), strict=True)
-        for folder in _folders(one, reference, scene, method, masks_given=masks is not None)
     ]
-    sources = together([match_views(folder, allow_missing=allow_missing) for folder in folders], reading or Reading())
-    if masks is not None:
-        found = Masks(list_images(masks))
-        sources = [replace(source, masks=found) for source in sources]
+    reading = reading or Reading()
+    if own_masks:
+        # Masks belong to their predictions: so these are not put together with others.
+        sources = [
+            replace(source, masks=_own_masks(one))
+            for one, own in zip(given, columns, strict=True)
+            for source in together(own, reading)
+        ]
+    else:
+        found = None if masks is None else Masks(list_images(masks))
+        sources = [replace(source, masks=found) for source in together(list(itertools.chain(*columns)), reading)]
     for source in sources:
         source.check(alpha)
     return sources
@@ -155,6 +168,18 @@ def _references(given: _Given, part: Part, reference: Path | None) -> Mapping[st
         return _in_archive(part.references, given.unpacked)
     with Unpacked.naming(given.unpacked):
         return _in_archive(whole_files(list_images(part.references)), given.unpacked)
+
+
+def _own_masks(given: _Given) -> Masks:
+    """The masks that came with renders.
+
+    Raises:
+        InputError: none came.
+    """
+    if given.found.masks is None:
+        raise InputError(f"No masks came with {given.path}: leave `--data-masks` out, or say `--masks DIR`.")
+    # What is in an archive is no file that a record could name.
+    return Masks(list_images(given.found.masks), lasting=given.unpacked is None)
 
 
 def _in_archive(pictures: Mapping[str, Picture], unpacked: Unpacked | None) -> Mapping[str, Picture]:
