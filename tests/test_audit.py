@@ -274,11 +274,37 @@ def test_with_masks_those_protocols_that_know_what_to_do_with_them(
     message = refused("audit", *given, "--masks", str(masks), "--protocol", "unmasked.yaml")
     assert message.startswith("There are masks, and the protocol 'unmasked' has no meaning for one")
     assert opener.rendered == []
-    assert cli("audit", *given, "--masks", str(masks)).code == 0
+    said = cli("audit", *given, "--masks", str(masks))
+    assert said.code == 0
+    assert said.err.count("Not under unmasked: it has no meaning for masks.\n") == said.err.count("Not under ") == 1
     coverage = {
         record["protocol"]["name"]: {view["coverage"] for view in record["views"]} for record in written().values()
     }
     assert coverage == {"standard": {0.5}, "float": {0.5}, "half": {0.5}, "ignoring": {None}}
+
+
+def test_with_masks_those_that_have_no_meaning_for_them_are_said_on_one_line(
+    cli: Callable[..., Said], own: list[str], here: Path
+) -> None:
+    protocol_file(here, UNMASKED.replace("name: unmasked", "name: float"), "float.yaml")
+    given = (*FOLDERS, "--masks", str(write_masks(Path("masks"), dict.fromkeys(["0001", "0002"], 0.5))))
+    assert "Not under float, unmasked: they have no meaning for masks.\n" in cli("audit", *given).err
+    assert "no meaning" not in cli("audit", *FOLDERS).err
+    assert "no meaning" not in cli("audit", *given, "--protocol", "light.yaml").err
+
+
+def test_a_mean_over_more_views_than_the_others_have_is_said(cli: Callable[..., Said], own: list[str]) -> None:
+    masks = write_masks(Path("masks"), {"0001": 0.5, "0002": 0.0})
+    said = cli("audit", *FOLDERS, "--masks", str(masks))
+    assert said.code == 0
+    assert re.search(r"^garden, ours, test views$", said.out, re.MULTILINE)
+    assert dict(re.findall(r"^(\w+) +[0-9a-f]{8} +(\d) ", said.out, re.MULTILINE)) == {
+        "standard": "1",
+        "float": "1",
+        "half": "1",
+        "ignoring": "2",
+    }
+    assert "takes no masks and is a mean over 2 views, where standard has 1." in said.out
 
 
 # --- Wrong usage ----------------------------------------------------------------------------------------------------

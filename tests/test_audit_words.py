@@ -101,6 +101,31 @@ def test_views_that_a_protocol_left_out_are_said() -> None:
     assert audit_table([RECORDS[0], fewer]).notes == ["standard: 1 view left out: mask empty"]
 
 
+def over(record: Record, *names: str) -> Record:
+    """The record, of views of these names alone."""
+    return replace(record, views=[replace(record.views[0], name=name) for name in names])
+
+
+NERFW = scored("nerfbaselines-nerfw", psnr=21.0)
+
+
+def test_how_many_views_are_told_of_each_row_where_protocols_did_not_score_the_same() -> None:
+    table = audit_table([RECORDS[0], over(NERFW, "0001", "0002", "0003")])
+    assert table.title == "fox, nerfacto/base/2500, test views"
+    assert column(table, "views") == ["2", "3"]
+    assert column(table, "psnr [dB] ↑") == ["25.84", "21.00 (-4.84)"]
+    assert table.numeric == [False, False, True, True, True, True]
+    others = audit_table([RECORDS[0], over(NERFW, "0001", "0003")])
+    assert others.title == "fox, nerfacto/base/2500, 2 test views"
+    assert column(others, "views") == ["2", "2"]
+    assert "views" not in audit_table([RECORDS[0], NERFW]).header
+
+
+def test_one_view_is_not_several() -> None:
+    first, second = (over(record, "0001") for record in RECORDS[:2])
+    assert audit_table([first, second]).title == "fox, nerfacto/base/2500, 1 test view"
+
+
 # --- The words ------------------------------------------------------------------------------------------------------
 
 
@@ -114,15 +139,16 @@ def test_the_words_say_what_tells_numbers_apart_and_how_much_it_made() -> None:
         "at 0 and does not quantise.",
         "SSIM under standard is 0.8351 (+0.0086): it takes only windows wholly inside the image, has a data range of "
         "1, rounds to 8 bits and does not clamp variances.",
-        "SSIM under inria-3dgs is 0.8412 (+0.0147): it pads with zeros, has a data range of 1, rounds to 8 bits, drops "
-        "alpha and does not clamp variances.",
+        "SSIM under inria-3dgs is 0.8412 (+0.0147): it pads with zeros, has a data range of 1, rounds to 8 bits and "
+        "does not clamp variances.",
     ]
 
 
 def test_what_came_out_the_same_is_no_definition() -> None:
     assert about("PSNR", RECORDS)[:2] == [
         "Your PSNR 25.84 dB (nerfstudio) does not quantise.",
-        "PSNR comes out the same under standard (rounds to 8 bits): they agree here, but not by definition.",
+        "PSNR comes out the same under standard (rounds to 8 bits): they agree here to the decimals shown, but not by "
+        "definition.",
     ]
 
 
@@ -131,16 +157,15 @@ def test_one_signature_is_the_same_number_by_definition() -> None:
     assert about("PSNR", records) == ["Your PSNR 20.00 dB (gsplat) is by definition the same under gsplat-vgg."]
     three = [*records, scored("nerf", psnr=21.0)]
     assert about("PSNR", three) == [
-        "Your PSNR 20.00 dB (gsplat) is by definition the same under gsplat-vgg, and it drops alpha and clamps to "
-        "[0, 1].",
-        "PSNR under nerf is 21.00 dB (+1.00): it keeps what is beyond [0, 1] and composites alpha.",
+        "Your PSNR 20.00 dB (gsplat) is by definition the same under gsplat-vgg, and it clamps to [0, 1].",
+        "PSNR under nerf is 21.00 dB (+1.00): it keeps what is beyond [0, 1].",
     ]
 
 
 def test_a_metric_that_the_first_protocol_has_not_is_not_yours() -> None:
     assert about("(vgg)", RECORDS) == [
-        "The LPIPS (vgg) 0.2389 (standard) feeds the network [-1, 1] and composites alpha.",
-        "LPIPS (vgg) under inria-3dgs is 0.2489 (+0.0100): it feeds the network [0, 1] unscaled and drops alpha.",
+        "The LPIPS (vgg) 0.2389 (standard) feeds the network [-1, 1].",
+        "LPIPS (vgg) under inria-3dgs is 0.2489 (+0.0100): it feeds the network [0, 1] unscaled.",
     ]
     alone = [scored("nerfstudio", psnr=20.0), scored("nerfbaselines", psnr=20.0, mae=0.1)]
     assert about("MAE", alone) == ["The MAE 0.1000 (nerfbaselines) is of that protocol alone."]
@@ -157,6 +182,82 @@ def test_protocols_that_came_out_alike_for_the_same_reasons_are_told_together() 
         "PSNR under nerfstudio and nerf is 21.00 dB (+1.00): it does not quantise.",
         "PSNR under instant-ngp is 22.00 dB (+2.00): it does not quantise.",
     ]
+
+
+def test_what_came_out_alike_for_other_reasons_is_told_together_too() -> None:
+    records = [scored("standard", psnr=20.0, ssim=0.9), scored("inria-3dgs", ssim=0.8), scored("nerfstudio", ssim=0.8)]
+    assert about("SSIM", records)[1:] == [
+        "SSIM is 0.8000 (-0.1000) under inria-3dgs (pads with zeros); nerfstudio (mirrors the image at its borders, "
+        "uses the pair's data range, clamps variances at 0, does not quantise): they agree here to the decimals shown, "
+        "but not by definition.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (0.12344, True),  # Shown as 0.1234, but with no difference to show.
+        (0.12354, True),  # A difference of 0.0001, but shown as 0.1235 too.
+        (0.12355001, False),
+        (0.12339, False),
+    ],
+)
+def test_what_differs_by_no_decimal_that_is_shown_comes_out_the_same(value: float, same: bool) -> None:
+    sentence = about("SSIM", [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)])[1]
+    assert sentence.startswith("SSIM comes out the same under inria-3dgs (pads with zeros)" if same else "SSIM under ")
+
+
+def test_protocols_of_other_views_say_so() -> None:
+    standard = scored("standard", psnr=20.0, coverage=0.5)
+    assert about("PSNR", [standard, over(NERFW, "0001", "0002", "0003")]) == [
+        "Your PSNR 20.00 dB (standard) rounds to 8 bits, averages over the mask, takes the whole image and is a mean "
+        "over 2 views.",
+        "PSNR under nerfbaselines-nerfw is 21.00 dB (+1.00): it truncates to 8 bits, takes the right half of the "
+        "image, takes no masks and is a mean over 3 views, where standard has 2.",
+    ]
+    assert about("PSNR", [standard, over(NERFW, "0001", "0003")])[1].endswith(
+        "takes no masks and is a mean over 2 views, and not those of standard."
+    )
+
+
+def test_one_signature_of_other_views_is_not_the_same_by_definition() -> None:
+    records = [scored("gsplat", psnr=20.0), over(scored("gsplat-vgg", psnr=21.0), "0001")]
+    assert about("PSNR", records) == [
+        "Your PSNR 20.00 dB (gsplat) is a mean over 2 views.",
+        "PSNR under gsplat-vgg is 21.00 dB (+1.00): it is a mean over 1 view, where gsplat has 2.",
+    ]
+
+
+def with_references(record: Record, sha256: str) -> Record:
+    return replace(record, views=[replace(view, reference_sha256=sha256 * 64) for view in record.views])
+
+
+def read_with(record: Record, background: list[float] | None) -> Record:
+    return replace(record, provenance={"reading": {"background": background, "grey_to_rgb": False, "exr": None}})
+
+
+def test_alpha_is_told_where_there_may_have_been_some() -> None:
+    def said(first: Record, second: Record) -> str:
+        return about("SSIM", [first, second])[1].partition("it ")[2]
+
+    standard, inria = scored("standard", ssim=0.9), scored("inria-3dgs", ssim=0.8)
+    assert said(standard, inria) == "pads with zeros."
+    assert said(standard, with_references(inria, "1")) == "pads with zeros and drops alpha."
+    # What the renders were laid over was given: they may have alpha though the references have none.
+    assert said(read_with(standard, None), read_with(inria, None)) == "pads with zeros."
+    white = [1.0, 1.0, 1.0]
+    assert said(read_with(standard, white), read_with(inria, white)) == "pads with zeros and drops alpha."
+
+
+def test_alpha_is_told_where_nothing_else_is() -> None:
+    plain = scored("standard", psnr=20.0)
+    signature = f"{plain.metrics['psnr'].signature.removesuffix('|v1')}|alpha:drop|v1"
+    dropping = replace(
+        plain,
+        protocol={**plain.protocol, "name": "dropping"},
+        metrics={"psnr": replace(plain.metrics["psnr"], signature=signature)},
+    )
+    assert "under dropping (drops alpha)" in about("PSNR", [plain, dropping])[1]
 
 
 def test_clamping_is_told_where_there_may_have_been_something_to_clamp() -> None:
@@ -182,7 +283,8 @@ def test_what_is_idle_is_told_where_nothing_else_is() -> None:
         metrics={"psnr": replace(plain.metrics["psnr"], signature=signature)},
     )
     assert about("PSNR", [plain, unmasked])[1] == (
-        "PSNR comes out the same under unmasked (takes no masks): they agree here, but not by definition."
+        "PSNR comes out the same under unmasked (takes no masks): they agree here to the decimals shown, but not by "
+        "definition."
     )
 
 

@@ -51,6 +51,7 @@ class Audit(Run, Score):
             )
         kind, other = (Run, Score) if self.load_config else (Score, Run)
         self._check_options_of(other)
+        self._say_unmasked()
         records = kind.records(self, None if self.protocol else _say_refusal)
         if not records:
             raise InputError("No protocol can score these renders; each said why.")
@@ -80,15 +81,30 @@ class Audit(Run, Score):
 
     def protocols(self, *, auto: str | None = None, masked: bool = False) -> list[Protocol]:
         """Those that were named, or all; where there are masks, all that know what to do with one."""
-        from nvs_eval.protocols import DEFAULT, load_protocol, named_protocols
-
         if self.protocol:
             return super().protocols(auto=auto, masked=masked)
+        return [protocol for protocol in self._all() if not masked or protocol.mask != "none"]
+
+    def _say_unmasked(self) -> None:
+        """Say which protocols are left out for the masks, once for all renders."""
+        from nvs_eval.cli.console import say
+
+        if self.protocol or not (self.masks is not None or self.data_masks):
+            return
+        unmasked = [protocol.name for protocol in self._all() if protocol.mask == "none"]
+        if unmasked:
+            have = "it has" if len(unmasked) == 1 else "they have"
+            say(f"Not under {', '.join(unmasked)}: {have} no meaning for masks.")
+
+    def _all(self) -> list[Protocol]:
+        """All protocols that have a name, the default first."""
+        from nvs_eval.protocols import DEFAULT, load_protocol, named_protocols
+
         names = sorted(named_protocols(), key=lambda name: (name != DEFAULT, name))
         found = [load_protocol(name) for name in names]
         if self.colour_correct is not None:
             found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
-        return [protocol for protocol in found if not masked or protocol.mask != "none"]
+        return found
 
 
 def _say_refusal(protocol: Protocol, error: InputError) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nvs_eval.guard import result_name
 from nvs_eval.records import MetricInfo, Record
+from nvs_eval.report._idle import idle_parts
 from nvs_eval.report.phrases import absence, listed, parts_of, phrase
 from nvs_eval.report.table import Cell, Table, decimals, heading, left_out_notes, printable, shown
 
@@ -25,11 +26,12 @@ _CALLED = {
 
 @dataclass(frozen=True)
 class _Group:
-    """The protocols under which a metric has one signature, and so is one number, which the first of them gives."""
+    """The protocols under which a metric has one signature over the same views, and so is one number."""
 
     protocols: Sequence[str]
     info: MetricInfo
     value: float
+    views: Sequence[str]
 
     @property
     def parts(self) -> dict[str, str]:
@@ -50,11 +52,15 @@ def audit_table(records: Sequence[Record]) -> Table:
     protocols = [Cell(printable(record.protocol["name"])) for record in records]
     fingerprints = [Cell(printable(record.fingerprint)) for record in records]
     infos = {name: info for record in reversed(records) for name, info in record.metrics.items()}
+    headings = [heading(name, infos[name]) for name in names]
+    if len({record.views_sha256 for record in records}) > 1:
+        headings.insert(0, "views")
+        columns.insert(0, [Cell(str(len(record.views))) for record in records])
     return Table(
-        title=printable(f"{first.scene}, {result_name(first)}, {len(first.views)} {first.split} views"),
-        header=["protocol", "fingerprint", *(printable(heading(name, infos[name])) for name in names)],
+        title=printable(f"{first.scene}, {result_name(first)}, {_split(records)}"),
+        header=["protocol", "fingerprint", *map(printable, headings)],
         rows=list(zip(protocols, fingerprints, *columns, strict=True)),
-        numeric=[False, False, *(True for _ in names)],
+        numeric=[False, False, *(True for _ in headings)],
         caption=printable(f"in brackets: the difference from {first.protocol['name']}; nothing is ranked"),
         notes=[printable(note) for note in _left_out(records)],
         divisible=True,
@@ -65,8 +71,8 @@ def audit_words(records: Sequence[Record]) -> list[str]:
     """What may be compared with what, a sentence an item, in the order of the metrics.
 
     Of each metric: what it is under the first protocol that has it, with the protocols that compute the very same;
-    those that came out the same here but are defined in another way; and each other one, with what tells it apart and
-    how much it made. Protocols of one signature are told together.
+    those that came out the same here, to the decimals shown, but are defined in another way; and each other one, with
+    what tells it apart and how much it made. Protocols of one signature, or of one outcome, are told together.
 
     Args:
         records: as for `audit_table`.
@@ -84,6 +90,16 @@ def _metrics(records: Sequence[Record]) -> list[str]:
         return name != plain, _ORDER.index(plain) if plain in _ORDER else len(_ORDER), found.index(name)
 
     return sorted(found, key=place)
+
+
+def _split(records: Sequence[Record]) -> str:
+    """What the views are, and how many, if under each protocol they are as many."""
+    counts = {len(record.views) for record in records}
+    return _counted(counts.pop(), f"{records[0].split} ") if len(counts) == 1 else f"{records[0].split} views"
+
+
+def _counted(count: int, kind: str = "") -> str:
+    return f"{count} {kind}view{'' if count == 1 else 's'}"
 
 
 def _cell(name: str, record: Record, first: Record) -> Cell:
@@ -113,33 +129,49 @@ def _left_out(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _groups(name: str, records: Sequence[Record]) -> list[_Group]:
-    having: dict[str, list[Record]] = {}
+    having: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if name in record.metrics:
-            having.setdefault(record.metrics[name].signature, []).append(record)
+            having.setdefault((record.metrics[name].signature, record.views_sha256), []).append(record)
     return [
-        _Group([r.protocol["name"] for r in group], group[0].metrics[name], group[0].means[name])
+        _Group(
+            [record.protocol["name"] for record in group],
+            group[0].metrics[name],
+            group[0].means[name],
+            [row.name for row in group[0].views],
+        )
         for group in having.values()
     ]
 
 
 def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
     own, *others = _groups(name, records)
-    idle = _idle(records)
+    idle = idle_parts(records)
     yield _own_sentence(name, own, others, yours=name in records[0].metrics, idle=idle)
-    # What came out alike for the same reasons is told together.
-    alike: dict[tuple[str, tuple[str, ...]], list[_Group]] = {}
+    # What came out alike is told together, and of that again what did so for the same reasons.
+    alike: dict[str, dict[tuple[str, ...], list[_Group]]] = {}
     for group in others:
-        why = tuple(_apart(group, own, idle=idle))
-        alike.setdefault((shown(name, group.value), why), []).append(group)
-    same = [(why, groups) for (value, why), groups in alike.items() if value == shown(name, own.value)]
-    if same:
-        told = "; ".join(f"{_protocols(groups)} ({', '.join(why)})" for why, groups in same)
-        yield f"{_start(_called(name))} comes out the same under {told}: they agree here, but not by definition."
-    for (value, why), groups in alike.items():
-        if value != shown(name, own.value):
-            it = f"{_start(_called(name))} under {_protocols(groups)} is {_with_unit(name, groups[0])}"
-            yield f"{it} ({_change(name, groups[0].value, own.value)}): it {listed(why)}."
+        why = (*_apart(group, own, idle=idle), *_of_other_views(group, own))
+        alike.setdefault(_outcome(name, group, own), {}).setdefault(why, []).append(group)
+    for outcome in sorted(alike, key=bool):
+        yield f"{_start(_called(name))} {_told(outcome, alike[outcome])}."
+
+
+def _outcome(name: str, group: _Group, own: _Group) -> str:
+    """The value and its difference from one's own, as shown; nothing where either shows none."""
+    change = _change(name, group.value, own.value)
+    same = shown(name, group.value) == shown(name, own.value) or float(change) == 0
+    return "" if same else f"{_with_unit(name, group)} ({change})"
+
+
+def _told(outcome: str, reasons: Mapping[tuple[str, ...], Sequence[_Group]]) -> str:
+    """What is said of a metric that came out so under some protocols, by what tells them apart from one's own."""
+    if outcome and len(reasons) == 1:
+        ((why, groups),) = reasons.items()
+        return f"under {_protocols(groups)} is {outcome}: it {listed(why)}"
+    each = "; ".join(f"{_protocols(groups)} ({', '.join(why)})" for why, groups in reasons.items())
+    start = f"is {outcome}" if outcome else "comes out the same"
+    return f"{start} under {each}: they agree here to the decimals shown, but not by definition"
 
 
 def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bool, idle: Container[str]) -> str:
@@ -149,7 +181,18 @@ def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bo
         value += f" is by definition the same under {listed(own.protocols[1:])}"
     if not others:
         return f"{value}." if shared else f"{value} is of that protocol alone."
-    return f"{value}{', and it' if shared else ''} {listed(_apart(own, *others, idle=idle))}."
+    why = _apart(own, *others, idle=idle)
+    if any(other.views != own.views for other in others):
+        why.append(f"is a mean over {_counted(len(own.views))}")
+    return f"{value}{', and it' if shared else ''} {listed(why)}."
+
+
+def _of_other_views(group: _Group, own: _Group) -> Iterator[str]:
+    """That a mean is not over the views of one's own, where it is not."""
+    if len(group.views) != len(own.views):
+        yield f"is a mean over {_counted(len(group.views))}, where {own.protocols[0]} has {len(own.views)}"
+    elif group.views != own.views:
+        yield f"is a mean over {_counted(len(group.views))}, and not those of {own.protocols[0]}"
 
 
 def _protocols(groups: Sequence[_Group]) -> str:
@@ -167,18 +210,6 @@ def _with_unit(name: str, group: _Group) -> str:
 
 def _start(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def _idle(records: Sequence[Record]) -> frozenset[str]:
-    """The parts of signatures that cannot have made a difference here, whatever they say."""
-    idle = set()
-    if all(row.coverage is None for record in records for row in record.views):
-        idle |= {"mask", "qmask"}
-    infos = [info for record in records for info in record.metrics.values()]
-    if any("beyond" not in parts_of(info.signature) for info in infos):
-        # A protocol that refuses images beyond [0, 1] refused none, so that nobody had anything to clamp.
-        idle |= {"beyond", "clamp"}
-    return frozenset(idle)
 
 
 def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
