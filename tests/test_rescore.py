@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -375,6 +376,15 @@ def test_of_several_records_of_one_result_the_first_that_serves_is_taken(
     for record in records("out", "reflecting").values():
         assert record.provenance["rescored_from"].startswith("light-")
     assert len(records("out", "reflecting")) == 2
+
+
+def test_where_none_serves_it_is_the_record_that_serves_most_that_is_spoken_of(
+    cli: Callable[..., Said], refused: Callable[..., str], opener: Opener
+) -> None:
+    # The record of `clamping` serves neither; that of `light` serves all but floats.
+    assert cli(*RUN, "--protocol", "clamping.yaml", "light.yaml", "--output-dir", "out").code == 0
+    said = refused("rescore", "out", "--protocol", "reflecting.yaml", "float.yaml")
+    assert re.search(r"light-\w+\.json: what was kept of its renders are 8-bit copies, and 'float' scores floats", said)
 
 
 def test_a_record_that_knows_the_masks_is_taken_before_one_that_ignores_them(cli: Callable[..., Said]) -> None:

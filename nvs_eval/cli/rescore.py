@@ -62,35 +62,42 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
     """For each scene, method, run and step of a folder the first record whose kept renders serve all protocols.
 
     Raises:
-        InputError: of one there is none: why its first does not. Or it was scored with masks that mean nothing to a
-            protocol.
+        InputError: of one there is none. Or it was scored with masks that mean nothing to a protocol.
     """
     from nvs_eval.prepare import check_masks
-    from nvs_eval.rescoring import check_serves
 
-    served: dict[tuple[Path, Path], Result] = {}
-    refused: dict[tuple[Path, Path], InputError] = {}
     # A protocol that ignores masks says nothing of them in its records: those that know them come first.
+    groups: dict[tuple[Path, Path], list[Result]] = {}
     for result in sorted(results, key=lambda result: not result.masked):
-        place = (result.file.resolve().parent, place_of(result.record))
-        if place in served:
-            continue
-        try:
-            for protocol in protocols:
-                check_serves(result, protocol)
-        except InputError as error:
-            refused.setdefault(place, error)
-        else:
-            served[place] = result
-    for place, error in refused.items():
-        if place not in served:
-            raise error
-    taken = {id(result) for result in served.values()}
+        groups.setdefault((result.file.resolve().parent, place_of(result.record)), []).append(result)
+    taken = {id(_best(group, protocols)) for group in groups.values()}
     chosen = [result for result in results if id(result) in taken]
     for result in chosen:
         for protocol in protocols if result.masked else ():
             check_masks(protocol, f"{result.file} was scored with masks")
     return chosen
+
+
+def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
+    """The first of several records of one result whose kept renders serve all protocols.
+
+    Raises:
+        InputError: none does: what is wrong with the one that serves the most of them.
+    """
+    from nvs_eval.rescoring import check_serves
+
+    refused = []
+    for result in results:
+        errors = []
+        for protocol in protocols:
+            try:
+                check_serves(result, protocol)
+            except InputError as error:
+                errors.append(error)
+        if not errors:
+            return result
+        refused.append(errors)
+    raise min(refused, key=len)[0]
 
 
 def _finished(result: Result, protocols: Sequence[Protocol], root: Path) -> dict[str, Record]:
