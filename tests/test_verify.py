@@ -23,13 +23,14 @@ from nvs_eval.evaluate import Session, evaluate
 from nvs_eval.image_files import Reading, save_npy, save_png
 from nvs_eval.mask_files import Masked, Masks
 from nvs_eval.metrics.lpips import Lpips
-from nvs_eval.protocols import Protocol, named_protocols
+from nvs_eval.protocols import Protocol, load_protocol, named_protocols
 from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
 from nvs_eval.scorer import Scorer
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.verify import installation, perceptual
 from nvs_eval.verify import record as verifying
 from nvs_eval.verify.agreement import Case, cases_for, our_scores, second_opinions
+from nvs_eval.verify.claims import wrong_claims
 from nvs_eval.verify.installation import verify_installation
 from nvs_eval.verify.made import KNOWN_LPIPS, made_pair, with_mask
 from nvs_eval.verify.perceptual import lpips_distance
@@ -80,6 +81,11 @@ def with_score(metric: str, value: float, view: int = 0) -> Callable[[Record], R
         return replace(record, views=rows)
 
     return changed
+
+
+def with_metrics(metrics: Mapping[str, MetricInfo]) -> Record:
+    """A record that says no more than what its metrics are."""
+    return Record("scene", "method", None, None, "test", {}, metrics, [], {})
 
 
 def verified(file: Path, **choices: Any) -> Report:
@@ -466,6 +472,44 @@ def test_a_changed_protocol_is_noticed(file: Path, capsys: pytest.CaptureFixture
     assert f"The fingerprint is recorded as {read_record(file).fingerprint}, and" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("metric", "claim", "said"),
+    [
+        ("psnr", {"higher_is_better": False}, "The psnr is recorded as better the lower it is, and it is better the"),
+        ("ssim", {"higher_is_better": False}, "The ssim is recorded as better the lower it is, and it is better the"),
+        ("mae", {"higher_is_better": True}, "The mae is recorded as better the higher it is, and it is better the"),
+        ("psnr", {"unit": ""}, "The unit of psnr is recorded as '', and it is 'dB': the record was changed"),
+        ("ssim", {"unit": "dB"}, "The unit of ssim is recorded as 'dB', and it is '': the record was changed"),
+    ],
+)
+def test_a_wrong_direction_or_unit_is_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, claim: Mapping[str, Any], said: str
+) -> None:
+    (file,) = score(write_scene(tmp_path, PAIRS[:2]), LIGHT.replace("round_means", "  mae: {}\nround_means"))
+    assert main(["verify", str(file)]) == 0
+
+    def claimed(record: Record) -> Record:
+        return replace(record, metrics={**record.metrics, metric: replace(record.metrics[metric], **claim)})
+
+    change(file, claimed)
+    assert main(["verify", str(file)]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_the_directions_and_units_are_those_of_the_metrics() -> None:
+    """Of every named protocol, the colour-corrected metrics and the average error among them."""
+    protocols = [load_protocol(name) for name in named_protocols()]
+    protocols.append(protocol_of(LIGHT.replace("round_means: null\n", WITH_LPIPS)))
+    protocols += [each.colour_corrected("affine") for each in protocols if each.colour_correction == "none"]
+    seen = {name for each in protocols for name in each.infos}
+    assert {"psnr", "ssim", "lpips_alex", "lpips_vgg", "mipnerf_average", "cc_psnr", "cc_lpips_vgg"} <= seen
+    for each in protocols:
+        infos = each.infos
+        assert list(wrong_claims(with_metrics(infos))) == []
+        turned = {name: replace(info, higher_is_better=not info.higher_is_better) for name, info in infos.items()}
+        assert len(list(wrong_claims(with_metrics(turned)))) == len(infos)
+
+
 def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nvs_eval.metrics import psnr
 
@@ -613,6 +657,119 @@ def test_what_a_later_protocol_asks_for_is_said_to_be_unknown(
     assert "is not known here: upgrade nvs-eval." in capsys.readouterr().out
 
 
+WITH_LPIPS = """\
+  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}
+  mae: {}
+  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}
+round_means: null
+"""
+
+
+@pytest.fixture
+def lpips_file(tmp_path: Path, lpips_of: LpipsOf) -> Path:
+    """The record of one view under a protocol of five metrics."""
+    lpips_of("alex")
+    (file,) = score(write_scene(tmp_path, PAIRS[:1]), LIGHT.replace("round_means: null\n", WITH_LPIPS))
+    return file
+
+
+def edited(definition: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
+    """A definition with another value at a path such as "quantise.render"; without it if the value is `ABSENT`."""
+    first, _, rest = path.partition(".")
+    if value is ABSENT and not rest:
+        return {key: item for key, item in definition.items() if key != first}
+    return {**definition, first: edited(definition[first], rest, value) if rest else value}
+
+
+ABSENT = object()
+
+
+def with_definition(path: str, value: object, *, follows: bool = True) -> Callable[[Record], Record]:
+    """A record with an edited definition, and the fingerprint of it or the one that it had."""
+
+    def changed(record: Record) -> Record:
+        protocol = {**record.protocol, "definition": edited(record.protocol["definition"], path, value)}
+        fingerprint = verifying._fingerprint(replace(record, protocol=protocol)) if follows else record.fingerprint
+        return replace(record, protocol={**protocol, "fingerprint": fingerprint})
+
+    return changed
+
+
+METRICS = ("psnr", "ssim", "lpips_alex", "mae", "mipnerf_average")
+WITHOUT = {left_out: [name for name in METRICS if name != left_out] for left_out in METRICS}
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["fingerprint follows", "fingerprint stays"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("quantise.render", "floor", "its protocol's quantise.render 'floor' is", []),
+        (
+            "metrics.lpips_alex.net",
+            "resnet",
+            "its protocol's metrics.lpips_alex.net 'resnet' is",
+            WITHOUT["lpips_alex"],
+        ),
+        ("metrics.ssim", 3, "its protocol's metrics.ssim 3 is", WITHOUT["ssim"]),
+        ("crop", "x", "its protocol's crop 'x' is", []),
+        ("region", ABSENT, "its protocol has no region, and one without it is", []),
+        ("crop", -1, "its protocol's crop -1 is", []),
+        ("crop", True, "its protocol's crop True is", []),
+        ("mask", ["fill"], "its protocol's mask ['fill'] is", []),
+        ("gamma", 2.2, "its protocol's gamma 2.2 is", []),
+        ("metrics.psnr.data_range", "x", "its protocol's metrics.psnr.data_range 'x' is", WITHOUT["psnr"]),
+        ("metrics.ssim.data_range", 0, "its protocol's metrics.ssim.data_range 0 is", WITHOUT["ssim"]),
+        ("metrics.mae", {"root": True}, "its protocol's metrics.mae.root True is", WITHOUT["mae"]),
+        (
+            "metrics.ssim.kernel",
+            ABSENT,
+            "its protocol has no metrics.ssim.kernel, and one without it is",
+            WITHOUT["ssim"],
+        ),
+        ("metrics.mae", ABSENT, "its protocol has no metrics.mae, and a record with its scores is", WITHOUT["mae"]),
+    ],
+)
+def test_a_rule_that_is_not_known_is_said_with_its_record(
+    lpips_file: Path, capsys: pytest.CaptureFixture[str], edit: tuple[str, object, str, Sequence[str]], follows: bool
+) -> None:
+    path, value, said, verifiable = edit
+    change(lpips_file, with_definition(path, value, follows=follows))
+    assert main(["verify", str(lpips_file)]) == 2
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "upgrade nvs-eval" in line]
+    assert f"ecord {lpips_file} cannot be verified: {said} not known here: upgrade nvs-eval." in line
+    assert ("The fingerprint is recorded as" in out) != follows
+    confirmed = {row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")}
+    assert confirmed == set(verifiable)
+
+
+def test_what_goes_wrong_while_a_definition_is_followed_is_said(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprised(*_: object, **__: object) -> None:
+        raise AttributeError("no such thing\nat all")
+
+    monkeypatch.setattr("nvs_eval.verify.similarity.ssim", surprised)
+    assert main(["verify", str(file)]) == 2
+    said = "(AttributeError: no such thing), is not known here: upgrade nvs-eval."
+    out = capsys.readouterr().out
+    assert out.count(said) == 5
+    assert "what its protocol says, {'kernel': 'valid', 'data_range': 1}" in out
+    assert [row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")] == ["psnr"]
+
+
+def test_a_crop_that_leaves_nothing_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(file, with_definition("crop", 999))
+    assert main(["verify", str(file)]) == 2
+    assert "cannot be verified: its protocol's crop 999 leaves nothing of it." in capsys.readouterr().out
+
+
+def test_no_least_variance_of_ones_own_is_that_of_the_kernel(tmp_path: Path) -> None:
+    text = protocol("unsaid", ssim="{kernel: dmpix, data_range: 1, variance_floor: null}")
+    (file,) = score(write_scene(tmp_path, PAIRS[:2]), text)
+    assert main(["verify", str(file)]) == 0
+
+
 # --- The command ----------------------------------------------------------------------------------------------------
 
 
@@ -641,6 +798,24 @@ def test_a_folder_of_records_is_verified_one_by_one(tmp_path: Path, capsys: pyte
     assert main(["verify", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out
     assert all(f"{file}: 2 of 2 views" in out for file in files)
+
+
+def test_a_record_that_cannot_be_verified_keeps_no_other_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    light, float_ = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, FLOAT)
+    files = [record_file(each, tmp_path) for each in (light, float_)]
+    assert main(["verify", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert f"The record {files[1]} cannot be verified: what was kept are 8-bit copies" in said.out
+    assert f"{files[1]}: 0 of {len(float_.views)} views, protocol float" in said.out
+    assert f"{files[0]}: {len(light.views)} of {len(light.views)} views, protocol light" in said.out
+    rows = [line.split()[0] for line in said.out.splitlines() if line.rstrip().endswith(" confirmed")]
+    assert rows == ["psnr", "ssim"]
+    assert "Error" not in said.err
+    change(files[0], with_score("psnr", 3.0))
+    assert main(["verify", *map(str, files)]) == 1
+    assert main(["verify", *map(str, reversed(files))]) == 1
 
 
 @pytest.mark.parametrize(

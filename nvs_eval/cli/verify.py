@@ -21,7 +21,8 @@ class Verify:
 
     The scores of some views of each record are computed again from the kept images, by scikit-image in float64 and the
     lpips package instead of nvs-eval's own metrics. Without a record, the weights, known answers and the device are
-    checked on images made for it. Exits with 1 where something is not confirmed.
+    checked on images made for it. Exits with 1 where something is not confirmed, else with 2 where something could not
+    be found out.
     """
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="[RECORD|DIR|GLOB ...]")] = ()
@@ -42,7 +43,7 @@ class Verify:
             The exit code: 0 confirmed, 1 not, 2 where it could not be found out.
 
         Raises:
-            InputError: there is no such record, or its images were not kept.
+            InputError: there is no such record, or the images of the only one were not kept.
         """
         if self.views is not None and (self.all or self.views < 1):
             raise InputError(
@@ -57,24 +58,32 @@ class Verify:
 
     def _verify_records(self) -> int:
         from nvs_eval.cli.table import read_files
-        from nvs_eval.verify.record import check_supported
 
         found = read_files(self.records)
-        for file, record in found:  # Before any work.
-            check_supported(record, file)
-        codes = [self._verify(record, file) for file, record in found]
+        if len(found) == 1:
+            return self._verify(*found[0])
+        codes = [self._verdict(file, record) for file, record in found]
         # That a number is wrong is more than that another could not be looked at.
         return 1 if 1 in codes else max(codes)
 
-    def _verify(self, record: Record, file: Path) -> int:
-        from nvs_eval.cli.console import progress
-        from nvs_eval.verify.record import SAMPLE, spread, verify_record
+    def _verdict(self, file: Path, record: Record) -> int:
+        """The verdict on one of several records: that it cannot be verified keeps no other from being so."""
+        try:
+            return self._verify(file, record)
+        except InputError as error:
+            _print_lines(_heading(file, record, 0), "", str(error), "")
+            return 2
 
+    def _verify(self, file: Path, record: Record) -> int:
+        from nvs_eval.cli.console import progress
+        from nvs_eval.verify.record import SAMPLE, check_supported, spread, verify_record
+
+        check_supported(record, file)  # Before any progress is shown.
         views = None if self.all else self.views or SAMPLE
         total = len(spread(record.views, views))
         with progress(f"Verifying {file.name}", total) as advance:
             report = verify_record(record, file, views=views, weights_dir=self.weights_dir, on_view=advance)
-        _print(record, file, report)
+        _print(file, record, report)
         return 1 if report.refuted else 0 if report.complete else 2
 
     def _verify_installation(self) -> int:
@@ -90,16 +99,23 @@ class Verify:
         return 0 if checks.right else 1
 
 
-def _print(record: Record, file: Path, report: Report) -> None:
+def _print(file: Path, record: Record, report: Report) -> None:
     from nvs_eval.cli.console import results
     from nvs_eval.verify.tables import sentences, table_of
 
-    out = results()
-    protocol = f"{record.protocol['name']} {record.fingerprint}"
-    said = f"{file}: {report.views} of {len(record.views)} views, protocol {protocol}"
-    for line in (said, ""):
-        out.print(line, markup=False, soft_wrap=True)
+    _print_lines(_heading(file, record, report.views), "")
     if report.compared or report.foreign:
-        out.print(table_of(report))
-    for line in (*sentences(report), ""):
+        results().print(table_of(report))
+    _print_lines(*sentences(report), "")
+
+
+def _heading(file: Path, record: Record, views: int) -> str:
+    return f"{file}: {views} of {len(record.views)} views, protocol {record.protocol['name']} {record.fingerprint}"
+
+
+def _print_lines(*lines: str) -> None:
+    from nvs_eval.cli.console import results
+
+    out = results()
+    for line in lines:
         out.print(line, markup=False, soft_wrap=True)

@@ -45,7 +45,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool) -> Pa
         float64.
 
     Raises:
-        Unknown: the definition asks for what is not known here.
+        Unknown: the definition asks for what is not known here, or cuts all of the images away.
     """
     if definition["out_of_range"] != "keep":
         pair = replace(pair, reference=pair.reference.clip(0, 1), render=pair.render.clip(0, 1))
@@ -60,6 +60,8 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool) -> Pa
     )
     pair = _each(pair, _known(_REGIONS, definition["region"], "region"))
     if border := definition["crop"]:
+        if 2 * border >= min(pair.reference.shape[:2]):
+            raise Unknown(f"its protocol's crop {border} leaves nothing of it")
         pair = _each(pair, lambda image: image[border:-border, border:-border])
     return _each(pair, lambda image: image.astype(np.float64))
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, ViewRow
+from nvs_eval.verify.claims import wrong_claims
+from nvs_eval.verify.definition import check_metric, check_preparation, interpreting
 from nvs_eval.verify.files import Changed, read_pair
 from nvs_eval.verify.prepare import Unknown
 from nvs_eval.verify.scores import AVERAGE, Independent, average_error, family_of
@@ -62,10 +64,10 @@ class Report:
     """What became of the verification of one record.
 
     Attributes:
-        views: how many were asked for.
+        views: how many were asked for; 0 where the protocol prepares images in a way that is not known here.
         compared: the numbers, view by view.
-        changed: what is not what was scored: the protocol, or files of views.
-        unsupported: of views that cannot be verified: why.
+        changed: what is not as it was: the protocol, what is said of a metric, or files of views.
+        unsupported: of what cannot be verified, the record, a metric or a view: why.
         foreign: the metrics that are a plugin's, which have no second opinion here.
     """
 
@@ -108,9 +110,12 @@ def verify_record(
     """
     check_supported(record, path)
     compared: list[Compared] = []
-    changed = _wrong_fingerprint(record)
-    unsupported: list[str] = []
-    rows = spread(record.views, views)
+    changed = list(wrong_claims(record))
+    foreign = [name for name in record.metrics if family_of(name) is None]
+    unsupported, metrics = _check_definition(record, path)
+    # Of a definition that is not understood, nothing says what its fingerprint is made of.
+    (unsupported if unsupported else changed).extend(_wrong_fingerprint(record))
+    rows = spread(record.views, views) if metrics is not None else []
     for row in rows:
         try:
             pair = read_pair(record, row, path.parent)
@@ -120,10 +125,27 @@ def verify_record(
             unsupported.append(f"View {row.name!r} cannot be verified: {str(error).rstrip('.')}.")
         else:
             independent = Independent(pair, record.protocol["definition"], weights_dir)
-            compared += _compare(record, row, independent, unsupported)
+            compared += _compare(record, row, metrics or [], independent, unsupported)
         on_view()
-    foreign = [name for name in record.metrics if family_of(name) is None]
     return Report(len(rows), compared, changed, unsupported, foreign)
+
+
+def _check_definition(record: Record, path: Path) -> tuple[list[str], Sequence[str] | None]:
+    """What of a record's protocol is not known here, and the metrics that are; None for them if images are not."""
+    definition = record.protocol["definition"]
+    try:
+        check_preparation(definition)
+    except Unknown as error:
+        return [f"The record {path} cannot be verified: {error}."], None
+    unsupported, metrics = [], []
+    for metric in record.metrics:
+        try:
+            check_metric(definition, metric)
+        except Unknown as error:
+            unsupported.append(f"The {metric} of the record {path} cannot be verified: {error}.")
+        else:
+            metrics.append(metric)
+    return unsupported, metrics
 
 
 def _wrong_fingerprint(record: Record) -> list[str]:
@@ -166,16 +188,28 @@ def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
     return [rows[round(index * (len(rows) - 1) / (count - 1))] for index in range(count)]
 
 
-def _compare(record: Record, row: ViewRow, independent: Independent, unsupported: list[str]) -> Iterator[Compared]:
-    for metric in record.metrics:
+def _compare(
+    record: Record, row: ViewRow, metrics: Sequence[str], independent: Independent, unsupported: list[str]
+) -> Iterator[Compared]:
+    definition = record.protocol["definition"]
+    for metric in metrics:
         try:
-            value = _recompute(record, row, metric, independent)
+            with interpreting(definition["metrics"].get(metric)):
+                value = _recompute(record, row, metric, independent)
         except Unknown as error:
             unsupported.append(f"The {metric} of view {row.name!r} cannot be verified: {error}.")
             continue
         if value is not None:
             yield Compared(row.name, metric, row.scores[metric], value, tolerance_of(metric))
-    if row.coverage is not None and (coverage := independent.coverage) is not None:
+    if row.coverage is None:
+        return
+    try:
+        with interpreting(definition["mask"]):
+            coverage = independent.coverage
+    except Unknown as error:
+        unsupported.append(f"The {_COVERAGE} of view {row.name!r} cannot be verified: {error}.")
+        return
+    if coverage is not None:
         yield Compared(row.name, _COVERAGE, row.coverage, coverage, _COVERAGE_TOLERANCE)
 
 

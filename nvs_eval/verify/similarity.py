@@ -31,7 +31,9 @@ def ssim(pair: Pair, parameters: Any, meaning: str) -> float:
     if kernel not in _WINDOWS:
         raise Unknown(f"The SSIM kernel {kernel!r} is not known here: upgrade nvs-eval")
     extent = _extent(pair, parameters["data_range"])
-    floor = parameters.get("variance_floor", _FLOORS.get(kernel, -math.inf))
+    floor = parameters.get("variance_floor")
+    if floor is None:
+        floor = _FLOORS.get(kernel, -math.inf)
     if meaning == "dycheck":
         return float(partial_map(pair, extent, floor, clamp_covariance=kernel == "dmpix").mean())
     values = _map(pair, kernel, extent, floor)
