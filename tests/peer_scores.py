@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytorch_msssim
 import torch
+from pairs import array_pairs
 from peer_networks import lpips_package, torchmetrics_network
 from reference import dycheck, whole
 from reference.ssim import Tool, opencv_grey, ssim_map
@@ -194,9 +195,13 @@ def _values(file: str) -> dict[str, dict[str, list[Any]]]:
 
 
 def _golden(file: str, metric: str, case: Case) -> Answer:
-    """None for a pair that the peer was not asked about."""
-    said = _values(file)[metric.format(mask=case.golden)].get(case.name, [None, None])
-    return None if None in said else (float(said[0]), float(said[1]))
+    """None for a pair that the peers were not asked about; of those that they were, each must have its number."""
+    if case.name not in array_pairs():
+        return None
+    name = metric.format(mask=case.golden)
+    said = _values(file).get(name, {}).get(case.name, [None, None])
+    assert None not in said, f"golden/{file}.json has no {name} of {case.name!r}: make it again."
+    return float(said[0]), float(said[1])
 
 
 # --- By name ------------------------------------------------------------------------------------------------------

@@ -8,16 +8,19 @@ that is used in float32 also that of its own float32 number, with what this is a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peer_scores
 import pytest
 import torch
 from pairs import array_masks, array_pairs, second_photograph
+from peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_that_enough_was_compared, distance
 from peer_protocols import CC, PROTOCOLS, Tool
 from peer_scores import Array, Case, Peer
 from reference.whole import mipnerf_average
@@ -29,52 +32,10 @@ from nvs_eval.views import Render, View
 from nvs_eval.weights import Net
 
 CPU = torch.device("cpu")
-AVERAGE = "mipnerf_average"
 SMALLEST = {"ssim": 11, "lpips": 31}
 PSNR_OF_DOUBLES = 2e-5
 LARGEST_PSNR = 100.0
 """Beyond it an error is made of rounding: of the colour correction of a negative, say, which is exact."""
-
-
-@dataclass
-class Deviation:
-    """The largest of one peer's metric over all pairs.
-
-    Attributes:
-        pairs: how many were compared.
-        exact: of ours from its float64 number.
-        single: of ours from its float32 number.
-        own: of its float32 number from its own float64 one.
-    """
-
-    pairs: int = 0
-    exact: float = 0.0
-    single: float | None = None
-    own: float = 0.0
-
-    def add(self, ours: float, exact: float, single: float | None) -> None:
-        self.pairs += 1
-        self.exact = max(self.exact, _distance(ours, exact))
-        if single is not None:
-            self.single = max(self.single or 0.0, _distance(ours, single))
-            self.own = max(self.own, _distance(exact, single))
-
-    def __str__(self) -> str:
-        single = "" if self.single is None else f" (its float32 {self.single:.0e}, own error {self.own:.0e})"
-        return f"{self.exact:.0e}{single}"
-
-
-@dataclass
-class Line:
-    """The table's line of a protocol."""
-
-    name: str
-    found: dict[tuple[str, str], Deviation] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        pairs = max(deviation.pairs for deviation in self.found.values())
-        told = [f"{metric} {peer} {deviation}" for (metric, peer), deviation in self.found.items()]
-        return f"{self.name} | {pairs} pairs | {'; '.join(told)}"
 
 
 def test_every_named_protocol_is_compared() -> None:
@@ -107,6 +68,35 @@ def test_a_protocol_that_says_something_else_is_noticed(
         compare(name, lpips_of, protocol=replace(load_protocol(name), **changes))
 
 
+@pytest.mark.parametrize("emptied", [{}, {"photograph and noise": [None, None]}])
+def test_a_golden_file_without_its_pairs_is_noticed(
+    emptied: dict[str, Any], lpips_of: Callable[..., Lpips], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {metric: emptied for metric in peer_scores._values("nerfbaselines")}
+    monkeypatch.setattr(peer_scores, "_values", lambda file: values)
+    with pytest.raises(AssertionError, match="has no default: psnr of 'photograph and noise'"):
+        compare("nerfbaselines", lpips_of)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_peer_that_answers_too_little_is_noticed(
+    masked: bool, lpips_of: Callable[..., Lpips], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, asked = peer_scores.MAE.answer, Counter[bool]()
+
+    def seldom(case: Case) -> Any:
+        asked[bool(case.golden)] += 1
+        return answer(case) if bool(case.golden) != masked or asked[masked] < FEWEST_PAIRS else None
+
+    tool = PROTOCOLS["nerfbaselines"]
+    peers = {"mae": [Peer("seldom", seldom)]}
+    monkeypatch.setitem(PROTOCOLS, "nerfbaselines", replace(tool, peers=peers))
+    protocol = load_protocol("nerfbaselines")
+    protocol = replace(protocol, metrics={"mae": protocol.metrics["mae"]})
+    with pytest.raises(AssertionError, match=f"mae, masked: {masked}: 9 pairs were compared with seldom"):
+        compare("nerfbaselines", lpips_of, protocol=protocol)
+
+
 def compare(
     name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None, protocol: Protocol | None = None
 ) -> Line:
@@ -135,6 +125,7 @@ def compare(
         if AVERAGE in ours:
             parts = (ours[part][0] for part in protocol.metrics[AVERAGE].values())
             assert abs(ours[AVERAGE][0] - mipnerf_average(*parts)) <= 1e-9
+    check_that_enough_was_compared(line, tool, list(protocol.metrics))
     return line
 
 
@@ -148,14 +139,11 @@ def _compare(line: Line, metric: str, peer: Peer, ours: float, case: Case) -> No
         return
     # A tool that works in float64 holds more of an image than ours, which is float32 and keeps it.
     tolerance = PSNR_OF_DOUBLES if "psnr" in metric and case.render.dtype == np.float64 else peer.tolerance
-    assert _distance(ours, exact) <= tolerance, where
+    assert distance(ours, exact) <= tolerance, where
     if single is not None:
-        assert _distance(ours, single) <= _distance(exact, single) + tolerance, f"{where}, in float32 {single!r}"
+        assert distance(ours, single) <= distance(exact, single) + tolerance, f"{where}, in float32 {single!r}"
     line.found.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
-
-
-def _distance(a: float, b: float) -> float:
-    return 0.0 if a == b else abs(a - b)
+    line.pairs[metric, peer.name, bool(case.golden)] += 1
 
 
 def protocol_of(name: str) -> Protocol:
