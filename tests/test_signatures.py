@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from formula import Values, said, views
+from made_up import made_up_protocols
 
 import nvs_eval.metrics.ssim as ssim_module
 import nvs_eval.prepare as prepare_module
@@ -22,7 +24,9 @@ from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.weights import Net
 
 GOLDEN: Values = json.loads((Path(__file__).parent / "golden" / "signatures.json").read_text())["values"]
-with_every_protocol = pytest.mark.parametrize("name", named_protocols())
+PROTOCOLS = {name: load_protocol(name) for name in named_protocols()} | made_up_protocols()
+AVERAGE = "mipnerf_average"
+with_every_protocol = pytest.mark.parametrize("name", PROTOCOLS)
 
 
 def changed(values: Values) -> list[str]:
@@ -37,8 +41,8 @@ def changed(values: Values) -> list[str]:
 
 
 def of_pixels(name: str) -> Values:
-    protocol = load_protocol(name)
-    return said(protocol, [metric for metric in protocol.metrics if "lpips" not in metric])
+    protocol = PROTOCOLS[name]
+    return said(protocol, [metric for metric in protocol.metrics if "lpips" not in metric and metric != AVERAGE])
 
 
 @with_every_protocol
@@ -48,18 +52,26 @@ def test_what_a_signature_stands_for_has_not_changed(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "metric"),
-    [(name, metric) for name in named_protocols() for metric in load_protocol(name).metrics if "lpips" in metric],
+    [(name, metric) for name, protocol in PROTOCOLS.items() for metric in protocol.metrics if "lpips" in metric],
 )
 def test_what_the_signature_of_an_lpips_stands_for_has_not_changed(
     name: str, metric: str, weights_folder: Callable[[Net], Path | None]
 ) -> None:
-    protocol = load_protocol(name)
+    protocol = PROTOCOLS[name]
     folder = weights_folder(protocol.metrics[metric]["net"])
     assert changed(said(protocol, [metric], weights_dir=folder)) == []
 
 
+@pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if AVERAGE in protocol.metrics])
+def test_what_the_signature_of_an_average_stands_for_has_not_changed(
+    name: str, weights_folder: Callable[[Net], Path | None]
+) -> None:
+    parts = PROTOCOLS[name].metrics[AVERAGE]
+    assert changed(said(PROTOCOLS[name], [*parts.values(), AVERAGE], weights_dir=weights_folder("squeeze"))) == []
+
+
 def test_every_signature_of_every_protocol_is_held_and_no_other() -> None:
-    signatures = {s for name in named_protocols() for s in load_protocol(name).signatures.values()}
+    signatures = {s for protocol in PROTOCOLS.values() for s in protocol.signatures.values()}
     assert set(GOLDEN) == signatures
 
 
@@ -70,6 +82,14 @@ def test_no_two_signatures_stand_for_the_same_numbers_but_where_nothing_tells_th
     for signature, numbers in GOLDEN.items():
         assert "inside" in numbers
         assert ("masked" in numbers) == ("mask:" in signature or "region:right-half" in signature)
+
+
+def test_the_meanings_of_a_mask_are_told_apart() -> None:
+    """By SSIM: the errors of pixels are one thing to some of them."""
+    meanings = ("multiply", "fill", "bbox", "windows", "rounded mask")
+    for metric in ("ssim", "ssim_uniform"):
+        values = sorted(GOLDEN[PROTOCOLS[name].signatures[metric]]["masked"] for name in meanings)
+        assert all(second - first > 1e-3 for first, second in pairwise(values)), metric
 
 
 def test_the_views_are_between_levels_and_beyond_the_range() -> None:
@@ -113,3 +133,10 @@ def test_another_number_of_iterations_is_noticed(monkeypatch: pytest.MonkeyPatch
 def test_another_half_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare_module, "_cut", lambda image, protocol: image[..., image.shape[-1] // 2 + 1 :])
     assert len(changed(of_pixels("nerfbaselines-nerfw"))) == 3
+
+
+@pytest.mark.parametrize("mask", ["fill", "bbox", "multiply"])
+def test_a_mask_that_does_nothing_to_the_images_is_noticed(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_module, "_masked", lambda prepared, mask, protocol: prepared)
+    signatures = PROTOCOLS[mask].signatures
+    assert set(changed(of_pixels(mask))) == {signatures[m] for m in ("psnr", "mae", "ssim", "ssim_uniform")}

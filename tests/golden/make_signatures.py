@@ -1,4 +1,4 @@
-"""What each metric of each named protocol says of views made by a formula: writes signatures.json beside this file.
+"""What each metric of each protocol, named or made up, says of views made by a formula: writes signatures.json.
 
 A value may change only with its signature: the metric's version, last in it, is there for that. Needs the weights of
 LPIPS (`nvs-eval weights` says whether they are there). From the root of the repository:
@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from formula import Values, said
+from made_up import made_up_protocols
 
 from nvs_eval.protocols import load_protocol, named_protocols
 
 values: Values = {}
-for protocol in map(load_protocol, named_protocols()):
+for protocol in [*map(load_protocol, named_protocols()), *made_up_protocols().values()]:
     for signature, numbers in said(protocol, list(protocol.metrics)).items():
         known = values.setdefault(signature, numbers)
         assert all(abs(known[view] - number) < 1e-6 for view, number in numbers.items()), signature
