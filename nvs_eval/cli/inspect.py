@@ -82,23 +82,20 @@ def _print(report: Inspection, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from nvs_eval.report.table import printable
+
     findings = [(DOUBTFUL if each.doubtful else TO_BE_KNOWN, each.text) for each in report.findings]
     if not any(mark == DOUBTFUL for mark, _ in findings):
         findings.insert(0, (TO_BE_KNOWN, "Nothing was found that makes the numbers doubtful."))
     width = max(len(label) for label, _ in report.facts)
-    out.print(Text(_printable(report.title), style="bold"))
+    out.print(Text(printable(report.title), style="bold"))
     for lines, style in ((findings, "yellow"), ([(label.ljust(width), text) for label, text in report.facts], "")):
         table = Table.grid(padding=(0, 1))
         for first, text in lines:
-            cells = Text(first, style=style if first == DOUBTFUL else ""), Text(_printable(text))
+            cells = Text(first, style=style if first == DOUBTFUL else ""), Text(printable(text))
             if out.is_terminal:
                 table.add_row(*cells)
             else:
                 out.print(Text(" ").join(cells))
         if out.is_terminal:
             out.print(table)
-
-
-def _printable(text: str) -> str:
-    """Names come from files of others: what would steer a terminal, or has no glyph, is shown as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
