@@ -33,15 +33,6 @@ class TableCommand:
         return 0
 
 
-def read_all(given: tuple[str, ...]) -> list[Record]:
-    """The records that are named, as `read_files` gives them.
-
-    Raises:
-        InputError: nothing is there, or something is not a record.
-    """
-    return [record for _, record in read_files(given)]
-
-
 def read_files(given: tuple[str, ...]) -> list[tuple[Path, Record]]:
     """The records that are named, each once with its file: by scene, protocol, method and run, steps in their order.
 
