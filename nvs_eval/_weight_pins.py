@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, some, unknown_name
 
 Net = Literal["alex", "vgg", "squeeze"]
 Version = Literal["0.1", "0.0"]
@@ -89,7 +89,7 @@ def find_fault(tensors: Mapping[str, Shaped[Tensor, "..."]], pins: Mapping[str, 
     if missing := [name for name in pins if name not in tensors]:
         return (
             f"it lacks {missing[0]} ({len(missing)} of the {len(pins)} tensors needed are missing; it has "
-            f"{some(tensors)}): another architecture, or other names"
+            f"{some(tensors, 3) or 'none'}): another architecture, or other names"
         )
     for name, pin in pins.items():
         if tuple(tensors[name].shape) != pin.shape:
@@ -108,12 +108,6 @@ def find_fault(tensors: Mapping[str, Shaped[Tensor, "..."]], pins: Mapping[str, 
 def tensor_sha256(tensor: Shaped[Tensor, "..."]) -> str:
     """The sha256 of a tensor's float32 little-endian bytes."""
     return hashlib.sha256(np.ascontiguousarray(tensor.numpy(), dtype="<f4").data).hexdigest()
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few of many names, for a message."""
-    listed = list(names)
-    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "") if listed else "none"
 
 
 def _shape(shape: Iterable[int]) -> str:

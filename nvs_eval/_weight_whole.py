@@ -11,8 +11,8 @@ from jaxtyping import Float32, Shaped
 from torch import Tensor
 
 from nvs_eval._weight_files import read_tensors
-from nvs_eval._weight_pins import Backbone, Heads, Net, Pin, backbone_pins, head_pins, some
-from nvs_eval.errors import InputError
+from nvs_eval._weight_pins import Backbone, Heads, Net, Pin, backbone_pins, head_pins
+from nvs_eval.errors import InputError, some
 
 # The `lpips` package cuts a backbone into slices; these are the indices of torchvision's layers at which they begin.
 _SLICES = {"alex": (0, 2, 5, 8, 10), "vgg": (0, 4, 9, 16, 23), "squeeze": (0, 2, 5, 8, 10, 11, 12)}
@@ -40,7 +40,7 @@ def load_whole(path: Path, net: Net, *, heads: bool) -> tuple[Backbone, Heads]:
     if missing := [aliases[name][0] for name, alias in present.items() if alias is None]:
         raise InputError(
             f"The whole-network weights {path} lack {', '.join(missing)}. Needed: the state dict of the lpips "
-            f"package's LPIPS(net={net!r}){'' if heads else ', heads aside'}; it has {some(tensors)}."
+            f"package's LPIPS(net={net!r}){'' if heads else ', heads aside'}; it has {some(tensors, 3) or 'none'}."
         )
     chosen = {
         name: _sound(path, alias, tensors[alias], (trunk | linear)[name]) for name, alias in present.items() if alias

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from posixpath import normpath
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval.records import Record, ViewRow
 
 _MOST_NAMED = 3
@@ -73,7 +73,7 @@ def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) ->
 
     folders = (files[id(usual)].parent, files[id(odd[0])].parent) if files else None
     others = [named(record) for record in odd[1:]]
-    more = f" Nor do these go with {result_name(usual)}: {_some(others)}." if others else ""
+    more = f" Nor do these go with {result_name(usual)}: {some(others, _MOST_NAMED)}." if others else ""
     return (
         f"{usual.scene}: {named(usual)} and {named(odd[0])} were scored with "
         f"{difference(usual, odd[0], folders=folders)}.{more} Such numbers do not rank: score the same images, leave "
@@ -115,7 +115,7 @@ def _differences(record: Record, other: Record, folders: tuple[Path, Path] | Non
 
 def _of_views(mine: Mapping[str, ViewRow], theirs: Mapping[str, ViewRow], names: tuple[str, str]) -> str:
     only = [
-        f"only {name} has {_some([view for view in rows if view not in others])}"
+        f"only {name} has {some([view for view in rows if view not in others], _MOST_NAMED)}"
         for name, rows, others in ((names[0], mine, theirs), (names[1], theirs, mine))
         if rows.keys() - others.keys()
     ]
@@ -127,7 +127,7 @@ def _of_references(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, folder
     sizes = sorted({(f"{a.width}x{a.height}", f"{b.width}x{b.height}") for a, b in pairs})
     differing = [f"{a} and {b}" for a, b in sizes if a != b]
     if differing:
-        said.append(f"sizes {_some(differing)}")
+        said.append(f"sizes {some(differing, _MOST_NAMED)}")
     first, second = pairs[0]
     if folders and first.reference and second.reference:
         paths = [_seen_from_here(*each) for each in ((folders[0], first.reference), (folders[1], second.reference))]
@@ -144,8 +144,3 @@ def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tupl
     without = [name for name, rows in zip(names, zip(*pairs, strict=True), strict=True) if not any(map(_mask, rows))]
     said = "".join(f"; {name} has none" for name in without)
     return f"different masks ({len(pairs)} of {common} views{said})"
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMED])
-    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

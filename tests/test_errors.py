@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, some, unknown_name
 
 
 def test_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
@@ -12,3 +12,10 @@ def test_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
 def test_nothing_near_gives_no_hint() -> None:
     assert str(unknown_name("metric", "zzz", ["psnr"])) == "Unknown metric 'zzz'. Known: psnr."
     assert str(unknown_name("metric", "zzz", [])) == "Unknown metric 'zzz'. Known: none."
+
+
+def test_many_names_are_cut_short() -> None:
+    assert some("abcde") == "a, b, c, d, e"
+    assert some("abcdef") == "a, b, c, d, e and 1 more"
+    assert some("abcdef", 3) == "a, b, c and 3 more"
+    assert some([]) == ""

@@ -18,7 +18,7 @@ from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, load_image, save_npy, save_png
 from nvs_eval.images import sha256_of_image
-from nvs_eval.inspection import DataView, Finding, Inspection, RunData, find_inspector, of_all, some
+from nvs_eval.inspection import DataView, Finding, Inspection, RunData, find_inspector, of_all
 from nvs_eval.inspection import data as data_module
 from nvs_eval.inspection.data import inspect_data
 from nvs_eval.inspection.record import inspect_record
@@ -260,9 +260,7 @@ def test_what_a_plugin_says_of_the_preparation_is_passed_on() -> None:
     assert report.findings == [Finding("The images are resized.", doubtful=False)]
 
 
-def test_many_names_are_cut_short() -> None:
-    assert some(list("abcde")) == "a, b, c, d, e"
-    assert some(list("abcdef")) == "a, b, c, d and 2 more"
+def test_how_many_of_how_many_is_said_in_words() -> None:
     assert of_all(2, 5, "view", "have") == "2 of 5 views have"
     assert of_all(1, 5, "view", "have") == "1 of 5 views has"
 

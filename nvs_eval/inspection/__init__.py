@@ -16,8 +16,6 @@ from nvs_eval.errors import InputError, unknown_name
 
 ENTRY_POINTS = "nvs_eval.inspectors"
 
-_NAMED = 4
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -129,13 +127,6 @@ def find_inspector(name: str) -> Inspector:
 def doubtful_first(findings: Sequence[Finding]) -> list[Finding]:
     """The findings in the order of a report."""
     return sorted(findings, key=lambda finding: not finding.doubtful)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
-    more = len(names) - _NAMED
-    # One more name is as short as saying that there is one more.
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_NAMED])} and {more} more"
 
 
 def of_all(count: int, total: int, noun: str, verb: Literal["are", "have"] = "are") -> str:

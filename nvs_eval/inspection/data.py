@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nvs_eval.errors import InputError
-from nvs_eval.inspection import DataView, Finding, Inspection, RunData, doubtful_first, of_all, some
+from nvs_eval.errors import InputError, some
+from nvs_eval.inspection import DataView, Finding, Inspection, RunData, doubtful_first, of_all
 from nvs_eval.inspection.images import (
     Lookalikes,
     StoredImage,

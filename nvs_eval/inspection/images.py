@@ -12,8 +12,8 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from nvs_eval.errors import InputError
-from nvs_eval.inspection import Finding, of_all, some
+from nvs_eval.errors import InputError, some
+from nvs_eval.inspection import Finding, of_all
 
 Likeness = Literal["the same file", "the same bytes", "the same pixels"]
 

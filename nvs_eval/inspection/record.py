@@ -6,10 +6,10 @@ import os
 import shlex
 from pathlib import Path
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval.image_files import load_image
 from nvs_eval.images import sha256_of_image
-from nvs_eval.inspection import Finding, Inspection, doubtful_first, of_all, some
+from nvs_eval.inspection import Finding, Inspection, doubtful_first, of_all
 from nvs_eval.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
 from nvs_eval.recorded import reading_of
 from nvs_eval.records import Record, ViewRow, read_record

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval._weight_pins import NETS, backbone_pins, find_fault, head_pins
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval_nerfstudio._checkpoint_file import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ LpipsEntries = Literal["absent", "true", "other"]
 """A checkpoint's own LPIPS network, with which ns-eval would score: not there, the published one, another one."""
 
 _MODEL = "_model."
+_MOST_NAMED = 6
 _METRICS = ("psnr.", "ssim.", "lpips.")
 _SPLATS = ("means", "scales", "quats", "features_dc", "features_rest", "opacities")
 
@@ -182,18 +183,13 @@ def _faults(given: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list[s
     other = [key for key in needed if key in given and given[key].shape != loaded[key].shape]
     shapes = [f"{key} (is {_shape(given[key])}, needed {_shape(loaded[key])})" for key in other]
     faults = [
-        *([f"it lacks {_some(missing)}"] if missing else []),
-        *([f"it has, and the model has not, {_some(foreign)}"] if foreign else []),
-        *([f"of another shape: {_some(shapes)}"] if shapes else []),
+        *([f"it lacks {some(missing, _MOST_NAMED)}"] if missing else []),
+        *([f"it has, and the model has not, {some(foreign, _MOST_NAMED)}"] if foreign else []),
+        *([f"of another shape: {some(shapes, _MOST_NAMED)}"] if shapes else []),
     ]
     if any("tcnn" in key for key in missing + foreign):
         faults.append("trained with or without tiny-cuda-nn (tcnn), and built here the other way")
     return faults
-
-
-def _some(names: Sequence[object]) -> str:
-    listed = ", ".join(map(str, names[:6]))
-    return f"{listed} and {len(names) - 6} more" if len(names) > 6 else listed
 
 
 def _shape(tensor: Tensor) -> str:
