@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.inspection import Finding, of_all
+from nvs_eval.whole_files import file_sha256
 
 Likeness = Literal["the same file", "the same bytes", "the same pixels"]
 
@@ -54,7 +55,7 @@ class StoredImage:
     @cached_property
     def sha256(self) -> str:
         """Of the file's bytes."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+        return file_sha256(self.file)
 
     @cached_property
     def pixels_sha256(self) -> str | None:

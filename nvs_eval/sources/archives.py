@@ -6,7 +6,6 @@ out of the folder, a link or a device is an error, and so is more than there is 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import stat
 import tarfile
@@ -23,6 +22,7 @@ from typing import IO
 from nvs_eval.disk_space import in_units
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import EXTENSIONS
+from nvs_eval.whole_files import file_sha256
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20
@@ -102,7 +102,7 @@ def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
     """
     with _readable(archive):
         _check_room(archive, _check_members(archive, also))
-        unpacked = Unpacked(archive, _sha256(archive))
+        unpacked = Unpacked(archive, file_sha256(archive))
         for member in _members(archive):
             if _is_wanted(member, also):
                 _write(member, unpacked.folder / PurePosixPath(member.name))
@@ -201,11 +201,3 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
     if info.isdir():
         return "folder"
     return f"a link to {info.linkname!r}" if info.issym() or info.islnk() else "a device"
-
-
-def _sha256(archive: Path) -> str:
-    digest = hashlib.sha256()
-    with archive.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.image_files import EXTENSIONS, Reading, decode, load_layers, probe_image
 from nvs_eval.images import sha256_of_image
 from nvs_eval.sources.archives import Unpacked
+from nvs_eval.whole_files import file_sha256
 
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
 
@@ -63,7 +63,7 @@ class Picture:
             if self.parts > 1:
                 return sha256_of_image(self._cut(decode(self.path)))
             try:
-                return hashlib.sha256(self.path.read_bytes()).hexdigest()
+                return file_sha256(self.path)
             except OSError as error:
                 raise InputError(f"{self.path} cannot be read: {error.strerror}.") from error
 

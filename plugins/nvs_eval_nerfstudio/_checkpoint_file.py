@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.whole_files import file_sha256
 
 CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")
 """What nerfstudio calls a checkpoint; the group is the step."""
@@ -45,7 +45,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise InputError(f"There is no checkpoint {path}.")
-    sha256 = _sha256(path)
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise InputError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     if not zipfile.is_zipfile(path):
         raise InputError(f"The checkpoint {path} is cut short, or none at all: a zip archive was needed.")
     try:
@@ -95,17 +98,6 @@ def _numpy_ignored() -> Iterator[None]:
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
-    return digest.hexdigest()
 
 
 def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
