@@ -32,7 +32,7 @@ class Audit(Run, Score):
     --allow-missing."""
     load_config: tuple[Path, ...] = ()
     """The config.yml of trained runs, as for `run`; its options: --steps, --split, --views, --every, --data,
-    --data-masks, --eval-num-rays-per-chunk, --keep-renders, --overwrite."""
+    --eval-num-rays-per-chunk, --keep-renders."""
     protocol: tuple[str, ...] = ()
     """Names of protocols, or YAML files; else all that have a name, as far as they can score these renders."""
 
