@@ -324,7 +324,7 @@ def test_an_audit_is_of_folders_or_of_runs(refused: Callable[..., str], opener: 
 @pytest.mark.parametrize(
     ("given", "option", "said"),
     [
-        (FOLDERS, ("--data-masks",), "`--data-masks` is for trained runs (`--load-config`), and these are none"),
+        (FOLDERS, ("--every", "2"), "`--every` is for trained runs (`--load-config`), and these are none"),
         (FOLDERS, ("--keep-renders", "all"), "`--keep-renders` is for trained runs (`--load-config`), and these"),
         (FOLDERS, ("--steps", "all"), "`--steps` is for trained runs"),
         (RUNS, ("--background", "white"), "`--background` is for folders of renders, and these are none"),
