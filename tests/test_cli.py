@@ -37,11 +37,11 @@ from nvs_eval.cli import main
 from nvs_eval.image_files import save_npy, save_png
 from nvs_eval.records import read_record
 from nvs_eval.scorer import Scorer
-from nvs_eval.sources import checkpoints
 from nvs_eval.weights import find_backbone
 
 pytestmark = pytest.mark.usefixtures("here")
 
+ENTRY_POINTS = "nvs_eval._entry_points.entry_points"
 SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
 FINGERPRINT = re.compile(r"\([0-9a-f]{8}\)")
 
@@ -805,7 +805,7 @@ def test_run_out_of_memory_says_what_to_lower(cli: Callable[..., Said], opener: 
 
 
 def test_run_without_its_plugin(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "entry_points", lambda group: [])
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [])
     assert refused(*RUN).startswith("Unknown source 'nerfstudio'.")
 
 
@@ -820,7 +820,7 @@ def test_a_broken_plugin_is_named(refused: Callable[..., str], monkeypatch: pyte
     class Distribution(NamedTuple):
         name: str
 
-    monkeypatch.setattr(checkpoints, "entry_points", lambda group: [Entry("nerfstudio", Distribution("a-plugin"))])
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [Entry("nerfstudio", Distribution("a-plugin"))])
     assert refused(*RUN) == "The source 'nerfstudio' of a-plugin cannot be loaded: No module named 'something'"
 
 

@@ -13,7 +13,6 @@ import pytest
 from helpers import HALF, HEIGHT, LIGHT, WIDTH, FakeCheckpoint, evaluate_checkpoints, image, record, row
 from PIL import Image
 
-from nvs_eval import inspection
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, load_image, save_npy, save_png
@@ -24,6 +23,7 @@ from nvs_eval.inspection.data import inspect_data
 from nvs_eval.inspection.record import inspect_record
 from nvs_eval.records import Record, ViewRow, record_file, write_record
 
+ENTRY_POINTS = "nvs_eval._entry_points.entry_points"
 SIZE = (WIDTH, HEIGHT)
 
 
@@ -506,7 +506,7 @@ class Entry(NamedTuple):
 
 
 def plugin(monkeypatch: pytest.MonkeyPatch, inspect: Callable[..., RunData]) -> None:
-    monkeypatch.setattr(inspection, "entry_points", lambda group: [Entry("nerfstudio", inspect)])
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [Entry("nerfstudio", inspect)])
 
 
 def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,7 +587,7 @@ def test_nothing_is_printed_before_all_was_read(cli: Callable[..., Said]) -> Non
 
 def test_the_plugin_is_missing_or_broken(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("config.yml").touch()
-    monkeypatch.setattr(inspection, "entry_points", lambda group: [])
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [])
     assert cli("config.yml").err == "Error: Unknown inspector 'nerfstudio'. Known: none.\n"
 
     class Broken(NamedTuple):
@@ -600,6 +600,6 @@ def test_the_plugin_is_missing_or_broken(cli: Callable[..., Said], monkeypatch: 
     class Distribution(NamedTuple):
         name: str
 
-    monkeypatch.setattr(inspection, "entry_points", lambda group: [Broken("nerfstudio", Distribution("a-plugin"))])
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [Broken("nerfstudio", Distribution("a-plugin"))])
     with pytest.raises(InputError, match="'nerfstudio' of a-plugin cannot be loaded: No module named 'something'"):
         find_inspector("nerfstudio")

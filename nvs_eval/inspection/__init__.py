@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, Protocol
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval._entry_points import load_entry
 
 ENTRY_POINTS = "nvs_eval.inspectors"
 
@@ -111,17 +110,7 @@ def find_inspector(name: str) -> Inspector:
     Raises:
         InputError: it is not installed, or broken; the message names its distribution.
     """
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name not in found:
-        raise unknown_name("inspector", name, found)
-    entry = found[name]
-    try:
-        return entry.load()
-    except InputError:
-        raise
-    except Exception as error:
-        distribution = entry.dist.name if entry.dist else "an unknown distribution"
-        raise InputError(f"The inspector {name!r} of {distribution} cannot be loaded: {error}") from error
+    return load_entry(ENTRY_POINTS, name, kind="inspector")
 
 
 def doubtful_first(findings: Sequence[Finding]) -> list[Finding]:

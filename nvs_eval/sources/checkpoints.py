@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval._entry_points import load_entry
 from nvs_eval.mask_files import Masks
 from nvs_eval.views import Column, View
 
@@ -82,14 +81,4 @@ def find_opener(name: str) -> Opener:
     Raises:
         InputError: it is not installed, or broken; the message names its distribution.
     """
-    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name not in found:
-        raise unknown_name("source", name, found)
-    entry = found[name]
-    try:
-        return entry.load()
-    except InputError:
-        raise
-    except Exception as error:
-        distribution = entry.dist.name if entry.dist else "an unknown distribution"
-        raise InputError(f"The source {name!r} of {distribution} cannot be loaded: {error}") from error
+    return load_entry(ENTRY_POINTS, name, kind="source")

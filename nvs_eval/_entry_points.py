@@ -1,0 +1,32 @@
+"""What plugins offer, found by entry point; a broken one raises, naming its distribution."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from nvs_eval.errors import InputError, unknown_name
+
+
+def load_entry(group: str, name: str, *, kind: str) -> Any:
+    """What a plugin offers in a group of entry points under a name.
+
+    Args:
+        group: of entry points.
+        name: of the entry.
+        kind: what an error calls it.
+
+    Raises:
+        InputError: it is not installed, or broken; the message names its distribution.
+    """
+    found = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in found:
+        raise unknown_name(kind, name, found)
+    entry = found[name]
+    try:
+        return entry.load()
+    except InputError:
+        raise
+    except Exception as error:
+        distribution = entry.dist.name if entry.dist else "an unknown distribution"
+        raise InputError(f"The {kind} {name!r} of {distribution} cannot be loaded: {error}") from error
