@@ -37,7 +37,6 @@ _SAYS: dict[str, str] = {
     "cc:quadratic": "corrects the render's colours by a quadratic fit",
     "cc:affine": "corrects the render's colours by a gain and an offset",
     "region:right-half": "takes the right half of the image",
-    "mask:ignored": "ignores masks",
     "mask:valid-pixels": "averages over the mask",
     "mask:multiply": "blackens what lies outside the mask",
     "mask:fill": "fills what lies outside the mask from the reference",

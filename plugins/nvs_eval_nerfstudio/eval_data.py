@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -70,6 +71,20 @@ def _in_this_process(target: Any) -> Any:
     return VanillaDataManager if target is ParallelDataManager else target
 
 
+@contextmanager
+def parsing(data: Path) -> Iterator[None]:
+    """Within this scope what a dataparser raises is said to be of its data: they are many, and raise all sorts."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"The data of this run at {data} cannot be read: {type(error).__name__}: {error}. Say with `--data` where "
+            "it lies, if this is not it."
+        ) from error
+
+
 def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     """The images and cameras of a split, as the run's dataparser says; no image is read.
 
@@ -79,15 +94,8 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     manager: Any = config.pipeline.datamanager
     parser = manager.dataparser
     parser.data = Path(manager.data or parser.data)
-    try:
+    with parsing(parser.data):
         outputs = parser.setup().get_dataparser_outputs(split=split)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # Dataparsers are many, and raise what they come upon.
-        raise InputError(
-            f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
-            "where it lies, if this is not it."
-        ) from error
     if not outputs.image_filenames:
         raise InputError(
             f"The data of this run has no {split} views: hold some out when training (an evaluation split of the "

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nvs_eval.errors import InputError
 from nvs_eval.inspection import DataView, RunData
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio._split_rules import split_rule
@@ -62,17 +61,11 @@ def _without_points(parser: Any) -> None:
 
 def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
     """The dataparser, as it chose its downscaling, and what it gives to train on and to evaluate."""
-    try:
-        with quiet():
-            built = parser.setup()
-            return built, built.get_dataparser_outputs(split="train"), built.get_dataparser_outputs(split="test")
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # Dataparsers are many, and raise what they come upon.
-        raise InputError(
-            f"The data of this run at {parser.data} cannot be read: {type(error).__name__}: {error}. Say with `--data` "
-            "where it lies, if this is not it."
-        ) from error
+    from nvs_eval_nerfstudio.eval_data import parsing
+
+    with parsing(parser.data), quiet():
+        built = parser.setup()
+        return built, built.get_dataparser_outputs(split="train"), built.get_dataparser_outputs(split="test")
 
 
 def _below(folder: Path, files: Sequence[Path]) -> list[str]:
