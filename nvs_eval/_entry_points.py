@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
 from nvs_eval.errors import InputError, unknown_name
 
 
-def load_entry(group: str, name: str, *, kind: str) -> Any:
+def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) -> Any:
     """What a plugin offers in a group of entry points under a name.
 
     Args:
         group: of entry points.
         name: of the entry.
         kind: what an error calls it.
+        others: names that are known without an entry point.
 
     Raises:
         InputError: it is not installed, or broken; the message names its distribution.
     """
     found = {entry.name: entry for entry in entry_points(group=group)}
     if name not in found:
-        raise unknown_name(kind, name, found)
+        raise unknown_name(kind, name, [*found, *others])
     entry = found[name]
     try:
         return entry.load()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nvs_eval.records import Record
 from nvs_eval.report.table import Cell, Table, median_seconds, tables_of
-from nvs_eval.report.text import print_text
+from nvs_eval.report.writers.text import print_text
 
 
 def scored(method: str, psnr: float, ssim: float, lpips: float, **changes: object) -> Record:

@@ -40,8 +40,8 @@ class Audit(Run, Score):
         """Score, write the records, print a table and words for each result."""
         from nvs_eval.cli.console import results
         from nvs_eval.report.audit import audit_table, audit_words
-        from nvs_eval.report.table import tables_of
-        from nvs_eval.report.text import print_text
+        from nvs_eval.report.tables import per_view_tables
+        from nvs_eval.report.writers.text import print_text
 
         folders = (*self.renders, *self.model_paths)
         if bool(folders) == bool(self.load_config):
@@ -61,7 +61,7 @@ class Audit(Run, Score):
             for sentence in audit_words(together):
                 out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
             out.print()
-            for table in tables_of(together, per_view=True) if self.per_view else ():
+            for table in per_view_tables(together) if self.per_view else ():
                 print_text(table, out)
         return 0
 

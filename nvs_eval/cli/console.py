@@ -39,6 +39,12 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, emoji=False, width=_UNBOUNDED, force_terminal=False)
 
 
+def put(text: str) -> None:
+    """A finished text on stdout, as it is: what programs read never passes through rich."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def say(message: str, *, style: str = "") -> None:
     """A line for the user on stderr."""
     messages().print(message, style=style, markup=False, soft_wrap=True)
@@ -59,14 +65,14 @@ def print_tables(
         InputError: records of one block are not comparable, and `allow_mixed` is False; nothing is printed then.
     """
     from nvs_eval.guard import check_comparable
-    from nvs_eval.report.table import tables_of
-    from nvs_eval.report.text import print_text
+    from nvs_eval.report.tables import per_view_tables, tables_of
+    from nvs_eval.report.writers.text import print_text
 
     if not allow_mixed:
         check_comparable(records, files=files)
 
     out = results()
-    tables = tables_of(records) + (tables_of(records, per_view=True) if per_view else [])
+    tables = tables_of(records) + (per_view_tables(records) if per_view else [])
     for table in tables:
         print_text(table, out)
 

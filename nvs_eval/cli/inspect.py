@@ -82,7 +82,7 @@ def _print(report: Inspection, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from nvs_eval.report.table import printable
+    from nvs_eval.report.numbers import printable
 
     findings = [(DOUBTFUL if each.doubtful else TO_BE_KNOWN, each.text) for each in report.findings]
     if not any(mark == DOUBTFUL for mark, _ in findings):

@@ -44,7 +44,7 @@ def _in_words(given: str, *, width: int) -> Iterator[str]:
     """Lines of text: what the file says of itself, the preparation, the metrics with their signatures."""
     from nvs_eval.protocols import load_protocol
     from nvs_eval.report.protocol_words import comments_of, metric_words, preparation_words
-    from nvs_eval.report.table import heading
+    from nvs_eval.report.numbers import metric_column
 
     protocol = load_protocol(given)
     yield from [*_wrapped(f"{protocol.name} ({protocol.fingerprint})", width), ""]
@@ -57,7 +57,7 @@ def _in_words(given: str, *, width: int) -> Iterator[str]:
     own = {metric.name: metric.signature for metric in protocol.descriptions}
     for name, info in protocol.infos.items():
         said = metric_words(name, own.get(name, ""), protocol.metrics[name])
-        yield from _wrapped(f"{heading(name, info)}: {said}", width, indent="  ")
+        yield from _wrapped(f"{metric_column(name, info).heading}: {said}", width, indent="  ")
         yield f"     {info.signature}"
 
 
@@ -73,7 +73,7 @@ def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
     """A paragraph in lines: those of a terminal, elsewhere a single one."""
     from textwrap import wrap
 
-    from nvs_eval.report.table import printable
+    from nvs_eval.report.numbers import printable
 
     hanging = " " * 5 if indent else ""
     return wrap(

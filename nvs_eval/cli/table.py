@@ -1,4 +1,4 @@
-"""`nvs-eval table`: a table from records, without images, weights or torch."""
+"""`nvs-eval table`: tables from records, without images, weights or torch."""
 
 from __future__ import annotations
 
@@ -9,27 +9,37 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from nvs_eval.cli.layout_options import LayoutOptions
+from nvs_eval.cli.write_options import WriteOptions
+
 if TYPE_CHECKING:
     from nvs_eval.records import Record
 
 
-@dataclass(frozen=True)
-class TableCommand:
-    """Print the table of records: files, folders (all records below) or patterns."""
+@dataclass(frozen=True, kw_only=True)
+class TableCommand(WriteOptions, LayoutOptions):
+    """Print the tables of records: files, folders (all records below) or patterns; or write them to a file."""
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
     """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
     per_view: bool = False
-    """Also print the scores of each view."""
-    allow_mixed: bool = False
-    """Also print rows of one scene that were scored on different views, references or masks: marked, none the best."""
+    """Also the scores of each view."""
 
     def run(self) -> int:
-        """Print the tables."""
-        from nvs_eval.cli.console import print_tables
+        """Print or write the tables."""
+        from nvs_eval.guard import check_comparable
+        from nvs_eval.report.tables import per_view_tables, tables_of
 
-        files, records = zip(*read_files(self.records), strict=True)
-        print_tables(records, per_view=self.per_view, allow_mixed=self.allow_mixed, files=files)
+        self.check_output()
+        found = self.chosen(read_files(self.records))
+        files, records = zip(*found, strict=True)
+        layout = self.layout(records)
+        if not self.allow_mixed:
+            check_comparable(records, files=files)
+        if self.long:
+            self.put_long(records)
+        else:
+            self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
         return 0
 
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from nvs_eval.guard import result_name
 from nvs_eval.records import MetricInfo, Record
+from nvs_eval.report.columns import text_cell
 from nvs_eval.report._idle import idle_parts
+from nvs_eval.report.notes import left_out_notes
+from nvs_eval.report.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.phrases import absence, listed, parts_of, phrase
-from nvs_eval.report.table import Cell, Table, decimals, heading, left_out_notes, printable, shown
+from nvs_eval.report.table import Cell, Column, Table
 
 _ORDER = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average")
+# Differences between protocols are smaller than those that papers show.
+_DECIMALS = {"psnr": 2}
 _CALLED = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -49,21 +54,21 @@ def audit_table(records: Sequence[Record]) -> Table:
     first = records[0]
     names = _metrics(records)
     columns = [[_cell(name, record, first) for record in records] for name in names]
-    protocols = [Cell(printable(record.protocol["name"])) for record in records]
-    fingerprints = [Cell(printable(record.fingerprint)) for record in records]
+    protocols = [text_cell(record.protocol["name"]) for record in records]
+    fingerprints = [text_cell(record.fingerprint) for record in records]
     infos = {name: info for record in reversed(records) for name, info in record.metrics.items()}
-    headings = [heading(name, infos[name]) for name in names]
+    headings = [metric_column(name, infos[name]) for name in names]
     if len({record.views_sha256 for record in records}) > 1:
-        headings.insert(0, "views")
-        columns.insert(0, [Cell(str(len(record.views))) for record in records])
+        headings.insert(0, Column("views"))
+        columns.insert(0, [Cell(str(len(record.views)), len(record.views)) for record in records])
     return Table(
         title=printable(f"{first.scene}, {result_name(first)}, {_split(records)}"),
-        header=["protocol", "fingerprint", *map(printable, headings)],
+        columns=[Column("protocol", numeric=False), Column("fingerprint", numeric=False), *headings],
         rows=list(zip(protocols, fingerprints, *columns, strict=True)),
-        numeric=[False, False, *(True for _ in headings)],
+        shared={"scene": first.scene, "method": result_name(first), "split": first.split},
         caption=printable(f"in brackets: the difference from {first.protocol['name']}; nothing is ranked"),
         notes=[printable(note) for note in _left_out(records)],
-        divisible=True,
+        identity=2,
     )
 
 
@@ -107,17 +112,21 @@ def _cell(name: str, record: Record, first: Record) -> Cell:
         return Cell("-")
     value = record.means[name]
     known = record is not first and name in first.metrics
-    return Cell(shown(name, value), aside=f"({_change(name, value, first.means[name])})" if known else "")
+    return Cell(_shown(name, value), value, aside=f"({_change(name, value, first.means[name])})" if known else "")
+
+
+def _shown(name: str, value: float) -> str:
+    return shown(value, decimals(name, _DECIMALS))
 
 
 def _change(name: str, value: float, first: float) -> str:
     """The difference with its sign, which a zero has none of."""
     if value == first:  # Two infinities have no difference to compute.
-        return f"{0:.{decimals(name)}f}"
+        return f"{0:.{decimals(name, _DECIMALS)}f}"
     change = value - first
     if math.isinf(change):
         return f"{change:+}"
-    text = f"{change:+.{decimals(name)}f}"
+    text = f"{change:+.{decimals(name, _DECIMALS)}f}"
     return text if float(text) else text[1:]
 
 
@@ -160,7 +169,7 @@ def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
 def _outcome(name: str, group: _Group, own: _Group) -> str:
     """The value and its difference from one's own, as shown; nothing where either shows none."""
     change = _change(name, group.value, own.value)
-    same = shown(name, group.value) == shown(name, own.value) or float(change) == 0
+    same = _shown(name, group.value) == _shown(name, own.value) or float(change) == 0
     return "" if same else f"{_with_unit(name, group)} ({change})"
 
 
@@ -205,7 +214,7 @@ def _called(name: str) -> str:
 
 
 def _with_unit(name: str, group: _Group) -> str:
-    return f"{shown(name, group.value)}{f' {group.info.unit}' if group.info.unit else ''}"
+    return f"{_shown(name, group.value)}{f' {group.info.unit}' if group.info.unit else ''}"
 
 
 def _start(text: str) -> str:

@@ -1,0 +1,129 @@
+"""The options of commands that show tables: what stands in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nvs_eval.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from nvs_eval.records import Record
+    from nvs_eval.report.layout import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """What tables show."""
+
+    rows: Literal["checkpoint", "method", "scene"] = "checkpoint"
+    """A row a checkpoint; a method (the last checkpoint of each run), averaged over scenes; or a scene."""
+    columns: Literal["metric", "scene"] = "metric"
+    """A column a metric; or a scene, in a table a metric."""
+    per_scene: bool = False
+    """The tables of a supplement: one a metric, a row a method, a column a scene, the mean last."""
+    metrics: tuple[str, ...] = ()
+    """Which, in this order: metrics, and views, coverage, s/view, GB. Else all."""
+    protocol: tuple[str, ...] = ()
+    """Only records of these protocols, by name or fingerprint."""
+    runs: Literal["each", "mean"] = "each"
+    """Of several runs of a method in a scene: a row each, or seeds of which the mean counts."""
+    mean: Literal["scenes", "views"] = "scenes"
+    """Whether a mean over several scenes is one of the scenes' means, or one of all their views."""
+    sort: str | None = None
+    """Sort the rows by a metric, the best first, or by `method`."""
+    decimals: tuple[str, ...] = ()
+    """Of metrics: psnr=2 ssim=4 lpips=3."""
+    suite: str | None = None
+    """A benchmark, such as mipnerf360, or a YAML file: of whose scenes the tables are; a mean needs them all."""
+    with_published: tuple[str, ...] = ()
+    """Published numbers to add as rows, such as 3dgs (`nvs-eval published` lists them), or YAML files."""
+    tied: bool = False
+    """Mark what cannot be told from the best with the views there are."""
+    allow_mixed: bool = False
+    """Also print rows that may not be compared, scored on other views, references or masks, or published under other
+    protocols: marked, none the best."""
+
+    def chosen(self, found: Sequence[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
+        """The records of the protocols that were asked for, with their files.
+
+        Raises:
+            InputError: there is none of one of them.
+        """
+        known = [(record.protocol["name"], record.fingerprint) for _, record in found]
+        for name in self.protocol:
+            if not any(name in each for each in known):
+                raise unknown_name("protocol of the records", name, {name for each in known for name in each})
+        if not self.protocol:
+            return list(found)
+        return [each for each, names in zip(found, known, strict=True) if set(names) & set(self.protocol)]
+
+    def layout(self, records: Sequence[Record]) -> Layout:
+        """What was chosen, checked.
+
+        Args:
+            records: that are shown.
+
+        Raises:
+            InputError: something that was named is not there, or the choices do not go together.
+        """
+        from nvs_eval.comparison.ties import tied_with_best
+        from nvs_eval.published import check_published, load_published
+        from nvs_eval.report.layout import Layout
+        from nvs_eval.report.numbers import DECIMALS
+        from nvs_eval.suites import load_suite
+
+        if self.per_scene and (self.rows == "scene" or self.columns != "metric"):
+            raise InputError("--per-scene is `--rows method --columns scene`: leave those out, or it.")
+        published = [load_published(name) for name in self.with_published]
+        if not self.allow_mixed:
+            check_published(published, records)
+        return Layout(
+            rows="method" if self.per_scene else self.rows,
+            columns="scene" if self.per_scene else self.columns,
+            metrics=self.metrics,
+            runs=self.runs,
+            mean=self.mean,
+            sort=self.sort,
+            decimals={**DECIMALS, **_decimals(self.decimals)},
+            suite=None if self.suite is None else load_suite(self.suite),
+            published=published,
+            mixed=self.allow_mixed,
+            tied=tied_with_best if self.tied else None,
+        )
+
+
+def _decimals(words: Sequence[str]) -> dict[str, int]:
+    chosen = parse_pairs("--decimals", words)
+    for name, value in chosen.items():
+        if value != int(value) or not 0 <= value <= 15:
+            raise InputError(f"--decimals of {name} is {value:g}, and a whole number from 0 to 15 is needed.")
+    return {name: int(value) for name, value in chosen.items()}
+
+
+def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
+    """Numbers of metrics, from words such as psnr=2.
+
+    Args:
+        option: what they were given to, for the message.
+        words: as they were given.
+
+    Raises:
+        InputError: a word is none such, or there are two of one metric.
+    """
+    pairs: dict[str, float] = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise InputError(f"{option} was given {word!r}, and a metric and a number are needed, such as psnr=2.")
+        if name in pairs:
+            raise InputError(f"{option} names {name} twice.")
+        pairs[name] = value
+    return pairs

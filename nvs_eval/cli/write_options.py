@@ -1,0 +1,90 @@
+"""The options of commands that write tables: in which format, and where."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.records import Record
+    from nvs_eval.report.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions:
+    """How tables are written."""
+
+    format: str = "text"
+    """text, markdown, latex, csv, json, html, or what a plugin offers."""
+    output: Path | None = None
+    """The file to write to, in place of the terminal."""
+    overwrite: bool = False
+    """Replace the file if it is there already."""
+    long: bool = False
+    """With csv or json: a row a scene, method, run, step, view and metric, in full precision, for pandas."""
+    mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
+    """How first, second and third are marked in LaTeX and HTML: in red, orange and yellow; in shades of blue; or in bold,
+    underlined and italic letters."""
+    label: str = "tab"
+    """How the labels of LaTeX tables begin."""
+
+    def check_output(self) -> None:
+        """Check, before anything is read, that what is asked for can be written.
+
+        Raises:
+            InputError: it cannot.
+        """
+        from nvs_eval.report.writers import find_writer
+
+        find_writer(self.format)
+        if self.long and self.format not in ("csv", "json"):
+            raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
+        if self.output is not None and self.output.exists() and not self.overwrite:
+            raise InputError(f"{self.output} is there already: say another `--output`, or `--overwrite`.")
+
+    def put(self, tables: Sequence[Table]) -> None:
+        """Write tables to where the user wants them.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from nvs_eval.cli.console import results
+        from nvs_eval.report.writers import Style, find_writer
+        from nvs_eval.report.writers.text import print_text
+
+        if self.format == "text" and self.output is None:
+            out = results()
+            for table in tables:
+                print_text(table, out)
+        else:
+            self.put_text(find_writer(self.format)(tables, Style(mark=self.mark, label=self.label)))
+
+    def put_long(self, records: Sequence[Record]) -> None:
+        """Write a row a view and metric.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from nvs_eval.report.writers.long import LONG
+
+        self.put_text(LONG[self.format](records))
+
+    def put_text(self, text: str) -> None:
+        """Write a whole text to stdout, or to the file.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from nvs_eval.cli.console import put, say
+        from nvs_eval.whole_files import write_whole
+
+        if self.output is None:
+            put(text)
+            return
+        write_whole(self.output, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+        say(f"Written: {shlex.quote(str(self.output))}")

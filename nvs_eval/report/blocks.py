@@ -1,0 +1,123 @@
+"""Records sorted into what may stand in one table: those of one split and protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nvs_eval.contenders import Contender, checkpoints_of, methods_of
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.records import MetricInfo, Record
+from nvs_eval.report.layout import Layout
+from nvs_eval.report.numbers import metric_column, printable
+from nvs_eval.report.table import Column
+
+COUNTS = ("views", "coverage", "s/view", "GB")
+"""What a table can say of a row besides metrics."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The records of one split and protocol.
+
+    Attributes:
+        records: at least one.
+        scenes: those that its tables are of, in their order.
+        infos: what each metric is.
+        layout: what was chosen.
+    """
+
+    records: Sequence[Record]
+    scenes: Sequence[str]
+    infos: dict[str, MetricInfo]
+    layout: Layout
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those to show, in their order."""
+        chosen = self.layout.metrics
+        return [metric for metric in chosen if metric in self.infos] if chosen else list(self.infos)
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Whose records they are, by the rows that were chosen."""
+        if self.layout.rows == "checkpoint":
+            return checkpoints_of(self.records)
+        return methods_of(self.records, runs=self.layout.runs)
+
+    @property
+    def caption(self) -> str:
+        """The protocol and its fingerprint."""
+        first = self.records[0]
+        return printable(f"protocol {first.protocol['name']} ({first.fingerprint})")
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """What all rows have in common."""
+        first = self.records[0]
+        return {"split": first.split, "protocol": first.protocol["name"], "fingerprint": first.fingerprint}
+
+    def signatures(self, metrics: Sequence[str]) -> list[str]:
+        """Of some metrics."""
+        return [printable(self.infos[metric].signature) for metric in metrics]
+
+    def column(self, metric: str) -> Column:
+        """Of a metric."""
+        return metric_column(metric, self.infos[metric])
+
+    def of_scene(self, scene: str) -> Block:
+        """What of it is of one scene."""
+        records = [record for record in self.records if record.scene == scene]
+        return replace(self, records=records, scenes=[scene], infos=_infos(records))
+
+
+def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
+    """The records by split and protocol, in the order given; those of other scenes than the suite's are left out.
+
+    Raises:
+        InputError: none is of the suite; a metric that was chosen, or by which to sort, is of none of them.
+    """
+    scenes = _scenes(records, layout)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.scene in scenes:
+            groups.setdefault((record.split, record.fingerprint), []).append(record)
+    found = [
+        Block(group, scenes if layout.suite else _in_order(group, scenes), _infos(group), layout)
+        for group in groups.values()
+    ]
+    known = {metric for block in found for metric in block.infos}
+    for metric in layout.metrics:
+        if metric not in known and metric not in COUNTS:
+            raise unknown_name("metric", metric, [*known, *COUNTS])
+    if layout.sort is not None and layout.sort != "method" and layout.sort not in known:
+        raise unknown_name("metric to sort by", layout.sort, [*known, "method"])
+    return [block for block in found if block.metrics]
+
+
+def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
+    """Those of the suite in its order; without one all, in the order of the records."""
+    found = list(dict.fromkeys(record.scene for record in records))
+    if layout.suite is None:
+        return found
+    names = [scene.name for scene in layout.suite.scenes]
+    if not set(names) & set(found):
+        raise InputError(
+            f"None of the records is of a scene of {layout.suite.name} ({', '.join(names)}): they are of "
+            f"{', '.join(found)}. Name the scenes so with `--scene` when they are scored, or leave `--suite` out."
+        )
+    return names
+
+
+def _in_order(records: Sequence[Record], scenes: Sequence[str]) -> list[str]:
+    there = {record.scene for record in records}
+    return [scene for scene in scenes if scene in there]
+
+
+def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
+    """Of every metric that any of the records has."""
+    infos: dict[str, MetricInfo] = {}
+    for record in records:
+        for name, info in record.metrics.items():
+            infos.setdefault(name, info)
+    return infos

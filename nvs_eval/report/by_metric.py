@@ -1,0 +1,82 @@
+"""Tables with a column a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nvs_eval.contenders import Contender
+from nvs_eval.report.columns import Filled, count_column, identity, score_cell, score_cells, table_from, text_cell
+from nvs_eval.report.blocks import COUNTS, Block
+from nvs_eval.report.numbers import decimals
+from nvs_eval.report.rows import Rows, rows_of
+from nvs_eval.report.table import Cell, Column, Table
+
+
+def checkpoint_table(block: Block) -> Table:
+    """Of one scene: a row a checkpoint, with how many views it was scored on and what rendering took."""
+    (scene,) = block.scenes
+    rows = rows_of(block)
+    title = f"{scene}, {block.records[0].split} views"
+    return _metrics_table(block, rows, title, counts=block.layout.metrics or COUNTS)
+
+
+def method_table(block: Block) -> Table:
+    """A row a method (the last checkpoint of each run), its metrics averaged over the scenes."""
+    rows = rows_of(block)
+    split = block.records[0].split
+    title = f"{rows.over}, {split} views" if len(block.scenes) > 1 else f"{block.scenes[0]}, {split} views"
+    return _metrics_table(block, rows, title, counts=block.layout.metrics)
+
+
+def scene_table(block: Block, contender: Contender) -> Table:
+    """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
+    block = replace(block, records=contender.all_records)
+    (line,), rows = rows_of(block).lines, rows_of(block)
+    several = len(block.scenes) > 1
+    names = [*map(text_cell, block.scenes), *([text_cell(rows.mean_name)] if several else [])]
+    filled = [Filled(Column("scene", numeric=False), names)]
+    for metric in block.metrics:
+        digits = decimals(metric, block.layout.decimals)
+        scores = [line.score(scene, metric) for scene in block.scenes]
+        means = [line.mean(block.scenes, metric, block.layout.mean)] if several else []
+        filled.append(Filled(block.column(metric), [score_cell(score, digits) for score in (*scores, *means)]))
+    for name in block.layout.metrics or ["views"]:
+        if name in COUNTS and (counts := count_column(name, [line.records([scene]) for scene in block.scenes])):
+            of_all = count_column(name, [line.records(block.scenes)]) if several else None
+            filled.append(replace(counts, cells=[*counts.cells, *(of_all.cells if of_all else [])]))
+    title = f"{contender.name}, {block.records[0].split} views"
+    return _assemble(block, rows, title, filled, means=int(several), shared={"method": contender.name})
+
+
+def _metrics_table(block: Block, rows: Rows, title: str, *, counts: Sequence[str]) -> Table:
+    filled = identity(rows.lines)
+    of_rows = [line.records(block.scenes) for line in rows.lines]
+    for metric in block.metrics:
+        filled.append(Filled(block.column(metric), _cells(block, rows, metric)))
+    for name in counts:
+        if name in COUNTS and (column := count_column(name, of_rows)):
+            filled.append(column)
+    shared = {"scene": block.scenes[0]} if len(block.scenes) == 1 else {"scene": rows.mean_name}
+    return _assemble(block, rows, title, filled, shared=shared)
+
+
+def _cells(block: Block, rows: Rows, metric: str) -> list[Cell]:
+    scores = [line.mean(block.scenes, metric, block.layout.mean) for line in rows.lines]
+    up = block.infos[metric].higher_is_better
+    cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=None if rows.unranked else up)
+    return rows.with_ties(cells, metric, block.scenes)
+
+
+def _assemble(
+    block: Block, rows: Rows, title: str, filled: Sequence[Filled], *, shared: dict[str, str], means: int = 0
+) -> Table:
+    return table_from(
+        title,
+        filled,
+        notes=list(rows.notes(missing=rows.without_mean(block.metrics))),
+        caption=block.caption,
+        shared={**block.shared, **shared},
+        signatures=block.signatures(block.metrics),
+        means=means,
+    )

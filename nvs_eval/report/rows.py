@@ -1,0 +1,143 @@
+"""The rows of a table: who stands in it, in which order, and what must be known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nvs_eval.contenders import last_steps
+from nvs_eval.errors import some
+from nvs_eval.records import Record
+from nvs_eval.report.columns import TIED
+from nvs_eval.report.blocks import Block
+from nvs_eval.report.lines import Line, line_of
+from nvs_eval.report.notes import ODD, left_out_notes, mask_notes, missing_notes, odd_notes, odd_records
+from nvs_eval.report.published_lines import published_lines, published_notes
+from nvs_eval.report.table import Cell
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the tables of a block.
+
+    Attributes:
+        block: whose they are.
+        lines: in their order.
+        odd: the records that may not be compared with most of their scene, as `odd_records` has them.
+    """
+
+    block: Block
+    lines: Sequence[Line]
+    odd: Sequence[tuple[Record, Record, str]]
+
+    @property
+    def unranked(self) -> bool:
+        """Whether not all rows may be compared with each other."""
+        return any(ODD in line.mark for line in self.lines)
+
+    @property
+    def mean_name(self) -> str:
+        """What a mean of theirs is of."""
+        scenes = f"{len(self.block.scenes)} scenes"
+        return f"mean of {scenes}" if self.block.layout.mean == "scenes" else f"mean of the views of {scenes}"
+
+    @property
+    def over(self) -> str:
+        """The same, with the suite's name where there is one."""
+        suite = self.block.layout.suite
+        return f"{suite.title}, {self.mean_name}" if suite else self.mean_name
+
+    def without_mean(self, metrics: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+        """The lines that lack scenes for a mean of which there is none published either, each with those scenes."""
+        layout = self.block.layout
+        found = []
+        for line in self.lines:
+            missing = line.missing(self.block.scenes)
+            if missing and any(line.mean(self.block.scenes, metric, layout.mean) is None for metric in metrics):
+                found.append((line.name, missing))
+        return found
+
+    def with_ties(self, cells: Sequence[Cell], metric: str, scenes: Sequence[str]) -> list[Cell]:
+        """The cells of a metric, those marked that cannot be told from the best over some scenes."""
+        tied = self.block.layout.tied
+        if tied is None or self.unranked:
+            return list(cells)
+        having = [
+            index
+            for index, line in enumerate(self.lines)
+            if line.contender and all(line.score(s, metric) for s in scenes)
+        ]
+        contenders = [contender for index in having if (contender := self.lines[index].contender)]
+        places = {having[place] for place in tied(contenders, scenes, metric)} if len(having) > 1 else set()
+        return [
+            replace(cell, mark=cell.mark + TIED) if index in places and cell.rank != 1 else cell
+            for index, cell in enumerate(cells)
+        ]
+
+    def notes(self, *, missing: Sequence[tuple[str, Sequence[str]]] = ()) -> Iterator[str]:
+        """What must be known of them.
+
+        Args:
+            missing: lines without a mean, each with the scenes that it lacks.
+        """
+        block = self.block
+        records = [record for line in self.lines for record in line.records(block.scenes)]
+        yield from odd_notes(self.odd, scenes=len(block.scenes))
+        yield from published_notes(block, self.lines)
+        if self.unranked:
+            yield "As not all rows may be compared with each other, none is marked as best."
+        yield from missing_notes(missing)
+        yield from left_out_notes(records)
+        yield from mask_notes(records)
+        yield from self._step_notes()
+        yield from self._run_notes()
+        if block.layout.tied is not None and not self.unranked:
+            yield f"{TIED}: cannot be told from the best with the views there are"
+
+    def _step_notes(self) -> Iterator[str]:
+        """That earlier checkpoints are not shown, and whose scenes are of different steps."""
+        block = self.block
+        if block.layout.rows == "checkpoint":
+            return
+        if earlier := len(block.records) - len(last_steps(block.records)):
+            yield f"Of each run the last checkpoint; {earlier} earlier one{'s' if earlier > 1 else ''} not shown."
+        for line in self.lines:
+            steps = {record.step for record in line.records(block.scenes) if record.step is not None}
+            if len(steps) > 1:
+                yield f"{line.name}: of different steps, {some(map(str, sorted(steps)))}"
+
+    def _run_notes(self) -> Iterator[str]:
+        for line in self.lines:
+            counts = {len(line.records([scene])) for scene in self.block.scenes} - {0}
+            if max(counts, default=1) > 1:
+                yield f"{line.name}: mean of {' or '.join(map(str, sorted(counts)))} runs a scene"
+
+
+def rows_of(block: Block) -> Rows:
+    """The rows of a block: its contenders and the published ones, sorted if that was asked for.
+
+    Raises:
+        InputError: as `published_lines`.
+    """
+    contenders = block.contenders
+    shown = [record for contender in contenders for record in contender.all_records]
+    odd = odd_records([[record for record in shown if record.scene == scene] for scene in block.scenes])
+    apart = {id(record) for record, _, _ in odd}
+    lines = [
+        line_of(contender, mark=ODD if any(id(record) in apart for record in contender.all_records) else "")
+        for contender in contenders
+    ]
+    return Rows(block, _sorted([*lines, *published_lines(block)], block), odd)
+
+
+def _sorted(lines: Sequence[Line], block: Block) -> list[Line]:
+    by, layout = block.layout.sort, block.layout
+    if by is None:
+        return list(lines)
+    if by == "method":
+        return sorted(lines, key=lambda line: (line.method, line.run or "", -1 if line.step is None else line.step))
+    up = by in block.infos and block.infos[by].higher_is_better
+    means = [line.mean(block.scenes, by, layout.mean) for line in lines]
+    # What has no mean comes last.
+    key = [(mean is None, 0.0 if mean is None else -mean.value if up else mean.value) for mean in means]
+    return [line for _, line in sorted(zip(key, lines, strict=True), key=lambda pair: pair[0])]

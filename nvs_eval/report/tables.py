@@ -1,0 +1,51 @@
+"""Records, laid out as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nvs_eval.records import Record
+from nvs_eval.report.blocks import Block, blocks
+from nvs_eval.report.by_metric import checkpoint_table, method_table, scene_table
+from nvs_eval.report.by_scene import metric_tables
+from nvs_eval.report.layout import Layout
+from nvs_eval.report.per_view import per_view_table
+from nvs_eval.report.table import Table
+
+
+def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
+    """The tables of records: those of one split and protocol are never in one with others.
+
+    Args:
+        records: any number, no two of the same cell (scene, method, run, step, split, fingerprint).
+        layout: how; else one table a scene, with a row a checkpoint and a column a metric.
+
+    Raises:
+        InputError: what the layout names is not there, or it cannot be laid out so.
+    """
+    return [table for block in blocks(records, layout or Layout()) for table in _tables_of_block(block)]
+
+
+def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
+    """One table a scene, with one row a view and record; of the layout the metrics, decimals and suite are taken.
+
+    Raises:
+        InputError: as for `tables_of`.
+    """
+    return [per_view_table(part) for block in blocks(records, layout or Layout()) for part in _by_scene(block)]
+
+
+def _tables_of_block(block: Block) -> list[Table]:
+    layout = block.layout
+    if layout.columns == "scene":
+        return metric_tables(block)
+    if layout.rows == "scene":
+        return [scene_table(block, contender) for contender in block.contenders]
+    if layout.rows == "method":
+        return [method_table(block)]
+    return [checkpoint_table(part) for part in _by_scene(block)]
+
+
+def _by_scene(block: Block) -> list[Block]:
+    there = {record.scene for record in block.records}
+    return [block.of_scene(scene) for scene in block.scenes if scene in there]

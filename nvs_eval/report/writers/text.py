@@ -1,0 +1,164 @@
+"""Tables as text in a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from nvs_eval.report.phrases import split_signature
+from nvs_eval.report.table import Cell, Table
+from nvs_eval.report.writers import Style
+
+_UNBOUNDED = 100_000
+_GAP = 2
+# To how many characters names are folded before columns go below the others, and to how many at last.
+_READABLE_NAME, _LEAST_NAME = 12, 6
+_STYLES = {None: "", 1: "bold", 2: "underline", 3: "italic"}
+
+
+def write(tables: Sequence[Table], style: Style) -> str:
+    """The tables as lines, however long, without any style: there is nothing in a file to mark ranks with."""
+    out = io.StringIO()
+    console = Console(file=out, width=_UNBOUNDED, force_terminal=False, highlight=False, emoji=False)
+    for table in tables:
+        print_text(table, console)
+    return out.getvalue()
+
+
+def print_text(table: Table, console: Console) -> None:
+    """Print a table, with the caption, the metrics' signatures and the notes below.
+
+    Of each column the first is bold, the second underlined, the third in italics. Where the table is wider than the
+    terminal, headers go on several lines first; then names are folded; then the last columns go below the others, with
+    the names before them again. A number is never cut: rather than that, lines are longer than the terminal is wide.
+    """
+    parts = list(_parts(table, console.width))
+    width = max(console.width, *map(_width, parts))
+    below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
+    wide = Console(
+        file=console.file,
+        width=width,
+        highlight=False,
+        force_terminal=console.is_terminal,
+        no_color=console.no_color,
+    )
+    wide.print(Text(table.title))
+    for index, part in enumerate(parts):
+        if index:
+            wide.print()
+        wide.print(_draw(part, rows=len(table.rows) - table.means))
+    for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
+        wide.print(line)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as it is drawn.
+
+    Attributes:
+        heading: on one line or several.
+        cells: in their styles, of one width where anything stands beside the numbers.
+        width: of the widest line.
+        right: whether it is set to the right.
+        name: whether it may be folded.
+    """
+
+    heading: str
+    cells: Sequence[Text]
+    width: int
+    right: bool
+    name: bool
+
+
+def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
+    """The columns as they fit: in one part if they do, else as many a part as do."""
+    columns = [_column(table, index, stacked=False) for index in range(len(table.columns))]
+    stacked = [_column(table, index, stacked=True) for index in range(len(table.columns))]
+    for fitting in (columns, stacked, _folded(stacked, width, _READABLE_NAME)):
+        if _width(fitting) <= width:
+            yield fitting
+            return
+    names, others = stacked[: table.identity], stacked[table.identity :]
+    part: list[_Column] = []
+    for column in others:
+        if part and _width(_folded([*names, *part, column], width, _READABLE_NAME)) > width:
+            yield _folded([*names, *part], width, _LEAST_NAME)
+            part = []
+        part.append(column)
+    yield _folded([*names, *part], width, _LEAST_NAME)
+
+
+def _column(table: Table, index: int, *, stacked: bool) -> _Column:
+    column = table.columns[index]
+    cells = [row[index] for row in table.rows]
+    heading = re.sub(r"_| (?=\[)| (?=of )", "\n", column.heading) if stacked else column.heading
+    beside = any(cell.aside or cell.mark for cell in cells)
+    if not column.numeric:
+        texts = [Text(f"{cell.text} {cell.mark}" if cell.mark else cell.text) for cell in cells]
+    elif beside:
+        texts = _aligned(cells)
+    else:
+        texts = [Text(cell.text, style=_STYLES[cell.rank]) for cell in cells]
+    width = max(cell_len(line) for line in (*heading.split("\n"), *(text.plain for text in texts)))
+    # What is padded to one width already keeps its place.
+    right = column.numeric and not any(cell.aside for cell in cells)
+    return _Column(heading, texts, width, right, not column.numeric)
+
+
+def _aligned(cells: Sequence[Cell]) -> list[Text]:
+    """Numbers, their marks and what is said beside them, each below each other."""
+    number, mark, aside = (max(cell_len(getattr(cell, part)) for cell in cells) for part in ("text", "mark", "aside"))
+    return [
+        Text.assemble(
+            " " * (number - cell_len(cell.text)),
+            (cell.text, _STYLES[cell.rank]),
+            f"{cell.mark:<{mark}}",
+            f" {cell.aside:>{aside}}" if aside else "",
+        )
+        for cell in cells
+    ]
+
+
+def _folded(columns: Sequence[_Column], width: int, least: int) -> list[_Column]:
+    """Names in as much room as there is for them, but no less than some characters each."""
+    names = [column for column in columns if column.name]
+    if not names or _width(columns) <= width:
+        return list(columns)
+    room = width - _width([column for column in columns if not column.name]) - _GAP * len(names)
+    each = max(least, room // len(names))
+    return [replace(column, width=min(column.width, each)) if column.name else column for column in columns]
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width for column in columns) + _GAP * (len(columns) - 1)
+
+
+def _draw(columns: Sequence[_Column], *, rows: int) -> RichTable:
+    """A table, with a line below so many of its rows, where there are more."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for column in columns:
+        drawn.add_column(
+            Text(column.heading), justify="right" if column.right else "left", vertical="bottom", overflow="fold",
+            width=column.width, no_wrap=not column.name,
+        )  # fmt: skip
+    for place, row in enumerate(zip(*(column.cells for column in columns), strict=True), start=1):
+        drawn.add_row(*row, end_section=place == rows)
+    return drawn
+
+
+def _signatures(signatures: Sequence[str], width: int) -> list[str]:
+    """One a line, whole; where one is too long, what they have in common is said once, for all."""
+    if all(len(signature) <= width for signature in signatures):
+        return list(signatures)
+    split = [split_signature(signature) for signature in signatures]
+    common = [part for part in split[0] if all(part in parts for parts in split)]
+    own = ["|".join(part for part in parts if part not in common) for parts in split]
+    return [*own, f"each with {'|'.join(common)}"] if common else list(signatures)
