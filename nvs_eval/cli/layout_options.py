@@ -70,10 +70,11 @@ class LayoutOptions:
         Raises:
             InputError: something that was named is not there, or the choices do not go together.
         """
-        from nvs_eval.comparison.ties import tied_with_best
-        from nvs_eval.published import check_published, load_published
+        from nvs_eval.comparison.ties import tied_with_best  # pyright: ignore
+        from nvs_eval.published import load_published
         from nvs_eval.report.layout import Layout
         from nvs_eval.report.numbers import DECIMALS
+        from nvs_eval.report.published_lines import check_published
         from nvs_eval.suites import load_suite
 
         if self.per_scene and (self.rows == "scene" or self.columns != "metric"):

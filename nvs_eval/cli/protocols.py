@@ -43,8 +43,8 @@ def _list() -> Iterator[str]:
 def _in_words(given: str, *, width: int) -> Iterator[str]:
     """Lines of text: what the file says of itself, the preparation, the metrics with their signatures."""
     from nvs_eval.protocols import load_protocol
-    from nvs_eval.report.protocol_words import comments_of, metric_words, preparation_words
     from nvs_eval.report.numbers import metric_column
+    from nvs_eval.report.protocol_words import comments_of, metric_words, preparation_words
 
     protocol = load_protocol(given)
     yield from [*_wrapped(f"{protocol.name} ({protocol.fingerprint})", width), ""]

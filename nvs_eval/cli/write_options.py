@@ -28,8 +28,8 @@ class WriteOptions:
     long: bool = False
     """With csv or json: a row a scene, method, run, step, view and metric, in full precision, for pandas."""
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
-    """How first, second and third are marked in LaTeX and HTML: in red, orange and yellow; in shades of blue; or in bold,
-    underlined and italic letters."""
+    """First, second and third in LaTeX and HTML: red, orange and yellow; shades of blue; or bold, underlined and italic
+    letters."""
     label: str = "tab"
     """How the labels of LaTeX tables begin."""
 

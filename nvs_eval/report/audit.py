@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nvs_eval.guard import result_name
 from nvs_eval.records import MetricInfo, Record
-from nvs_eval.report.columns import text_cell
 from nvs_eval.report._idle import idle_parts
+from nvs_eval.report.columns import text_cell
 from nvs_eval.report.notes import left_out_notes
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.phrases import absence, listed, parts_of, phrase

@@ -77,6 +77,7 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     Raises:
         InputError: none is of the suite; a metric that was chosen, or by which to sort, is of none of them.
     """
+    records = _with_usual_names(records, layout)
     scenes = _scenes(records, layout)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -95,12 +96,20 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     return [block for block in found if block.metrics]
 
 
+def _with_usual_names(records: Sequence[Record], layout: Layout) -> Sequence[Record]:
+    """The records, with the suite's names of their scenes in place of others that they go by."""
+    if layout.suite is None:
+        return records
+    found = [(record, layout.suite.scene(record.scene)) for record in records]
+    return [record if scene is None else replace(record, scene=scene.name) for record, scene in found]
+
+
 def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
     """Those of the suite in its order; without one all, in the order of the records."""
     found = list(dict.fromkeys(record.scene for record in records))
     if layout.suite is None:
         return found
-    names = [scene.name for scene in layout.suite.scenes]
+    names = list(layout.suite.names)
     if not set(names) & set(found):
         raise InputError(
             f"None of the records is of a scene of {layout.suite.name} ({', '.join(names)}): they are of "

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nvs_eval.contenders import Contender
-from nvs_eval.report.columns import Filled, count_column, identity, score_cell, score_cells, table_from, text_cell
 from nvs_eval.report.blocks import COUNTS, Block
+from nvs_eval.report.columns import Filled, count_column, identity, score_cell, score_cells, table_from, text_cell
 from nvs_eval.report.numbers import decimals
 from nvs_eval.report.rows import Rows, rows_of
 from nvs_eval.report.table import Cell, Column, Table

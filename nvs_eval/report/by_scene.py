@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nvs_eval.report.columns import Filled, identity, score_cells, table_from
 from nvs_eval.report.blocks import Block
+from nvs_eval.report.columns import Filled, identity, score_cells, table_from
 from nvs_eval.report.numbers import printable
 from nvs_eval.report.rows import Rows, rows_of
 from nvs_eval.report.table import Column, Table

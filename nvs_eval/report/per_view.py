@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nvs_eval.report.columns import Filled, coverage_cells, identity, score_cells, table_from, text_cell
 from nvs_eval.report.blocks import Block
+from nvs_eval.report.columns import Filled, coverage_cells, identity, score_cells, table_from, text_cell
 from nvs_eval.report.lines import Score
 from nvs_eval.report.rows import rows_of
 from nvs_eval.report.table import Column, Table

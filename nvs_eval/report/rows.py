@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from nvs_eval.contenders import last_steps
 from nvs_eval.errors import some
 from nvs_eval.records import Record
-from nvs_eval.report.columns import TIED
 from nvs_eval.report.blocks import Block
+from nvs_eval.report.columns import TIED
 from nvs_eval.report.lines import Line, line_of
 from nvs_eval.report.notes import ODD, left_out_notes, mask_notes, missing_notes, odd_notes, odd_records
 from nvs_eval.report.published_lines import published_lines, published_notes

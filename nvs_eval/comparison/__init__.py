@@ -1,0 +1,1 @@
+"""An honest comparison of contenders over the views that they share."""
