@@ -192,7 +192,7 @@ splatfacto †  30000        25.00      2
 protocol standard (9f2c51ab)
 psnr|range:1|q:round8|v1
 † splatfacto/30000: not comparable with nerfacto/10, for different references (2 of 2 views)
-As not all rows are of the same images, none is marked as best."""
+As not all rows may be compared with each other, none is marked as best."""
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, median
 
@@ -62,7 +62,7 @@ def identity(lines: Sequence[Line]) -> list[Filled]:
 
 
 def score_cells(
-    metric: str, scores: Sequence[Score | None], chosen: dict[str, int] | None = None, *, higher_is_better: bool | None
+    metric: str, scores: Sequence[Score | None], chosen: Mapping[str, int], *, higher_is_better: bool | None
 ) -> list[Cell]:
     """The values as shown, with their ranks.
 
@@ -72,8 +72,7 @@ def score_cells(
         chosen: decimals that were asked for.
         higher_is_better: which way is up, or None where nothing is to be ranked.
     """
-    digits = decimals(metric, chosen) if chosen else decimals(metric)
-    cells = [score_cell(score, digits) for score in scores]
+    cells = [score_cell(score, decimals(metric, chosen)) for score in scores]
     return cells if higher_is_better is None else ranked(cells, higher_is_better=higher_is_better)
 
 

@@ -12,9 +12,7 @@ from nvs_eval.report.table import Column, Table
 def per_view_table(block: Block) -> Table:
     """Of one scene: a row a view and record, nothing ranked."""
     rows = rows_of(block)
-    found = [
-        (line, record, row) for line in rows.lines for record in line.records(block.scenes) for row in record.views
-    ]
+    found = [(line, row) for line in rows.lines for each in line.records(block.scenes) for row in each.views]
     filled = [Filled(Column("view", numeric=False), [text_cell(row.name) for _, row in found])]
     filled += identity([line for line, _ in found])
     for metric in block.metrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nvs_eval.records import Record
 from nvs_eval.report.blocks import Block, blocks
@@ -32,7 +33,8 @@ def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> 
     Raises:
         InputError: as for `tables_of`.
     """
-    return [per_view_table(part) for block in blocks(records, layout or Layout()) for part in _by_scene(block)]
+    layout = replace(layout or Layout(), rows="checkpoint", columns="metric", published=(), tied=None)
+    return [per_view_table(part) for block in blocks(records, layout) for part in _by_scene(block)]
 
 
 def _tables_of_block(block: Block) -> list[Table]:
