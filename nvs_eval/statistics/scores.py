@@ -1,0 +1,134 @@
+"""The scores of two sides on the views they share, and the differences that all statistics are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nvs_eval.errors import InputError
+
+Array = NDArray[np.float64]
+
+# From this many scenes on they are a sample of scenes: the differences of the scenes are what inference is about. Fewer
+# say too little of how scenes spread, and the views within them are the units.
+FEWEST_SCENES = 6
+_ROUNDING = 1e-12
+
+
+class SceneScores:
+    """One metric's scores of both sides on the shared views of one scene.
+
+    Attributes:
+        name: of the scene.
+        views: their names, in the order of the columns.
+        a: of side A, [runs of A, views], float64, in the unit of the metric; infinity where images are identical.
+        b: of side B, [runs of B, views]. The runs of the two sides are not paired, their number may differ.
+    """
+
+    def __init__(self, name: str, views: Sequence[str], a: ArrayLike, b: ArrayLike) -> None:
+        """Take the scores of a scene.
+
+        Raises:
+            InputError: the shapes do not agree, there is no run or no view, two views have one name, or a score is NaN
+                or minus infinity.
+        """
+        self.name = name
+        self.views = tuple(views)
+        self.a = self._checked("A", a)
+        self.b = self._checked("B", b)
+
+    def _checked(self, side: str, values: ArrayLike) -> Array:
+        scores = np.array(values, dtype=np.float64)
+        needed = f"[runs, views], with at least one run and the {len(self.views)} views of the scene"
+        if not self.views or scores.ndim != 2 or scores.shape[1] != len(self.views) or not len(scores):
+            raise InputError(f"{self.name}: the scores of side {side} have the shape {scores.shape}, not {needed}.")
+        if len(set(self.views)) != len(self.views):
+            raise InputError(f"{self.name}: two of its views have one name: {', '.join(self.views)}.")
+        wrong = np.argwhere(np.isnan(scores) | np.isneginf(scores))
+        if len(wrong):
+            run, view = wrong[0]
+            raise InputError(
+                f"{self.name}: the score of side {side}, run {run + 1}, view {self.views[view]} is "
+                f"{scores[run, view]}: a number is needed, or infinity."
+            )
+        scores.flags.writeable = False
+        return scores
+
+    @cached_property
+    def differences(self) -> Array:
+        """B - A of each view, each side averaged over its runs first; 0 where both are infinite. [views]."""
+        a, b = self.a.mean(axis=0), self.b.mean(axis=0)
+        both = np.isinf(a) & np.isinf(b)
+        return np.where(both, 0.0, b) - np.where(both, 0.0, a)
+
+    @property
+    def finite(self) -> tuple[Array, Array]:
+        """Both sides, with 0 in the place of every run's score where both sides are infinite: a difference of 0."""
+        both = np.isinf(self.a.mean(axis=0)) & np.isinf(self.b.mean(axis=0))
+        return np.where(both, 0.0, self.a), np.where(both, 0.0, self.b)
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """The numbers of A's runs, of B's runs and of views."""
+        return len(self.a), len(self.b), len(self.views)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric's scores of two sides over one or more scenes."""
+
+    scenes: tuple[SceneScores, ...]
+
+    def __post_init__(self) -> None:
+        """Check the scenes.
+
+        Raises:
+            InputError: there is none, or two have one name.
+        """
+        names = [scene.name for scene in self.scenes]
+        if not names:
+            raise InputError("There is no scene to compare on: at least one is needed.")
+        if len(set(names)) != len(names):
+            raise InputError(f"Two of the scenes have one name: {', '.join(names)}.")
+
+    @property
+    def layout(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each scene: what must be the same for metrics that share resamples."""
+        return tuple(scene.layout for scene in self.scenes)
+
+    @property
+    def views(self) -> int:
+        """How many views the sides share, over all scenes."""
+        return sum(len(scene.views) for scene in self.scenes)
+
+    @property
+    def samples_scenes(self) -> bool:
+        """Whether the scenes are a sample of scenes; else they are fixed, and only their views are a sample."""
+        return len(self.scenes) >= FEWEST_SCENES
+
+    @cached_property
+    def infinite(self) -> int:
+        """On how many views one side alone is infinite."""
+        return sum(int(np.isinf(scene.differences).sum()) for scene in self.scenes)
+
+    @cached_property
+    def scene_means(self) -> Array:
+        """The mean difference of each scene; NaN where infinities of both signs meet. [scenes]."""
+        with np.errstate(invalid="ignore"):
+            return np.array([scene.differences.mean() for scene in self.scenes])
+
+    @cached_property
+    def difference(self) -> float:
+        """The mean over scenes of their mean differences; infinite or NaN where one side alone is infinite."""
+        with np.errstate(invalid="ignore"):
+            return float(self.scene_means.mean())
+
+    @cached_property
+    def rounding(self) -> float:
+        """What is no larger may be what is left of rounding: far below the largest finite score."""
+        values = np.concatenate([side.ravel() for scene in self.scenes for side in (scene.a, scene.b)])
+        return _ROUNDING * float(np.abs(values[np.isfinite(values)]).max(initial=0.0))

@@ -1,0 +1,43 @@
+"""The standard error of a mean difference, in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nvs_eval.statistics.scores import Array, Scores
+
+
+def standard_error(scores: Scores) -> float:
+    """The standard error of the mean difference over scenes; all differences are finite.
+
+    Where the scenes are a sample it comes from the spread of their mean differences, which has in it whatever the views
+    and the runs add. Where they are fixed it is made of the variances of their means (`variance_of_mean`).
+    """
+    if scores.samples_scenes:
+        return float(over_scenes(scores.scene_means))
+    return float(within_scenes(np.array([variance_of_mean(*scene.finite) for scene in scores.scenes])))
+
+
+def over_scenes(means: Array) -> Array:
+    """The standard error of the mean of scenes' mean differences [..., scenes]."""
+    return means.std(axis=-1, ddof=1) / np.sqrt(means.shape[-1])
+
+
+def within_scenes(variances: Array) -> Array:
+    """The standard error of the mean over fixed scenes, of the variances of their means [..., scenes]."""
+    return np.sqrt(variances.sum(axis=-1)) / variances.shape[-1]
+
+
+def variance_of_mean(a: Array, b: Array) -> float:
+    """The variance of one scene's mean difference: that of its views and, where there are several, of each side's runs.
+
+    What a run adds on each view of its own is in both, so that it is rather too large than too small.
+
+    Args:
+        a: the scores of side A, [runs, views], two views at least, finite.
+        b: those of side B.
+    """
+    differences = b.mean(axis=0) - a.mean(axis=0)
+    of_views = differences.var(ddof=1) / len(differences)
+    of_runs = sum(side.mean(axis=1).var(ddof=1) / len(side) for side in (a, b) if len(side) > 1)
+    return float(of_views + of_runs)

@@ -1,0 +1,91 @@
+"""What an interval's reader has to know, in words: why there is none, why it may hold less, what is not in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nvs_eval.errors import some
+from nvs_eval.statistics.scores import Scores
+
+# The least of views, while scenes are fixed.
+FEWEST_VIEWS = 6
+# Fewer views or scenes than this cannot show how skewed they are, and the interval depends on it.
+_ENOUGH = 15
+# A sample skewness beyond which what was simulated held clearly less than 95 %, up to some hundred views.
+_VERY_SKEWED = 2.0
+_ENOUGH_OF_SKEWED = 500
+# Fewer runs than this say little of how runs differ.
+_ENOUGH_RUNS = 5
+
+
+def why_none(scores: Scores) -> str:
+    """Why there can be no interval; "" where there can."""
+    if scores.infinite:
+        return (
+            f"On {scores.infinite} of {scores.views} views one side alone is infinite (its image is identical to the "
+            "reference), so that the mean difference is not finite: only ranks can be compared."
+        )
+    if scores.samples_scenes:
+        return ""
+    if scores.views < FEWEST_VIEWS:
+        return f"{_count(scores.views, 'shared view')} can bear no interval: at least {FEWEST_VIEWS} are needed."
+    single = [scene.name for scene in scores.scenes if len(scene.views) < 2]
+    if single:
+        return f"One view shared says nothing of how views spread: at least two are needed of {some(single)}."
+    return ""
+
+
+def caution(scores: Scores) -> str:
+    """Why an interval may hold the truth less often than it says; "" where nothing is known against it."""
+    return " ".join(filter(None, [_of_units(scores), _of_runs(scores)]))
+
+
+def note(scores: Scores) -> str:
+    """What an interval is about, and what is not in it."""
+    count = len(scores.scenes)
+    if scores.samples_scenes:
+        return f"The interval is about scenes of the kind of these {count}."
+    about = "this scene, not about others" if count == 1 else f"these {count} scenes, not about others"
+    single = {runs == 1 for scene in scores.scenes for runs in scene.layout[:2]}
+    noise = {
+        frozenset({True}): " Each side was trained once: what another training would change is not in it.",
+        frozenset({True, False}): " Where a side was trained once, what another training would change is not in it.",
+    }
+    return f"The interval is about other views of {about}.{noise.get(frozenset(single), '')}"
+
+
+def _of_units(scores: Scores) -> str:
+    sampled = scores.samples_scenes
+    units = len(scores.scenes) if sampled else scores.views
+    counted = _count(units, "scene" if sampled else "view")
+    if units < _ENOUGH:
+        return (
+            f"{counted} cannot show how skewed the differences are: with strongly skewed ones the interval holds about "
+            "90 to 93 % instead of 95 %, with heavy tails up to 98 %."
+        )
+    if units < _ENOUGH_OF_SKEWED and abs(_skewness(scores)) > _VERY_SKEWED:
+        return (
+            f"The differences of the {counted} are very skewed (a few large ones on one side): the interval may hold "
+            "as little as 90 % instead of 95 %."
+        )
+    return ""
+
+
+def _of_runs(scores: Scores) -> str:
+    """Where scenes are a sample, what runs add is in their spread, and known as well as that."""
+    several = [runs for scene in scores.scenes for runs in scene.layout[:2] if runs > 1]
+    if scores.samples_scenes or not several or min(several) >= _ENOUGH_RUNS:
+        return ""
+    return f"{min(several)} runs of a side say little of how much trainings differ: {_ENOUGH_RUNS} say more."
+
+
+def _skewness(scores: Scores) -> float:
+    """The sample skewness of what is the unit of inference; of views after their scene's mean is taken off."""
+    centred = [scene.differences - scene.differences.mean() for scene in scores.scenes]
+    values = scores.scene_means - scores.scene_means.mean() if scores.samples_scenes else np.concatenate(centred)
+    spread = values.std()
+    return float((values**3).mean() / spread**3) if spread > 0 else 0.0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
