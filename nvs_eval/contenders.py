@@ -18,22 +18,34 @@ class Contender:
         run: which run of the method, or None where all its records are of one, or of several that count together.
         step: of the checkpoint, or None where its records are of several steps, or of none.
         records: of each scene, one a run, all of one split and protocol.
+        label: what it is called, if not by method, run and step.
     """
 
     method: str
     run: str | None
     step: int | None
     records: Mapping[str, Sequence[Record]]
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """Method, run and step as far as there are any."""
-        return "/".join(str(part) for part in (self.method, self.run, self.step) if part not in (None, ""))
+        """Method, run and step as far as there are any, unless it is called otherwise."""
+        return self.label or "/".join(
+            str(part) for part in (self.method, self.run, self.step) if part not in (None, "")
+        )
 
     @property
     def all_records(self) -> list[Record]:
         """The records of all scenes."""
         return [record for records in self.records.values() for record in records]
+
+
+def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+    """The records of each split and protocol, by split and fingerprint, in the order given."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.split, record.fingerprint), []).append(record)
+    return groups
 
 
 def checkpoints_of(records: Sequence[Record]) -> list[Contender]:

@@ -26,6 +26,8 @@ def main(args: Sequence[str] | None = None) -> int:
     from tyro.conf import FlagCreatePairsOff, subcommand
 
     from nvs_eval.cli.audit import Audit
+    from nvs_eval.cli.check import CheckCommand
+    from nvs_eval.cli.compare import Compare
     from nvs_eval.cli.console import say
     from nvs_eval.cli.demo import Demo
     from nvs_eval.cli.export import ExportCommand
@@ -45,6 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Rescore, subcommand("rescore")]
         | Annotated[TableCommand, subcommand("table")]
+        | Annotated[Compare, subcommand("compare")]
+        | Annotated[CheckCommand, subcommand("check")]
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[ExportCommand, subcommand("export")]
         | Annotated[ProtocolsCommand, subcommand("protocols")]

@@ -47,20 +47,6 @@ class LayoutOptions:
     """Also print rows that may not be compared, scored on other views, references or masks, or published under other
     protocols: marked, none the best."""
 
-    def chosen(self, found: Sequence[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
-        """The records of the protocols that were asked for, with their files.
-
-        Raises:
-            InputError: there is none of one of them.
-        """
-        known = [(record.protocol["name"], record.fingerprint) for _, record in found]
-        for name in self.protocol:
-            if not any(name in each for each in known):
-                raise unknown_name("protocol of the records", name, {name for each in known for name in each})
-        if not self.protocol:
-            return list(found)
-        return [each for each, names in zip(found, known, strict=True) if set(names) & set(self.protocol)]
-
     def layout(self, records: Sequence[Record]) -> Layout:
         """What was chosen, checked.
 
@@ -95,6 +81,21 @@ class LayoutOptions:
             mixed=self.allow_mixed,
             tied=tied_with_best if self.tied else None,
         )
+
+
+def of_protocols(found: Sequence[tuple[Path, Record]], protocols: Sequence[str]) -> list[tuple[Path, Record]]:
+    """The records of some protocols, by name or fingerprint, with their files; all if none is named.
+
+    Raises:
+        InputError: there is none of one of them.
+    """
+    known = [(record.protocol["name"], record.fingerprint) for _, record in found]
+    for name in protocols:
+        if not any(name in each for each in known):
+            raise unknown_name("protocol of the records", name, {name for each in known for name in each})
+    if not protocols:
+        return list(found)
+    return [each for each, names in zip(found, known, strict=True) if set(names) & set(protocols)]
 
 
 def _decimals(words: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.layout_options import LayoutOptions
+from nvs_eval.cli.layout_options import LayoutOptions, of_protocols
 from nvs_eval.cli.write_options import WriteOptions
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TableCommand(WriteOptions, LayoutOptions):
         from nvs_eval.report.tables import per_view_tables, tables_of
 
         self.check_output()
-        found = self.chosen(read_files(self.records))
+        found = of_protocols(read_files(self.records), self.protocol)
         files, records = zip(*found, strict=True)
         layout = self.layout(records)
         if not self.allow_mixed:

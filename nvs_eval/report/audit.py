@@ -10,6 +10,7 @@ from nvs_eval.guard import result_name
 from nvs_eval.records import MetricInfo, Record
 from nvs_eval.report._idle import idle_parts
 from nvs_eval.report.columns import text_cell
+from nvs_eval.report.names import called
 from nvs_eval.report.notes import left_out_notes
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.phrases import absence, listed, parts_of, phrase
@@ -18,15 +19,6 @@ from nvs_eval.report.table import Cell, Column, Table
 _ORDER = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average")
 # Differences between protocols are smaller than those that papers show.
 _DECIMALS = {"psnr": 2}
-_CALLED = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "lpips_alex": "LPIPS (alex)",
-    "lpips_vgg": "LPIPS (vgg)",
-    "lpips_squeeze": "LPIPS (squeeze)",
-    "mae": "MAE",
-    "mipnerf_average": "the average of mip-NeRF",
-}
 
 
 @dataclass(frozen=True)
@@ -163,7 +155,7 @@ def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
         why = (*_apart(group, own, idle=idle), *_of_other_views(group, own))
         alike.setdefault(_outcome(name, group, own), {}).setdefault(why, []).append(group)
     for outcome in sorted(alike, key=bool):
-        yield f"{_start(_called(name))} {_told(outcome, alike[outcome])}."
+        yield f"{_start(called(name))} {_told(outcome, alike[outcome])}."
 
 
 def _outcome(name: str, group: _Group, own: _Group) -> str:
@@ -184,7 +176,7 @@ def _told(outcome: str, reasons: Mapping[tuple[str, ...], Sequence[_Group]]) -> 
 
 
 def _own_sentence(name: str, own: _Group, others: Sequence[_Group], *, yours: bool, idle: Container[str]) -> str:
-    value = f"{'Your' if yours else 'The'} {_called(name)} {_with_unit(name, own)} ({own.protocols[0]})"
+    value = f"{'Your' if yours else 'The'} {called(name)} {_with_unit(name, own)} ({own.protocols[0]})"
     shared = len(own.protocols) > 1
     if shared:
         value += f" is by definition the same under {listed(own.protocols[1:])}"
@@ -206,11 +198,6 @@ def _of_other_views(group: _Group, own: _Group) -> Iterator[str]:
 
 def _protocols(groups: Sequence[_Group]) -> str:
     return listed([protocol for group in groups for protocol in group.protocols])
-
-
-def _called(name: str) -> str:
-    plain = name.removeprefix("cc_")
-    return f"{'colour-corrected ' if name != plain else ''}{_CALLED.get(plain, plain)}"
 
 
 def _with_unit(name: str, group: _Group) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nvs_eval.contenders import Contender, checkpoints_of, methods_of
+from nvs_eval.contenders import Contender, by_protocol, checkpoints_of, methods_of
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.records import MetricInfo, Record
 from nvs_eval.report.layout import Layout
@@ -79,10 +79,7 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     """
     records = _with_usual_names(records, layout)
     scenes = _scenes(records, layout)
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record.scene in scenes:
-            groups.setdefault((record.split, record.fingerprint), []).append(record)
+    groups = by_protocol([record for record in records if record.scene in scenes])
     found = [
         Block(group, scenes if layout.suite else _in_order(group, scenes), _infos(group), layout)
         for group in groups.values()

@@ -1,0 +1,89 @@
+"""`nvs-eval compare`: whether the difference between results is real."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.comparison.comparing import Comparison
+    from nvs_eval.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Compare results on the views that they share: by how much they differ, and whether that is more than noise."""
+
+    sides: Annotated[Positional[tuple[str, ...]], arg(metavar="A B [...]")]
+    """Records, folders or patterns: each is a side, over one scene or many; B is compared with A. One alone: all the
+    methods in it, each with each."""
+    metrics: tuple[str, ...] = ()
+    """Which; else all that both have."""
+    protocol: tuple[str, ...] = ()
+    """Only records of these protocols, by name or fingerprint."""
+    runs: Literal["each", "mean"] = "each"
+    """Of several runs of a method: sides of their own, or seeds, whose spread is part of the noise."""
+    resamples: int = 10_000
+    """Of the bootstrap."""
+    format: Literal["text", "json"] = "text"
+    """Words and tables, or JSON with all numbers."""
+
+    def run(self) -> int:
+        """Compare, and say what came of it."""
+        from nvs_eval.cli.console import put
+        from nvs_eval.comparison.comparing import compared
+        from nvs_eval.comparison.plain import to_plain
+        from nvs_eval.comparison.sides import sides_of
+
+        groups = read_groups(self.sides, self.protocol)
+        found = [
+            compared(contenders, metrics=self.metrics, resamples=self.resamples)
+            for contenders in sides_of(groups, runs=self.runs)
+        ]
+        if self.format == "json":
+            plain = {"nvs_eval_comparison": 1, "comparisons": [to_plain(each) for each in found]}
+            put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        else:
+            for each in found:
+                _print(each)
+        return 0
+
+
+def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str, list[Record]]:
+    """The records of each argument, those of some protocols only.
+
+    Raises:
+        InputError: an argument was given twice, holds no record, or none of the protocols.
+    """
+    from nvs_eval.cli.layout_options import of_protocols
+    from nvs_eval.cli.table import read_files
+
+    if not names:
+        raise InputError("Nothing to compare was named: say which records or folders, one a side.")
+    groups: dict[str, list[Record]] = {}
+    for name in names:
+        if name in groups:
+            raise InputError(f"{name} was given twice: each argument is a side.")
+        groups[name] = [record for _, record in of_protocols(read_files((name,)), protocols)]
+    return groups
+
+
+def _print(comparison: Comparison) -> None:
+    from nvs_eval.cli.console import results
+    from nvs_eval.comparison.tables import change_table, difference_table
+    from nvs_eval.comparison.words import words_of
+    from nvs_eval.report.numbers import printable
+    from nvs_eval.report.writers.text import print_text
+
+    out = results()
+    for pair in comparison.pairs:
+        for sentence in words_of(comparison, pair):
+            out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)
+        out.print()
+        print_text(difference_table(comparison, pair), out)
+        print_text(change_table(pair), out)

@@ -1,0 +1,163 @@
+"""Whether results got worse than those that they are held against: beyond a tolerance, and beyond noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from nvs_eval.comparison.comparing import Difference, compared
+from nvs_eval.contenders import Contender, by_protocol, methods_of
+from nvs_eval.errors import InputError, some
+from nvs_eval.records import Record
+from nvs_eval.report.numbers import DECIMALS, decimals
+from nvs_eval.statistics.intervals import RESAMPLES
+
+
+@dataclass(frozen=True)
+class Check:
+    """One metric of a method in a scene, held against the baseline's.
+
+    Attributes:
+        method: its name, with the run where there are several.
+        scene: its name; None for the mean over all scenes.
+        protocol: its name.
+        fingerprint: of the protocol.
+        difference: new - baseline, and all there is to say of it.
+        tolerance: by how much it may be worse, in its unit.
+    """
+
+    method: str
+    scene: str | None
+    protocol: str
+    fingerprint: str
+    difference: Difference
+    tolerance: float
+
+    @property
+    def worse_by(self) -> float:
+        """By how much the mean got worse, in the metric's unit; below zero where it got better."""
+        change = self.difference.interval.difference
+        if change is None:
+            return 0.0
+        return -change if self.difference.info.higher_is_better else change
+
+    @property
+    def failed(self) -> bool:
+        """Whether it got worse beyond the tolerance, and beyond noise as far as there are views enough to tell."""
+        return self.worse_by > self.tolerance and self.difference.verdict in ("worse", "unknown")
+
+
+def default_tolerance(metric: str) -> float:
+    """What no table shows: half a unit of the last decimal."""
+    return 0.5 * 10.0 ** -decimals(metric, DECIMALS)
+
+
+def checks(
+    new: Sequence[Record],
+    baseline: Sequence[Record],
+    *,
+    tolerances: Mapping[str, float],
+    runs: Literal["each", "mean"] = "each",
+    resamples: int = RESAMPLES,
+) -> list[Check]:
+    """Hold every metric of every method and scene of a baseline against new results, of each run the last checkpoint.
+
+    Args:
+        new: any number of records.
+        baseline: likewise; all that is in it must be in the new ones.
+        tolerances: by metric, else `default_tolerance`.
+        runs: whether several runs of a method are held against those of the same name, or their mean.
+        resamples: of the bootstrap.
+
+    Raises:
+        InputError: something of the baseline is missing in the new results, or was scored on other images.
+    """
+    found = []
+    fresh = by_protocol(new)
+    for key, members in by_protocol(baseline).items():
+        if key not in fresh:
+            raise InputError(
+                f"The baseline was scored under {_protocol(members)}, and the new results were not: they are under "
+                f"{some(_protocol(each) for each in fresh.values())}."
+            )
+        ours, theirs = ({_key(e): e for e in methods_of(each, runs=runs)} for each in (fresh[key], members))
+        for name, old in theirs.items():
+            other = ours.get(name) or _only(ours, theirs, name)
+            found += _of_method(name, old, other, tolerances, resamples)
+    unknown = set(tolerances) - {check.difference.metric for check in found}
+    if unknown:
+        known = dict.fromkeys(check.difference.metric for check in found)
+        raise InputError(f"--tolerance names {', '.join(sorted(unknown))}; the metrics are {', '.join(known)}.")
+    return found
+
+
+def _protocol(records: Sequence[Record]) -> str:
+    first = records[0]
+    return f"{first.protocol['name']} ({first.fingerprint}), {first.split} views"
+
+
+def _key(contender: Contender) -> str:
+    return contender.method if contender.run is None else f"{contender.method}/{contender.run}"
+
+
+def _only(ours: Mapping[str, Contender], theirs: Mapping[str, Contender], name: str) -> Contender:
+    """The new contender in the place of one of another name, where there is one on each side.
+
+    Raises:
+        InputError: there is none of that name, and others.
+    """
+    if len(ours) == len(theirs) == 1:
+        return next(iter(ours.values()))
+    raise InputError(
+        f"The baseline has {name}, and the new results have {some(ours)}: evaluate it again, name records of the "
+        "same methods and runs, or say `--runs mean` where runs are seeds."
+    )
+
+
+def _of_method(
+    name: str,
+    old: Contender,
+    fresh: Contender,
+    tolerances: Mapping[str, float],
+    resamples: int,
+) -> list[Check]:
+    _check_whole(name, old, fresh)
+    # Each side has its own name in what is said of it, as both may have been called the same.
+    old, fresh = replace(old, label=f"{name} (baseline)"), replace(fresh, label=f"{name} (new)")
+    scenes: list[str | None] = [*old.records]
+    found = []
+    for scene in [*scenes, None] if len(scenes) > 1 else scenes:
+        only = None if scene is None else [scene]
+        comparison = compared([old, fresh], scenes=only, resamples=resamples)
+        for metric, difference in comparison.pairs[0].differences.items():
+            tolerance = tolerances.get(metric, default_tolerance(metric))
+            found.append(Check(name, scene, comparison.protocol, comparison.fingerprint, difference, tolerance))
+    return found
+
+
+def _check_whole(name: str, old: Contender, fresh: Contender) -> None:
+    """Check that nothing of the baseline is missing, since what is not looked at cannot fail.
+
+    Raises:
+        InputError: naming what is.
+    """
+    for scene, records in old.records.items():
+        if scene not in fresh.records:
+            raise InputError(f"The baseline has {name} on {scene}, and the new results have not: evaluate it, too.")
+        views, metrics = ({thing: None for each in records for thing in things(each)} for things in (_views, _metrics))
+        for what, needed, things in (("views", views, _views), ("metrics", metrics, _metrics)):
+            there = set.intersection(*(set(things(each)) for each in fresh.records[scene]))
+            if missing := [thing for thing in needed if thing not in there]:
+                raise InputError(
+                    f"{scene}: the new results of {name} lack the {what} {some(missing)} of the baseline: what is not "
+                    "scored cannot be checked."
+                )
+
+
+def _views(record: Record) -> list[str]:
+    return [row.name for row in record.views]
+
+
+def _metrics(record: Record) -> list[str]:
+    return list(record.metrics)

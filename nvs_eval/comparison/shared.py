@@ -1,0 +1,119 @@
+"""The views that two contenders share, and their scores on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nvs_eval.contenders import Contender
+from nvs_eval.errors import InputError, some
+from nvs_eval.guard import difference
+from nvs_eval.records import MetricInfo, Record, ViewRow
+from nvs_eval.statistics.scores import SceneScores, Scores
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What two contenders were both scored on.
+
+    Attributes:
+        a: the first.
+        b: the second.
+        views: the names of the shared views of each shared scene.
+        infos: the metrics that all their records have.
+        notes: what only one of them has, in words.
+    """
+
+    a: Contender
+    b: Contender
+    views: Mapping[str, Sequence[str]]
+    infos: Mapping[str, MetricInfo]
+    notes: Sequence[str]
+
+    def scores(self, metric: str) -> Scores:
+        """Those of a metric."""
+        scenes = []
+        for scene, views in self.views.items():
+            sides = (_scores(side.records[scene], views, metric) for side in (self.a, self.b))
+            scenes.append(SceneScores(scene, views, *sides))
+        return Scores(tuple(scenes))
+
+
+def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -> Shared:
+    """What two contenders were both scored on.
+
+    Args:
+        a: the first.
+        b: the second, of the same split and protocol.
+        scenes: only these; else all that both have.
+
+    Raises:
+        InputError: they share no view or no metric; or views of one name are not of the same image or mask.
+    """
+    both = [scene for scene in a.records if scene in b.records and (scenes is None or scene in scenes)]
+    notes = [] if scenes else list(_scene_notes(a, b))
+    views: dict[str, Sequence[str]] = {}
+    for scene in both:
+        records = [*a.records[scene], *b.records[scene]]
+        names = _shared_views(records)
+        if names:
+            _check_same(scene, records, names)
+            views[scene] = names
+        notes += _view_notes(scene, records, names)
+    if not views:
+        raise InputError(
+            f"{a.name} and {b.name} share no view: {a.name} is of {_where(a)}, {b.name} of {_where(b)}. Compare what "
+            "was scored on the same views."
+        )
+    records = [record for side in (a, b) for scene in views for record in side.records[scene]]
+    infos = {name: info for name, info in records[0].metrics.items() if all(name in each.metrics for each in records)}
+    others = {name for record in records for name in record.metrics} - infos.keys()
+    if not infos:
+        raise InputError(f"{a.name} and {b.name} share no metric: score them under one protocol.")
+    notes += [f"{name}: not of all records, and left out" for name in sorted(others)]
+    return Shared(a, b, views, infos, notes)
+
+
+def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> list[list[float]]:
+    rows = [{row.name: row for row in record.views} for record in records]
+    return [[by_name[view].scores[metric] for view in views] for by_name in rows]
+
+
+def _shared_views(records: Sequence[Record]) -> list[str]:
+    names = [{row.name for row in record.views} for record in records]
+    return [row.name for row in records[0].views if all(row.name in each for each in names)]
+
+
+def _check_same(scene: str, records: Sequence[Record], names: Sequence[str]) -> None:
+    wanted = set(names)
+    parts = [replace(record, views=[row for row in record.views if row.name in wanted]) for record in records]
+    for part in parts[1:]:
+        if said := difference(parts[0], part):
+            raise InputError(
+                f"{scene}: {_named(parts[0])} and {_named(part)} were scored with {said}. Such numbers cannot be "
+                "compared: score the same images."
+            )
+
+
+def _named(record: Record) -> str:
+    return "/".join(str(part) for part in (record.method, record.run, record.step) if part not in (None, ""))
+
+
+def _scene_notes(a: Contender, b: Contender) -> list[str]:
+    sides = ((a, b), (b, a))
+    found = [(one.name, [s for s in one.records if s not in other.records]) for one, other in sides]
+    return [f"only {name} has {some(scenes)}: left out" for name, scenes in found if scenes]
+
+
+def _view_notes(scene: str, records: Sequence[Record], names: Sequence[str]) -> list[str]:
+    known = set(names)
+    everything = dict.fromkeys(row.name for record in records for row in record.views)
+    others = [name for name in everything if name not in known]
+    if not others:
+        return []
+    return [f"{scene}: compared on the {len(names)} of {len(everything)} views that all have; without {some(others)}"]
+
+
+def _where(side: Contender) -> str:
+    rows: list[ViewRow] = [row for record in side.all_records for row in record.views]
+    return f"{some(side.records)} ({some(dict.fromkeys(row.name for row in rows), 3)})"
