@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,44 +87,77 @@ def jackknife(scores: Scores, interval: Interval) -> Jackknife:
         interval: of the same scores.
     """
     fixed = interval.quantile is not None and not scores.samples_scenes
-    whole = [_summary(scene.differences, *scene.finite, fixed=fixed) for scene in scores.scenes]
+    means = scores.scene_means
+    variances = np.array([variance_of_mean(*scene.finite) if fixed else np.nan for scene in scores.scenes])
     views: list[Without] = []
     scenes: list[Without] = []
     for index, scene in enumerate(scores.scenes):
-        others = whole[:index] + whole[index + 1 :]
-        if others:
-            scenes.append(_without(scores, interval, others, (scene.name, None)))
-        for place, view in enumerate(scene.views):
-            left = [_one_left_out(scene, place, fixed=fixed)] if len(scene.views) > 1 else []
-            if others or left:
-                views.append(_without(scores, interval, [*others, *left], (scene.name, view)))
+        others = np.delete(means, index), np.delete(variances, index)
+        whole = _named(scores, interval, others, [(scene.name, None)]) if len(means) > 1 else []
+        scenes += whole
+        names = [(scene.name, view) for view in scene.views]
+        if len(names) > 1:
+            spread = _variances_without(scene) if fixed else np.full(len(names), np.nan)
+            kept = _beside(others[0], _means_without(scene)), _beside(others[1], spread)
+            views += _named(scores, interval, kept, names)
+        else:
+            # With its only view a scene is gone.
+            views += [replace(each, view=scene.views[0]) for each in whole]
     return Jackknife(interval, tuple(views), tuple(scenes))
 
 
-def _one_left_out(scene: SceneScores, place: int, *, fixed: bool) -> tuple[float, float]:
-    a, b = (np.delete(side, place, axis=1) for side in scene.finite)
-    return _summary(np.delete(scene.differences, place), a, b, fixed=fixed)
+def _beside(others: Array, each: Array) -> Array:
+    """What the other scenes have, and then one of several values: [values, scenes]."""
+    return np.column_stack([np.broadcast_to(others, (len(each), len(others))), each])
 
 
-def _summary(differences: Array, a: Array, b: Array, *, fixed: bool) -> tuple[float, float]:
-    """A scene's mean difference and, where scenes are fixed, its variance; NaN where there is none."""
+def _means_without(scene: SceneScores) -> Array:
+    """A scene's mean difference without each of its views."""
+    return _sums_without(scene.differences) / (len(scene.views) - 1)
+
+
+def _variances_without(scene: SceneScores) -> Array:
+    """What `variance_of_mean` is without each of a scene's views; NaN where one view is left."""
+    a, b = scene.finite
+    left = len(scene.views) - 1
+    if left < 2:
+        return np.full(left + 1, np.nan)
+    centred = scene.differences - scene.differences.mean()
+    squares = _sums_without(centred**2) - _sums_without(centred) ** 2 / left
+    of_runs = [(_sums_without(side) / left).var(axis=0, ddof=1) / len(side) for side in (a, b) if len(side) > 1]
+    return np.maximum(squares, 0.0) / (left - 1) / left + sum(of_runs)
+
+
+def _sums_without(values: Array) -> Array:
+    """The sum over all views but each, [..., views]: from both ends, as infinity cannot be taken off again."""
+    before, after = np.zeros_like(values), np.zeros_like(values)
     with np.errstate(invalid="ignore"):
-        mean = float(differences.mean())
-    return mean, variance_of_mean(a, b) if fixed and len(differences) > 1 else math.nan
+        before[..., 1:] = np.cumsum(values[..., :-1], axis=-1)
+        after[..., -2::-1] = np.cumsum(values[..., :0:-1], axis=-1)
+        return before + after
 
 
-def _without(
-    scores: Scores, interval: Interval, kept: Sequence[tuple[float, float]], name: tuple[str, str | None]
-) -> Without:
-    """What the scenes' summaries say that are kept, under the name of what is left out."""
-    means, variances = np.array(kept).T
+def _named(
+    scores: Scores, interval: Interval, kept: tuple[Array, Array], names: Sequence[tuple[str, str | None]]
+) -> list[Without]:
+    """The differences and intervals of the means and variances of scenes [names, scenes] that are kept without each."""
+    means, variances = (np.atleast_2d(each) for each in kept)
     with np.errstate(invalid="ignore"):
-        difference = float(means.mean())
-    if math.isnan(difference):
-        return Without(*name, None, None, None)
+        differences = means.mean(axis=1)
+    found = [Without(*name, _or_none(value), None, None) for name, value in zip(names, differences, strict=True)]
     if interval.quantile is None:
-        return Without(*name, difference, None, None)
-    error = float(over_scenes(means) if scores.samples_scenes else within_scenes(variances))
-    if math.isnan(error):
-        return Without(*name, difference, None, None)
-    return Without(*name, difference, *ends(difference, interval.quantile * error, scores.rounding))
+        return found
+    errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
+    halves = interval.quantile * errors
+    return [_with_ends(each, half, scores.rounding) for each, half in zip(found, halves.tolist(), strict=True)]
+
+
+def _with_ends(each: Without, half: float, rounding: float) -> Without:
+    if each.difference is None or math.isnan(half):
+        return each
+    low, high = ends(each.difference, half, rounding)
+    return replace(each, low=low, high=high)
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -57,8 +57,9 @@ def _p(values: Array) -> float:
     ranks = rankdata(np.abs(values))
     exact = len(values) <= _MOST_EXACT and len(np.unique(ranks)) == len(ranks)
     # Ranks stand for the values, so that infinite ones can be tested, too.
-    _, p = wilcoxon(np.sign(values) * ranks, correction=not exact, method="exact" if exact else "approx")
-    return float(np.clip(p, least_p(len(values)), 1.0))
+    result = wilcoxon(np.sign(values) * ranks, correction=not exact, method="exact" if exact else "approx")
+    p = float(np.asarray(result)[1])
+    return min(1.0, max(p, least_p(len(values))))
 
 
 def least_p(n: int) -> float:

@@ -90,7 +90,7 @@ def _laid_out(scenes: Sequence[SceneScores]) -> _Scene:
     a, b = a - level, b - level
     scores = np.concatenate([side - side.mean(axis=(0, 2), keepdims=True) for side in (a, b)])
     first, second = np.triu_indices(len(scores))
-    products: Array = scores[first] * scores[second]
+    products = np.multiply(scores[first], scores[second], dtype=np.float64)
     return _Scene((len(a), len(b)), scores, products)
 
 

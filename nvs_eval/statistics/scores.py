@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,35 +18,41 @@ FEWEST_SCENES = 6
 _ROUNDING = 1e-12
 
 
+@dataclass(frozen=True, eq=False)
 class SceneScores:
     """One metric's scores of both sides on the shared views of one scene.
 
     Attributes:
         name: of the scene.
         views: their names, in the order of the columns.
-        a: of side A, [runs of A, views], float64, in the unit of the metric; infinity where images are identical.
+        a: of side A, [runs of A, views], in the unit of the metric; infinity where images are identical.
         b: of side B, [runs of B, views]. The runs of the two sides are not paired, their number may differ.
     """
 
-    def __init__(self, name: str, views: Sequence[str], a: ArrayLike, b: ArrayLike) -> None:
-        """Take the scores of a scene.
+    name: str
+    views: tuple[str, ...]
+    a: Array
+    b: Array
+
+    def __post_init__(self) -> None:
+        """Check the scores, and keep a copy of them in float64 that cannot be changed.
 
         Raises:
             InputError: the shapes do not agree, there is no run or no view, two views have one name, or a score is NaN
                 or minus infinity.
         """
-        self.name = name
-        self.views = tuple(views)
-        self.a = self._checked("A", a)
-        self.b = self._checked("B", b)
+        if len(set(self.views)) != len(self.views):
+            raise InputError(f"{self.name}: two of its views have one name: {', '.join(self.views)}.")
+        for side in ("a", "b"):
+            object.__setattr__(self, side, self._checked(side.upper(), getattr(self, side)))
 
     def _checked(self, side: str, values: ArrayLike) -> Array:
         scores = np.array(values, dtype=np.float64)
-        needed = f"[runs, views], with at least one run and the {len(self.views)} views of the scene"
         if not self.views or scores.ndim != 2 or scores.shape[1] != len(self.views) or not len(scores):
-            raise InputError(f"{self.name}: the scores of side {side} have the shape {scores.shape}, not {needed}.")
-        if len(set(self.views)) != len(self.views):
-            raise InputError(f"{self.name}: two of its views have one name: {', '.join(self.views)}.")
+            raise InputError(
+                f"{self.name}: the scores of side {side} have the shape {scores.shape}, and [runs, views] is needed: "
+                f"one run at least, and as many views as there are names ({len(self.views)}, one at least)."
+            )
         wrong = np.argwhere(np.isnan(scores) | np.isneginf(scores))
         if len(wrong):
             run, view = wrong[0]
@@ -77,7 +82,7 @@ class SceneScores:
         return len(self.a), len(self.b), len(self.views)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """One metric's scores of two sides over one or more scenes."""
 

@@ -1,0 +1,140 @@
+"""How often the 95 % intervals of nvs_eval.statistics hold the truth, by simulation, and how often others would.
+
+python benchmarks/coverage.py [--trials 2000] [--resamples 2000] [--seed 0] [--views 7 25 200]
+
+Sides that do not differ at all are compared, over and over: the share of intervals that hold 0 is the coverage. A scene
+effect is drawn for each scene from the same distribution as the views' differences are. Where a side has three runs,
+each run adds noise of its own (half the views' standard deviation) and the same once more on each of its views.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from nvs_eval.statistics.intervals import LEVEL, intervals
+from nvs_eval.statistics.resampling import studentised
+from nvs_eval.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.statistics.spread import standard_error
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+# Each of mean zero and standard deviation one.
+DISTRIBUTIONS: dict[str, Draw] = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "skewed: gamma, skewness 1.4": lambda rng, shape: (rng.gamma(2, 1, shape) - 2) / math.sqrt(2),
+    "skewed: exponential, skewness 2": lambda rng, shape: rng.exponential(1, shape) - 1,
+    "very skewed: log-normal, skewness 6.2": lambda rng, shape: (
+        (rng.lognormal(0, 1, shape) - math.exp(0.5)) / math.sqrt(math.exp(2) - math.exp(1))
+    ),
+    "heavy tails: t, 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / math.sqrt(3),
+}
+# Scenes, runs a side, and the standard deviation of the scenes' effects.
+SETTINGS = {
+    "1 scene": (1, 1, 0.0),
+    "9 scenes": (9, 1, 0.0),
+    "9 scenes that differ": (9, 1, 1.0),
+    "1 scene, 3 runs": (1, 3, 0.0),
+    "9 scenes, 3 runs": (9, 3, 0.0),
+}
+RUN_NOISE = 0.5
+# Trials that share resamples, as metrics do: what that correlates is small beside the error of the simulation.
+TOGETHER = 100
+
+
+def trial(rng: np.random.Generator, draw: Draw, setting: tuple[int, int, float], views: int) -> Scores:
+    """Scores of two sides without a true difference."""
+    scenes, runs, effect = setting
+    names = tuple(str(index) for index in range(views))
+    found = []
+    for index in range(scenes):
+        differences = draw(rng, (views,)) + (effect * draw(rng, (1,)) if effect else 0.0)
+        sides = np.zeros((2, runs, views))
+        if runs > 1:
+            sides += RUN_NOISE * (rng.standard_normal((2, runs, 1)) + rng.standard_normal((2, runs, views)))
+        found.append(SceneScores(str(index), names, sides[0], sides[1] + differences))
+    return Scores(tuple(found))
+
+
+def batches(
+    arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], views: int
+) -> Iterator[tuple[list[Scores], int]]:
+    """The trials, some at a time, with the seed of their resamples."""
+    rng = np.random.default_rng([arguments.seed, views, *setting[:2]])
+    for start in range(0, arguments.trials, TOGETHER):
+        count = min(TOGETHER, arguments.trials - start)
+        yield [trial(rng, draw, setting, views) for _ in range(count)], arguments.seed + 1 + start
+
+
+def coverage(arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], views: int) -> float:
+    """The share of the intervals, as `compare` has them, that hold 0."""
+    held = 0
+    for scores, seed in batches(arguments, draw, setting, views):
+        named = {str(index): each for index, each in enumerate(scores)}
+        for interval in intervals(named, resamples=arguments.resamples, seed=seed).values():
+            assert interval.low is not None and interval.high is not None, interval.reason
+            held += interval.low <= 0 <= interval.high
+    return held / arguments.trials
+
+
+def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, float]:
+    """The coverage of the intervals that were not chosen, for one scene with one run a side."""
+    tail = (1 - LEVEL) / 2
+    student = float(stats.t.ppf(1 - tail, views - 1))
+    # Hesterberg's: as much further out as makes it the t interval where all is normal.
+    expanded = float(stats.norm.cdf(-math.sqrt(views / (views - 1)) * student))
+    held = {"t": 0, "percentile": 0, "expanded percentile": 0, "studentised, equal tails": 0}
+    for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], views):
+        means = np.array([each.difference for each in scores])
+        errors = np.array([standard_error(each) for each in scores])
+        ratios = studentised(scores, resamples=arguments.resamples, seed=seed)
+        shares = np.random.default_rng(seed).multinomial(views, np.full(views, 1 / views), arguments.resamples) / views
+        resampled = shares @ np.array([each.scenes[0].differences for each in scores]).T
+        ends = {
+            "t": (means - student * errors, means + student * errors),
+            "percentile": np.quantile(resampled, [tail, 1 - tail], axis=0),
+            "expanded percentile": np.quantile(resampled, [expanded, 1 - expanded], axis=0),
+            "studentised, equal tails": means - errors * np.quantile(ratios, [1 - tail, tail], axis=0),
+        }
+        for name, (low, high) in ends.items():
+            held[name] += int(((low <= 0) & (high >= 0)).sum())
+    return {name: count / arguments.trials for name, count in held.items()}
+
+
+def shown(share: float, trials: int) -> str:
+    """A coverage in percent and its standard error."""
+    return f"{100 * share:.1f} ± {100 * math.sqrt(share * (1 - share) / trials):.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--views", type=int, nargs="+", default=[7, 25, 200])
+    arguments = parser.parse_args()
+    console, start = Console(width=160), time.perf_counter()
+    table = Table("differences", "views a scene", *SETTINGS, title="Coverage in %, as used")
+    rejected = Table("differences", "views", title="Coverage in %, 1 scene, of what is not used")
+    for name, draw in DISTRIBUTIONS.items():
+        for views in arguments.views:
+            cells = [coverage(arguments, draw, setting, views) for setting in SETTINGS.values()]
+            table.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in cells])
+            found = others(arguments, draw, views)
+            if len(rejected.columns) == 2:
+                for other in found:
+                    rejected.add_column(other)
+            rejected.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in found.values()])
+    console.print(table, rejected)
+    console.print(f"{arguments.trials} trials, {arguments.resamples} resamples, {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
