@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from posixpath import normpath
 
@@ -31,10 +31,7 @@ def result_name(record: Record) -> str:
 
 def usual_of(block: Sequence[Record]) -> Record:
     """The first record of those that were scored on what most of a block were scored on."""
-    counts = Counter(_scored_on(record) for record in block)
-    # Of sets that are as common as each other, the one that comes first is the usual one.
-    most_common = max(counts, key=counts.__getitem__)
-    return next(record for record in block if _scored_on(record) == most_common)
+    return _split(block)[0]
 
 
 def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | None = None) -> str:
@@ -45,6 +42,8 @@ def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | No
         other: of another.
         folders: in which the records lie, so that the files of differing references are named from here.
     """
+    if record.images_sha256 == other.images_sha256:
+        return ""
     return ", and ".join(_differences(record, other, folders))
 
 
@@ -60,10 +59,38 @@ def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -
     """
     known = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
     for block in blocks_of(records):
-        usual = usual_of(block)
-        odd = [record for record in block if _scored_on(record) != _scored_on(usual)]
+        usual, odd = _split(block)
         if odd:
             raise InputError(_refusal(usual, odd, known))
+
+
+def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> None:
+    """Check that no two records are of one cell: a scene, method, run, step and split under one protocol.
+
+    Args:
+        records: any number.
+        files: where each of them lies, in the same order.
+
+    Raises:
+        InputError: naming two files and their cell.
+    """
+    cells: dict[tuple[object, ...], list[Path]] = {}
+    for record, file in zip(records, files, strict=True):
+        cells.setdefault(_cell(record), []).append(file)
+    twice = {cell: paths for cell, paths in cells.items() if len(paths) > 1}
+    for cell, (first, second, *_) in twice.items():
+        record = next(record for record in records if _cell(record) == cell)
+        more = f" So are the files of {len(twice) - 1} more." if len(twice) > 1 else ""
+        raise InputError(
+            f"{first} and {second} are records of the same: {record.scene}, {result_name(record)}, {record.split} "
+            f"views, protocol {record.protocol['name']} ({record.fingerprint}).{more} Give one of them: which of two "
+            "is meant is not guessed, and they are not averaged."
+        )
+
+
+def _cell(record: Record) -> tuple[object, ...]:
+    # A run without a name is none.
+    return record.scene, record.method, record.run or None, record.step, record.split, record.fingerprint
 
 
 def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
@@ -81,18 +108,32 @@ def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) ->
     )
 
 
-def _scored_on(record: Record) -> Hashable:
-    """All that must be the same; the order of the views changes no mean."""
-    return frozenset((row.name, *_pictures(row)) for row in record.views)
+def _split(block: Sequence[Record]) -> tuple[Record, list[Record]]:
+    """The usual record of a block, and those that were scored on something else."""
+    images = _scored_on(block)
+    counts = Counter(images)
+    # Of sets that are as common as each other, the one that comes first is the usual one.
+    most_common = max(counts, key=counts.__getitem__)
+    odd = [record for record, each in zip(block, images, strict=True) if each != most_common]
+    return block[images.index(most_common)], odd
+
+
+def _scored_on(block: Sequence[Record]) -> list[str]:
+    """What stands for all that must be the same, of each record; the order of the views changes no mean.
+
+    Of the records that agree in that order, too, only the first is looked at view by view.
+    """
+    sets: dict[frozenset[object], str] = {}
+    known: dict[str, str] = {}
+    for record in block:
+        ordered = record.images_sha256
+        if ordered not in known:
+            known[ordered] = sets.setdefault(frozenset((row.name, *_pictures(row)) for row in record.views), ordered)
+    return [known[record.images_sha256] for record in block]
 
 
 def _pictures(row: ViewRow) -> tuple[object, ...]:
-    return row.width, row.height, row.reference_sha256, _mask(row)
-
-
-def _mask(row: ViewRow) -> str | None:
-    """The mask that a view was scored with; one that the protocol ignores changed no number, and has no coverage."""
-    return None if row.coverage is None else row.mask_sha256
+    return row.width, row.height, row.reference_sha256, row.scored_mask
 
 
 def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
@@ -107,7 +148,7 @@ def _differences(record: Record, other: Record, folders: tuple[Path, Path] | Non
     references = [(a, b) for a, b in pairs if _pictures(a)[:3] != _pictures(b)[:3]]
     if references:
         found.append(_of_references(references, len(pairs), folders))
-    masks = [(a, b) for a, b in pairs if _mask(a) != _mask(b)]
+    masks = [(a, b) for a, b in pairs if a.scored_mask != b.scored_mask]
     if masks:
         found.append(_of_masks(masks, len(pairs), names))
     return found
@@ -141,6 +182,7 @@ def _seen_from_here(folder: Path, file: str) -> str:
 
 
 def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tuple[str, str]) -> str:
-    without = [name for name, rows in zip(names, zip(*pairs, strict=True), strict=True) if not any(map(_mask, rows))]
+    columns = zip(names, zip(*pairs, strict=True), strict=True)
+    without = [name for name, rows in columns if not any(row.scored_mask for row in rows)]
     said = "".join(f"; {name} has none" for name in without)
     return f"different masks ({len(pairs)} of {common} views{said})"

@@ -12,7 +12,7 @@ from helpers import record, row
 
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
-from nvs_eval.guard import blocks_of, check_comparable, difference, result_name, usual_of
+from nvs_eval.guard import blocks_of, check_comparable, check_distinct_cells, difference, result_name, usual_of
 from nvs_eval.records import Record, ViewRow, record_file, write_record
 
 VIEWS = [row("0001", psnr=20.0), row("0002", psnr=30.0)]
@@ -151,6 +151,44 @@ def test_the_refusal_names_all_that_do_not_go_with_the_others() -> None:
     message = refusal(SPLATFACTO, NERFACTO, third, fourth)
     assert message.startswith("fox: nerfacto/30000 and splatfacto/30000 were scored with different references")
     assert "Nor do these go with nerfacto/30000: third. Such" in message
+
+
+# --- Cells ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_that_differ_in_any_part_of_their_cell_are_distinct() -> None:
+    protocol = {**NERFACTO.protocol, "fingerprint": "00000000"}
+    apart = [
+        {"scene": "garden"},
+        {"method": "b"},
+        {"run": "r"},
+        {"step": 1},
+        {"split": "train"},
+        {"protocol": protocol},
+    ]
+    records = [NERFACTO, *(replace(NERFACTO, **change) for change in apart)]
+    check_distinct_cells(records, [Path(f"{index}.json") for index in range(len(records))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"run": ""}, {"provenance": {}}, {"protocol": {**NERFACTO.protocol, "name": "mine"}}, {"views": VIEWS[:1]}],
+    ids=["nothing", "a run without a name", "how it came about", "the protocol's name", "its views"],
+)
+def test_two_records_of_one_cell_are_refused_by_name(change: dict[str, object]) -> None:
+    records = [replace(NERFACTO, step=1), NERFACTO, replace(NERFACTO, **change)]
+    with pytest.raises(InputError) as error:
+        check_distinct_cells(records, [Path("a.json"), Path("b/c.json"), Path("d.json")])
+    assert str(error.value) == (
+        "b/c.json and d.json are records of the same: fox, nerfacto/30000, test views, protocol standard (9f2c51ab). "
+        "Give one of them: which of two is meant is not guessed, and they are not averaged."
+    )
+
+
+def test_of_many_cells_that_are_there_twice_one_is_named() -> None:
+    records = [replace(NERFACTO, step=step) for step in (1, 2, 3, 1, 2, 3)]
+    with pytest.raises(InputError, match=r"^0 and 3 are records of .*nerfacto/1, .* So are the files of 2 more\. Give"):
+        check_distinct_cells(records, [Path(str(index)) for index in range(6)])
 
 
 # --- nvs-eval table -------------------------------------------------------------------------------------------------

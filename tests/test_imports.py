@@ -30,14 +30,28 @@ CHAINS = (
     ("weights", "metrics"),
     ("sources", "kept", "rendering", "cli"),
     ("records", "statistics", "report", "cli"),
+    ("_record_format", "records", "guard", "record_files", "cli"),
     ("records", "guard", "report"),
     ("records", "evaluate"),
 )
 # What a table is made of starts at once: it needs nothing of these.
-LIGHT = ("records", "guard", "report", "errors", "whole_files", "configs")
+LIGHT = (
+    "_record_format",
+    "records",
+    "record_files",
+    "guard",
+    "contenders",
+    "suites",
+    "published",
+    "_plain_yaml",
+    "report",
+    "errors",
+    "whole_files",
+    "configs",
+)
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "imageio", "lpips", "safetensors")
 # A comparison takes its time to import what it computes with, and nothing else of these.
-COMPUTING = {"statistics": ("numpy", "scipy")}
+COMPUTING = {"statistics": ("numpy", "scipy"), "comparison": ("numpy", "scipy")}
 PLUGINS = ("nerfstudio", "nvs_eval_nerfstudio")
 
 

@@ -17,6 +17,7 @@ from helpers import INFO, record, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvs_eval._record_format import NoRecordError
 from nvs_eval.errors import InputError
 from nvs_eval.records import (
     Record,
@@ -288,19 +289,40 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "has schema_version 2, and this nvs-eval reads 1: upgrade nvs-eval",
     ),
     "another schema": (lambda p: p.update(schema_version="1"), "has schema_version '1', and this nvs-eval reads 1"),
-    "a part missing": (lambda p: p.pop("scene"), "is not a whole record of nvs-eval: it lacks 'scene'"),
-    "a protocol without name": (lambda p: p["protocol"].pop("name"), "is not a whole record .*: it lacks 'name'"),
-    "a scene that is no text": (lambda p: p.update(scene=["fox"]), r"is not a record of nvs-eval: scene is \['fox'\]"),
-    "a step that is no number": (lambda p: p.update(step="last"), "is not a record of nvs-eval: step is 'last'"),
+    "a part missing": (lambda p: p.pop("scene"), "is not a whole record of nvs-eval: it lacks `scene`"),
+    "a part of a row missing": (
+        lambda p: p["views"][1].pop("width"),
+        r"is not a whole record of nvs-eval: it lacks `width` - at `\$\.views\[1\]`",
+    ),
+    "a protocol without name": (
+        lambda p: p["protocol"].pop("name"),
+        r"is not a whole record .*: it lacks `name` - at `\$\.protocol`",
+    ),
+    "a protocol without rounding": (lambda p: p["protocol"]["definition"].clear(), "it lacks `round_means` - at"),
+    "a scene that is no text": (
+        lambda p: p.update(scene=["fox"]),
+        r"is not a record of nvs-eval: Expected `str`, got `array` - at `\$\.scene`",
+    ),
+    "a step that is no number": (
+        lambda p: p.update(step="last"),
+        r"is not a record of nvs-eval: Expected `int \| null`, got `str` - at `\$\.step`",
+    ),
+    "a step of true": (lambda p: p.update(step=True), r"Expected `int \| null`, got `bool` - at `\$\.step`"),
+    "a width of true": (lambda p: p["views"][0].update(width=True), r"Expected `int`, got `bool` - at `\$\.views\[0\]"),
+    "a width with decimals": (lambda p: p["views"][0].update(width=48.5), "Expected `int`, got `float`"),
+    "a coverage of true": (lambda p: p["views"][0].update(coverage=True), "got `bool` - at .*coverage"),
+    "a mask that is no text": (lambda p: p["views"][0].update(mask=3), "got `int` - at .*mask"),
+    "a mean of true": (lambda p: p["means"].update(ssim=True), "its score ssim is True, and a number"),
+    "scores that are a list": (lambda p: p["views"][0].update(scores=[1, 2]), "Expected `object`, got `array` - at"),
+    "a score that no float holds": (set_score(10**400), "is not a record of nvs-eval: .*at .*views"),
     "a direction that is no truth": (
         lambda p: p["metrics"]["psnr"].update(higher_is_better="no"),
-        "is not a record of nvs-eval: higher_is_better is 'no'",
+        r"is not a record of nvs-eval: Expected `bool`, got `str` - at `\$\.metrics\[\.\.\.\]\.higher_is_better`",
     ),
     "views that are no rows": (lambda p: p.update(views=["a"]), "is not a record of nvs-eval"),
-    "an unknown part of a row": (lambda p: p["views"][0].update(colour="red"), "is not a record of nvs-eval"),
     "a time that is no number": (
         lambda p: p["views"][0].update(render_seconds="fast"),
-        "is not a record of nvs-eval: render_seconds is 'fast'",
+        r"Expected `float \| null`, got `str` - at `\$\.views\[0\]\.render_seconds`",
     ),
 }
 
@@ -327,6 +349,14 @@ def test_what_is_no_json_number_is_refused_wherever_it_stands(constant: str, pla
         read_record(written)
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_no_float_holds_is_refused(number: str, written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    written.write_text(text.replace('"psnr": 28.25', f'"psnr": {number}'), encoding="utf-8")
+    with pytest.raises(InputError, match=f"is not JSON .{number} is beyond what a number can be"):
+        read_record(written)
+
+
 @pytest.mark.parametrize("kept", [0, 1, 200, -3])
 def test_a_truncated_record_is_refused(kept: int, written: Path) -> None:
     written.write_bytes(written.read_bytes()[:kept])
@@ -339,10 +369,12 @@ def test_a_truncated_record_is_refused(kept: int, written: Path) -> None:
     [
         (b"[1, 2]", "is not a record of nvs-eval: it has no schema_version"),
         (b'{"results": {"psnr": 20.0}}', "is not a record of nvs-eval: it has no schema_version"),
-        (b'{"schema_version": 1}', "is not a whole record of nvs-eval: it lacks 'views'"),
+        (b'{"schema_version": 1}', "is not a whole record of nvs-eval: it lacks `scene`"),
         (b'{"schema_version": 1, "views": 3}', "is not a record of nvs-eval"),
         (b"\xff\xfe\x00", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
+        (b'{"schema_version": 1, "provenance": {"a": ' + b"[" * 100_000, "is not JSON"),
+        (b'{"schema_version": 1, "scene": "\xff"}', "is not JSON"),
     ],
 )
 def test_what_is_no_record_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
@@ -358,6 +390,82 @@ def test_a_record_that_is_not_there_is_an_error_by_name(tmp_path: Path) -> None:
         read_record(tmp_path / "gone.json")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_record(tmp_path)
+
+
+def test_only_json_without_a_schema_version_is_of_another_tool(written: Path) -> None:
+    damaged = written.with_name("damaged.json")
+    damaged.write_bytes(written.read_bytes()[:-9])
+    newer = written.with_name("newer.json")
+    newer.write_text('{"schema_version": 2}')
+    other = written.with_name("other.json")
+    other.write_text('{"psnr": 20.0}')
+    for path in (damaged, newer, other):
+        with pytest.raises(InputError) as error:
+            read_record(path)
+        assert (type(error.value) is NoRecordError) == (path == other)
+
+
+def test_what_a_later_version_adds_is_passed_over(written: Path) -> None:
+    before = read_record(written)
+    rewrite(written, lambda plain: plain.update(mood="fine"))
+    rewrite(written, lambda plain: plain["views"][0].update(colour="red"))
+    assert read_record(written) == before
+
+
+def test_whole_numbers_are_numbers(written: Path) -> None:
+    rewrite(written, lambda plain: plain["views"][0].update(coverage=1, render_seconds=3))
+    rewrite(written, lambda plain: plain["views"][1]["scores"].update(ssim=1))
+    (first, second) = read_record(written).views
+    assert (first.coverage, first.render_seconds, second.scores["ssim"]) == (1, 3, 1)
+
+
+@pytest.mark.parametrize("spelling", ["inf", "\\u0069nf"])
+def test_infinity_is_read_however_it_is_spelt(spelling: str, written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    assert text.count('"inf"') == 2
+    written.write_text(text.replace('"inf"', f'"{spelling}"'), encoding="utf-8")
+    assert read_record(written) == FULL
+
+
+def test_names_that_are_no_text_keep_nothing_else_from_being_checked(tmp_path: Path) -> None:
+    # Such names are read in another way than most.
+    path = tmp_path / "record.json"
+    write_record(path, record([row("caf\udce9", psnr=math.inf, ssim=0.5)]))
+    assert read_record(path).views[0].scores == {"psnr": math.inf, "ssim": 0.5}
+    for change in (
+        lambda plain: plain["means"].update(ssim=0.6),
+        lambda plain: plain.update(split=1),
+        lambda plain: plain["views"][0].update(width=None),
+        lambda plain: plain["views"][0]["scores"].update(ssim="0.5"),
+    ):
+        write_record(path, record([row("caf\udce9", psnr=math.inf, ssim=0.5)]))
+        rewrite(path, change)
+        with pytest.raises(InputError):
+            read_record(path)
+
+
+def test_what_a_record_was_scored_on_is_of_names_sizes_references_and_masks() -> None:
+    first, second = FULL.views
+    masked = replace(first, mask_sha256="c" * 64)
+    others = [
+        replace(first, name="cam0/0003"),
+        replace(first, width=96),
+        replace(first, height=96),
+        replace(first, reference_sha256="c" * 64),
+        masked,
+        replace(masked, mask_sha256="d" * 64),
+    ]
+    hashes = [replace(FULL, views=[view, second]).images_sha256 for view in (first, *others)]
+    assert len(set(hashes)) == len(hashes)
+    assert replace(FULL, views=[replace(first, scores=second.scores), second]).images_sha256 == hashes[0]
+    ignored = replace(masked, coverage=None)
+    assert (ignored.scored_mask, masked.scored_mask) == (None, "c" * 64)
+    assert replace(FULL, views=[ignored, second]).images_sha256 == hashes[0]
+
+
+def test_the_means_that_are_given_are_the_receivers_own() -> None:
+    FULL.means["psnr"] = 0.0
+    assert FULL.means["psnr"] == math.inf
 
 
 def test_reading_does_not_change_a_record(written: Path) -> None:

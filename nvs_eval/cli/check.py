@@ -34,14 +34,14 @@ class CheckCommand:
         """Check, say what got worse, and give the exit code."""
         from nvs_eval.cli.console import put, results
         from nvs_eval.cli.layout_options import of_protocols, parse_pairs
-        from nvs_eval.cli.table import read_files
         from nvs_eval.comparison.gate import checks
         from nvs_eval.comparison.gate_report import failed_table, summary, to_plain
+        from nvs_eval.record_files import read_record_files
         from nvs_eval.report.writers.text import print_text
 
         tolerances = parse_pairs("--tolerance", self.tolerance)
         new, baseline = (
-            [record for _, record in of_protocols(read_files(names), self.protocol)]
+            [record for _, record in of_protocols(read_record_files(names), self.protocol)]
             for names in (self.new, self.baseline)
         )
         found = checks(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)

@@ -61,7 +61,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
         InputError: an argument was given twice, holds no record, or none of the protocols.
     """
     from nvs_eval.cli.layout_options import of_protocols
-    from nvs_eval.cli.table import read_files
+    from nvs_eval.record_files import read_record_files
 
     if not names:
         raise InputError("Nothing to compare was named: say which records or folders, one a side.")
@@ -69,7 +69,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     for name in names:
         if name in groups:
             raise InputError(f"{name} was given twice: each argument is a side.")
-        groups[name] = [record for _, record in of_protocols(read_files((name,)), protocols)]
+        groups[name] = [record for _, record in of_protocols(read_record_files((name,)), protocols)]
     return groups
 
 

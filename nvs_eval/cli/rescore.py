@@ -35,11 +35,11 @@ class Rescore(ProtocolOptions):
     def run(self) -> int:
         """Score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables
-        from nvs_eval.cli.table import read_files
+        from nvs_eval.record_files import read_record_files
         from nvs_eval.rescoring import Result, root_of
 
         protocols = self.protocols()
-        results = [Result(path, record) for path, record in read_files(self.records)]
+        results = [Result(path, record) for path, record in read_record_files(self.records, copies=True)]
         done: list[Record] = []
         jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
         for result in _one_each(results, protocols):

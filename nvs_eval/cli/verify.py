@@ -57,9 +57,9 @@ class Verify:
         return self._verify_installation()
 
     def _verify_records(self) -> int:
-        from nvs_eval.cli.table import read_files
+        from nvs_eval.record_files import read_record_files
 
-        found = read_files(self.records)
+        found = read_record_files(self.records, copies=True)
         if len(found) == 1:
             return self._verify(*found[0])
         codes = [self._verdict(file, record) for file, record in found]

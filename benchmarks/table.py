@@ -1,0 +1,166 @@
+"""How long `nvs-eval table` takes on many records, and how much memory: the whole process, several times.
+
+python benchmarks/table.py [--scenes 20 --methods 10 --steps 5 --views 200] [--rounds 5] [-- --per-view]
+
+What is given after `--` goes to `nvs-eval table`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+from nvs_eval.configs import config_folder
+from nvs_eval.records import MetricInfo, Record, ViewRow, record_file, write_record
+
+LEVELS = {"psnr": 27.0, "ssim": 0.85, "lpips_alex": 0.15, "lpips_vgg": 0.25, "mae": 0.03}
+INFO = {
+    "psnr": MetricInfo("dB", True, "psnr|range:1|q:round8|v1"),
+    "ssim": MetricInfo("", True, "ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|q:round8|v1"),
+    "lpips_alex": MetricInfo("", False, "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|q:round8|v1"),
+    "lpips_vgg": MetricInfo("", False, "lpips|net:vgg|heads:0.1|input:scaled|norm:lpips|q:round8|v1"),
+    "mae": MetricInfo("", False, "mae|range:1|q:round8|v1"),
+}
+
+
+def made_records(scenes: int, methods: int, steps: int, views: int) -> Iterator[Record]:
+    """Records of runs of several methods on several scenes, as long as real ones; a scene's references are shared."""
+    chance = random.Random(0)
+    # As text, since loading it imports torch: what a process had in memory counts for those that it starts.
+    definition = yaml.safe_load((config_folder() / "protocols" / "standard.yaml").read_text())
+    protocol = {"name": definition.pop("name"), "definition": definition, "fingerprint": "0" * 8}
+    for scene in range(scenes):
+        folder = f"../../../../references/{hashlib.sha256(b'%d' % scene).hexdigest()[:12]}"
+        hashes = [hashlib.sha256(b"%d/%d" % (scene, view)).hexdigest() for view in range(views)]
+        for method in range(methods):
+            for step in range(steps):
+                yield Record(
+                    scene=f"scene{scene:02d}",
+                    method=f"method{method}",
+                    run="2026-01-02_030405",
+                    step=6000 * (step + 1),
+                    split="test",
+                    protocol=protocol,
+                    metrics=INFO,
+                    views=[_row(f"frame_{view:05d}", folder, sha256, chance) for view, sha256 in enumerate(hashes)],
+                    provenance=_provenance(chance),
+                )
+
+
+def _row(name: str, folder: str, sha256: str, chance: random.Random) -> ViewRow:
+    return ViewRow(
+        name=name,
+        width=1237,
+        height=822,
+        scores={metric: level * chance.uniform(0.8, 1.2) for metric, level in LEVELS.items()},
+        render_seconds=chance.uniform(0.1, 0.3),
+        render=f"renders/{name}.png",
+        reference=f"{folder}/{name}.png",
+        reference_sha256=sha256,
+        coverage=None,
+    )
+
+
+def _provenance(chance: random.Random) -> dict[str, object]:
+    return {
+        "nvs_eval": "0.1.0",
+        "versions": {"torch": "2.9.1", "numpy": "1.26.4", "nerfstudio": "1.1.5"},
+        "device": "cuda",
+        "command": ["nvs-eval", "run", "--load-config", "outputs/scene/method/config.yml", "--steps", "all"],
+        "started": "2026-01-02T03:04:05+00:00",
+        "seconds": chance.uniform(10, 100),
+        "checkpoint_sha256": hashlib.sha256(chance.randbytes(8)).hexdigest(),
+        "peak_memory_bytes": chance.randrange(10**9, 10**10),
+        "tf32": False,
+    }
+
+
+# Where the time goes, in a process of its own: what follows is run in it, and prints the seconds of each part.
+PARTS = """
+import json, sys, time
+times = [("start", time.process_time())]
+import rich.console, tyro
+from nvs_eval import cli
+from nvs_eval.guard import check_comparable
+from nvs_eval.record_files import read_record_files
+times.append(("imports", time.process_time()))
+files, records = zip(*read_record_files(sys.argv[1:]))
+times.append(("reading", time.process_time()))
+check_comparable(records, files=files)
+times.append(("comparability", time.process_time()))
+print(json.dumps({what: seconds - before for (_, before), (what, seconds) in zip([("", 0.0), *times], times)}))
+"""
+
+
+def measured(folder: Path, options: list[str]) -> tuple[float, float]:
+    """The seconds that one `nvs-eval table` took, and its peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nvs_eval", "table", str(folder), *options], stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"nvs-eval table ended with {process.returncode}")
+    # Linux counts in KiB, macOS in bytes.
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=20)
+    parser.add_argument("--methods", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--views", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("options", nargs="*", help="for nvs-eval table")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sizes = []
+        for record in made_records(given.scenes, given.methods, given.steps, given.views):
+            file = record_file(record, folder)
+            write_record(file, record)
+            sizes.append(file.stat().st_size)
+        rounds = [measured(folder, given.options) for _ in range(given.rounds)]
+        parts = json.loads(subprocess.check_output([sys.executable, "-c", PARTS, str(folder)]))
+    seconds = [each for each, _ in rounds]
+    print(f"{len(sizes)} records of {given.views} views, {sum(sizes) / 1e6:.0f} MB")
+    print(f"nvs-eval table {' '.join(given.options)}".strip())
+    print(
+        f"  median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, {len(rounds)} rounds)"
+    )
+    print(f"  peak memory {max(memory for _, memory in rounds):.0f} MB")
+    print("of it, in a process of its own (CPU seconds; the rest makes and prints tables):")
+    print("  " + ", ".join(f"{what} {each:.2f}" for what, each in parts.items()))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("msgspec", "rich", "tyro"))
+    print(f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}, {_processor()}")
+
+
+def _processor() -> str:
+    """Its name, where it is known, and how many there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} x {names[0] if names else platform.processor() or 'unknown'}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Records by the names of their files, of folders of them, and of patterns."""
+
+from __future__ import annotations
+
+import gc
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from nvs_eval._record_format import NoRecordError
+from nvs_eval.errors import InputError, some
+from nvs_eval.guard import check_distinct_cells
+from nvs_eval.records import Record, read_record
+
+
+def read_records(*names: str | Path) -> list[Record]:
+    """The records that are named: by scene, protocol, method and run, steps in their order.
+
+    Args:
+        names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`. A file that
+            is named several times, also through a link, is one. Below folders and among what patterns match, JSON
+            files without a schema_version are no records, and passed over.
+
+    Raises:
+        InputError: nothing is there, something is not a record, or two files are of the same cell.
+    """
+    return [record for _, record in read_record_files(names)]
+
+
+def read_record_files(names: Sequence[str | Path], *, copies: bool = False) -> list[tuple[Path, Record]]:
+    """Likewise, each record with its file.
+
+    Args:
+        names: of files, folders or patterns.
+        copies: let several files be of the same cell, for what is done with each file by itself.
+
+    Raises:
+        InputError: nothing is there, something is not a record, or two files are of the same cell.
+    """
+    if not names:
+        raise InputError("No record was named: say which files, folders or patterns.")
+    known: dict[object, tuple[Path, Record] | None] = {}
+    with _no_collection():
+        for name in names:
+            _read_into(known, os.fspath(name))
+    found = sorted(filter(None, known.values()), key=lambda each: _order(each[1]))
+    if not copies:
+        check_distinct_cells([record for _, record in found], [path for path, _ in found])
+    return found
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for garbage: there are many rows and all are kept, so that it takes as long as reading them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_into(known: dict[object, tuple[Path, Record] | None], name: str) -> None:
+    """Read what is found under a name, but for what is known; None stands for what is no record.
+
+    Raises:
+        InputError: nothing is there, or something is not a record.
+    """
+    if Path(name).is_file():
+        known[_identity(Path(name))] = (Path(name), read_record(Path(name)))
+        return
+    paths = _find(name)
+    found = {_identity(path): path for path in paths}
+    for identity, path in found.items():
+        if identity not in known:
+            known[identity] = _read_if_record(path)
+    if not any(known[identity] for identity in found):
+        others = f" What is there has no schema_version: {some(map(str, paths), 3)}." if paths else ""
+        raise InputError(
+            f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.{others}"
+        )
+
+
+def _read_if_record(path: Path) -> tuple[Path, Record] | None:
+    try:
+        return path, read_record(path)
+    except NoRecordError:
+        return None
+
+
+def _find(name: str) -> list[Path]:
+    """The files below a folder or of a pattern that may be records."""
+    # A name with brackets in it is a folder where there is one, else a pattern.
+    matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
+    found = [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
+    return [Path(file) for file in found if file.endswith(".json")]
+
+
+def _below(folder: str) -> list[str]:
+    return sorted(os.path.join(parent, file) for parent, _, files in os.walk(folder) for file in files)
+
+
+def _identity(path: Path) -> object:
+    """The same for all names and links of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path  # Reading it says what is wrong.
+    return status.st_dev, status.st_ino
+
+
+def _order(record: Record) -> tuple[str, str, str, str, int]:
+    step = -1 if record.step is None else record.step
+    return record.scene, record.protocol["name"], record.method, record.run or "", step
