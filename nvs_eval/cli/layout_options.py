@@ -12,7 +12,7 @@ from nvs_eval.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from nvs_eval.records import Record
-    from nvs_eval.report.layout import Layout
+    from nvs_eval.report.layout import Layout, Tied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,6 @@ class LayoutOptions:
         Raises:
             InputError: something that was named is not there, or the choices do not go together.
         """
-        from nvs_eval.comparison.ties import tied_with_best  # pyright: ignore
         from nvs_eval.published import load_published
         from nvs_eval.report.layout import Layout
         from nvs_eval.report.numbers import DECIMALS
@@ -79,8 +78,14 @@ class LayoutOptions:
             suite=None if self.suite is None else load_suite(self.suite),
             published=published,
             mixed=self.allow_mixed,
-            tied=tied_with_best if self.tied else None,
+            tied=_ties() if self.tied else None,
         )
+
+
+def _ties() -> Tied:
+    from nvs_eval.comparison.ties import tied_with_best
+
+    return tied_with_best
 
 
 def of_protocols(found: Sequence[tuple[Path, Record]], protocols: Sequence[str]) -> list[tuple[Path, Record]]:
