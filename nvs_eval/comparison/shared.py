@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from nvs_eval.contenders import Contender
 from nvs_eval.errors import InputError, some
 from nvs_eval.guard import difference
 from nvs_eval.records import MetricInfo, Record, ViewRow
-from nvs_eval.statistics.scores import SceneScores, Scores
+from nvs_eval.statistics.scores import Array, SceneScores, Scores
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Shared:
         """Those of a metric."""
         scenes = []
         for scene, views in self.views.items():
-            sides = (_scores(side.records[scene], views, metric) for side in (self.a, self.b))
-            scenes.append(SceneScores(scene, views, *sides))
+            a, b = (_scores(side.records[scene], views, metric) for side in (self.a, self.b))
+            scenes.append(SceneScores(scene, tuple(views), a, b))
         return Scores(tuple(scenes))
 
 
@@ -74,9 +76,10 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
     return Shared(a, b, views, infos, notes)
 
 
-def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> list[list[float]]:
+def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> Array:
+    """[runs, views]."""
     rows = [{row.name: row for row in record.views} for record in records]
-    return [[by_name[view].scores[metric] for view in views] for by_name in rows]
+    return np.array([[by_name[view].scores[metric] for view in views] for by_name in rows])
 
 
 def _shared_views(records: Sequence[Record]) -> list[str]:

@@ -121,7 +121,8 @@ def rows_of(block: Block) -> Rows:
     """
     contenders = block.contenders
     shown = [record for contender in contenders for record in contender.all_records]
-    odd = odd_records([[record for record in shown if record.scene == scene] for scene in block.scenes])
+    by_scene = [[record for record in shown if record.scene == scene] for scene in block.scenes]
+    odd = odd_records([records for records in by_scene if records])
     apart = {id(record) for record, _, _ in odd}
     lines = [
         line_of(contender, mark=ODD if any(id(record) in apart for record in contender.all_records) else "")
