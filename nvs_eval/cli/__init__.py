@@ -29,6 +29,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.check import CheckCommand
     from nvs_eval.cli.compare import Compare
     from nvs_eval.cli.console import say
+    from nvs_eval.cli.curve import CurveCommand
     from nvs_eval.cli.demo import Demo
     from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
@@ -49,6 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[TableCommand, subcommand("table")]
         | Annotated[Compare, subcommand("compare")]
         | Annotated[CheckCommand, subcommand("check")]
+        | Annotated[CurveCommand, subcommand("curve")]
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[ExportCommand, subcommand("export")]
         | Annotated[ProtocolsCommand, subcommand("protocols")]
