@@ -32,21 +32,21 @@ class CurveCommand:
     overwrite: bool = False
     """Replace the file if it is there already."""
     format: Literal["text", "json"] = "text"
-    """What is printed."""
+    """A table, or JSON with all steps and values."""
 
     def run(self) -> int:
         """Print the curves, and draw them if a file is named."""
         from nvs_eval.cli.console import say
-        from nvs_eval.cli.layout_options import LayoutOptions
-        from nvs_eval.cli.table import read_files
+        from nvs_eval.cli.layout_options import of_protocols
         from nvs_eval.comparison.improvement import improved
+        from nvs_eval.record_files import read_record_files
         from nvs_eval.report.curve_table import left_out_notes
         from nvs_eval.report.curves import curves_of, runs_of
         from nvs_eval.report.plot import check_plot
 
         if self.output is not None:
             check_plot(self.output)
-        found = LayoutOptions(protocol=self.protocol).chosen(read_files(self.records))
+        found = of_protocols(read_record_files(self.records), self.protocol)
         files, records = zip(*found, strict=True)
         scenes = curves_of(records, improved, metrics=self.metrics, files=files)
         for note in left_out_notes(runs_of(records)[1]):
@@ -78,8 +78,8 @@ class CurveCommand:
         from nvs_eval.report.writers.text import print_text
 
         if self.format == "json":
-            plain = {"curves": [to_plain(curves) for curves in scenes]}
-            put(json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+            plain = {"nvs_eval_curves": 1, "curves": [to_plain(curves) for curves in scenes]}
+            put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
             return
         out = results()
         for curves in scenes:

@@ -9,6 +9,7 @@ from typing import Any
 from nvs_eval.errors import some
 from nvs_eval.records import Record
 from nvs_eval.report.curves import Curve, SceneCurves
+from nvs_eval.report.names import called
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.phrases import listed
 from nvs_eval.report.table import Cell, Column, Table
@@ -97,7 +98,7 @@ def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
             steps = some(map(str, curve.worse), _MOST_NAMED)
             worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(curve.metric)
     for said, metrics in worse.items():
-        yield f"{_WORSE} {said} in {listed(metrics)}"
+        yield f"{_WORSE} {said} in {listed([called(metric) for metric in metrics])}"
 
 
 def _why_unknown(curve: Curve) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from nvs_eval.errors import InputError, some, unknown_name
@@ -87,7 +86,7 @@ def runs_of(records: Sequence[Record]) -> tuple[list[list[Record]], list[Record]
     """The records of each run (scene, split, fingerprint, method, run) with several steps, by step; and all others."""
     groups: dict[tuple[str | None, ...], list[Record]] = {}
     for record in records:
-        key = (record.scene, record.split, record.fingerprint, record.method, record.run)
+        key = (record.scene, record.split, record.fingerprint, record.method, record.run or None)
         groups.setdefault(key, []).append(record)
     runs = []
     for group in groups.values():
@@ -104,14 +103,14 @@ def curves_of(
     """The curves of records, in their order; those that make none (`runs_of`) are left out.
 
     Args:
-        records: any number, of any scenes and protocols.
+        records: any number, no two of the same cell (scene, method, run, step, split, fingerprint).
         improved: tells progress from noise.
         metrics: which, in this order; all if empty.
         files: where each record lies, in the same order, or none; they make messages clearer.
 
     Raises:
-        InputError: no run has several steps, or there is no curve of a metric that was named; there are two records of
-            one step; or those of a scene were not scored on the same views, references and masks.
+        InputError: no run has several steps; there is no curve of a metric that was named; or the records of a scene
+            were not scored on the same views, references and masks.
     """
     runs, _ = runs_of(records)
     if not runs:
@@ -122,7 +121,6 @@ def curves_of(
     places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
     scenes: dict[tuple[str, str, str], list[list[Record]]] = {}
     for run in runs:
-        _check_once(run, places)
         scenes.setdefault((run[0].scene, run[0].split, run[0].fingerprint), []).append(run)
     for together in scenes.values():
         _check_same([record for run in together for record in run], places)
@@ -191,15 +189,6 @@ def _after(run: Sequence[Record], record: Record) -> Sequence[Record]:
 def _step(record: Record) -> int:
     assert record.step is not None
     return record.step
-
-
-def _check_once(run: Sequence[Record], places: Mapping[int, Path]) -> None:
-    for record, following in pairwise(run):
-        if record.step == following.step:
-            raise InputError(
-                f"{record.scene}: there are two records of {_named(record, places)} and {_named(following, places)} "
-                f"under {record.protocol['name']} ({record.fingerprint}): leave one of them out."
-            )
 
 
 def _check_same(records: Sequence[Record], places: Mapping[int, Path]) -> None:
