@@ -77,6 +77,7 @@ def _assemble(
         notes=list(rows.notes(missing=rows.without_mean(block.metrics))),
         caption=block.caption,
         shared={**block.shared, **shared},
+        views=rows.views,
         signatures=block.signatures(block.metrics),
         means=means,
     )

@@ -33,5 +33,6 @@ def _table(block: Block, rows: Rows, metric: str) -> Table:
         notes=list(rows.notes(missing=rows.without_mean([metric]) if len(block.scenes) > 1 else ())),
         caption=block.caption,
         shared={**block.shared, "metric": metric},
+        views=rows.views,
         signatures=block.signatures([metric]),
     )

@@ -113,8 +113,8 @@ def coverage_cells(rows: Sequence[ViewRow]) -> Filled | None:
     return Filled(Column("coverage"), cells)
 
 
-def _views(records: Sequence[Record]) -> int:
-    """Of each scene once: several runs are of the same views."""
+def view_count(records: Sequence[Record]) -> int:
+    """How many views: of each scene once: several runs are of the same views."""
     return sum({record.scene: len(record.views) for record in records}.values())
 
 
@@ -134,7 +134,7 @@ def _memory(records: Sequence[Record]) -> float | None:
 
 
 _COUNTS: dict[str, tuple[Callable[[Sequence[Record]], float | None], str]] = {
-    "views": (_views, "d"),
+    "views": (view_count, "d"),
     "coverage": (_coverage, ".3f"),
     "s/view": (_seconds, ".3g"),
     "GB": (_memory, ".2f"),

@@ -27,5 +27,6 @@ def per_view_table(block: Block) -> Table:
         notes=list(rows.notes()),
         caption=block.caption,
         shared={**block.shared, "scene": block.scenes[0]},
+        views=rows.views,
         signatures=block.signatures(block.metrics),
     )

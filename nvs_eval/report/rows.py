@@ -9,7 +9,7 @@ from nvs_eval.contenders import last_steps
 from nvs_eval.errors import some
 from nvs_eval.records import Record
 from nvs_eval.report.blocks import Block
-from nvs_eval.report.columns import TIED
+from nvs_eval.report.columns import TIED, view_count
 from nvs_eval.report.lines import Line, line_of
 from nvs_eval.report.notes import ODD, left_out_notes, mask_notes, missing_notes, odd_notes, odd_records
 from nvs_eval.report.published_lines import published_lines, published_notes
@@ -46,6 +46,11 @@ class Rows:
         """The same, with the suite's name where there is one."""
         suite = self.block.layout.suite
         return f"{suite.title}, {self.mean_name}" if suite else self.mean_name
+
+    @property
+    def views(self) -> list[int]:
+        """Of how many views they are, each number once."""
+        return sorted({view_count(line.records(self.block.scenes)) for line in self.lines if line.contender})
 
     def without_mean(self, metrics: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
         """The lines that lack scenes for a mean of which there is none published either, each with those scenes."""

@@ -69,6 +69,7 @@ class Table:
         notes: what else must be known of some rows.
         means: how many of the last rows are means of those above.
         identity: how many of the first columns say whose a row is.
+        views: how many views the rows are of, each number once, ascending; none where that is not known.
     """
 
     title: str
@@ -80,3 +81,4 @@ class Table:
     notes: Sequence[str] = ()
     means: int = 0
     identity: int = 1
+    views: Sequence[int] = ()

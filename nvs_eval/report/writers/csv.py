@@ -1,0 +1,63 @@
+"""Tables as CSV: UTF-8, RFC 4180 but for line ends, which are a line feed, and values in full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from nvs_eval.report.table import Table
+from nvs_eval.report.writers import Style
+from nvs_eval.report.writers._words import keys_of, split_means
+
+SHARED = ("scene", "method", "split", "protocol", "fingerprint", "metric")
+"""What rows may share, in the order of the columns."""
+
+
+def write(tables: Sequence[Table], style: Style) -> str:
+    """All tables as one: first what the rows of a table share, then its own columns, those of all tables united.
+
+    Rows that are means of others are left out: in a data frame they would count as one more observation. Columns that
+    are means stay. Where a row has a sign that a table's notes explain, such as that it was published, a last column
+    `mark` says so; notes, ranks and signatures are in the other formats. Names are as they are, also those that begin
+    with `=`, `+`, `-` or `@`: this is data, and no sheet.
+    """
+    rows = [row for table in tables for row in _rows(table)]
+    there = {name for table in tables for name in table.shared}
+    shared = [name for name in SHARED if name in there]
+    keys = [(table.identity, keys_of(table)) for table in tables]
+    whose = [key for identity, each in keys for key in each[:identity]]
+    others = [key for identity, each in keys for key in each[identity:]]
+    marked = ["mark"] if any(row["mark"] for row in rows) else []
+    return to_csv(list(dict.fromkeys([*shared, *whose, *others, *marked])), rows)
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as CSV, with a header; what a row lacks or has None of is empty."""
+    lines = [columns, *([row.get(column) for column in columns] for row in rows)]
+    return "".join(f"{','.join(map(_field, line))}\n" for line in lines)
+
+
+def _rows(table: Table) -> list[dict[str, object]]:
+    rows, _ = split_means(table)
+    keys = keys_of(table)
+    return [
+        {
+            "mark": "".join(cell.mark for cell in row[: table.identity]),
+            **table.shared,
+            **{key: cell.value for key, cell in zip(keys, row, strict=True)},
+        }
+        for row in rows
+    ]
+
+
+def _field(value: object) -> str:
+    """A value as others read it: an infinity as `inf`, a truth value as `true` or `false`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(value)
+    text = str(value)
+    # The csv module of older Pythons leaves a carriage return unquoted, at which pandas begins a new row.
+    return '"{}"'.format(text.replace('"', '""')) if re.search(r'[,"\r\n]|^\s|\s$', text) else text

@@ -1,0 +1,35 @@
+"""Tables as a page of HTML: one file that needs no other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from nvs_eval.report.table import Cell, Table
+from nvs_eval.report.writers import Style
+from nvs_eval.report.writers._palettes import PALETTES
+from nvs_eval.report.writers._words import caption_of, split_means
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(tables: Sequence[Table], style: Style) -> str:
+    """A page with all tables, without scripts and without links to elsewhere, for light and dark screens."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(caption=caption_of, number=_number, parts=split_means)
+    page = environment.get_template("tables.html")
+    return page.render(tables=tables, mark=style.mark, palette=PALETTES.get(style.mark))
+
+
+def _number(cell: Cell) -> str:
+    return "∞" if isinstance(cell.value, float) and math.isinf(cell.value) else cell.text

@@ -1,0 +1,75 @@
+"""Tables as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.report.writers import Style
+from nvs_eval.report.writers._words import keys_of, split_means
+
+_VERSION = 1
+
+
+def write(tables: Sequence[Table], style: Style) -> str:
+    """`{"nvs_eval_tables": 1, "tables": [...]}`: of each table its rows as objects by the columns' names.
+
+    A cell has its value in full (an infinity is the string "inf", and null is an empty cell), its text as it is shown,
+    its rank from 1 to 3 or null, and its mark. Rows that are means of others stand apart, under `means`.
+    """
+    return f'{{"nvs_eval_tables": {_VERSION},\n"tables": {joined(map(_table, tables))}}}\n'
+
+
+def joined(parts: Iterable[str]) -> str:
+    """A list of what is JSON already, a line each."""
+    lines = ",\n".join(parts)
+    return f"[\n{lines}\n]" if lines else "[]"
+
+
+def dumped(value: object) -> str:
+    """A value on one line."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def plain_value(value: float | int | str | None) -> float | int | str | None:
+    """A value as JSON has one."""
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
+
+
+def _table(table: Table) -> str:
+    keys = keys_of(table)
+    rows, means = (
+        [dumped({key: _cell(cell) for key, cell in zip(keys, row, strict=True)}) for row in part]
+        for part in split_means(table)
+    )
+    columns = [dumped(_column(key, column)) for key, column in zip(keys, table.columns, strict=True)]
+    parts = {
+        "title": dumped(table.title),
+        "shared": dumped(dict(table.shared)),
+        "views": dumped(list(table.views)),
+        "columns": joined(columns),
+        "rows": joined(rows),
+        "means": joined(means),
+        "caption": dumped(table.caption),
+        "signatures": joined(map(dumped, table.signatures)),
+        "notes": joined(map(dumped, table.notes)),
+    }
+    lines = ",\n".join(f'"{name}": {part}' for name, part in parts.items())
+    return f"{{\n{lines}\n}}"
+
+
+def _column(key: str, column: Column) -> dict[str, Any]:
+    return {
+        "name": key,
+        "metric": column.metric,
+        "unit": column.unit,
+        "higher_is_better": column.higher_is_better,
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    plain = {"value": plain_value(cell.value), "text": cell.text, "rank": cell.rank, "mark": cell.mark}
+    return {**plain, "aside": cell.aside} if cell.aside else plain

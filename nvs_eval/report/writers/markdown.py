@@ -1,0 +1,64 @@
+r"""Tables as Markdown, as GitHub renders it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.report.writers import Style
+from nvs_eval.report.writers._words import caption_of
+
+# GitHub lets <ins> through, and not <u>.
+_RANKED: Mapping[int | None, str] = {None: "{}", 1: "**{}**", 2: "<ins>{}</ins>", 3: "*{}*"}
+
+
+def write(tables: Sequence[Table], style: Style) -> str:
+    """Each table below its title; the caption and the notes below, and the signatures in a box to open.
+
+    Markdown has no colours: of each column the first is bold, the second underlined, the third in italics, however
+    ranks are marked elsewhere; or nothing is, if they are not marked.
+    """
+    ranks = _RANKED if style.mark != "none" else {rank: "{}" for rank in _RANKED}
+    return "\n".join(line for table in tables for line in _lines(table, ranks))
+
+
+def _lines(table: Table, ranks: Mapping[int | None, str]) -> Iterator[str]:
+    yield f"### {escape(table.title)}\n"
+    yield _row(escape(column.heading) for column in table.columns)
+    yield _row("--:" if column.numeric else ":--" for column in table.columns)
+    for row in table.rows:
+        yield _row(_cell(cell, column, ranks) for cell, column in zip(row, table.columns, strict=True))
+    yield f"\n{escape(caption_of(table))}\n"
+    if table.notes:
+        yield "".join(f"- {escape(note)}\n" for note in table.notes)
+    if table.signatures:
+        # Without the empty lines, GitHub takes what is in the box for HTML.
+        listed = "".join(f"- {code(signature)}\n" for signature in table.signatures)
+        yield f"<details>\n<summary>Signatures of the metrics</summary>\n\n{listed}\n</details>\n"
+
+
+def escape(text: str) -> str:
+    """A text of which Markdown takes nothing for its own, and GitHub no dollar for mathematics."""
+    escaped = re.sub(r"([\\`*_\[\]#|~$<>&])", r"\\\1", text)
+    # What begins a list, or is a rule, where it is the first of its line.
+    escaped = re.sub(r"^(\d*)([.)](?=\s)|[-+=](?!\d))", r"\1\\\2", escaped)
+    # What looks like an address would become a link.
+    return re.sub(r"(?i)(?<=www)\.|(?<=http):|(?<=https):|(?<=ftp):|@", lambda match: f"&#{ord(match[0])};", escaped)
+
+
+def code(text: str) -> str:
+    """A text as code: in more backticks than it has in a row."""
+    most = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence, gap = "`" * (most + 1), " " if most else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
+
+
+def _row(cells: Iterator[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell, column: Column, ranks: Mapping[int | None, str]) -> str:
+    text = ranks[cell.rank].format(escape(cell.text))
+    mark = cell.mark if column.numeric else f" {cell.mark}".rstrip()
+    return f"{text}{mark}{f' {escape(cell.aside)}' if cell.aside else ''}"
