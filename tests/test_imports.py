@@ -16,6 +16,7 @@ from helpers import record
 
 import nvs_eval
 from nvs_eval.records import write_record
+from nvs_eval.report.writers import FORMATS
 
 PACKAGE = Path(nvs_eval.__file__).parent
 
@@ -276,6 +277,14 @@ def test_a_table_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     found = imported_by(RUN, "table", str(tmp_path), "--per-view")
     assert "rich" in found
     assert found.isdisjoint({*HEAVY, *PLUGINS})
+
+
+@pytest.mark.parametrize("options", [*FORMATS, "csv --long", "json --long"])
+def test_no_format_of_a_table_needs_anything_heavy(options: str, tmp_path: Path) -> None:
+    write_record(tmp_path / "record.json", record())
+    found = imported_by(RUN, "table", str(tmp_path / "record.json"), "--format", *options.split())
+    assert found.isdisjoint({*HEAVY, *PLUGINS, "pandas"})
+    assert ("jinja2" in found) == (options == "html")
 
 
 def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:

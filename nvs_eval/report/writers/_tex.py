@@ -15,13 +15,15 @@ _SPECIAL = {
 }  # fmt: skip
 _JOINED = "-',"
 _SIGNS = {
-    "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"$\S$", "≈": r"$\approx$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-    "∞": r"$\infty$", "×": r"$\times$", "±": r"$\pm$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$",
-    "≠": r"$\neq$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "−": "$-$", "°": r"$^{\circ}$", "²": "$^{2}$",
-    "³": "$^{3}$", "µ": r"$\mu$", "–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\dots{}",
-    "•": r"$\bullet$", "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}",
-    "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "¿": "?`", "¡": "!`", "£": r"\pounds{}", "\xa0": "~",
-    "©": r"\copyright{}", "¶": r"$\P$", "ς": r"$\varsigma$", "ο": "o", "Α": "A", "Β": "B",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"$\S$", "¶": r"$\P$", "≈": r"$\approx$", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "∞": r"$\infty$", "±": r"$\pm$",
+    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "°": r"$^{\circ}$", "²": "$^{2}$", "³": "$^{3}$",
+    "µ": r"$\mu$", "ς": r"$\varsigma$", "•": r"$\bullet$", "…": r"\dots{}", "“": "``", "”": "''", "¿": "?`", "¡": "!`",
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
+    "ł": r"\l{}", "Ł": r"\L{}", "£": r"\pounds{}", "©": r"\copyright{}", "\xa0": "~",
+    # The sign of multiplication, minus, the two dashes, two quotes, and i without a dot, which look like others.
+    "\u00d7": r"$\times$", "\u2212": "$-$", "\u2013": "--", "\u2014": "---", "\u2018": "`", "\u2019": "'",
+    "\u0131": r"\i{}",
 }  # fmt: skip
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",

@@ -21,7 +21,7 @@ _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
 # What a column of a two-column paper holds of letters of ordinary size; each column has space around it.
 _COLUMN, _SPACE = 46, 2
 # What a page holds of rows.
-_PAGE = 45
+_PAGE = 40
 _IN_MATHS = {"†": r"\dagger", "‡": r"\ddagger", "§": r"\S", "≈": r"\approx"}
 
 

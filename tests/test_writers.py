@@ -1,0 +1,435 @@
+"""Tables in other formats say the same, in full where programs read them, and no name is taken for markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import Said, record, row
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from tables import NAMES, hostile_table
+
+from nvs_eval.errors import InputError
+from nvs_eval.records import Record, write_record
+from nvs_eval.report.layout import Layout
+from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.report.tables import per_view_tables, tables_of
+from nvs_eval.report.writers import FORMATS, Style, find_writer
+from nvs_eval.report.writers._palettes import PALETTES
+from nvs_eval.report.writers.long import COLUMNS, LONG, long_rows
+
+SCORES = {"psnr": 28.123456789012345, "ssim": 0.1 + 0.2}
+HOSTILE = 'a_b & <script>"x"</script>, 50%\r\n$#'
+
+
+def written(tables: list[Table], name: str, **style: Any) -> str:
+    return find_writer(name)(tables, Style(**style))
+
+
+def uneven() -> list[Record]:
+    """Two scenes; one record has a metric that the others lack, one an infinite score."""
+    first = record([row("0001", **SCORES), row("0002", psnr=math.inf, ssim=1.0)], method=HOSTILE, run="r,1", step=7)
+    second = record([row("0001", psnr=20.0), row("0002", psnr=22.0)], method="=b", run="r,1", step=70)
+    return [first, second, replace(second, scene="garden")]
+
+
+# --- All of them ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_writes_whole_lines_and_the_same_again(name: str) -> None:
+    tables = [*tables_of(uneven()), *per_view_tables(uneven())]
+    text = written(tables, name)
+    assert text.endswith("\n")
+    assert text == written(tables, name)
+    assert "\x1b" not in text
+    assert "garden" in text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_tables_are_no_error(name: str) -> None:
+    assert isinstance(written([], name), str)
+
+
+def test_a_format_that_is_not_there() -> None:
+    with pytest.raises(InputError, match=r"Unknown format 'latx'. Did you mean 'latex'\? Known: csv, html, json,"):
+        find_writer("latx")
+
+
+# --- Markdown -------------------------------------------------------------------------------------------------------
+
+
+def rendered(text: str) -> list[Token]:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+
+
+def plain(token: Token) -> str:
+    """The text of a part as a reader sees it."""
+    return "".join(child.content for child in token.children or [] if child.type in ("text", "code_inline"))
+
+
+def inlines(text: str, kind: str) -> list[Token]:
+    """What stands in all parts of a kind."""
+    tokens = rendered(text)
+    return [following for token, following in itertools.pairwise(tokens) if token.type == kind]
+
+
+def test_markdown_says_what_the_table_says() -> None:
+    table = hostile_table()
+    text = written([table], "markdown")
+    count = len(table.columns)
+    assert [plain(token) for token in inlines(text, "th_open")] == [column.heading for column in table.columns]
+    shown = [plain(token) for token in inlines(text, "td_open")]
+    assert shown[::count] == [f"{cells[0].text} {cells[0].mark}".strip() for cells in table.rows]
+    assert shown[2::count] == [f"{cells[2].text}{cells[2].mark}" for cells in table.rows]
+    assert shown[6] == "12 (+0.1)"
+    assert [plain(token) for token in inlines(text, "heading_open")] == [table.title]
+    assert [plain(token) for token in inlines(text, "paragraph_open")] == [
+        f"{table.caption}, 7 or 9 views",
+        *table.notes,
+        *table.signatures,
+    ]
+
+
+def test_markdown_takes_no_name_for_markup() -> None:
+    names = [replace(hostile_table(), rows=[[*cells[:2], *[Cell("")] * 5] for cells in hostile_table().rows])]
+    children = [child for token in inlines(written(names, "markdown"), "td_open") for child in token.children or []]
+    assert {child.type for child in children} == {"text"}
+    assert not re.search(r"www\.|https?:|@", written(names, "markdown"))
+
+
+def test_markdown_sets_numbers_to_the_right() -> None:
+    lines = written(tables_of(uneven()), "markdown").splitlines()
+    assert lines[3] == "| :-- | :-- | --: | --: | --: | --: |"
+
+
+@pytest.mark.parametrize("mark", ["colour", "colour-blind", "bold", "none"])
+def test_markdown_marks_ranks_with_letters(mark: str) -> None:
+    records = [
+        record([row("0001", psnr=value)], method=name)
+        for name, value in {"a": 3.0, "b": 3.0, "c": 1.0, "d": 0.0, "e": 2.0}.items()
+    ]
+    text = written(tables_of(records, Layout(metrics=["psnr"])), "markdown", mark=mark)
+    shown = [line.split(" | ")[1].removesuffix(" |") for line in text.splitlines() if line.startswith("| ")][2:]
+    marked = ["**3.00**", "**3.00**", "1.00", "0.00", "*2.00*"]
+    assert shown == (["3.00", "3.00", "1.00", "0.00", "2.00"] if mark == "none" else marked)
+    two = tables_of(records[2:], Layout(metrics=["psnr"]))
+    assert ("<ins>1.00</ins>" in written(two, "markdown", mark=mark)) == (mark != "none")
+
+
+def test_markdown_blocks_are_apart_where_github_needs_it() -> None:
+    text = written(tables_of(uneven()), "markdown")
+    assert "\n\n| method |" in text
+    assert " |\n\nprotocol standard" in text
+    assert "</summary>\n\n- `psnr|range:1|q:round8|v1`\n" in text
+    assert "`\n\n</details>\n\n### garden" in text
+
+
+# --- CSV ------------------------------------------------------------------------------------------------------------
+
+
+def test_csv_has_everything_in_full_and_names_as_they_are() -> None:
+    text = written(tables_of(uneven()), "csv")
+    assert text.splitlines()[0] == "scene,split,protocol,fingerprint,method,run,step,psnr,ssim,views"
+    first, second, third = csv.DictReader(io.StringIO(text, newline=""))
+    assert (first["method"], second["method"], first["run"]) == (HOSTILE, "=b", "r,1")
+    assert (float(first["ssim"]), first["psnr"]) == ((SCORES["ssim"] + 1) / 2, "inf")
+    assert (second["psnr"], second["ssim"], third["scene"]) == ("21.0", "", "garden")
+    assert "\r" not in text.replace(HOSTILE.replace('"', '""'), "")
+
+
+def test_csv_leaves_out_rows_that_are_means_and_keeps_columns_that_are() -> None:
+    of_both = [each for each in uneven() if each.method == "=b"]
+    by_row = written(tables_of(of_both, Layout(rows="scene")), "csv")
+    assert [line["scene"] for line in csv.DictReader(io.StringIO(by_row))] == ["fox", "garden"]
+    by_column = written(tables_of(of_both, Layout(rows="method", columns="scene")), "csv")
+    assert by_column.splitlines() == [
+        "split,protocol,fingerprint,metric,method,step,fox,garden,mean of 2 scenes",
+        "test,standard,9f2c51ab,psnr,=b,70,21.0,21.0,21.0",
+    ]
+
+
+def test_csv_says_which_rows_are_marked() -> None:
+    odd = replace(uneven()[1], method="odd", views=[row("0003", psnr=20.0)])
+    lines = list(csv.DictReader(io.StringIO(written(tables_of([*uneven()[:2], odd]), "csv"))))
+    assert [line["mark"] for line in lines] == ["", "", "†"]
+
+
+def test_csv_tells_scenes_from_what_rows_share() -> None:
+    records = [replace(uneven()[1], scene=scene) for scene in ("method", "split", "step")]
+    (table,) = tables_of(records, Layout(rows="method", columns="scene"))
+    header = written([table], "csv").splitlines()[0]
+    assert header.endswith("method,step,method (2),split (2),step (2),mean of 3 scenes")
+    (plain,) = json.loads(written([table], "json"))["tables"]
+    assert [column["name"] for column in plain["columns"]] == header.split(",")[4:]
+
+
+@pytest.mark.parametrize("name", [*NAMES, HOSTILE, " x ", "\r", '"', "a,b", "\t"])
+def test_csv_gives_every_name_back(name: str) -> None:
+    table = Table("", [Column("method", numeric=False), Column("psnr", "psnr")], [[Cell("", name), Cell("1", 1.0)]], "")
+    assert list(csv.reader(io.StringIO(written([table], "csv"), newline=""))) == [["method", "psnr"], [name, "1.0"]]
+
+
+def test_pandas_reads_csv_with_the_right_types() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    wide = pandas.read_csv(io.StringIO(written(tables_of(uneven()), "csv")), dtype={"fingerprint": str})
+    assert {name: kind.kind for name, kind in wide.dtypes.items()} == {
+        **dict.fromkeys(["scene", "split", "protocol", "fingerprint", "method", "run"], "O"),
+        **dict.fromkeys(["step", "views"], "i"),
+        **dict.fromkeys(["psnr", "ssim"], "f"),
+    }
+    assert wide["method"].tolist() == [HOSTILE, "=b", "=b"]
+    assert wide["psnr"].tolist() == [math.inf, 21.0, 21.0]
+    assert wide["ssim"].isna().tolist() == [False, True, True]
+
+
+def test_pandas_reads_the_long_form() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    records = uneven()
+    long = pandas.read_csv(io.StringIO(LONG["csv"](records)), dtype={"view": str}, float_precision="round_trip")
+    assert tuple(long.columns) == COLUMNS
+    assert long["value"].tolist() == [each["value"] for each in long_rows(records)]
+    assert (long["higher_is_better"].dtype.kind, long["step"].dtype.kind, long["value"].dtype.kind) == ("b", "i", "f")
+    assert long["view"].tolist()[:3] == ["0001", "0001", "0002"]
+    means = long.groupby(["scene", "method", "metric"])["value"].mean()
+    assert means["fox", "=b", "psnr"] == 21.0
+
+
+# --- The long form --------------------------------------------------------------------------------------------------
+
+
+def test_the_long_form_has_a_row_a_view_and_metric() -> None:
+    rows = list(long_rows(uneven()))
+    assert len(rows) == 2 * 2 + 2 + 2
+    assert rows[0] == {
+        "scene": "fox",
+        "method": HOSTILE,
+        "run": "r,1",
+        "step": 7,
+        "split": "test",
+        "protocol": "standard",
+        "fingerprint": "9f2c51ab",
+        "view": "0001",
+        "metric": "psnr",
+        "value": SCORES["psnr"],
+        "unit": "dB",
+        "higher_is_better": True,
+    }
+    (bare, *_) = long_rows([record()])
+    assert (bare["run"], bare["step"]) == (None, None)
+
+
+def test_the_long_form_as_json_gives_every_value_back() -> None:
+    text = LONG["json"](uneven())
+    plain = json.loads(text, parse_constant=pytest.fail)
+    assert plain["nvs_eval_long"] == 1
+    assert [float(each["value"]) for each in plain["rows"]] == [each["value"] for each in long_rows(uneven())]
+    assert [each["value"] for each in plain["rows"]].count("inf") == 1
+    assert list(plain["signatures"][0].values()) == ["9f2c51ab", "psnr", "psnr|range:1|q:round8|v1"]
+    assert len(text.splitlines()) == 5 + 2 + len(plain["rows"])
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def test_json_has_values_in_full_and_as_they_are_shown() -> None:
+    text = written(tables_of(uneven()), "json")
+    plain = json.loads(text, parse_constant=pytest.fail)
+    assert set(plain) == {"nvs_eval_tables", "tables"}
+    fox, garden = plain["tables"]
+    assert fox["title"] == "fox, test views"
+    assert garden["shared"] == {
+        "split": "test",
+        "protocol": "standard",
+        "fingerprint": "9f2c51ab",
+        "scene": "garden",
+    }
+    first, second = fox["rows"]
+    assert first["psnr"] == {"value": "inf", "text": "inf", "rank": 1, "mark": ""}
+    assert first["ssim"] == {"value": (SCORES["ssim"] + 1) / 2, "text": "0.650", "rank": None, "mark": ""}
+    assert second["ssim"] == {"value": None, "text": "", "rank": None, "mark": ""}
+    assert (first["method"]["value"], first["step"]["value"]) == (HOSTILE, 7)
+    assert fox["columns"][3] == {"name": "psnr", "metric": "psnr", "unit": "dB", "higher_is_better": True}
+    assert (fox["views"], fox["caption"], fox["means"]) == ([2], "protocol standard (9f2c51ab)", [])
+    assert fox["signatures"][0] == "psnr|range:1|q:round8|v1"
+    assert fox["notes"] == []
+
+
+def test_json_has_means_apart() -> None:
+    both = [each for each in uneven() if each.method == "=b"]
+    (plain,) = json.loads(written(tables_of(both, Layout(rows="scene")), "json"))["tables"]
+    assert [each["scene"]["value"] for each in plain["rows"]] == ["fox", "garden"]
+    assert [each["scene"]["value"] for each in plain["means"]] == ["mean of 2 scenes"]
+
+
+# --- HTML -----------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What is on a page: the cells of each row, the text of lists and paragraphs, and every tag and attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.rows: list[list[str]] = []
+        self.classes: list[list[str]] = []
+        self.said: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+            self.classes.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.classes[-1].append(dict(attrs).get("class") or "")
+        elif tag in ("h2", "p", "li"):
+            self.said.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+        elif {"h2", "p", "li"} & set(self.open):
+            self.said[-1] += data
+
+
+def test_html_says_what_the_table_says() -> None:
+    table = hostile_table()
+    page = Page(written([table], "html"))
+    assert [cell.replace("\xa0", " ") for cell in page.rows[0]] == [column.heading for column in table.columns]
+    assert [cells[0] for cells in page.rows[1:]] == [cells[0].text + cells[0].mark for cells in table.rows]
+    assert [cells[2] for cells in page.rows[2:]] == [cells[2].text + cells[2].mark for cells in table.rows[1:]]
+    assert page.rows[1][2] == "∞"
+    assert page.rows[1][5:] == ["", "12 (+0.1)"]
+    assert page.said == [table.title, f"{table.caption}, 7 or 9 views", *table.notes, *table.signatures]
+
+
+def test_html_has_no_script_and_nothing_from_elsewhere() -> None:
+    page = Page(written([hostile_table()], "html"))
+    assert {"table", "style", "details"} <= set(page.tags)
+    assert {"script", "link", "img", "iframe", "a", "input", "b"}.isdisjoint(page.tags)
+    assert {name for name, _ in page.attributes}.isdisjoint({"src", "href", "style", "onclick"})
+    assert "url(" not in written([hostile_table()], "html")
+
+
+@pytest.mark.parametrize("mark", ["colour", "colour-blind", "bold", "none"])
+def test_html_marks_ranks(mark: str) -> None:
+    records = [
+        record([row("0001", psnr=value)], method=name)
+        for name, value in {"a": 3.0, "b": 3.0, "c": 1.0, "d": 2.0}.items()
+    ]
+    text = written(tables_of(records, Layout(metrics=["psnr"])), "html", mark=mark)
+    ranks = ["n r1", "n r1", "n", "n r3"]
+    assert [cells[1] for cells in Page(text).classes[1:]] == (["n"] * 4 if mark == "none" else ranks)
+    assert ("font-weight: 700" in text) == (mark in ("bold", "none"))
+    assert all(f"#{colour}" in text for colour in (PALETTES[mark].dark if mark in PALETTES else ()))
+
+
+def test_html_sets_means_apart() -> None:
+    assert Page(written([hostile_table(means=1)], "html")).tags.count("tbody") == 2
+    assert Page(written([hostile_table(means=0)], "html")).tags.count("tbody") == 1
+
+
+# --- Colours --------------------------------------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    """Relative to white, as WCAG 2 and CIE 1931 have it."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def lightness(colour: str) -> float:
+    """CIE L*, from 0 to 100."""
+    return 116 * luminance(colour) ** (1 / 3) - 16
+
+
+def test_lightness_is_that_of_known_colours() -> None:
+    assert lightness("FFFFFF") == pytest.approx(100)
+    assert lightness("777777") == pytest.approx(50.03, abs=0.01)
+
+
+@pytest.mark.parametrize("mark", PALETTES)
+def test_letters_are_read_on_every_colour(mark: str) -> None:
+    palette = PALETTES[mark]
+    assert all((luminance(colour) + 0.05) / (luminance("111111") + 0.05) > 7 for colour in palette.light)
+    assert all(1.05 / (luminance(colour) + 0.05) > 5 for colour in palette.dark)
+
+
+def test_shades_of_blue_are_told_apart_without_colour() -> None:
+    palette = PALETTES["colour-blind"]
+    for shades, paper in ((palette.light, "FFFFFF"), (palette.dark, "15181C")):
+        steps = [lightness(shade) for shade in (*shades, paper)]
+        assert all(abs(a - b) > 8 for a, b in itertools.pairwise(steps))
+
+
+# --- From the command line ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for index, each in enumerate(uneven()):
+        write_record(tmp_path / "records" / f"{index}.json", each)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_has_what_is_printed(name: str, folder: Path, cli: Callable[..., Said]) -> None:
+    printed = cli("table", "records", "--per-view", "--format", name)
+    assert (printed.code, printed.err) == (0, "")
+    said = cli("table", "records", "--per-view", "--format", name, "--output", "out.txt")
+    assert (said.code, said.out, said.err) == (0, "", "Written: out.txt\n")
+    assert Path("out.txt").read_bytes() == printed.out.encode()
+
+
+def test_the_long_form_from_the_command_line(folder: Path, cli: Callable[..., Said]) -> None:
+    assert len(json.loads(cli("table", "records", "--format", "json", "--long").out)["rows"]) == 8
+    lines = list(csv.DictReader(io.StringIO(cli("table", "records", "--format", "csv", "--long").out, newline="")))
+    assert len(lines) == 8
+
+
+def test_an_unknown_format_lists_the_known_ones(folder: Path, refused: Callable[..., str]) -> None:
+    message = refused("table", "records", "--format", "markdwon")
+    assert message == (
+        "Unknown format 'markdwon'. Did you mean 'markdown'? Known: csv, html, json, latex, markdown, text."
+    )
+
+
+def test_a_format_of_a_plugin(folder: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name, dist = "titles", None
+
+        def load(self) -> Callable[..., str]:
+            return lambda tables, style: "".join(f"{table.title}, {style.mark}\n" for table in tables)
+
+    monkeypatch.setattr("nvs_eval._entry_points.entry_points", lambda group: [Entry()] * (group == "nvs_eval.writers"))
+    said = cli("table", "records", "--format", "titles", "--mark", "bold")
+    assert said.out == "fox, test views, bold\ngarden, test views, bold\n"
+
+
+def test_a_table_of_a_format_is_no_record(folder: Path, refused: Callable[..., str], cli: Callable[..., Said]) -> None:
+    cli("table", "records", "--format", "json", "--output", "tables.json")
+    assert "is not a record of nvs-eval" in refused("table", "tables.json")
