@@ -53,13 +53,17 @@ def read_record_files(names: Sequence[str | Path], *, copies: bool = False) -> l
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """No search for garbage: there are many rows and all are kept, so that it takes as long as reading them."""
+    """No search for garbage: among many rows, all of which are kept, it takes as long as reading them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            # As old objects, they are not searched at once. What someone else has frozen stays so.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -69,8 +73,9 @@ def _read_into(known: dict[object, tuple[Path, Record] | None], name: str) -> No
     Raises:
         InputError: nothing is there, or something is not a record.
     """
-    if Path(name).is_file():
-        known[_identity(Path(name))] = (Path(name), read_record(Path(name)))
+    if os.path.isfile(name):
+        file = Path(name)
+        known[_identity(file)] = known.get(_identity(file)) or (file, read_record(file))
         return
     paths = _find(name)
     found = {_identity(path): path for path in paths}

@@ -60,10 +60,10 @@ class Record:
 
     @cached_property
     def _means(self) -> Mapping[str, float]:
-        return {name: self._mean(name) for name in self.metrics}
+        scores = [row.scores for row in self.views]
+        return {name: self._rounded(math.fsum([each[name] for each in scores]) / len(scores)) for name in self.metrics}
 
-    def _mean(self, metric: str) -> float:
-        mean = math.fsum([row.scores[metric] for row in self.views]) / len(self.views)
+    def _rounded(self, mean: float) -> float:
         digits = self.protocol["definition"]["round_means"]
         return mean if digits is None or math.isinf(mean) else round(mean, digits)
 

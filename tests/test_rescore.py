@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def records(folder: str, protocol: str) -> dict[str, Record]:
 def plain(record: Record, *, paths: bool = True) -> list[Any]:
     """What a record says but for how it came about."""
     files = ("render", "reference", "mask") if paths else ("mask",)
-    rows = [{key: value for key, value in vars(row).items() if paths or key not in files} for row in record.views]
+    rows = [{key: value for key, value in asdict(row).items() if paths or key not in files} for row in record.views]
     return [record.protocol, record.means, record.split, record.references_sha256, rows]
 
 
