@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -106,19 +107,27 @@ print(json.dumps({what: seconds - before for (_, before), (what, seconds) in zip
 """
 
 
-def measured(folder: Path, options: list[str]) -> tuple[float, float]:
-    """The seconds that one `nvs-eval table` took, and its peak memory in MB."""
+class Measured(NamedTuple):
+    """What one process took: its seconds, those of the processor among them, and its peak memory in MB."""
+
+    seconds: float
+    processor: float
+    memory: float
+
+
+def measured(folder: Path, options: list[str]) -> Measured:
+    """What one `nvs-eval table` takes."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nvs_eval", "table", str(folder), *options], stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "nvs_eval", "table", str(folder), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"nvs-eval table ended with {process.returncode}")
     # Linux counts in KiB, macOS in bytes.
-    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, memory)
 
 
 def main() -> None:
@@ -139,14 +148,14 @@ def main() -> None:
             sizes.append(file.stat().st_size)
         rounds = [measured(folder, given.options) for _ in range(given.rounds)]
         parts = json.loads(subprocess.check_output([sys.executable, "-c", PARTS, str(folder)]))
-    seconds = [each for each, _ in rounds]
     print(f"{len(sizes)} records of {given.views} views, {sum(sizes) / 1e6:.0f} MB")
     print(f"nvs-eval table {' '.join(given.options)}".strip())
-    print(
-        f"  median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, {len(rounds)} rounds)"
-    )
-    print(f"  peak memory {max(memory for _, memory in rounds):.0f} MB")
-    print("of it, in a process of its own (CPU seconds; the rest makes and prints tables):")
+    times = {"wall clock": [each.seconds for each in rounds], "processor": [each.processor for each in rounds]}
+    for what, values in times.items():
+        low, high = min(values), max(values)
+        print(f"  {what} median {statistics.median(values):.2f} s ({low:.2f} to {high:.2f}, {len(values)} rounds)")
+    print(f"  peak memory {max(each.memory for each in rounds):.0f} MB")
+    print("before the tables, seconds of the processor in a process of its own:")
     print("  " + ", ".join(f"{what} {each:.2f}" for what, each in parts.items()))
     versions = ", ".join(f"{name} {version(name)}" for name in ("msgspec", "rich", "tyro"))
     print(f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}, {_processor()}")
