@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -90,7 +91,7 @@ def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, f
     student = float(stats.t.ppf(1 - tail, views - 1))
     # Hesterberg's: as much further out as makes it the t interval where all is normal.
     expanded = float(stats.norm.cdf(-math.sqrt(views / (views - 1)) * student))
-    held = {"t": 0, "percentile": 0, "expanded percentile": 0, "studentised, equal tails": 0}
+    held: Counter[str] = Counter()
     for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], views):
         means = np.array([each.difference for each in scores])
         errors = np.array([standard_error(each) for each in scores])
@@ -102,6 +103,7 @@ def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, f
             "percentile": np.quantile(resampled, [tail, 1 - tail], axis=0),
             "expanded percentile": np.quantile(resampled, [expanded, 1 - expanded], axis=0),
             "studentised, equal tails": means - errors * np.quantile(ratios, [1 - tail, tail], axis=0),
+            "studentised, no cap": means + errors * np.array([[-1], [1]]) * np.quantile(np.abs(ratios), LEVEL, axis=0),
         }
         for name, (low, high) in ends.items():
             held[name] += int(((low <= 0) & (high >= 0)).sum())

@@ -11,13 +11,16 @@ import numpy as np
 from nvs_eval.errors import InputError
 from nvs_eval.statistics.resampling import studentised
 from nvs_eval.statistics.scores import Array, Scores
-from nvs_eval.statistics.spread import standard_error
+from nvs_eval.statistics.spread import freedom, standard_error
 from nvs_eval.statistics.words import caution, note, why_none
 
 LEVEL = 0.95
 RESAMPLES = 10_000
 # What the draws start from, so that the same scores always have the same interval.
 SEED = 20_240_229
+# A single outlier among few views makes the quantile erratic, as resamples that lack it hardly spread. More than this
+# many times Student's adds next to nothing to what intervals hold (docs/comparison.md), and makes them absurdly wide.
+_MOST_OF_STUDENTS = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed
     """The mean difference of each metric and its 95 % interval, symmetric about it.
 
     Half the interval is the standard error times the 95 % quantile of how many of their own standard errors resamples
-    are off. (Hall, "On symmetric bootstrap confidence intervals", 1988; docs/comparison.md says what it covers.)
+    are off, which is at most twice Student's. (Hall, "On symmetric bootstrap confidence intervals", 1988;
+    docs/comparison.md says what it covers.)
 
     Args:
         metrics: the scores by the metric's name. Those with the same numbers of scenes, runs and views share the draws.
@@ -118,12 +122,9 @@ def _without_draws(scores: Scores) -> Interval:
 
 
 def _interval(scores: Scores, quantile: float) -> Interval:
+    from scipy.special import stdtrit
+
     error = standard_error(scores)
-    if math.isinf(quantile):
-        return Interval(
-            scores.difference,
-            standard_error=error,
-            reason="So many differences are equal that resamples often have no spread: too few differ for an interval.",
-        )
+    quantile = min(quantile, _MOST_OF_STUDENTS * float(stdtrit(freedom(scores), (1 + LEVEL) / 2)))
     low, high = ends(scores.difference, quantile * error, scores.rounding)
     return Interval(scores.difference, low, high, error, quantile, caution=caution(scores), note=note(scores))

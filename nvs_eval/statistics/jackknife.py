@@ -79,8 +79,9 @@ class Jackknife:
 def jackknife(scores: Scores, interval: Interval) -> Jackknife:
     """Leave out each view, and each scene, in turn.
 
-    The interval without one is in closed form: the standard error without it, times the quantile of all (`Interval`),
-    which one view of many hardly changes.
+    The interval without one is in closed form: the standard error without it, times the quantile of all (`Interval`).
+    One view of many hardly changes that; without an outlier among few it would be smaller, so that too few views are
+    named as pivotal rather than too many.
 
     Args:
         scores: of one metric.

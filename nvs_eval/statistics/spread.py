@@ -28,6 +28,15 @@ def within_scenes(variances: Array) -> Array:
     return np.sqrt(variances.sum(axis=-1)) / variances.shape[-1]
 
 
+def freedom(scores: Scores) -> float:
+    """The degrees of freedom of the standard error, which spreads: after Satterthwaite where scenes are fixed."""
+    if scores.samples_scenes:
+        return len(scores.scenes) - 1.0
+    parts = np.array([part for scene in scores.scenes for part in _parts(*scene.finite)])
+    variances, degrees = parts.T
+    return float(variances.sum() ** 2 / (variances**2 / degrees).sum())
+
+
 def variance_of_mean(a: Array, b: Array) -> float:
     """The variance of one scene's mean difference: that of its views and, where there are several, of each side's runs.
 
@@ -37,7 +46,11 @@ def variance_of_mean(a: Array, b: Array) -> float:
         a: the scores of side A, [runs, views], two views at least, finite.
         b: those of side B.
     """
+    return sum(variance for variance, _ in _parts(a, b))
+
+
+def _parts(a: Array, b: Array) -> list[tuple[float, int]]:
+    """What views and each side's runs add to the variance of a scene's mean difference, with the degrees of freedom."""
     differences = b.mean(axis=0) - a.mean(axis=0)
-    of_views = differences.var(ddof=1) / len(differences)
-    of_runs = sum(side.mean(axis=1).var(ddof=1) / len(side) for side in (a, b) if len(side) > 1)
-    return float(of_views + of_runs)
+    samples = [differences, *[side.mean(axis=1) for side in (a, b) if len(side) > 1]]
+    return [(float(sample.var(ddof=1)) / len(sample), len(sample) - 1) for sample in samples]

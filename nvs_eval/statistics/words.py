@@ -11,9 +11,9 @@ from nvs_eval.statistics.scores import Scores
 FEWEST_VIEWS = 6
 # Fewer views or scenes than this cannot show how skewed they are, and the interval depends on it.
 _ENOUGH = 15
-# A sample skewness beyond which what was simulated held clearly less than 95 %, up to some hundred views.
+# A sample skewness beyond which what was simulated held clearly less than 95 %, but for so many views.
 _VERY_SKEWED = 2.0
-_ENOUGH_OF_SKEWED = 500
+_ENOUGH_OF_SKEWED = 200
 # Fewer runs than this say little of how runs differ.
 _ENOUGH_RUNS = 5
 
@@ -60,8 +60,8 @@ def _of_units(scores: Scores) -> str:
     counted = _count(units, "scene" if sampled else "view")
     if units < _ENOUGH:
         return (
-            f"{counted} cannot show how skewed the differences are: with strongly skewed ones the interval holds about "
-            "90 to 93 % instead of 95 %, with heavy tails up to 98 %."
+            f"{counted} cannot show how skewed the differences are: the interval holds 88 to 93 % where they are very "
+            "skewed, and up to 98 % where they have heavy tails, instead of 95 %."
         )
     if units < _ENOUGH_OF_SKEWED and abs(_skewness(scores)) > _VERY_SKEWED:
         return (
