@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from nvs_eval.report.phrases import split_signature
@@ -54,7 +52,8 @@ def print_text(table: Table, console: Console) -> None:
     for index, part in enumerate(parts):
         if index:
             wide.print()
-        wide.print(_draw(part, rows=len(table.rows) - table.means))
+        # One print for all lines: a print a line would take longer than all the rest.
+        wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)))
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
 
@@ -141,17 +140,37 @@ def _width(columns: Sequence[_Column]) -> int:
     return sum(column.width for column in columns) + _GAP * (len(columns) - 1)
 
 
-def _draw(columns: Sequence[_Column], *, rows: int) -> RichTable:
-    """A table, with a line below so many of its rows, where there are more."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for column in columns:
-        drawn.add_column(
-            Text(column.heading), justify="right" if column.right else "left", vertical="bottom", overflow="fold",
-            width=column.width, no_wrap=not column.name,
-        )  # fmt: skip
-    for place, row in enumerate(zip(*(column.cells for column in columns), strict=True), start=1):
-        drawn.add_row(*row, end_section=place == rows)
-    return drawn
+def _lines(columns: Sequence[_Column], *, rows: int) -> Iterator[Text]:
+    """The heading, a rule, and the rows, with a rule below so many of them where there are more."""
+    yield from _row(columns, [Text(column.heading) for column in columns])
+    yield Text("─" * _width(columns))
+    for place, cells in enumerate(zip(*(column.cells for column in columns), strict=True), start=1):
+        yield from _row(columns, cells)
+        if place == rows < len(columns[0].cells):
+            yield Text("─" * _width(columns))
+
+
+def _row(columns: Sequence[_Column], cells: Sequence[Text]) -> Iterator[Text]:
+    """One line, or as many as a heading or a folded name takes; what takes fewer stands at the bottom."""
+    folded = [_folded_cell(cell, column) for column, cell in zip(columns, cells, strict=True)]
+    height = max(map(len, folded))
+    for index in range(height):
+        line = Text()
+        for column, parts in zip(columns, folded, strict=True):
+            if column is not columns[0]:
+                line.append(" " * _GAP)
+            part = parts[index - height + len(parts)] if index >= height - len(parts) else Text()
+            room = " " * (column.width - part.cell_len)
+            line = line.append(room).append_text(part) if column.right else line.append_text(part).append(room)
+        line.rstrip()
+        yield line
+
+
+def _folded_cell(cell: Text, column: _Column) -> list[Text]:
+    """On one line, or several: where there are line breaks, or a name is wider than its column."""
+    if cell.cell_len <= column.width and "\n" not in cell.plain:
+        return [cell]
+    return [Text(part) for line in cell.plain.split("\n") for part in chop_cells(line, column.width)]
 
 
 def _signatures(signatures: Sequence[str], width: int) -> list[str]:
