@@ -184,7 +184,7 @@ def hierarchical(scores: Scores, resamples: int) -> float:
 def test_every_level_is_drawn_as_it_is_said_to_be(scenes: int, views: int, runs: tuple[int, int]) -> None:
     scores = drawn(5, scenes, views, runs)
     found = interval(scores, resamples=20_000)
-    assert found.quantile == pytest.approx(hierarchical(scores, 2500), rel=0.1)
+    assert found.quantile == pytest.approx(hierarchical(scores, 6000 // scenes), rel=0.1)
 
 
 SHAPES = pytest.mark.parametrize(
