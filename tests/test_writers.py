@@ -27,7 +27,7 @@ from nvs_eval.report.table import Cell, Column, Table
 from nvs_eval.report.tables import per_view_tables, tables_of
 from nvs_eval.report.writers import FORMATS, Style, find_writer
 from nvs_eval.report.writers._palettes import PALETTES
-from nvs_eval.report.writers.long import COLUMNS, LONG, long_rows
+from nvs_eval.report.writers.long import COLUMNS, LONG
 
 SCORES = {"psnr": 28.123456789012345, "ssim": 0.1 + 0.2}
 HOSTILE = 'a_b & <script>"x"</script>, 50%\r\n$#'
@@ -199,7 +199,7 @@ def test_pandas_reads_the_long_form() -> None:
     records = uneven()
     long = pandas.read_csv(io.StringIO(LONG["csv"](records)), dtype={"view": str}, float_precision="round_trip")
     assert tuple(long.columns) == COLUMNS
-    assert long["value"].tolist() == [each["value"] for each in long_rows(records)]
+    assert long["value"].tolist() == values(records)
     assert (long["higher_is_better"].dtype.kind, long["step"].dtype.kind, long["value"].dtype.kind) == ("b", "i", "f")
     assert long["view"].tolist()[:3] == ["0001", "0001", "0002"]
     means = long.groupby(["scene", "method", "metric"])["value"].mean()
@@ -209,32 +209,29 @@ def test_pandas_reads_the_long_form() -> None:
 # --- The long form --------------------------------------------------------------------------------------------------
 
 
+def values(records: list[Record]) -> list[float]:
+    return [each.scores[metric] for one in records for each in one.views for metric in one.metrics]
+
+
 def test_the_long_form_has_a_row_a_view_and_metric() -> None:
-    rows = list(long_rows(uneven()))
-    assert len(rows) == 2 * 2 + 2 + 2
-    assert rows[0] == {
-        "scene": "fox",
-        "method": HOSTILE,
-        "run": "r,1",
-        "step": 7,
-        "split": "test",
-        "protocol": "standard",
-        "fingerprint": "9f2c51ab",
-        "view": "0001",
-        "metric": "psnr",
-        "value": SCORES["psnr"],
-        "unit": "dB",
-        "higher_is_better": True,
-    }
-    (bare, *_) = long_rows([record()])
-    assert (bare["run"], bare["step"]) == (None, None)
+    lines = list(csv.reader(io.StringIO(LONG["csv"](uneven()), newline="")))
+    assert tuple(lines[0]) == COLUMNS
+    assert lines[1] == [
+        "fox", HOSTILE, "r,1", "7", "test", "standard", "9f2c51ab", "0001", "psnr", repr(SCORES["psnr"]), "dB", "true",
+    ]  # fmt: skip
+    assert lines[3][7:10] == ["0002", "psnr", "inf"]
+    assert [float(line[9]) for line in lines[1:]] == values(uneven())
+    assert LONG["csv"]([record()]).splitlines()[1].startswith("fox,nerfacto,,,test,")
 
 
 def test_the_long_form_as_json_gives_every_value_back() -> None:
     text = LONG["json"](uneven())
     plain = json.loads(text, parse_constant=pytest.fail)
     assert plain["nvs_eval_long"] == 1
-    assert [float(each["value"]) for each in plain["rows"]] == [each["value"] for each in long_rows(uneven())]
+    assert all(tuple(each) == COLUMNS for each in plain["rows"])
+    assert plain["rows"][0]["higher_is_better"] is True
+    assert (plain["rows"][0]["method"], plain["rows"][0]["step"]) == (HOSTILE, 7)
+    assert [float(each["value"]) for each in plain["rows"]] == values(uneven())
     assert [each["value"] for each in plain["rows"]].count("inf") == 1
     assert list(plain["signatures"][0].values()) == ["9f2c51ab", "psnr", "psnr|range:1|q:round8|v1"]
     assert len(text.splitlines()) == 5 + 2 + len(plain["rows"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from nvs_eval.report.table import Table
 from nvs_eval.report.writers import Style
@@ -28,13 +28,14 @@ def write(tables: Sequence[Table], style: Style) -> str:
     whose = [key for identity, each in keys for key in each[:identity]]
     others = [key for identity, each in keys for key in each[identity:]]
     marked = ["mark"] if any(row["mark"] for row in rows) else []
-    return to_csv(list(dict.fromkeys([*shared, *whose, *others, *marked])), rows)
+    columns = list(dict.fromkeys([*shared, *whose, *others, *marked]))
+    lines = [csv_line(columns), *(csv_line(row.get(column) for column in columns) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Rows as CSV, with a header; what a row lacks or has None of is empty."""
-    lines = [columns, *([row.get(column) for column in columns] for row in rows)]
-    return "".join(f"{','.join(map(_field, line))}\n" for line in lines)
+def csv_line(values: Iterable[object]) -> str:
+    """Values as a line of CSV, without its end; None is empty, infinity `inf`, a truth value `true` or `false`."""
+    return ",".join(map(_field, values))
 
 
 def _rows(table: Table) -> list[dict[str, object]]:
@@ -51,7 +52,6 @@ def _rows(table: Table) -> list[dict[str, object]]:
 
 
 def _field(value: object) -> str:
-    """A value as others read it: an infinity as `inf`, a truth value as `true` or `false`."""
     if value is None:
         return ""
     if isinstance(value, bool):

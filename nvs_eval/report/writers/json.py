@@ -12,6 +12,8 @@ from nvs_eval.report.writers import Style
 from nvs_eval.report.writers._words import keys_of, split_means
 
 _VERSION = 1
+# json.dumps makes one anew for each value.
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
@@ -31,10 +33,10 @@ def joined(parts: Iterable[str]) -> str:
 
 def dumped(value: object) -> str:
     """A value on one line."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
-def plain_value(value: float | int | str | None) -> float | int | str | None:
+def plain_value(value: object) -> object:
     """A value as JSON has one."""
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from nvs_eval.records import Record
-from nvs_eval.report.writers.csv import to_csv
+from nvs_eval.report.writers.csv import csv_line
 from nvs_eval.report.writers.json import dumped, joined, plain_value
 
 COLUMNS = (
     "scene", "method", "run", "step", "split", "protocol", "fingerprint", "view", "metric", "value", "unit",
     "higher_is_better",
 )  # fmt: skip
+"""In this order. Run and step are empty, or null, where there is none."""
 _VERSION = 1
-
-
-def long_rows(records: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    """The rows, by column: scores as floats in full precision, infinity too; run and step None where there is none."""
-    for record in records:
-        whose = {
-            "scene": record.scene,
-            "method": record.method,
-            "run": record.run,
-            "step": record.step,
-            "split": record.split,
-            "protocol": record.protocol["name"],
-            "fingerprint": record.fingerprint,
-        }
-        for row in record.views:
-            for metric, info in record.metrics.items():
-                yield {
-                    **whose,
-                    "view": row.name,
-                    "metric": metric,
-                    "value": float(row.scores[metric]),
-                    "unit": info.unit,
-                    "higher_is_better": info.higher_is_better,
-                }
 
 
 def write_csv(records: Sequence[Record]) -> str:
     """With a header. What each metric is follows from its name and the fingerprint, and is said in the records."""
-    return to_csv(COLUMNS, long_rows(records))
+    rows = _rows(records, lambda fields: csv_line(fields.values()), between=",")
+    return "".join(f"{line}\n" for line in (csv_line(COLUMNS), *rows))
 
 
 def write_json(records: Sequence[Record]) -> str:
@@ -50,13 +27,49 @@ def write_json(records: Sequence[Record]) -> str:
     signatures = {
         (record.fingerprint, metric): info.signature for record in records for metric, info in record.metrics.items()
     }
-    said = [
-        {"fingerprint": fingerprint, "metric": metric, "signature": signature}
+    said = (
+        dumped({"fingerprint": fingerprint, "metric": metric, "signature": signature})
         for (fingerprint, metric), signature in signatures.items()
-    ]
-    rows = ({**row, "value": plain_value(row["value"])} for row in long_rows(records))
-    listed = (joined(map(dumped, each)) for each in (said, rows))
+    )
+    rows = _rows(records, _without_braces, between=", ")
+    listed = (joined(said), joined(f"{{{row}}}" for row in rows))
     return '{{"nvs_eval_long": {},\n"signatures": {},\n"rows": {}}}\n'.format(_VERSION, *listed)
+
+
+def _rows(records: Sequence[Record], text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
+    """The rows; what several share is made into text once, as of a benchmark they are hundreds of thousands.
+
+    Args:
+        records: any number.
+        text: of some neighbouring fields.
+        between: what stands between the texts of fields.
+    """
+    for record in records:
+        whose = text(_whose(record))
+        metrics = [
+            (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
+            for metric, info in record.metrics.items()
+        ]
+        for row in record.views:
+            view = text({"view": row.name})
+            for metric, name, kind in metrics:
+                yield between.join((whose, view, name, text({"value": float(row.scores[metric])}), kind))
+
+
+def _whose(record: Record) -> dict[str, object]:
+    return {
+        "scene": record.scene,
+        "method": record.method,
+        "run": record.run,
+        "step": record.step,
+        "split": record.split,
+        "protocol": record.protocol["name"],
+        "fingerprint": record.fingerprint,
+    }
+
+
+def _without_braces(fields: Mapping[str, object]) -> str:
+    return dumped({name: plain_value(value) for name, value in fields.items()})[1:-1]
 
 
 LONG: Mapping[str, Callable[[Sequence[Record]], str]] = {"csv": write_csv, "json": write_json}
