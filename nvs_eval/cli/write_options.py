@@ -55,9 +55,10 @@ class WriteOptions:
         """
         from nvs_eval.cli.console import results
         from nvs_eval.report.writers import Style, find_writer
-        from nvs_eval.report.writers.text import print_text
 
         if self.format == "text" and self.output is None:
+            from nvs_eval.report.writers.text import print_text
+
             out = results()
             for table in tables:
                 print_text(table, out)

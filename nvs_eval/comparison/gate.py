@@ -71,8 +71,12 @@ def checks(
         resamples: of the bootstrap.
 
     Raises:
-        InputError: something of the baseline is missing in the new results, or was scored on other images.
+        InputError: a tolerance is below zero or of no metric; something of the baseline is missing in the new results,
+            or was scored on other images.
     """
+    for metric, value in tolerances.items():
+        if value < 0:
+            raise InputError(f"--tolerance of {metric} is {value:g}, and it is 0 at least.")
     found = []
     fresh = by_protocol(new)
     for key, members in by_protocol(baseline).items():

@@ -39,9 +39,14 @@ def table_from(title: str, filled: Sequence[Filled], *, notes: Sequence[str], **
         columns=[each.column for each in filled],
         identity=sum(each.column.name in _IDENTITY and each.column.metric is None for each in filled),
         rows=list(zip(*(each.cells for each in filled), strict=True)),
-        notes=[printable(note) for note in dict.fromkeys(notes)],
+        notes=[printable(note) for note in dict.fromkeys([*notes, *_tied_notes(filled)])],
         **parts,  # pyright: ignore[reportArgumentType]
     )
+
+
+def _tied_notes(filled: Sequence[Filled]) -> list[str]:
+    tied = any(TIED in cell.mark for each in filled for cell in each.cells)
+    return [f"{TIED}: cannot be told from the best with the views there are"] if tied else []
 
 
 def text_cell(text: str) -> Cell:

@@ -96,8 +96,6 @@ class Rows:
         yield from mask_notes(records)
         yield from self._step_notes()
         yield from self._run_notes()
-        if block.layout.tied is not None and not self.unranked:
-            yield f"{TIED}: cannot be told from the best with the views there are"
 
     def _step_notes(self) -> Iterator[str]:
         """That earlier checkpoints are not shown, and whose scenes are of different steps."""
