@@ -212,12 +212,12 @@ def _identity(result: Column | Record) -> tuple[str, str, str | None, int | None
     return result.scene, result.method, result.run, result.step
 
 
-def finished_records(checkpoint: Checkpoint, scorer: Scorer, output_dir: Path) -> list[Record]:
+def finished_records(checkpoint: Checkpoint, protocols: Sequence[Protocol], output_dir: Path) -> list[Record]:
     """The records that a checkpoint has already: one for each protocol, of these views, or none at all."""
     (column,) = checkpoint.columns
     folder = record_folder(output_dir, column.scene, column.method, column.run, column.step)
     found = []
-    for protocol in scorer.protocols:
+    for protocol in protocols:
         try:
             record = read_record(folder / record_name(protocol.name, protocol.fingerprint))
         except InputError:

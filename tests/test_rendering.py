@@ -376,8 +376,7 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
 
 
 def finished(out: Path, *protocols: str, **changes: Any) -> list[Record]:
-    scorer = Scorer([protocol_of(text) for text in protocols or (LIGHT,)], torch.device("cpu"))
-    return finished_records(FakeCheckpoint(1, **changes), scorer, out)
+    return finished_records(FakeCheckpoint(1, **changes), [protocol_of(text) for text in protocols or (LIGHT,)], out)
 
 
 def test_a_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:

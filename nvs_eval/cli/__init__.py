@@ -20,7 +20,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: as after `nvs-eval`; those of the process if None.
 
     Returns:
-        The exit code: 0 done, 1 the answer is no (a number is not confirmed), 2 the input was wrong, 130 interrupted.
+        The exit code: 0 done, 1 the answer is no (a number is not confirmed), 2 the input was wrong, 3 some of a suite
+        was not done, 130 interrupted.
     """
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
@@ -37,6 +38,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.rescore import Rescore
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
+    from nvs_eval.cli.suite import SuiteCommand
     from nvs_eval.cli.table import TableCommand
     from nvs_eval.cli.verify import Verify
     from nvs_eval.cli.weights import Weights
@@ -47,6 +49,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Score, subcommand("score")]
         | Annotated[Audit, subcommand("audit")]
         | Annotated[Rescore, subcommand("rescore")]
+        | Annotated[SuiteCommand, subcommand("suite")]
         | Annotated[TableCommand, subcommand("table")]
         | Annotated[Compare, subcommand("compare")]
         | Annotated[CheckCommand, subcommand("check")]

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
     from nvs_eval.rendering import Evaluation, Named
-    from nvs_eval.scorer import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +70,58 @@ class Run(ScoringOptions):
         """
         from nvs_eval.evaluate import Session
 
-        if not self.load_config:
-            raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
-        _ = self.masked  # Whatever is wrong with it is found first.
         session = Session(self.output_dir, command_line())
-        checkpoints = self._open(find_device(self.device))
-        check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
+        checkpoints = self._checkpoints()
         jobs = [self._job(group, protocols, session, on_refusal) for group, protocols in self._groups(checkpoints)]
         self.check_output()
         self._say_space(jobs)
         records = [record for job in jobs for record in job.run()]
         order = [place_of(checkpoint.columns[0]) for checkpoint in checkpoints]
         return sorted(records, key=lambda record: order.index(place_of(record)))
+
+    def check(self) -> list[Protocol]:
+        """Check what can be checked before any run is opened; gives the protocols, all that are not `auto`.
+
+        Raises:
+            InputError: an option has a value that it cannot have.
+        """
+        parse_steps(self.steps)
+        named = tuple(name for name in self.protocol if name != AUTO)
+        if self.protocol and not named:
+            return []
+        return replace(self, protocol=named).protocols(masked=self.masked)
+
+    def finished(self) -> list[Record] | None:
+        """The records, if those of everything are there already; nothing is rendered.
+
+        Raises:
+            InputError: something that was asked for cannot be had.
+        """
+        from nvs_eval.rendering import finished_records
+
+        found = [
+            [] if self.overwrite else finished_records(checkpoint, protocols, self.output_dir)
+            for group, protocols in self._groups(self._checkpoints())
+            for checkpoint in group
+        ]
+        return [record for records in found for record in records] if all(found) else None
+
+    def completed(self) -> list[Record]:
+        """As `records`, which leaves as it is what has its records already.
+
+        Raises:
+            InputError: as `records`.
+        """
+        return self.records()
+
+    def _checkpoints(self) -> list[Named]:
+        """All that were asked for, opened."""
+        if not self.load_config:
+            raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
+        _ = self.masked  # Whatever is wrong with it is found first.
+        checkpoints = self._open(find_device(self.device))
+        check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
+        return checkpoints
 
     def _groups(self, checkpoints: Sequence[Named]) -> list[tuple[list[Named], list[Protocol]]]:
         """Checkpoints that are scored together: with `--protocol auto` those whose models' own code says the same."""
@@ -108,12 +147,13 @@ class Run(ScoringOptions):
         from nvs_eval.rendering import Evaluation, plan_renders
 
         self.check_not_replaced([checkpoint.columns[0] for checkpoint in checkpoints], protocols)
-        scorer = self.scorer(protocols)
-        finished = [] if self.overwrite else self._finished(checkpoints, scorer)
+        finished = [] if self.overwrite else self._finished(checkpoints, protocols)
         known = {place_of(record) for record in finished}
         waiting = [checkpoint for checkpoint in checkpoints if place_of(checkpoint.columns[0]) not in known]
+        if not waiting:
+            return _Job(None, waiting, finished)  # So that no weights are read for nothing.
         plan = plan_renders(waiting, protocols, self.keep_renders, may_refuse=on_refusal is not None)
-        evaluation = Evaluation(scorer, session, plan, progress, self._write, on_refusal)
+        evaluation = Evaluation(self.scorer(protocols), session, plan, progress, self._write, on_refusal)
         return _Job(evaluation, waiting, finished)
 
     def _mask(self, checkpoint: Named, given: Masks | None) -> Named:
@@ -139,7 +179,7 @@ class Run(ScoringOptions):
         from nvs_eval.cli.console import say
         from nvs_eval.disk_space import check_space, in_units
 
-        needed = sum(job.evaluation.plan.bytes for job in jobs)
+        needed = sum(job.evaluation.plan.bytes for job in jobs if job.evaluation)
         if needed:
             say(f"Renders take up to {in_units(needed)} in {self.output_dir} (--keep-renders {self.keep_renders}).")
         check_space(needed, self.output_dir)
@@ -147,14 +187,14 @@ class Run(ScoringOptions):
     def _write(self, records: Sequence[Record]) -> None:
         write_all(records, self.output_dir)
 
-    def _finished(self, checkpoints: Sequence[Named], scorer: Scorer) -> list[Record]:
+    def _finished(self, checkpoints: Sequence[Named], protocols: Sequence[Protocol]) -> list[Record]:
         """The records that are there already, of an interrupted command or an earlier one."""
         from nvs_eval.cli.console import say
         from nvs_eval.rendering import finished_records
 
         found = []
         for checkpoint in checkpoints:
-            records = finished_records(checkpoint, scorer, self.output_dir)
+            records = finished_records(checkpoint, protocols, self.output_dir)
             if records:
                 say(f"{checkpoint.columns[0]} has its records already; say --overwrite to render and score it again.")
             found += records
@@ -196,14 +236,14 @@ class Run(ScoringOptions):
 class _Job:
     """Checkpoints that are scored together, and the records that are there already."""
 
-    evaluation: Evaluation
+    evaluation: Evaluation | None
     waiting: Sequence[Named]
     finished: Sequence[Record]
 
     def run(self) -> list[Record]:
         """All records."""
         with memory_advice():
-            return [*self.finished, *self.evaluation.run(self.waiting)]
+            return [*self.finished, *(self.evaluation.run(self.waiting) if self.evaluation else ())]
 
 
 def parse_steps(words: Sequence[str]) -> Literal["last", "all"] | list[int]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import ScoringOptions, check_distinct, command_line, memory_advice, write_all
+from nvs_eval.cli.options import ScoringOptions, check_distinct, command_line, memory_advice, place_of, write_all
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from nvs_eval.evaluate import Refusal
+    from nvs_eval.evaluate import Refusal, Session
     from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
+    from nvs_eval.scorer import Scorer
     from nvs_eval.sources.image_source import ImageFiles
     from nvs_eval.views import Column
 
@@ -55,32 +56,97 @@ class Score(ScoringOptions):
         Raises:
             InputError: something that was asked for cannot be had, or be scored.
         """
-        from nvs_eval.cli.console import progress
-        from nvs_eval.evaluate import Session, evaluate
+        from nvs_eval.evaluate import Session
 
+        session = Session(self.output_dir, command_line())
+        protocols = _not_refused(self._given(), self.protocols(masked=self.masked), on_refusal)
+        scorer = self.scorer(protocols)
+        sources = self._checked_sources(protocols)
+        self.check_output()
+        return [record for source in sources for record in self._score(source, scorer, session, on_refusal)]
+
+    def check(self) -> list[Protocol]:
+        """Check what can be checked before any folder is looked at; gives the protocols.
+
+        Raises:
+            InputError: an option has a value that it cannot have.
+        """
+        if self.background is not None:
+            parse_background(self.background)
+        return self.protocols(masked=self.masked)
+
+    def finished(self) -> list[Record] | None:
+        """The records, if those of everything are there and still of the same files; nothing is decoded.
+
+        Raises:
+            InputError: something that was asked for cannot be had.
+        """
+        protocols = self.protocols(masked=self.masked)
+        found = [records for source in self._checked_sources(protocols) for records in self._known(source, protocols)]
+        return [record for records in found for record in records] if all(found) else None
+
+    def completed(self) -> list[Record]:
+        """As `records`, but what is scored already stays as it is, unless it is to be overwritten.
+
+        Raises:
+            InputError: as `records`.
+        """
+        from nvs_eval.cli.console import say
+        from nvs_eval.evaluate import Session
+        from nvs_eval.scored import only_columns
+
+        session = Session(self.output_dir, command_line())
+        protocols = _not_refused(self._given(), self.protocols(masked=self.masked), None)
+        records, waiting = [], []
+        sources = self._checked_sources(protocols)
+        for source in sources:
+            known = self._known(source, protocols)
+            for column, there in zip(source.columns, known, strict=True):
+                if there:
+                    say(f"{column} is already scored.")
+                records += there
+            if rest := [index for index, there in enumerate(known) if not there]:
+                waiting.append(only_columns(source, rest))
+        if waiting:
+            scorer = self.scorer(protocols)  # Its weights take seconds to read.
+            self.check_output()
+            records += [record for source in waiting for record in self._score(source, scorer, session, None)]
+        order = [place_of(column) for source in sources for column in source.columns]
+        return sorted(records, key=lambda record: order.index(place_of(record)))
+
+    def _known(self, source: ImageFiles, protocols: Sequence[Protocol]) -> list[list[Record]]:
+        from nvs_eval.scored import scored_records
+
+        if self.overwrite:
+            return [[] for _ in source.columns]
+        return scored_records(source, protocols, self.output_dir)
+
+    def _given(self) -> tuple[Path, ...]:
         renders = (*self.renders, *self.model_paths)
         if not renders:
             raise InputError("No folder of renders was given.")
-        session = Session(self.output_dir, command_line())
-        protocols = _not_refused(renders, self.protocols(masked=self.masked), on_refusal)
-        scorer = self.scorer(protocols)
-        sources = self._sources(renders, protocols)
+        return renders
+
+    def _score(self, source: ImageFiles, scorer: Scorer, session: Session, on_refusal: Refusal | None) -> list[Record]:
+        """Score a source, and write its records."""
+        from nvs_eval.cli.console import progress
+        from nvs_eval.evaluate import evaluate
+
+        choices = {} if on_refusal is None else {"on_refusal": on_refusal}
+        what = f"Scoring {len(source.columns)} x {len(source)} views"
+        with progress(what, len(source)) as advance, memory_advice():
+            records = evaluate(source, scorer, session, on_view=lambda _: advance(), **choices)
+        write_all(records, self.output_dir)
+        return records
+
+    def _checked_sources(self, protocols: Sequence[Protocol]) -> list[ImageFiles]:
+        """What there is to score, no two columns of it in one place, none in the place of something else."""
+        sources = self._sources(self._given(), protocols)
         columns = [column for source in sources for column in source.columns]
         check_distinct(columns)
         self.check_not_replaced(columns, protocols)
         self._say_unused_masks(columns)
-        self.check_output()
-        choices = {} if on_refusal is None else {"on_refusal": on_refusal}
-        records = []
-        for source in sources:
-            with (
-                progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance,
-                memory_advice(),
-            ):
-                scored = evaluate(source, scorer, session, on_view=lambda _, advance=advance: advance(), **choices)
-            write_all(scored, self.output_dir)
-            records += scored
-        return records
+        return sources
 
     def _sources(self, renders: Sequence[Path], protocols: Sequence[Protocol]) -> list[ImageFiles]:
         from nvs_eval.image_files import Reading
