@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from helpers import FLOAT, FakeCheckpoint, Opener, Said, files_below, protocol_file, write_masks, write_pngs
+from helpers import FLOAT, FakeCheckpoint, Opener, Said, files_below, image, protocol_file, write_masks, write_pngs
 
+from nvs_eval.image_files import save_png
 from nvs_eval.records import read_record
 from nvs_eval.scorer import Scorer
 
@@ -179,6 +181,43 @@ def test_a_record_of_other_files_or_read_in_another_way_is_not_taken(
     assert scored_with(background="white", score="renders/copy/{scene}", reference="data/{scene}/copy") == 2
     protocol_file(project, FLOAT, "float.yaml")
     assert scored_with(background="white", score="renders/copy/{scene}", protocol=["light.yaml", "float.yaml"]) == 2
+
+
+@pytest.mark.parametrize("layout", ["archive", "canvases"])
+def test_what_is_no_file_of_its_own_is_known_by_the_file_that_holds_it(
+    layout: str, cli: Callable[..., Said], project: Path, scored: list[str]
+) -> None:
+    if layout == "archive":
+        kept = Path(shutil.make_archive("packed/fox", "zip", "renders/two words/fox"))
+        file = changed(scenes=["fox"], methods={"a": {"score": "packed/{scene}.zip"}})
+    else:
+        for index in range(2):
+            canvas = torch.cat([image(index), image(index + 5)], dim=1)
+            save_png(Path(f"results/fox/renders/val_step6999_{index:04d}.png"), canvas)
+        kept = Path("results/fox/renders/val_step6999_0001.png")
+        file = changed(scenes=["fox"], methods={"a": {"score": "results/{scene}"}})
+    for each in {kept, *kept.parent.glob("*.png")}:
+        age(each, DAY)
+    assert cli("suite", file).code == 0
+    many = len(scored)
+    assert many >= 2
+    assert cli("suite", file).code == 0
+    assert len(scored) == many
+    age(kept, -2 * DAY)
+    assert cli("suite", file).code == 0
+    assert len(scored) == 2 * many
+
+
+def test_a_pattern_may_match_several_iterations_but_not_two_results_of_one_name(
+    cli: Callable[..., Said], project: Path
+) -> None:
+    several = {"a": {"score": "renders/two words/{scene}/test/ours_*"}}
+    assert cli("suite", changed(scenes=["fox"], methods=several)).code == 0
+    assert list(records()) == ["fox/a/30000", "fox/a/7000"]
+    twice = {"a": {"score": ["renders/3dgs/{scene}", "garden/ours"], "reference": "data/{scene}/test"}}
+    said = cli("suite", changed(scenes=["fox"], methods=twice))
+    assert said.code == 3
+    assert "fox/a was given twice: two results of one name would overwrite each other" in said.err
 
 
 def test_masks_are_part_of_what_is_done(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
@@ -397,7 +436,20 @@ def test_a_file_may_take_some_scenes_of_a_benchmark_with_their_folders_and_facto
     whole = cli("suite", changed(suite="mipnerf360", scenes=None, title=None, methods={"a": method}))
     assert whole.code == 3
     assert "Missing, 7 of 9" in whole.err
-    assert "no mean, for want of bicycle, flowers, treehill, stump, room and 2 more" in whole.out
+    assert "no mean, for want of bicycle, flowers, stump, treehill, room and 2 more" in whole.out
+
+
+def test_the_example_of_the_documentation_is_such_a_file(cli: Callable[..., Said], project: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs/suites.md").read_text(encoding="utf-8")
+    example, own_scenes = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    Path("example.yaml").write_text(example, encoding="utf-8")
+    said = cli("suite", "example.yaml", "--dry-run")
+    assert said.code == 3
+    assert said.out.startswith("Mip-NeRF 360: what there is to do\nscene     3dgs     mcmc     nerfacto\n")
+    assert "  nerfacto: nothing at outputs/{scene}/nerfacto/*/config.yml for bicycle, flowers, garden, " in said.err
+    methods = yaml.safe_dump({"methods": yaml.safe_load(example)["methods"]})
+    Path("example.yaml").write_text(own_scenes + methods, encoding="utf-8")
+    assert "\nkitchen 2 " in cli("suite", "example.yaml", "--dry-run").out
 
 
 # --- Trained runs ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.layout_options import LayoutOptions
+from nvs_eval.cli.layout_options import LayoutOptions, of_protocols
 from nvs_eval.cli.write_options import WriteOptions
 from nvs_eval.errors import InputError, some, unknown_name
 
@@ -88,6 +88,9 @@ class SuiteCommand(WriteOptions, LayoutOptions):
         layout = self.layout(records)
         return layout if self.suite is not None else replace(layout, suite=file.suite)
 
+    def _of_protocols(self, records: Sequence[Record]) -> list[Record]:
+        return [record for _, record in of_protocols([(Path(), record) for record in records], self.protocol)]
+
     def _rehearse(self, file: SuiteFile, entries: Sequence[Entry]) -> None:
         """Lay the tables out for records that are made up, so that a wrong option is found before hours of work.
 
@@ -95,24 +98,22 @@ class SuiteCommand(WriteOptions, LayoutOptions):
             InputError: the options of the tables are wrong.
         """
         from nvs_eval.cli.suite_plan import made_up_record
-        from nvs_eval.records import record_file
         from nvs_eval.report.tables import tables_of
 
         if not all(entry.protocols for entry in entries):
             return  # With `auto` it is known only when runs are opened.
         made_up = [made_up_record(entry, protocol) for entry in entries for protocol in entry.protocols]
-        records = [record for _, record in self.chosen([(record_file(each, Path()), each) for each in made_up])]
+        records = self._of_protocols(made_up)
         tables_of(records, replace(self._layout(file, records), tied=None))
 
     def _put_tables(self, file: SuiteFile, found: Sequence[Record]) -> None:
         from nvs_eval.cli.console import say
-        from nvs_eval.records import record_file
         from nvs_eval.report.tables import per_view_tables, tables_of
 
         if not found:
             say("There is no record yet, and so no table.")
             return
-        records = [record for _, record in self.chosen([(record_file(each, Path()), each) for each in found])]
+        records = self._of_protocols(found)
         if self.long:
             self.put_long(records)
             return

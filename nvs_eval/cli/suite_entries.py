@@ -54,19 +54,19 @@ class Entry:
 
     def found_records(self) -> list[Record]:
         """The records that are there, under its protocols, however old."""
-        from nvs_eval.records import read_record, safe_name
+        from nvs_eval.records import read_record, record_file, record_name, safe_name
 
-        known = {protocol.fingerprint for protocol in self.protocols}
-        files = (self.command.output_dir / safe_name(self.scene) / safe_name(self.method)).rglob("*.json")
+        output_dir = self.command.output_dir
+        known = {record_name(protocol.name, protocol.fingerprint) for protocol in self.protocols}
         found = []
-        for file in sorted(files):
+        for file in sorted((output_dir / safe_name(self.scene) / safe_name(self.method)).rglob("*.json")):
             try:
                 record = read_record(file)
             except InputError:
-                continue  # It would be replaced, too, by the command.
-            if (record.scene, record.method) == (self.scene, self.method) and (
-                not known or record.fingerprint in known
-            ):
+                continue  # The command would replace it.
+            # What is not in its own place is a copy that somebody made.
+            in_place = record_file(record, output_dir) == file and self.key == (record.method, record.scene)
+            if in_place and (not known or file.name in known):
                 found.append(record)
         return found
 
@@ -163,7 +163,8 @@ def with_protocols(file: SuiteFile, entries: Sequence[Entry]) -> list[Entry]:
 def missing_lines(entries: Sequence[Entry]) -> list[str]:
     """What is not there, a line a method and path, with the scenes."""
     together: dict[tuple[str, str], list[str]] = {}
-    for entry in entries:
+    methods = list(dict.fromkeys(entry.method for entry in entries))
+    for entry in sorted(entries, key=lambda entry: methods.index(entry.method)):
         for text in entry.missing:
             together.setdefault((entry.method, text), []).append(entry.scene)
     return [f"{method}: nothing at {text} for {some(scenes, 9)}" for (method, text), scenes in together.items()]
