@@ -87,7 +87,7 @@ def records() -> dict[str, Path]:
 
 def cells(out: str, row: str) -> list[str]:
     """What stands in a row of the first table behind the name."""
-    (line, *_) = [line for line in out.splitlines() if line.startswith(row + "  ")]
+    (line, *_) = [line for line in out.splitlines() if f"{line}  ".startswith(f"{row}  ")]
     return line.removeprefix(row).split()
 
 
@@ -447,8 +447,8 @@ def test_the_example_of_the_documentation_is_such_a_file(cli: Callable[..., Said
     assert said.code == 3
     assert said.out.startswith("Mip-NeRF 360: what there is to do\nscene     3dgs     mcmc     nerfacto\n")
     assert "  nerfacto: nothing at outputs/{scene}/nerfacto/*/config.yml for bicycle, flowers, garden, " in said.err
-    methods = yaml.safe_dump({"methods": yaml.safe_load(example)["methods"]})
-    Path("example.yaml").write_text(own_scenes + methods, encoding="utf-8")
+    methods = {name: given for name, given in yaml.safe_load(example)["methods"].items() if name != "mcmc"}
+    Path("example.yaml").write_text(own_scenes + yaml.safe_dump({"methods": methods}), encoding="utf-8")
     assert "\nkitchen 2 " in cli("suite", "example.yaml", "--dry-run").out
 
 
