@@ -122,8 +122,8 @@ def test_several_runs_count_as_one_side_whose_spread_is_noise() -> None:
 
 
 def test_means_are_over_the_scenes_whatever_their_views() -> None:
-    garden = {"scene": "garden"}
-    many = [of("a", [20.0] * 9, **garden), of("b", [21.0] * 9, **garden), of("a", [20.0] * 3), of("b", [23.0] * 3)]
+    garden = [of("a", [20.0] * 9, scene="garden"), of("b", [21.0] * 9, scene="garden")]
+    many = [*garden, of("a", [20.0] * 3), of("b", [23.0] * 3)]
     difference = pair_of(*many).pairs[0].differences["psnr"]
     assert difference.interval.difference == pytest.approx((1.0 + 3.0) / 2)
     assert (difference.mean_a, difference.mean_b) == (20.0, 22.0)

@@ -138,7 +138,7 @@ def test_the_wheel_alone_scores_and_finds_its_protocols(archives: Archives, tmp_
     assert said[2 : 2 + named] == [str(site / "nvs_eval" / "configs" / "protocols" / name) for name in PROTOCOLS]
     table = said[2 + named :]
     assert table[0] == "garden, test views"
-    assert table[3].split() == ["ours", "inf", "1.0000", "2"]
+    assert table[3].split() == ["ours", "inf", "1.000", "2"]
 
     script = str(site / "bin" / "nvs-eval")
     for command in ((script,), (sys.executable, "-m", "nvs_eval")):

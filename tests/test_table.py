@@ -222,6 +222,8 @@ def test_signatures_are_whole_where_there_is_room_else_their_common_parts_are_sa
     assert without_style(shown(table, width=100_000, terminal=False)).splitlines()[-4:-1] == whole
     unlike = replace(table, signatures=["a|x:1|y:2", "b|" + "z" * 70])
     assert "a|x:1|y:2\n" in without_style(shown(unlike, width=64))
+    alone = replace(table, signatures=["a|" + "z" * 70])
+    assert "each with" not in shown(alone, width=64)
 
 
 def test_in_a_terminal_the_signatures_are_dim() -> None:

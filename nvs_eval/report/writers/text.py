@@ -175,7 +175,7 @@ def _folded_cell(cell: Text, column: _Column) -> list[Text]:
 
 def _signatures(signatures: Sequence[str], width: int) -> list[str]:
     """One a line, whole; where one is too long, what they have in common is said once, for all."""
-    if all(len(signature) <= width for signature in signatures):
+    if len(signatures) < 2 or all(len(signature) <= width for signature in signatures):
         return list(signatures)
     split = [split_signature(signature) for signature in signatures]
     common = [part for part in split[0] if all(part in parts for parts in split)]
