@@ -35,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.export import ExportCommand
     from nvs_eval.cli.inspect import Inspect
     from nvs_eval.cli.protocols import ProtocolsCommand
+    from nvs_eval.cli.published import PublishedCommand
     from nvs_eval.cli.rescore import Rescore
     from nvs_eval.cli.run import Run
     from nvs_eval.cli.score import Score
@@ -57,6 +58,7 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[ExportCommand, subcommand("export")]
         | Annotated[ProtocolsCommand, subcommand("protocols")]
+        | Annotated[PublishedCommand, subcommand("published")]
         | Annotated[Verify, subcommand("verify")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Demo, subcommand("demo")]

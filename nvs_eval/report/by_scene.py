@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nvs_eval.report.blocks import Block
 from nvs_eval.report.columns import Filled, identity, score_cells, table_from
+from nvs_eval.report.lines import Line
 from nvs_eval.report.numbers import printable
 from nvs_eval.report.rows import Rows, rows_of
 from nvs_eval.report.table import Column, Table
@@ -15,8 +18,14 @@ def metric_tables(block: Block) -> list[Table]:
     return [_table(block, rows, metric) for metric in block.metrics]
 
 
+def _says_any(line: Line, metric: str) -> bool:
+    return metric in line.means or any(metric in scores for scores in line.scores.values())
+
+
 def _table(block: Block, rows: Rows, metric: str) -> Table:
     info = block.infos[metric]
+    # Who published nothing of a metric needs no row without numbers.
+    rows = replace(rows, lines=[line for line in rows.lines if line.contender or _says_any(line, metric)])
     up = None if rows.unranked else info.higher_is_better
     filled = identity(rows.lines)
     for scene in block.scenes:
