@@ -15,14 +15,14 @@ import scipy.stats
 from helpers import INFO, record, row
 
 from nvs_eval.cli import main
-from nvs_eval.comparison.comparing import Comparison, compared
+from nvs_eval.comparison.comparing import compared
 from nvs_eval.comparison.improvement import improved
+from nvs_eval.comparison.model import Comparison
 from nvs_eval.comparison.plain import to_plain
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.sides import sides_of
 from nvs_eval.comparison.tables import change_table, difference_table
 from nvs_eval.comparison.ties import tied_with_best
-from nvs_eval.comparison.words import words_of
 from nvs_eval.contenders import Contender, methods_of
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, record_file, write_record
@@ -212,8 +212,7 @@ def test_sides_of_different_protocols_are_an_error_and_those_of_several_are_comp
 
 
 def words(*records: Record, **choices: Any) -> list[str]:
-    comparison = pair_of(*records, **choices)
-    return words_of(comparison, comparison.pairs[0])
+    return list(pair_of(*records, **choices).pairs[0].words)
 
 
 def test_the_verdicts_come_first_with_interval_and_views() -> None:
@@ -315,7 +314,7 @@ def test_json_has_every_view_and_number() -> None:
     assert {each["view"]: round(each["difference"], 9) for each in psnr["views"]} == {
         f"{i:04}": gain for i, gain in enumerate(GAINS)
     }
-    assert pair["words"] == words_of(comparison, comparison.pairs[0])
+    assert pair["words"] == comparison.pairs[0].words
 
 
 # --- Ties and improvement -------------------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ CHAINS = (
     ("sources", "kept", "rendering", "cli"),
     ("records", "statistics", "report", "cli"),
     ("_record_format", "records", "guard", "record_files", "cli"),
-    ("records", "guard", "report"),
+    ("records", "guard", "report", "comparison", "cli"),
+    ("records", "contenders", "report"),
+    ("statistics", "comparison"),
     ("records", "evaluate"),
 )
 # What a table is made of starts at once: it needs nothing of these.

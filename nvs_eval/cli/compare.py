@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from nvs_eval.comparison.comparing import Comparison
+    from nvs_eval.comparison.model import Comparison
     from nvs_eval.records import Record
 
 
@@ -76,13 +76,12 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
 def _print(comparison: Comparison) -> None:
     from nvs_eval.cli.console import results
     from nvs_eval.comparison.tables import change_table, difference_table
-    from nvs_eval.comparison.words import words_of
     from nvs_eval.report.numbers import printable
     from nvs_eval.report.writers.text import print_text
 
     out = results()
     for pair in comparison.pairs:
-        for sentence in words_of(comparison, pair):
+        for sentence in pair.words:
             out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)
         out.print()
         print_text(difference_table(comparison, pair), out)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nvs_eval.comparison.comparing import Difference, compared
+from nvs_eval.comparison.comparing import compared
+from nvs_eval.comparison.model import Difference
 from nvs_eval.contenders import Contender, by_protocol, methods_of
 from nvs_eval.errors import InputError, some
 from nvs_eval.records import Record

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nvs_eval.comparison.comparing import Comparison, Difference, Pair
-from nvs_eval.comparison.words import words_of
+from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.contenders import Contender
 from nvs_eval.statistics.intervals import LEVEL
 from nvs_eval.statistics.jackknife import Without
@@ -19,17 +18,17 @@ def to_plain(comparison: Comparison) -> dict[str, Any]:
         "protocol": {"name": comparison.protocol, "fingerprint": comparison.fingerprint},
         "level": LEVEL,
         "tests": comparison.tests,
-        "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
+        "pairs": [_pair(pair) for pair in comparison.pairs],
     }
 
 
-def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+def _pair(pair: Pair) -> dict[str, Any]:
     return {
         "a": _side(pair.a),
         "b": _side(pair.b),
         "views": {scene: len(views) for scene, views in pair.shared.views.items()},
         "notes": list(pair.shared.notes),
-        "words": words_of(comparison, pair),
+        "words": list(pair.words),
         "metrics": {name: _difference(each) for name, each in pair.differences.items()},
     }
 

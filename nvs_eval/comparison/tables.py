@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvs_eval.comparison.comparing import Change, Comparison, Difference, Pair
+from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.words import amount, digits_of
 from nvs_eval.report.columns import Filled, table_from, text_cell
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from nvs_eval.comparison.comparing import SIGNIFICANT, Comparison, Difference, Pair
+from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
 from nvs_eval.errors import some
 from nvs_eval.report.names import called
 from nvs_eval.report.numbers import decimals
