@@ -21,7 +21,7 @@ from nvs_eval.comparison.model import Comparison
 from nvs_eval.comparison.plain import to_plain
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.sides import sides_of
-from nvs_eval.comparison.tables import change_table, difference_table
+from nvs_eval.comparison.tables import change_table, difference_table, view_table
 from nvs_eval.comparison.ties import tied_with_best
 from nvs_eval.contenders import Contender, methods_of
 from nvs_eval.errors import InputError
@@ -298,7 +298,19 @@ def test_the_tables_hold_what_the_words_are_about() -> None:
     assert psnr[3].aside.startswith("[+0.")
     assert psnr[-1].text == "6/1/0"
     changes = change_table(comparison.pairs[0])
-    assert [cell.text for cell in changes.rows[0][1:]] == ["0003 +0.52, 0001 +0.45, 0005 +0.38", "0004 -0.05"]
+    assert [[cell.text for cell in cells] for cells in changes.rows[:3]] == [
+        ["psnr", "0003 +0.52", "0004 -0.05"],
+        ["", "0001 +0.45", ""],
+        ["", "0005 +0.38", ""],
+    ]
+    none = pair_of(A, replace(A, method="c"))
+    assert [[cell.text for cell in cells] for cells in change_table(none.pairs[0]).rows] == [
+        ["psnr", "none", "none"],
+        ["ssim", "none", "none"],
+    ]
+    views = view_table(comparison, comparison.pairs[0])
+    assert [cells[1].text for cells in views.rows] == [f"{index:04}" for index in range(7)]
+    assert [cells[2].value for cells in views.rows] == pytest.approx(GAINS)
 
 
 def test_json_has_every_view_and_number() -> None:
@@ -357,6 +369,8 @@ def test_the_command_says_words_first_then_tables(compare: Callable[..., str]) -
     assert said.startswith("b is better than a in PSNR by 0.29 dB [")
     assert "b (B) against a (A): fox, 7 shared test views\n" in said
     assert said == compare("out")
+    assert "each view" not in said
+    assert "\nfox    0003        +0.52" in compare("out", "--per-view")
 
 
 def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:

@@ -293,6 +293,12 @@ def test_in_a_narrow_terminal_names_are_folded_and_no_number_is_cut(width: int) 
         assert "nerfacto-with-a-rather-long-name" in "".join(line.split("  ")[0].strip() for line in part.splitlines())
 
 
+def test_names_of_several_words_are_folded_between_them() -> None:
+    cells = [[Cell("a method of words"), Cell("1.00")], [Cell("b"), Cell("2.00")]]
+    text = shown(Table("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=20, terminal=False)
+    assert text.splitlines()[3:6] == ["a method of", "words           1.00", "b               2.00"]
+
+
 def test_names_cannot_steer_a_terminal() -> None:
     hostile = record(
         [row("view\x1b[2J", psnr=20.0)],

@@ -30,6 +30,8 @@ class Compare:
     """Of several runs of a method: sides of their own, or seeds, whose spread is part of the noise."""
     resamples: int = 10_000
     """Of the bootstrap."""
+    per_view: bool = False
+    """Also the difference of each view."""
     format: Literal["text", "json"] = "text"
     """Words and tables, or JSON with all numbers."""
 
@@ -50,7 +52,7 @@ class Compare:
             put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         else:
             for each in found:
-                _print(each)
+                _print(each, per_view=self.per_view)
         return 0
 
 
@@ -73,9 +75,9 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     return groups
 
 
-def _print(comparison: Comparison) -> None:
+def _print(comparison: Comparison, *, per_view: bool) -> None:
     from nvs_eval.cli.console import results
-    from nvs_eval.comparison.tables import change_table, difference_table
+    from nvs_eval.comparison.tables import change_table, difference_table, view_table
     from nvs_eval.report.numbers import printable
     from nvs_eval.report.writers.text import print_text
 
@@ -86,3 +88,5 @@ def _print(comparison: Comparison) -> None:
         out.print()
         print_text(difference_table(comparison, pair), out)
         print_text(change_table(pair), out)
+        if per_view:
+            print_text(view_table(comparison, pair), out)

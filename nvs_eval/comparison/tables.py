@@ -23,7 +23,7 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
         Filled(Column("B"), [_mean(each, each.mean_b) for each in differences]),
         Filled(Column("B - A"), [_difference(each) for each in differences]),
         Filled(Column("p (Holm)"), [_p(each) for each in differences]),
-        Filled(Column("B better/worse/tied", numeric=False), [text_cell(_wins(each)) for each in differences]),
+        Filled(Column("win/loss/tie", numeric=False), [text_cell(_wins(each)) for each in differences]),
     ]
     return table_from(
         _title(comparison, pair),
@@ -35,17 +35,51 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
 
 
 def change_table(pair: Pair) -> Table:
-    """A row a metric: the views that gain most from A to B, and those that lose most."""
-    differences = list(pair.differences.values())
-    several = len(pair.shared.views) > 1
-    gains = [[change for change in each.changes if each.gain(change) > 0] for each in differences]
-    losses = [[change for change in each.changes[::-1] if each.gain(change) < 0] for each in differences]
+    """The views that gain most from A to B under each metric, and those that lose most."""
+    rows = [row for difference in pair.differences.values() for row in _largest(pair, difference)]
+    headings = ("metric", "largest gains", "largest losses")
+    columns = zip(*rows, strict=True) if rows else [()] * len(headings)
     filled = [
-        Filled(Column("metric", numeric=False), [text_cell(each.metric) for each in differences]),
-        _names("largest gains", differences, gains, several),
-        _names("largest losses", differences, losses, several),
+        Filled(Column(name, numeric=False), [text_cell(text) for text in texts])
+        for name, texts in zip(headings, columns, strict=True)
     ]
     return table_from(f"{pair.b.name} against {pair.a.name}, by view", filled, notes=[], caption="B - A of a view")
+
+
+def view_table(comparison: Comparison, pair: Pair) -> Table:
+    """A row a shared view: the difference B - A in each metric."""
+    differences = list(pair.differences.values())
+    views = [(scene, view) for scene, names in pair.shared.views.items() for view in names]
+    filled = [
+        Filled(Column("scene", numeric=False), [text_cell(scene) for scene, _ in views]),
+        Filled(Column("view", numeric=False), [text_cell(view) for _, view in views]),
+    ]
+    for each in differences:
+        values = [float(value) for scene in each.scores.scenes for value in scene.differences]
+        cells = [Cell(amount(value, digits_of(each)), value) for value in values]
+        filled.append(Filled(metric_column(each.metric, each.info), cells))
+    return table_from(
+        f"{pair.b.name} (B) against {pair.a.name} (A), each view",
+        filled,
+        notes=[],
+        caption=printable(f"B - A; protocol {comparison.protocol} ({comparison.fingerprint})"),
+    )
+
+
+def _largest(pair: Pair, difference: Difference) -> list[tuple[str, str, str]]:
+    """Some rows of a metric: as many as there are gains or losses to name; one that says so where there are none."""
+    several, digits = len(pair.shared.views) > 1, digits_of(difference)
+    gains = [change for change in difference.changes if difference.gain(change) > 0][:MOST_NAMED]
+    losses = [change for change in difference.changes[::-1] if difference.gain(change) < 0][:MOST_NAMED]
+
+    def named(changes: Sequence[Change], place: int) -> str:
+        if place >= len(changes):
+            return "" if changes or place else "none"
+        change = changes[place]
+        return f"{f'{change.scene}/' if several else ''}{change.view} {amount(change.difference, digits)}"
+
+    count = max(len(gains), len(losses), 1)
+    return [("" if i else difference.metric, named(gains, i), named(losses, i)) for i in range(count)]
 
 
 def _title(comparison: Comparison, pair: Pair) -> str:
@@ -78,19 +112,3 @@ def _p(difference: Difference) -> Cell:
 def _wins(difference: Difference) -> str:
     won = difference.wins
     return f"{won.wins}/{won.losses}/{won.ties}"
-
-
-def _names(
-    heading: str, differences: Sequence[Difference], changes: Sequence[Sequence[Change]], several: bool
-) -> Filled:
-    texts = [_named(each, of_metric, several) for each, of_metric in zip(differences, changes, strict=True)]
-    return Filled(Column(heading, numeric=False), [text_cell(text or "none") for text in texts])
-
-
-def _named(difference: Difference, changes: Sequence[Change], several: bool) -> str:
-    """The first few of some changes, by scene where there are several, and by how much."""
-    digits = digits_of(difference)
-    return ", ".join(
-        f"{f'{each.scene}/' if several else ''}{each.view} {amount(each.difference, digits)}"
-        for each in changes[:MOST_NAMED]
-    )

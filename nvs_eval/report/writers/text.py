@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
@@ -170,7 +171,9 @@ def _folded_cell(cell: Text, column: _Column) -> list[Text]:
     """On one line, or several: where there are line breaks, or a name is wider than its column."""
     if cell.cell_len <= column.width and "\n" not in cell.plain:
         return [cell]
-    return [Text(part) for line in cell.plain.split("\n") for part in chop_cells(line, column.width)]
+    lines = [part for line in cell.plain.split("\n") for part in wrap(line, column.width, break_on_hyphens=False)]
+    # What has no spaces is cut where the column ends; a wide character takes two places.
+    return [Text(part) for line in lines for part in chop_cells(line, column.width)]
 
 
 def _signatures(signatures: Sequence[str], width: int) -> list[str]:
