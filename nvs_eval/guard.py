@@ -14,13 +14,10 @@ _MOST_NAMED = 3
 
 
 def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
-    """The records of one scene and split under one protocol together, in the order given.
-
-    The metrics are part of the key only for records that were made by hand: a fingerprint fixes them.
-    """
+    """The records of one scene and split under one protocol together, in the order given."""
     blocks: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        blocks.setdefault((record.scene, record.split, record.fingerprint, *record.metrics), []).append(record)
+        blocks.setdefault((record.scene, record.split, record.fingerprint), []).append(record)
     return list(blocks.values())
 
 

@@ -373,6 +373,30 @@ def test_the_command_says_words_first_then_tables(compare: Callable[..., str]) -
     assert "\nfox    0003        +0.52" in compare("out", "--per-view")
 
 
+def test_that_earlier_checkpoints_take_no_part_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], compare: Callable[..., str]
+) -> None:
+    for step in (1, 2):
+        each = replace(A, method="steps", step=step)
+        write_record(record_file(each, tmp_path / "out"), each)
+    assert main(["compare", "out/fox/steps", "out/fox/b"]) == 0
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "out/fox/steps: of each run the last checkpoint takes part. Name the folder of another step to take that.\n"
+    )
+    assert compare("out/fox/steps/1", "out/fox/b").startswith("b is better than steps in PSNR")
+
+
+def test_several_protocols_are_told_apart(tmp_path: Path, compare: Callable[..., str]) -> None:
+    for each in (A, B):
+        other = replace(each, protocol={**each.protocol, "name": "mine", "fingerprint": "00000000"})
+        write_record(record_file(other, tmp_path / "out"), other)
+    said = compare("out")
+    assert said.startswith("protocol mine (00000000):\nb is better than a")
+    assert "\nprotocol standard (9f2c51ab):\nb is better than a" in said
+
+
 def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
     plain = json.loads(compare("out", "--format", "json", "--metrics", "psnr", "--resamples", "99"))
     assert plain["nvs_eval_comparison"] == 1

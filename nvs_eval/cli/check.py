@@ -32,6 +32,7 @@ class CheckCommand:
 
     def run(self) -> int:
         """Check, say what got worse, and give the exit code."""
+        from nvs_eval.cli.compare import say_earlier
         from nvs_eval.cli.console import put, results
         from nvs_eval.cli.layout_options import of_protocols, parse_pairs
         from nvs_eval.comparison.gate import checks
@@ -44,6 +45,8 @@ class CheckCommand:
             [record for _, record in of_protocols(read_record_files(names), self.protocol)]
             for names in (self.new, self.baseline)
         )
+        say_earlier("The new results", new)
+        say_earlier("The baseline", baseline)
         found = checks(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)
         failed = any(check.failed for check in found)
         if self.format == "json":

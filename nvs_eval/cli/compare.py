@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,7 +53,7 @@ class Compare:
             put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         else:
             for each in found:
-                _print(each, per_view=self.per_view)
+                _print(each, per_view=self.per_view, alone=len(found) == 1)
         return 0
 
 
@@ -71,17 +72,30 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     for name in names:
         if name in groups:
             raise InputError(f"{name} was given twice: each argument is a side.")
-        groups[name] = [record for _, record in of_protocols(read_record_files((name,)), protocols)]
+        records = [record for _, record in of_protocols(read_record_files((name,)), protocols)]
+        say_earlier(name, records)
+        groups[name] = records
     return groups
 
 
-def _print(comparison: Comparison, *, per_view: bool) -> None:
+def say_earlier(name: str, records: Sequence[Record]) -> None:
+    """Say it where earlier checkpoints do not take part."""
+    from nvs_eval.cli.console import say
+    from nvs_eval.contenders import by_protocol, last_steps
+
+    if any(len(last_steps(each)) < len(each) for each in by_protocol(records).values()):
+        say(f"{name}: of each run the last checkpoint takes part. Name the folder of another step to take that.")
+
+
+def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
     from nvs_eval.cli.console import results
     from nvs_eval.comparison.tables import change_table, difference_table, view_table
     from nvs_eval.report.numbers import printable
     from nvs_eval.report.writers.text import print_text
 
     out = results()
+    if not alone:
+        out.print(printable(f"protocol {comparison.protocol} ({comparison.fingerprint}):"), markup=False)
     for pair in comparison.pairs:
         for sentence in pair.words:
             out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)
