@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import ScoringOptions, place_of
+from nvs_eval.cli.options import ScoringOptions
 from nvs_eval.cli.run import Run
 from nvs_eval.cli.score import Score
 from nvs_eval.errors import InputError
@@ -16,6 +16,7 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
+    from nvs_eval.terms import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +80,13 @@ class Audit(Run, Score):
                     f"`--{option.name.replace('_', '-')}` is for {said}, and these are none: leave it out."
                 )
 
-    def protocols(self, *, auto: str | None = None, masked: bool = False) -> list[Protocol]:
-        """Those that were named, or all; where there are masks, all that know what to do with one."""
+    def terms(self) -> Terms:
+        """On the protocols that were named, or all; where there are masks, all that know what to do with one."""
+        terms = super().terms()
         if self.protocol:
-            return super().protocols(auto=auto, masked=masked)
-        return [protocol for protocol in self._all() if not masked or protocol.mask != "none"]
+            return terms
+        masked = terms.masked
+        return replace(terms, protocol=[name for name, p in _all().items() if not masked or p.mask != "none"])
 
     def _say_unmasked(self) -> None:
         """Say which protocols are left out for the masks, once for all renders."""
@@ -91,20 +94,18 @@ class Audit(Run, Score):
 
         if self.protocol or not (self.masks is not None or self.data_masks):
             return
-        unmasked = [protocol.name for protocol in self._all() if protocol.mask == "none"]
+        unmasked = [protocol.name for protocol in _all().values() if protocol.mask == "none"]
         if unmasked:
             have = "it has" if len(unmasked) == 1 else "they have"
             say(f"Not under {', '.join(unmasked)}: {have} no meaning for masks.")
 
-    def _all(self) -> list[Protocol]:
-        """All protocols that have a name, the default first."""
-        from nvs_eval.protocols import DEFAULT, load_protocol, named_protocols
 
-        names = sorted(named_protocols(), key=lambda name: (name != DEFAULT, name))
-        found = [load_protocol(name) for name in names]
-        if self.colour_correct is not None:
-            found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
-        return found
+def _all() -> dict[str, Protocol]:
+    """All protocols that have a name, by it, the default first."""
+    from nvs_eval.protocols import DEFAULT, load_protocol, named_protocols
+
+    names = sorted(named_protocols(), key=lambda name: (name != DEFAULT, name))
+    return {name: load_protocol(name) for name in names}
 
 
 def _say_refusal(protocol: Protocol, error: InputError) -> None:
@@ -115,6 +116,8 @@ def _say_refusal(protocol: Protocol, error: InputError) -> None:
 
 def _by_result(records: list[Record]) -> list[list[Record]]:
     """The records of each scene, method, run and step."""
+    from nvs_eval.terms import place_of
+
     groups: dict[Path, list[Record]] = {}
     for record in records:
         groups.setdefault(place_of(record), []).append(record)

@@ -27,10 +27,10 @@ class Demo:
         from nvs_eval.demo.training import train
 
         results = self.folder / "results"
-        options = ScoringOptions(output_dir=results, device=self.device, weights_dir=self.weights_dir)
+        terms = ScoringOptions(output_dir=results, device=self.device, weights_dir=self.weights_dir).terms()
         # What the end needs is asked for at the beginning.
-        kind = options.scorer(options.protocols()).device.type
-        options.check_output()
+        kind = terms.scorer(terms.protocols()).device.type
+        terms.check_output()
         say(f"The scene: {self.folder / 'scenes' / 'still-life'}")
         scene = write_scene(self.folder / "scenes" / "still-life")
         with progress_to("Training nerfacto") as reached:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import ProtocolOptions, check_distinct, command_line, memory_advice, place_of, write_all
+from nvs_eval.cli.options import ProtocolOptions, watch
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
     from nvs_eval.records import Record
     from nvs_eval.rescoring import Result
+    from nvs_eval.terms import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class Rescore(ProtocolOptions):
         from nvs_eval.record_files import read_record_files
         from nvs_eval.rescoring import Result, root_of
 
-        protocols = self.protocols()
+        terms = self.terms()
+        protocols = terms.protocols()
         results = [Result(path, record) for path, record in read_record_files(self.records, copies=True)]
         done: list[Record] = []
         jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
@@ -50,7 +52,7 @@ class Rescore(ProtocolOptions):
             if missing:
                 jobs.setdefault((root, missing), []).append(result)
         checked = [
-            _Job(root, group, [p for p in protocols if p.fingerprint in missing], self)
+            _Job(root, group, [p for p in protocols if p.fingerprint in missing], terms)
             for (root, missing), group in jobs.items()
         ]
         done += [record for job in checked for record in job.run()]
@@ -65,6 +67,7 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
         InputError: of one there is none. Or it was scored with masks that mean nothing to a protocol.
     """
     from nvs_eval.prepare import check_masks
+    from nvs_eval.terms import place_of
 
     # A protocol that ignores masks says nothing of them in its records: those that know them come first.
     groups: dict[tuple[Path, Path], list[Result]] = {}
@@ -104,6 +107,7 @@ def _finished(result: Result, protocols: Sequence[Protocol], root: Path) -> dict
     """The records of the same renders that are there already, by fingerprint."""
     from nvs_eval.cli.console import say
     from nvs_eval.records import read_record, record_name
+    from nvs_eval.terms import place_of
 
     found = {}
     for protocol in protocols:
@@ -117,36 +121,36 @@ def _finished(result: Result, protocols: Sequence[Protocol], root: Path) -> dict
 class _Job:
     """The results below one output folder that are scored under the same protocols; checked when it is made."""
 
-    def __init__(
-        self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: ProtocolOptions
-    ) -> None:
+    def __init__(self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], terms: Terms) -> None:
         from nvs_eval.rescoring import check_masks_unchanged, copied_references, sources_of
+        from nvs_eval.terms import check_distinct, place_of
 
-        self._root = root
+        self._terms = replace(terms, output_dir=root)
         self._sources = sources_of(results, protocols)
         check_distinct([column for source in self._sources for column in source.columns])
         for result in results:
             check_masks_unchanged(result)
         self._results = {place_of(result.record): result for result in results}
         self._copies = {place: copied_references(result, protocols) for place, result in self._results.items()}
-        self._scorer = options.scorer(protocols)
+        self._scorer = terms.scorer(protocols)
 
     def run(self) -> list[Record]:
         """Score, and write the records."""
-        from nvs_eval.cli.console import progress
-        from nvs_eval.evaluate import Session, evaluate
+        from nvs_eval.devices import memory_advice
+        from nvs_eval.evaluate import evaluate
         from nvs_eval.rescoring import with_known_references
+        from nvs_eval.terms import place_of
 
-        session = Session(self._root, command_line())
+        session, told = self._terms.session(), watch()
         records = []
         for source in self._sources:
-            with progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance:
+            with told.progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance:
                 with memory_advice():
                     scored = evaluate(source, self._scorer, session, on_view=lambda _, advance=advance: advance())
             settled = [
                 with_known_references(record, self._results[place_of(record)], self._copies[place_of(record)])
                 for record in scored
             ]
-            write_all(settled, self._root)
+            self._terms.write(settled, told)
             records += settled
         return records

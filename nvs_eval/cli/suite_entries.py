@@ -143,7 +143,7 @@ def with_protocols(file: SuiteFile, entries: Sequence[Entry]) -> list[Entry]:
     Raises:
         InputError: it is wrong; the message names the method.
     """
-    from nvs_eval.cli.options import find_device
+    from nvs_eval.devices import find_device
 
     known: dict[tuple[Any, ...], Sequence[Protocol]] = {}
     checked = []

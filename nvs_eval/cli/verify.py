@@ -88,7 +88,7 @@ class Verify:
 
     def _verify_installation(self) -> int:
         from nvs_eval.cli.console import results
-        from nvs_eval.cli.options import find_device
+        from nvs_eval.devices import find_device
         from nvs_eval.verify.installation import verify_installation
         from nvs_eval.verify.tables import installation_table
 

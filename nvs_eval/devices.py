@@ -1,0 +1,50 @@
+"""Where to compute, and what to do when there is no memory left there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nvs_eval.errors import InputError
+
+
+def find_device(name: str) -> torch.device:
+    """The device a user means; `auto` is the graphics card where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The device {name!r} cannot be used here: {reason} Say `--device cpu`, or auto.") from error
+    return device
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Turn an out-of-memory error into what to do about it."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:  # Its name in every torch; torch.OutOfMemoryError came with 2.5.
+        raise InputError(_advice("the graphics card", error)) from error
+    except MemoryError as error:
+        raise InputError(_advice("this machine", error)) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise InputError(_advice("this machine", error)) from error
+        raise
+
+
+def _advice(where: str, error: BaseException) -> str:
+    reason = (str(error).splitlines() or [""])[0]
+    return (
+        f"Out of memory on {where}: {reason} Lower `--eval-num-rays-per-chunk` where it happened in rendering; score "
+        "fewer folders, steps or configs at once where it happened in scoring; or say `--device cpu`."
+    )
