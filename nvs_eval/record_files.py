@@ -12,7 +12,7 @@ from pathlib import Path
 from nvs_eval._record_format import NoRecordError
 from nvs_eval.errors import InputError, some
 from nvs_eval.guard import check_distinct_cells
-from nvs_eval.records import Record, read_record
+from nvs_eval.records import Record, read_record, record_folder
 
 
 def read_records(*names: str | Path) -> list[Record]:
@@ -49,6 +49,21 @@ def read_record_files(names: Sequence[str | Path], *, copies: bool = False) -> l
     if not copies:
         check_distinct_cells([record for _, record in found], [path for path, _ in found])
     return found
+
+
+def output_dir_of(file: Path, record: Record) -> Path | None:
+    """The output folder that a record lies in, relative where the file is; None if it lies elsewhere than its place.
+
+    Args:
+        file: of the record.
+        record: as it was read.
+    """
+    below = record_folder(Path(), record.scene, record.method, record.run, record.step).parts
+    folder = file.resolve().parent
+    if folder.parts[-len(below) :] != below:
+        return None
+    root = folder.parents[len(below) - 1]
+    return root if file.is_absolute() else Path(os.path.relpath(root))
 
 
 @contextmanager

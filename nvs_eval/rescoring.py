@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from nvs_eval.image_files import load_image
 from nvs_eval.images import sha256_of_image
 from nvs_eval.mask_files import Masks
 from nvs_eval.protocols import Protocol
+from nvs_eval.record_files import output_dir_of
 from nvs_eval.recorded import reading_of
 from nvs_eval.records import Record, record_folder
 from nvs_eval.sources.image_source import ImageFiles
@@ -68,16 +68,15 @@ def root_of(result: Result) -> Path:
     Raises:
         InputError: it does not lie where a record of its scene, method, run and step does.
     """
-    record = result.record
-    below = record_folder(Path(), record.scene, record.method, record.run, record.step).parts
-    folder = result.file.resolve().parent
-    if folder.parts[-len(below) :] != below:
+    root = output_dir_of(result.file, result.record)
+    if root is None:
+        record = result.record
+        place = record_folder(Path(), record.scene, record.method, record.run, record.step)
         raise InputError(
-            f"{result.file} does not lie in {'/'.join(below)}, where its scene, method, run and step belong: say with "
+            f"{result.file} does not lie in {place.as_posix()}, where its scene, method, run and step belong: say with "
             "`--output-dir` where the new records go."
         )
-    root = folder.parents[len(below) - 1]
-    return root if result.file.is_absolute() else Path(os.path.relpath(root))
+    return root
 
 
 def sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[ImageFiles]:

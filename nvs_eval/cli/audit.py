@@ -52,6 +52,7 @@ class Audit(Run, Score):
             )
         kind, other = (Run, Score) if self.load_config else (Score, Run)
         self._check_options_of(other)
+        sinks = self.sinks()
         self._say_unmasked()
         records = kind.records(self, None if self.protocol else _say_refusal)
         if not records:
@@ -64,6 +65,7 @@ class Audit(Run, Score):
             out.print()
             for table in per_view_tables(together) if self.per_view else ():
                 print_text(table, out)
+        self.log_records(sinks, [(self.output_dir, record) for record in records])
         return 0
 
     def _check_options_of(self, other: type[Run | Score]) -> None:

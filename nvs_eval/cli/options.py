@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nvs_eval.cli.log_options import LogOptions
+
 if TYPE_CHECKING:
     from nvs_eval.evaluate import Refusal
     from nvs_eval.terms import Terms, Watch
@@ -41,7 +43,7 @@ class ProtocolOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(ProtocolOptions):
+class ScoringOptions(ProtocolOptions, LogOptions):
     """The options of every command that scores."""
 
     scene: str | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from nvs_eval.cli.log_options import LogOptions
 from nvs_eval.cli.options import ProtocolOptions, watch
 from nvs_eval.errors import InputError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescore(ProtocolOptions):
+class Rescore(ProtocolOptions, LogOptions):
     """Score the renders that records kept again under other protocols, and print the table.
 
     Where only 8-bit copies of float renders were kept, protocols that score floats are refused.
@@ -39,15 +40,16 @@ class Rescore(ProtocolOptions):
         from nvs_eval.record_files import read_record_files
         from nvs_eval.rescoring import Result, root_of
 
+        sinks = self.sinks()
         terms = self.terms()
         protocols = terms.protocols()
         results = [Result(path, record) for path, record in read_record_files(self.records, copies=True)]
-        done: list[Record] = []
+        done: list[tuple[Path, Record]] = []
         jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
         for result in _one_each(results, protocols):
             root = self.output_dir or root_of(result)
             finished = {} if self.overwrite else _finished(result, protocols, root)
-            done += finished.values()
+            done += [(root, record) for record in finished.values()]
             missing = tuple(p.fingerprint for p in protocols if p.fingerprint not in finished)
             if missing:
                 jobs.setdefault((root, missing), []).append(result)
@@ -55,8 +57,9 @@ class Rescore(ProtocolOptions):
             _Job(root, group, [p for p in protocols if p.fingerprint in missing], terms)
             for (root, missing), group in jobs.items()
         ]
-        done += [record for job in checked for record in job.run()]
-        print_tables(done, per_view=self.per_view)
+        done += [(job.root, record) for job in checked for record in job.run()]
+        print_tables([record for _, record in done], per_view=self.per_view)
+        self.log_records(sinks, done)
         return 0
 
 
@@ -125,6 +128,7 @@ class _Job:
         from nvs_eval.rescoring import check_masks_unchanged, copied_references, sources_of
         from nvs_eval.terms import check_distinct, place_of
 
+        self.root = root
         self._terms = replace(terms, output_dir=root)
         self._sources = sources_of(results, protocols)
         check_distinct([column for source in self._sources for column in source.columns])

@@ -40,7 +40,10 @@ class Score(ScoringOptions):
         """Score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables
 
-        print_tables(self.records(), per_view=self.per_view)
+        sinks = self.sinks()
+        records = self.records()
+        print_tables(records, per_view=self.per_view)
+        self.log_records(sinks, [(self.output_dir, record) for record in records])
         return 0
 
     def records(self, on_refusal: Refusal | None = None) -> list[Record]:

@@ -8,11 +8,12 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from nvs_eval.cli.layout_options import LayoutOptions, of_protocols
+from nvs_eval.cli.log_options import LogOptions
 from nvs_eval.cli.write_options import WriteOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableCommand(WriteOptions, LayoutOptions):
+class TableCommand(WriteOptions, LayoutOptions, LogOptions):
     """Print the tables of records: files, folders (all records below) or patterns; or write them to a file."""
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
@@ -23,10 +24,11 @@ class TableCommand(WriteOptions, LayoutOptions):
     def run(self) -> int:
         """Print or write the tables."""
         from nvs_eval.guard import check_comparable
-        from nvs_eval.record_files import read_record_files
+        from nvs_eval.record_files import output_dir_of, read_record_files
         from nvs_eval.report.tables import per_view_tables, tables_of
 
         self.check_output()
+        sinks = self.sinks()
         found = of_protocols(read_record_files(self.records), self.protocol)
         files, records = zip(*found, strict=True)
         layout = self.layout(records)
@@ -36,4 +38,5 @@ class TableCommand(WriteOptions, LayoutOptions):
             self.put_long(records)
         else:
             self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
+        self.log_records(sinks, [(output_dir_of(file, record) or file.parent, record) for file, record in found])
         return 0
