@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.api import run as run
+    from nvs_eval.api import score as score
+    from nvs_eval.api import table as table
     from nvs_eval.colour import correct_colours as correct_colours
     from nvs_eval.errors import InputError as InputError
+    from nvs_eval.frames import data_frame as data_frame
     from nvs_eval.image_files import Reading as Reading
     from nvs_eval.image_files import load_image as load_image
     from nvs_eval.metrics.lpips import load_lpips as load_lpips
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol as Protocol
     from nvs_eval.protocols import load_protocol as load_protocol
     from nvs_eval.protocols import named_protocols as named_protocols
+    from nvs_eval.record_files import read_records as read_records
     from nvs_eval.records import Record as Record
     from nvs_eval.records import read_record as read_record
     from nvs_eval.records import write_record as write_record
@@ -48,6 +53,7 @@ _HOMES = {
     "Source": "nvs_eval.views",
     "View": "nvs_eval.views",
     "correct_colours": "nvs_eval.colour",
+    "data_frame": "nvs_eval.frames",
     "load_image": "nvs_eval.image_files",
     "load_lpips": "nvs_eval.metrics.lpips",
     "load_protocol": "nvs_eval.protocols",
@@ -58,8 +64,12 @@ _HOMES = {
     "open_folders": "nvs_eval.sources.folders",
     "psnr": "nvs_eval.metrics.psnr",
     "read_record": "nvs_eval.records",
+    "read_records": "nvs_eval.record_files",
+    "run": "nvs_eval.api",
+    "score": "nvs_eval.api",
     "ssim": "nvs_eval.metrics.ssim",
     "ssim_map": "nvs_eval.metrics.ssim",
+    "table": "nvs_eval.api",
     "write_record": "nvs_eval.records",
 }
 
@@ -76,6 +86,7 @@ __all__ = [
     "View",
     "__version__",
     "correct_colours",
+    "data_frame",
     "load_image",
     "load_lpips",
     "load_protocol",
@@ -86,8 +97,12 @@ __all__ = [
     "open_folders",
     "psnr",
     "read_record",
+    "read_records",
+    "run",
+    "score",
     "ssim",
     "ssim_map",
+    "table",
     "write_record",
 ]
 

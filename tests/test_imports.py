@@ -30,6 +30,10 @@ CHAINS = (
     ("image_files", "mask_files"),
     ("weights", "metrics"),
     ("sources", "kept", "rendering", "cli"),
+    ("evaluate", "terms", "scoring", "api", "cli"),
+    ("rendering", "terms", "running", "api", "cli"),
+    ("report", "tabling", "api", "cli"),
+    ("records", "sinks", "cli"),
     ("records", "statistics", "report", "cli"),
     ("_record_format", "records", "guard", "record_files", "cli"),
     ("records", "guard", "report", "comparison", "cli"),
@@ -42,6 +46,8 @@ LIGHT = (
     "_record_format",
     "records",
     "record_files",
+    "sinks",
+    "frames",
     "guard",
     "contenders",
     "suites",
@@ -287,6 +293,16 @@ def test_no_format_of_a_table_needs_anything_heavy(options: str, tmp_path: Path)
     found = imported_by(RUN, "table", str(tmp_path / "record.json"), "--format", *options.split())
     assert found.isdisjoint({*HEAVY, *PLUGINS, "pandas"})
     assert ("jinja2" in found) == (options == "html")
+
+
+def test_logging_to_tensorboard_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    write_record(tmp_path / "record.json", record())
+    found = imported_by(RUN, "table", str(tmp_path), "--log", "tensorboard")
+    assert len(list(tmp_path.rglob("*tfevents*"))) == 1
+    assert "tensorboard" in found
+    # numpy comes with tensorboard.
+    assert found.isdisjoint({*HEAVY, *PLUGINS} - {"numpy"})
 
 
 def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from nvs_eval.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from nvs_eval.records import Record
-    from nvs_eval.report.layout import Layout, Tied
+    from nvs_eval.report.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,36 +56,23 @@ class LayoutOptions:
         Raises:
             InputError: something that was named is not there, or the choices do not go together.
         """
-        from nvs_eval.published import load_published
-        from nvs_eval.report.layout import Layout
-        from nvs_eval.report.numbers import DECIMALS
-        from nvs_eval.report.published_lines import check_published
-        from nvs_eval.suites import load_suite
+        from nvs_eval.tabling import layout_of
 
-        if self.per_scene and (self.rows == "scene" or self.columns != "metric"):
-            raise InputError("--per-scene is `--rows method --columns scene`: leave those out, or it.")
-        published = [load_published(name) for name in self.with_published]
-        if not self.allow_mixed:
-            check_published(published, records)
-        return Layout(
-            rows="method" if self.per_scene else self.rows,
-            columns="scene" if self.per_scene else self.columns,
+        return layout_of(
+            records,
+            rows=self.rows,
+            columns=self.columns,
+            per_scene=self.per_scene,
             metrics=self.metrics,
             runs=self.runs,
             mean=self.mean,
             sort=self.sort,
-            decimals={**DECIMALS, **_decimals(self.decimals)},
-            suite=None if self.suite is None else load_suite(self.suite),
-            published=published,
-            mixed=self.allow_mixed,
-            tied=_ties() if self.tied else None,
+            decimals=_decimals(self.decimals),
+            suite=self.suite,
+            with_published=self.with_published,
+            tied=self.tied,
+            allow_mixed=self.allow_mixed,
         )
-
-
-def _ties() -> Tied:
-    from nvs_eval.comparison.ties import tied_with_best
-
-    return tied_with_best
 
 
 def of_protocols(found: Sequence[tuple[Path, Record]], protocols: Sequence[str]) -> list[tuple[Path, Record]]:

@@ -1,0 +1,231 @@
+"""The functions do what the commands do, give the same records, and print nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import Opener, Said, files_below, record, row
+
+import nvs_eval
+from nvs_eval.records import Record, to_plain
+from nvs_eval.terms import RESULTS
+
+pytestmark = pytest.mark.usefixtures("here")
+
+SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
+
+
+def results(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """All that records say, but for when and by which command they were made."""
+    plain = [to_plain(each) for each in records]
+    for each in plain:
+        for name in ("command", "started", "seconds"):
+            del each["provenance"][name]
+    return sorted(plain, key=lambda each: str((each["scene"], each["method"], each["step"])))
+
+
+@pytest.fixture
+def silent(capsys: pytest.CaptureFixture[str]) -> Callable[[], bool]:
+    """Says whether nothing was printed since it was made or asked last."""
+    capsys.readouterr()
+    return lambda: capsys.readouterr() == ("", "")
+
+
+# --- Scoring --------------------------------------------------------------------------------------------------------
+
+
+def test_score_gives_the_records_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    found = nvs_eval.score(["garden/ours", "garden/theirs"], reference="garden/gt", protocol="light.yaml")
+    assert silent()
+    assert not RESULTS.exists()
+    assert cli(*SCORE).code == 0
+    assert results(found) == results(nvs_eval.read_records(RESULTS))
+    assert [each.method for each in found] == ["ours", "theirs"]
+
+
+def test_score_writes_where_it_is_told_to(silent: Callable[[], bool]) -> None:
+    one = Path("garden/ours")
+    found = nvs_eval.score(one, reference=Path("garden/gt"), protocol=["light.yaml"], output_dir="out", method="mine")
+    assert silent()
+    (file,) = Path("out").rglob("*.json")
+    assert file.parts[:3] == ("out", "garden", "mine")
+    assert [to_plain(each) for each in nvs_eval.read_records("out")] == [to_plain(each) for each in found]
+    assert (file.parent / str(found[0].views[0].render)).is_file()
+
+
+def test_paths_in_a_record_that_is_not_written_are_those_of_where_it_would_be() -> None:
+    (found,) = nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml")
+    folder = RESULTS / "garden" / "ours" / "final"
+    folder.mkdir(parents=True)
+    assert (folder / str(found.views[0].render)).resolve() == Path("garden/ours/0001.png").resolve()
+
+
+def test_options_of_score_are_those_of_the_command(cli: Callable[..., Said]) -> None:
+    Path("garden/ours/0002.png").unlink()
+    chosen = nvs_eval.score(
+        "garden/ours", reference="garden/gt", protocol="light.yaml", scene="s", method="m", colour_correct="affine",
+        allow_missing=True, background=(1.0, 1.0, 1.0), masks="garden/gt", device="cpu",
+    )  # fmt: skip
+    options = ("--scene", "s", "--method", "m", "--colour-correct", "affine", "--allow-missing", "--device", "cpu")
+    said = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", *options,
+               "--background", "white", "--masks", "garden/gt")  # fmt: skip
+    assert said.code == 0
+    assert results(chosen) == results(nvs_eval.read_records(RESULTS))
+    assert chosen[0].views[0].coverage is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"renders": "nowhere"}, "nowhere does not exist"),
+        ({"renders": []}, "No folder of renders was given"),
+        ({"protocol": "lihgt"}, "Unknown protocol 'lihgt'"),
+        ({"protocol": ()}, "No protocol was named"),
+        ({"background": "pink"}, "The background is 'pink'"),
+        ({"device": "abacus"}, "The device 'abacus' cannot be used here"),
+        ({"masks": "garden/gt", "data_masks": True}, "give one of the two"),
+        ({"method": ["a", "b"]}, "2 methods were named for 1 folders"),
+    ],
+)
+def test_wrong_input_is_an_input_error(options: dict[str, Any], message: str, silent: Callable[[], bool]) -> None:
+    given = {"renders": "garden/ours", "reference": "garden/gt", "protocol": "light.yaml", **options}
+    with pytest.raises(nvs_eval.InputError, match=message):
+        nvs_eval.score(given.pop("renders"), **given)
+    assert silent()
+
+
+def test_masks_that_came_and_are_not_used_are_not_talked_of(silent: Callable[[], bool]) -> None:
+    for name in ("color", "gt-color", "mask"):
+        shutil.copytree("garden/gt", Path("predictions", name))
+    found = nvs_eval.score("predictions", reference="garden/gt", protocol="light.yaml")
+    assert silent()
+    assert len(found) == 1
+
+
+# --- Rendering ------------------------------------------------------------------------------------------------------
+
+
+def test_run_gives_the_records_of_the_command(
+    cli: Callable[..., Said], opener: Opener, silent: Callable[[], bool]
+) -> None:
+    options = {"views": ["a"], "every": 2, "split": "test", "eval_num_rays_per_chunk": 7, "data": "elsewhere"}
+    found = nvs_eval.run("config.yml", steps="all", protocol="light.yaml", **options)  # pyright: ignore
+    assert silent()
+    assert [each.step for each in found] == [500, 2500]
+    mine = files_below(RESULTS)
+    assert any(name.endswith("500/renders/a.png") for name in mine)
+    shutil.rmtree(RESULTS)
+    said = cli("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml", "--views", "a",
+               "--every", "2", "--eval-num-rays-per-chunk", "7", "--data", "elsewhere")  # fmt: skip
+    assert said.code == 0
+    assert results(found) == results(nvs_eval.read_records(RESULTS))
+    assert files_below(RESULTS) == mine
+    asked = [{name: list(v) if isinstance(v, tuple) else v for name, v in each.items()} for each in opener.asked]
+    assert asked[0] == asked[1]
+
+
+def test_run_takes_steps_and_goes_on_where_it_was(opener: Opener, silent: Callable[[], bool]) -> None:
+    del opener.given[1:]
+    first = nvs_eval.run([Path("config.yml")], steps=[500], protocol="light.yaml", output_dir="out", method="mine")
+    rendered = len(opener.rendered)
+    again = nvs_eval.run("config.yml", steps=[500], protocol="light.yaml", output_dir="out", method="mine")
+    assert silent()
+    assert opener.asked[0]["steps"] == [500]
+    assert len(opener.rendered) == rendered
+    assert [to_plain(each) for each in again] == [to_plain(each) for each in first]
+    assert files_below(Path("out")) != []
+    assert not RESULTS.exists()
+
+
+def test_run_without_a_config_is_an_input_error() -> None:
+    with pytest.raises(nvs_eval.InputError, match="No run was given"):
+        nvs_eval.run([])
+
+
+# --- Tables ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_that_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    found = nvs_eval.score(["garden/ours", "garden/theirs"], reference="garden/gt", protocol="light.yaml",
+                           output_dir=RESULTS)  # fmt: skip
+    tables = [
+        nvs_eval.table(found),
+        nvs_eval.table(found, rows="method", metrics=["ssim", "psnr"], sort="ssim", decimals={"psnr": 1}),
+        nvs_eval.table(found, per_scene=True, per_view=True, metrics="ssim"),
+    ]
+    assert silent()
+    assert tables[0] == cli("table", str(RESULTS)).out
+    options = ("--rows", "method", "--metrics", "ssim", "psnr", "--sort", "ssim", "--decimals", "psnr=1")
+    assert tables[1] == cli("table", str(RESULTS), *options).out
+    assert tables[2] == cli("table", str(RESULTS), "--per-scene", "--per-view", "--metrics", "ssim").out
+
+
+@pytest.mark.parametrize(
+    ("records", "options", "message"),
+    [
+        ([], {}, "There are no records"),
+        ([record()], {"format": "word"}, "Unknown format 'word'"),
+        ([record()], {"per_scene": True, "rows": "scene"}, "leave those out"),
+        ([record(), record()], {}, r"records\[0\] and records\[1\] are records of the same"),
+        ([record(), record([row("other")], method="b")], {}, "different views"),
+        ([record()], {"metrics": ["psrn"]}, "psrn"),
+    ],
+)
+def test_what_is_no_table_is_an_input_error(records: list[Record], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(nvs_eval.InputError, match=message):
+        nvs_eval.table(records, **options)
+
+
+def test_mixed_records_are_a_table_where_that_is_asked_for() -> None:
+    mixed = [record(), replace(record([row("other")]), method="b")]
+    assert "different views" in nvs_eval.table(mixed, allow_mixed=True)
+
+
+# --- Types ----------------------------------------------------------------------------------------------------------
+
+TYPED = """\
+import nvs_eval
+
+records = nvs_eval.score("renders", reference="images", protocol=["standard", "inria-3dgs"])
+records += nvs_eval.run("config.yml", steps="all", output_dir="results")
+reveal_type(records)
+reveal_type(nvs_eval.read_records("results"))
+reveal_type(nvs_eval.table(records, format="latex", rows="method"))
+"""
+WRONG = """\
+import nvs_eval
+
+nvs_eval.score("renders", "images")
+nvs_eval.run("config.yml", steps=2500)
+nvs_eval.table(nvs_eval.read_records("results"), rows="methods")
+nvs_eval.data_frame([], shape="broad")
+"""
+
+
+def pyright(file: Path) -> list[str]:
+    """What the type checker says of a file, a line each."""
+    pytest.importorskip("pyright")
+    root = Path(nvs_eval.__file__).parents[1]
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    return [line.strip() for line in done.stdout.splitlines() if line.strip().startswith(f"{file}:")]
+
+
+def test_the_functions_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "typed.py").write_text(TYPED)
+    said = pyright(tmp_path / "typed.py")
+    assert [line.rpartition(' is "')[2].rstrip('"') for line in said] == ["list[Record]", "list[Record]", "str"]
+
+
+def test_wrong_calls_are_seen_by_a_type_checker(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    said = pyright(tmp_path / "wrong.py")
+    lines = {line.removeprefix(f"{tmp_path / 'wrong.py'}:").partition(":")[0] for line in said if " error: " in line}
+    assert lines == {"3", "4", "5", "6"}
