@@ -85,6 +85,7 @@ def score(
         data_masks=data_masks,
         output_dir=_path(output_dir),
         overwrite=overwrite,
+        command=("nvs_eval.score",),
     )
     return score_folders(folders, terms, Watch())
 
@@ -164,6 +165,7 @@ def run(
         data_masks=data_masks,
         output_dir=Path(output_dir),
         overwrite=overwrite,
+        command=("nvs_eval.run",),
     )
     return run_checkpoints(runs, terms, Watch())
 
