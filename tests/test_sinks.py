@@ -354,3 +354,21 @@ def test_nobody_logged_in_is_said_before_any_work(
         "wandb is not logged in: say `wandb login`, or set WANDB_MODE=offline to log into files that `wandb sync` "
         "uploads later."
     )
+
+
+def test_a_network_that_is_away_ends_in_a_message(
+    here: Path, wandb_dir: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nvs_eval.sinks import wandb as sink
+
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # Nobody listens there.
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    patience = dict(sink._PATIENCE, x_graphql_retry_max=1)
+    monkeypatch.setattr(sink, "_PATIENCE", patience)
+    said = cli(*SCORE, "--log", "wandb")
+    assert said.code == 2
+    assert said.out == cli("table", "nvs-eval-results").out
+    assert "Error: The records are there, but could not be logged to wandb: " in said.err
+    assert "Traceback" not in said.err
+    assert said.err.endswith("To log them again: nvs-eval table RECORDS --log wandb\n")

@@ -20,6 +20,12 @@ from nvs_eval.sinks.runs import LoggedRun
 PROJECT = "nvs-eval"
 """Where WANDB_PROJECT says nothing else."""
 _STEP = "step"
+# Else a process whose network is away would go on trying for a quarter of an hour, also after it was told so.
+_PATIENCE = {
+    "x_graphql_retry_max": 5,
+    "x_graphql_retry_wait_min_seconds": 1,
+    "x_graphql_retry_wait_max_seconds": 10,
+}
 _PROVENANCE = ("nvs_eval", "versions", "device", "started", "checkpoint_sha256", "config_sha256", "data_sha256")
 
 
@@ -67,7 +73,7 @@ def _log_run(wandb: Any, run: LoggedRun, mode: str) -> str:
         job_type="evaluation",
         # Offline there is nothing to resume, which wandb would say: `wandb sync` puts runs of one id together.
         resume=None if mode == "offline" else "allow",
-        settings=wandb.Settings(silent=True, console="off"),
+        settings=_settings(wandb),
     )
     try:
         opened.config.update(_config(run), allow_val_change=True)
@@ -81,6 +87,13 @@ def _log_run(wandb: Any, run: LoggedRun, mode: str) -> str:
         opened.finish()
     where = {"online": url, "offline": f"wandb sync {folder}"}.get(mode, mode)
     return f"Weights & Biases, {run.name}: {where}"
+
+
+def _settings(wandb: Any) -> Any:
+    """Nothing is printed or captured, and not tried for ever: as far as this version has settings for that."""
+    known = getattr(wandb.Settings, "model_fields", {})
+    patience = {name: value for name, value in _PATIENCE.items() if name in known}
+    return wandb.Settings(silent=True, console="off", **patience)
 
 
 def _config(run: LoggedRun) -> dict[str, Any]:
