@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.api import compare as compare
     from nvs_eval.api import run as run
     from nvs_eval.api import score as score
     from nvs_eval.api import table as table
@@ -52,6 +53,7 @@ _HOMES = {
     "Scorer": "nvs_eval.scorer",
     "Source": "nvs_eval.views",
     "View": "nvs_eval.views",
+    "compare": "nvs_eval.api",
     "correct_colours": "nvs_eval.colour",
     "data_frame": "nvs_eval.frames",
     "load_image": "nvs_eval.image_files",
@@ -85,6 +87,7 @@ __all__ = [
     "Source",
     "View",
     "__version__",
+    "compare",
     "correct_colours",
     "data_frame",
     "load_image",

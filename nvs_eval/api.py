@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from nvs_eval.comparison.model import Comparison
     from nvs_eval.kept import Keep
     from nvs_eval.records import Record
 
@@ -243,6 +244,42 @@ def table(
         check_comparable(records)
     tables = [*tables_of(records, layout), *(per_view_tables(records, layout) if per_view else [])]
     return write(tables, Style(mark=mark, label=label))
+
+
+def compare(
+    *sides: Sequence[Record],
+    metrics: str | Sequence[str] = (),
+    runs: Literal["each", "mean"] = "each",
+    resamples: int = 10_000,
+) -> list[Comparison]:
+    """Compare results on the views that they share, as `nvs-eval compare` does.
+
+    Args:
+        sides: the records of each side, over one scene or many; of each run the last checkpoint takes part. Of one side
+            alone each method is compared with each.
+        metrics: which; else all that both have.
+        runs: of several runs of a method: sides of their own, or seeds, whose spread is part of the noise.
+        resamples: of the bootstrap.
+
+    Returns:
+        One comparison a split and protocol; `comparison.pairs[0].words` says what came of it, and
+        `comparison.pairs[0].differences["psnr"].interval` holds the numbers.
+
+    Raises:
+        InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
+    """
+    from nvs_eval.comparison.comparing import compared
+    from nvs_eval.comparison.sides import sides_of
+    from nvs_eval.errors import InputError
+    from nvs_eval.guard import check_distinct_cells
+
+    if not any(sides):
+        raise InputError("Nothing to compare was given: give the records of each side.")
+    groups = {f"side {number}": list(side) for number, side in enumerate(sides, start=1)}
+    for name, records in groups.items():
+        check_distinct_cells(records, [Path(f"{name}[{place}]") for place in range(len(records))])
+    found = sides_of(groups, runs=runs)
+    return [compared(contenders, metrics=_names(metrics), resamples=resamples) for contenders in found]
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

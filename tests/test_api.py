@@ -15,7 +15,8 @@ import pytest
 from helpers import Opener, Said, files_below, record, row
 
 import nvs_eval
-from nvs_eval.records import Record, to_plain
+from nvs_eval.errors import InputError
+from nvs_eval.records import Record, record_file, to_plain, write_record
 from nvs_eval.terms import RESULTS
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -192,6 +193,35 @@ def test_mixed_records_are_a_table_where_that_is_asked_for() -> None:
 
 # --- Types ----------------------------------------------------------------------------------------------------------
 
+# --- compare --------------------------------------------------------------------------------------------------------
+
+
+def side(method: str, gain: float, **changes: Any) -> Record:
+    return record([row(f"{i:04}", psnr=20.0 + gain * (1 + 0.1 * i)) for i in range(8)], method=method, **changes)
+
+
+def test_a_comparison_is_that_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    records = [side("a", 0.0), side("b", 0.3)]
+    for each in records:
+        write_record(record_file(each, Path("out")), each)
+    (comparison,) = nvs_eval.compare(*([each] for each in records))
+    assert silent()
+    (pair,) = comparison.pairs
+    assert pair.words[0].startswith("b is better than a in PSNR by 0.41 dB [")
+    assert pair.differences["psnr"].verdict == "better"
+    assert cli("compare", "out").out.startswith(pair.words[0])
+    assert nvs_eval.compare(records)[0].pairs[0].words == pair.words
+
+
+def test_what_is_no_comparison_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="There are no two sides of one protocol: side 1 has a under standard"):
+        nvs_eval.compare([side("a", 0.0)])
+    with pytest.raises(InputError, match=r"side 1\[0\]"):
+        nvs_eval.compare([side("a", 0.0), side("a", 1.0)], [side("b", 1.0)])
+    with pytest.raises(InputError, match="Nothing to compare was given"):
+        nvs_eval.compare()
+
+
 TYPED = """\
 import nvs_eval
 
@@ -200,6 +230,7 @@ records += nvs_eval.run("config.yml", steps="all", output_dir="results")
 reveal_type(records)
 reveal_type(nvs_eval.read_records("results"))
 reveal_type(nvs_eval.table(records, format="latex", rows="method"))
+reveal_type(nvs_eval.compare(records, runs="mean"))
 """
 WRONG = """\
 import nvs_eval
@@ -223,7 +254,12 @@ def pyright(file: Path) -> list[str]:
 def test_the_functions_are_typed(tmp_path: Path) -> None:
     (tmp_path / "typed.py").write_text(TYPED)
     said = pyright(tmp_path / "typed.py")
-    assert [line.rpartition(' is "')[2].rstrip('"') for line in said] == ["list[Record]", "list[Record]", "str"]
+    assert [line.rpartition(' is "')[2].rstrip('"') for line in said] == [
+        "list[Record]",
+        "list[Record]",
+        "str",
+        "list[Comparison]",
+    ]
 
 
 def test_wrong_calls_are_seen_by_a_type_checker(tmp_path: Path) -> None:
