@@ -207,7 +207,7 @@ def test_a_comparison_is_that_of_the_command(cli: Callable[..., Said], silent: C
     (comparison,) = nvs_eval.compare(*([each] for each in records))
     assert silent()
     (pair,) = comparison.pairs
-    assert pair.words[0].startswith("b is better than a in PSNR by 0.41 dB [")
+    assert pair.words[0].startswith("b is better than a in PSNR by 0.405 dB [")
     assert pair.differences["psnr"].verdict == "better"
     assert cli("compare", "out").out.startswith(pair.words[0])
     assert nvs_eval.compare(records)[0].pairs[0].words == pair.words
