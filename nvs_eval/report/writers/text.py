@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.text import Text
+from rich.text import Span, Text
 
 from nvs_eval.report.phrases import split_signature
 from nvs_eval.report.table import Cell, Table
@@ -54,7 +54,7 @@ def print_text(table: Table, console: Console) -> None:
         if index:
             wide.print()
         # One print for all lines: a print a line would take longer than all the rest.
-        wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)))
+        wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)), soft_wrap=True)
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
 
@@ -81,8 +81,11 @@ class _Column:
 def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
     """The columns as they fit: in one part if they do, else as many a part as do."""
     columns = [_column(table, index, stacked=False) for index in range(len(table.columns))]
+    if _width(columns) <= width:
+        yield columns
+        return
     stacked = [_column(table, index, stacked=True) for index in range(len(table.columns))]
-    for fitting in (columns, stacked, _folded(stacked, width, _READABLE_NAME)):
+    for fitting in (stacked, _folded(stacked, width, _READABLE_NAME)):
         if _width(fitting) <= width:
             yield fitting
             return
@@ -156,15 +159,24 @@ def _row(columns: Sequence[_Column], cells: Sequence[Text]) -> Iterator[Text]:
     folded = [_folded_cell(cell, column) for column, cell in zip(columns, cells, strict=True)]
     height = max(map(len, folded))
     for index in range(height):
-        line = Text()
-        for column, parts in zip(columns, folded, strict=True):
-            if column is not columns[0]:
-                line.append(" " * _GAP)
-            part = parts[index - height + len(parts)] if index >= height - len(parts) else Text()
-            room = " " * (column.width - part.cell_len)
-            line = line.append(room).append_text(part) if column.right else line.append_text(part).append(room)
-        line.rstrip()
-        yield line
+        parts = (each[index - height + len(each)] if index >= height - len(each) else Text() for each in folded)
+        yield _joined(columns, parts)
+
+
+def _joined(columns: Sequence[_Column], parts: Iterable[Text]) -> Text:
+    """Parts beside each other; by hand, as rich takes its time over thousands of cells."""
+    plain, spans, length = [], [], 0
+    for index, (column, part) in enumerate(zip(columns, parts, strict=True)):
+        room = " " * (column.width - part.cell_len)
+        before, after = (room, "") if column.right else ("", room)
+        before = " " * (_GAP if index else 0) + before
+        length += len(before)
+        spans += [Span(span.start + length, span.end + length, span.style) for span in part.spans]
+        if part.style:
+            spans.append(Span(length, length + len(part.plain), part.style))
+        plain += [before, part.plain, after]
+        length += len(part.plain) + len(after)
+    return Text("".join(plain).rstrip(), spans=spans)
 
 
 def _folded_cell(cell: Text, column: _Column) -> list[Text]:
