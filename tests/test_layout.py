@@ -13,13 +13,13 @@ from helpers import INFO, record, row
 from nvs_eval.cli import main
 from nvs_eval.contenders import Contender, checkpoints_of, last_steps, methods_of
 from nvs_eval.errors import InputError
-from nvs_eval.published import Published, parse_published
+from nvs_eval.published import Published, load_published, named_published, parse_published
 from nvs_eval.records import MetricInfo, Record, record_file, write_record
 from nvs_eval.report.layout import Layout
 from nvs_eval.report.published_lines import check_published
 from nvs_eval.report.table import Table
 from nvs_eval.report.tables import per_view_tables, tables_of
-from nvs_eval.suites import Scene, Suite
+from nvs_eval.suites import Scene, Suite, load_suite
 
 SUITE = Suite(
     "three",
@@ -235,6 +235,33 @@ def test_a_scene_that_nobody_has_still_makes_a_mean_impossible() -> None:
     assert table.notes == ["a, b: no mean, for want of stump"]
 
 
+def test_a_mean_that_only_some_metrics_lack_names_them() -> None:
+    lacking = record([row("0000", psnr=1.0)], method="b", scene="garden")
+    (table,) = tables_of([*TWO[:3], lacking], Layout(rows="method"))
+    assert (texts(table, PSNR), texts(table, SSIM)) == (["25.00", "12.50"], ["0.500", ""])
+    assert table.notes == ["b: no mean of ssim, for want of garden"]
+    both = [replace(each, scene="stump") for each in (TWO[0], TWO[2])]
+    (table,) = tables_of([*TWO[:3], lacking, both[0]], Layout(rows="method"))
+    assert table.notes == ["b: no mean of psnr, for want of stump", "b: no mean of ssim, for want of garden, stump"]
+
+
+def test_counts_alone_are_a_table() -> None:
+    (table,) = tables_of(TWO, Layout(rows="method", metrics=("views",)))
+    assert headings(table) == ["method", "views"]
+    with pytest.raises(InputError, match="--metrics names none"):
+        tables_of(TWO, Layout(rows="method", columns="scene", metrics=("views",)))
+    (twice,) = tables_of(TWO, Layout(rows="method", metrics=("psnr", "psnr")))
+    assert headings(twice) == ["method", PSNR]
+
+
+def test_scenes_are_sorted_too_and_counts_have_no_sum_without_a_mean() -> None:
+    (table,) = tables_of([*TWO[:2], of("a", 99.0, scene="stump")], Layout(rows="scene", sort="psnr"))
+    assert texts(table, "scene") == ["stump", "garden", "fox", "mean of 3 scenes"]
+    (table,) = tables_of(TWO[:2], Layout(rows="scene", suite=SUITE))
+    assert table.title == "Three scenes, a, test views"
+    assert (texts(table, PSNR), texts(table, "views")) == (["30.00", "", "20.00", ""], ["1", "", "1", ""])
+
+
 def test_scenes_go_by_the_suites_names() -> None:
     records = [of("a", 40.0, scene="reynard"), of("a", 40.0, scene="garden")]
     psnr, _ = tables_of(records, Layout(rows="method", columns="scene", suite=SUITE))
@@ -320,25 +347,75 @@ def test_published_numbers_are_rows_with_no_more_digits_than_they_have() -> None
     assert texts(psnr, "mean of 2 scenes") == ["26.30", "27.0"]
     assert psnr.notes == ["‡ Theirs: published in a paper; its views could not be compared"]
     assert texts(ssim, "mean of 2 scenes") == ["0.500", ""]
-    assert "Theirs: no mean" not in "".join(ssim.notes)
+    assert ssim.notes[1:] == ["Theirs: no mean, for want of stump"]
 
 
-def test_a_published_mean_stands_where_its_scenes_do_not() -> None:
-    suite = Suite("mipnerf360", "360", "", "test", [Scene("garden", "garden", 4), Scene("stump", "stump", 4)])
-    ours = [*OURS[:1], of("ours", 1.0, scene="stump", protocol=INRIA)]
-    theirs = published(scores={"garden": {"psnr": "27.4"}})
-    (table,) = tables_of(ours, Layout(rows="method", suite=suite, metrics=("psnr",), published=[theirs]))
-    assert texts(table, PSNR) == ["13.50", "27.21"]
+@pytest.mark.parametrize("name", sorted(named_published()))
+def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
+    """And not as the mean of the scenes' rounded numbers, which may be one off in the last digit."""
+    theirs = load_published(name)
+    protocol = {"name": theirs.protocol_name, "definition": {"round_means": None}, "fingerprint": theirs.fingerprint}
+    for suite_name, means in theirs.means.items():
+        suite = load_suite(suite_name)
+        views = [replace(row(), scores=dict.fromkeys(means, 15.0))]
+        ours = replace(record(protocol=protocol), views=views, metrics=dict.fromkeys(means, INFO["psnr"]))
+        named = [replace(ours, scene=scene) for scene in suite.names]
+        decimals = dict.fromkeys(means, 9)
+        (table,) = tables_of(named, Layout(rows="method", suite=suite, published=[theirs], decimals=decimals))
+        assert {column.name: cell.text for column, cell in zip(table.columns, table.rows[1], strict=True)} == {
+            "method": theirs.title, **{metric: value.text for metric, value in means.items()},
+        }  # fmt: skip
 
 
-def test_a_published_scene_of_another_benchmark_is_not_that_of_the_suite() -> None:
-    llff = Suite("llff", "LLFF", "", "every-8th", [Scene("room", "room", 4), Scene("fern", "fern", 4)])
+def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:
+    two = Suite("mipnerf360", "two of them", "", "test", [Scene("garden", "garden", 4), Scene("stump", "stump", 4)])
+    (table,) = tables_of(OURS, Layout(rows="method", suite=two, metrics=("psnr",), published=[published()]))
+    assert texts(table, PSNR) == ["26.30", "27.0"]
+
+
+def test_a_published_scene_of_another_benchmark_is_refused() -> None:
     ours = [of("ours", 26.0, scene="room", protocol=INRIA), of("ours", 26.0, scene="fern", protocol=INRIA)]
     theirs = published(scores={"room": {"psnr": "30.6"}})
-    psnr, _ = tables_of(ours, Layout(rows="method", columns="scene", published=[theirs], suite=llff))
-    assert texts(psnr, "room") == ["26.00"]
-    psnr, _ = tables_of(ours, Layout(rows="method", columns="scene", published=[theirs]))
+    for suite in (load_suite("llff"), None):
+        with pytest.raises(InputError, match=r"Theirs \(theirs\) was published of scenes of mipnerf360, and those of"):
+            tables_of(ours, Layout(rows="method", columns="scene", published=[theirs], suite=suite))
+    psnr, _ = tables_of(ours[:1], Layout(rows="method", columns="scene", published=[theirs]))
     assert texts(psnr, "room") == ["26.00", "30.6"]
+
+
+def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
+    own = Suite("mine", "Mine", "", "test", [Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)])
+    psnr, _ = tables_of(OURS, Layout(rows="method", columns="scene", published=[published()], suite=own))
+    assert texts(psnr, "garden") == ["26.00", "27.4"]
+    assert psnr.title == "Mine, psnr [dB] ↑, test views"
+
+
+def test_what_was_published_with_fewer_decimals_is_no_better_for_that() -> None:
+    ours = [of("a", 27.44, scene="garden", protocol=INRIA), of("b", 27.36, scene="garden", protocol=INRIA)]
+    theirs = published(scores={"garden": {"psnr": "27.4"}})
+    psnr, _ = tables_of(ours, Layout(rows="method", columns="scene", published=[theirs]))
+    assert (texts(psnr, "garden"), ranks(psnr, "garden")) == (["27.44", "27.36", "27.4"], [1, 1, 1])
+
+
+def test_what_a_publisher_notes_is_noted() -> None:
+    theirs = published(note="scored on black", differs={"ssim": "windows wholly inside"})
+    psnr, ssim = tables_of(OURS, Layout(rows="method", columns="scene", published=[theirs]))
+    assert "‡ Theirs: scored on black" in psnr.notes
+    # What is said of one metric stands below its table alone.
+    assert not any("§" in note for note in psnr.notes)
+    assert "§ ssim of Theirs has no rank: windows wholly inside" in ssim.notes
+
+
+def test_nothing_is_tied_with_a_best_that_was_published() -> None:
+    layout = Layout(rows="method", columns="scene", published=[published()], tied=lambda c, s, m: [0])
+    better = [*OURS, *(replace(each, method="far") for each in OURS)]
+    psnr, _ = tables_of(better, layout)
+    assert {cells[1].mark for cells in psnr.rows} == {""}
+    assert [cells[2].mark for cells in psnr.rows] == ["", "", ""]
+    (alone, _) = tables_of(better, replace(layout, published=[], decimals={"psnr": 9}, tied=lambda c, s, m: [1]))
+    assert [cells[1].mark for cells in alone.rows] == ["", ""]
+    with pytest.raises(InputError, match="leave `--tied` out, or `--mean views`"):
+        Layout(mean="views", tied=lambda c, s, m: [])
 
 
 def test_a_published_metric_that_is_not_the_protocols_is_marked_and_has_no_rank() -> None:

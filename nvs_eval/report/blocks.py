@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nvs_eval.contenders import Contender, by_protocol, checkpoints_of, methods_of
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records import MetricInfo, Record
 from nvs_eval.report.layout import Layout
 from nvs_eval.report.numbers import metric_column, printable
@@ -36,7 +36,7 @@ class Block:
     def metrics(self) -> list[str]:
         """Those to show, in their order."""
         chosen = self.layout.metrics
-        return [metric for metric in chosen if metric in self.infos] if chosen else list(self.infos)
+        return [metric for metric in dict.fromkeys(chosen) if metric in self.infos] if chosen else list(self.infos)
 
     @property
     def contenders(self) -> list[Contender]:
@@ -88,9 +88,13 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     for metric in layout.metrics:
         if metric not in known and metric not in COUNTS:
             raise unknown_name("metric", metric, [*known, *COUNTS])
+    # With nothing but counts, any block will do for rows; columns of scenes are of a metric.
+    counts = set(layout.metrics) <= set(COUNTS)
+    if counts and layout.metrics and layout.columns == "scene":
+        raise InputError(f"With a column a scene a table is of a metric, and --metrics names none: {some(known)} are.")
     if layout.sort is not None and layout.sort != "method" and layout.sort not in known:
         raise unknown_name("metric to sort by", layout.sort, [*known, "method"])
-    return [block for block in found if block.metrics]
+    return [block for block in found if block.metrics or counts]
 
 
 def _with_usual_names(records: Sequence[Record], layout: Layout) -> Sequence[Record]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from nvs_eval.contenders import Contender
 from nvs_eval.report.blocks import COUNTS, Block
 from nvs_eval.report.columns import Filled, count_column, identity, score_cell, score_cells, table_from, text_cell
+from nvs_eval.report.lines import Line
 from nvs_eval.report.numbers import decimals
 from nvs_eval.report.rows import Rows, rows_of
 from nvs_eval.report.table import Cell, Column, Table
@@ -24,29 +25,45 @@ def checkpoint_table(block: Block) -> Table:
 def method_table(block: Block) -> Table:
     """A row a method (the last checkpoint of each run), its metrics averaged over the scenes."""
     rows = rows_of(block)
-    split = block.records[0].split
-    title = f"{rows.over}, {split} views" if len(block.scenes) > 1 else f"{block.scenes[0]}, {split} views"
+    several = len(block.scenes) > 1
+    title = rows.of_suite(rows.mean_name) if several else f"{block.scenes[0]}, {block.records[0].split} views"
     return _metrics_table(block, rows, title, counts=block.layout.metrics)
 
 
 def scene_table(block: Block, contender: Contender) -> Table:
     """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
     block = replace(block, records=contender.all_records)
-    (line,), rows = rows_of(block).lines, rows_of(block)
-    several = len(block.scenes) > 1
-    names = [*map(text_cell, block.scenes), *([text_cell(rows.mean_name)] if several else [])]
+    rows = rows_of(block)
+    (line,) = rows.lines
+    scenes = _scenes_sorted(block, line)
+    several = len(scenes) > 1
+    names = [*map(text_cell, scenes), *([text_cell(rows.mean_name)] if several else [])]
     filled = [Filled(Column("scene", numeric=False), names)]
     for metric in block.metrics:
         digits = decimals(metric, block.layout.decimals)
-        scores = [line.score(scene, metric) for scene in block.scenes]
-        means = [line.mean(block.scenes, metric, block.layout.mean)] if several else []
+        scores = [line.score(scene, metric) for scene in scenes]
+        means = [line.mean(scenes, metric, block.layout.mean)] if several else []
         filled.append(Filled(block.column(metric), [score_cell(score, digits) for score in (*scores, *means)]))
+    of_rows = [line.records([scene]) for scene in scenes]
+    # What is counted over all scenes says nothing where there is no mean over them.
+    of_all = [line.records(scenes) if all(of_rows) else []] if several else []
     for name in block.layout.metrics or ["views"]:
-        if name in COUNTS and (counts := count_column(name, [line.records([scene]) for scene in block.scenes])):
-            of_all = count_column(name, [line.records(block.scenes)]) if several else None
-            filled.append(replace(counts, cells=[*counts.cells, *(of_all.cells if of_all else [])]))
-    title = f"{contender.name}, {block.records[0].split} views"
-    return _assemble(block, rows, title, filled, means=int(several), shared={"method": contender.name})
+        if name in COUNTS and (column := count_column(name, [*of_rows, *of_all])):
+            filled.append(column)
+    identity = {"method": contender.method, "run": contender.run, "step": contender.step}
+    shared = {name: str(value) for name, value in identity.items() if value is not None}
+    return _assemble(block, rows, rows.of_suite(contender.name), filled, means=int(several), shared=shared)
+
+
+def _scenes_sorted(block: Block, line: Line) -> list[str]:
+    """In their order, or by the metric that was asked for, what lacks it last."""
+    by = block.layout.sort
+    if by is None or by == "method":
+        return list(block.scenes)
+    up = by in block.infos and block.infos[by].higher_is_better
+    scores = {scene: line.score(scene, by) for scene in block.scenes}
+    key = {s: (1, 0.0) if score is None else (0, -score.value if up else score.value) for s, score in scores.items()}
+    return sorted(block.scenes, key=key.__getitem__)
 
 
 def _metrics_table(block: Block, rows: Rows, title: str, *, counts: Sequence[str]) -> Table:
@@ -74,7 +91,7 @@ def _assemble(
     return table_from(
         title,
         filled,
-        notes=list(rows.notes(missing=rows.without_mean(block.metrics))),
+        notes=list(rows.notes(block.metrics)),
         caption=block.caption,
         shared={**block.shared, **shared},
         views=rows.views,

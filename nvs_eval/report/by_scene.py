@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from nvs_eval.report.blocks import Block
 from nvs_eval.report.columns import Filled, identity, score_cells, table_from
-from nvs_eval.report.lines import Line
 from nvs_eval.report.numbers import printable
 from nvs_eval.report.rows import Rows, rows_of
 from nvs_eval.report.table import Column, Table
@@ -18,14 +17,10 @@ def metric_tables(block: Block) -> list[Table]:
     return [_table(block, rows, metric) for metric in block.metrics]
 
 
-def _says_any(line: Line, metric: str) -> bool:
-    return metric in line.means or any(metric in scores for scores in line.scores.values())
-
-
 def _table(block: Block, rows: Rows, metric: str) -> Table:
     info = block.infos[metric]
     # Who published nothing of a metric needs no row without numbers.
-    rows = replace(rows, lines=[line for line in rows.lines if line.contender or _says_any(line, metric)])
+    rows = replace(rows, lines=[line for line in rows.lines if line.contender or line.says(metric)])
     up = None if rows.unranked else info.higher_is_better
     filled = identity(rows.lines)
     for scene in block.scenes:
@@ -37,9 +32,9 @@ def _table(block: Block, rows: Rows, metric: str) -> Table:
         cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=up)
         filled.append(Filled(Column(rows.mean_name, metric), rows.with_ties(cells, metric, block.scenes)))
     return table_from(
-        f"{block.column(metric).heading}, {block.records[0].split} views",
+        rows.of_suite(block.column(metric).heading),
         filled,
-        notes=list(rows.notes(missing=rows.without_mean([metric]) if len(block.scenes) > 1 else ())),
+        notes=list(rows.notes([metric])),
         caption=block.caption,
         shared={**block.shared, "metric": metric},
         views=rows.views,

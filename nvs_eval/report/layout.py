@@ -56,5 +56,7 @@ class Layout:
     def __post_init__(self) -> None:
         if self.rows == "scene" and self.columns == "scene":
             raise InputError("Rows and columns are both scenes: say `--rows method`, or `--columns metric`.")
+        if self.tied is not None and self.mean == "views":
+            raise InputError("What is tied is told by the mean over scenes: leave `--tied` out, or `--mean views`.")
         if self.rows == "scene" and self.published:
             raise InputError("A table with a row a scene is of one method: published numbers need `--rows method`.")

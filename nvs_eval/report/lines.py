@@ -36,7 +36,7 @@ class Line:
         run: which run, or None.
         step: of the checkpoint, or None.
         scores: by scene and metric, the mean over the views.
-        means: by metric, where a mean over all scenes was published and is not computed.
+        means: by metric, those over all scenes that were published: they are of more decimals than their scenes show.
         contender: whose records they are, or None for published ones.
         mark: a sign that the notes explain, of the whole row.
     """
@@ -63,18 +63,24 @@ class Line:
         by_scene = self.contender.records if self.contender else {}
         return [record for scene in scenes for record in by_scene.get(scene, ())]
 
-    def missing(self, scenes: Sequence[str]) -> list[str]:
-        """Of which scenes it has nothing at all."""
-        return [scene for scene in scenes if not self.scores.get(scene)]
+    def missing(self, scenes: Sequence[str], metric: str) -> list[str]:
+        """Of which scenes it lacks a metric."""
+        return [scene for scene in scenes if self.score(scene, metric) is None]
+
+    def says(self, metric: str) -> bool:
+        """Whether it has a metric of any scene, or a mean of it."""
+        return metric in self.means or any(metric in scores for scores in self.scores.values())
 
     def mean(self, scenes: Sequence[str], metric: str, over: Literal["scenes", "views"]) -> Score | None:
-        """The mean over scenes, or over their views; None if any scene lacks the metric.
+        """The mean over scenes, or over their views; None if any scene lacks the metric, and it was not published.
 
         Several runs of a scene count as one, their mean.
         """
+        if over == "scenes" and len(scenes) > 1 and metric in self.means:
+            return self.means[metric]
         scores = [score for scene in scenes if (score := self.score(scene, metric)) is not None]
         if len(scores) < len(scenes):
-            return self.means.get(metric) if over == "scenes" else None
+            return None
         if len(scenes) == 1:
             return scores[0]
         digits = min((score.digits for score in scores if score.digits is not None), default=None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nvs_eval.errors import some
 from nvs_eval.guard import difference, result_name, usual_of
 from nvs_eval.records import Record
+from nvs_eval.report.phrases import listed
 
 ODD = "†"
 """Marks a row whose numbers may not be compared with most others."""
@@ -56,14 +57,21 @@ def mask_notes(records: Sequence[Record]) -> Iterator[str]:
             yield f"{_named(record, records)}: masks came with the renders ({masks}) and were not used"
 
 
-def missing_notes(missing: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    """Which rows have no mean, for want of which scenes."""
-    together: dict[tuple[str, ...], list[str]] = {}
-    for name, scenes in missing:
-        if scenes:
-            together.setdefault(tuple(scenes), []).append(name)
-    for scenes, names in together.items():
-        yield f"{', '.join(names)}: no mean, for want of {some(scenes)}"
+def missing_notes(missing: Mapping[str, Mapping[str, Sequence[str]]], metrics: Sequence[str]) -> Iterator[str]:
+    """Which rows have no mean, for want of which scenes; of which metrics, if not of all.
+
+    Args:
+        missing: of each row, by metric, the scenes that it lacks; those of which there is no mean.
+        metrics: of the table.
+    """
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, of_metrics in missing.items():
+        for scenes in dict.fromkeys(map(tuple, of_metrics.values())):
+            of = [metric for metric, lacking in of_metrics.items() if tuple(lacking) == scenes]
+            what = "" if of == list(metrics) else f" of {listed(of)}"
+            together.setdefault((what, scenes), []).append(name)
+    for (what, scenes), names in together.items():
+        yield f"{', '.join(names)}: no mean{what}, for want of {some(scenes)}"
 
 
 def _named(record: Record, records: Sequence[Record]) -> str:

@@ -24,7 +24,7 @@ def per_view_table(block: Block) -> Table:
     return table_from(
         f"{block.scenes[0]}, {block.records[0].split} views",
         filled,
-        notes=list(rows.notes()),
+        notes=list(rows.notes(block.metrics)),
         caption=block.caption,
         shared={**block.shared, "scene": block.scenes[0]},
         views=rows.views,

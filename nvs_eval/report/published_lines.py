@@ -9,7 +9,8 @@ from nvs_eval.errors import InputError, some
 from nvs_eval.report.blocks import Block
 from nvs_eval.report.lines import Line, Score
 from nvs_eval.report.notes import ODD
-from nvs_eval.suites import load_suite
+from nvs_eval.report.phrases import listed
+from nvs_eval.suites import load_suite, named_suites
 
 if TYPE_CHECKING:
     from nvs_eval.published import Published, Value
@@ -50,17 +51,26 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
 
 
 def published_lines(block: Block) -> list[Line]:
-    """The published rows that stand in the tables of a block: those of its protocol, or all if they may be mixed."""
+    """The published rows that stand in the tables of a block: those of its protocol, or all if they may be mixed.
+
+    Raises:
+        InputError: one has numbers of scenes of these names, but of another benchmark.
+    """
     layout = block.layout
-    return [
-        _line(published, block)
-        for published in layout.published
-        if layout.mixed or published.fingerprint == block.records[0].fingerprint
-    ]
+    lines = []
+    for published in layout.published:
+        same = published.fingerprint == block.records[0].fingerprint
+        if same or layout.mixed:
+            line = _line(published, block, mark=PUBLISHED if same else PUBLISHED + ODD)
+            if line.scores or line.means:
+                lines.append(line)
+            elif any(scene in published.scores for scene in block.scenes):
+                raise InputError(_other_benchmark(published, block))
+    return lines
 
 
-def published_notes(block: Block, lines: Sequence[Line]) -> Iterator[str]:
-    """Where the published rows come from, and what of them is not what the column says."""
+def published_notes(block: Block, lines: Sequence[Line], metrics: Sequence[str]) -> Iterator[str]:
+    """Where the published rows come from, and what of them is not what the columns of some metrics say."""
     shown = {line.method for line in lines if PUBLISHED in line.mark}
     for published in block.layout.published:
         if published.title not in shown:
@@ -68,25 +78,48 @@ def published_notes(block: Block, lines: Sequence[Line]) -> Iterator[str]:
         if published.fingerprint != block.records[0].fingerprint:
             yield f"{ODD} {published.title}: of protocol {published.protocol_name} ({published.fingerprint})"
         yield f"{PUBLISHED} {published.title}: published in {published.source}; its views could not be compared"
+        if published.note:
+            yield f"{PUBLISHED} {published.title}: {published.note}"
         for metric, reason in published.differs.items():
-            if metric in block.metrics:
+            if metric in metrics:
                 yield f"{DIFFERS} {metric} of {published.title} has no rank: {reason}"
 
 
-def _line(published: Published, block: Block) -> Line:
-    suite = block.layout.suite
-    scenes = [scene for scene in block.scenes if scene in published.scores and _is_of(scene, published, suite)]
+def _line(published: Published, block: Block, *, mark: str) -> Line:
+    suites = [load_suite(name) for name in published.suites]
+    scenes = [scene for scene in block.scenes if scene in published.scores and _is_of(scene, suites, block)]
     scores = {scene: _scores(published, published.scores[scene]) for scene in scenes}
-    means = published.means.get(suite.name, {}) if suite else {}
-    mark = PUBLISHED if published.fingerprint == block.records[0].fingerprint else PUBLISHED + ODD
-    return Line(published.title, None, None, scores, _scores(published, means), mark=mark)
+    return Line(published.title, None, None, scores, _scores(published, _means(published, block)), mark=mark)
 
 
-def _is_of(scene: str, published: Published, suite: Suite | None) -> bool:
-    """Whether a published scene is that of the suite: two benchmarks have a scene called room."""
-    if suite is None:
-        return True
-    return any(load_suite(name).scene(scene) == suite.scene(scene) for name in published.suites)
+def _is_of(scene: str, published: Sequence[Suite], block: Block) -> bool:
+    """Whether a published scene is what the records call so: two benchmarks have a scene called room.
+
+    Of a named suite it must be the very scene. Without one, or with one of the user's own, only a name that several
+    benchmarks have needs more: all the scenes of the table must be of the published benchmark.
+    """
+    named, suite = named_suites(), block.layout.suite
+    if suite is not None and suite.name in named:
+        wanted = load_suite(suite.name).scene(scene)
+        return any(each.scene(scene) == wanted for each in published)
+    homes = {each.scene(scene) for name in named if (each := load_suite(name)).scene(scene)}
+    return len(homes) < 2 or any(all(each.scene(other) for other in block.scenes) for each in published)
+
+
+def _other_benchmark(published: Published, block: Block) -> str:
+    return (
+        f"{published.title} ({published.name}) was published of scenes of {listed(published.suites)}, and those of the "
+        f"records ({some(block.scenes)}) go by the same names but are of another benchmark: leave it out, or say "
+        "`--suite` if they are of that one."
+    )
+
+
+def _means(published: Published, block: Block) -> Mapping[str, Value]:
+    """Those over all scenes of the suite, if the table is of all of them."""
+    suite = block.layout.suite
+    if suite is None or suite.name not in published.means:
+        return {}
+    return published.means[suite.name] if set(load_suite(suite.name).names) == set(block.scenes) else {}
 
 
 def _scores(published: Published, values: Mapping[str, Value]) -> dict[str, Score]:

@@ -41,37 +41,26 @@ class Rows:
         scenes = f"{len(self.block.scenes)} scenes"
         return f"mean of {scenes}" if self.block.layout.mean == "scenes" else f"mean of the views of {scenes}"
 
-    @property
-    def over(self) -> str:
-        """The same, with the suite's name where there is one."""
-        suite = self.block.layout.suite
-        return f"{suite.title}, {self.mean_name}" if suite else self.mean_name
+    def of_suite(self, what: str) -> str:
+        """A title: what it is of, the suite where there is one, and the split."""
+        block = self.block
+        suite = f"{block.layout.suite.title}, " if block.layout.suite else ""
+        return f"{suite}{what}, {block.records[0].split} views"
 
     @property
     def views(self) -> list[int]:
         """Of how many views they are, each number once."""
         return sorted({view_count(line.records(self.block.scenes)) for line in self.lines if line.contender})
 
-    def without_mean(self, metrics: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
-        """The lines that lack scenes for a mean of which there is none published either, each with those scenes."""
-        layout = self.block.layout
-        found = []
-        for line in self.lines:
-            missing = line.missing(self.block.scenes)
-            if missing and any(line.mean(self.block.scenes, metric, layout.mean) is None for metric in metrics):
-                found.append((line.name, missing))
-        return found
-
     def with_ties(self, cells: Sequence[Cell], metric: str, scenes: Sequence[str]) -> list[Cell]:
-        """The cells of a metric, those marked that cannot be told from the best over some scenes."""
+        """The cells of a metric, those marked that cannot be told from the best over some scenes.
+
+        Where the best is a published row there is nothing to tell from it with, and nothing is marked.
+        """
         tied = self.block.layout.tied
-        if tied is None or self.unranked:
+        having = [i for i, line in enumerate(self.lines) if line.contender and not line.missing(scenes, metric)]
+        if tied is None or self.unranked or not any(cells[index].rank == 1 for index in having):
             return list(cells)
-        having = [
-            index
-            for index, line in enumerate(self.lines)
-            if line.contender and all(line.score(s, metric) for s in scenes)
-        ]
         contenders = [contender for index in having if (contender := self.lines[index].contender)]
         places = {having[place] for place in tied(contenders, scenes, metric)} if len(having) > 1 else set()
         return [
@@ -79,23 +68,30 @@ class Rows:
             for index, cell in enumerate(cells)
         ]
 
-    def notes(self, *, missing: Sequence[tuple[str, Sequence[str]]] = ()) -> Iterator[str]:
-        """What must be known of them.
-
-        Args:
-            missing: lines without a mean, each with the scenes that it lacks.
-        """
+    def notes(self, metrics: Sequence[str]) -> Iterator[str]:
+        """What must be known of them, in a table of some metrics."""
         block = self.block
         records = [record for line in self.lines for record in line.records(block.scenes)]
         yield from odd_notes(self.odd, scenes=len(block.scenes))
-        yield from published_notes(block, self.lines)
+        yield from published_notes(block, self.lines, metrics)
         if self.unranked:
             yield "As not all rows may be compared with each other, none is marked as best."
-        yield from missing_notes(missing)
+        if len(block.scenes) > 1:
+            yield from missing_notes({line.name: self._without_mean(line, metrics) for line in self.lines}, metrics)
         yield from left_out_notes(records)
         yield from mask_notes(records)
         yield from self._step_notes()
         yield from self._run_notes()
+
+    def _without_mean(self, line: Line, metrics: Sequence[str]) -> dict[str, list[str]]:
+        """The metrics of which a line has no mean, though it has something of them, with the scenes that it lacks."""
+        scenes, over = self.block.scenes, self.block.layout.mean
+        found = {}
+        for metric in metrics:
+            missing = line.missing(scenes, metric)
+            if missing and line.says(metric) and line.mean(scenes, metric, over) is None:
+                found[metric] = missing
+        return found
 
     def _step_notes(self) -> Iterator[str]:
         """That earlier checkpoints are not shown, and whose scenes are of different steps."""
@@ -142,6 +138,6 @@ def _sorted(lines: Sequence[Line], block: Block) -> list[Line]:
         return sorted(lines, key=lambda line: (line.method, line.run or "", -1 if line.step is None else line.step))
     up = by in block.infos and block.infos[by].higher_is_better
     means = [line.mean(block.scenes, by, layout.mean) for line in lines]
-    # What has no mean comes last.
-    key = [(mean is None, 0.0 if mean is None else -mean.value if up else mean.value) for mean in means]
+    # What has no mean comes last, and before it what has no rank.
+    key = [(2, 0.0) if mean is None else (int(bool(mean.mark)), -mean.value if up else mean.value) for mean in means]
     return [line for _, line in sorted(zip(key, lines, strict=True), key=lambda pair: pair[0])]
