@@ -51,11 +51,11 @@ def layout_of(
         suite=None if suite is None else load_suite(suite),
         published=published,
         mixed=allow_mixed,
-        tied=_tied_with_best() if tied else None,
+        tied=_ties() if tied else None,
     )
 
 
-def _tied_with_best() -> Tied:
-    from nvs_eval.comparison.ties import tied_with_best  # The statistics: late, as they need numpy.
+def _ties() -> Tied:
+    from nvs_eval.comparison.ties import Ties  # The statistics: late, as they need numpy.
 
-    return tied_with_best
+    return Ties()

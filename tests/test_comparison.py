@@ -22,7 +22,7 @@ from nvs_eval.comparison.plain import to_plain
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.sides import sides_of
 from nvs_eval.comparison.tables import change_table, difference_table, view_table
-from nvs_eval.comparison.ties import tied_with_best
+from nvs_eval.comparison.ties import Ties
 from nvs_eval.contenders import Contender, methods_of
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, record_file, write_record
@@ -335,9 +335,9 @@ def test_json_has_every_view_and_number() -> None:
 def test_tied_is_what_cannot_be_told_from_the_best() -> None:
     close = of("c", [r.scores["psnr"] + 0.3 * (-1) ** (i + 1) for i, r in enumerate(B.views)])
     far = of("d", [x - 5.0 for x in base()])
-    assert tied_with_best(contenders(A, B, close, far), ["fox"], "psnr") == [2]
+    assert Ties()(contenders(A, B, close, far), ["fox"], "psnr") == [2]
     few = [replace(each, views=each.views[:5]) for each in (A, B)]
-    assert tied_with_best(contenders(*few), ["fox"], "psnr") == [0]
+    assert Ties()(contenders(*few), ["fox"], "psnr") == [0]
 
 
 def test_improvement_is_beyond_noise_or_cannot_be_told() -> None:

@@ -43,14 +43,14 @@ def test_the_same_results_pass() -> None:
     assert [(check.difference.metric, check.failed, check.worse_by) for check in found] == [
         ("psnr", False, 0.0), ("ssim", False, 0.0),
     ]  # fmt: skip
-    assert summary(found) == "Nothing got worse: 2 scores held against the baseline."
+    assert summary(found) == "2 scores held against the baseline: none got worse."
 
 
 def test_what_got_worse_beyond_noise_and_tolerance_fails() -> None:
     found = held([of(STEADY)], [OLD])
     assert failed(found) == ["fox psnr"]
     assert found[0].worse_by == pytest.approx(0.3)
-    assert summary(found) == "1 of 2 scores got worse beyond the tolerance and beyond noise."
+    assert summary(found) == "2 scores held against the baseline: 1 got worse beyond the tolerance and beyond noise."
     (cells,) = failed_table(found).rows
     assert [cell.text for cell in cells][:4] == ["nerfacto", "fox", "standard", "psnr [dB] ↑"]
     assert cells[-1].text == "8 of 8"
@@ -74,22 +74,45 @@ def test_what_is_within_noise_passes_and_is_said() -> None:
     found = held([of(NOISY)], [OLD])
     assert found[0].worse_by == pytest.approx(0.125)
     assert failed(found) == []
-    assert summary(found).endswith(" 1 score worse by more than the tolerance, but within noise.")
+    assert summary(found) == (
+        "2 scores held against the baseline: none got worse. Within noise, though worse by more than the tolerance: "
+        "psnr of fox (standard)."
+    )
 
 
 def test_with_too_few_views_the_tolerance_alone_decides() -> None:
     new, old = (replace(each, views=each.views[:3]) for each in (of(NOISY), OLD))
     found = held([new], [old])
     assert failed(found) == ["fox psnr"]
-    assert "too few views to tell noise, the tolerance alone decides" in summary(found)
-    assert failed(held([new], [old], psnr=0.5)) == []
+    assert summary(found) == (
+        "2 scores held against the baseline: 1 got worse beyond the tolerance, with too few views to tell noise."
+    )
+    passed = held([new], [old], psnr=0.5)
+    assert failed(passed) == []
+    assert summary(passed).endswith(" Where there are too few views to tell noise, the tolerance alone decided.")
 
 
 def test_a_view_that_is_no_longer_perfect_fails() -> None:
     perfect = replace(OLD, views=[replace(OLD.views[0], scores={"psnr": math.inf, "ssim": 0.8}), *OLD.views[1:]])
-    found = held([OLD], [perfect])
-    assert (failed(found), found[0].worse_by) == (["fox psnr"], math.inf)
+    found = held([OLD], [perfect], psnr=5.0)
+    assert (failed(found), found[0].worse_by, found[0].lost) == (["fox psnr"], math.inf, ["0000"])
+    assert summary(found).endswith("1 lost images that equalled their references (0000).")
     assert failed(held([perfect], [OLD])) == []
+
+
+@pytest.mark.parametrize(("perfect", "worse_by"), [({"new"}, 5.0), ({"old", "new"}, 5.0 * 7 / 8)])
+def test_one_perfect_view_hides_nothing(perfect: set[str], worse_by: float) -> None:
+    def with_perfect(side: Record, view: int, name: str) -> Record:
+        views = list(side.views)
+        if name in perfect:
+            views[view] = replace(views[view], scores={"psnr": math.inf, "ssim": 0.8})
+        return replace(side, views=views)
+
+    found = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 1, "old")])
+    assert failed(found) == ["fox psnr"]
+    assert found[0].worse_by == pytest.approx(worse_by)
+    # Views that are perfect on one side alone do not count for it.
+    assert failed(held([with_perfect(OLD, 1, "new")], [OLD])) == []
 
 
 def test_each_scene_counts_and_all_of_them_together() -> None:
@@ -102,7 +125,8 @@ def test_each_scene_counts_and_all_of_them_together() -> None:
 
 def test_runs_of_other_names_are_held_against_each_other_where_there_is_one_each() -> None:
     assert failed(held([of(STEADY, run="tuesday", step=9)], [of(run="monday", step=7)])) == ["fox psnr"]
-    assert failed(held([of(STEADY, method="new")], [OLD])) == ["fox psnr"]
+    with pytest.raises(InputError, match="The baseline has nerfacto, and the new results have new"):
+        held([of(STEADY, method="new")], [OLD])
     both = [of(run="x"), of(run="y")]
     assert failed(held([of(run="x"), of(STEADY, run="y")], both)) == ["fox psnr"]
     with pytest.raises(
@@ -165,8 +189,8 @@ def test_the_exit_code_is_the_answer(check: Callable[..., Said]) -> None:
     worse, better = check("worse", "--baseline", "old"), check("better", "--baseline", "old")
     assert (worse.code, better.code, worse.err, better.err) == (1, 0, "", "")
     assert worse.out.startswith("got worse\n")
-    assert worse.out.endswith("1 of 2 scores got worse beyond the tolerance and beyond noise.\n")
-    assert better.out == "Nothing got worse: 2 scores held against the baseline.\n"
+    assert worse.out.endswith(": 1 got worse beyond the tolerance and beyond noise.\n")
+    assert better.out == "2 scores held against the baseline: none got worse.\n"
     assert check("worse", "--baseline", "old", "--tolerance", "psnr=0.5").code == 0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from nvs_eval.comparison.comparing import compared
 from nvs_eval.comparison.model import Difference
@@ -12,7 +15,8 @@ from nvs_eval.contenders import Contender, by_protocol, methods_of
 from nvs_eval.errors import InputError, some
 from nvs_eval.records import Record
 from nvs_eval.report.numbers import DECIMALS, decimals
-from nvs_eval.statistics.intervals import RESAMPLES
+from nvs_eval.statistics.intervals import RESAMPLES, Interval, intervals
+from nvs_eval.statistics.scores import SceneScores, Scores
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Check:
         protocol: its name.
         fingerprint: of the protocol.
         difference: new - baseline, and all there is to say of it.
+        interval: of the same, over the views on which neither side alone is infinite.
+        lost: the views that were identical to their reference, and are no longer.
         tolerance: by how much it may be worse, in its unit.
     """
 
@@ -33,20 +39,32 @@ class Check:
     protocol: str
     fingerprint: str
     difference: Difference
+    interval: Interval
+    lost: Sequence[str]
     tolerance: float
 
     @property
     def worse_by(self) -> float:
         """By how much the mean got worse, in the metric's unit; below zero where it got better."""
-        change = self.difference.interval.difference
-        if change is None:
-            return 0.0
+        if self.lost:
+            return math.inf
+        change = self.interval.difference or 0.0
         return -change if self.difference.info.higher_is_better else change
+
+    @property
+    def blind(self) -> bool:
+        """Whether there are too few views to tell noise, so that the tolerance alone decides."""
+        return self.interval.low is None
+
+    @property
+    def beyond_tolerance(self) -> bool:
+        """Whether it got worse by more than it may."""
+        return self.worse_by > self.tolerance
 
     @property
     def failed(self) -> bool:
         """Whether it got worse beyond the tolerance, and beyond noise as far as there are views enough to tell."""
-        return self.worse_by > self.tolerance and self.difference.verdict in ("worse", "unknown")
+        return self.beyond_tolerance and (bool(self.lost) or self.blind or self.interval.sign != 0)
 
 
 def default_tolerance(metric: str) -> float:
@@ -107,16 +125,18 @@ def _key(contender: Contender) -> str:
 
 
 def _only(ours: Mapping[str, Contender], theirs: Mapping[str, Contender], name: str) -> Contender:
-    """The new contender in the place of one of another name, where there is one on each side.
+    """The new contender in the place of one whose run is called otherwise, where there is one run on each side.
 
     Raises:
-        InputError: there is none of that name, and others.
+        InputError: there is none of that method, or there are several.
     """
-    if len(ours) == len(theirs) == 1:
-        return next(iter(ours.values()))
+    method = theirs[name].method
+    fresh, old = ([each for each in side.values() if each.method == method] for side in (ours, theirs))
+    if len(fresh) == len(old) == 1:
+        return fresh[0]
     raise InputError(
         f"The baseline has {name}, and the new results have {some(ours)}: evaluate it again, name records of the "
-        "same methods and runs, or say `--runs mean` where runs are seeds."
+        "same methods and runs (`--method` when they are scored), or say `--runs mean` where runs are seeds."
     )
 
 
@@ -137,8 +157,29 @@ def _of_method(
         comparison = compared([old, fresh], scenes=only, resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
             tolerance = tolerances.get(metric, default_tolerance(metric))
-            found.append(Check(name, scene, comparison.protocol, comparison.fingerprint, difference, tolerance))
+            interval, lost = _over_finite(difference, resamples)
+            identity = (name, scene, comparison.protocol, comparison.fingerprint)
+            found.append(Check(*identity, difference, interval, lost, tolerance))
     return found
+
+
+def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list[str]]:
+    """The interval over the views on which neither side alone is infinite, and the views that lost an infinity."""
+    if not difference.scores.infinite:
+        return difference.interval, []
+    lost = [
+        change.view for change in difference.changes if math.isinf(change.difference) and difference.gain(change) < 0
+    ]
+    kept = [(scene, np.isfinite(scene.differences)) for scene in difference.scores.scenes]
+    scenes = [
+        SceneScores(scene.name, tuple(np.array(scene.views)[finite]), scene.a[:, finite], scene.b[:, finite])
+        for scene, finite in kept
+        if finite.any()
+    ]
+    if not scenes:
+        return Interval(None, reason="There is no view on which both are finite."), lost
+    metric = difference.metric
+    return intervals({metric: Scores(tuple(scenes))}, resamples=resamples)[metric], lost
 
 
 def _check_whole(name: str, old: Contender, fresh: Contender) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from nvs_eval.comparison.gate import Check
 from nvs_eval.comparison.plain import number
 from nvs_eval.comparison.words import amount, digits_of
+from nvs_eval.errors import some
 from nvs_eval.report.columns import Filled, table_from, text_cell
 from nvs_eval.report.numbers import decimals, metric_column, shown
 from nvs_eval.report.table import Cell, Column, Table
@@ -16,16 +17,29 @@ ALL_SCENES = "all scenes"
 
 
 def summary(checks: Sequence[Check]) -> str:
-    """How many scores were held against the baseline, and how many got worse."""
+    """How many scores were held against the baseline, how many got worse, and what noise has to do with it."""
     failed = [check for check in checks if check.failed]
-    within = [check for check in checks if not check.failed and check.worse_by > check.tolerance]
-    noise = f" {_many(len(within), 'score')} worse by more than the tolerance, but within noise." if within else ""
-    if not failed:
-        return f"Nothing got worse: {_many(len(checks), 'score')} held against the baseline.{noise}"
-    blind = any(check.difference.verdict == "unknown" for check in failed)
-    unknown = " Where there are too few views to tell noise, the tolerance alone decides." if blind else ""
-    worse = f"{len(failed)} of {_many(len(checks), 'score')} got worse beyond the tolerance and beyond noise."
-    return f"{worse}{noise}{unknown}"
+    lost = [check for check in failed if check.lost]
+    told, blind = (sum(check.blind is each and not check.lost for check in failed) for each in (False, True))
+    worse = [
+        *([f"{told} got worse beyond the tolerance and beyond noise"] if told else []),
+        *([f"{blind} got worse beyond the tolerance, with too few views to tell noise"] if blind else []),
+        *([f"{len(lost)} lost images that equalled their references ({_lost(lost)})"] if lost else []),
+    ]
+    said = [f"{_many(len(checks), 'score')} held against the baseline: {'; '.join(worse) or 'none got worse'}."]
+    if within := [check for check in checks if check.beyond_tolerance and not check.failed]:
+        said.append(f"Within noise, though worse by more than the tolerance: {some(map(_named, within))}.")
+    if not blind and any(check.blind for check in checks):
+        said.append("Where there are too few views to tell noise, the tolerance alone decided.")
+    return " ".join(said)
+
+
+def _lost(checks: Sequence[Check]) -> str:
+    return some(dict.fromkeys(view for check in checks for view in check.lost))
+
+
+def _named(check: Check) -> str:
+    return f"{check.difference.metric} of {check.scene or ALL_SCENES} ({check.protocol})"
 
 
 def failed_table(checks: Sequence[Check]) -> Table:
@@ -43,7 +57,9 @@ def failed_table(checks: Sequence[Check]) -> Table:
         Filled(Column("tolerance"), [Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
         Filled(Column("views worse", numeric=False), [text_cell(_views(check)) for check in failed]),
     ]
-    return table_from("got worse", filled, notes=[], caption="new - baseline [95 % interval]")
+    infinite = any(check.difference.scores.infinite for check in failed)
+    notes = ["Over the views on which neither side alone is infinite."] if infinite else []
+    return table_from("got worse", filled, notes=notes, caption="new - baseline [95 % interval]")
 
 
 def to_plain(checks: Sequence[Check]) -> dict[str, Any]:
@@ -53,7 +69,7 @@ def to_plain(checks: Sequence[Check]) -> dict[str, Any]:
 
 def _plain(check: Check) -> dict[str, Any]:
     each, won = check.difference, check.difference.wins
-    interval = None if each.interval.low is None else [number(each.interval.low), number(each.interval.high)]
+    interval = None if check.interval.low is None else [number(check.interval.low), number(check.interval.high)]
     return {
         "method": check.method,
         "scene": check.scene,
@@ -62,10 +78,10 @@ def _plain(check: Check) -> dict[str, Any]:
         "metric": each.metric,
         "baseline": number(each.mean_a),
         "new": number(each.mean_b),
-        "difference": number(each.interval.difference),
+        "difference": number(check.interval.difference),
         "interval": interval,
-        "reason": each.interval.reason,
-        "verdict": each.verdict,
+        "reason": check.interval.reason,
+        "no_longer_infinite": list(check.lost),
         "tolerance": check.tolerance,
         "views": {"better": won.wins, "worse": won.losses, "tied": won.ties},
         "failed": check.failed,
@@ -81,7 +97,7 @@ def _mean(metric: str, value: float) -> Cell:
 
 
 def _difference(check: Check) -> Cell:
-    interval, digits = check.difference.interval, digits_of(check.difference)
+    interval, digits = check.interval, digits_of(check.difference)
     between = "" if interval.low is None else f"[{amount(interval.low, digits)}, {amount(interval.high, digits)}]"
     return Cell(amount(interval.difference, digits), interval.difference, aside=between)
 

@@ -12,7 +12,7 @@ from nvs_eval.report.numbers import decimals, printable, shown
 from nvs_eval.report.ranks import ranked
 from nvs_eval.report.table import Cell, Column, Table
 
-_IDENTITY = ("view", "scene", "method", "run", "step")
+_IDENTITY = ("view", "scene", "method", "run", "step", "protocol", "metric")
 TIED = "≈"
 """Marks what cannot be told from the best."""
 
