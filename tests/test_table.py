@@ -299,6 +299,23 @@ def test_names_of_several_words_are_folded_between_them() -> None:
     assert text.splitlines()[3:6] == ["a method of", "words           1.00", "b               2.00"]
 
 
+def test_numbers_of_fewer_decimals_keep_their_point_below_the_others() -> None:
+    cells = [
+        [Cell("a"), Cell("27.16", 27.16)],
+        [Cell("b"), Cell("9.2", 9.2, mark="‡")],
+        [Cell("c"), Cell("inf", math.inf)],
+    ]
+    text = shown(Table("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=80, terminal=False)
+    assert text.splitlines()[3:6] == ["a     27.16", "b      9.2‡", "c       inf"]
+
+
+def test_the_widest_names_are_folded_first() -> None:
+    cells = [[Cell("short-name"), Cell("x" * 40), Cell("1.00")]]
+    columns = [Column("name", numeric=False), Column("about", numeric=False), Column("psnr")]
+    text = shown(Table("t", columns, cells, "c"), width=40, terminal=False)
+    assert text.splitlines()[3:5] == [f"{'':10}  {'x' * 22}", f"short-name  {'x' * 18}{'':4}  1.00"]
+
+
 def test_names_cannot_steer_a_terminal() -> None:
     hostile = record(
         [row("view\x1b[2J", psnr=20.0)],

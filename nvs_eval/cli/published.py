@@ -40,10 +40,8 @@ def _list(found: Sequence[Published]) -> Table:
 
     columns = {
         "name": [each.name for each in found],
-        "method": [each.title for each in found],
         "protocol": [each.protocol_name for each in found],
         "suites": [", ".join(each.suites) for each in found],
-        "metrics": [", ".join(each.metrics) for each in found],
     }
     filled = [Filled(Column(name, numeric=False), [text_cell(text) for text in each]) for name, each in columns.items()]
     return table_from("published numbers", filled, notes=[], caption="`nvs-eval published NAME` shows one")

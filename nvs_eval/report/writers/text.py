@@ -103,11 +103,11 @@ def _column(table: Table, index: int, *, stacked: bool) -> _Column:
     column = table.columns[index]
     cells = [row[index] for row in table.rows]
     heading = re.sub(r"_| (?=\[)| (?=of )", "\n", column.heading) if stacked else column.heading
-    beside = any(cell.aside or cell.mark for cell in cells)
+    fractions = {len(cell.text.partition(".")[2]) for cell in cells if "." in cell.text}
     if not column.numeric:
         texts = [Text(f"{cell.text} {cell.mark}" if cell.mark else cell.text) for cell in cells]
-    elif beside:
-        texts = _aligned(cells)
+    elif len(fractions) > 1 or any(cell.aside or cell.mark for cell in cells):
+        texts = _aligned(cells, max(fractions, default=0))
     else:
         texts = [Text(cell.text, style=_STYLES[cell.rank]) for cell in cells]
     width = max(cell_len(line) for line in (*heading.split("\n"), *(text.plain for text in texts)))
@@ -116,27 +116,31 @@ def _column(table: Table, index: int, *, stacked: bool) -> _Column:
     return _Column(heading, texts, width, right, not column.numeric)
 
 
-def _aligned(cells: Sequence[Cell]) -> list[Text]:
-    """Numbers, their marks and what is said beside them, each below each other."""
-    number, mark, aside = (max(cell_len(getattr(cell, part)) for cell in cells) for part in ("text", "mark", "aside"))
+def _aligned(cells: Sequence[Cell], fraction: int) -> list[Text]:
+    """Numbers by their points, their marks, and what is said beside them, each below each other."""
+    short = [fraction - len(cell.text.partition(".")[2]) if "." in cell.text else 0 for cell in cells]
+    number = max(cell_len(cell.text) + missing for cell, missing in zip(cells, short, strict=True))
+    mark, aside = (max(cell_len(getattr(cell, part)) for cell in cells) for part in ("mark", "aside"))
     return [
         Text.assemble(
-            " " * (number - cell_len(cell.text)),
+            " " * (number - cell_len(cell.text) - missing),
             (cell.text, _STYLES[cell.rank]),
-            f"{cell.mark:<{mark}}",
+            f"{cell.mark:<{mark}}{' ' * missing}",
             f" {cell.aside:>{aside}}" if aside else "",
         )
-        for cell in cells
+        for cell, missing in zip(cells, short, strict=True)
     ]
 
 
 def _folded(columns: Sequence[_Column], width: int, least: int) -> list[_Column]:
-    """Names in as much room as there is for them, but no less than some characters each."""
+    """The widest names in less room, as much as there is, but no less than some characters each."""
     names = [column for column in columns if column.name]
     if not names or _width(columns) <= width:
         return list(columns)
     room = width - _width([column for column in columns if not column.name]) - _GAP * len(names)
-    each = max(least, room // len(names))
+    most = max(column.width for column in names)
+    fitting = (each for each in range(most, least, -1) if sum(min(name.width, each) for name in names) <= room)
+    each = next(fitting, least)
     return [replace(column, width=min(column.width, each)) if column.name else column for column in columns]
 
 
