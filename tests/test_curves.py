@@ -13,6 +13,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import Said, record, row
 
@@ -21,7 +22,7 @@ from nvs_eval.comparison.improvement import improved
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, record_file, write_record
 from nvs_eval.report.curve_table import curve_table, left_out_notes, sparkline, to_plain
-from nvs_eval.report.curves import Curve, SceneCurves, curves_of, runs_of
+from nvs_eval.report.curves import Curve, Improved, SceneCurves, curves_of, runs_of
 from nvs_eval.report.plot import check_plot, draw, plot_files
 
 STEPS = (500, 1500, 2500, 4000)
@@ -38,17 +39,17 @@ def run_of(*values: float, **changes: Any) -> list[Record]:
     return [at(step, value, **changes) for step, value in zip(STEPS, values, strict=False)]
 
 
-def by(noise: float) -> Callable[[Record, Record, str], bool | None]:
+def by(noise: float) -> Improved:
     """Tells progress from noise of a known size."""
 
-    def better(before: Record, after: Record, metric: str) -> bool | None:
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
         sign = 1 if before.metrics[metric].higher_is_better else -1
         return sign * (after.means[metric] - before.means[metric]) > noise
 
     return better
 
 
-def cannot_tell(before: Record, after: Record, metric: str) -> bool | None:
+def cannot_tell(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
     return None
 
 
@@ -99,7 +100,7 @@ def test_a_verdict_that_hangs_on_what_cannot_be_told_is_none() -> None:
 
 
 def test_what_can_be_told_settles_it_where_some_cannot() -> None:
-    def better(before: Record, after: Record, metric: str) -> bool | None:
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
         return None if 25 in (before.means[metric], after.means[metric]) else by(0.5)(before, after, metric)
 
     # Of the first step it is known that 26 is better, whatever 25 is; of 25 nothing is known.
@@ -112,12 +113,13 @@ def test_what_can_be_told_settles_it_where_some_cannot() -> None:
 def test_the_predicate_is_asked_of_the_earlier_record_first() -> None:
     asked = []
 
-    def better(before: Record, after: Record, metric: str) -> bool | None:
-        asked.append((before.step, after.step, metric))
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+        asked.append((before.step, after.step, metric, tests))
         return False
 
     curves_of(run_of(20, 25, 24), better)
-    assert asked == [(500, 1500, "psnr"), (500, 2500, "psnr"), (2500, 1500, "psnr")]
+    # That the best is better than a later one is one of three things that might have been seen.
+    assert asked == [(500, 1500, "psnr", 1), (500, 2500, "psnr", 1), (2500, 1500, "psnr", 3)]
 
 
 def test_curves_are_of_one_scene_split_protocol_method_and_run() -> None:
@@ -282,6 +284,42 @@ def test_an_improvement_cannot_be_told_of_few_views_or_of_inf() -> None:
     assert improved(at(500, *[20.0] * 7), at(1500, math.inf, *[20.0] * 6), "psnr") is None
 
 
+@pytest.mark.parametrize("gain", [0.625, 1.5])
+def test_an_improvement_is_harder_to_find_among_many_pairs(gain: float) -> None:
+    noise = [each / 2 for each in NOISE]
+    before, after = at(500, *range(7)), at(1500, *(value + gain + each for value, each in enumerate(noise)))
+    # Their standard error is 0.134, and Student's quantile of 6 degrees 2.4 for one pair and 6.4 for 78.
+    assert [improved(before, after, "psnr", tests=tests) for tests in (1, 78)] == [True, gain > 1]
+
+
+def test_an_improvement_that_is_the_same_on_all_views_is_found_among_any_number_of_pairs() -> None:
+    assert improved(at(500, *range(7)), at(1500, *(i + 0.25 for i in range(7))), "psnr", tests=1000) is True
+
+
+def noisy(generator: np.random.Generator, means: Sequence[float], views: int) -> list[Record]:
+    """A record a step, each of whose views is off by noise of its own."""
+    scenery = generator.normal(0, 3, views)
+    noise = generator.normal(0, 0.25, (len(means), views))
+    return [at(500 * (i + 1), *(scenery + mean + noise[i])) for i, mean in enumerate(means)]
+
+
+@pytest.mark.parametrize(("steps", "views"), [(5, 7), (12, 20)])
+def test_of_a_plateau_hardly_any_is_said_to_be_worse_again(steps: int, views: int) -> None:
+    generator = np.random.default_rng(20)
+    runs = [noisy(generator, [25.0] * steps, views) for _ in range(40)]
+    found = [curves_of(run, improved)[0].curves[0] for run in runs]
+    # Each held against the best as if nobody had chosen it, there are 5 and 18.
+    assert sum(bool(curve.worse) for curve in found) <= 2
+
+
+def test_of_a_decline_it_is_said_from_when_on() -> None:
+    means = [20, 23, 25, 25, 25, 25, 24.5, 24, 23.5, 23]
+    (scene,) = curves_of(noisy(np.random.default_rng(20), means, 20), improved)
+    (curve,) = scene.curves
+    assert curve.best <= 3000
+    assert curve.worse == [3500, 4000, 4500, 5000]
+
+
 # --- The plot -------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +376,10 @@ def test_a_plot_has_a_panel_a_metric_and_colours_of_its_own_for_each_run(several
 
 def test_a_plot_of_nothing_finite_says_so() -> None:
     (scene,) = curves_of(run_of(math.inf, math.inf), by(0.5))
-    assert b">nerfacto/base: inf at 500, 1500<" in drawn(scene, ".svg")
+    svg = drawn(scene, ".svg")
+    assert b">nerfacto/base: inf at 500, 1500<" in svg
+    assert b">nerfacto/base<" in svg
+    assert b"best step" not in svg, "no ring is drawn"
 
 
 def test_drawing_changes_no_settings(several: SceneCurves) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.guard import difference, result_name, usual_of
 from nvs_eval.records import MetricInfo, Record
 
-Improved = Callable[[Record, Record, str], bool | None]
-"""Says of a record, a later one and a metric whether the later is better beyond noise; None where it cannot be told."""
+
+class Improved(Protocol):
+    """Tells progress from noise."""
+
+    def __call__(self, before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+        """Whether a record is better than another under a metric beyond noise; None where it cannot be told.
+
+        Args:
+            before: of one checkpoint.
+            after: of another.
+            metric: that both have.
+            tests: among how many pairs these two were found, of all of which the answer is to hold together.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Curve:
         values: the mean at each step, in full; inf where a view is.
         best: the step of the best value, the first of several.
         stopped: the first step after which none is better beyond noise; None where it cannot be told.
-        worse: the steps after the best one that are worse than it beyond noise.
+        worse: the steps after the best one that are worse than it beyond noise, also that of having chosen the best.
     """
 
     method: str
@@ -151,6 +165,9 @@ def _curve(run: Sequence[Record], metric: str, improved: Improved) -> Curve:
     values = [record.means[metric] for record in run]
     best = run[values.index(max(values) if info.higher_is_better else min(values))]
     stopped = _stopped(run, metric, improved)
+    # The best of many owes something to luck, and looks better than later ones that are as good. So the answers have to
+    # hold for all pairs together that might have been the best and a later one.
+    pairs = math.comb(len(run), 2)
     return Curve(
         method=best.method,
         run=best.run,
@@ -161,7 +178,7 @@ def _curve(run: Sequence[Record], metric: str, improved: Improved) -> Curve:
         values=values,
         best=_step(best),
         stopped=None if stopped is None else _step(stopped),
-        worse=[_step(later) for later in _after(run, best) if improved(later, best, metric)],
+        worse=[_step(later) for later in _after(run, best) if improved(later, best, metric, tests=pairs)],
     )
 
 

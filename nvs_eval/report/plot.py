@@ -91,7 +91,7 @@ def _fill(figure: Figure, curves: SceneCurves) -> None:
         _draw_panel(panel, drawn)
     for panel in panels:
         panel.set_axis_off()
-    _add_legend(figure, runs)
+    _add_legend(figure, runs, ringed=any(math.isfinite(curve.best_value) for curve in curves.curves))
 
 
 def _title(curves: SceneCurves) -> str:
@@ -140,12 +140,14 @@ def _ring(colour: str) -> dict[str, Any]:
     }
 
 
-def _add_legend(figure: Figure, runs: Sequence[str]) -> None:
+def _add_legend(figure: Figure, runs: Sequence[str], *, ringed: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], markersize=4, linewidth=1.3, **_look(place)) for place in range(len(runs))]
-    names = [*map(printable, runs), "best step"]
-    handles.append(Line2D([], [], **_ring("grey")))
+    names = [*map(printable, runs)]
+    if ringed:  # Nothing is where every best value is inf.
+        names.append("best step")
+        handles.append(Line2D([], [], **_ring("grey")))
     # A legend leaves out what begins with an underscore, which a name may do: the names are set afterwards.
     legend = figure.legend(
         handles, [str(index) for index in range(len(names))], loc="outside lower center", ncols=3, fontsize=_SMALL,
