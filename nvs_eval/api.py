@@ -10,14 +10,16 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nvs_eval._given import check_cells, checked
+from nvs_eval.records import Record
+
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
-    from nvs_eval.kept import Keep
-    from nvs_eval.records import Record
 
 FilePath = str | PathLike[str]
 
 
+@checked
 def score(
     renders: FilePath | Sequence[FilePath],
     *,
@@ -91,16 +93,17 @@ def score(
     return score_folders(folders, terms, Watch())
 
 
+@checked
 def run(
     load_config: FilePath | Sequence[FilePath],
     *,
     steps: Literal["last", "all"] | Sequence[int] = "last",
     split: Literal["test", "train"] = "test",
-    views: Sequence[str] = (),
+    views: str | Sequence[str] = (),
     every: int = 1,
     data: FilePath | None = None,
     eval_num_rays_per_chunk: int | None = None,
-    keep_renders: Keep = "png",
+    keep_renders: Literal["all", "png", "none"] = "png",
     protocol: str | Sequence[str] = "standard",
     scene: str | None = None,
     method: str | Sequence[str] = (),
@@ -171,6 +174,7 @@ def run(
     return run_checkpoints(runs, terms, Watch())
 
 
+@checked
 def table(
     records: Sequence[Record],
     *,
@@ -178,7 +182,7 @@ def table(
     rows: Literal["checkpoint", "method", "scene"] = "checkpoint",
     columns: Literal["metric", "scene"] = "metric",
     per_scene: bool = False,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     mean: Literal["scenes", "views"] = "scenes",
     sort: str | None = None,
@@ -203,7 +207,7 @@ def table(
         runs: of several runs of a method in a scene a row each, or seeds of which the mean counts.
         mean: over several scenes: of the scenes' means, or over all their views.
         sort: by a metric, the best first, or by "method".
-        decimals: of metrics.
+        decimals: of metrics, by name or by its part up to the first underscore: from 0 to 15.
         suite: a benchmark, or a YAML file, of whose scenes the tables are.
         with_published: published numbers to add as rows, or YAML files.
         tied: mark what cannot be told from the best.
@@ -216,7 +220,7 @@ def table(
         InputError: records are not comparable or of the same cell, or something that was named is not there.
     """
     from nvs_eval.errors import InputError
-    from nvs_eval.guard import check_comparable, check_distinct_cells
+    from nvs_eval.guard import check_comparable
     from nvs_eval.report.tables import per_view_tables, tables_of
     from nvs_eval.report.writers import Style, find_writer
     from nvs_eval.tabling import layout_of
@@ -224,7 +228,7 @@ def table(
     if not records:
         raise InputError("There are no records to make a table of.")
     write = find_writer(format)
-    check_distinct_cells(records, [Path(f"records[{place}]") for place in range(len(records))])
+    check_cells(records)
     layout = layout_of(
         records,
         rows=rows,
@@ -246,6 +250,7 @@ def table(
     return write(tables, Style(mark=mark, label=label))
 
 
+@checked
 def compare(
     *sides: Sequence[Record],
     metrics: str | Sequence[str] = (),
@@ -271,13 +276,12 @@ def compare(
     from nvs_eval.comparison.comparing import compared
     from nvs_eval.comparison.sides import sides_of
     from nvs_eval.errors import InputError
-    from nvs_eval.guard import check_distinct_cells
 
     if not any(sides):
         raise InputError("Nothing to compare was given: give the records of each side.")
     groups = {f"side {number}": list(side) for number, side in enumerate(sides, start=1)}
     for name, records in groups.items():
-        check_distinct_cells(records, [Path(f"{name}[{place}]") for place in range(len(records))])
+        check_cells(records, name)
     found = sides_of(groups, runs=runs)
     return [compared(contenders, metrics=_names(metrics), resamples=resamples) for contenders in found]
 

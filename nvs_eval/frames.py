@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval._given import check_cells, checked
+from nvs_eval.errors import InputError
 from nvs_eval.records import Record, ViewRow
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _IDENTITY = {
 _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "bool"}
 
 
+@checked
 def data_frame(records: Sequence[Record], *, shape: Literal["long", "wide"] = "long") -> pandas.DataFrame:
     """Records as a pandas DataFrame.
 
@@ -33,16 +35,15 @@ def data_frame(records: Sequence[Record], *, shape: Literal["long", "wide"] = "l
     infinite ones infinite.
 
     Args:
-        records: any number, of any scenes and protocols.
+        records: any number, of any scenes and protocols, no two of the same cell.
         shape: "long" has a row a view and metric, with the columns metric, value, unit and higher_is_better, as
             `nvs-eval table --format csv --long` writes them; "wide" a row a view and record, with a column a metric,
             NaN where a record does not have it.
 
     Raises:
-        InputError: pandas is not installed.
+        InputError: pandas is not installed, or two records are of the same cell.
     """
-    if shape not in ("long", "wide"):
-        raise unknown_name("shape", shape, ("long", "wide"))
+    check_cells(records)
     pandas = _pandas()
     metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
     if shape == "long":

@@ -21,6 +21,7 @@ from nvs_eval.images import AlphaRule, linear_to_srgb, quantise, without_alpha
 from nvs_eval.whole_files import write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
+_CHANNELS = 3
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -33,12 +34,21 @@ class Reading:
         background: the colour for `composite`; without one an alpha channel is an error.
         grey_to_rgb: repeat the one channel of a grey image; without it a grey image is an error.
         exr: whether an EXR file holds linear light, to be encoded as sRGB, or display values already.
+
+    Raises:
+        InputError: the background is no colour.
     """
 
     alpha: AlphaRule = "composite"
     background: tuple[float, float, float] | None = None
     grey_to_rgb: bool = False
     exr: Literal["linear", "srgb"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the background: one in [0, 255] would give scores that look like any."""
+        colour = self.background
+        if colour is not None and (len(colour) != _CHANNELS or not all(0 <= value <= 1 for value in colour)):
+            raise InputError(f"The background is {colour}, and red, green and blue, each in [0, 1], are needed.")
 
 
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:

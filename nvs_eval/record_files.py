@@ -9,27 +9,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nvs_eval._given import checked
 from nvs_eval._record_format import NoRecordError
 from nvs_eval.errors import InputError, some
 from nvs_eval.guard import check_distinct_cells
 from nvs_eval.records import Record, read_record, record_folder
 
+FilePath = str | os.PathLike[str]
 
-def read_records(*names: str | Path) -> list[Record]:
+
+@checked
+def read_records(*names: FilePath | Sequence[FilePath]) -> list[Record]:
     """The records that are named: by scene, protocol, method and run, steps in their order.
 
     Args:
-        names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`. A file that
-            is named several times, also through a link, is one. Below folders and among what patterns match, JSON
-            files without a schema_version are no records, and passed over.
+        names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`, or lists of
+            these. A file that is named several times, also through a link, is one. Below folders and among what
+            patterns match, JSON files without a schema_version are no records, and passed over.
 
     Raises:
         InputError: nothing is there, something is not a record, or two files are of the same cell.
     """
-    return [record for _, record in read_record_files(names)]
+    lists = [[name] if isinstance(name, str | os.PathLike) else name for name in names]
+    return [record for _, record in read_record_files([name for each in lists for name in each])]
 
 
-def read_record_files(names: Sequence[str | Path], *, copies: bool = False) -> list[tuple[Path, Record]]:
+def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> list[tuple[Path, Record]]:
     """Likewise, each record with its file.
 
     Args:

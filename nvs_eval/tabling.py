@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Literal
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.published import load_published
 from nvs_eval.records import Record
 from nvs_eval.report.layout import Layout, Tied
 from nvs_eval.report.numbers import DECIMALS
 from nvs_eval.report.published_lines import check_published
 from nvs_eval.suites import load_suite
+
+# A float64 has no more.
+_MOST_DECIMALS = 15
 
 
 def layout_of(
@@ -24,7 +28,7 @@ def layout_of(
     runs: Literal["each", "mean"] = "each",
     mean: Literal["scenes", "views"] = "scenes",
     sort: str | None = None,
-    decimals: Mapping[str, int] | None = None,
+    decimals: Mapping[str, float] | None = None,
     suite: str | None = None,
     with_published: Sequence[str] = (),
     tied: bool = False,
@@ -37,6 +41,7 @@ def layout_of(
     """
     if per_scene and (rows == "scene" or columns != "metric"):
         raise InputError("--per-scene is `--rows method --columns scene`: leave those out, or it.")
+    chosen = _decimals(decimals or {}, records)
     published = [load_published(name) for name in with_published]
     if not allow_mixed:
         check_published(published, records)
@@ -47,12 +52,32 @@ def layout_of(
         runs=runs,
         mean=mean,
         sort=sort,
-        decimals={**DECIMALS, **(decimals or {})},
+        decimals={**DECIMALS, **chosen},
         suite=None if suite is None else load_suite(suite),
         published=published,
         mixed=allow_mixed,
         tied=_ties() if tied else None,
     )
+
+
+def _decimals(chosen: Mapping[str, float], records: Sequence[Record]) -> dict[str, int]:
+    """How many decimals metrics are shown with, checked.
+
+    Raises:
+        InputError: one is not of the records, or its number can be none of decimals.
+    """
+    metrics = {metric for record in records for metric in record.metrics}
+    plain = {metric.removeprefix("cc_") for metric in metrics}
+    known = metrics | plain | {metric.partition("_")[0] for metric in plain}
+    for name, value in chosen.items():
+        if name not in known:
+            raise unknown_name("metric of --decimals", name, known)
+        if not isinstance(value, Real) or value not in range(_MOST_DECIMALS + 1):
+            said = f"{value:g}" if isinstance(value, Real) else repr(value)
+            raise InputError(
+                f"--decimals of {name} is {said}, and a whole number from 0 to {_MOST_DECIMALS} is needed."
+            )
+    return {name: int(value) for name, value in chosen.items()}
 
 
 def _ties() -> Tied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import Opener, Said, files_below, record, row
 
@@ -191,8 +193,6 @@ def test_mixed_records_are_a_table_where_that_is_asked_for() -> None:
     assert "different views" in nvs_eval.table(mixed, allow_mixed=True)
 
 
-# --- Types ----------------------------------------------------------------------------------------------------------
-
 # --- compare --------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +221,100 @@ def test_what_is_no_comparison_is_an_input_error() -> None:
     with pytest.raises(InputError, match="Nothing to compare was given"):
         nvs_eval.compare()
 
+
+# --- What a command would not take ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        ("score", {"colour_correct": "linear"}, r"^Unknown colour_correct 'linear'\..* Known: affine, quadratic\.$"),
+        ("score", {"exr": "foo"}, "^Unknown exr 'foo'"),
+        ("score", {"device": 3.5}, "^device is 3.5, and a text is needed"),
+        ("score", {"renders": 7}, "^renders is 7, and a text or a path or a list of texts or paths is needed"),
+        ("score", {"grey_to_rgb": "no"}, "^grey_to_rgb is 'no', and True or False is needed"),
+        ("score", {"background": (255, 255, 255)}, r"^The background is \(255, 255, 255\), and .* each in \[0, 1\]"),
+        ("score", {"background": (2.0, 0, 0)}, r"^The background is \(2.0, 0, 0\), and .* each in \[0, 1\]"),
+        ("score", {"background": (1, 1)}, r"^background is \(1, 1\), and a text or 3 numbers or None is needed"),
+        ("score", {"background": math.nan}, "^background is nan, and a text or 3 numbers or None is needed"),
+        ("score", {"background": (0, math.nan, 0)}, r"^The background is \(0, nan, 0\)"),
+        ("run", {"keep_renders": "pgn"}, "^Unknown keep_renders 'pgn'. Did you mean 'png'"),
+        ("run", {"split": "val"}, "^Unknown split 'val'.* Known: test, train"),
+        ("run", {"steps": "first"}, "^Unknown steps 'first'"),
+        ("run", {"steps": 2500}, "^steps is 2500, and one of 'last', 'all' or a list of whole numbers is needed"),
+        ("run", {"steps": [1.5]}, r"^steps is \[1.5\]"),
+        ("run", {"every": True}, "^every is True, and a whole number is needed"),
+        ("table", {"mean": "scene"}, r"^Unknown mean 'scene'. Did you mean 'scenes'\? Known: scenes, views"),
+        ("table", {"rows": "methods"}, "^Unknown rows 'methods'. Did you mean 'method'"),
+        ("table", {"columns": "metrics"}, "^Unknown columns 'metrics'. Did you mean 'metric'"),
+        ("table", {"mark": "bolt"}, "^Unknown mark 'bolt'. Did you mean 'bold'"),
+        ("table", {"runs": "mena"}, "^Unknown runs 'mena'. Did you mean 'mean'"),
+        ("table", {"runs": None}, "^runs is None, and one of 'each', 'mean' is needed"),
+        ("table", {"decimals": {"psnr": -1}}, "^--decimals of psnr is -1, and a whole number from 0 to 15 is needed"),
+        ("table", {"decimals": {"psnr": 2.5}}, "^--decimals of psnr is 2.5, and a whole number"),
+        ("table", {"decimals": {"psnr": "2"}}, "^--decimals of psnr is '2', and a whole number"),
+        ("table", {"decimals": {"psrn": 2}}, "^Unknown metric of --decimals 'psrn'. Did you mean 'psnr'"),
+        ("table", {"decimals": 3}, "^decimals is 3, and a mapping or None is needed"),
+        ("data_frame", {"shape": "broad"}, r"^Unknown shape 'broad'\. .*Known: long, wide\."),
+        ("compare", {"runs": "mena"}, "^Unknown runs 'mena'"),
+        ("compare", {"resamples": "many"}, "^resamples is 'many', and a whole number is needed"),
+    ],
+)
+def test_an_option_that_no_command_would_take_is_an_input_error(
+    function: str, options: dict[str, Any], message: str
+) -> None:
+    positional = {"score": "renders", "run": "load_config"}.get(function)
+    given = options.pop(positional, "garden/ours") if positional else [record()]
+    needed = {"reference": "garden/gt", "protocol": "light.yaml"} if function == "score" else {}
+    with pytest.raises(InputError, match=message):
+        getattr(nvs_eval, function)(given, **needed, **options)
+
+
+LIST = r"and a list of records is needed: give those that .*read_records gave, in \[brackets\] if one\.$"
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "message"),
+    [
+        ("compare", [record(), record()], "^sides is a Record, "),
+        ("compare", ["garden"], "^sides is 'garden', "),
+        ("compare", [["garden"]], r"^sides is \['garden'\], "),
+        ("table", [record()], "^records is a Record, "),
+        ("table", ["garden"], "^records is 'garden', "),
+        ("data_frame", [record()], "^records is a Record, "),
+        ("data_frame", [None], "^records is None, "),
+    ],
+)
+def test_records_that_are_no_list_of_records_are_an_input_error(function: str, given: list[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message + LIST):
+        getattr(nvs_eval, function)(*given)
+
+
+def test_a_frame_of_records_given_twice_is_an_input_error() -> None:
+    with pytest.raises(InputError, match=r"^records\[0\] and records\[1\] are records of the same: fox"):
+        nvs_eval.data_frame([record(), record()])
+
+
+def test_records_are_read_of_names_and_of_lists_of_them() -> None:
+    files = [record_file(each, Path("out")) for each in (side("a", 0.0), side("b", 1.0), side("c", 2.0))]
+    for file, name in zip(files, "abc", strict=True):
+        write_record(file, side(name, 0.0))
+    found = nvs_eval.read_records(files[:2], str(files[2]))
+    assert [each.method for each in found] == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"^names is 3, and a text or a path or a list of texts or paths is needed"):
+        nvs_eval.read_records(3)  # pyright: ignore[reportArgumentType]
+
+
+def test_lists_may_be_of_any_kind_and_numbers_those_of_numpy() -> None:
+    (found,) = nvs_eval.score(
+        ("garden/ours",), reference="garden/gt", protocol=("light.yaml",), background=tuple(np.ones(3))
+    )
+    assert found.method == "ours"
+    digits: Any = np.int64(3)
+    assert " 3.000\n" in nvs_eval.table((record([row(psnr=3.0)]),), decimals={"psnr": digits}, metrics=("psnr",))
+
+
+# --- Types ----------------------------------------------------------------------------------------------------------
 
 TYPED = """\
 import nvs_eval

@@ -98,11 +98,6 @@ def test_a_frame_is_what_the_long_csv_says(pandas: Any) -> None:
     pandas.testing.assert_frame_equal(read, frame, check_exact=True)
 
 
-def test_an_unknown_shape_names_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"Unknown shape 'broad'\. .*Known: long, wide\."):
-        data_frame(RECORDS, shape="broad")  # pyright: ignore[reportArgumentType]
-
-
 def test_without_pandas_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match=r"A DataFrame needs pandas.*: pip install 'nvs-eval\[pandas\]'\."):

@@ -67,7 +67,7 @@ class LayoutOptions:
             runs=self.runs,
             mean=self.mean,
             sort=self.sort,
-            decimals=_decimals(self.decimals),
+            decimals=parse_pairs("--decimals", self.decimals),
             suite=self.suite,
             with_published=self.with_published,
             tied=self.tied,
@@ -88,14 +88,6 @@ def of_protocols(found: Sequence[tuple[Path, Record]], protocols: Sequence[str])
     if not protocols:
         return list(found)
     return [each for each, names in zip(found, known, strict=True) if set(names) & set(protocols)]
-
-
-def _decimals(words: Sequence[str]) -> dict[str, int]:
-    chosen = parse_pairs("--decimals", words)
-    for name, value in chosen.items():
-        if value != int(value) or not 0 <= value <= 15:
-            raise InputError(f"--decimals of {name} is {value:g}, and a whole number from 0 to 15 is needed.")
-    return {name: int(value) for name, value in chosen.items()}
 
 
 def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
