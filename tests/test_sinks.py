@@ -356,6 +356,25 @@ def test_nobody_logged_in_is_said_before_any_work(
     )
 
 
+@pytest.mark.parametrize("known", [True, False, None], ids=["logged in", "not", "no server to ask"])
+def test_a_wandb_that_is_asked_for_its_login_is_not_asked_in_the_old_way(known: bool | None) -> None:
+    from nvs_eval.sinks.wandb import _has_login
+
+    class Newer:
+        """wandb since 0.31, whose `api` warns."""
+
+        Error = OSError
+
+        @staticmethod
+        def login(key: str | None = None, *, prompt: bool = True) -> bool:
+            assert not prompt
+            if known is None:
+                raise Newer.Error("away")
+            return known
+
+    assert _has_login(Newer) is (known is not False)
+
+
 def test_a_network_that_is_away_ends_in_a_message(
     here: Path, wandb_dir: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

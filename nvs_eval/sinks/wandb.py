@@ -7,6 +7,7 @@ The scores are `<protocol>/<metric>` over the metric `step`, the checkpoint's, s
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ def open_sink() -> Sink:
         import wandb
     except ImportError as error:
         raise missing_package("wandb", error) from error
-    if _mode(wandb) == "online" and not wandb.api.api_key:
+    if _mode(wandb) == "online" and not _has_login(wandb):
         raise InputError(
             "wandb is not logged in: say `wandb login`, or set WANDB_MODE=offline to log into files that `wandb sync` "
             "uploads later."
@@ -49,8 +50,20 @@ def open_sink() -> Sink:
 
 def _mode(wandb: Any) -> str:
     """online, offline or disabled, whatever older names the settings have for these."""
-    mode = wandb.setup().settings.mode or "online"
+    # Silent, as wandb would say at once who is logged in.
+    mode = wandb.setup(settings=wandb.Settings(silent=True)).settings.mode or "online"
     return {"run": "online", "dryrun": "offline"}.get(mode, mode)
+
+
+def _has_login(wandb: Any) -> bool:
+    """Whether there is a login; whether it is worth anything is said when something is logged."""
+    if "prompt" not in inspect.signature(wandb.login).parameters:
+        return bool(wandb.api.api_key)
+    # Since 0.31 this is the way to ask, and the other one warns. It asks the server, too, which may be away.
+    try:
+        return wandb.login(prompt=False)
+    except wandb.Error:
+        return True
 
 
 def run_id(run: LoggedRun) -> str:
