@@ -8,6 +8,8 @@ from typing import Any
 
 from nvs_eval.errors import InputError, unknown_name
 
+_OWN = "nvs-eval"
+
 
 def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) -> Any:
     """What a plugin offers in a group of entry points under a name.
@@ -31,4 +33,10 @@ def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) 
         raise
     except Exception as error:
         distribution = entry.dist.name if entry.dist else "an unknown distribution"
+        if isinstance(error, ModuleNotFoundError) and distribution == _OWN:
+            # Those of nvs-eval have the names of the extras that bring what they need.
+            raise InputError(
+                f"The {kind} {name!r} needs a package that is not installed ({error}): pip install '{_OWN}[{name}]' "
+                f"(from a clone: pip install '.[{name}]')."
+            ) from error
         raise InputError(f"The {kind} {name!r} of {distribution} cannot be loaded: {error}") from error

@@ -824,6 +824,44 @@ def test_a_broken_plugin_is_named(refused: Callable[..., str], monkeypatch: pyte
     assert refused(*RUN) == "The source 'nerfstudio' of a-plugin cannot be loaded: No module named 'something'"
 
 
+@pytest.mark.parametrize(
+    ("distribution", "error", "said"),
+    [
+        (
+            "nvs-eval",
+            ModuleNotFoundError("No module named 'torchmetrics'"),
+            "The source 'nerfstudio' needs a package that is not installed (No module named 'torchmetrics'): pip "
+            "install 'nvs-eval[nerfstudio]' (from a clone: pip install '.[nerfstudio]').",
+        ),
+        (
+            "nvs-eval",
+            ImportError("libcudart is broken"),
+            "The source 'nerfstudio' of nvs-eval cannot be loaded: libcudart is broken",
+        ),
+        (
+            "a-plugin",
+            ModuleNotFoundError("No module named 'torchmetrics'"),
+            "The source 'nerfstudio' of a-plugin cannot be loaded: No module named 'torchmetrics'",
+        ),
+    ],
+)
+def test_what_nvs_eval_itself_lacks_is_to_be_installed(
+    distribution: str, error: ImportError, said: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Distribution(NamedTuple):
+        name: str
+
+    class Entry(NamedTuple):
+        name: str
+        dist: Any
+
+        def load(self) -> object:
+            raise error
+
+    monkeypatch.setattr(ENTRY_POINTS, lambda group: [Entry("nerfstudio", Distribution(distribution))])
+    assert refused(*RUN) == said
+
+
 def test_run_of_a_config_that_is_none(refused: Callable[..., str]) -> None:
     pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
     assert refused("run", "--load-config", "gone/config.yml", "--protocol", "light.yaml") == (
