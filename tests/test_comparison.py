@@ -20,7 +20,7 @@ from nvs_eval.comparison.improvement import improved
 from nvs_eval.comparison.model import Comparison
 from nvs_eval.comparison.plain import to_plain
 from nvs_eval.comparison.shared import shared
-from nvs_eval.comparison.sides import sides_of
+from nvs_eval.comparison.sides import left_out_notes, sides_of
 from nvs_eval.comparison.tables import change_table, difference_table, view_table
 from nvs_eval.comparison.ties import Ties
 from nvs_eval.contenders import Contender, methods_of
@@ -206,6 +206,21 @@ def test_sides_of_different_protocols_are_an_error_and_those_of_several_are_comp
     assert [[each.name for each in found] for found in sides_of(both)] == [["a", "b"], ["a", "b"]]
     with pytest.raises(InputError, match="no two sides of one protocol"):
         sides_of({"all": [A]})
+
+
+def test_what_not_all_sides_have_is_said() -> None:
+    inria = {"name": "inria-3dgs", "definition": {"round_means": None}, "fingerprint": "82a74b27"}
+    what = "test views under inria-3dgs (82a74b27)"
+    a, b, c = (f"out/{name}" for name in "abc")
+    both = [A, replace(A, protocol=inria)]
+    assert list(left_out_notes({a: both, b: [B]})) == [f"Only out/a has {what}: left out."]
+    assert list(left_out_notes({a: both, b: [B, replace(B, protocol=inria)]})) == []
+    assert list(left_out_notes({a: both, b: both, c: [B]})) == [f"out/c has no {what}: compared without."]
+    assert list(left_out_notes({a: both, b: both, c: [B], "d": [B]})) == [f"out/c, d have no {what}: compared without."]
+    assert list(left_out_notes({"all": [*both, B]})) == [f"Only a has {what}: left out."]
+    assert list(left_out_notes({"all": [A, B, replace(B, split="train")]})) == [
+        "Only b has train views under standard (9f2c51ab): left out."
+    ]
 
 
 # --- In words -------------------------------------------------------------------------------------------------------
@@ -397,6 +412,16 @@ def test_several_protocols_are_told_apart(tmp_path: Path, compare: Callable[...,
     assert "\nprotocol standard (9f2c51ab):\nb is better than a" in said
 
 
+def test_a_protocol_that_one_side_alone_has_is_said_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], compare: Callable[..., str]
+) -> None:
+    plain = compare("out/fox/a", "out/fox/b")
+    other = replace(A, protocol={**A.protocol, "name": "mine", "fingerprint": "00000000"})
+    write_record(record_file(other, tmp_path / "out"), other)
+    assert main(["compare", "out/fox/a", "out/fox/b"]) == 0
+    assert capsys.readouterr() == (plain, "Only out/fox/a has test views under mine (00000000): left out.\n")
+
+
 def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
     plain = json.loads(compare("out", "--format", "json", "--metrics", "psnr", "--resamples", "99"))
     assert plain["nvs_eval_comparison"] == 1
@@ -407,6 +432,7 @@ def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
     ("args", "said"),
     [
         (["out/fox/a", "out/fox/a"], "out/fox/a was given twice: each argument is a side."),
+        (["out/fox/a", "out/./fox/b/../a/"], "out/./fox/b/../a/ was given twice, first as out/fox/a: each argument is"),
         (["out/fox/a"], "There are no two sides of one protocol: out/fox/a has a under standard."),
         (["out/fox/c", "out/fox/a"], "There is no record at 'out/fox/c'"),
         (["out", "--protocol", "inria"], "Unknown protocol of the records 'inria'."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -38,16 +39,18 @@ class Compare:
 
     def run(self) -> int:
         """Compare, and say what came of it."""
-        from nvs_eval.cli.console import put
+        from nvs_eval.cli.console import put, say
         from nvs_eval.comparison.comparing import compared
         from nvs_eval.comparison.plain import to_plain
-        from nvs_eval.comparison.sides import sides_of
+        from nvs_eval.comparison.sides import left_out_notes, sides_of
 
         groups = read_groups(self.sides, self.protocol)
         found = [
             compared(contenders, metrics=self.metrics, resamples=self.resamples)
             for contenders in sides_of(groups, runs=self.runs)
         ]
+        for note in left_out_notes(groups):
+            say(note)
         if self.format == "json":
             plain = {"nvs_eval_comparison": 1, "comparisons": [to_plain(each) for each in found]}
             put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
@@ -69,9 +72,12 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     if not names:
         raise InputError("Nothing to compare was named: say which records or folders, one a side.")
     groups: dict[str, list[Record]] = {}
+    places: dict[str, str] = {}
     for name in names:
-        if name in groups:
-            raise InputError(f"{name} was given twice: each argument is a side.")
+        before = places.setdefault(os.path.realpath(name), name)
+        if before in groups:
+            also = "" if before == name else f", first as {before}"
+            raise InputError(f"{name} was given twice{also}: each argument is a side.")
         records = [record for _, record in of_protocols(read_record_files((name,)), protocols)]
         say_earlier(name, records)
         groups[name] = records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -51,6 +51,28 @@ def sides_of(
     if not comparable:
         raise InputError(_nothing(groups))
     return comparable
+
+
+def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """What is not compared, or not with all, as not all have records of one split and protocol.
+
+    Args:
+        groups: as `sides_of` takes them.
+    """
+    owners: dict[tuple[str, str], dict[str, Record]] = {}
+    everyone: dict[str, None] = {}
+    for group, records in groups.items():
+        for record in records:
+            owner = group if len(groups) > 1 else record.method
+            owners.setdefault((record.split, record.fingerprint), {}).setdefault(owner, record)
+            everyone[owner] = None
+    for (split, fingerprint), of_key in owners.items():
+        (first, *others), missing = of_key, [owner for owner in everyone if owner not in of_key]
+        what = f"{split} views under {of_key[first].protocol['name']} ({fingerprint})"
+        if missing and not others:
+            yield f"Only {first} has {what}: left out."
+        elif missing:
+            yield f"{some(missing)} {'has' if len(missing) == 1 else 'have'} no {what}: compared without."
 
 
 def _named(sides: Sequence[Side]) -> list[Contender]:
