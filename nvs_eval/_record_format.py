@@ -148,13 +148,21 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
         raise InputError(f"{path} is not JSON ({error}): it is damaged, or not a record of nvs-eval.") from error
     if not isinstance(plain, dict) or "schema_version" not in plain:
         raise NoRecordError(f"{path} is not a record of nvs-eval: it has no schema_version.")
-    if plain["schema_version"] != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema_version {plain['schema_version']!r}, and this nvs-eval reads {SCHEMA_VERSION}: "
-            "upgrade nvs-eval."
-        )
+    _check_version(plain["schema_version"], path)
     _check_scores(plain, path)
     return _check_types(plain, Stored, path)
+
+
+def _check_version(version: object, path: Path) -> None:
+    if isinstance(version, bool) or not isinstance(version, int) or version < SCHEMA_VERSION:
+        raise InputError(
+            f"{path} is not a record of nvs-eval: its schema_version is {json.dumps(version)}, and that of a record "
+            f"is the number {SCHEMA_VERSION}."
+        )
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema_version {version}, and this nvs-eval reads {SCHEMA_VERSION}: upgrade nvs-eval."
+        )
 
 
 def _refuse_constant(constant: str) -> float:

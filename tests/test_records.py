@@ -288,7 +288,13 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda p: p.update(schema_version=2),
         "has schema_version 2, and this nvs-eval reads 1: upgrade nvs-eval",
     ),
-    "another schema": (lambda p: p.update(schema_version="1"), "has schema_version '1', and this nvs-eval reads 1"),
+    **{
+        f"a schema of {said}": (
+            lambda p, version=version: p.update(schema_version=version),
+            f"is not a record of nvs-eval: its schema_version is {said}, and that of a record is the number 1",
+        )
+        for version, said in ((0, "0"), (-1, "-1"), ("1", '"1"'), ("2", '"2"'), (True, "true"), (1.5, "1.5"), (2.0, "2.0"))
+    },
     "a part missing": (lambda p: p.pop("scene"), "is not a whole record of nvs-eval: it lacks `scene`"),
     "a part of a row missing": (
         lambda p: p["views"][1].pop("width"),
