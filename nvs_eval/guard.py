@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from posixpath import normpath
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.records import Record, ViewRow
+from nvs_eval.records import MetricInfo, Record, ViewRow
 
 _MOST_NAMED = 3
 
@@ -47,6 +48,8 @@ def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | No
 def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -> None:
     """Check that the records of each block (`blocks_of`) were scored on the same views, references and masks.
 
+    What records of one protocol say of a metric must be the same, too, in all scenes: its unit, direction, signature.
+
     Args:
         records: any number, of any scenes and protocols.
         files: where each of them lies, in the same order, or none; they make the message clearer.
@@ -55,6 +58,7 @@ def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -
         InputError: naming the records and what differs.
     """
     known = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
+    _check_metrics(records, known)
     for block in blocks_of(records):
         usual, odd = _split(block)
         if odd:
@@ -90,16 +94,45 @@ def _cell(record: Record) -> tuple[object, ...]:
     return record.scene, record.method, record.run or None, record.step, record.split, record.fingerprint
 
 
-def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
-    def named(record: Record) -> str:
-        file = files.get(id(record))
-        return f"{result_name(record)} ({file})" if file else result_name(record)
+def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
+    """Check that a metric is the same in all records of a fingerprint, of which it is a part.
 
+    Raises:
+        InputError: naming two records and the metric.
+    """
+    known: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
+    for record in records:
+        for metric, info in record.metrics.items():
+            first, other = known.setdefault((record.fingerprint, metric), (info, record))
+            if info != first:
+                said = "; ".join(
+                    f"{each.scene}, {_named(each, files)}, has {what}"
+                    for each, what in zip((other, record), _differing(first, info), strict=True)
+                )
+                raise InputError(
+                    f"{metric} is not the same metric in two records of protocol {record.protocol['name']} "
+                    f"({record.fingerprint}): {said}. One of them was changed by hand, or by a tool that keeps the "
+                    "fingerprint: score again, or leave one out."
+                )
+
+
+def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
+    """What two metrics say that is not the same, of each."""
+    names = [field.name for field in fields(info) if getattr(info, field.name) != getattr(other, field.name)]
+    return [", ".join(f"{name} {getattr(each, name)!r}" for name in names) for each in (info, other)]
+
+
+def _named(record: Record, files: Mapping[int, Path]) -> str:
+    file = files.get(id(record))
+    return f"{result_name(record)} ({file})" if file else result_name(record)
+
+
+def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
     folders = (files[id(usual)].parent, files[id(odd[0])].parent) if files else None
-    others = [named(record) for record in odd[1:]]
+    others = [_named(record, files) for record in odd[1:]]
     more = f" Nor do these go with {result_name(usual)}: {some(others, _MOST_NAMED)}." if others else ""
     return (
-        f"{usual.scene}: {named(usual)} and {named(odd[0])} were scored with "
+        f"{usual.scene}: {_named(usual, files)} and {_named(odd[0], files)} were scored with "
         f"{difference(usual, odd[0], folders=folders)}.{more} Such numbers do not rank: score the same images, leave "
         "some out, or say `--allow-mixed` to print them side by side, marked."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -169,7 +170,8 @@ def read_record(path: Path) -> Record:
 
     Raises:
         NoRecordError: it is JSON without a schema_version.
-        InputError: the file is missing, not a record, from a newer nvs-eval, or does not agree with itself.
+        InputError: the file is missing, not a record, from a newer nvs-eval, does not agree with itself, or has two
+            views of one name.
     """
     stored = read_stored(path)
     record = Record(**{field.name: getattr(stored, field.name) for field in fields(Record)})
@@ -187,6 +189,9 @@ def _check_rows(record: Record) -> None:
         raise InputError("it has no views or no metrics.")
     for row in [row for row in record.views if row.scores.keys() != metrics]:
         raise InputError(f"view {row.name!r} has scores for {sorted(row.scores)}, not for {sorted(metrics)}.")
+    if len({row.name for row in record.views}) < len(record.views):
+        (name, times), *_ = Counter(row.name for row in record.views).most_common(1)
+        raise InputError(f"view {name!r} is there {times} times, and a view is scored once: it was changed by hand.")
 
 
 def _check_repeated(stored: Stored, record: Record) -> None:

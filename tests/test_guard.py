@@ -145,6 +145,32 @@ def test_the_refusal_names_files_where_they_are_known() -> None:
     assert "different references (2 of 2 views). Such" in unkept
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"signature": "psnr|v2"}, ("signature 'psnr|range:1|q:round8|v1'", "signature 'psnr|v2'")),
+        ({"unit": "bel"}, ("unit 'dB'", "unit 'bel'")),
+        (
+            {"unit": "", "higher_is_better": False},
+            ("unit 'dB', higher_is_better True", "unit '', higher_is_better False"),
+        ),
+    ],
+    ids=["signature", "unit", "direction"],
+)
+@pytest.mark.parametrize("scene", ["fox", "garden"])
+def test_a_metric_that_is_another_under_one_fingerprint_is_refused(
+    scene: str, change: dict[str, object], said: tuple[str, str]
+) -> None:
+    changed_metrics = {"psnr": replace(NERFACTO.metrics["psnr"], **change)}
+    other = replace(NERFACTO, method="b", scene=scene, metrics=changed_metrics)
+    message = refusal(NERFACTO, other, files=(Path("a.json"), Path("b.json")))
+    assert message.startswith(
+        "psnr is not the same metric in two records of protocol standard (9f2c51ab): "
+        f"fox, nerfacto/30000 (a.json), has {said[0]}; {scene}, b/30000 (b.json), has {said[1]}. One of them"
+    )
+    check_comparable([NERFACTO, replace(other, protocol={**other.protocol, "fingerprint": "00000000"})])
+
+
 def test_the_refusal_names_all_that_do_not_go_with_the_others() -> None:
     third = record(VIEWS[:1], method="third")
     fourth = replace(NERFACTO, method="fourth")

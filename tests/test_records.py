@@ -293,7 +293,15 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
             lambda p, version=version: p.update(schema_version=version),
             f"is not a record of nvs-eval: its schema_version is {said}, and that of a record is the number 1",
         )
-        for version, said in ((0, "0"), (-1, "-1"), ("1", '"1"'), ("2", '"2"'), (True, "true"), (1.5, "1.5"), (2.0, "2.0"))
+        for version, said in (
+            (0, "0"),
+            (-1, "-1"),
+            ("1", '"1"'),
+            ("2", '"2"'),
+            (True, "true"),
+            (1.5, "1.5"),
+            (2.0, "2.0"),
+        )
     },
     "a part missing": (lambda p: p.pop("scene"), "is not a whole record of nvs-eval: it lacks `scene`"),
     "a part of a row missing": (
@@ -343,6 +351,13 @@ def test_a_spoilt_record_is_refused_by_name(
     with pytest.raises(InputError, match=said) as error:
         read_record(written)
     assert str(written) in str(error.value)
+
+
+def test_two_views_of_one_name_are_refused(tmp_path: Path) -> None:
+    views = [row("0001", psnr=20.0), row("0002", psnr=22.0), row("0002", psnr=24.0)]
+    write_record(tmp_path / "record.json", record(views))
+    with pytest.raises(InputError, match=r"record\.json: view '0002' is there 2 times, and a view is scored once"):
+        read_record(tmp_path / "record.json")
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
