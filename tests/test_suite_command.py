@@ -592,6 +592,8 @@ def test_what_is_no_such_file_is_said(project: Path, refused: Callable[..., str]
         (["--format", "word"], "word"),
         (["--suite", "llff"], "None of the records is of a scene of llff"),
         (["--with-published", "3dgs"], "was published under the protocol"),
+        (["--output", "renders"], "renders cannot be written: it is a folder"),
+        (["--output", "light.yaml/table.txt"], "light.yaml/table.txt cannot be written: "),
         (["--output", "suite.yaml"], "--output is suite.yaml, the file of the suite itself"),
     ],
 )

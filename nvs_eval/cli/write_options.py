@@ -40,11 +40,15 @@ class WriteOptions:
             InputError: it cannot.
         """
         from nvs_eval.report.writers import find_writer
+        from nvs_eval.whole_files import check_writable
 
         find_writer(self.format)
         if self.long and self.format not in ("csv", "json"):
             raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
-        if self.output is not None and self.output.exists() and not self.overwrite:
+        if self.output is None:
+            return
+        check_writable(self.output)
+        if self.output.exists() and not self.overwrite:
             raise InputError(f"{self.output} is there already: say another `--output`, or `--overwrite`.")
 
     def put(self, tables: Sequence[Table]) -> None:
