@@ -5,7 +5,6 @@ The modules of the commands import nothing heavy, so that `nvs-eval --help` answ
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -23,13 +22,54 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the answer is no (a number is not confirmed), 2 the input was wrong, 3 some of a suite
         was not done, 130 interrupted.
     """
+    from nvs_eval.cli.console import say
+    from nvs_eval.cli.streams import prepare, silence_broken
+
+    prepare()
+    try:
+        return _answer(args)
+    except BrokenPipeError:
+        silence_broken()  # Whoever read the table has seen enough of it: `| head`.
+        return 0
+    except OSError as error:
+        if broken := silence_broken():
+            say(
+                f"Error: {' and '.join(broken)} cannot be written to: {error}. Make room, or write elsewhere.",
+                style="red",
+            )
+        else:
+            say(
+                f"Error: The system refused ({type(error).__name__}): {error}. What is finished is kept; when that is "
+                "mended, the same command goes on from there.",
+                style="red",
+            )
+        return EXIT_INPUT
+
+
+def _answer(args: Sequence[str] | None) -> int:
+    """What a command answers, all of it written; what the user is to know of errors is said."""
+    from nvs_eval.cli.console import say
+    from nvs_eval.errors import InputError
+
+    try:
+        return _run(args)
+    except InputError as error:
+        say(f"Error: {error}", style="red")
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        say("Interrupted. Finished records are kept; the same command goes on from there.")
+        return EXIT_INTERRUPTED
+    finally:
+        sys.stdout.flush()  # What fails is to fail here, that of a --help too, and not when the interpreter ends.
+
+
+def _run(args: Sequence[str] | None) -> int:
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
     from nvs_eval.cli.audit import Audit
     from nvs_eval.cli.check import CheckCommand
     from nvs_eval.cli.compare import Compare
-    from nvs_eval.cli.console import say
     from nvs_eval.cli.curve import CurveCommand
     from nvs_eval.cli.demo import Demo
     from nvs_eval.cli.export import ExportCommand
@@ -43,7 +83,6 @@ def main(args: Sequence[str] | None = None) -> int:
     from nvs_eval.cli.table import TableCommand
     from nvs_eval.cli.verify import Verify
     from nvs_eval.cli.weights import Weights
-    from nvs_eval.errors import InputError
 
     commands = (
         Annotated[Run, subcommand("run")]
@@ -64,16 +103,5 @@ def main(args: Sequence[str] | None = None) -> int:
         | Annotated[Demo, subcommand("demo")]
     )
     description = "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views, exact and comparable."
-    try:
-        command = tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=(FlagCreatePairsOff,))
-        return command.run()
-    except InputError as error:
-        say(f"Error: {error}", style="red")
-        return EXIT_INPUT
-    except BrokenPipeError:
-        # Whoever read the table has seen enough of it: `| head`. Nothing may be written there at the end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        say("Interrupted. Finished records are kept; the same command goes on from there.")
-        return EXIT_INTERRUPTED
+    config = (FlagCreatePairsOff,)
+    return tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=config).run()

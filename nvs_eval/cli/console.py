@@ -41,7 +41,7 @@ def _console(stream: TextIO) -> Console:
 
 def put(text: str) -> None:
     """A finished text on stdout, as it is: what programs read never passes through rich."""
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 

@@ -1,0 +1,33 @@
+"""stdout and stderr: every letter can be written to them, and what goes wrong with one of them ends in a message."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def prepare() -> None:
+    """Make stdout and stderr take every letter, whatever the environment says of its encoding.
+
+    A file or pipe gets UTF-8. A terminal keeps the encoding that it has, and shows what that lacks as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def silence_broken() -> list[str]:
+    """The streams that cannot be written to; nothing more is, not at the interpreter's end either."""
+    broken = []
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            broken.append(name)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            stream.flush()
+    return broken
