@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
@@ -32,17 +33,10 @@ def main(args: Sequence[str] | None = None) -> int:
         silence_broken()  # Whoever read the table has seen enough of it: `| head`.
         return 0
     except OSError as error:
-        if broken := silence_broken():
-            say(
-                f"Error: {' and '.join(broken)} cannot be written to: {error}. Make room, or write elsewhere.",
-                style="red",
-            )
-        else:
-            say(
-                f"Error: The system refused ({type(error).__name__}): {error}. What is finished is kept; when that is "
-                "mended, the same command goes on from there.",
-                style="red",
-            )
+        said = f"The system refused to read or write: {error}. What is finished is kept: when that is mended, go on."
+        with suppress(OSError):  # It may be stderr that is full.
+            say(f"Error: {said}", style="red")
+        silence_broken()
         return EXIT_INPUT
 
 

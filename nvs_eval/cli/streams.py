@@ -18,16 +18,13 @@ def prepare() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def silence_broken() -> list[str]:
-    """The streams that cannot be written to; nothing more is, not at the interpreter's end either."""
-    broken = []
-    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+def silence_broken() -> None:
+    """Let nothing more be written to a stream that cannot be written to, when the interpreter ends neither."""
+    for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            broken.append(name)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
             stream.flush()
-    return broken
