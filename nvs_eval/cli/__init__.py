@@ -32,6 +32,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         silence_broken()  # Whoever read the table has seen enough of it: `| head`.
         return 0
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            return 0  # The same, as rich puts it.
+        raise
     except OSError as error:
         said = f"The system refused to read or write: {error}. What is finished is kept: when that is mended, go on."
         with suppress(OSError):  # It may be stderr that is full.
