@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -197,7 +197,7 @@ def test_pandas_reads_csv_with_the_right_types() -> None:
 def test_pandas_reads_the_long_form() -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     records = uneven()
-    long = pandas.read_csv(io.StringIO(LONG["csv"](records)), dtype={"view": str}, float_precision="round_trip")
+    long = pandas.read_csv(io.StringIO(long_of("csv", records)), dtype={"view": str}, float_precision="round_trip")
     assert tuple(long.columns) == COLUMNS
     assert long["value"].tolist() == values(records)
     assert (long["higher_is_better"].dtype.kind, long["step"].dtype.kind, long["value"].dtype.kind) == ("b", "i", "f")
@@ -209,23 +209,27 @@ def test_pandas_reads_the_long_form() -> None:
 # --- The long form --------------------------------------------------------------------------------------------------
 
 
+def long_of(name: str, records: list[Record]) -> str:
+    return "".join(LONG[name](records))
+
+
 def values(records: list[Record]) -> list[float]:
     return [each.scores[metric] for one in records for each in one.views for metric in one.metrics]
 
 
 def test_the_long_form_has_a_row_a_view_and_metric() -> None:
-    lines = list(csv.reader(io.StringIO(LONG["csv"](uneven()), newline="")))
+    lines = list(csv.reader(io.StringIO(long_of("csv", uneven()), newline="")))
     assert tuple(lines[0]) == COLUMNS
     assert lines[1] == [
         "fox", HOSTILE, "r,1", "7", "test", "standard", "9f2c51ab", "0001", "psnr", repr(SCORES["psnr"]), "dB", "true",
     ]  # fmt: skip
     assert lines[3][7:10] == ["0002", "psnr", "inf"]
     assert [float(line[9]) for line in lines[1:]] == values(uneven())
-    assert LONG["csv"]([record()]).splitlines()[1].startswith("fox,nerfacto,,,test,")
+    assert long_of("csv", [record()]).splitlines()[1].startswith("fox,nerfacto,,,test,")
 
 
 def test_the_long_form_as_json_gives_every_value_back() -> None:
-    text = LONG["json"](uneven())
+    text = long_of("json", uneven())
     plain = json.loads(text, parse_constant=pytest.fail)
     assert plain["nvs_eval_long"] == 1
     assert all(tuple(each) == COLUMNS for each in plain["rows"])
@@ -235,6 +239,19 @@ def test_the_long_form_as_json_gives_every_value_back() -> None:
     assert [each["value"] for each in plain["rows"]].count("inf") == 1
     assert list(plain["signatures"][0].values()) == ["9f2c51ab", "psnr", "psnr|range:1|q:round8|v1"]
     assert len(text.splitlines()) == 5 + 2 + len(plain["rows"])
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_the_long_form_comes_in_parts_as_the_records_do(name: str) -> None:
+    parts = LONG[name](uneven())
+    assert "garden" not in "".join(itertools.islice(parts, 2))
+    assert "garden" in "".join(parts)
+
+
+def test_the_long_form_of_records_without_scores_is_json() -> None:
+    none = replace(uneven()[0], metrics={})
+    for records in ([], [none], [none, uneven()[1], none, uneven()[2], none]):
+        assert len(json.loads(long_of("json", records))["rows"]) == (4 if len(records) == 5 else 0)
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -406,6 +423,21 @@ def test_the_long_form_from_the_command_line(folder: Path, cli: Callable[..., Sa
     assert len(json.loads(cli("table", "records", "--format", "json", "--long").out)["rows"]) == 8
     lines = list(csv.DictReader(io.StringIO(cli("table", "records", "--format", "csv", "--long").out, newline="")))
     assert len(lines) == 8
+
+
+def test_a_long_file_is_there_whole_or_not_at_all(
+    folder: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_full(records: object) -> Iterator[str]:
+        yield "first part"
+        raise OSError("No space left on device")
+
+    monkeypatch.setitem(LONG, "csv", until_full)  # pyright: ignore[reportArgumentType]
+    Path("scores.csv").write_text("of before")
+    said = refused("table", "records", "--format", "csv", "--long", "--output", "scores.csv", "--overwrite")
+    assert said.startswith("scores.csv cannot be written: No space left on device")
+    assert Path("scores.csv").read_text() == "of before"
+    assert sorted(path.name for path in folder.iterdir()) == ["records", "scores.csv"]
 
 
 def test_an_unknown_format_lists_the_known_ones(folder: Path, refused: Callable[..., str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -67,7 +67,7 @@ class WriteOptions:
             for table in tables:
                 print_text(table, out)
         else:
-            self.put_text(find_writer(self.format)(tables, Style(mark=self.mark, label=self.label)))
+            self._put_parts([find_writer(self.format)(tables, Style(mark=self.mark, label=self.label))])
 
     def put_long(self, records: Sequence[Record]) -> None:
         """Write a row a view and metric.
@@ -77,19 +77,18 @@ class WriteOptions:
         """
         from nvs_eval.report.writers.long import LONG
 
-        self.put_text(LONG[self.format](records))
+        self._put_parts(LONG[self.format](records))
 
-    def put_text(self, text: str) -> None:
-        """Write a whole text to stdout, or to the file.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
+    def _put_parts(self, parts: Iterable[str]) -> None:
+        """Write a text, part after part, to stdout, or to the file as a whole."""
         from nvs_eval.cli.console import put, say
         from nvs_eval.whole_files import write_whole
 
         if self.output is None:
-            put(text)
+            for part in parts:
+                put(part)
             return
-        write_whole(self.output, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+        write_whole(
+            self.output, lambda file: file.writelines(part.encode("utf-8", "backslashreplace") for part in parts)
+        )
         say(f"Written: {shlex.quote(str(self.output))}")

@@ -16,13 +16,14 @@ COLUMNS = (
 _VERSION = 1
 
 
-def write_csv(records: Sequence[Record]) -> str:
+def write_csv(records: Sequence[Record]) -> Iterator[str]:
     """With a header. What each metric is follows from its name and the fingerprint, and is said in the records."""
-    rows = _rows(records, lambda fields: csv_line(fields.values()), between=",")
-    return "".join(f"{line}\n" for line in (csv_line(COLUMNS), *rows))
+    yield f"{csv_line(COLUMNS)}\n"
+    for record in records:
+        yield "".join(f"{row}\n" for row in _rows(record, lambda fields: csv_line(fields.values()), between=","))
 
 
-def write_json(records: Sequence[Record]) -> str:
+def write_json(records: Sequence[Record]) -> Iterator[str]:
     """`{"nvs_eval_long": 1, "signatures": [...], "rows": [...]}`, a row a line; an infinity is the string "inf"."""
     signatures = {
         (record.fingerprint, metric): info.signature for record in records for metric, info in record.metrics.items()
@@ -31,29 +32,32 @@ def write_json(records: Sequence[Record]) -> str:
         dumped({"fingerprint": fingerprint, "metric": metric, "signature": signature})
         for (fingerprint, metric), signature in signatures.items()
     )
-    rows = _rows(records, _without_braces, between=", ")
-    listed = (joined(said), joined(f"{{{row}}}" for row in rows))
-    return '{{"nvs_eval_long": {},\n"signatures": {},\n"rows": {}}}\n'.format(_VERSION, *listed)
+    yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(said)},\n"rows": ['
+    before = "\n"
+    for record in records:
+        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, _without_braces, between=", ")):
+            yield f"{before}{text}"
+            before = ",\n"
+    yield "\n]}\n"
 
 
-def _rows(records: Sequence[Record], text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
+def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
     """The rows; what several share is made into text once, as of a benchmark they are hundreds of thousands.
 
     Args:
-        records: any number.
+        record: any.
         text: of some neighbouring fields.
         between: what stands between the texts of fields.
     """
-    for record in records:
-        whose = text(_whose(record))
-        metrics = [
-            (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
-            for metric, info in record.metrics.items()
-        ]
-        for row in record.views:
-            view = text({"view": row.name})
-            for metric, name, kind in metrics:
-                yield between.join((whose, view, name, text({"value": float(row.scores[metric])}), kind))
+    whose = text(_whose(record))
+    metrics = [
+        (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
+        for metric, info in record.metrics.items()
+    ]
+    for row in record.views:
+        view = text({"view": row.name})
+        for metric, name, kind in metrics:
+            yield between.join((whose, view, name, text({"value": float(row.scores[metric])}), kind))
 
 
 def _whose(record: Record) -> dict[str, object]:
@@ -72,5 +76,5 @@ def _without_braces(fields: Mapping[str, object]) -> str:
     return dumped({name: plain_value(value) for name, value in fields.items()})[1:-1]
 
 
-LONG: Mapping[str, Callable[[Sequence[Record]], str]] = {"csv": write_csv, "json": write_json}
-"""By format."""
+LONG: Mapping[str, Callable[[Sequence[Record]], Iterator[str]]] = {"csv": write_csv, "json": write_json}
+"""By format: the text in parts, one a record, as the whole of it can be several times what the records take."""
