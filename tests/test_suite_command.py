@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 import shutil
@@ -421,6 +423,20 @@ def test_options_of_tables_are_those_of_the_table_command(cli: Callable[..., Sai
     assert cli("suite", "suite.yaml", "--output", "table.txt").code == 0
 
 
+def test_the_long_form_is_of_the_scenes_and_metrics_that_are_chosen(cli: Callable[..., Said], project: Path) -> None:
+    Path("one.yaml").write_text(
+        "name: one\ntitle: One\nsource: none\nsplit: test\n"
+        "scenes: [{name: forest, folder: x, factor: 1, aliases: [fox]}]\n"
+    )
+    long = ("suite", "suite.yaml", "--format", "csv", "--long")
+    said = cli(*long, "--metrics", "ssim", "--suite", "one.yaml")
+    assert said.code == 0
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert {(row["scene"], row["metric"]) for row in rows} == {("forest", "ssim")}
+    assert len(rows) == 3 * 2
+    assert len(cli(*long).out.splitlines()) == 1 + 3 * 3 * 2 * 2
+
+
 def test_a_file_may_take_some_scenes_of_a_benchmark_with_their_folders_and_factors(
     cli: Callable[..., Said], project: Path
 ) -> None:
@@ -592,6 +608,9 @@ def test_what_is_no_such_file_is_said(project: Path, refused: Callable[..., str]
         (["--format", "word"], "word"),
         (["--suite", "llff"], "None of the records is of a scene of llff"),
         (["--with-published", "3dgs"], "was published under the protocol"),
+        (["--format", "csv", "--long", "--metrics", "pnsr"], "Unknown metric 'pnsr'. Did you mean 'psnr'?"),
+        (["--format", "csv", "--long", "--metrics", "views"], "Unknown metric 'views'."),
+        (["--format", "csv", "--long", "--rows", "scene"], "--long gives every score a row, and --rows would lay"),
         (["--output", "renders"], "renders cannot be written: it is a folder"),
         (["--output", "light.yaml/table.txt"], "light.yaml/table.txt cannot be written: "),
         (["--output", "suite.yaml"], "--output is suite.yaml, the file of the suite itself"),

@@ -425,6 +425,74 @@ def test_the_long_form_from_the_command_line(folder: Path, cli: Callable[..., Sa
     assert len(lines) == 8
 
 
+def long_rows(said: Said) -> list[dict[str, str]]:
+    assert (said.code, said.err) == (0, "")
+    return list(csv.DictReader(io.StringIO(said.out, newline="")))
+
+
+def test_the_long_form_has_the_metrics_that_are_chosen_in_their_order(folder: Path, cli: Callable[..., Said]) -> None:
+    long = ("table", "records", "--format", "csv", "--long")
+    assert {line["metric"] for line in long_rows(cli(*long, "--metrics", "psnr"))} == {"psnr"}
+    assert len(long_rows(cli(*long, "--metrics", "psnr"))) == 6
+    both = long_rows(cli(*long, "--metrics", "ssim", "psnr"))
+    assert [line["metric"] for line in both if line["method"] == HOSTILE] == ["ssim", "psnr"] * 2
+    plain = json.loads(cli("table", "records", "--format", "json", "--long", "--metrics", "ssim").out)
+    assert [each["metric"] for each in plain["signatures"]] == ["ssim"]
+    assert [each["value"] for each in plain["rows"]] == [SCORES["ssim"], 1.0]
+
+
+@pytest.mark.parametrize("name", ["pnsr", "views"])
+def test_the_long_form_of_an_unknown_metric_is_refused(name: str, folder: Path, refused: Callable[..., str]) -> None:
+    said = refused("table", "records", "--format", "csv", "--long", "--metrics", "psnr", name)
+    assert said.startswith(f"Unknown metric {name!r}.")
+    assert "Known: " in said
+
+
+def test_the_long_form_of_a_suite_has_its_scenes_by_their_names(
+    folder: Path, cli: Callable[..., Said], refused: Callable[..., str]
+) -> None:
+    scenes = "scenes: [{name: forest, folder: fox, factor: 1, aliases: [fox]}]"
+    Path("mine.yaml").write_text(f"name: mine\ntitle: Mine\nsource: none\nsplit: test\n{scenes}\n")
+    rows = long_rows(cli("table", "records", "--format", "csv", "--long", "--suite", "mine.yaml"))
+    assert [line["scene"] for line in rows] == ["forest"] * 6
+    assert "None of the records is of a scene of llff" in refused(
+        "table", "records", "--format", "csv", "--long", "--suite", "llff"
+    )
+
+
+def test_the_long_form_of_a_protocol(folder: Path, cli: Callable[..., Said]) -> None:
+    other = {**uneven()[0].protocol, "name": "other", "fingerprint": "00000000"}
+    write_record(folder / "records" / "other.json", replace(uneven()[0], protocol=other))
+    rows = long_rows(cli("table", "records", "--format", "csv", "--long", "--protocol", "other"))
+    assert {line["fingerprint"] for line in rows} == {"00000000"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--rows", "method"),
+        ("--columns", "scene"),
+        ("--per-scene",),
+        ("--runs", "mean"),
+        ("--mean", "views"),
+        ("--sort", "psnr"),
+        ("--decimals", "psnr=1"),
+        ("--with-published", "3dgs"),
+        ("--tied",),
+        ("--per-view",),
+        ("--mark", "bold"),
+        ("--label", "x"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_options_of_tables_are_refused_with_the_long_form(
+    option: tuple[str, ...], folder: Path, refused: Callable[..., str], cli: Callable[..., Said]
+) -> None:
+    said = refused("table", "records", "--format", "csv", "--long", *option)
+    assert said == f"--long gives every score a row, and {option[0]} would lay out tables: leave that out."
+    assert len(long_rows(cli("table", "records", "--format", "csv", "--long", "--allow-mixed"))) == 8
+
+
 def test_a_long_file_is_there_whole_or_not_at_all(
     folder: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

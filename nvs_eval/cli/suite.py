@@ -98,26 +98,32 @@ class SuiteCommand(WriteOptions, LayoutOptions):
             InputError: the options of the tables are wrong.
         """
         from nvs_eval.cli.suite_plan import made_up_record
+        from nvs_eval.report.chosen import chosen_records
         from nvs_eval.report.tables import tables_of
 
         if not all(entry.protocols for entry in entries):
             return  # With `auto` it is known only when runs are opened.
         made_up = [made_up_record(entry, protocol) for entry in entries for protocol in entry.protocols]
         records = self._of_protocols(made_up)
-        tables_of(records, replace(self._layout(file, records), tied=None))
+        layout = replace(self._layout(file, records), tied=None)
+        if self.long:
+            chosen_records(records, layout)
+        else:
+            tables_of(records, layout)
 
     def _put_tables(self, file: SuiteFile, found: Sequence[Record]) -> None:
         from nvs_eval.cli.console import say
+        from nvs_eval.report.chosen import chosen_records
         from nvs_eval.report.tables import per_view_tables, tables_of
 
         if not found:
             say("There is no record yet, and so no table.")
             return
         records = self._of_protocols(found)
-        if self.long:
-            self.put_long(records)
-            return
         layout = self._layout(file, records)
+        if self.long:
+            self.put_long(chosen_records(records, layout))
+            return
         self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
 
     # --- Work ---

@@ -25,6 +25,7 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         """Print or write the tables."""
         from nvs_eval.guard import check_comparable
         from nvs_eval.record_files import output_dir_of, read_record_files
+        from nvs_eval.report.chosen import chosen_records
         from nvs_eval.report.tables import per_view_tables, tables_of
 
         self.check_output()
@@ -35,7 +36,7 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         if not self.allow_mixed:
             check_comparable(records, files=files)
         if self.long:
-            self.put_long(records)
+            self.put_long(chosen_records(records, layout))
         else:
             self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
         self.log_records(sinks, [(output_dir_of(file, record) or file.parent, record) for file, record in found])

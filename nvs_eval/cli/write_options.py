@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,13 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     from nvs_eval.records import Record
     from nvs_eval.report.table import Table
+
+
+# Options of the same commands that say how tables are laid out or look: of rows of scores, they would say nothing.
+_OF_TABLES = (
+    "rows", "columns", "per_scene", "runs", "mean", "sort", "decimals", "with_published", "tied", "per_view", "mark",
+    "label",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +33,8 @@ class WriteOptions:
     overwrite: bool = False
     """Replace the file if it is there already."""
     long: bool = False
-    """With csv or json: a row a scene, method, run, step, view and metric, in full precision, for pandas."""
+    """With csv or json: a row a scene, method, run, step, view and metric, in full precision, for pandas; of what
+    `--metrics`, `--protocol` and `--suite` choose."""
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
     """First, second and third in LaTeX and HTML: red, orange and yellow; shades of blue; or bold, underlined and italic
     letters."""
@@ -43,13 +51,26 @@ class WriteOptions:
         from nvs_eval.whole_files import check_writable
 
         find_writer(self.format)
-        if self.long and self.format not in ("csv", "json"):
-            raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
+        if self.long:
+            self._check_long()
         if self.output is None:
             return
         check_writable(self.output)
         if self.output.exists() and not self.overwrite:
             raise InputError(f"{self.output} is there already: say another `--output`, or `--overwrite`.")
+
+    def _check_long(self) -> None:
+        if self.format not in ("csv", "json"):
+            raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
+        given = [
+            f"--{field.name.replace('_', '-')}"
+            for field in fields(self)
+            if field.name in _OF_TABLES and getattr(self, field.name) != field.default
+        ]
+        if given:
+            raise InputError(
+                f"--long gives every score a row, and {', '.join(given)} would lay out tables: leave that out."
+            )
 
     def put(self, tables: Sequence[Table]) -> None:
         """Write tables to where the user wants them.
@@ -71,6 +92,9 @@ class WriteOptions:
 
     def put_long(self, records: Sequence[Record]) -> None:
         """Write a row a view and metric.
+
+        Args:
+            records: those that were chosen, with the metrics that were.
 
         Raises:
             InputError: the file cannot be written.
