@@ -212,7 +212,7 @@ def table(
         with_published: published numbers to add as rows, or YAML files.
         tied: mark what cannot be told from the best.
         allow_mixed: also rows that may not be compared, marked.
-        per_view: also the scores of each view.
+        per_view: also the scores of each view; as csv these alone.
         mark: how first, second and third are marked in LaTeX and HTML.
         label: how the labels of LaTeX tables begin.
 
@@ -221,7 +221,7 @@ def table(
     """
     from nvs_eval.errors import InputError
     from nvs_eval.guard import check_comparable
-    from nvs_eval.report.tables import per_view_tables, tables_of
+    from nvs_eval.report.shown import shown_tables
     from nvs_eval.report.writers import Style, find_writer
     from nvs_eval.tabling import layout_of
 
@@ -246,8 +246,7 @@ def table(
     )
     if not allow_mixed:
         check_comparable(records)
-    tables = [*tables_of(records, layout), *(per_view_tables(records, layout) if per_view else [])]
-    return write(tables, Style(mark=mark, label=label))
+    return write(shown_tables(records, layout, per_view=per_view, format=format), Style(mark=mark, label=label))
 
 
 @checked

@@ -20,7 +20,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tables import NAMES, hostile_table
 
+import nvs_eval
 from nvs_eval.errors import InputError
+from nvs_eval.record_files import read_records
 from nvs_eval.records import Record, write_record
 from nvs_eval.report.layout import Layout
 from nvs_eval.report.table import Cell, Column, Table
@@ -164,6 +166,27 @@ def test_csv_says_which_rows_are_marked() -> None:
     odd = replace(uneven()[1], method="odd", views=[row("0003", psnr=20.0)])
     lines = list(csv.DictReader(io.StringIO(written(tables_of([*uneven()[:2], odd]), "csv"))))
     assert [line["mark"] for line in lines] == ["", "", "†"]
+
+
+def test_csv_says_which_numbers_are_marked() -> None:
+    columns = [Column("method", numeric=False), Column("psnr", "psnr"), Column("ssim", "ssim"), Column("views")]
+    cells = [
+        [Cell("a", "a"), Cell("1", 1.0), Cell("2", 2.0), Cell("7", 7)],
+        [Cell("b", "b", mark="‡"), Cell("1", 1.0), Cell("2", 2.0, mark="§"), Cell("7", 7)],
+        [Cell("c", "c"), Cell("1", 1.0), Cell("2", 2.0, mark="≈"), Cell("7", 7)],
+    ]
+    table = Table("", columns, cells, "")
+    assert written([table], "csv").splitlines() == [
+        "method,psnr,ssim,ssim_mark,views,mark",
+        "a,1.0,2.0,,7,",
+        "b,1.0,2.0,§,7,‡",
+        "c,1.0,2.0,≈,7,",
+    ]
+    named = [columns[0], Column("ssim_mark"), Column("ssim"), Column("mark")]
+    assert written([replace(table, columns=named)], "csv").splitlines()[0] == (
+        "method,ssim_mark,ssim,ssim_mark_,mark,mark_"
+    )
+    assert written([replace(table, rows=cells[:1])], "csv").splitlines()[0] == "method,psnr,ssim,views"
 
 
 def test_csv_tells_scenes_from_what_rows_share() -> None:
@@ -423,6 +446,22 @@ def test_the_long_form_from_the_command_line(folder: Path, cli: Callable[..., Sa
     assert len(json.loads(cli("table", "records", "--format", "json", "--long").out)["rows"]) == 8
     lines = list(csv.DictReader(io.StringIO(cli("table", "records", "--format", "csv", "--long").out, newline="")))
     assert len(lines) == 8
+
+
+def test_csv_has_means_or_views_and_never_both(folder: Path, cli: Callable[..., Said]) -> None:
+    rows = long_rows(cli("table", "records", "--format", "csv", "--per-view"))
+    assert [(row["scene"], row["method"], row["view"], row["psnr"]) for row in rows] == [
+        ("fox", "=b", "0001", "20.0"),
+        ("fox", "=b", "0002", "22.0"),
+        ("fox", HOSTILE, "0001", repr(SCORES["psnr"])),
+        ("fox", HOSTILE, "0002", "inf"),
+        ("garden", "=b", "0001", "20.0"),
+        ("garden", "=b", "0002", "22.0"),
+    ]
+    said = cli("table", "records", "--format", "csv", "--per-view").out
+    assert nvs_eval.table(read_records("records"), format="csv", per_view=True) == said
+    assert "view" not in long_rows(cli("table", "records", "--format", "csv"))[0]
+    assert len(json.loads(cli("table", "records", "--format", "json", "--per-view").out)["tables"]) == 4
 
 
 def long_rows(said: Said) -> list[dict[str, str]]:

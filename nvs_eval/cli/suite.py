@@ -37,7 +37,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
     device: str | None = None
     """Where to compute, in place of what the file says: auto, cpu, cuda, cuda:1, ..."""
     per_view: bool = False
-    """Also the scores of each view."""
+    """Also the scores of each view; with `--format csv` these alone."""
     overwrite: bool = False
     """Render and score again what is done already. (The file of `--output` is replaced in any case.)"""
     rows: Literal["checkpoint", "method", "scene"] = "method"
@@ -114,7 +114,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
     def _put_tables(self, file: SuiteFile, found: Sequence[Record]) -> None:
         from nvs_eval.cli.console import say
         from nvs_eval.report.chosen import chosen_records
-        from nvs_eval.report.tables import per_view_tables, tables_of
+        from nvs_eval.report.shown import shown_tables
 
         if not found:
             say("There is no record yet, and so no table.")
@@ -124,7 +124,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
         if self.long:
             self.put_long(chosen_records(records, layout))
             return
-        self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
+        self.put(shown_tables(records, layout, per_view=self.per_view, format=self.format))
 
     # --- Work ---
 

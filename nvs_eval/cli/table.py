@@ -19,14 +19,14 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
     """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
     per_view: bool = False
-    """Also the scores of each view."""
+    """Also the scores of each view; with `--format csv` these alone."""
 
     def run(self) -> int:
         """Print or write the tables."""
         from nvs_eval.guard import check_comparable
         from nvs_eval.record_files import output_dir_of, read_record_files
         from nvs_eval.report.chosen import chosen_records
-        from nvs_eval.report.tables import per_view_tables, tables_of
+        from nvs_eval.report.shown import shown_tables
 
         self.check_output()
         sinks = self.sinks()
@@ -38,6 +38,6 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         if self.long:
             self.put_long(chosen_records(records, layout))
         else:
-            self.put([*tables_of(records, layout), *(per_view_tables(records, layout) if self.per_view else [])])
+            self.put(shown_tables(records, layout, per_view=self.per_view, format=self.format))
         self.log_records(sinks, [(output_dir_of(file, record) or file.parent, record) for file, record in found])
         return 0

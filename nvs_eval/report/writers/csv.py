@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from nvs_eval.report.table import Table
 from nvs_eval.report.writers import Style
@@ -17,9 +18,10 @@ def write(tables: Sequence[Table], style: Style) -> str:
     """All tables as one: first what the rows of a table share, then its own columns, those of all tables united.
 
     Rows that are means of others are left out: in a data frame they would count as one more observation. Columns that
-    are means stay. Where a row has a sign that a table's notes explain, such as that it was published, a last column
-    `mark` says so; notes, ranks and signatures are in the other formats. Names are as they are, also those that begin
-    with `=`, `+`, `-` or `@`: this is data, and no sheet.
+    are means stay. Where a number has a sign that a table's notes explain, such as that it differs from the protocol, a
+    column `psnr_mark` beside its own says so; where a row has one, such as that it was published, a last column `mark`.
+    Notes, ranks and signatures are in the other formats. Names are as they are, also those that begin with `=`, `+`,
+    `-` or `@`: this is data, and no sheet.
     """
     rows = [row for table in tables for row in _rows(table)]
     there = {name for table in tables for name in table.shared}
@@ -27,10 +29,24 @@ def write(tables: Sequence[Table], style: Style) -> str:
     keys = [(table.identity, keys_of(table)) for table in tables]
     whose = [key for identity, each in keys for key in each[:identity]]
     others = [key for identity, each in keys for key in each[identity:]]
-    marked = ["mark"] if any(row["mark"] for row in rows) else []
-    columns = list(dict.fromkeys([*shared, *whose, *others, *marked]))
-    lines = [csv_line(columns), *(csv_line(row.get(column) for column in columns) for row in rows)]
+    names = list(dict.fromkeys([*shared, *whose, *others]))
+    marked = {key for row in rows for key in row.marks}
+    marks = {key: _mark_name(key, names) for key in (*names, None) if key in marked}
+    header = [each for name in names for each in ([name, marks[name]] if name in marks else [name])]
+    header += [marks[None]] if None in marks else []
+    lines = [csv_line(header)]
+    for row in rows:
+        values = {**row.values, **{name: row.marks.get(key) for key, name in marks.items()}}
+        lines.append(csv_line(values.get(name) for name in header))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _mark_name(key: str | None, taken: Sequence[str]) -> str:
+    """What the column is called that has the marks of another, or of whole rows; no other is called so."""
+    name = "mark" if key is None else f"{key}_mark"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def csv_line(values: Iterable[object]) -> str:
@@ -38,17 +54,27 @@ def csv_line(values: Iterable[object]) -> str:
     return ",".join(map(_field, values))
 
 
-def _rows(table: Table) -> list[dict[str, object]]:
+class _Row(NamedTuple):
+    """What stands in a row, by column.
+
+    Attributes:
+        values: in full.
+        marks: of numbers; under None those of the whole row. Only what there is.
+    """
+
+    values: Mapping[str, object]
+    marks: Mapping[str | None, str]
+
+
+def _rows(table: Table) -> Iterator[_Row]:
     rows, _ = split_means(table)
     keys = keys_of(table)
-    return [
-        {
-            "mark": "".join(cell.mark for cell in row[: table.identity]),
-            **table.shared,
-            **{key: cell.value for key, cell in zip(keys, row, strict=True)},
-        }
-        for row in rows
-    ]
+    for row in rows:
+        own, numbers = row[: table.identity], row[table.identity :]
+        marks: dict[str | None, str] = {None: "".join(cell.mark for cell in own)}
+        marks |= {key: cell.mark for key, cell in zip(keys[table.identity :], numbers, strict=True)}
+        values = {**table.shared, **{key: cell.value for key, cell in zip(keys, row, strict=True)}}
+        yield _Row(values, {key: mark for key, mark in marks.items() if mark})
 
 
 def _field(value: object) -> str:
