@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import string
@@ -131,6 +132,21 @@ def test_first_second_and_third_are_marked(mark: str, shown: list[str]) -> None:
     assert [line[1] for line in cells(text)[1:]] == [*shown, "0"]
     assert ("xcolor" in text) == ("cellcolor" in text)
     assert all(colour in text for colour in (PALETTES[mark].light if mark in PALETTES else ()))
+
+
+@pytest.mark.parametrize(
+    ("mark", "shown"),
+    [
+        ("colour", r"\cellcolor{nvsred}$\infty$"),
+        ("bold", r"\textbf{\boldmath$\infty$}"),
+        ("none", r"$\infty$"),
+    ],
+)
+def test_an_infinity_that_is_first_is_marked(mark: str, shown: str) -> None:
+    style = Style(mark=mark)  # pyright: ignore[reportArgumentType]
+    assert cells(write([hostile_table()], style))[1][2] == shown
+    (table,) = tables_of([record([row("0001", psnr=math.inf)])], Layout(metrics=["psnr"]))
+    assert cells(write([table], style))[1][1] == r"$\infty$"
 
 
 def test_numbers_stay_below_each_other() -> None:

@@ -114,7 +114,9 @@ class _Drawn:
         if cell.value is None:
             return "--"
         if isinstance(cell.value, float) and math.isinf(cell.value):
-            number, padding = r"$\infty$", ""
+            # What is mathematics does not become bold with the letters around it.
+            bold = cell.rank == 1 and self.style.mark == "bold"
+            number, padding = (r"\boldmath$\infty$" if bold else r"$\infty$"), ""
         else:
             number, padding = escape(cell.text), _padding(cell, fraction)
         # Marks hang beside the numbers, which stay below each other.
