@@ -137,6 +137,20 @@ def test_in_a_terminal_the_table_keeps_to_its_width_and_the_best_is_bold(
     assert re.findall(r"\x1b\[1m *([\w.]+)\x1b\[0m", text)[-2:] == ["inf", "0.962"]
 
 
+@pytest.mark.parametrize(("mark", "styled"), [("none", False), ("bold", True), ("colour", True)])
+def test_in_a_terminal_nothing_is_marked_where_no_marks_are_wanted(
+    mark: str, styled: bool, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli(*SCORE)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["table", "nvs-eval-results", "--mark", mark]) == 0
+    assert bool(re.search(r"\x1b\[1m *0\.962", terminal.getvalue())) == styled
+    assert bool(re.search(r"\x1b\[4m *0\.935", terminal.getvalue())) == styled
+    assert "0.962" in terminal.getvalue()
+
+
 def test_paths_are_printed_as_they_are(cli: Callable[..., Said], refused: Callable[..., str]) -> None:
     assert "no:100:folder[bold]" in refused(
         "score", "no:100:folder[bold]", "--reference", "x", "--protocol", "light.yaml"

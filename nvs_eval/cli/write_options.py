@@ -37,7 +37,7 @@ class WriteOptions:
     `--metrics`, `--protocol` and `--suite` choose."""
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
     """First, second and third in LaTeX and HTML: red, orange and yellow; shades of blue; or bold, underlined and italic
-    letters."""
+    letters, as which text and Markdown have them in any case but none."""
     label: str = "tab"
     """How the labels of LaTeX tables begin."""
 
@@ -86,7 +86,7 @@ class WriteOptions:
 
             out = results()
             for table in tables:
-                print_text(table, out)
+                print_text(table, out, ranks=self.mark != "none")
         else:
             self._put_parts([find_writer(self.format)(tables, Style(mark=self.mark, label=self.label))])
 

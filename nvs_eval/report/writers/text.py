@@ -32,13 +32,16 @@ def write(tables: Sequence[Table], style: Style) -> str:
     return out.getvalue()
 
 
-def print_text(table: Table, console: Console) -> None:
+def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     """Print a table, with the caption, the metrics' signatures and the notes below.
 
     Of each column the first is bold, the second underlined, the third in italics. Where the table is wider than the
     terminal, headers go on several lines first; then names are folded; then the last columns go below the others, with
     the names before them again. A number is never cut: rather than that, lines are longer than the terminal is wide.
+    Without `ranks` nothing is marked.
     """
+    if not ranks:
+        table = replace(table, rows=[[replace(cell, rank=None) for cell in row] for row in table.rows])
     parts = list(_parts(table, console.width))
     width = max(console.width, *map(_width, parts))
     below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
