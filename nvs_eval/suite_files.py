@@ -105,11 +105,7 @@ def load_suite_file(path: Path, options: Mapping[Command, Collection[str]]) -> S
 
 
 def _parse(data: object, *, file: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
-    if isinstance(data, Mapping) and {"name", "source", "split"} & set(data) and "methods" not in data:
-        raise InputError(
-            "it is a list of scenes: what is evaluated on them must be said too, in a file with `suite: PATH` and "
-            "`methods:`; docs/suites.md has an example."
-        )
+    _check_no_other_file(data)
     used = _commands_used(data)
     common = sorted({name for command in used for name in options[command]})
     values = checked_keys(data, "the file", ("methods",), (*(name for name in _OWN if name != "methods"), *common))
@@ -122,6 +118,26 @@ def _parse(data: object, *, file: Path, options: Mapping[Command, Collection[str
     _check_apart("scenes", suite.names)
     output_dir = checked_text(values.get("output_dir", "nvs-eval-results"), "output_dir")
     return SuiteFile(file, suite, file.parent / Path(output_dir).expanduser(), methods, factors)
+
+
+def _check_no_other_file(data: object) -> None:
+    """Check that it is not one of the files that such a file names.
+
+    Raises:
+        InputError: it is; the message says which, and how it is named.
+    """
+    if not isinstance(data, Mapping) or "methods" in data:
+        return
+    other = "and `methods:`; docs/suites.md has an example."
+    if "scenes" in data and {"name", "source", "split"} & set(data):
+        raise InputError(
+            "it is a list of scenes: what is evaluated on them must be said too, in a file with `suite: PATH` " + other
+        )
+    if {"metrics", "quantise"} <= set(data):
+        raise InputError(
+            "it is a protocol, which says how views are scored: which methods and scenes must be said in a file with "
+            "`protocol: PATH`, `scenes:` " + other
+        )
 
 
 def _commands_used(data: object) -> set[Command]:
@@ -172,7 +188,7 @@ def _own_suite(values: Mapping[str, Any], stem: str) -> tuple[Suite, set[str]]:
 
 
 def _check_apart(what: str, names: Sequence[str]) -> None:
-    """Check that no two would be written to one folder, on a disk that ignores case neither.
+    """Check that none is there twice, and no two would be written to one folder, on a disk that ignores case neither.
 
     Raises:
         InputError: naming them.
@@ -180,6 +196,8 @@ def _check_apart(what: str, names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
         place = safe_name(name).casefold()
+        if seen.get(place) == name:
+            raise InputError(f"{name!r} is there twice among the {what}: leave one out.")
         if place in seen:
             raise InputError(
                 f"the {what} {seen[place]!r} and {name!r} would be written to one folder, at least where names that "

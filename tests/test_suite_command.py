@@ -15,6 +15,7 @@ import torch
 import yaml
 from helpers import FLOAT, FakeCheckpoint, Opener, Said, files_below, image, protocol_file, write_masks, write_pngs
 
+from nvs_eval.errors import InputError
 from nvs_eval.image_files import save_png
 from nvs_eval.records import read_record
 from nvs_eval.scorer import Scorer
@@ -279,7 +280,7 @@ def test_a_missing_scene_is_said_at_the_start_and_leaves_the_mean_empty(
         "  3dgs: nothing at renders/3dgs/{scene} for garden\n"
         "  two words: nothing at renders/two words/{scene} for fox, garden, my room [1]\n"
     )
-    assert said.err.startswith("Missing, 4 of 6; the others are done:\n" + missing + "[1/2] 3dgs, fox\n")
+    assert said.err.startswith("Missing, 4 of 6; the others go ahead:\n" + missing + "[1/2] 3dgs, fox\n")
     assert said.err.endswith("Not done, 4 of 6:\n" + missing)
     assert cells(said.out, "3dgs") == []
     assert "3dgs: no mean, for want of garden\n" in said.out
@@ -329,6 +330,28 @@ def test_what_fails_for_one_reason_is_said_together(cli: Callable[..., Said], pr
     (line,) = said.err[said.err.index("Not done, 3 of 3:\n") :].splitlines()[1:]
     assert line.startswith("  3dgs, fox, 3dgs, garden, 3dgs, my room [1]: ")
     assert "There is no record yet, and so no table.\n" in said.err
+
+
+def test_where_all_fails_what_was_recorded_before_is_not_denied(
+    cli: Callable[..., Said], runs: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nvs_eval.sources import checkpoints
+
+    file = with_runs()
+    assert cli("suite", file, "--only", "nerfacto").code == 0
+
+    def unloadable(name: str) -> None:
+        raise InputError("nerfstudio is not installed here: install it.")
+
+    monkeypatch.setattr(checkpoints, "find_opener", unloadable)
+    said = cli("suite", file, "--only", "nerfacto")
+    assert (said.code, said.out) == (3, "")
+    assert "There is no record yet" not in said.err
+    why = "There are 3 records of earlier, but what failed now may be of other renders, and so no table."
+    assert f"\n{why}\n" in said.err
+    assert said.err.endswith(
+        "Not done, 2 of 2:\n  nerfacto, fox, nerfacto, garden: nerfstudio is not installed here: install it.\n"
+    )
 
 
 # --- What is chosen -------------------------------------------------------------------------------------------------
@@ -528,6 +551,11 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"scenes": []}, "scenes must be a list that is not empty"),
         ({"scenes": [7]}, "a scene's name is 7, and a text is needed"),
         ({"scenes": [{"name": "fox", "fodler": "x"}]}, "Unknown field of a scene 'fodler'. Did you mean 'folder'?"),
+        ({"scenes": ["fox", "garden", "fox"]}, "'fox' is there twice among the scenes: leave one out."),
+        (
+            {"suite": "mipnerf360", "scenes": ["room", "room"]},
+            "'room' is there twice among the scenes: leave one out.",
+        ),
         ({"scenes": ["fox", "Fox"]}, "the scenes 'fox' and 'Fox' would be written to one folder"),
         ({"suite": "mipnerf36", "scenes": None}, "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'?"),
         ({"suite": "mipnerf360"}, "Unknown scene of mipnerf360 'fox'."),
@@ -591,6 +619,13 @@ def test_what_is_no_such_file_is_said(project: Path, refused: Callable[..., str]
     assert "mipnerf360 is a list of scenes: what is evaluated on them" in refused("suite", "mipnerf360")
     shutil.copy(Path(__file__).parents[1] / "configs/suites/llff.yaml", "llff.yaml")
     assert "it is a list of scenes: what is evaluated on them" in refused("suite", "llff.yaml")
+    Path("bare.yaml").write_text("name: bare\nscenes: [fox]\n", encoding="utf-8")
+    assert "it is a list of scenes: what is evaluated on them" in refused("suite", "bare.yaml")
+    said = refused("suite", "light.yaml")
+    assert "light.yaml: it is a protocol, which says how views are scored: which methods and scenes must be" in said
+    assert "list of scenes" not in said
+    shutil.copy(Path(__file__).parents[1] / "configs/published/3dgs.yaml", "numbers.yaml")
+    assert "list of scenes" not in refused("suite", "numbers.yaml")
     Path("twice.yaml").write_text(FILE + "title: again\n", encoding="utf-8")
     assert "title is given twice" in refused("suite", "twice.yaml")
     Path("broken.yaml").write_text("methods: [", encoding="utf-8")

@@ -111,13 +111,14 @@ class SuiteCommand(WriteOptions, LayoutOptions):
         else:
             tables_of(records, layout)
 
-    def _put_tables(self, file: SuiteFile, found: Sequence[Record]) -> None:
+    def _put_tables(self, file: SuiteFile, found: Sequence[Record], entries: Sequence[Entry]) -> None:
         from nvs_eval.cli.console import say
+        from nvs_eval.cli.suite_entries import no_records
         from nvs_eval.report.chosen import chosen_records
         from nvs_eval.report.shown import shown_tables
 
         if not found:
-            say("There is no record yet, and so no table.")
+            say(f"{no_records(entries)}, and so no table.")
             return
         records = self._of_protocols(found)
         layout = self._layout(file, records)
@@ -146,7 +147,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
         todo = [entry for entry in chosen if not entry.missing]
         if lines := missing_lines(chosen):
             many = len(chosen) - len(todo)
-            say("\n  ".join([f"Missing, {many} of {len(chosen)}; the others are done:", *lines]), style="yellow")
+            say("\n  ".join([f"Missing, {many} of {len(chosen)}; the others go ahead:", *lines]), style="yellow")
         found: dict[tuple[str, str], list[Record]] = {}
         failures: list[tuple[str, Entry]] = []
         for number, entry in enumerate(todo, 1):
@@ -160,7 +161,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
         records = [found.get(entry.key) for entry in entries]
         known = [entry.found_records() if each is None else each for entry, each in zip(entries, records, strict=True)]
         try:
-            self._put_tables(file, [record for each in known for record in each])
+            self._put_tables(file, [record for each in known for record in each], entries)
         finally:
             self._say_not_done("Not done", chosen, failures)
         return EXIT_FAILED if failures or len(todo) < len(chosen) else 0

@@ -168,3 +168,12 @@ def missing_lines(entries: Sequence[Entry]) -> list[str]:
         for text in entry.missing:
             together.setdefault((entry.method, text), []).append(entry.scene)
     return [f"{method}: nothing at {text} for {some(scenes, 9)}" for (method, text), scenes in together.items()]
+
+
+def no_records(entries: Sequence[Entry]) -> str:
+    """Why none of the records of some entries may stand in a table."""
+    count = sum(len(entry.found_records()) for entry in entries)
+    if not count:
+        return "There is no record yet"
+    found = "There is 1 record" if count == 1 else f"There are {count} records"
+    return f"{found} of earlier, but what failed now may be of other renders"
