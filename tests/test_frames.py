@@ -92,7 +92,7 @@ def test_means_by_method_are_those_of_the_records(pandas: Any) -> None:
 def test_a_frame_is_what_the_long_csv_says(pandas: Any) -> None:
     frame = data_frame(RECORDS)
     types = frame.dtypes.astype(str).to_dict()
-    read = pandas.read_csv(io.StringIO(write_csv(RECORDS)), dtype=types, float_precision="round_trip")
+    read = pandas.read_csv(io.StringIO("".join(write_csv(RECORDS))), dtype=types, float_precision="round_trip")
     # A metric without a unit has an empty one, which a CSV file cannot tell from none.
     read["unit"] = read["unit"].fillna("")
     pandas.testing.assert_frame_equal(read, frame, check_exact=True)
