@@ -11,8 +11,8 @@ from nvs_eval.comparison.shared import Shared, shared
 from nvs_eval.comparison.words import words_of
 from nvs_eval.contenders import Contender
 from nvs_eval.errors import InputError
-from nvs_eval.statistics.intervals import RESAMPLES, Interval, intervals
-from nvs_eval.statistics.jackknife import jackknife
+from nvs_eval.statistics.intervals import RESAMPLES, intervals
+from nvs_eval.statistics.jackknife import Jackknife, jackknives
 from nvs_eval.statistics.ranks import holm, signed_rank, wins
 from nvs_eval.statistics.scores import Scores
 
@@ -49,10 +49,11 @@ def _pair(both: Shared, metrics: Sequence[str], resamples: int) -> Pair:
         )
     scores = {metric: both.scores(metric) for metric in chosen}
     found = intervals(scores, resamples=resamples)
-    return Pair(both, {metric: _difference(metric, both, scores[metric], found[metric]) for metric in chosen})
+    without = jackknives(scores, found, resamples=resamples)
+    return Pair(both, {metric: _difference(metric, both, scores[metric], without[metric]) for metric in chosen})
 
 
-def _difference(metric: str, both: Shared, scores: Scores, interval: Interval) -> Difference:
+def _difference(metric: str, both: Shared, scores: Scores, without: Jackknife) -> Difference:
     info = both.infos[metric]
     return Difference(
         metric=metric,
@@ -60,11 +61,11 @@ def _difference(metric: str, both: Shared, scores: Scores, interval: Interval) -
         scores=scores,
         mean_a=float(sum(scene.a.mean() for scene in scores.scenes)) / len(scores.scenes),
         mean_b=float(sum(scene.b.mean() for scene in scores.scenes)) / len(scores.scenes),
-        interval=interval,
+        interval=without.interval,
         test=signed_rank(scores),
         p_holm=None,
         wins=wins(scores, higher_is_better=info.higher_is_better),
-        jackknife=jackknife(scores, interval),
+        jackknife=without,
     )
 
 

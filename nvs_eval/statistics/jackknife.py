@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from nvs_eval.statistics.intervals import Interval, ends, sign_of
-from nvs_eval.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of
+from nvs_eval.statistics.scores import FEWEST_SCENES, Array, SceneScores, Scores
 from nvs_eval.statistics.spread import over_scenes, variance_of_mean, within_scenes
+
+# Up to so many views, or scenes, the interval is computed anew without each.
+_MOST_RERUNS = 50
+# How many numbers may be drawn with all resamples; where it were more, so few resamples are taken for each.
+_MOST_DRAWN = 20_000_000
+_FEWER_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -20,14 +26,14 @@ class Without:
     Attributes:
         scene: its name.
         view: the view's name; None where the whole scene is left out.
-        difference: B - A without it; None where it is undefined.
-        low: where the interval without it begins, or None.
+        difference: B - A without it.
+        low: where the interval without it begins; None where the rest bears no interval, or none about the same.
         high: where it ends, or None.
     """
 
     scene: str
     view: str | None
-    difference: float | None
+    difference: float
     low: float | None
     high: float | None
 
@@ -43,13 +49,13 @@ class Jackknife:
 
     Attributes:
         interval: with all of them.
-        views: without one view each; none where nothing is left without it.
-        scenes: without one scene each; none where there is only one.
+        views: without one view each; none where there is no interval, or no view is left without it.
+        scenes: without one scene each; none where there is no interval, or only one scene.
     """
 
     interval: Interval
-    views: tuple[Without, ...]
-    scenes: tuple[Without, ...]
+    views: tuple[Without, ...] = ()
+    scenes: tuple[Without, ...] = ()
 
     @property
     def pivotal_views(self) -> tuple[Without, ...]:
@@ -61,60 +67,129 @@ class Jackknife:
         """The scenes without which the verdict would be another."""
         return tuple(each for each in self.scenes if self._turns(each))
 
-    @property
-    def most_influential(self) -> Without | None:
-        """The view without which the mean difference would change most; None where no mean is finite."""
-        return max((each for each in self.views if each.difference is not None), key=self._change, default=None)
-
     def _turns(self, each: Without) -> bool:
-        return self.interval.low is not None and each.low is not None and each.sign != self.interval.sign
-
-    def _change(self, each: Without) -> float:
-        if each.difference is None or self.interval.difference is None:
-            return 0.0
-        both = math.isinf(each.difference) and math.isinf(self.interval.difference)
-        return 0.0 if both else abs(each.difference - self.interval.difference)
+        return each.low is not None and each.sign != self.interval.sign
 
 
-def jackknife(scores: Scores, interval: Interval) -> Jackknife:
-    """Leave out each view, and each scene, in turn.
+def jackknives(
+    metrics: Mapping[str, Scores], found: Mapping[str, Interval], *, resamples: int = RESAMPLES
+) -> dict[str, Jackknife]:
+    """Leave out each view, and each scene, in turn, of each metric that has an interval.
 
-    The interval without one is in closed form: the standard error without it, times the quantile of all (`Interval`).
-    One view of many hardly changes that; without an outlier among few it would be smaller, so that too few views are
-    named as pivotal rather than too many.
+    Up to 50 views, or scenes, `intervals` is asked again without each. Of more views, and of views of scenes that are a
+    sample, one hardly changes the quantile: the difference and its standard error are computed without it, in closed
+    form, and the quantile of all is kept (docs/comparison.md says how well that agrees).
 
     Args:
-        scores: of one metric.
-        interval: of the same scores.
+        metrics: the scores by the metric's name, as for `intervals`.
+        found: their intervals.
+        resamples: of the bootstrap; 2,000 at most where the same many as usual would take long.
     """
-    fixed = interval.quantile is not None and not scores.samples_scenes
-    means = scores.scene_means
-    variances = np.array([variance_of_mean(*scene.finite) if fixed else np.nan for scene in scores.scenes])
-    views: list[Without] = []
-    scenes: list[Without] = []
+    known = {name: scores for name, scores in metrics.items() if found[name].low is not None}
+    rests = {name: list(_rests(scores)) for name, scores in known.items()}
+    anew = iter(_anew([rest.scores for several in rests.values() for rest in several], resamples))
+    result = {name: Jackknife(interval) for name, interval in found.items()}
+    for name, scores in known.items():
+        each = [_without(scores, rest, next(anew)) for rest in rests[name]]
+        each += _in_closed_form(scores, found[name])
+        views, scenes = ([one for one in each if (one.view is None) == whole] for whole in (False, True))
+        result[name] = Jackknife(found[name], tuple(views), tuple(scenes))
+    return result
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The scores that are left without a view of a scene, or without all of it."""
+
+    scene: str
+    view: str | None
+    scores: Scores
+
+
+def _rests(scores: Scores) -> Iterator[_Rest]:
+    """What is left without each view, where that is to be computed anew, and then without each scene."""
+    scenes = scores.scenes
+    others = [(*scenes[:index], *scenes[index + 1 :]) for index in range(len(scenes))]
+    if _reruns_views(scores):
+        for scene, before, rest in zip(scenes, range(len(scenes)), others, strict=True):
+            for view in range(len(scene.views)):
+                # With its only view a scene is gone.
+                left = [_scene_without(scene, view)] if len(scene.views) > 1 else []
+                if kept := (*rest[:before], *left, *rest[before:]):
+                    yield _Rest(scene.name, scene.views[view], Scores(kept))
+    if _reruns_scenes(scores):
+        yield from (_Rest(scene.name, None, Scores(rest)) for scene, rest in zip(scenes, others, strict=True) if rest)
+
+
+def _reruns_views(scores: Scores) -> bool:
+    return scores.views <= _MOST_RERUNS and not scores.samples_scenes
+
+
+def _reruns_scenes(scores: Scores) -> bool:
+    return len(scores.scenes) <= _MOST_RERUNS
+
+
+def _scene_without(scene: SceneScores, view: int) -> SceneScores:
+    kept = [place for place in range(len(scene.views)) if place != view]
+    return SceneScores(scene.name, tuple(scene.views[place] for place in kept), scene.a[:, kept], scene.b[:, kept])
+
+
+def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
+    """The interval of each, by no more draws than are quick."""
+    drawn = resamples * sum(scores.views for scores in rests)
+    fewer = min(resamples, _FEWER_RESAMPLES) if drawn > _MOST_DRAWN else resamples
+    found = intervals({str(index): scores for index, scores in enumerate(rests)}, resamples=fewer)
+    return [found[str(index)] for index in range(len(rests))]
+
+
+def _without(scores: Scores, rest: _Rest, interval: Interval) -> Without:
+    """Six scenes are a sample of scenes and five are not: an interval of these is about something else."""
+    same = rest.scores.samples_scenes == scores.samples_scenes
+    low, high = (interval.low, interval.high) if same else (None, None)
+    return Without(rest.scene, rest.view, rest.scores.difference, low, high)
+
+
+def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
+    """Without each view, and each scene, that there are too many of to compute the interval anew."""
+    means, fixed = scores.scene_means, not scores.samples_scenes
+    variances = np.array([variance_of_mean(*scene.finite) if fixed else 0.0 for scene in scores.scenes])
     for index, scene in enumerate(scores.scenes):
-        others = np.delete(means, index), np.delete(variances, index)
-        whole = _named(scores, interval, others, [(scene.name, None)]) if len(means) > 1 else []
-        scenes += whole
-        names = [(scene.name, view) for view in scene.views]
-        if len(names) > 1:
-            spread = _variances_without(scene) if fixed else np.full(len(names), np.nan)
-            kept = _beside(others[0], _means_without(scene)), _beside(others[1], spread)
-            views += _named(scores, interval, kept, names)
+        others = np.delete(means, index)[None], np.delete(variances, index)[None]
+        if not _reruns_scenes(scores):
+            numbers = _numbers(scores, interval, others)
+            yield Without(scene.name, None, *numbers[0])
+        if _reruns_views(scores):
+            continue
+        if len(scene.views) > 1:
+            left = _sums_without(scene.differences) / (len(scene.views) - 1)
+            spread = _variances_without(scene) if fixed else np.zeros(len(scene.views))
+            numbers = _numbers(scores, interval, (_beside(others[0], left), _beside(others[1], spread)))
         else:
             # With its only view a scene is gone.
-            views += [replace(each, view=scene.views[0]) for each in whole]
-    return Jackknife(interval, tuple(views), tuple(scenes))
+            numbers = _numbers(scores, interval, others)
+        for view, each in zip(scene.views, numbers, strict=True):
+            yield Without(scene.name, view, *each)
 
 
 def _beside(others: Array, each: Array) -> Array:
     """What the other scenes have, and then one of several values: [values, scenes]."""
-    return np.column_stack([np.broadcast_to(others, (len(each), len(others))), each])
+    return np.column_stack([np.broadcast_to(others, (len(each), others.shape[1])), each])
 
 
-def _means_without(scene: SceneScores) -> Array:
-    """A scene's mean difference without each of its views."""
-    return _sums_without(scene.differences) / (len(scene.views) - 1)
+def _numbers(
+    scores: Scores, interval: Interval, kept: tuple[Array, Array]
+) -> list[tuple[float, float | None, float | None]]:
+    """The differences and intervals of the means and the variances of scenes that are left, each [number, scenes]."""
+    means, variances = kept
+    if scores.samples_scenes and means.shape[1] < FEWEST_SCENES:
+        return [(difference, None, None) for difference in means.mean(axis=1).tolist()]
+    errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
+    halves = (interval.quantile or 0.0) * errors
+    numbers = zip(means.mean(axis=1).tolist(), halves.tolist(), strict=True)
+    return [
+        (difference, None, None) if math.isnan(half) else (difference, *ends(difference, half, scores.rounding))
+        for difference, half in numbers
+    ]
 
 
 def _variances_without(scene: SceneScores) -> Array:
@@ -130,35 +205,5 @@ def _variances_without(scene: SceneScores) -> Array:
 
 
 def _sums_without(values: Array) -> Array:
-    """The sum over all views but each, [..., views]: from both ends, as infinity cannot be taken off again."""
-    before, after = np.zeros_like(values), np.zeros_like(values)
-    with np.errstate(invalid="ignore"):
-        before[..., 1:] = np.cumsum(values[..., :-1], axis=-1)
-        after[..., -2::-1] = np.cumsum(values[..., :0:-1], axis=-1)
-        return before + after
-
-
-def _named(
-    scores: Scores, interval: Interval, kept: tuple[Array, Array], names: Sequence[tuple[str, str | None]]
-) -> list[Without]:
-    """The differences and intervals of the means and variances of scenes [names, scenes] that are kept without each."""
-    means, variances = (np.atleast_2d(each) for each in kept)
-    with np.errstate(invalid="ignore"):
-        differences = means.mean(axis=1)
-    found = [Without(*name, _or_none(value), None, None) for name, value in zip(names, differences, strict=True)]
-    if interval.quantile is None:
-        return found
-    errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
-    halves = interval.quantile * errors
-    return [_with_ends(each, half, scores.rounding) for each, half in zip(found, halves.tolist(), strict=True)]
-
-
-def _with_ends(each: Without, half: float, rounding: float) -> Without:
-    if each.difference is None or math.isnan(half):
-        return each
-    low, high = ends(each.difference, half, rounding)
-    return replace(each, low=low, high=high)
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    """The sum over all views but each, [..., views]."""
+    return values.sum(axis=-1, keepdims=True) - values
