@@ -423,6 +423,41 @@ def test_six_scenes_are_what_is_ranked() -> None:
     assert found.p == pytest.approx(scipys(means))
     undefined = of(([INF, 1], [1, INF]), *[([0.0], [mean]) for mean in means])
     assert signed_rank(undefined).p is None
+    assert signed_rank(undefined).reason.startswith("A scene's mean difference is undefined")
+
+
+def test_ranks_have_the_sign_of_the_heavier_side() -> None:
+    assert [signed_rank(differing(each)).sign for each in ([5, -1, -2], [-5, 1, 2], [-7, 1, 2])] == [0, 0, 0]
+    assert [signed_rank(differing(each)).sign for each in ([1, 2, 3, -9], [-1, -2, -3, 9], [0, 0])] == [1, -1, 0]
+    assert signed_rank(differing(*[[mean - 30, mean + 30] for mean in (-1, -2, -4, 3, -8, -16)])).sign == -1
+
+
+@pytest.mark.parametrize("runs", [(3, 3), (1, 2), (2, 1)])
+def test_views_are_not_ranked_where_runs_differ_too(runs: tuple[int, int]) -> None:
+    found = signed_rank(drawn(1, 1, 25, runs))
+    assert (found.p, found.sign, found.n) == (None, 0, 25)
+    assert found.reason.startswith("With several runs of a side there is no p-value")
+    # Scenes that are a sample have it in their spread.
+    assert signed_rank(drawn(1, 6, 5, runs)).p is not None
+    assert signed_rank(drawn(1, 6, 5, runs)).reason == ""
+
+
+def test_under_the_null_no_test_rejects_more_often_than_it_says() -> None:
+    rng = np.random.default_rng(6)
+    for views, runs in ((25, 1), (25, 3), (200, 3)):
+        rejected = 0
+        for _ in range(200):
+            sides = 0.5 * (rng.standard_normal((2, runs, 1)) + rng.standard_normal((2, runs, views))) * (runs > 1)
+            p = signed_rank(of((sides[0], sides[1] + rng.standard_normal(views)))).p
+            rejected += p is not None and p < 0.05
+        assert rejected <= 20
+
+
+def test_scenes_of_different_numbers_of_views_are_not_ranked_view_by_view() -> None:
+    assert signed_rank(drawn(1, 3, 5)).p is not None
+    found = signed_rank(differing([-3.0, -2.0], [1.0, 2.0, 3.0]))
+    assert (found.p, found.sign, found.n) == (None, 0, 5)
+    assert "the scenes have different numbers of views" in found.reason
 
 
 @pytest.mark.parametrize("n", [1, 2, 6, 7, 20])

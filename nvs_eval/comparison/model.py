@@ -66,8 +66,18 @@ class Difference:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the test, corrected for all tests of the comparison, says the same."""
-        return self.interval.sign != 0 and self.p_holm is not None and self.p_holm < SIGNIFICANT
+        """Whether the test, corrected for all tests of the comparison, says the same as the interval."""
+        return self.told_by_ranks and self.interval.sign == self.test.sign
+
+    @property
+    def told_by_ranks(self) -> bool:
+        """Whether the test, corrected for all tests of the comparison, says that there is a difference."""
+        return self.p_holm is not None and self.p_holm < SIGNIFICANT
+
+    @property
+    def identical(self) -> bool:
+        """Whether there is no difference at all, on any view."""
+        return self.wins.wins == self.wins.losses == 0
 
     @property
     def changes(self) -> list[Change]:

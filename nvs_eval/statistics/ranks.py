@@ -19,14 +19,18 @@ class SignedRank:
     """Wilcoxon's signed-rank test of whether differences lie about zero, two-sided.
 
     Attributes:
-        p: the p-value; None where a scene's mean difference is undefined.
+        p: the p-value; None where there is no test.
         units: what was ranked: the scenes' mean differences where there are six scenes, else the views'.
         n: how many of them differ from zero.
+        sign: 1 where the ranks of differences above zero outweigh those below, -1 the other way round, else 0.
+        reason: why there is no test, in words; "" where there is one.
     """
 
     p: float | None
     units: Literal["scenes", "views"]
     n: int
+    sign: int = 0
+    reason: str = ""
 
     @property
     def least_p(self) -> float:
@@ -40,21 +44,47 @@ def signed_rank(scores: Scores) -> SignedRank:
     Units without a difference are left out, as Wilcoxon did: they speak for neither side, and the distribution of the
     rest stays exact. With nothing left p is 1. It is exact up to 50 units of different size, else by the normal
     distribution with its correction for ties, and never below what n units can have.
+
+    There is no test of the views of fixed scenes where a side has several runs, or where the scenes have different
+    numbers of views.
     """
     units = "scenes" if scores.samples_scenes else "views"
     values = scores.scene_means if scores.samples_scenes else np.concatenate([s.differences for s in scores.scenes])
-    if np.isnan(values).any():
-        return SignedRank(None, units, int(np.count_nonzero(values)))
+    if reason := _why_none(scores):
+        return SignedRank(None, units, int(np.count_nonzero(values)), reason=reason)
     values = values[values != 0]
-    return SignedRank(_p(values), units, len(values))
+    ranks = _ranks(values)
+    return SignedRank(_p(values, ranks), units, len(values), int(np.sign(np.sign(values) @ ranks)))
 
 
-def _p(values: Array) -> float:
-    from scipy.stats import rankdata, wilcoxon
+def _why_none(scores: Scores) -> str:
+    if scores.samples_scenes:
+        undefined = bool(np.isnan(scores.scene_means).any())
+        return "A scene's mean difference is undefined: there is no rank to give it." if undefined else ""
+    if any(runs > 1 for scene in scores.scenes for runs in scene.layout[:2]):
+        return (
+            "With several runs of a side there is no p-value: the rank test knows only how views differ, not how runs "
+            "do, which is in the interval."
+        )
+    if len({len(scene.views) for scene in scores.scenes}) > 1:
+        return (
+            "There is no p-value: the scenes have different numbers of views, and the rank test would count views, "
+            "where the mean counts each scene the same."
+        )
+    return ""
+
+
+def _ranks(values: Array) -> Array:
+    from scipy.stats import rankdata
+
+    return rankdata(np.abs(values))
+
+
+def _p(values: Array, ranks: Array) -> float:
+    from scipy.stats import wilcoxon
 
     if not len(values):
         return 1.0
-    ranks = rankdata(np.abs(values))
     exact = len(values) <= _MOST_EXACT and len(np.unique(ranks)) == len(ranks)
     # Ranks stand for the values, so that infinite ones can be tested, too.
     result = wilcoxon(np.sign(values) * ranks, correction=not exact, method="exact" if exact else "approx")
