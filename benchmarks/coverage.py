@@ -13,7 +13,7 @@ import argparse
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -45,17 +45,19 @@ SETTINGS = {
     "1 scene, 3 runs": (1, 3, 0.0),
     "9 scenes, 3 runs": (9, 3, 0.0),
 }
+# Fixed scenes of different numbers of views.
+UNEQUAL = ((6, 200), (4, 9, 20), (20, 200))
 RUN_NOISE = 0.5
 # Trials that share resamples, as metrics do: what that correlates is small beside the error of the simulation.
 TOGETHER = 100
 
 
-def trial(rng: np.random.Generator, draw: Draw, setting: tuple[int, int, float], views: int) -> Scores:
-    """Scores of two sides without a true difference."""
-    scenes, runs, effect = setting
-    names = tuple(str(index) for index in range(views))
+def trial(rng: np.random.Generator, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]) -> Scores:
+    """Scores of two sides without a true difference, of scenes with so many views."""
+    _, runs, effect = setting
     found = []
-    for index in range(scenes):
+    for index, views in enumerate(counts):
+        names = tuple(str(index) for index in range(views))
         differences = draw(rng, (views,)) + (effect * draw(rng, (1,)) if effect else 0.0)
         sides = np.zeros((2, runs, views))
         if runs > 1:
@@ -65,24 +67,27 @@ def trial(rng: np.random.Generator, draw: Draw, setting: tuple[int, int, float],
 
 
 def batches(
-    arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], views: int
+    arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]
 ) -> Iterator[tuple[list[Scores], int]]:
     """The trials, some at a time, with the seed of their resamples."""
-    rng = np.random.default_rng([arguments.seed, views, *setting[:2]])
+    rng = np.random.default_rng([arguments.seed, *dict.fromkeys(counts), *setting[:2]])
     for start in range(0, arguments.trials, TOGETHER):
         count = min(TOGETHER, arguments.trials - start)
-        yield [trial(rng, draw, setting, views) for _ in range(count)], arguments.seed + 1 + start
+        yield [trial(rng, draw, setting, counts) for _ in range(count)], arguments.seed + 1 + start
 
 
-def coverage(arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], views: int) -> float:
-    """The share of the intervals, as `compare` has them, that hold 0."""
-    held = 0
-    for scores, seed in batches(arguments, draw, setting, views):
+def coverage(
+    arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]
+) -> tuple[float, float]:
+    """The share of the intervals, as `compare` has them, that hold 0; and of those that come with a caution."""
+    held = cautioned = 0
+    for scores, seed in batches(arguments, draw, setting, counts):
         named = {str(index): each for index, each in enumerate(scores)}
         for interval in intervals(named, resamples=arguments.resamples, seed=seed).values():
             assert interval.low is not None and interval.high is not None, interval.reason
             held += interval.low <= 0 <= interval.high
-    return held / arguments.trials
+            cautioned += bool(interval.caution)
+    return held / arguments.trials, cautioned / arguments.trials
 
 
 def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, float]:
@@ -92,7 +97,7 @@ def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, f
     # Hesterberg's: as much further out as makes it the t interval where all is normal.
     expanded = float(stats.norm.cdf(-math.sqrt(views / (views - 1)) * student))
     held: Counter[str] = Counter()
-    for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], views):
+    for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], [views]):
         means = np.array([each.difference for each in scores])
         errors = np.array([standard_error(each) for each in scores])
         ratios = studentised(scores, resamples=arguments.resamples, seed=seed)
@@ -125,16 +130,21 @@ def main() -> None:
     console, start = Console(width=160), time.perf_counter()
     table = Table("differences", "views a scene", *SETTINGS, title="Coverage in %, as used")
     rejected = Table("differences", "views", title="Coverage in %, 1 scene, of what is not used")
+    unequal = Table("differences", "views of the scenes", "coverage", "with a caution", title="Coverage in %, as used")
     for name, draw in DISTRIBUTIONS.items():
+        for counts in UNEQUAL:
+            held, cautioned = coverage(arguments, draw, (len(counts), 1, 0.0), counts)
+            listed = ", ".join(map(str, counts))
+            unequal.add_row(name, listed, shown(held, arguments.trials), f"{100 * cautioned:.0f}")
         for views in arguments.views:
-            cells = [coverage(arguments, draw, setting, views) for setting in SETTINGS.values()]
+            cells = [coverage(arguments, draw, s, [views] * s[0])[0] for s in SETTINGS.values()]
             table.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in cells])
             found = others(arguments, draw, views)
             if len(rejected.columns) == 2:
                 for other in found:
                     rejected.add_column(other)
             rejected.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in found.values()])
-    console.print(table, rejected)
+    console.print(table, unequal, rejected)
     console.print(f"{arguments.trials} trials, {arguments.resamples} resamples, {time.perf_counter() - start:.0f} s")
 
 

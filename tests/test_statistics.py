@@ -17,7 +17,7 @@ from nvs_eval.statistics.intervals import Interval, intervals, sign_of
 from nvs_eval.statistics.jackknife import Jackknife, Without, jackknives
 from nvs_eval.statistics.ranks import holm, least_p, signed_rank, wins
 from nvs_eval.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.statistics.spread import freedom, standard_error, variance_of_mean
+from nvs_eval.statistics.spread import freedom, standard_error, units, variance_of_mean
 
 INF = math.inf
 
@@ -32,7 +32,7 @@ def of(*scenes: tuple[object, object]) -> Scores:
     return Scores(tuple(scene(a, b, f"scene{index}") for index, (a, b) in enumerate(scenes)))
 
 
-def differing(*differences: Sequence[float]) -> Scores:
+def differing(*differences: Sequence[float] | Array) -> Scores:
     """Scenes with one run a side and these differences."""
     return of(*[(np.zeros(len(each)), each) for each in differences])
 
@@ -346,10 +346,42 @@ def test_an_interval_has_a_sign_where_zero_is_not_in_it() -> None:
 
 def test_few_views_are_a_reason_for_caution_and_many_are_none() -> None:
     assert interval(drawn(1, 1, 7)).caution.startswith("7 views cannot show how skewed the differences are")
-    assert interval(drawn(1, 2, 7)).caution.startswith("14 views cannot show")
+    assert interval(drawn(1, 2, 7)).caution.startswith("Scenes of 7, 7 views weigh the same, and tell as little as 1")
+    assert interval(drawn(1, 5, 7)).caution == ""
     assert interval(drawn(1, 9, 7)).caution.startswith("9 scenes cannot show")
     assert interval(drawn(1, 1, 25)).caution == ""
     assert interval(drawn(1, 15, 3)).caution == ""
+
+
+def unequal(seed: int, *counts: int, spread: float = 1.0) -> Scores:
+    """Scenes of so many views, of which the first has another spread."""
+    rng = np.random.default_rng(seed)
+    scales = [spread] + [1.0] * (len(counts) - 1)
+    return differing(*[scale * rng.standard_normal(count) for scale, count in zip(scales, counts, strict=True)])
+
+
+def test_a_scene_of_few_views_is_a_reason_for_caution_whatever_the_others_have() -> None:
+    assert units(unequal(0, 6, 200)) in (6, 7)
+    # That it seems to vary little is no reason to trust it.
+    assert units(unequal(0, 6, 200, spread=0.01)) in (6, 7)
+    # Where another varies more that is what the error rests on.
+    assert units(unequal(0, 20, 20, spread=100.0)) == 20
+    assert 35 < units(unequal(0, 20, 20)) <= 39
+    for counts in ((6, 200), (4, 9, 20)):
+        said = interval(unequal(1, *counts)).caution
+        assert said.startswith(f"Scenes of {', '.join(map(str, counts))} views weigh the same, and tell as little as ")
+        assert "cannot show how skewed the differences are" in said
+    assert interval(unequal(1, 60, 200)).caution == ""
+
+
+def test_skewness_in_a_scene_of_few_views_is_not_hidden_by_another() -> None:
+    few = np.random.default_rng(0).standard_normal(25)
+    few[0] = -20
+    many = np.random.default_rng(1).standard_normal(1000)
+    equal = [0.1] * 6
+    assert "very skewed" in interval(differing(few, many * 6)).caution
+    assert "very skewed" not in interval(differing(few, many * 100)).caution
+    assert interval(differing(equal, equal)).caution.startswith("Scenes of 6, 6 views")
 
 
 def test_differences_with_a_few_large_ones_are_a_reason_for_caution() -> None:

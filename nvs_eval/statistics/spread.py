@@ -37,6 +37,25 @@ def freedom(scores: Scores) -> float:
     return float(variances.sum() ** 2 / (variances**2 / degrees).sum())
 
 
+def units(scores: Scores) -> int:
+    """How many units the standard error rests on: scenes where they are a sample, else as many views of one scene.
+
+    A scene of few views decides over how much is known of the mean over scenes, however many views the others have.
+    After Satterthwaite, with the variances that there are and with equal ones: the smaller number of both, as a scene
+    of few skewed views may seem to vary little.
+    """
+    if scores.samples_scenes:
+        return len(scores.scenes)
+    counts = np.array([len(scene.views) for scene in scores.scenes])
+    found = np.array([scene.differences.var(ddof=1) for scene in scores.scenes]) / counts
+    freedoms = [
+        variances.sum() ** 2 / (variances**2 / (counts - 1)).sum()
+        for variances in (1.0 / counts, found)
+        if variances.any()
+    ]
+    return int(min(freedoms) + 1.0 + 1e-9)
+
+
 def variance_of_mean(a: Array, b: Array) -> float:
     """The variance of one scene's mean difference: that of its views and, where there are several, of each side's runs.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from nvs_eval.errors import some
 from nvs_eval.statistics.scores import Scores
+from nvs_eval.statistics.spread import units
 
 # The least of views, while scenes are fixed.
 FEWEST_VIEWS = 6
@@ -55,20 +56,29 @@ def note(scores: Scores) -> str:
 
 
 def _of_units(scores: Scores) -> str:
-    sampled = scores.samples_scenes
-    units = len(scores.scenes) if sampled else scores.views
-    counted = _count(units, "scene" if sampled else "view")
-    if units < _ENOUGH:
+    number = units(scores)
+    if number < _ENOUGH:
         return (
-            f"{counted} cannot show how skewed the differences are: the interval holds 88 to 93 % where they are very "
-            "skewed, and up to 98 % where they have heavy tails, instead of 95 %."
+            f"{_counted(scores, number)} cannot show how skewed the differences are: the interval holds 88 to 93 % "
+            "where they are very skewed, and up to 98 % where they have heavy tails, instead of 95 %."
         )
-    if units < _ENOUGH_OF_SKEWED and abs(_skewness(scores)) > _VERY_SKEWED:
+    if number < _ENOUGH_OF_SKEWED and abs(_skewness(scores, number)) > _VERY_SKEWED:
+        counted = _count(len(scores.scenes), "scene") if scores.samples_scenes else _count(scores.views, "view")
         return (
             f"The differences of the {counted} are very skewed (a few large ones on one side): the interval may hold "
             "as little as 90 % instead of 95 %."
         )
     return ""
+
+
+def _counted(scores: Scores, number: int) -> str:
+    """What the interval rests on, in words."""
+    if scores.samples_scenes:
+        return _count(number, "scene")
+    if number >= scores.views:
+        return _count(scores.views, "view")
+    counts = [str(len(scene.views)) for scene in scores.scenes]
+    return f"Scenes of {some(counts)} views weigh the same, and tell as little as {number} views of one scene: they"
 
 
 def _of_runs(scores: Scores) -> str:
@@ -79,12 +89,18 @@ def _of_runs(scores: Scores) -> str:
     return f"{min(several)} runs of a side say little of how much trainings differ: {_ENOUGH_RUNS} say more."
 
 
-def _skewness(scores: Scores) -> float:
-    """The sample skewness of what is the unit of inference; of views after their scene's mean is taken off."""
-    centred = [scene.differences - scene.differences.mean() for scene in scores.scenes]
-    values = scores.scene_means - scores.scene_means.mean() if scores.samples_scenes else np.concatenate(centred)
-    spread = values.std()
-    return float((values**3).mean() / spread**3) if spread > 0 else 0.0
+def _skewness(scores: Scores, number: int) -> float:
+    """The sample skewness of what so many units contribute to the mean difference; of views about their scene's mean.
+
+    A view of a scene of few contributes more, and so does what is skewed in that scene.
+    """
+    if scores.samples_scenes:
+        values = scores.scene_means - scores.scene_means.mean()
+    else:
+        centred = [(scene.differences - scene.differences.mean()) / len(scene.views) for scene in scores.scenes]
+        values = np.concatenate(centred)
+    squares = (values**2).sum()
+    return float((values**3).sum() / squares**1.5 * np.sqrt(number)) if squares > 0 else 0.0
 
 
 def _count(number: int, what: str) -> str:
