@@ -370,8 +370,20 @@ def test_a_scene_of_few_views_is_a_reason_for_caution_whatever_the_others_have()
     for counts in ((6, 200), (4, 9, 20)):
         said = interval(unequal(1, *counts)).caution
         assert said.startswith(f"Scenes of {', '.join(map(str, counts))} views weigh the same, and tell as little as ")
-        assert "cannot show how skewed the differences are" in said
+        assert "views cannot show how skewed the differences are: the interval holds 84 to 92 %" in said
     assert interval(unequal(1, 60, 200)).caution == ""
+
+
+def test_a_scene_of_two_views_among_many_bears_no_interval() -> None:
+    found = interval(unequal(0, 2, 100))
+    assert found.low is None
+    assert found.reason == (
+        "Scenes of 2, 100 views weigh the same, and tell as little as 2 views of one scene, which can bear no "
+        "interval: more are needed of the scene with the fewest."
+    )
+    assert interval(unequal(0, 3, 100)).low is None
+    assert interval(unequal(0, 4, 100)).low is not None
+    assert interval(unequal(0, 2, 2, 2)).low is not None
 
 
 def test_skewness_in_a_scene_of_few_views_is_not_hidden_by_another() -> None:

@@ -120,6 +120,11 @@ class Wins:
     losses: int
     ties: int
 
+    @property
+    def views(self) -> int:
+        """How many there are."""
+        return self.wins + self.losses + self.ties
+
 
 def wins(scores: Scores, *, higher_is_better: bool) -> Wins:
     """Count the views on which B wins and loses."""

@@ -66,15 +66,18 @@ class SceneScores:
     @cached_property
     def differences(self) -> Array:
         """B - A of each view, each side averaged over its runs first; 0 where both are infinite. [views]."""
-        a, b = self.a.mean(axis=0), self.b.mean(axis=0)
-        both = np.isinf(a) & np.isinf(b)
-        return np.where(both, 0.0, b) - np.where(both, 0.0, a)
+        a, b = (np.where(self.both_infinite, 0.0, side.mean(axis=0)) for side in (self.a, self.b))
+        return b - a
+
+    @cached_property
+    def both_infinite(self) -> NDArray[np.bool_]:
+        """Of each view, whether both sides are infinite, each averaged over its runs."""
+        return np.isinf(self.a.mean(axis=0)) & np.isinf(self.b.mean(axis=0))
 
     @property
     def finite(self) -> tuple[Array, Array]:
         """Both sides, with 0 in the place of every run's score where both sides are infinite: a difference of 0."""
-        both = np.isinf(self.a.mean(axis=0)) & np.isinf(self.b.mean(axis=0))
-        return np.where(both, 0.0, self.a), np.where(both, 0.0, self.b)
+        return np.where(self.both_infinite, 0.0, self.a), np.where(self.both_infinite, 0.0, self.b)
 
     @property
     def layout(self) -> tuple[int, int, int]:

@@ -40,20 +40,25 @@ def freedom(scores: Scores) -> float:
 def units(scores: Scores) -> int:
     """How many units the standard error rests on: scenes where they are a sample, else as many views of one scene.
 
-    A scene of few views decides over how much is known of the mean over scenes, however many views the others have.
-    After Satterthwaite, with the variances that there are and with equal ones: the smaller number of both, as a scene
-    of few skewed views may seem to vary little.
+    A scene of few views decides over how much is known of the mean over scenes, however many views the others have. It
+    is no more than `units_of_layout`, as a scene of few skewed views may seem to vary little.
     """
     if scores.samples_scenes:
         return len(scores.scenes)
     counts = np.array([len(scene.views) for scene in scores.scenes])
     found = np.array([scene.differences.var(ddof=1) for scene in scores.scenes]) / counts
-    freedoms = [
-        variances.sum() ** 2 / (variances**2 / (counts - 1)).sum()
-        for variances in (1.0 / counts, found)
-        if variances.any()
-    ]
-    return int(min(freedoms) + 1.0 + 1e-9)
+    return min(_units(found, counts), units_of_layout(scores)) if found.any() else units_of_layout(scores)
+
+
+def units_of_layout(scores: Scores) -> int:
+    """The same of fixed scenes that vary alike, of two views each at least."""
+    counts = np.array([len(scene.views) for scene in scores.scenes])
+    return _units(1.0 / counts, counts)
+
+
+def _units(variances: Array, counts: np.ndarray) -> int:
+    """One more than the degrees of freedom of the sum of the means' variances, after Satterthwaite."""
+    return int(variances.sum() ** 2 / (variances**2 / (counts - 1)).sum() + 1.0 + 1e-9)
 
 
 def variance_of_mean(a: Array, b: Array) -> float:

@@ -6,10 +6,12 @@ import numpy as np
 
 from nvs_eval.errors import some
 from nvs_eval.statistics.scores import Scores
-from nvs_eval.statistics.spread import units
+from nvs_eval.statistics.spread import units, units_of_layout
 
 # The least of views, while scenes are fixed.
 FEWEST_VIEWS = 6
+# The least that scenes of different numbers of views may tell, in views of one scene.
+_FEWEST_UNITS = 4
 # Fewer views or scenes than this cannot show how skewed they are, and the interval depends on it.
 _ENOUGH = 15
 # A sample skewness beyond which what was simulated held clearly less than 95 %, but for so many views.
@@ -33,6 +35,8 @@ def why_none(scores: Scores) -> str:
     single = [scene.name for scene in scores.scenes if len(scene.views) < 2]
     if single:
         return f"One view shared says nothing of how views spread: at least two are needed of {some(single)}."
+    if (number := units_of_layout(scores)) < _FEWEST_UNITS:
+        return f"{_weighed(scores, number)}, which can bear no interval: more are needed of the scene with the fewest."
     return ""
 
 
@@ -58,27 +62,29 @@ def note(scores: Scores) -> str:
 def _of_units(scores: Scores) -> str:
     number = units(scores)
     if number < _ENOUGH:
+        counted, held = _counted(scores), "88 to 93"
+        if not scores.samples_scenes and number < scores.views:
+            counted, held = f"{_weighed(scores, number)}, and {_count(number, 'view')}", "84 to 92"
         return (
-            f"{_counted(scores, number)} cannot show how skewed the differences are: the interval holds 88 to 93 % "
-            "where they are very skewed, and up to 98 % where they have heavy tails, instead of 95 %."
+            f"{counted} cannot show how skewed the differences are: the interval holds {held} % where they are very "
+            "skewed, and up to 98 % where they have heavy tails, instead of 95 %."
         )
     if number < _ENOUGH_OF_SKEWED and abs(_skewness(scores, number)) > _VERY_SKEWED:
-        counted = _count(len(scores.scenes), "scene") if scores.samples_scenes else _count(scores.views, "view")
         return (
-            f"The differences of the {counted} are very skewed (a few large ones on one side): the interval may hold "
-            "as little as 90 % instead of 95 %."
+            f"The differences of the {_counted(scores)} are very skewed (a few large ones on one side): the "
+            "interval may hold as little as 90 % instead of 95 %."
         )
     return ""
 
 
-def _counted(scores: Scores, number: int) -> str:
-    """What the interval rests on, in words."""
-    if scores.samples_scenes:
-        return _count(number, "scene")
-    if number >= scores.views:
-        return _count(scores.views, "view")
+def _counted(scores: Scores) -> str:
+    return _count(len(scores.scenes), "scene") if scores.samples_scenes else _count(scores.views, "view")
+
+
+def _weighed(scores: Scores, number: int) -> str:
+    """How little scenes of few views tell, in words."""
     counts = [str(len(scene.views)) for scene in scores.scenes]
-    return f"Scenes of {some(counts)} views weigh the same, and tell as little as {number} views of one scene: they"
+    return f"Scenes of {some(counts)} views weigh the same, and tell as little as {number} views of one scene"
 
 
 def _of_runs(scores: Scores) -> str:
