@@ -10,7 +10,7 @@ from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.shared import Shared, shared
 from nvs_eval.comparison.words import words_of
 from nvs_eval.contenders import Contender
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.statistics.intervals import RESAMPLES, intervals
 from nvs_eval.statistics.jackknife import Jackknife, jackknives
 from nvs_eval.statistics.ranks import holm, signed_rank, wins
@@ -33,8 +33,12 @@ def compared(
         resamples: of the bootstrap.
 
     Raises:
-        InputError: two share no view, no metric, or not the same images.
+        InputError: a metric is of none of them; two share no view, no metric, or not the same images.
     """
+    known = {name for side in contenders for record in side.all_records for name in record.metrics}
+    for metric in metrics:
+        if metric not in known:
+            raise unknown_name("metric", metric, known)
     first = contenders[0].all_records[0]
     pairs = [_pair(shared(a, b, scenes=scenes), metrics, resamples) for a, b in itertools.combinations(contenders, 2)]
     found = Comparison(first.split, first.protocol["name"], first.fingerprint, _corrected(pairs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from nvs_eval.contenders import Contender
 from nvs_eval.errors import InputError, some
 from nvs_eval.guard import difference
 from nvs_eval.records import MetricInfo, Record, ViewRow
+from nvs_eval.report.names import called
 from nvs_eval.statistics.scores import Array, SceneScores, Scores
 
 
@@ -23,7 +24,7 @@ class Shared:
         b: the second.
         views: the names of the shared views of each shared scene.
         infos: the metrics that all their records have.
-        notes: what only one of them has, in words.
+        notes: what only one of them has, and what is not alike within one, in words; names as they are.
     """
 
     a: Contender
@@ -72,7 +73,8 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
     others = {name for record in records for name in record.metrics} - infos.keys()
     if not infos:
         raise InputError(f"{a.name} and {b.name} share no metric: score them under one protocol.")
-    notes += [f"{name}: not of all records, and left out" for name in sorted(others)]
+    notes += [f"{called(name)}: not of all records, and left out" for name in sorted(others)]
+    notes += [note for side in (a, b) for note in _step_notes(side, views)]
     return Shared(a, b, views, infos, notes)
 
 
@@ -105,7 +107,7 @@ def _named(record: Record) -> str:
 def _scene_notes(a: Contender, b: Contender) -> list[str]:
     sides = ((a, b), (b, a))
     found = [(one.name, [s for s in one.records if s not in other.records]) for one, other in sides]
-    return [f"only {name} has {some(scenes)}: left out" for name, scenes in found if scenes]
+    return [f"Only {name} has {some(scenes)}: left out" for name, scenes in found if scenes]
 
 
 def _view_notes(scene: str, records: Sequence[Record], names: Sequence[str]) -> list[str]:
@@ -115,6 +117,15 @@ def _view_notes(scene: str, records: Sequence[Record], names: Sequence[str]) -> 
     if not others:
         return []
     return [f"{scene}: compared on the {len(names)} of {len(everything)} views that all have; without {some(others)}"]
+
+
+def _step_notes(side: Contender, scenes: Iterable[str]) -> list[str]:
+    """Runs or scenes of one side may have been trained for longer than others."""
+    steps = {record.step for scene in scenes for record in side.records[scene]}
+    if len(steps) < 2:
+        return []
+    known = [str(step) for step in sorted(step for step in steps if step is not None)]
+    return [f"{side.name}: of different steps, {', '.join([*known, *(['none'] if None in steps else [])])}"]
 
 
 def _where(side: Contender) -> str:
