@@ -23,6 +23,7 @@ from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.sides import left_out_notes, sides_of
 from nvs_eval.comparison.tables import change_table, difference_table, view_table
 from nvs_eval.comparison.ties import Ties
+from nvs_eval.comparison.words import overview, words_of
 from nvs_eval.contenders import Contender, methods_of
 from nvs_eval.errors import InputError
 from nvs_eval.records import Record, record_file, write_record
@@ -133,9 +134,16 @@ def test_metrics_are_chosen_and_those_that_not_all_have_are_left_out() -> None:
     only = of("b", base())
     assert list(pair_of(A, B, metrics=("ssim",)).pairs[0].differences) == ["ssim"]
     assert list(pair_of(A, only).pairs[0].differences) == ["psnr"]
-    assert shared(*contenders(A, only)).notes == ["ssim: not of all records, and left out"]
+    assert shared(*contenders(A, only)).notes == ["SSIM: not of all records, and left out"]
     with pytest.raises(InputError, match="a and b share psnr, and none of ssim"):
         pair_of(A, only, metrics=("ssim",))
+
+
+def test_a_metric_that_neither_side_has_is_an_error_among_others_too() -> None:
+    with pytest.raises(InputError, match=r"Unknown metric 'psnrr'. Did you mean 'psnr'\? Known: psnr, ssim"):
+        pair_of(A, B, metrics=("psnr", "psnrr"))
+    # What one side alone has is a note.
+    assert list(pair_of(A, of("b", base()), metrics=("psnr", "ssim")).pairs[0].differences) == ["psnr"]
 
 
 # --- The shared views -----------------------------------------------------------------------------------------------
@@ -147,11 +155,30 @@ def test_only_shared_views_and_scenes_are_compared_and_the_others_said() -> None
     both = shared(*contenders(more, B, other))
     assert both.views == {"fox": [f"{i:04}" for i in range(7)]}
     assert both.notes == [
-        "only b has garden: left out",
+        "Only b has garden: left out",
         "fox: compared on the 7 of 8 views that all have; without 0007",
-        "ssim: not of all records, and left out",
+        "SSIM: not of all records, and left out",
     ]
     assert both.scores("psnr").difference == pytest.approx(np.mean(GAINS))
+
+
+def test_names_in_notes_stay_as_they_are() -> None:
+    info = {"lpips_vgg": INFO["psnr"], **INFO}
+    other = replace(
+        A, metrics=info, views=[replace(each, scores={**each.scores, "lpips_vgg": 0.1}) for each in A.views]
+    )
+    said = words(other, of("b", base(6)))
+    assert "fox: compared on the 6 of 7 views that all have; without 0006." in said
+    assert "LPIPS (vgg): not of all records, and left out." in said
+
+
+def test_runs_and_scenes_of_different_steps_are_said() -> None:
+    runs = [replace(A, run="x", step=500), replace(A, run="y", step=1000), replace(B, step=7)]
+    assert shared(*contenders(*runs, runs="mean")).notes == ["a: of different steps, 500, 1000"]
+    scenes = [*(replace(each, step=500) for each in (A, B)), replace(A, scene="x", step=9), replace(B, scene="x")]
+    assert shared(*contenders(*scenes)).notes == ["a: of different steps, 9, 500", "b: of different steps, 500, none"]
+    # Of scenes that are not compared it does not matter.
+    assert shared(*contenders(*scenes), scenes=["x"]).notes == []
 
 
 def test_no_shared_view_is_an_error() -> None:
@@ -298,6 +325,141 @@ def test_infinite_scores_have_ranks_and_no_mean() -> None:
     assert both.wins.ties == 1
 
 
+def many(gains: Sequence[float], **others: Sequence[float]) -> tuple[Record, Record]:
+    """Two sides that differ by these gains in PSNR, and by others in other metrics."""
+    count = len(gains)
+    sides = []
+    for method, changed in (("a", False), ("b", True)):
+        scores = [
+            {"psnr": x + (gains[i] if changed else 0.0)}
+            | {name: 0.5 + each[i] * changed for name, each in others.items()}
+            for i, x in enumerate(base(count))
+        ]
+        metrics = {"psnr": INFO["psnr"], **dict.fromkeys(others, INFO["ssim"])}
+        views = [row(f"{i:04}", **each) for i, each in enumerate(scores)]
+        sides.append(replace(record(method=method), views=views, metrics=metrics))
+    return sides[0], sides[1]
+
+
+def test_ranks_conclude_where_one_view_is_infinite() -> None:
+    steady = [0.5 + 0.01 * index for index in range(19)]
+    assert words(*many([math.inf, *steady]))[0] == (
+        "By ranks b is better than a in PSNR (p = 1.9e-06; better on 20 of 20 views; the mean difference is +inf)."
+    )
+    worse, better = many([math.inf, *steady], ssim=[0.01 + 0.001 * index for index in range(20)])
+    first = words(better, worse)[0]
+    assert first.startswith("a is worse than b in SSIM by 0.0195 [")
+    assert first.endswith(
+        "; by ranks a is worse than b in PSNR (p = 3.8e-06; worse on 20 of 20 views; the mean difference is -inf)."
+    )
+
+
+def test_infinities_of_both_signs_have_no_mean_difference_in_words() -> None:
+    a, b = (of(name, [*scores, *base()[2:]]) for name, scores in (("a", [math.inf, 20.0]), ("b", [20.0, math.inf])))
+    assert words(a, b)[0] == (
+        "Nothing can be concluded of the difference in PSNR (there is no mean difference, as each side alone is "
+        "infinite on some views; better on 1 of 7 views) between b and a."
+    )
+
+
+def test_views_on_which_both_are_infinite_are_said_to_count_as_no_difference() -> None:
+    said = words(*(of(name, [math.inf, *(x + gain for x in base()[1:])]) for name, gain in (("a", 0.0), ("b", 0.5))))
+    assert said[-1] == "Both sides are infinite in PSNR on 1 of 7 views (0000): that counts as no difference."
+
+
+def test_several_runs_have_no_test_and_it_is_said_why() -> None:
+    runs = [replace(each, run=run) for each in (A, B) for run in ("x", "y")]
+    comparison = pair_of(*runs, runs="mean")
+    assert comparison.tests == 0
+    psnr = comparison.pairs[0].differences["psnr"]
+    assert (psnr.p_holm, psnr.confirmed, psnr.told_by_ranks) == (None, False, False)
+    said = [sentence for sentence in comparison.pairs[0].words if "several runs" in sentence]
+    assert len(said) == 1
+    assert difference_table(comparison, comparison.pairs[0]).rows[0][4].text == ""
+    wilcoxon = to_plain(comparison)["pairs"][0]["metrics"]["psnr"]["wilcoxon"]
+    assert (wilcoxon["p"], wilcoxon["p_holm"], wilcoxon["reason"]) == (None, None, said[0])
+
+
+def test_most_views_may_say_the_opposite_of_the_mean() -> None:
+    few = [of(name, [x + gain for x in base(6)], scene="few") for name, gain in (("a", 0.0), ("b", -3.0))]
+    lots = [
+        of(name, [x + gain + 0.001 * i * gain for i, x in enumerate(base(30))], scene="lots")
+        for name, gain in (("a", 0.0), ("b", 0.5))
+    ]
+    comparison = pair_of(*few, *lots)
+    (psnr,) = comparison.pairs[0].differences.values()
+    assert (psnr.verdict, psnr.confirmed, psnr.p_holm) == ("worse", False, None)
+    assert "Most views say the opposite of the mean in PSNR: b is better on 30 of 36." in comparison.pairs[0].words
+    assert any("the scenes have different numbers of views" in sentence for sentence in comparison.pairs[0].words)
+
+
+def test_a_test_that_points_the_other_way_confirms_nothing() -> None:
+    (psnr,) = pair_of(A, B, metrics=("psnr",)).pairs[0].differences.values()
+    told = replace(psnr, p_holm=0.01)
+    assert (told.confirmed, told.told_by_ranks) == (True, True)
+    opposed = replace(told, test=replace(told.test, sign=-1))
+    assert (opposed.confirmed, opposed.told_by_ranks) == (False, True)
+    comparison = pair_of(A, B, metrics=("psnr",))
+    pair = replace(comparison.pairs[0], differences={"psnr": opposed})
+    assert "Wilcoxon's signed-rank test says the opposite: by ranks b is worse in PSNR (p = 0.01)." in words_of(
+        comparison, pair
+    )
+
+
+def test_what_the_test_alone_tells_is_said() -> None:
+    gains = [0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 9.0]
+    said = words(*many(gains))
+    assert "is not distinguishable" in said[0]
+    assert (
+        "Wilcoxon's signed-rank test does tell them apart: by ranks b is better in PSNR (p = 0.0078), where the "
+        "interval, wide for so few views, does not."
+    ) in said
+    long = [0.1 + 0.001 * index for index in range(19)]
+    assert any("wide for single views that differ much, does not." in each for each in words(*many([*long, 90.0])))
+    both = words(*many(gains, ssim=[-gain / 10 for gain in gains]))
+    assert any(
+        "by ranks b is better in PSNR (p = 0.016) and worse in ssim (p = 0.016), where the intervals, wide for so few "
+        "views, do not.".replace("ssim", "SSIM")
+        in each
+        for each in both
+    )
+
+
+def test_whether_a_verdict_hangs_on_one_of_six_views_cannot_be_told() -> None:
+    said = words(*many([0.5, 0.51, 0.52, 0.53, 0.54, 0.56]))
+    assert (
+        "Whether a verdict hangs on a single view cannot be told: without one, the others bear no such interval."
+    ) in said
+    assert not any("No verdict hangs" in sentence for sentence in said)
+
+
+def test_identical_sides_are_said_to_be_without_intervals_and_cautions() -> None:
+    assert words(A, replace(A, method="c")) == ["c and a are identical in PSNR and SSIM on all 7 views."]
+    first, *rest = words(*many(GAINS, ssim=[0.0] * 7))
+    assert first.endswith(", on 6 of 7 views; b and a are identical in SSIM on all 7 views.")
+    assert not any("SSIM" in sentence for sentence in rest)
+    comparison = pair_of(A, replace(A, method="c"))
+    table = difference_table(comparison, comparison.pairs[0])
+    assert [cells[3].aside for cells in table.rows] == ["identical", "identical"]
+
+
+def test_several_pairs_have_an_overview(compare: Callable[..., str], tmp_path: Path) -> None:
+    third = replace(A, method="c")
+    write_record(record_file(third, tmp_path / "out"), third)
+    assert compare("out").startswith(
+        "b against a: better in PSNR; not distinguishable in SSIM\n"
+        "c against a: identical in PSNR and SSIM\n"
+        "c against b: worse in PSNR; not distinguishable in SSIM\n\n"
+        "b is better than a in PSNR by"
+    )
+    assert overview(pair_of(*many([math.inf, *[0.5 + 0.01 * index for index in range(19)]]))) == [
+        "b against a: by ranks better in PSNR"
+    ]
+    assert overview(pair_of(of("a", base(3)), of("b", [x + 1 for x in base(3)]))) == [
+        "b against a: nothing known of PSNR"
+    ]
+
+
 # --- Tables and JSON ------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +490,22 @@ def test_the_tables_hold_what_the_words_are_about() -> None:
     views = view_table(comparison, comparison.pairs[0])
     assert [cells[1].text for cells in views.rows] == [f"{index:04}" for index in range(7)]
     assert [cells[2].value for cells in views.rows] == pytest.approx(GAINS)
+
+
+def test_a_small_change_is_shown_with_the_digits_that_tell_it_from_none() -> None:
+    a, b = many([0.0004, -2e-12, 0.5, 0.6, 0.7, -0.8, 0.9, 0.0])
+    few = [replace(each, views=[*each.views[:2], *each.views[5:6]]) for each in (a, b)]
+    changes = change_table(pair_of(*few).pairs[0])
+    assert [[cell.text for cell in cells] for cells in changes.rows] == [
+        ["psnr", "0000 +0.0004", "0005 -0.80"],
+        ["", "", "0001 -2.0e-12"],
+    ]
+
+
+def test_the_metric_stands_in_each_part_of_a_table_that_is_too_wide() -> None:
+    table = difference_table(pair_of(A, B), pair_of(A, B).pairs[0])
+    assert table.identity == 1
+    assert view_table(pair_of(A, B), pair_of(A, B).pairs[0]).identity == 2
 
 
 def test_json_has_every_view_and_number() -> None:

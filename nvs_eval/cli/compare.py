@@ -96,12 +96,17 @@ def say_earlier(name: str, records: Sequence[Record]) -> None:
 def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
     from nvs_eval.cli.console import results
     from nvs_eval.comparison.tables import change_table, difference_table, view_table
+    from nvs_eval.comparison.words import overview
     from nvs_eval.report.numbers import printable
     from nvs_eval.report.writers.text import print_text
 
     out = results()
     if not alone:
         out.print(printable(f"protocol {comparison.protocol} ({comparison.fingerprint}):"), markup=False)
+    if len(comparison.pairs) > 1:
+        for line in overview(comparison):
+            out.print(printable(line), markup=False, soft_wrap=not out.is_terminal)
+        out.print()
     for pair in comparison.pairs:
         for sentence in pair.words:
             out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)

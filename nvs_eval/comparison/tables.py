@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nvs_eval.comparison.amounts import amount, digits_of, told_from_zero
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
-from nvs_eval.comparison.words import amount, digits_of
 from nvs_eval.report.columns import Filled, table_from, text_cell
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.table import Cell, Column, Table
@@ -76,7 +76,8 @@ def _largest(pair: Pair, difference: Difference) -> list[tuple[str, str, str]]:
         if place >= len(changes):
             return "" if changes or place else "none"
         change = changes[place]
-        return f"{f'{change.scene}/' if several else ''}{change.view} {amount(change.difference, digits)}"
+        value = told_from_zero(change.difference, digits)
+        return f"{f'{change.scene}/' if several else ''}{change.view} {value}"
 
     count = max(len(gains), len(losses), 1)
     return [("" if i else difference.metric, named(gains, i), named(losses, i)) for i in range(count)]
@@ -99,8 +100,8 @@ def _mean(difference: Difference, value: float) -> Cell:
 
 def _difference(difference: Difference) -> Cell:
     interval, digits = difference.interval, digits_of(difference)
-    between = ""
-    if interval.low is not None and interval.high is not None:
+    between = "identical" if difference.identical else ""
+    if not between and interval.low is not None and interval.high is not None:
         between = f"[{amount(interval.low, digits)}, {amount(interval.high, digits)}]"
     return Cell(amount(interval.difference, digits), interval.difference, aside=between)
 

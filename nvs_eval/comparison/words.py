@@ -5,70 +5,105 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
+from nvs_eval.comparison.amounts import amount, digits_of
+from nvs_eval.comparison.hinge_words import hinge_words
+from nvs_eval.comparison.model import Comparison, Difference, Pair
+from nvs_eval.comparison.rank_words import better_by_ranks, rank_words
 from nvs_eval.errors import some
 from nvs_eval.report.names import called
-from nvs_eval.report.numbers import decimals
 from nvs_eval.report.phrases import listed
-from nvs_eval.statistics.jackknife import Without
-
-_MOST_DECIMALS = 8
 
 
 def words_of(comparison: Comparison, pair: Pair) -> list[str]:
     """What is to be said of a pair, a sentence an item: the verdicts, what they hang on, and what limits them."""
     differences = list(pair.differences.values())
+    intervals = [each.interval for each in differences if not each.identical]
     return [
         _verdicts(pair),
-        *_hinges(differences),
-        *_tests(comparison, differences),
-        *dict.fromkeys(_start(each.interval.caution) for each in differences if each.interval.caution),
-        *dict.fromkeys(_start(each.interval.reason) for each in differences if each.interval.reason),
-        *dict.fromkeys(_start(each.interval.note) for each in differences if each.interval.note),
-        *(f"{_start(note)}." for note in pair.shared.notes),
+        *hinge_words(differences),
+        *rank_words(comparison, pair),
+        *dict.fromkeys(each.caution for each in intervals if each.caution),
+        *dict.fromkeys(each.reason for each in intervals if each.reason),
+        *dict.fromkeys(each.note for each in intervals if each.note),
+        *_alike(differences),
+        *(f"{note}." for note in pair.shared.notes),
     ]
 
 
-def digits_of(difference: Difference) -> int:
-    """How many decimals a difference needs: those of its metric, and two figures of half its interval."""
-    interval = difference.interval
-    half = (interval.standard_error or 0.0) * (interval.quantile or 0.0)
-    size = half or abs(difference.interval.difference or 0.0)
-    needed = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
-    return min(max(decimals(difference.metric), needed), _MOST_DECIMALS)
+def overview(comparison: Comparison) -> list[str]:
+    """Each pair in a line: its verdicts without numbers."""
+    return [f"{pair.b.name} against {pair.a.name}: {_in_short(pair)}" for pair in comparison.pairs]
 
 
-def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
-    """A difference as it is shown; "undefined" where there is none."""
-    if value is None:
-        return "undefined"
-    text = f"{value:+.{digits}f}" if sign else f"{abs(value):.{digits}f}"
-    return text if math.isinf(value) or float(text) or not sign else text[1:]
+def _in_short(pair: Pair) -> str:
+    groups = _Groups(list(pair.differences.values()))
+    named = {
+        "better in": groups.better,
+        "worse in": groups.worse,
+        "by ranks better in": [each for each in groups.by_ranks if better_by_ranks(each)],
+        "by ranks worse in": [each for each in groups.by_ranks if not better_by_ranks(each)],
+        "not distinguishable in": groups.open,
+        "nothing known of": groups.unknown,
+        "identical in": groups.identical,
+    }
+    return "; ".join(
+        f"{word} {listed([called(each.metric) for each in found])}" for word, found in named.items() if found
+    )
+
+
+class _Groups:
+    """The differences by what is said of them.
+
+    Attributes:
+        identical: there is none on any view.
+        better: by the interval.
+        worse: likewise.
+        open: not distinguishable, by the interval.
+        by_ranks: without an interval, while the test says which is better.
+        unknown: without either.
+    """
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        self.identical = [each for each in differences if each.identical]
+        others = [each for each in differences if not each.identical]
+        self.better = [each for each in others if each.verdict == "better"]
+        self.worse = [each for each in others if each.verdict == "worse"]
+        self.open = [each for each in others if each.verdict == "not distinguishable"]
+        unknown = [each for each in others if each.verdict == "unknown"]
+        self.by_ranks = [each for each in unknown if each.told_by_ranks]
+        self.unknown = [each for each in unknown if not each.told_by_ranks]
 
 
 def _verdicts(pair: Pair) -> str:
     """Better in these, worse in those, and what cannot be told."""
+    groups, a, b = _Groups(list(pair.differences.values())), pair.a.name, pair.b.name
     said = []
-    for verdict in ("better", "worse"):
-        found = [each for each in pair.differences.values() if each.verdict == verdict]
+    for verdict, found in (("better", groups.better), ("worse", groups.worse)):
         if found:
-            than = f" than {pair.a.name}" if not said else ""
+            than = f" than {a}" if not said else ""
             said.append(f"is {verdict}{than} in {listed([_by_how_much(each) for each in found])}")
-    open_ones = [each for each in pair.differences.values() if each.verdict == "not distinguishable"]
-    unknown = [each for each in pair.differences.values() if each.verdict == "unknown"]
-    parts = [f"{pair.b.name} {', and '.join(said)}"] if said else []
-    if open_ones:
-        names = listed([_with_interval(each) for each in open_ones])
-        between = "" if said else f" between {pair.b.name} and {pair.a.name}"
-        plural = len(open_ones) > 1
-        what = "differences" if plural else "difference"
-        parts.append(f"the {what} in {names}{between} {'are' if plural else 'is'} not distinguishable")
-    if unknown:
-        names = listed([f"{called(each.metric)} ({_change(each)}; {_by_view(each)})" for each in unknown])
-        between = "" if said or open_ones else f" between {pair.b.name} and {pair.a.name}"
+    parts = [f"{b} {', and '.join(said)}"] if said else []
+    between = "" if said else f" between {b} and {a}"
+    if groups.open:
+        plural = len(groups.open) > 1
+        what, verb = ("differences", "are") if plural else ("difference", "is")
+        names = listed([f"{called(each.metric)} ({_change(each)})" for each in groups.open])
+        parts.append(f"the {what} in {names}{between} {verb} not distinguishable")
+    for word, up in (("better", True), ("worse", False)):
+        if found := [each for each in groups.by_ranks if better_by_ranks(each) == up]:
+            names = listed([_ranked(each, word) for each in found])
+            parts.append(f"by ranks {b} is {word} than {a} in {names}")
+    if groups.unknown:
+        names = listed([f"{called(each.metric)} ({_change(each)}; {_by_view(each)})" for each in groups.unknown])
+        between = "" if groups.open else between
         parts.append(f"nothing can be concluded of the difference in {names}{between}")
+    if groups.identical:
+        names = listed([called(each.metric) for each in groups.identical])
+        parts.append(f"{b} and {a} are identical in {names} on all {groups.identical[0].wins.views} views")
+    text = "; ".join(parts)
     # A name keeps its first letter as it is.
-    return f"{'; '.join(parts) if said else _start('; '.join(parts))}."
+    by_name = said or len(parts) == bool(groups.identical)
+    return f"{text if by_name else text[:1].upper() + text[1:]}."
 
 
 def _by_how_much(difference: Difference) -> str:
@@ -77,26 +112,30 @@ def _by_how_much(difference: Difference) -> str:
     value = amount(difference.interval.difference, digits, sign=False)
     unit = f" {difference.info.unit}" if difference.info.unit else ""
     interval = f"[{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{called(difference.metric)} by {value}{unit} {interval}, {_by_view(difference)}"
+    count = difference.wins.wins if difference.verdict == "better" else difference.wins.losses
+    return f"{called(difference.metric)} by {value}{unit} {interval}, on {count} of {difference.wins.views} views"
+
+
+def _ranked(difference: Difference, word: str) -> str:
+    """What ranks say where there is no interval."""
+    count = difference.wins.wins if word == "better" else difference.wins.losses
+    return (
+        f"{called(difference.metric)} (p = {difference.p_holm:.2g}; {word} on {count} of {difference.wins.views} "
+        f"views; {_mean(difference)})"
+    )
 
 
 def _by_view(difference: Difference) -> str:
-    """On how many views that is so, of how many."""
+    """On how many views one is better, of how many."""
     won = difference.wins
-    total = won.wins + won.losses + won.ties
-    worse = difference.verdict == "worse" or (difference.verdict == "unknown" and won.losses > won.wins)
-    count, word = (won.losses, "worse") if worse else (won.wins, "better")
-    if difference.verdict in ("better", "worse"):
-        return f"on {count} of {total} views"
-    return f"{word} on {count} of {total} views"
-
-
-def _with_interval(difference: Difference) -> str:
-    return f"{called(difference.metric)} ({_change(difference)})"
+    count, word = (won.losses, "worse") if won.losses > won.wins else (won.wins, "better")
+    return f"{word} on {count} of {won.views} views"
 
 
 def _change(difference: Difference) -> str:
     digits, interval = digits_of(difference), difference.interval
+    if interval.difference is None or math.isinf(interval.difference):
+        return _mean(difference)
     unit = f" {difference.info.unit}" if difference.info.unit else ""
     text = f"{amount(interval.difference, digits)}{unit}"
     if interval.low is None or interval.high is None:
@@ -104,57 +143,24 @@ def _change(difference: Difference) -> str:
     return f"{text} [{amount(interval.low, digits)}, {amount(interval.high, digits)}]"
 
 
-def _hinges(differences: Sequence[Difference]) -> Iterator[str]:
-    """The verdicts that would be another without one view, or one scene."""
-    known = [each for each in differences if each.interval.low is not None]
-    found = False
-    for each in known:
-        for pivotal in (each.jackknife.pivotal_views, each.jackknife.pivotal_scenes):
-            if pivotal:
-                found = True
-                yield _hinge(each, pivotal)
-    if known and not found:
-        yield (
-            "No verdict hangs on a single view or scene."
-            if len(known[0].scores.scenes) > 1
-            else ("No verdict hangs on a single view.")
-        )
+def _mean(difference: Difference) -> str:
+    """The mean difference where it is not finite."""
+    if difference.interval.difference is None:
+        return "there is no mean difference, as each side alone is infinite on some views"
+    return f"the mean difference is {amount(difference.interval.difference, 0)}"
 
 
-def _hinge(difference: Difference, pivotal: Sequence[Without]) -> str:
-    several = len(difference.scores.scenes) > 1
-    names = [
-        each.scene if each.view is None else f"{each.scene}/{each.view}" if several else each.view for each in pivotal
-    ]
-    first, digits = pivotal[0], digits_of(difference)
-    without = (
-        f"{amount(first.difference, digits)} [{amount(first.low, digits)}, {amount(first.high, digits)}] without "
-        f"{names[0]}"
-    )
-    kind = "scene" if first.view is None else "view"
-    which = f"{kind} {names[0]}" if len(names) == 1 else f"any one of {len(names)} {kind}s ({some(names, 3)})"
-    return f"The verdict in {called(difference.metric)} hangs on {which}: the difference is {without}."
-
-
-def _tests(comparison: Comparison, differences: Sequence[Difference]) -> Iterator[str]:
-    """Which verdicts Wilcoxon's test does not confirm, and whether it could."""
-    told = [each for each in differences if each.interval.sign != 0 and each.test.p is not None]
-    doubtful = [each for each in told if not each.confirmed]
-    tests = f"{comparison.tests} test{'s' if comparison.tests > 1 else ''}"
-    if doubtful:
-        values = listed([f"{called(each.metric)} p = {each.p_holm:.2g}" for each in doubtful])
-        yield (
-            f"Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm it at "
-            f"{SIGNIFICANT:.0%}: {values}."
-        )
-    powerless = [each for each in doubtful if each.test.least_p * comparison.tests >= SIGNIFICANT]
-    if powerless:
-        test = powerless[0].test
-        yield (
-            f"Nor could it: of {test.n} {test.units} and {tests} the smallest p there can be is "
-            f"{min(1.0, test.least_p * comparison.tests):.2g}."
-        )
-
-
-def _start(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _alike(differences: Sequence[Difference]) -> Iterator[str]:
+    """The views on which both sides are identical to the reference, which have no difference that could be seen."""
+    for each in differences:
+        views = [
+            f"{scene.name}/{view}" if len(each.scores.scenes) > 1 else view
+            for scene in each.scores.scenes
+            for view, both in zip(scene.views, scene.both_infinite, strict=True)
+            if both
+        ]
+        if views:
+            yield (
+                f"Both sides are infinite in {called(each.metric)} on {len(views)} of {each.wins.views} views "
+                f"({some(views, 3)}): that counts as no difference."
+            )
