@@ -565,7 +565,8 @@ def ends_or_none(found: Interval | Without) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("scenes", "views", "runs"), [(1, 7, (1, 1)), (1, 25, (3, 2)), (3, 9, (1, 3)), (2, 2, (1, 1)), (5, 3, (1, 1))]
+    ("scenes", "views", "runs"),
+    [(1, 7, (1, 1)), (1, 25, (3, 2)), (3, 9, (1, 3)), (2, 2, (1, 1)), (5, 3, (1, 1)), (7, 4, (2, 1))],
 )
 def test_without_each_view_and_scene_the_interval_is_what_it_would_have_been(
     scenes: int, views: int, runs: tuple[int, int]
@@ -604,7 +605,7 @@ def test_the_quantile_without_an_outlier_is_another(metric: str, views: list[str
     assert [each.view for each in found.pivotal_views] == views
 
 
-@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.parametrize("count", [101, 200])
 @pytest.mark.parametrize("runs", [(1, 1), (2, 3)])
 def test_without_one_of_many_views_the_closed_form_is_near_what_is_computed_anew(
     count: int, runs: tuple[int, int]
@@ -623,15 +624,26 @@ def test_without_one_of_many_views_the_closed_form_is_near_what_is_computed_anew
 
 
 def test_without_a_view_of_scenes_that_are_a_sample_its_scene_has_another_mean() -> None:
-    scores = drawn(24, 7, 4, (2, 1))
+    scores = drawn(24, 7, 15, (2, 1))
     found = without(scores)
     for number, each in enumerate(found.views):
-        rest = left_out(scores, *divmod(number, 4))
+        rest = left_out(scores, *divmod(number, 15))
         half = found.interval.quantile * stats.sem(rest.scene_means)  # pyright: ignore
         assert each.difference == pytest.approx(rest.difference, rel=1e-11)
         assert ends(each) == pytest.approx((rest.difference - half, rest.difference + half), rel=1e-10)
-    single = differing([1], [2, 3], [2], [4, 6], [4], [5, 5], [6])
-    assert ends(without(single).views[0]) == pytest.approx(ends(without(single).scenes[0]), rel=0.15)
+
+
+def test_without_its_only_view_a_scene_is_gone() -> None:
+    few = without(differing([1], [2, 3], [2], [4, 6], [4], [5, 5], [6]))
+    assert ends(few.views[0]) == ends(few.scenes[0])
+    # In closed form, too, where the quantile is that of all.
+    many = without(differing([1], *[np.linspace(0, each, 20) for each in (1, 2, 4, 8, 9, 3)]))
+    (low, high), (other_low, other_high) = ends(many.views[0]), ends(many.scenes[0])
+    assert many.views[0].difference == many.scenes[0].difference
+    assert high - low == pytest.approx(other_high - other_low, rel=0.1)
+    assert high - low != other_high - other_low
+    five = without(differing([1], *[np.linspace(0, each, 25) for each in (1, 2, 4, 8, 9)]))
+    assert [each.low is None for each in five.views[:2]] == [True, False]
 
 
 def test_without_one_of_many_scenes_the_closed_form_is_used() -> None:

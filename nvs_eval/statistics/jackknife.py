@@ -12,8 +12,9 @@ from nvs_eval.statistics.intervals import RESAMPLES, Interval, ends, intervals, 
 from nvs_eval.statistics.scores import FEWEST_SCENES, Array, SceneScores, Scores
 from nvs_eval.statistics.spread import over_scenes, variance_of_mean, within_scenes
 
-# Up to so many views, or scenes, the interval is computed anew without each.
-_MOST_RERUNS = 50
+# Up to so many views in all, and scenes, the interval is computed anew without each.
+_MOST_VIEWS = 100
+_MOST_SCENES = 50
 # How many numbers may be drawn with all resamples; where it were more, so few resamples are taken for each.
 _MOST_DRAWN = 20_000_000
 _FEWER_RESAMPLES = 2_000
@@ -76,9 +77,9 @@ def jackknives(
 ) -> dict[str, Jackknife]:
     """Leave out each view, and each scene, in turn, of each metric that has an interval.
 
-    Up to 50 views, or scenes, `intervals` is asked again without each. Of more views, and of views of scenes that are a
-    sample, one hardly changes the quantile: the difference and its standard error are computed without it, in closed
-    form, and the quantile of all is kept (docs/comparison.md says how well that agrees).
+    Up to 100 views, and up to 50 scenes, `intervals` is asked again without each. Of more, one changes the quantile
+    little: the difference and its standard error are computed without it, in closed form, and the quantile of all is
+    kept (docs/comparison.md says how well that agrees).
 
     Args:
         metrics: the scores by the metric's name, as for `intervals`.
@@ -122,11 +123,11 @@ def _rests(scores: Scores) -> Iterator[_Rest]:
 
 
 def _reruns_views(scores: Scores) -> bool:
-    return scores.views <= _MOST_RERUNS and not scores.samples_scenes
+    return scores.views <= _MOST_VIEWS
 
 
 def _reruns_scenes(scores: Scores) -> bool:
-    return len(scores.scenes) <= _MOST_RERUNS
+    return len(scores.scenes) <= _MOST_SCENES
 
 
 def _scene_without(scene: SceneScores, view: int) -> SceneScores:
