@@ -6,13 +6,12 @@ the method got wrong. Both fits see the reference: a corrected score never repla
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import unknown_name
 from nvs_eval.metrics._shapes import widest_float
 
 Correction = Literal["quadratic", "affine"]
@@ -38,12 +37,7 @@ def correct_colours(
 
     Returns:
         Values in [0, 1], in the render's dtype; computed in float64.
-
-    Raises:
-        InputError: there is no such correction.
     """
-    if how not in get_args(Correction):
-        raise unknown_name("colour correction", how, get_args(Correction))
     wide = widest_float(render.device)
     target, source = (image.flatten(1).to(wide) for image in (reference, render))
     corrected = _quadratic(target, source) if how == "quadratic" else _affine(target, source)

@@ -16,7 +16,6 @@ from scoring import changed, scores, view
 from torch import Tensor
 
 from nvs_eval.colour import Correction, correct_colours
-from nvs_eval.errors import InputError
 from nvs_eval.images import quantise
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.prepare import prepare
@@ -194,9 +193,3 @@ def test_any_protocol_can_be_corrected() -> None:
         for metric in protocol.metrics:
             assert corrected[f"cc_{metric}"] != corrected[metric]
     assert "cc_psnr" not in scores(LIGHT, view(image(0), image(1)))[0]
-
-
-def test_an_unknown_correction_is_an_error_and_no_other_one() -> None:
-    image = torch.rand(3, 8, 8)
-    with pytest.raises(InputError, match="Unknown colour correction 'linear'. Known: affine, quadratic."):
-        correct_colours(image, image, "linear")  # pyright: ignore[reportArgumentType]
