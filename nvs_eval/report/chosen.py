@@ -24,12 +24,12 @@ def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
     Raises:
         InputError: none is of the suite, or a metric is of none of them.
     """
+    known = {metric for record in records for metric in record.metrics}
+    for metric in layout.metrics:
+        if metric not in known:  # What tables count is no metric.
+            raise unknown_name("metric", metric, known)
     layout = Layout(metrics=layout.metrics, suite=layout.suite)
     found = [(record, block.metrics) for block in blocks(records, layout) for record in block.records]
-    known = {metric for record, _ in found for metric in record.metrics}
-    for metric in layout.metrics:
-        if metric not in known:  # A count is in tables alone.
-            raise unknown_name("metric", metric, known)
     return [_with(record, metrics) for record, metrics in found]
 
 
