@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nvs_eval.comparison.amounts import amount, digits_of
 from nvs_eval.comparison.gate import Check
 from nvs_eval.comparison.plain import number
-from nvs_eval.comparison.words import amount, digits_of
 from nvs_eval.errors import some
 from nvs_eval.report.columns import Filled, table_from, text_cell
 from nvs_eval.report.numbers import decimals, metric_column, shown
