@@ -71,8 +71,8 @@ def _decimals(chosen: Mapping[str, float], records: Sequence[Record]) -> dict[st
     known = metrics | plain | {metric.partition("_")[0] for metric in plain}
     for name, value in chosen.items():
         if name not in known:
-            raise unknown_name("metric of --decimals", name, known)
-        if not isinstance(value, Real) or value not in range(_MOST_DECIMALS + 1):
+            raise unknown_name("metric of --decimals", str(name), known)
+        if not isinstance(value, Real) or isinstance(value, bool) or value not in range(_MOST_DECIMALS + 1):
             said = f"{value:g}" if isinstance(value, Real) else repr(value)
             raise InputError(
                 f"--decimals of {name} is {said}, and a whole number from 0 to {_MOST_DECIMALS} is needed."

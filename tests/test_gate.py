@@ -111,6 +111,11 @@ def test_one_perfect_view_hides_nothing(perfect: set[str], worse_by: float) -> N
     found = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 1, "old")])
     assert failed(found) == ["fox psnr"]
     assert found[0].worse_by == pytest.approx(worse_by)
+    both = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 2, "old")])
+    if "old" in perfect:
+        assert summary(both).endswith(
+            "1 got worse beyond the tolerance and beyond noise; 1 lost images that equalled their references (0002)."
+        )
     # Views that are perfect on one side alone do not count for it.
     assert failed(held([with_perfect(OLD, 1, "new")], [OLD])) == []
 

@@ -156,7 +156,7 @@ def test_scenes_cannot_be_rows_and_columns() -> None:
 def test_metrics_and_counts_are_chosen_in_their_order() -> None:
     records = [replace(each, views=[replace(view, render_seconds=2.0) for view in each.views]) for each in TWO]
     (table,) = tables_of(records, Layout(rows="method", metrics=("s/view", "ssim", "views")))
-    assert headings(table) == ["method", SSIM, "s/view", "views"]
+    assert headings(table) == ["method", "s/view", SSIM, "views"]
     assert texts(table, "views") == ["2", "2"]
     with pytest.raises(InputError, match=r"Unknown metric 'sim'. Did you mean 'ssim'\? Known: GB, coverage, psnr"):
         tables_of(TWO, Layout(metrics=("sim",)))
@@ -303,6 +303,10 @@ def test_per_view_tables_have_a_row_a_view_of_every_record_whatever_the_rows() -
     (table,) = per_view_tables(records, Layout(rows="scene", metrics=("psnr",), runs="mean"))
     assert headings(table) == ["view", "method", "run", PSNR]
     assert texts(table, PSNR) == ["1.00", "1.00", "2.00", "2.00"]
+    steps = [of("a", float(step), step=step) for step in (1, 2)]
+    assert texts(per_view_tables(steps, Layout(rows="method"))[0], "step") == ["2"]
+    assert texts(per_view_tables(steps)[0], "step") == ["1", "2"]
+    assert per_view_tables(steps, Layout(metrics=("views",))) == []
 
 
 def test_what_cannot_be_told_from_the_best_is_marked_by_whoever_can_tell() -> None:
@@ -374,13 +378,22 @@ def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:
 
 
 def test_a_published_scene_of_another_benchmark_is_refused() -> None:
-    ours = [of("ours", 26.0, scene="room", protocol=INRIA), of("ours", 26.0, scene="fern", protocol=INRIA)]
-    theirs = published(scores={"room": {"psnr": "30.6"}})
-    for suite in (load_suite("llff"), None):
-        with pytest.raises(InputError, match=r"Theirs \(theirs\) was published of scenes of mipnerf360, and those of"):
-            tables_of(ours, Layout(rows="method", columns="scene", published=[theirs], suite=suite))
-    psnr, _ = tables_of(ours[:1], Layout(rows="method", columns="scene", published=[theirs]))
-    assert texts(psnr, "room") == ["26.00", "30.6"]
+    def ours(*scenes: str) -> list[Record]:
+        return [of("ours", 26.0, scene=scene, protocol=INRIA) for scene in scenes]
+
+    theirs = published(scores={"room": {"psnr": "30.6"}, "garden": {"psnr": "27.4"}})
+    said = r"Theirs \(theirs\) was published of mipnerf360, and room of the records may be of another benchmark"
+    alone, llff, unknown, known = (ours("room", *more) for more in ((), ("fern",), ("attic",), ("attic", "garden")))
+    layout = Layout(rows="method", columns="scene", published=[theirs])
+    for records, suite in ((alone, None), (llff, None), (llff, load_suite("llff")), (unknown, None)):
+        with pytest.raises(InputError, match=said):
+            tables_of(records, replace(layout, suite=suite))
+    for records, suite in ((known, None), (alone, load_suite("mipnerf360"))):
+        psnr, _ = tables_of(records, replace(layout, suite=suite))
+        assert texts(psnr, "room") == ["26.00", "30.6"]
+    # A table of room alone is in the company of the others.
+    tables = tables_of(ours("room", "garden"), Layout(published=[theirs]))
+    assert [texts(table, PSNR) for table in tables] == [["26.00", "30.6"], ["26.00", "27.4"]]
 
 
 def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
@@ -395,6 +408,21 @@ def test_what_was_published_with_fewer_decimals_is_no_better_for_that() -> None:
     theirs = published(scores={"garden": {"psnr": "27.4"}})
     psnr, _ = tables_of(ours, Layout(rows="method", columns="scene", published=[theirs]))
     assert (texts(psnr, "garden"), ranks(psnr, "garden")) == (["27.44", "27.36", "27.4"], [1, 1, 1])
+
+
+def test_a_published_row_without_a_number_is_no_row() -> None:
+    theirs = published(scores={"garden": {"psnr": "27.4"}, "stump": {"psnr": "26.5"}})
+    (ssim,) = tables_of(OURS, Layout(rows="method", metrics=("ssim",), published=[theirs]))
+    (views,) = tables_of(OURS, Layout(rows="method", mean="views", published=[theirs]))
+    assert texts(ssim, "method") == texts(views, "method") == ["ours"]
+    assert ssim.notes == views.notes == []
+
+
+def test_a_mean_is_the_published_one_also_where_nobody_named_the_suite() -> None:
+    suite = load_suite("deepblending")
+    ours = [of("ours", 26.0, scene=scene, protocol=INRIA) for scene in suite.names]
+    (table,) = tables_of(ours, Layout(rows="method", metrics=("psnr",), published=[load_published("3dgs")]))
+    assert texts(table, PSNR)[1] == load_published("3dgs").means["deepblending"]["psnr"].text
 
 
 def test_what_a_publisher_notes_is_noted() -> None:

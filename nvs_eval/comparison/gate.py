@@ -46,8 +46,11 @@ class Check:
     @property
     def worse_by(self) -> float:
         """By how much the mean got worse, in the metric's unit; below zero where it got better."""
-        if self.lost:
-            return math.inf
+        return math.inf if self.lost else self._worse_elsewhere
+
+    @property
+    def _worse_elsewhere(self) -> float:
+        """Likewise, on the views that lost no infinity."""
         change = self.interval.difference or 0.0
         return -change if self.difference.info.higher_is_better else change
 
@@ -64,7 +67,12 @@ class Check:
     @property
     def failed(self) -> bool:
         """Whether it got worse beyond the tolerance, and beyond noise as far as there are views enough to tell."""
-        return self.beyond_tolerance and (bool(self.lost) or self.blind or self.interval.sign != 0)
+        return bool(self.lost) or self.failed_elsewhere
+
+    @property
+    def failed_elsewhere(self) -> bool:
+        """Likewise, by the views that lost no infinity."""
+        return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
 
 
 def default_tolerance(metric: str) -> float:

@@ -20,7 +20,7 @@ def summary(checks: Sequence[Check]) -> str:
     """How many scores were held against the baseline, how many got worse, and what noise has to do with it."""
     failed = [check for check in checks if check.failed]
     lost = [check for check in failed if check.lost]
-    told, blind = (sum(check.blind is each and not check.lost for check in failed) for each in (False, True))
+    told, blind = (sum(check.blind is each and check.failed_elsewhere for check in failed) for each in (False, True))
     worse = [
         *([f"{told} got worse beyond the tolerance and beyond noise"] if told else []),
         *([f"{blind} got worse beyond the tolerance, with too few views to tell noise"] if blind else []),
@@ -59,7 +59,8 @@ def failed_table(checks: Sequence[Check]) -> Table:
     ]
     infinite = any(check.difference.scores.infinite for check in failed)
     notes = ["Over the views on which neither side alone is infinite."] if infinite else []
-    return table_from("got worse", filled, notes=notes, caption="new - baseline [95 % interval]")
+    told = any(not check.blind for check in failed)
+    return table_from("got worse", filled, notes=notes, caption=f"new - baseline{' [95 % interval]' if told else ''}")
 
 
 def to_plain(checks: Sequence[Check]) -> dict[str, Any]:

@@ -25,12 +25,14 @@ class Block:
         scenes: those that its tables are of, in their order.
         infos: what each metric is.
         layout: what was chosen.
+        company: the scenes of all tables together.
     """
 
     records: Sequence[Record]
     scenes: Sequence[str]
     infos: dict[str, MetricInfo]
     layout: Layout
+    company: Sequence[str]
 
     @property
     def metrics(self) -> list[str]:
@@ -80,10 +82,10 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     records = _with_usual_names(records, layout)
     scenes = _scenes(records, layout)
     groups = by_protocol([record for record in records if record.scene in scenes])
-    found = [
-        Block(group, scenes if layout.suite else _in_order(group, scenes), _infos(group), layout)
-        for group in groups.values()
-    ]
+    found = []
+    for group in groups.values():
+        of_group = scenes if layout.suite else _in_order(group, scenes)
+        found.append(Block(group, of_group, _infos(group), layout, of_group))
     known = {metric for block in found for metric in block.infos}
     for metric in layout.metrics:
         if metric not in known and metric not in COUNTS:

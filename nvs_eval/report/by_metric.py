@@ -19,7 +19,7 @@ def checkpoint_table(block: Block) -> Table:
     (scene,) = block.scenes
     rows = rows_of(block)
     title = f"{scene}, {block.records[0].split} views"
-    return _metrics_table(block, rows, title, counts=block.layout.metrics or COUNTS)
+    return _metrics_table(block, rows, title, counts=COUNTS)
 
 
 def method_table(block: Block) -> Table:
@@ -27,7 +27,7 @@ def method_table(block: Block) -> Table:
     rows = rows_of(block)
     several = len(block.scenes) > 1
     title = rows.of_suite(rows.mean_name) if several else f"{block.scenes[0]}, {block.records[0].split} views"
-    return _metrics_table(block, rows, title, counts=block.layout.metrics)
+    return _metrics_table(block, rows, title, counts=())
 
 
 def scene_table(block: Block, contender: Contender) -> Table:
@@ -39,16 +39,16 @@ def scene_table(block: Block, contender: Contender) -> Table:
     several = len(scenes) > 1
     names = [*map(text_cell, scenes), *([text_cell(rows.mean_name)] if several else [])]
     filled = [Filled(Column("scene", numeric=False), names)]
-    for metric in block.metrics:
-        digits = decimals(metric, block.layout.decimals)
-        scores = [line.score(scene, metric) for scene in scenes]
-        means = [line.mean(scenes, metric, block.layout.mean)] if several else []
-        filled.append(Filled(block.column(metric), [score_cell(score, digits) for score in (*scores, *means)]))
     of_rows = [line.records([scene]) for scene in scenes]
     # What is counted over all scenes says nothing where there is no mean over them.
     of_all = [line.records(scenes) if all(of_rows) else []] if several else []
-    for name in block.layout.metrics or ["views"]:
-        if name in COUNTS and (column := count_column(name, [*of_rows, *of_all])):
+    for name in dict.fromkeys(block.layout.metrics or (*block.metrics, "views")):
+        if name in block.metrics:
+            digits = decimals(name, block.layout.decimals)
+            scores = [line.score(scene, name) for scene in scenes]
+            means = [line.mean(scenes, name, block.layout.mean)] if several else []
+            filled.append(Filled(block.column(name), [score_cell(score, digits) for score in (*scores, *means)]))
+        elif name in COUNTS and (column := count_column(name, [*of_rows, *of_all])):
             filled.append(column)
     identity = {"method": contender.method, "run": contender.run, "step": contender.step}
     shared = {name: str(value) for name, value in identity.items() if value is not None}
@@ -67,12 +67,14 @@ def _scenes_sorted(block: Block, line: Line) -> list[str]:
 
 
 def _metrics_table(block: Block, rows: Rows, title: str, *, counts: Sequence[str]) -> Table:
+    """The columns in the order that was chosen; else the metrics, then what is counted."""
+    rows = rows.saying(block.metrics)
     filled = identity(rows.lines)
     of_rows = [line.records(block.scenes) for line in rows.lines]
-    for metric in block.metrics:
-        filled.append(Filled(block.column(metric), _cells(block, rows, metric)))
-    for name in counts:
-        if name in COUNTS and (column := count_column(name, of_rows)):
+    for name in dict.fromkeys(block.layout.metrics or (*block.metrics, *counts)):
+        if name in block.metrics:
+            filled.append(Filled(block.column(name), _cells(block, rows, name)))
+        elif name in COUNTS and (column := count_column(name, of_rows)):
             filled.append(column)
     shared = {"scene": block.scenes[0]} if len(block.scenes) == 1 else {"scene": rows.mean_name}
     return _assemble(block, rows, title, filled, shared=shared)

@@ -19,7 +19,6 @@ def metric_tables(block: Block) -> list[Table]:
 
 def _table(block: Block, rows: Rows, metric: str) -> Table:
     info = block.infos[metric]
-    # Who published nothing of a metric needs no row without numbers.
     rows = replace(rows, lines=[line for line in rows.lines if line.contender or line.says(metric)])
     up = None if rows.unranked else info.higher_is_better
     filled = identity(rows.lines)

@@ -15,7 +15,7 @@ from nvs_eval.suites import load_suite, named_suites
 if TYPE_CHECKING:
     from nvs_eval.published import Published, Value
     from nvs_eval.records import Record
-    from nvs_eval.suites import Suite
+    from nvs_eval.suites import Scene, Suite
 
 PUBLISHED = "‡"
 """Marks a row that was published, and not computed here."""
@@ -95,31 +95,42 @@ def _line(published: Published, block: Block, *, mark: str) -> Line:
 def _is_of(scene: str, published: Sequence[Suite], block: Block) -> bool:
     """Whether a published scene is what the records call so: two benchmarks have a scene called room.
 
-    Of a named suite it must be the very scene. Without one, or with one of the user's own, only a name that several
-    benchmarks have needs more: all the scenes of the table must be of the published benchmark.
+    Of a named suite it must be the very scene. Else a name that several benchmarks have needs company: another scene of
+    the tables that only the published benchmark has, and none that only another one has.
     """
     named, suite = named_suites(), block.layout.suite
     if suite is not None and suite.name in named:
-        wanted = load_suite(suite.name).scene(scene)
-        return any(each.scene(scene) == wanted for each in published)
-    homes = {each.scene(scene) for name in named if (each := load_suite(name)).scene(scene)}
-    return len(homes) < 2 or any(all(each.scene(other) for other in block.scenes) for each in published)
+        return any(each.scene(scene) == load_suite(suite.name).scene(scene) for each in published)
+    if len(_homes(scene)) < 2:
+        return True
+    told = [homes for other in block.company if len(homes := _homes(other)) == 1]
+    ours = {home for each in published for home in each.scenes}
+    return bool(told) and all(homes <= ours for homes in told)
+
+
+def _homes(scene: str) -> set[Scene]:
+    """The scenes of the named suites that go by a name; one that two suites share is one."""
+    found = (load_suite(name).scene(scene) for name in named_suites())
+    return {each for each in found if each is not None}
 
 
 def _other_benchmark(published: Published, block: Block) -> str:
+    shared = [scene for scene in block.scenes if scene in published.scores]
     return (
-        f"{published.title} ({published.name}) was published of scenes of {listed(published.suites)}, and those of the "
-        f"records ({some(block.scenes)}) go by the same names but are of another benchmark: leave it out, or say "
-        "`--suite` if they are of that one."
+        f"{published.title} ({published.name}) was published of {listed(published.suites)}, and {listed(shared)} of "
+        "the records may be of another benchmark, which has scenes of these names, too: say `--suite` if they are of "
+        "that one, else leave the published numbers out."
     )
 
 
 def _means(published: Published, block: Block) -> Mapping[str, Value]:
-    """Those over all scenes of the suite, if the table is of all of them."""
+    """Those over all scenes of a suite, if the table is of these."""
     suite = block.layout.suite
-    if suite is None or suite.name not in published.means:
-        return {}
-    return published.means[suite.name] if set(load_suite(suite.name).names) == set(block.scenes) else {}
+    names = [suite.name] if suite else list(published.means)
+    for name in names:
+        if name in published.means and set(load_suite(name).names) == set(block.scenes):
+            return published.means[name]
+    return {}
 
 
 def _scores(published: Published, values: Mapping[str, Value]) -> dict[str, Score]:

@@ -52,6 +52,16 @@ class Rows:
         """Of how many views they are, each number once."""
         return sorted({view_count(line.records(self.block.scenes)) for line in self.lines if line.contender})
 
+    def saying(self, metrics: Sequence[str]) -> Rows:
+        """These rows without the published ones that say nothing of some metrics."""
+        over, several = self.block.layout.mean, len(self.block.scenes) > 1
+        lines = [
+            line
+            for line in self.lines
+            if line.contender or (any(map(line.says, metrics)) and (over == "scenes" or not several))
+        ]
+        return replace(self, lines=lines)
+
     def with_ties(self, cells: Sequence[Cell], metric: str, scenes: Sequence[str]) -> list[Cell]:
         """The cells of a metric, those marked that cannot be told from the best over some scenes.
 

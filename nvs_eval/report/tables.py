@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nvs_eval.contenders import last_steps
 from nvs_eval.records import Record
 from nvs_eval.report.blocks import Block, blocks
 from nvs_eval.report.by_metric import checkpoint_table, method_table, scene_table
@@ -30,11 +31,17 @@ def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[T
 def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
     """One table a scene, with one row a view and record; of the layout the metrics, decimals and suite are taken.
 
+    Where its rows are methods or scenes, the views are of the same records: the last checkpoint of each run.
+
     Raises:
         InputError: as for `tables_of`.
     """
-    layout = replace(layout or Layout(), rows="checkpoint", columns="metric", published=(), tied=None)
-    return [per_view_table(part) for block in blocks(records, layout) for part in _by_scene(block)]
+    layout = layout or Layout()
+    plain = replace(layout, rows="checkpoint", columns="metric", published=(), tied=None)
+    found = [block for block in blocks(records, plain) if block.metrics]
+    if layout.rows != "checkpoint":
+        found = [replace(block, records=last_steps(block.records)) for block in found]
+    return [per_view_table(part) for block in found for part in _by_scene(block)]
 
 
 def _tables_of_block(block: Block) -> list[Table]:
