@@ -428,9 +428,51 @@ def test_what_the_test_alone_tells_is_said() -> None:
 def test_whether_a_verdict_hangs_on_one_of_six_views_cannot_be_told() -> None:
     said = words(*many([0.5, 0.51, 0.52, 0.53, 0.54, 0.56]))
     assert (
-        "Whether a verdict hangs on a single view cannot be told: without one, the others bear no such interval."
+        "Without any one of the 6 views, there is no interval: whether the verdict hangs on these cannot be told."
     ) in said
     assert not any("No verdict hangs" in sentence for sentence in said)
+
+
+def scenes_of(**gains: Sequence[float]) -> tuple[list[Record], list[Record]]:
+    """Two sides that differ by these gains, by scene."""
+    of_a = [of("a", base(len(each)), scene=scene) for scene, each in gains.items()]
+    of_b = [
+        of("b", [x + gain for x, gain in zip(base(len(each)), each, strict=True)], scene=scene)
+        for scene, each in gains.items()
+    ]
+    return of_a, of_b
+
+
+def test_what_hangs_on_views_of_a_scene_of_few_cannot_be_told() -> None:
+    of_a, of_b = scenes_of(x=[0.9, 1.0, 1.1, 1.05], z=[1.0 + 0.01 * (index % 7) for index in range(60)])
+    said = words(*of_a, *of_b)
+    assert (
+        "Without any one of the 4 views of x, or without scene z, there is no interval: whether the verdict hangs on "
+        "these cannot be told."
+    ) in said
+    assert not any("No verdict hangs" in sentence for sentence in said)
+
+
+def test_cautions_that_differ_name_their_metrics() -> None:
+    steady = [0.1 + 0.01 * math.sin(index) for index in range(25)]
+    said = words(*many(steady, ssim=[*(0.001 * gain for gain in steady[:-1]), 0.3]))
+    assert any(each.startswith("In SSIM: the differences of the 25 views are very skewed") for each in said)
+    said = words(*many(steady[:8], ssim=steady[:8]))
+    assert any(each.startswith("8 views cannot show") for each in said)
+
+
+def test_why_there_is_no_interval_names_its_metric() -> None:
+    said = words(*many([math.inf, *([0.5] * 7)], ssim=[0.01 * index for index in range(1, 9)]))
+    assert any(each.startswith("In PSNR: on 1 of 8 views one side alone is infinite") for each in said)
+
+
+def test_nothing_is_concluded_of_several_differences() -> None:
+    assert words(*many([0.1] * 3, ssim=[0.01] * 3))[0].startswith("Nothing can be concluded of the differences in PSNR")
+
+
+def test_several_verdicts_are_not_confirmed() -> None:
+    gains = [0.5, 0.51, 0.52, 0.53, 0.54, 0.56]
+    assert any("does not confirm them at 5%" in each for each in words(*many(gains, ssim=gains)))
 
 
 def test_identical_sides_are_said_to_be_without_intervals_and_cautions() -> None:

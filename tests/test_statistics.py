@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nvs_eval import InputError
+from nvs_eval.report.phrases import listed
 from nvs_eval.statistics.intervals import Interval, intervals, sign_of
 from nvs_eval.statistics.jackknife import Jackknife, Without, jackknives
 from nvs_eval.statistics.ranks import holm, least_p, signed_rank, wins
@@ -346,7 +347,7 @@ def test_an_interval_has_a_sign_where_zero_is_not_in_it() -> None:
 
 def test_few_views_are_a_reason_for_caution_and_many_are_none() -> None:
     assert interval(drawn(1, 1, 7)).caution.startswith("7 views cannot show how skewed the differences are")
-    assert interval(drawn(1, 2, 7)).caution.startswith("Scenes of 7, 7 views weigh the same, and tell as little as 1")
+    assert interval(drawn(1, 2, 7)).caution.startswith("Scenes of 7 and 7 views weigh the same, and tell as little as 1")
     assert interval(drawn(1, 5, 7)).caution == ""
     assert interval(drawn(1, 9, 7)).caution.startswith("9 scenes cannot show")
     assert interval(drawn(1, 1, 25)).caution == ""
@@ -369,7 +370,9 @@ def test_a_scene_of_few_views_is_a_reason_for_caution_whatever_the_others_have()
     assert 35 < units(unequal(0, 20, 20)) <= 39
     for counts in ((6, 200), (4, 9, 20)):
         said = interval(unequal(1, *counts)).caution
-        assert said.startswith(f"Scenes of {', '.join(map(str, counts))} views weigh the same, and tell as little as ")
+        assert said.startswith(
+            f"Scenes of {listed(list(map(str, counts)))} views weigh the same, and tell as little as "
+        )
         assert "views cannot show how skewed the differences are: the interval holds 84 to 92 %" in said
     assert interval(unequal(1, 60, 200)).caution == ""
 
@@ -378,7 +381,7 @@ def test_a_scene_of_two_views_among_many_bears_no_interval() -> None:
     found = interval(unequal(0, 2, 100))
     assert found.low is None
     assert found.reason == (
-        "Scenes of 2, 100 views weigh the same, and tell as little as 2 views of one scene, which can bear no "
+        "Scenes of 2 and 100 views weigh the same, and tell as little as 2 views of one scene, which can bear no "
         "interval: more are needed of the scene with the fewest."
     )
     assert interval(unequal(0, 3, 100)).low is None
@@ -393,7 +396,7 @@ def test_skewness_in_a_scene_of_few_views_is_not_hidden_by_another() -> None:
     equal = [0.1] * 6
     assert "very skewed" in interval(differing(few, many * 6)).caution
     assert "very skewed" not in interval(differing(few, many * 100)).caution
-    assert interval(differing(equal, equal)).caution.startswith("Scenes of 6, 6 views")
+    assert interval(differing(equal, equal)).caution.startswith("Scenes of 6 and 6 views")
 
 
 def test_differences_with_a_few_large_ones_are_a_reason_for_caution() -> None:
@@ -668,6 +671,31 @@ def test_what_is_left_may_be_too_little_for_an_interval() -> None:
     single = without(differing([1], *[[float(index), index + 0.5] for index in range(5)]))
     assert single.views[0].view == "v0"
     assert [each.low is None for each in single.views] == [True] + [False] * 10
+
+
+def test_of_many_views_too_what_is_left_may_be_too_little_for_an_interval() -> None:
+    scores = differing([0.1, -0.5, 0.9, 0.2], np.linspace(0, 1, 120))
+    found = without(scores)
+    assert interval(scores).low is not None
+    assert anew(scores, 0, 2).low is None
+    assert [each.low is None for each in found.views] == [True] * 4 + [False] * 120
+    assert found.views[2].difference == pytest.approx(anew(scores, 0, 2).difference, rel=1e-11)
+
+
+@pytest.mark.parametrize(("scenes", "views"), [(1, 40), (2, 9), (7, 4)])
+def test_draws_are_the_same_however_much_is_computed_at_once(
+    scenes: int, views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nvs_eval.statistics.resampling._MOST_NUMBERS", 5_000)
+    metrics = {name: drawn(seed, scenes, views, (3, 3)) for seed, name in enumerate(("psnr", "ssim", "lpips"))}
+    found = intervals(metrics, resamples=500)
+    left = jackknives(metrics, found, resamples=500)
+    for name, scores in metrics.items():
+        alone = intervals({name: scores}, resamples=500)[name]
+        assert ends(found[name]) == pytest.approx(ends(alone), rel=1e-11)
+        for index, each in ((0, left[name].views[0]), (scenes - 1, left[name].views[-1])):
+            rest = anew(scores, index, 0 if each is left[name].views[0] else views - 1, resamples=500)
+            assert ends(each) == ends_or_none(rest)
 
 
 def test_fewer_resamples_say_the_same_of_a_plain_case(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,10 @@ def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[
     """Which verdicts the test does not confirm, and whether it could."""
     tests = f"{comparison.tests} test{'s' if comparison.tests > 1 else ''}"
     if doubtful:
+        what = "them" if len(doubtful) > 1 else "it"
         values = listed([f"{called(each.metric)} p = {each.p_holm:.2g}" for each in doubtful])
         yield (
-            f"Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm it at "
+            f"Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {what} at "
             f"{SIGNIFICANT:.0%}: {values}."
         )
     if powerless := [each for each in doubtful if each.test.least_p * comparison.tests >= SIGNIFICANT]:

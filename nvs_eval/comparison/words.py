@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nvs_eval.comparison.amounts import amount, digits_of
 from nvs_eval.comparison.hinge_words import hinge_words
@@ -17,17 +17,25 @@ from nvs_eval.report.phrases import listed
 def words_of(comparison: Comparison, pair: Pair) -> list[str]:
     """What is to be said of a pair, a sentence an item: the verdicts, what they hang on, and what limits them."""
     differences = list(pair.differences.values())
-    intervals = [each.interval for each in differences if not each.identical]
+    intervals = [each for each in differences if not each.identical]
+    cautions = {called(each.metric): each.interval.caution for each in intervals if not each.interval.reason}
     return [
         _verdicts(pair),
         *hinge_words(differences),
         *rank_words(comparison, pair),
-        *dict.fromkeys(each.caution for each in intervals if each.caution),
-        *dict.fromkeys(each.reason for each in intervals if each.reason),
-        *dict.fromkeys(each.note for each in intervals if each.note),
+        *_by_metric(cautions),
+        *_by_metric({called(each.metric): each.interval.reason for each in intervals}),
+        *dict.fromkeys(each.interval.note for each in intervals if each.interval.note),
         *_alike(differences),
         *(f"{note}." for note in pair.shared.notes),
     ]
+
+
+def _by_metric(said: Mapping[str, str]) -> Iterator[str]:
+    """What is said of each metric: once where it is the same of all, else with the names of those it is said of."""
+    for text in dict.fromkeys(filter(None, said.values())):
+        names = [name for name, each in said.items() if each == text]
+        yield text if len(names) == len(said) else f"In {listed(names)}: {text[:1].lower()}{text[1:]}"
 
 
 def overview(comparison: Comparison) -> list[str]:
@@ -96,7 +104,8 @@ def _verdicts(pair: Pair) -> str:
     if groups.unknown:
         names = listed([f"{called(each.metric)} ({_change(each)}; {_by_view(each)})" for each in groups.unknown])
         between = "" if groups.open else between
-        parts.append(f"nothing can be concluded of the difference in {names}{between}")
+        what = "differences" if len(groups.unknown) > 1 else "difference"
+        parts.append(f"nothing can be concluded of the {what} in {names}{between}")
     if groups.identical:
         names = listed([called(each.metric) for each in groups.identical])
         parts.append(f"{b} and {a} are identical in {names} on all {groups.identical[0].wins.views} views")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nvs_eval.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of
-from nvs_eval.statistics.scores import FEWEST_SCENES, Array, SceneScores, Scores
+from nvs_eval.statistics.scores import Array, SceneScores, Scores
 from nvs_eval.statistics.spread import over_scenes, variance_of_mean, within_scenes
+from nvs_eval.statistics.words import why_none
 
 # Up to so many views in all, and scenes, the interval is computed anew without each.
 _MOST_VIEWS = 100
@@ -155,21 +155,31 @@ def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
     means, fixed = scores.scene_means, not scores.samples_scenes
     variances = np.array([variance_of_mean(*scene.finite) if fixed else 0.0 for scene in scores.scenes])
     for index, scene in enumerate(scores.scenes):
+        rest = scores.scenes[:index] + scores.scenes[index + 1 :]
         others = np.delete(means, index)[None], np.delete(variances, index)[None]
         if not _reruns_scenes(scores):
-            numbers = _numbers(scores, interval, others)
+            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
             yield Without(scene.name, None, *numbers[0])
         if _reruns_views(scores):
             continue
         if len(scene.views) > 1:
+            # Whether there is an interval depends on how many views are left, whichever is gone.
+            bears = _bears_alike(scores, (*rest, _scene_without(scene, 0)))
             left = _sums_without(scene.differences) / (len(scene.views) - 1)
-            spread = _variances_without(scene) if fixed else np.zeros(len(scene.views))
-            numbers = _numbers(scores, interval, (_beside(others[0], left), _beside(others[1], spread)))
+            spread = _variances_without(scene) if fixed and bears else np.zeros(len(scene.views))
+            kept = _beside(others[0], left), _beside(others[1], spread)
+            numbers = _numbers(scores, interval, kept, bears=bears)
         else:
             # With its only view a scene is gone.
-            numbers = _numbers(scores, interval, others)
+            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
         for view, each in zip(scene.views, numbers, strict=True):
             yield Without(scene.name, view, *each)
+
+
+def _bears_alike(scores: Scores, rest: tuple[SceneScores, ...]) -> bool:
+    """Whether what is left bears an interval, and one about the same."""
+    left = Scores(rest)
+    return left.samples_scenes == scores.samples_scenes and not why_none(left)
 
 
 def _beside(others: Array, each: Array) -> Array:
@@ -178,27 +188,22 @@ def _beside(others: Array, each: Array) -> Array:
 
 
 def _numbers(
-    scores: Scores, interval: Interval, kept: tuple[Array, Array]
+    scores: Scores, interval: Interval, kept: tuple[Array, Array], *, bears: bool
 ) -> list[tuple[float, float | None, float | None]]:
     """The differences and intervals of the means and the variances of scenes that are left, each [number, scenes]."""
     means, variances = kept
-    if scores.samples_scenes and means.shape[1] < FEWEST_SCENES:
+    if not bears:
         return [(difference, None, None) for difference in means.mean(axis=1).tolist()]
     errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
     halves = (interval.quantile or 0.0) * errors
     numbers = zip(means.mean(axis=1).tolist(), halves.tolist(), strict=True)
-    return [
-        (difference, None, None) if math.isnan(half) else (difference, *ends(difference, half, scores.rounding))
-        for difference, half in numbers
-    ]
+    return [(difference, *ends(difference, half, scores.rounding)) for difference, half in numbers]
 
 
 def _variances_without(scene: SceneScores) -> Array:
-    """What `variance_of_mean` is without each of a scene's views; NaN where one view is left."""
+    """What `variance_of_mean` is without each of a scene's views, of which two are left at least."""
     a, b = scene.finite
     left = len(scene.views) - 1
-    if left < 2:
-        return np.full(left + 1, np.nan)
     centred = scene.differences - scene.differences.mean()
     squares = _sums_without(centred**2) - _sums_without(centred) ** 2 / left
     of_runs = [(_sums_without(side) / left).var(axis=0, ddof=1) / len(side) for side in (a, b) if len(side) > 1]

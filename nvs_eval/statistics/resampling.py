@@ -52,6 +52,19 @@ class _Draws:
     views: Array
 
 
+@dataclass(frozen=True)
+class _Generators:
+    """Where draws come from: of each its own, so that they are the same however many are made at a time.
+
+    Attributes:
+        views: of views and scenes.
+        runs: of runs.
+    """
+
+    views: np.random.Generator
+    runs: np.random.Generator
+
+
 def studentised(metrics: Sequence[Scores], *, resamples: int, seed: int) -> Array:
     """The distance of each resample's mean difference from the data's, divided by the resample's own standard error.
 
@@ -67,7 +80,7 @@ def studentised(metrics: Sequence[Scores], *, resamples: int, seed: int) -> Arra
     Returns:
         [resamples, metrics].
     """
-    rng = np.random.default_rng(seed)
+    rng = _Generators(np.random.default_rng(seed), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
     scenes = [_laid_out([scores.scenes[index] for scores in metrics]) for index in range(len(metrics[0].scenes))]
     orders = 2 if any(max(scene.runs) > 1 for scene in scenes) else 1
     drawn = -(-resamples // orders)
@@ -94,9 +107,7 @@ def _laid_out(scenes: Sequence[SceneScores]) -> _Scene:
     return _Scene((len(a), len(b)), scores, products)
 
 
-def _of_fixed_scenes(
-    scenes: Sequence[_Scene], drawn: int, orders: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
+def _of_fixed_scenes(scenes: Sequence[_Scene], drawn: int, orders: int, rng: _Generators) -> tuple[Array, Array]:
     """Distances and standard errors, [orders, draws, metrics]: the views and runs of every scene are drawn anew."""
     shape = (orders, drawn, scenes[0].scores.shape[1])
     distances, variances = np.zeros(shape), np.zeros(shape)
@@ -110,11 +121,11 @@ def _of_fixed_scenes(
 
 
 def _of_sampled_scenes(
-    scenes: Sequence[_Scene], offsets: Array, drawn: int, orders: int, rng: np.random.Generator
+    scenes: Sequence[_Scene], offsets: Array, drawn: int, orders: int, rng: _Generators
 ) -> tuple[Array, Array]:
     """The same where scenes are drawn, too: each as often as it comes, with its views and runs drawn anew."""
     count = len(scenes)
-    chosen = rng.integers(0, count, (drawn, count))
+    chosen = rng.views.integers(0, count, (drawn, count))
     shape = (orders, drawn, scenes[0].scores.shape[1])
     sums, squares = np.zeros(shape), np.zeros(shape)
     for place in range(count):
@@ -129,17 +140,17 @@ def _of_sampled_scenes(
     return means, np.sqrt(variances)
 
 
-def _draws(
-    scene: _Scene, rows: np.ndarray, orders: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, list[_Draws]]]:
+def _draws(scene: _Scene, rows: np.ndarray, orders: int, rng: _Generators) -> Iterator[tuple[np.ndarray, list[_Draws]]]:
     """Draws of a scene for some resamples, a part of them at a time: for each order of the sides, the same views."""
     width = max(scene.views, scene.products[:, :, 0].size)
     step = max(1, _MOST_NUMBERS // width)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        views = _shares(rng.integers(0, scene.views, (len(part), scene.views)), scene.views)
-        points = rng.random((2, len(part), max(scene.runs))) if orders > 1 else np.zeros((2, len(part), 1))
-        runs = [[_shares((side[:, :most] * most).astype(np.int64), most) for most in scene.runs] for side in points]
+        views = _shares(rng.views.integers(0, scene.views, (len(part), scene.views)), scene.views)
+        points = rng.runs.random((len(part), 2, max(scene.runs))) if orders > 1 else np.zeros((len(part), 2, 1))
+        runs = [
+            [_shares((points[:, side, :most] * most).astype(np.int64), most) for most in scene.runs] for side in (0, 1)
+        ]
         (x_a, x_b), (y_a, y_b) = runs
         yield part, [_Draws(x_a, y_b, views), _Draws(y_a, x_b, views)][:orders]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nvs_eval.errors import some
+from nvs_eval.report.phrases import listed
 from nvs_eval.statistics.scores import Scores
 from nvs_eval.statistics.spread import units, units_of_layout
 
@@ -84,7 +85,7 @@ def _counted(scores: Scores) -> str:
 def _weighed(scores: Scores, number: int) -> str:
     """How little scenes of few views tell, in words."""
     counts = [str(len(scene.views)) for scene in scores.scenes]
-    return f"Scenes of {some(counts)} views weigh the same, and tell as little as {number} views of one scene"
+    return f"Scenes of {listed(counts)} views weigh the same, and tell as little as {number} views of one scene"
 
 
 def _of_runs(scores: Scores) -> str:
