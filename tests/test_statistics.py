@@ -347,7 +347,9 @@ def test_an_interval_has_a_sign_where_zero_is_not_in_it() -> None:
 
 def test_few_views_are_a_reason_for_caution_and_many_are_none() -> None:
     assert interval(drawn(1, 1, 7)).caution.startswith("7 views cannot show how skewed the differences are")
-    assert interval(drawn(1, 2, 7)).caution.startswith("Scenes of 7 and 7 views weigh the same, and tell as little as 1")
+    assert interval(drawn(1, 2, 7)).caution.startswith(
+        "Scenes of 7 and 7 views weigh the same, and tell as little as 1"
+    )
     assert interval(drawn(1, 5, 7)).caution == ""
     assert interval(drawn(1, 9, 7)).caution.startswith("9 scenes cannot show")
     assert interval(drawn(1, 1, 25)).caution == ""
