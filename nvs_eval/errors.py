@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -26,3 +26,8 @@ def some(names: Iterable[str], most: int = 5) -> str:
     known = list(names)
     shown = ", ".join(known[:most])
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from helpers import record, row
 
+from nvs_eval.errors import listed
 from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.records import Record
 from nvs_eval.report.audit import audit_table, audit_words
-from nvs_eval.report.phrases import absence, listed, parts_of, phrase, split_signature
+from nvs_eval.report.phrases import absence, parts_of, phrase, split_signature
 from nvs_eval.report.table import Table
 
 

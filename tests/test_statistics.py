@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nvs_eval import InputError
-from nvs_eval.report.phrases import listed
+from nvs_eval.errors import listed
 from nvs_eval.statistics.intervals import Interval, intervals, sign_of
 from nvs_eval.statistics.jackknife import Jackknife, Without, jackknives
 from nvs_eval.statistics.ranks import holm, least_p, signed_rank, wins

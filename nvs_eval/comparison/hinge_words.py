@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from nvs_eval.comparison.amounts import amount, digits_of
 from nvs_eval.comparison.model import Difference
-from nvs_eval.errors import some
+from nvs_eval.errors import listed, some
 from nvs_eval.report.names import called
-from nvs_eval.report.phrases import listed
 from nvs_eval.statistics.jackknife import Without
 from nvs_eval.statistics.scores import Scores
 

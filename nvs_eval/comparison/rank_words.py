@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
+from nvs_eval.errors import listed
 from nvs_eval.report.names import called
-from nvs_eval.report.phrases import listed
 
 # With fewer units an interval is wide for their number, with more for what a few of them are.
 _FEW = 15

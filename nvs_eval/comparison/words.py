@@ -9,9 +9,8 @@ from nvs_eval.comparison.amounts import amount, digits_of
 from nvs_eval.comparison.hinge_words import hinge_words
 from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.rank_words import better_by_ranks, rank_words
-from nvs_eval.errors import some
+from nvs_eval.errors import listed, some
 from nvs_eval.report.names import called
-from nvs_eval.report.phrases import listed
 
 
 def words_of(comparison: Comparison, pair: Pair) -> list[str]:

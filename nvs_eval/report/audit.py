@@ -6,6 +6,7 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nvs_eval.errors import listed
 from nvs_eval.guard import result_name
 from nvs_eval.records import MetricInfo, Record
 from nvs_eval.report._idle import idle_parts
@@ -13,7 +14,7 @@ from nvs_eval.report.columns import text_cell
 from nvs_eval.report.names import called
 from nvs_eval.report.notes import left_out_notes
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
-from nvs_eval.report.phrases import absence, listed, parts_of, phrase
+from nvs_eval.report.phrases import absence, parts_of, phrase
 from nvs_eval.report.table import Cell, Column, Table
 
 _ORDER = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average")

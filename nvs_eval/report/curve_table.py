@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nvs_eval.errors import some
+from nvs_eval.errors import listed, some
 from nvs_eval.records import Record
 from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.names import called
 from nvs_eval.report.numbers import decimals, metric_column, printable, shown
-from nvs_eval.report.phrases import listed
 from nvs_eval.report.table import Cell, Column, Table
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from nvs_eval.errors import some
+from nvs_eval.errors import listed, some
 from nvs_eval.guard import difference, result_name, usual_of
 from nvs_eval.records import Record
-from nvs_eval.report.phrases import listed
 
 ODD = "†"
 """Marks a row whose numbers may not be compared with most others."""

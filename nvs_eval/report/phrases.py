@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from nvs_eval.errors import listed
+
 _SAYS: dict[str, str] = {
     "win:gauss11s1.5": "uses Gaussian windows of 11 pixels (sigma 1.5)",
     "win:uniform7": "uses uniform windows of 7 pixels",
@@ -93,11 +95,6 @@ def phrase(part: str) -> str:
 def absence(about: str) -> str:
     """What it says of a signature that it has no part about something."""
     return _ABSENT.get(about, f"has no {about!r}")
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a list in a sentence: "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))
 
 
 def _about(part: str) -> str:

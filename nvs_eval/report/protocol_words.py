@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nvs_eval.report.phrases import listed, phrase, split_signature
+from nvs_eval.errors import listed
+from nvs_eval.report.phrases import phrase, split_signature
 
 _ALPHA = {
     "composite": "An image with alpha is laid over the background that is given.",

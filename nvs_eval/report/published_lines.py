@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, listed, some
 from nvs_eval.report.blocks import Block
 from nvs_eval.report.lines import Line, Score
 from nvs_eval.report.notes import ODD
-from nvs_eval.report.phrases import listed
 from nvs_eval.suites import load_suite, named_suites
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nvs_eval.errors import some
-from nvs_eval.report.phrases import listed
+from nvs_eval.errors import listed, some
 from nvs_eval.statistics.scores import Scores
 from nvs_eval.statistics.spread import units, units_of_layout
 
