@@ -14,11 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import yaml
-
+from nvs_eval._plain_yaml import find_file, named_files, read_as
 from nvs_eval._protocol_fields import AVERAGE, checked_fields
-from nvs_eval.configs import config_folder
-from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.images import AlphaRule, Quantisation
 from nvs_eval.metrics.registry import CORRECTED, Description, MaskMeaning, describe
 from nvs_eval.records import MetricInfo
@@ -188,45 +185,12 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     Raises:
         InputError: the name is unknown, or the file is not a protocol; the message names the field.
     """
-    named = named_protocols()
-    if str(name_or_path) in named:
-        return _read(named[str(name_or_path)])
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml"):
-        return _read(path)
-    raise InputError(f"{unknown_name('protocol', str(name_or_path), named)} A file of your own must end in .yaml.")
+    return read_as(find_file(name_or_path, "protocol", named_protocols()), "protocol", parse_protocol)
 
 
 def named_protocols() -> dict[str, Path]:
     """The protocols that come with nvs-eval, by name."""
-    return {path.stem: path for path in sorted((config_folder() / "protocols").glob("*.yaml"))}
-
-
-def _read(path: Path) -> Protocol:
-    try:
-        # _OnceEach makes nothing but plain data, as the safe loader that it is.
-        return parse_protocol(yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEach))
-    except OSError as error:
-        raise InputError(f"The protocol file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"The protocol file {path} is not YAML: {error}") from error
-    except InputError as error:
-        raise InputError(f"The protocol file {path}: {error}") from error
-
-
-class _OnceEach(yaml.SafeLoader):
-    """YAML in which no key is given twice: PyYAML keeps the last one, and says nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping of plain data."""
-        known: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in known:
-                    line = key.start_mark.line + 1
-                    raise InputError(f"{key.value} is given twice, the second time in line {line}: leave one out.")
-                known.add((key.tag, key.value))
-        return super().construct_mapping(node, deep=deep)
+    return named_files("protocols")
 
 
 def parse_protocol(data: object) -> Protocol:

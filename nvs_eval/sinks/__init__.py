@@ -8,9 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from nvs_eval.errors import InputError
 from nvs_eval.sinks.runs import LoggedRun
 
-SINKS = ("tensorboard", "wandb")
-"""Those that there are: each the function `open_sink` of a module of its name."""
-
 Sink = Callable[[Sequence[LoggedRun]], list[str]]
 """Logs runs; gives a line for each thing that a user should know of where."""
 
