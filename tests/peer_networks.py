@@ -17,7 +17,7 @@ from nvs_eval.metrics.lpips import Lpips
 def lpips_package(ours: Lpips) -> Any:
     """The `lpips` package's own module in float64, of the same net, version and heads, with the same backbone."""
     module = _lpips_package(ours.net, ours.version)
-    _fill(module.net, ours.backbone)
+    _fill(module.net, ours.backbone.weights)
     module.lpips = ours.heads == "learned"
     module.spatial = False
     return module
@@ -43,7 +43,7 @@ def torchmetrics_network(ours: Lpips) -> Any:
     from torchmetrics.functional.image.lpips import _LPIPS
 
     module = _exact(_quietly(_LPIPS, net=ours.net, pnet_rand=True))
-    _fill(module.net, ours.backbone)
+    _fill(module.net, ours.backbone.weights)
     return module
 
 

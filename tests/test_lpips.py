@@ -19,7 +19,7 @@ from torch import Tensor
 import nvs_eval.metrics.lpips as module
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import load_image
-from nvs_eval.metrics import _lpips_passes
+from nvs_eval.metrics import _layers, _lpips_passes
 from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
 from nvs_eval.metrics.lpips import Heads, Lpips, Normaliser, load_lpips
 from nvs_eval.weights import NETS, Net
@@ -270,8 +270,8 @@ def test_symmetric_and_zero_for_identical_images(net: Net, lpips_of: LoadLpips) 
 def test_gradient_is_finite_where_features_vanish(net: Net, normaliser: Normaliser, lpips_of: LoadLpips) -> None:
     # Unscaled black is 0 at the first layer, and with the biases taken away it is 0 at every other.
     given = lpips_of(net, version="0.0", input="unscaled", normaliser=normaliser)
-    backbone = {name: 0 * tensor if name.endswith("bias") else tensor for name, tensor in given.backbone.items()}
-    metric = Lpips(net, "0.0", "learned", "unscaled", normaliser, backbone, given.head_weights)
+    backbone = {name: 0 * tensor if name.endswith("bias") else tensor for name, tensor in given.backbone.weights.items()}
+    metric = Lpips(net, "0.0", "learned", "unscaled", normaliser, Backbone(net, backbone), given.head_weights)
     black = torch.zeros(3, 33, 33, requires_grad=True)
     # A square root of 0 would give NaN on the way, which the ReLUs before it happen to swallow: detection sees it.
     with torch.autograd.set_detect_anomaly(True):
@@ -315,7 +315,7 @@ def test_autocast_does_not_reach_the_network(small: Lpips) -> None:
 
 
 def test_the_weights_are_constants(small: Lpips) -> None:
-    assert not any(tensor.requires_grad for tensor in [*small.backbone.values(), *small.head_weights])
+    assert not any(tensor.requires_grad for tensor in [*small.backbone.weights.values(), *small.head_weights])
 
 
 @cache

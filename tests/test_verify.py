@@ -896,8 +896,8 @@ def test_random_weights_are_noticed(
     from nvs_eval.metrics import lpips
 
     torch.manual_seed(0)
-    backbone = {name: 0.05 * torch.randn_like(tensor) for name, tensor in lpips_of("alex").backbone.items()}
-    monkeypatch.setattr(lpips, "load_lpips", lambda *_, **__: replace(lpips_of("alex"), backbone=backbone, _placed={}))
+    backbone = {name: 0.05 * torch.randn_like(tensor) for name, tensor in lpips_of("alex").backbone.weights.items()}
+    monkeypatch.setattr(lpips, "load_lpips", lambda *_, **__: replace(lpips_of("alex"), backbone=Backbone("alex", backbone)))
     assert main(["verify", "--device", "cpu"]) == 1
     out = capsys.readouterr().out.splitlines()
     (row,) = [line for line in out if line.startswith("LPIPS (alex) of a made pair")]

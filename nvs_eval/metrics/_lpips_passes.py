@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nvs_eval.metrics._exact import exact_arithmetic
+from nvs_eval.metrics._streaming import Layer, Stream
 
-# How many pixels go through the network at once: enough to keep a device busy, few enough that memory stays flat. A CPU
-# is busy with one image; and one at a time its value is to the last bit the same, whatever else is scored with it, so
-# that an audit writes the records that each protocol alone would.
-_PIXELS_A_PASS = {"cpu": 1, "cuda": 2**23}
+# How many pixels are fed to a network at once: enough to keep a device busy, few enough that memory stays flat.
+_PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
+# A CPU is busy with one image; and one at a time its value is to the last bit the same, whatever else is scored with
+# it, so that an audit writes the records that each protocol alone would.
+_IMAGES_AT_ONCE = {"cpu": 1}
 
 
 class Comparing(Protocol):
@@ -29,9 +30,13 @@ class Comparing(Protocol):
 
     def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
-    def activations(self, images: Tensor) -> Iterator[Tensor]: ...
+    def check_size(self, image: Tensor) -> None: ...
 
-    def divisor(self, activation: Tensor) -> Tensor: ...
+    def layers_for(self, images: Tensor) -> Sequence[Layer]: ...
+
+    def scaled(self, images: Tensor) -> Tensor: ...
+
+    def normalised(self, activation: Tensor) -> Tensor: ...
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]: ...
 
@@ -46,8 +51,8 @@ class Pairing:
     """
 
     lpips: Comparing
-    references: Tensor
-    renders: Tensor
+    references: Sequence[int]
+    renders: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ def _score_group(wanted: Sequence[Wanted]) -> list[Tensor]:
     count = len(images)
     pairings = []
     for each, owner, (_, renders) in zip(wanted, owners, fed, strict=True):
-        places = torch.tensor([_place(images, render) for render in renders])
-        pairings.append(Pairing(each.lpips, torch.full_like(places, owner), places))
+        places = [_place(images, render) for render in renders]
+        pairings.append(Pairing(each.lpips, [owner] * len(places), places))
     everything = torch.stack(images)
     found = distances(pairings, everything[:count], everything[count:])
     return [
@@ -104,71 +109,106 @@ def _place(images: list[Tensor], image: Tensor) -> int:
 def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) -> list[list[Tensor]]:
     """For each pairing, the weighted squared difference at each tap, `[n, 1, h, w]`.
 
+    All images pass the network side by side, some rows at a time; what the taps make of the rows is compared at once,
+    and only the differences are kept.
+
     Args:
         pairings: of LPIPS of one feed.
-        references: `[R, 3, H, W]`; their features are computed once and kept.
-        renders: `[N, 3, H, W]`, N may be 0; they pass the network once, some at a time, and their features are not
-            kept.
+        references: `[R, 3, H, W]`.
+        renders: `[N, 3, H, W]`, N may be 0.
 
     Raises:
         InputError: the images are smaller than the network can take.
     """
-    network = pairings[0].lpips
+    lpips = pairings[0].lpips
+    lpips.check_size(references)
+    layers = lpips.layers_for(torch.cat([references[:1], renders[:1]]))
+    found = [_Distances(pairing) for pairing in pairings]
     with exact_arithmetic():
-        known = [list(network.activations(part)) for part in _passes(references)]
-        kept = [_Features(_joined(parts)) for parts in zip(*known, strict=True)]
-        passed = ((len(part), map(_Features, network.activations(part))) for part in _passes(renders))
-        rows: list[list[list[Tensor]]] = [[[] for _ in kept] for _ in pairings]
-        order: list[list[Tensor]] = [[] for _ in pairings]
-        start = 0
-        for count, taps in chain([(len(references), iter(kept))], passed):
-            end = start + count
-            inside = [((p.renders >= start) & (p.renders < end)).nonzero()[:, 0] for p in pairings]
-            for tap, features in enumerate(taps):
-                for pairing, which, row in zip(pairings, inside, rows, strict=True):
-                    if len(which):
-                        own = kept[tap].of(pairing.references[which], pairing.lpips)
-                        their = features.of(pairing.renders[which] - start, pairing.lpips)
-                        head = pairing.lpips.heads_for(renders)[tap]
-                        distance = torch.nn.functional.conv2d((own - their).square(), head)
-                        # Of renders that are all one image, there is one row.
-                        row[tap].append(distance.expand(len(which), -1, -1, -1))
-            for which, done in zip(inside, order, strict=True):
-                done.append(which)
-            start = end
-    return [
-        [_joined(row)[torch.cat(done).argsort()] if len(row) > 1 else row[0] for row in each]
-        for each, done in zip(rows, order, strict=True)
-    ]
+        firsts = [_Batch(part, layers) for part in _batches(references)]
+        others = [_Batch(part, layers) for part in _batches(renders)]
+        for rows in _strips(references):
+            made = [list(batch.features(lpips, rows)) for batch in firsts]
+            known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
+            for own in known:
+                _compare(found, own, own, place=0)
+            place = len(references)
+            for batch in others:
+                for own, their in zip(known, batch.features(lpips, rows), strict=True):
+                    _compare(found, own, their, place=place)
+                place += len(batch)
+    return [each.joined() for each in found]
 
 
 class _Features:
-    """The activations of some images at one tap, and what they are divided by, computed once a normaliser."""
+    """The activations of an image's rows at a tap, normalised once a normaliser."""
 
-    def __init__(self, activations: Tensor) -> None:
+    def __init__(self, tap: int, activations: Tensor) -> None:
+        self.tap = tap
         self._activations = activations
-        self._divisors: dict[str, Tensor] = {}
+        self._normalised: dict[str, Tensor] = {}
 
-    def of(self, which: Tensor, lpips: Comparing) -> Tensor:
-        """The normalised activations of images; a single row where all are the same one."""
-        if lpips.normaliser not in self._divisors:
-            self._divisors[lpips.normaliser] = lpips.divisor(self._activations)
-        return _rows(self._activations, which) / _rows(self._divisors[lpips.normaliser], which)
-
-
-def _rows(values: Tensor, which: Tensor) -> Tensor:
-    if bool((which == which[0]).all()):
-        return values[int(which[0]) : int(which[0]) + 1]
-    return values if torch.equal(which, torch.arange(len(values))) else values[which.to(values.device)]
+    def of(self, lpips: Comparing) -> Tensor:
+        if lpips.normaliser not in self._normalised:
+            self._normalised[lpips.normaliser] = lpips.normalised(self._activations)
+        return self._normalised[lpips.normaliser]
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+class _Batch:
+    """Images that pass the network together."""
+
+    def __init__(self, images: Tensor, layers: Sequence[Layer]) -> None:
+        self._images = images
+        self._stream = Stream(layers, images.shape[-2])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def features(self, lpips: Comparing, rows: slice) -> Iterator[list[_Features]]:
+        """What the next rows make: for each tap's rows, the features of each image."""
+        for tap, activations in self._stream.feed(lpips.scaled(self._images[:, :, rows])):
+            yield [_Features(tap, image) for image in activations.split(1)]
 
 
-def _passes(images: Tensor) -> Iterator[Tensor]:
-    """The images in as many as go through the network at once."""
-    if not len(images):
-        return
-    pixels = images.shape[-2] * images.shape[-1]
-    yield from images.split(max(1, _PIXELS_A_PASS.get(images.device.type, 2**20) // pixels))
+class _Distances:
+    """The distances of a pairing, as rows of each tap and of each of its pairs."""
+
+    def __init__(self, pairing: Pairing) -> None:
+        self.pairing = pairing
+        self._rows: dict[int, list[list[Tensor]]] = {}
+
+    def add(self, own: Sequence[_Features], their: Sequence[_Features], place: int) -> None:
+        """Compare rows of references with the same rows of images, the first of which has this place among all."""
+        lpips, tap = self.pairing.lpips, own[0].tap
+        rows = self._rows.setdefault(tap, [[] for _ in self.pairing.renders])
+        done: dict[tuple[int, int], Tensor] = {}
+        for which, pair in enumerate(zip(self.pairing.references, self.pairing.renders, strict=True)):
+            if 0 <= pair[1] - place < len(their):
+                if pair not in done:
+                    difference = own[pair[0]].of(lpips) - their[pair[1] - place].of(lpips)
+                    head = lpips.heads_for(difference)[tap]
+                    done[pair] = torch.nn.functional.conv2d(difference.square(), head)
+                rows[which].append(done[pair])
+
+    def joined(self) -> list[Tensor]:
+        """The distances at each tap, of all pairs."""
+        return [torch.cat([torch.cat(rows, dim=2) for rows in self._rows[tap]]) for tap in sorted(self._rows)]
+
+
+def _compare(found: Sequence[_Distances], own: Sequence[_Features], their: Sequence[_Features], place: int) -> None:
+    for each in found:
+        each.add(own, their, place)
+
+
+def _batches(images: Tensor) -> Iterator[Tensor]:
+    """The images in as many as pass the network together."""
+    if len(images):
+        yield from images.split(_IMAGES_AT_ONCE.get(images.device.type, len(images)))
+
+
+def _strips(images: Tensor) -> Iterator[slice]:
+    """The rows of images in as many as are fed at once."""
+    height, width = images.shape[-2:]
+    at_once = max(1, _PIXELS_AT_ONCE.get(images.device.type, 2**20) // width)
+    for start in range(0, height, at_once):
+        yield slice(start, min(start + at_once, height))

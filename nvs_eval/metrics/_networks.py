@@ -1,18 +1,11 @@
-"""The convolutional part of AlexNet, VGG16 and SqueezeNet 1.1 as torchvision defines them, as data and one function.
+"""The convolutional part of AlexNet, VGG16 and SqueezeNet 1.1 as torchvision defines them, as data.
 
-LPIPS reads the activations after certain ReLUs, its taps. The networks are walked layer by layer and a tap is handed
-out as soon as it is there, so that no more than the current activation need be kept.
+LPIPS reads the activations after certain ReLUs, its taps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -84,29 +77,3 @@ NETWORKS: dict[str, tuple[Layer, ...]] = {
 
 SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
 """The least height and width in pixels for which every layer has an output."""
-
-
-def taps(
-    layers: tuple[Layer, ...], weights: Mapping[str, Tensor], images: Float[Tensor, "n 3 h w"]
-) -> Iterator[Float[Tensor, "n c h2 w2"]]:
-    """Walk a network over images and yield the activation at each tap, in order.
-
-    A yielded tensor is the network's own: it may be read until the next one is asked for, and must not be changed.
-    """
-    for layer in layers:
-        match layer:
-            case Pool(size, stride, ceil):
-                images = functional.max_pool2d(images, size, stride, ceil_mode=ceil)
-            case Conv(name, stride, padding):
-                images = _convolve(weights, name, images, stride, padding)
-            case Fire(name):
-                squeezed = _convolve(weights, f"{name}.squeeze", images)
-                wide = _convolve(weights, f"{name}.expand3x3", squeezed, padding=1)
-                images = torch.cat([_convolve(weights, f"{name}.expand1x1", squeezed), wide], dim=1)
-        if not isinstance(layer, Pool) and layer.tap:
-            yield images
-
-
-def _convolve(weights: Mapping[str, Tensor], name: str, images: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    bias = weights[f"{name}.bias"]
-    return functional.conv2d(images, weights[f"{name}.weight"], bias, stride, padding).relu_()

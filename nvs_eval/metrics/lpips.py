@@ -7,7 +7,7 @@ over the plane and summed over the taps. There is no square root.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_passes import Pairing, distances
-from nvs_eval.metrics._networks import NETWORKS, SMALLEST, taps
+from nvs_eval.metrics._networks import SMALLEST
 from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
+from nvs_eval.metrics._streaming import Layer
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
 
 Heads = Literal["learned", "none"]
@@ -46,13 +48,11 @@ class Lpips:
     heads: Heads
     input: Scaling
     normaliser: Normaliser
-    backbone: Mapping[str, Tensor] = field(repr=False)
+    backbone: Backbone = field(repr=False)
     head_weights: Sequence[Tensor] = field(repr=False)
     clamp: bool = False
     mask_meaning: MaskMeaning = "valid-pixels"
-    _placed: dict[tuple[torch.device, torch.dtype], tuple[Mapping[str, Tensor], Sequence[Tensor]]] = field(
-        default_factory=dict, repr=False
-    )
+    _placed: dict[tuple[torch.device, torch.dtype], Sequence[Tensor]] = field(default_factory=dict, repr=False)
 
     def __call__(
         self,
@@ -113,51 +113,45 @@ class Lpips:
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
         # Which of the references each render belongs to.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
-        places = len(references) + torch.arange(len(renders))
-        (rows,) = distances([Pairing(self, owners, places)], references, renders)
+        places = range(len(references), len(references) + len(renders))
+        (rows,) = distances([Pairing(self, owners.tolist(), places)], references, renders)
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
 
     def sharing(self, other: Lpips) -> Lpips:
         """This LPIPS with another's backbone, which has the same weights: so that they can share its passes."""
-        return replace(self, backbone=other.backbone, _placed={})
+        return replace(self, backbone=other.backbone)
 
     @property
     def feed(self) -> Hashable:
         """What goes through which network: LPIPS of one feed can share its passes."""
         return (self.net, id(self.backbone), self.version == "0.1", self.input)
 
-    def activations(self, images: Float[Tensor, "n 3 h w"]) -> Iterator[Float[Tensor, "n c h2 w2"]]:
-        """The activations at each tap, before they are normalised.
-
-        Raises:
-            InputError: the images are smaller than the network can take.
-        """
-        self.check_size(images)
-        backbone, _ = self._weights_for(images)
+    def scaled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+        """Images as the network is fed with them, laid out as it likes them."""
         if self.input == "scaled":
             images = 2 * images - 1
         if self.version == "0.1":
             shift, scale = (images.new_tensor(values)[:, None, None] for values in (_SHIFT, _SCALE))
             images = (images - shift) / scale
-        return taps(NETWORKS[self.net], backbone, images)
+        return images.contiguous(memory_format=torch.channels_last)
 
-    def divisor(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
-        """What normalises an activation over its channels."""
+    def normalised(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """An activation divided by its norm over the channels."""
         # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
-        return norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt()
+        return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
+
+    def layers_for(self, images: Tensor) -> Sequence[Layer]:
+        """The network's layers, on the images' device and in their dtype."""
+        differentiable = torch.is_grad_enabled() and images.requires_grad
+        return self.backbone.layers(images.device, images.dtype, differentiable=differentiable)
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
-        """The weights of each tap's channels, on the images' device and in their dtype."""
-        return self._weights_for(images)[1]
-
-    def _weights_for(self, images: Tensor) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
-        """The weights on the images' device and in their dtype, moved there once."""
+        """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""
         place = (images.device, images.dtype)
         if place not in self._placed:
             with torch.inference_mode(False):  # As when they were loaded.
-                backbone = {name: tensor.to(*place) for name, tensor in self.backbone.items()}
-                self._placed[place] = (backbone, [head.to(*place) for head in self.head_weights])
+                self._placed[place] = [head.to(*place) for head in self.head_weights]
         return self._placed[place]
 
     def check_size(self, image: Tensor) -> None:
@@ -221,19 +215,14 @@ def load_lpips(
     # What is read under a caller's inference mode could never be used for a gradient later.
     with torch.inference_mode(False):
         if weights is not None:
-            backbone, head_weights = load_whole(weights, net, heads=heads == "learned")
+            found, head_weights = load_whole(weights, net, heads=heads == "learned")
         else:
-            backbone = load_backbone(net, directory=weights_dir)
+            found = load_backbone(net, directory=weights_dir)
             head_weights = load_heads(net, version) if heads == "learned" else []
+        backbone = Backbone(net, found)
         if heads == "none":
-            head_weights = [torch.ones(1, count, 1, 1) for count in _channels(net, backbone)]
+            head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning)
-
-
-def _channels(net: Net, backbone: Mapping[str, Tensor]) -> list[int]:
-    """The number of channels at each tap."""
-    side = SMALLEST[net]
-    return [tap.shape[1] for tap in taps(NETWORKS[net], backbone, torch.zeros(1, 3, side, side))]
 
 
 def _upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:

@@ -1,0 +1,131 @@
+"""Images through a network a few rows at a time: each layer keeps the rows that it still needs, and nothing more.
+
+No row is computed twice and none is left out, so that the values are those of the whole image at once, whatever its
+size; the memory is that of a few rows of each layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Layer(Protocol):
+    """What makes rows of rows: windows of `size` rows, `stride` apart."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def padding(self) -> int: ...
+
+    @property
+    def ceil(self) -> bool:
+        """Whether a last window may reach beyond the last row."""
+        ...
+
+    @property
+    def tap(self) -> bool:
+        """Whether the rows that it makes are asked for."""
+        ...
+
+    def rows_at_once(self, width: int) -> int | None:
+        """How many rows of its output it makes best at a time; None for any number."""
+        ...
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        """All windows of the rows of pieces `[n, c, h, w]`, above and below which are so many rows of zeros."""
+        ...
+
+
+class Stream:
+    """One or more images of a size on their way through the layers.
+
+    Args:
+        layers: from the first to the last.
+        height: of the images, in pixels.
+    """
+
+    def __init__(self, layers: Sequence[Layer], height: int) -> None:
+        self._layers = layers
+        self._waiting: list[_Waiting] = []
+        for layer in layers:
+            self._waiting.append(_Waiting(layer, height))
+            height = self._waiting[-1].outputs
+
+    def feed(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Feed the next rows `[n, c, h, w]`; gives the rows of the taps that can be made of them, each with its tap.
+
+        Streams of images of one size that are fed alike give rows of the same taps and places, in the same order.
+        """
+        return self._feed(0, 0, rows)
+
+    def _feed(self, which: int, tap: int, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+        layer = self._layers[which]
+        for made in self._waiting[which].add(rows):
+            if layer.tap:
+                yield tap, made
+            if which + 1 < len(self._layers):
+                yield from self._feed(which + 1, tap + layer.tap, made)
+
+
+class _Waiting:
+    """The rows that wait for a layer, and how far it is."""
+
+    def __init__(self, layer: Layer, height: int) -> None:
+        self._layer = layer
+        self._height = height
+        spare = height + 2 * layer.padding - layer.size
+        self.outputs = (-(-spare // layer.stride) if layer.ceil else spare // layer.stride) + 1
+        self._pieces: list[Tensor] = []
+        self._first = 0  # The places in the image of the first row that waits,
+        self._seen = 0  # and of the first that is not there yet.
+        self._made = 0
+
+    def add(self, rows: Tensor) -> Iterator[Tensor]:
+        self._pieces.append(rows)
+        self._seen += rows.shape[2]
+        while (until := self._reachable(rows.shape[3])) > self._made:
+            yield self._make(until)
+
+    def _reachable(self, width: int) -> int:
+        """Up to which row of its output the layer goes now."""
+        layer = self._layer
+        if self._seen == self._height:
+            possible = self.outputs
+        else:
+            possible = max((self._seen + layer.padding - layer.size) // layer.stride + 1, self._made)
+        at_once = layer.rows_at_once(width)
+        if at_once is None or (possible == self.outputs and possible - self._made <= at_once):
+            return possible
+        return self._made + at_once if possible - self._made >= at_once else self._made
+
+    def _make(self, until: int) -> Tensor:
+        layer = self._layer
+        start = self._made * layer.stride - layer.padding
+        end = (until - 1) * layer.stride - layer.padding + layer.size
+        pieces = self._between(max(start, 0), min(end, self._height))
+        made = layer(pieces, top=max(-start, 0), bottom=0 if layer.ceil else max(end - self._height, 0))
+        self._made = until
+        kept = max(until * layer.stride - layer.padding, 0)
+        if until < self.outputs:
+            self._pieces = self._between(kept, self._seen)
+            self._first = kept
+        else:
+            self._pieces = []
+        return made
+
+    def _between(self, start: int, end: int) -> list[Tensor]:
+        """The waiting rows from one place in the image to another."""
+        pieces, place = [], self._first
+        for piece in self._pieces:
+            inside = piece[:, :, max(start - place, 0) : max(end - place, 0)]
+            if inside.shape[2]:
+                pieces.append(inside)
+            place += piece.shape[2]
+        return pieces
