@@ -29,11 +29,21 @@ def checked_fields(data: object, kind: type, quantise: type) -> dict[str, Any]:
     _check_metrics(values["metrics"])
     # A parameter that says what is so without it is left out, so that it makes no other fingerprint.
     values["metrics"] = {
-        name: {key: value for key, value in parameters.items() if value is not None and value is not False}
+        name: {key: value for key, value in parameters.items() if not _says_nothing(name, key, value)}
         for name, parameters in values["metrics"].items()
     }
     _check_together(values)
     return values
+
+
+def is_lpips(metric: str) -> bool:
+    """Whether a metric of a protocol is an LPIPS, by its key."""
+    return metric.removeprefix(CORRECTED).split("_")[0] == "lpips"
+
+
+def _says_nothing(metric: str, key: str, value: object) -> bool:
+    """Whether a parameter says what is so without it."""
+    return value is None or value is False or (is_lpips(metric) and (key, value) == ("precision", "exact"))
 
 
 def _check_together(values: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ def score(
     scene: str | None = None,
     method: str | Sequence[str] = (),
     colour_correct: Literal["quadratic", "affine"] | None = None,
+    precision: Literal["exact", "fast"] | None = None,
     background: str | tuple[float, float, float] | None = None,
     grey_to_rgb: bool = False,
     exr: Literal["linear", "srgb"] | None = None,
@@ -38,6 +39,7 @@ def score(
     overwrite: bool = False,
     device: str = "auto",
     weights_dir: FilePath | None = None,
+    max_memory: int | str | None = None,
 ) -> list[Record]:
     """Score folders of renders against their references, all together, as `nvs-eval score` does.
 
@@ -48,6 +50,8 @@ def score(
         scene: its name; else that of the folder above the references.
         method: one a folder; else the folders' own names.
         colour_correct: adds the `cc_` scores.
+        precision: of LPIPS, exact or fast (a metric of its own, its relative error below 0.5 %); else as the protocols
+            say, which is exact of all that have a name.
         background: what images with alpha are composited over: "white", "black", or RGB in [0, 1].
         grey_to_rgb: repeat the one channel of grey images three times.
         exr: what EXR files hold.
@@ -58,6 +62,7 @@ def score(
         overwrite: replace records of other masks.
         device: "auto", "cpu", "cuda", ...
         weights_dir: a folder to look for LPIPS backbones first.
+        max_memory: what scoring may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
 
     Returns:
         A record a folder (and step, where a folder has several) and protocol. The paths in one are relative to where it
@@ -80,8 +85,10 @@ def score(
     terms = Terms(
         protocol=_names(protocol),
         colour_correct=colour_correct,
+        precision=precision,
         device=device,
         weights_dir=_path(weights_dir),
+        max_memory=_memory(max_memory),
         scene=scene,
         method=_names(method),
         masks=_path(masks),
@@ -108,12 +115,14 @@ def run(
     scene: str | None = None,
     method: str | Sequence[str] = (),
     colour_correct: Literal["quadratic", "affine"] | None = None,
+    precision: Literal["exact", "fast"] | None = None,
     masks: FilePath | None = None,
     data_masks: bool = False,
     output_dir: FilePath = "nvs-eval-results",
     overwrite: bool = False,
     device: str = "auto",
     weights_dir: FilePath | None = None,
+    max_memory: int | str | None = None,
 ) -> list[Record]:
     """Render the held-out views of trained nerfstudio checkpoints and score them, as `nvs-eval run` does.
 
@@ -132,12 +141,15 @@ def run(
         scene: its name; else the experiment's.
         method: one for all runs or one each; else their own.
         colour_correct: adds the `cc_` scores.
+        precision: of LPIPS, exact or fast (a metric of its own, its relative error below 0.5 %); else as the protocols
+            say, which is exact of all that have a name.
         masks: a folder of masks with the views' names.
         data_masks: score with the masks that came with the data.
         output_dir: where records and renders are written.
         overwrite: render and score again what has its records.
         device: "auto", "cpu", "cuda", ...
         weights_dir: a folder to look for LPIPS backbones first.
+        max_memory: what scoring may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
 
     Returns:
         A record a checkpoint and protocol.
@@ -161,8 +173,10 @@ def run(
     terms = Terms(
         protocol=_names(protocol),
         colour_correct=colour_correct,
+        precision=precision,
         device=device,
         weights_dir=_path(weights_dir),
+        max_memory=_memory(max_memory),
         scene=scene,
         method=_names(method),
         masks=_path(masks),
@@ -287,6 +301,14 @@ def compare(
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _memory(given: int | str | None) -> int | None:
+    from nvs_eval.memory_size import parse_memory
+
+    if given is None:
+        return None
+    return parse_memory(given if isinstance(given, str) else f"{given}B")
 
 
 def _path(given: FilePath | None) -> Path | None:

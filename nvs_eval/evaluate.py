@@ -15,6 +15,7 @@ import torch
 
 from nvs_eval._rows import Rows
 from nvs_eval.errors import InputError
+from nvs_eval.metrics._precision import Precision, products
 from nvs_eval.prepare import EmptyMask
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, ViewRow, record_folder
@@ -153,8 +154,15 @@ def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Ses
         "config_sha256": None,
         **column.provenance,
         "weights": {net: scorer.weights[net] for net in protocol.nets},
-        "tf32": False,
+        **_arithmetic(protocol.precision, scorer.device),
     }
+
+
+def _arithmetic(precision: Precision, device: torch.device) -> dict[str, Any]:
+    """With which bits: those of LPIPS alone can be fewer than float32's."""
+    used = products(precision, device)
+    said = {"tf32": used == "tf32", "precision": precision}
+    return said if precision == "exact" else {**said, "lpips_products": used}
 
 
 def _versions() -> dict[str, str]:

@@ -72,7 +72,7 @@ def data_frame(records: Sequence[Record], *, shape: Literal["long", "wide"] = "l
 
 
 def _who(record: Record, row: ViewRow) -> tuple[Any, ...]:
-    protocol = record.protocol["name"]
+    protocol = record.protocol_title
     step = record.step
     return record.scene, record.method, record.run, step, record.split, protocol, record.fingerprint, row.name
 

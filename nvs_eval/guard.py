@@ -84,9 +84,26 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
         more = f" So are the files of {len(twice) - 1} more." if len(twice) > 1 else ""
         raise InputError(
             f"{first} and {second} are records of the same: {record.scene}, {result_name(record)}, {record.split} "
-            f"views, protocol {record.protocol['name']} ({record.fingerprint}).{more} Give one of them: which of two "
+            f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Give one of them: which of two "
             "is meant is not guessed, and they are not averaged."
         )
+
+
+def precision_advice(records: Sequence[Record]) -> str:
+    """What to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
+
+    Args:
+        records: that somebody wanted to hold against each other.
+    """
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for record in records:
+        names[record.fast].add(record.protocol["name"])
+    if not names[True] & names[False]:
+        return ""
+    return (
+        " Fast LPIPS and exact LPIPS are different metrics: score again, or `nvs-eval rescore` what was kept, with the "
+        "same `--precision`."
+    )
 
 
 def _cell(record: Record) -> tuple[object, ...]:
@@ -110,7 +127,7 @@ def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None
                     for each, what in zip((other, record), _differing(first, info), strict=True)
                 )
                 raise InputError(
-                    f"{metric} is not the same metric in two records of protocol {record.protocol['name']} "
+                    f"{metric} is not the same metric in two records of protocol {record.protocol_title} "
                     f"({record.fingerprint}): {said}. One of them was changed by hand, or by a tool that keeps the "
                     "fingerprint: score again, or leave one out."
                 )

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nvs_eval._plain_yaml import find_file, named_files, read_as
-from nvs_eval._protocol_fields import AVERAGE, checked_fields
+from nvs_eval._protocol_fields import AVERAGE, checked_fields, is_lpips
 from nvs_eval.images import AlphaRule, Quantisation
 from nvs_eval.metrics.registry import CORRECTED, Description, MaskMeaning, describe
 from nvs_eval.records import MetricInfo
 
 if TYPE_CHECKING:
+    from nvs_eval.metrics._precision import Precision
     from nvs_eval.weights import Net
 
 DEFAULT = "standard"
@@ -137,8 +138,12 @@ class Protocol:
     @property
     def nets(self) -> list[Net]:
         """The LPIPS nets that its metrics need, sorted."""
-        lpips = [given for name, given in self.metrics.items() if name.removeprefix(CORRECTED).startswith("lpips")]
-        return sorted({given["net"] for given in lpips})
+        return sorted({given["net"] for name, given in self.metrics.items() if is_lpips(name)})
+
+    @property
+    def precision(self) -> Precision:
+        """`fast` if any of its LPIPS is."""
+        return "fast" if any(given.get("precision") == "fast" for given in self.metrics.values()) else "exact"
 
     @property
     def takes_masks(self) -> bool:
@@ -150,6 +155,16 @@ class Protocol:
         plain = {name: given for name, given in self.metrics.items() if not name.startswith(CORRECTED)}
         corrected = {CORRECTED + name: given for name, given in plain.items() if name != AVERAGE}
         return replace(self, colour_correction=how, metrics={**plain, **corrected})
+
+    def with_precision(self, precision: Precision) -> Protocol:
+        """This protocol with each LPIPS of it exact or fast, which are different metrics; without LPIPS it stays."""
+        fast = {"precision": precision} if precision != "exact" else {}
+
+        def changed(given: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**{key: value for key, value in given.items() if key != "precision"}, **fast}
+
+        metrics = {name: changed(given) if is_lpips(name) else given for name, given in self.metrics.items()}
+        return replace(self, metrics=metrics)
 
     def _preparation_signature(self) -> list[str]:
         rules = (self.quantise.render, self.quantise.reference)

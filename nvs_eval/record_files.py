@@ -139,4 +139,4 @@ def _identity(path: Path) -> object:
 
 def _order(record: Record) -> tuple[str, str, str, str, int]:
     step = -1 if record.step is None else record.step
-    return record.scene, record.protocol["name"], record.method, record.run or "", step
+    return record.scene, record.protocol_title, record.method, record.run or "", step

@@ -55,6 +55,16 @@ class Record:
         return self.protocol["fingerprint"]
 
     @property
+    def fast(self) -> bool:
+        """Whether any of its metrics was computed with `--precision fast`, which makes it another metric."""
+        return any(map(is_fast, self.metrics.values()))
+
+    @property
+    def protocol_title(self) -> str:
+        """What the protocol is called beside numbers: its name, and `fast` where that makes them other ones."""
+        return f"{self.protocol['name']}, fast" if self.fast else self.protocol["name"]
+
+    @property
     def means(self) -> dict[str, float]:
         """The mean of each metric over the views, rounded where the protocol rounds means."""
         return dict(self._means)
@@ -92,6 +102,12 @@ class Record:
         # What is the same of all views, as mostly, is said once: that is much the faster.
         rest = [repr(column if len(set(column)) > 1 else column[:1]) for column in columns]
         return _sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
+
+
+def is_fast(metric: MetricInfo) -> bool:
+    """Whether a metric was computed with `--precision fast`, or is made of such."""
+    # The signature of a metric that is made of others says theirs.
+    return "|precision:fast|" in metric.signature
 
 
 def references_sha256(hashes: Iterable[str]) -> str:

@@ -48,6 +48,8 @@ class Scorer:
         protocols: what to compute.
         device: where; views lie on any device.
         weights_dir: a folder to look for LPIPS backbones first.
+        max_memory: the bytes that scoring may take beside the images themselves; if it is None, what is free decides.
+            It changes no number.
 
     Raises:
         InputError: a protocol needs weights that cannot be had.
@@ -56,6 +58,7 @@ class Scorer:
     protocols: Sequence[Protocol]
     device: torch.device
     weights_dir: Path | None = None
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         _ = self.weights, self._metrics

@@ -61,8 +61,10 @@ class Terms:
     Attributes:
         protocol: names of protocols, or YAML files.
         colour_correct: adds the `cc_` scores.
+        precision: of LPIPS; else as the protocols say, which is exact of all that have a name.
         device: as `find_device` takes it.
         weights_dir: a folder to look for LPIPS backbones first.
+        max_memory: the bytes that scoring may take beside the images; if it is None, what is free decides.
         scene: its name; else its own.
         method: names of the methods; else their own.
         masks: a folder of masks with the views' names.
@@ -75,8 +77,10 @@ class Terms:
 
     protocol: Sequence[str] = ("standard",)
     colour_correct: Literal["quadratic", "affine"] | None = None
+    precision: Literal["exact", "fast"] | None = None
     device: str = "auto"
     weights_dir: Path | None = None
+    max_memory: int | None = None
     scene: str | None = None
     method: Sequence[str] = ()
     masks: Path | None = None
@@ -115,6 +119,8 @@ class Terms:
         found = [load_protocol(name) for name in names]
         if self.colour_correct is not None:
             found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
+        if self.precision is not None:
+            found = [protocol.with_precision(self.precision) for protocol in found]
         if self.masked:
             for protocol in found:
                 check_masks(protocol, "There are masks")
@@ -126,7 +132,7 @@ class Terms:
         Raises:
             InputError: the device or the weights cannot be had.
         """
-        return Scorer(tuple(protocols), find_device(self.device), self.weights_dir)
+        return Scorer(tuple(protocols), find_device(self.device), self.weights_dir, self.max_memory)
 
     def check_not_replaced(self, columns: Sequence[Column], protocols: Sequence[Protocol]) -> None:
         """Check that no record would take the place of one that has masks where it has none, or the reverse.

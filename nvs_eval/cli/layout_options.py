@@ -81,7 +81,7 @@ def of_protocols(found: Sequence[tuple[Path, Record]], protocols: Sequence[str])
     Raises:
         InputError: there is none of one of them.
     """
-    known = [(record.protocol["name"], record.fingerprint) for _, record in found]
+    known = [(record.protocol["name"], record.protocol_title, record.fingerprint) for _, record in found]
     for name in protocols:
         if not any(name in each for each in known):
             raise unknown_name("protocol of the records", name, {name for each in known for name in each})

@@ -22,22 +22,31 @@ class ProtocolOptions:
     """How to score: names of protocols (`nvs-eval protocols` lists them), or YAML files. Several share the work."""
     colour_correct: Literal["quadratic", "affine"] | None = None
     """Add the cc_ scores, of the renders with their colours fitted to the references."""
+    precision: Literal["exact", "fast"] | None = None
+    """Of LPIPS: exact; or fast, a metric of its own with a relative error below 0.5 %: in bfloat16 or float16. Else as
+    the protocol says: all that have a name are exact."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
     """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    max_memory: str | None = None
+    """What scoring may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides. It changes no
+    score."""
     per_view: bool = False
     """Also print the scores of each view."""
 
     def terms(self) -> Terms:
         """The same, as what scores takes it."""
+        from nvs_eval.memory_size import parse_memory
         from nvs_eval.terms import Terms
 
         return Terms(
             protocol=self.protocol,
             colour_correct=self.colour_correct,
+            precision=self.precision,
             device=self.device,
             weights_dir=self.weights_dir,
+            max_memory=None if self.max_memory is None else parse_memory(self.max_memory),
             command=command_line(),
         )
 

@@ -36,6 +36,10 @@ class SuiteCommand(WriteOptions, LayoutOptions):
     """Where records and renders are written, in place of where the file says."""
     device: str | None = None
     """Where to compute, in place of what the file says: auto, cpu, cuda, cuda:1, ..."""
+    precision: Literal["exact", "fast"] | None = None
+    """Of LPIPS, exact or fast, in place of what the file says."""
+    max_memory: str | None = None
+    """What scoring may take beside the images, such as 2GB, in place of what the file says."""
     per_view: bool = False
     """Also the scores of each view; with `--format csv` these alone."""
     overwrite: bool = False
@@ -69,8 +73,9 @@ class SuiteCommand(WriteOptions, LayoutOptions):
 
     def _changes(self, file: SuiteFile) -> dict[str, object]:
         """What the command line says in place of the file."""
-        device = {} if self.device is None else {"device": self.device}
-        return {"output_dir": self.output_dir or file.output_dir, "overwrite": self.overwrite, **device}
+        given = {name: getattr(self, name) for name in ("device", "precision", "max_memory")}
+        said = {name: value for name, value in given.items() if value is not None}
+        return {"output_dir": self.output_dir or file.output_dir, "overwrite": self.overwrite, **said}
 
     def _chosen(self, file: SuiteFile, entries: Sequence[Entry]) -> list[Entry]:
         methods = {method.name for method in file.methods}

@@ -110,7 +110,7 @@ def _print(file: Path, record: Record, report: Report) -> None:
 
 
 def _heading(file: Path, record: Record, views: int) -> str:
-    return f"{file}: {views} of {len(record.views)} views, protocol {record.protocol['name']} {record.fingerprint}"
+    return f"{file}: {views} of {len(record.views)} views, protocol {record.protocol_title} {record.fingerprint}"
 
 
 def _print_lines(*lines: str) -> None:

@@ -41,7 +41,7 @@ def compared(
             raise unknown_name("metric", metric, known)
     first = contenders[0].all_records[0]
     pairs = [_pair(shared(a, b, scenes=scenes), metrics, resamples) for a, b in itertools.combinations(contenders, 2)]
-    found = Comparison(first.split, first.protocol["name"], first.fingerprint, _corrected(pairs))
+    found = Comparison(first.split, first.protocol_title, first.fingerprint, _corrected(pairs))
     return replace(found, pairs=[replace(pair, words=words_of(found, pair)) for pair in found.pairs])
 
 

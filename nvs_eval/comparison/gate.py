@@ -13,6 +13,7 @@ from nvs_eval.comparison.comparing import compared
 from nvs_eval.comparison.model import Difference
 from nvs_eval.contenders import Contender, by_protocol, methods_of
 from nvs_eval.errors import InputError, some
+from nvs_eval.guard import precision_advice
 from nvs_eval.records import Record
 from nvs_eval.report.numbers import DECIMALS, decimals
 from nvs_eval.statistics.intervals import RESAMPLES, Interval, intervals
@@ -110,7 +111,7 @@ def checks(
         if key not in fresh:
             raise InputError(
                 f"The baseline was scored under {_protocol(members)}, and the new results were not: they are under "
-                f"{some(_protocol(each) for each in fresh.values())}."
+                f"{some(_protocol(each) for each in fresh.values())}.{precision_advice([*members, *new])}"
             )
         ours, theirs = ({_key(e): e for e in methods_of(each, runs=runs)} for each in (fresh[key], members))
         for name, old in theirs.items():
@@ -125,7 +126,7 @@ def checks(
 
 def _protocol(records: Sequence[Record]) -> str:
     first = records[0]
-    return f"{first.protocol['name']} ({first.fingerprint}), {first.split} views"
+    return f"{first.protocol_title} ({first.fingerprint}), {first.split} views"
 
 
 def _key(contender: Contender) -> str:

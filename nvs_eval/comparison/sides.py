@@ -9,6 +9,7 @@ from typing import Literal
 
 from nvs_eval.contenders import Contender, by_protocol, methods_of
 from nvs_eval.errors import InputError, some
+from nvs_eval.guard import precision_advice
 from nvs_eval.records import Record
 
 
@@ -68,7 +69,7 @@ def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
             everyone[owner] = None
     for (split, fingerprint), of_key in owners.items():
         (first, *others), missing = of_key, [owner for owner in everyone if owner not in of_key]
-        what = f"{split} views under {of_key[first].protocol['name']} ({fingerprint})"
+        what = f"{split} views under {of_key[first].protocol_title} ({fingerprint})"
         if missing and not others:
             yield f"Only {first} has {what}: left out."
         elif missing:
@@ -95,12 +96,13 @@ def _with_run(contender: Contender) -> Contender:
 
 
 def _nothing(groups: Mapping[str, Sequence[Record]]) -> str:
+    everything = [record for records in groups.values() for record in records]
     said = [f"{group} has {some(dict.fromkeys(map(_with_protocol, records)))}" for group, records in groups.items()]
     return (
         f"There are no two sides of one protocol: {'; '.join(said)}. Name two results that were scored under the same "
-        "protocol, or a folder that holds several."
+        f"protocol, or a folder that holds several.{precision_advice(everything)}"
     )
 
 
 def _with_protocol(record: Record) -> str:
-    return f"{record.method} under {record.protocol['name']}"
+    return f"{record.method} under {record.protocol_title}"

@@ -57,7 +57,8 @@ def _facts(record: Record, path: Path) -> list[tuple[str, str]]:
     copies = "copies made in rendering: inspect the run's config.yml for the originals"
     facts = [
         ("record", str(path)),
-        ("protocol", f"{record.protocol['name']} ({record.fingerprint})"),
+        ("protocol", f"{record.protocol_title} ({record.fingerprint})"),
+        *([("precision", _precision(record))] if record.fast else []),
         ("split", record.split),
         ("views", f"{len(record.views)}: {', '.join(row.name for row in record.views)}"),
         ("references", f"{size}, {copies if _is_run(record) else 'as given'}"),
@@ -68,6 +69,11 @@ def _facts(record: Record, path: Path) -> list[tuple[str, str]]:
     if isinstance(command, list) and command:
         facts.append(("command", shlex.join(map(str, command))))
     return facts
+
+
+def _precision(record: Record) -> str:
+    used = record.provenance.get("lpips_products", "fewer bits than float32")
+    return f"fast: LPIPS networks multiplied in {used}"
 
 
 def _coverage(record: Record) -> str:

@@ -20,6 +20,7 @@ from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_passes import Pairing, distances
 from nvs_eval.metrics._networks import SMALLEST
+from nvs_eval.metrics._precision import Precision
 from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
 from nvs_eval.metrics._streaming import Layer
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
@@ -52,7 +53,10 @@ class Lpips:
     head_weights: Sequence[Tensor] = field(repr=False)
     clamp: bool = False
     mask_meaning: MaskMeaning = "valid-pixels"
-    _placed: dict[tuple[torch.device, torch.dtype], Sequence[Tensor]] = field(default_factory=dict, repr=False)
+    precision: Precision = "exact"
+    _placed: dict[tuple[torch.device, torch.dtype], Sequence[Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __call__(
         self,
@@ -118,13 +122,16 @@ class Lpips:
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
 
     def sharing(self, other: Lpips) -> Lpips:
-        """This LPIPS with another's backbone, which has the same weights: so that they can share its passes."""
+        """This LPIPS with another's backbone, which has the same weights: so that they can share its passes.
+
+        What is exact stays so beside what is fast: they share the weights, and no pass.
+        """
         return replace(self, backbone=other.backbone)
 
     @property
     def feed(self) -> Hashable:
         """What goes through which network: LPIPS of one feed can share its passes."""
-        return (self.net, id(self.backbone), self.version == "0.1", self.input)
+        return (self.net, id(self.backbone), self.version == "0.1", self.input, self.precision)
 
     def scaled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
         """Images as the network is fed with them, laid out as it likes them."""
@@ -177,6 +184,7 @@ def load_lpips(
     normaliser: Normaliser = "lpips",
     clamp: bool = False,
     mask_meaning: MaskMeaning = "valid-pixels",
+    precision: Precision = "exact",
     weights: Path | None = None,
     weights_dir: Path | None = None,
 ) -> Lpips:
@@ -195,6 +203,9 @@ def load_lpips(
         clamp: whether the input is clamped to [0, 1] first.
         mask_meaning: `valid-pixels` averages the spatial map with the mask; `dycheck` also multiplies both images by
             it before they are compared.
+        precision: `exact` is float32, within 1e-5 of the value in float64. `fast` lets the network multiply in bfloat16
+            (CPU), or in float16 or TF32 (CUDA), and normalises and sums in float32: its relative error is below 0.5 %.
+            The two are different metrics.
         weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
             the lpips package's module; it takes the place of the pinned weights and is not verified.
         weights_dir: a folder to look for the pinned backbone first.
@@ -209,6 +220,7 @@ def load_lpips(
         ("LPIPS input", input, ("scaled", "unscaled")),
         ("LPIPS normaliser", normaliser, ("lpips", "torchmetrics")),
         ("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck")),
+        ("LPIPS precision", precision, ("exact", "fast")),
     ):
         if given not in known:
             raise unknown_name(kind, given, known)
@@ -222,7 +234,7 @@ def load_lpips(
         backbone = Backbone(net, found)
         if heads == "none":
             head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
-    return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning)
+    return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
 
 
 def _upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:

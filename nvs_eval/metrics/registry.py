@@ -153,13 +153,22 @@ def _ssim(
 
 
 def _lpips(
-    name: str, mask: MaskMeaning, *, net: str, version: str, input: str, normaliser: str, clamp: bool = False
+    name: str,
+    mask: MaskMeaning,
+    *,
+    net: str,
+    version: str,
+    input: str,
+    normaliser: str,
+    clamp: bool = False,
+    precision: str = "exact",
 ) -> Description:
     choices = {
         "net": (net, ("alex", "vgg", "squeeze")),
         "version": (version, ("0.1", "0.0")),
         "input": (input, ("scaled", "unscaled")),
         "normaliser": (normaliser, ("lpips", "torchmetrics")),
+        "precision": (precision, ("exact", "fast")),
     }
     for parameter, (value, known) in choices.items():
         _check_choice(f"{parameter} of {name}", value, known)
@@ -173,9 +182,11 @@ def _lpips(
             "bbox or dycheck, or leave LPIPS out."
         )
     make: Any = load_lpips  # Its choices were checked above.
-    load = partial(make, net, version=version, input=input, normaliser=normaliser, clamp=clamp, mask_meaning=mask)
+    ways = {"version": version, "input": input, "normaliser": normaliser, "clamp": clamp, "precision": precision}
+    load = partial(make, net, mask_meaning=mask, **ways)
     clamped = "|clamp" if clamp else ""
-    signature = f"lpips|net:{net}|heads:{version}|input:{input}{clamped}|norm:{normaliser}|v1"
+    fast = "|precision:fast" if precision == "fast" else ""
+    signature = f"lpips|net:{net}|heads:{version}|input:{input}{clamped}|norm:{normaliser}{fast}|v1"
     return Description(name, "", False, signature, lambda weights_dir: load(weights_dir=weights_dir))
 
 

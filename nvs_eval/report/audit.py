@@ -47,7 +47,7 @@ def audit_table(records: Sequence[Record]) -> Table:
     first = records[0]
     names = _metrics(records)
     columns = [[_cell(name, record, first) for record in records] for name in names]
-    protocols = [text_cell(record.protocol["name"]) for record in records]
+    protocols = [text_cell(record.protocol_title) for record in records]
     fingerprints = [text_cell(record.fingerprint) for record in records]
     infos = {name: info for record in reversed(records) for name, info in record.metrics.items()}
     headings = [metric_column(name, infos[name]) for name in names]
@@ -76,7 +76,8 @@ def audit_words(records: Sequence[Record]) -> list[str]:
         records: as for `audit_table`.
     """
     words = [sentence for name in _metrics(records) for sentence in _of_metric(name, records)]
-    return [printable(sentence) for sentence in (*words, *_across(_metrics(records)))]
+    words += _across(_metrics(records), fast=any(record.fast for record in records))
+    return [printable(sentence) for sentence in words]
 
 
 def _metrics(records: Sequence[Record]) -> list[str]:
@@ -222,10 +223,12 @@ def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
     return [phrase(group.parts[about]) if about in group.parts else absence(about) for about in telling]
 
 
-def _across(names: Sequence[str]) -> Iterator[str]:
+def _across(names: Sequence[str], *, fast: bool) -> Iterator[str]:
     """What holds between the columns."""
     nets = [name.removeprefix("lpips_") for name in names if name.startswith("lpips_")]
     if len(nets) > 1:
         yield f"LPIPS of different nets is never comparable: {listed(nets)} are metrics of their own."
     if any(name.startswith("cc_") for name in names):
         yield "Colour-corrected scores compare with colour-corrected ones alone."
+    if fast:
+        yield "LPIPS is fast (`--precision fast`), and compares with fast LPIPS alone; PSNR, SSIM and MAE are exact."

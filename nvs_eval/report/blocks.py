@@ -51,13 +51,13 @@ class Block:
     def caption(self) -> str:
         """The protocol and its fingerprint."""
         first = self.records[0]
-        return printable(f"protocol {first.protocol['name']} ({first.fingerprint})")
+        return printable(f"protocol {first.protocol_title} ({first.fingerprint})")
 
     @property
     def shared(self) -> dict[str, str]:
         """What all rows have in common."""
         first = self.records[0]
-        return {"split": first.split, "protocol": first.protocol["name"], "fingerprint": first.fingerprint}
+        return {"split": first.split, "protocol": first.protocol_title, "fingerprint": first.fingerprint}
 
     def signatures(self, metrics: Sequence[str]) -> list[str]:
         """Of some metrics."""

@@ -134,7 +134,7 @@ def left_out_notes(left_out: Sequence[Record]) -> Iterator[str]:
     for record in left_out:
         name = "/".join(filter(None, (record.scene, record.method, record.run)))
         why = "it has no step" if record.step is None else f"{record.step} is its only step"
-        together.setdefault((name, why), []).append(record.protocol["name"])
+        together.setdefault((name, why), []).append(record.protocol_title)
     for (name, why), protocols in together.items():
         yield f"{name} is left out: {why} ({some(dict.fromkeys(protocols), _MOST_NAMED)})."
 

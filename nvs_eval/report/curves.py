@@ -152,7 +152,7 @@ def _of_scene(runs: Sequence[Sequence[Record]], improved: Improved, metrics: Seq
     for run in runs:
         there = _metrics(run)
         curves += [_curve(run, metric, improved) for metric in metrics or there if metric in there]
-    return SceneCurves(first.scene, first.split, first.protocol["name"], first.fingerprint, curves)
+    return SceneCurves(first.scene, first.split, first.protocol_title, first.fingerprint, curves)
 
 
 def _metrics(run: Sequence[Record]) -> list[str]:

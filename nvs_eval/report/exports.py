@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.records import Record
+from nvs_eval.records import Record, is_fast
 
 _INRIA = {"SSIM": "ssim", "PSNR": "psnr", "LPIPS": "lpips_vgg"}
 _NETS = ("alex", "vgg", "squeeze")
@@ -99,7 +99,7 @@ def _lpips_of(record: Record, prefix: str) -> str:
 
 def _how(record: Record, taken: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "protocol": record.protocol["name"],
+        "protocol": record.protocol_title,
         "fingerprint": record.fingerprint,
         "signatures": {key: record.metrics[metric].signature for key, metric in taken.items()},
         "run": record.run,
@@ -140,6 +140,8 @@ def _messages(
             f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), and not how that "
             "tool computes them."
         )
+    if fast := [key for key, metric in taken.items() if is_fast(record.metrics[metric])]:
+        said.append(f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % off what is exact.")
     if missing:
         said.append(f"The record lacks {', '.join(missing)}: left out.")
     if tool == "nerfstudio":

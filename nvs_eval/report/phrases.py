@@ -29,6 +29,7 @@ _SAYS: dict[str, str] = {
     "norm:lpips": "normalises features as the lpips package",
     "norm:torchmetrics": "normalises features as torchmetrics",
     "clamp": "clamps the network's input to [0, 1]",
+    "precision:fast": "multiplies in fewer bits (`--precision fast`)",
     "q:float": "does not quantise",
     "q:round8": "rounds to 8 bits",
     "q:trunc8": "truncates to 8 bits",
@@ -67,6 +68,7 @@ _ABSENT: dict[str, str] = {
     "grey": "is of each colour channel",
     "floor": "does not clamp variances",
     "mask": "takes no masks",
+    "precision": "multiplies in float32",
     "qmask": "takes masks as they are",
     "region": "takes the whole image",
 }

@@ -52,7 +52,7 @@ def plot_files(output: Path, scenes: Sequence[SceneCurves]) -> list[Path]:
     """Where the figure of each scene and protocol goes: of one as asked for, of several with what tells them apart."""
     if len(scenes) == 1:
         return [output]
-    identities = [(each.scene, each.split, each.protocol, each.fingerprint) for each in scenes]
+    identities = [(each.scene, each.split, each.protocol.replace(", ", "-"), each.fingerprint) for each in scenes]
     scene, split, protocol, _ = (len(set(part)) > 1 for part in zip(*identities, strict=True))
     # Protocols of one name, such as before and after a change of its file, have only their fingerprints of their own.
     fingerprint = len({each[:3] for each in identities}) < len(identities)

@@ -33,12 +33,12 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
         InputError: naming what does not go with them, and why.
     """
     for each in published:
-        known = {record.fingerprint: record.protocol["name"] for record in records}
+        known = {record.fingerprint: record.protocol_title for record in records}
         if each.fingerprint not in known:
             raise InputError(
                 f"{each.title} was published under the protocol {each.protocol_name} ({each.fingerprint}), and the "
                 f"records are of {some(f'{name} ({fingerprint})' for fingerprint, name in known.items())}: such "
-                f"numbers do not rank. Score with `--protocol {each.protocol_name}`, rescore what was kept, or say "
+                f"numbers do not rank. Score with {_how(each, records)}, rescore what was kept, or say "
                 "`--allow-mixed` to print them side by side, marked."
             )
         of_protocol = {record.scene for record in records if record.fingerprint == each.fingerprint}
@@ -47,6 +47,17 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
                 f"{each.title} ({each.name}) was published of {some(each.scores, 20)}, and the records are of "
                 f"{some(sorted(of_protocol))}: name scenes so with `--scene` when they are scored, or leave it out."
             )
+
+
+def _how(published: Published, records: Sequence[Record]) -> str:
+    """By which options records come to be of the protocol of published numbers."""
+    exact = " and `--precision exact`" if any(_only_faster(record, published) for record in records) else ""
+    return f"`--protocol {published.protocol_name}`{exact}"
+
+
+def _only_faster(record: Record, published: Published) -> bool:
+    """Whether a record's LPIPS is fast under a protocol of the published name."""
+    return record.fast and record.protocol["name"] == published.protocol_name
 
 
 def published_lines(block: Block) -> list[Line]:
@@ -74,8 +85,9 @@ def published_notes(block: Block, lines: Sequence[Line], metrics: Sequence[str])
     for published in block.layout.published:
         if published.title not in shown:
             continue
-        if published.fingerprint != block.records[0].fingerprint:
-            yield f"{ODD} {published.title}: of protocol {published.protocol_name} ({published.fingerprint})"
+        if published.fingerprint != (first := block.records[0]).fingerprint:
+            exact = ", whose LPIPS is exact" if _only_faster(first, published) else ""
+            yield f"{ODD} {published.title}: of protocol {published.protocol_name} ({published.fingerprint}){exact}"
         yield f"{PUBLISHED} {published.title}: published in {published.source}; its views could not be compared"
         if published.note:
             yield f"{PUBLISHED} {published.title}: {published.note}"

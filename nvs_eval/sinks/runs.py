@@ -26,7 +26,8 @@ class LoggedRecord:
     def label(self) -> str:
         """What stands before the slash in the names of its scalars: as the hook has it while nerfstudio trains."""
         record = self.record
-        return record.protocol["name"] if record.split == "test" else f"{record.protocol['name']}-{record.split}"
+        told = [record.protocol["name"], *(["fast"] if record.fast else [])]
+        return "-".join(told if record.split == "test" else [*told, record.split])
 
     @property
     def scalars(self) -> dict[str, float]:

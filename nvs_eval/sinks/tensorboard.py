@@ -76,7 +76,7 @@ def _time(record: Record) -> float:
 
 def _description(record: Record) -> str:
     signatures = (info.signature for info in record.metrics.values())
-    lines = [f"protocol {record.protocol['name']} ({record.fingerprint}), {len(record.views)} views", *signatures]
+    lines = [f"protocol {record.protocol_title} ({record.fingerprint}), {len(record.views)} views", *signatures]
     return "\n".join(f"    {line}" for line in lines)
 
 

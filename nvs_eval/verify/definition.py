@@ -61,7 +61,7 @@ _NEEDED: Mapping[str, Mapping[str, Rule]] = {
 }
 _OPTIONAL: Mapping[str, Mapping[str, Rule]] = {
     "ssim": {"variance_floor": lambda value: value is None or (_is_number(value) and value >= 0)},
-    "lpips": {"clamp": lambda value: isinstance(value, bool)},
+    "lpips": {"clamp": lambda value: isinstance(value, bool), "precision": _one_of("exact", "fast")},
 }
 
 

@@ -22,6 +22,9 @@ _COVERAGE, _COVERAGE_TOLERANCE = "coverage", 1e-6
 SAMPLE = 5
 
 
+_FAST = 0.005
+
+
 def tolerance_of(metric: str) -> float:
     """How far a number may lie from its second opinion: 1e-4 dB for PSNR, 1e-5 for all else."""
     return 1e-4 if family_of(metric) == "psnr" else 1e-5
@@ -200,7 +203,8 @@ def _compare(
             unsupported.append(f"The {metric} of view {row.name!r} cannot be verified: {error}.")
             continue
         if value is not None:
-            yield Compared(row.name, metric, row.scores[metric], value, tolerance_of(metric))
+            tolerance = _tolerance(metric, value, definition["metrics"].get(metric, {}))
+            yield Compared(row.name, metric, row.scores[metric], value, tolerance)
     if row.coverage is None:
         return
     try:
@@ -211,6 +215,12 @@ def _compare(
         return
     if coverage is not None:
         yield Compared(row.name, _COVERAGE, row.coverage, coverage, _COVERAGE_TOLERANCE)
+
+
+def _tolerance(metric: str, value: float, parameters: Mapping[str, Any]) -> float:
+    """How far a recorded number may lie from a recomputed one: fast LPIPS by its relative error, 0.5 %."""
+    exact = tolerance_of(metric)
+    return max(exact, _FAST * value) if parameters.get("precision") == "fast" else exact
 
 
 def _recompute(record: Record, row: ViewRow, metric: str, independent: Independent) -> float | None:

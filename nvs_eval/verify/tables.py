@@ -24,12 +24,16 @@ def table_of(report: Report) -> Table:
 
 
 def worst_of(compared: Sequence[Compared]) -> list[Compared]:
-    """Of each metric, in their order, the number that deviates most."""
+    """Of each metric, in their order, the number that deviates most, by what it may."""
     worst: dict[str, Compared] = {}
     for each in compared:
-        if each.metric not in worst or each.deviation > worst[each.metric].deviation:
+        if each.metric not in worst or _share(each) > _share(worst[each.metric]):
             worst[each.metric] = each
     return list(worst.values())
+
+
+def _share(each: Compared) -> float:
+    return each.deviation / each.tolerance
 
 
 def sentences(report: Report) -> Iterator[str]:

@@ -67,7 +67,7 @@ def _whose(record: Record) -> dict[str, object]:
         "run": record.run,
         "step": record.step,
         "split": record.split,
-        "protocol": record.protocol["name"],
+        "protocol": record.protocol_title,
         "fingerprint": record.fingerprint,
     }
 
