@@ -229,6 +229,8 @@ def test_what_is_no_comparison_is_an_input_error() -> None:
     ("function", "options", "message"),
     [
         ("score", {"colour_correct": "linear"}, r"^Unknown colour_correct 'linear'\..* Known: affine, quadratic\.$"),
+        ("score", {"precision": "quick"}, r"^Unknown precision 'quick'\..* Known: exact, fast\.$"),
+        ("run", {"precision": 16}, "^precision is 16, and one of 'exact', 'fast' or None is needed"),
         ("score", {"exr": "foo"}, "^Unknown exr 'foo'"),
         ("score", {"device": 3.5}, "^device is 3.5, and a text is needed"),
         ("score", {"renders": 7}, "^renders is 7, and a text or a path or a list of texts or paths is needed"),

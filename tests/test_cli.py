@@ -189,7 +189,7 @@ def test_what_score_writes_is_a_record_with_all_it_takes_to_trust_it(cli: Callab
     provenance = record.provenance
     assert list(provenance) == [
         *("nvs_eval", "versions", "device", "command", "started", "seconds"),
-        *("checkpoint_sha256", "config_sha256", "reading", "weights", "tf32"),
+        *("checkpoint_sha256", "config_sha256", "reading", "weights", "tf32", "precision"),
     ]
     assert provenance["command"] == ["nvs-eval", "as", "given"]
     assert provenance["versions"]["torch"] == version("torch")

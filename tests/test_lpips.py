@@ -403,6 +403,7 @@ def test_wrong_input_is_an_error(small: Lpips) -> None:
         ({"input": "scale"}, r"LPIPS input 'scale'. Did you mean 'scaled'\?"),
         ({"normaliser": "torchmetric"}, r"LPIPS normaliser 'torchmetric'. Did you mean 'torchmetrics'\?"),
         ({"mask_meaning": "windows"}, r"mask meaning of LPIPS 'windows'.* Known: dycheck, valid-pixels"),
+        ({"precision": "quick"}, r"LPIPS precision 'quick'\..* Known: exact, fast"),
     ],
 )
 def test_unknown_choice_lists_the_known_ones(choices: dict[str, str], message: str) -> None:

@@ -23,15 +23,13 @@ class ProtocolOptions:
     colour_correct: Literal["quadratic", "affine"] | None = None
     """Add the cc_ scores, of the renders with their colours fitted to the references."""
     precision: Literal["exact", "fast"] | None = None
-    """Of LPIPS: exact; or fast, a metric of its own with a relative error below 0.5 %: in bfloat16 or float16. Else as
-    the protocol says: all that have a name are exact."""
+    """Of LPIPS, exact or fast: a metric of its own, off by less than 0.5 %; else as the protocol says, mostly exact."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
     """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
-    """What scoring may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides. It changes no
-    score."""
+    """What scoring may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides."""
     per_view: bool = False
     """Also print the scores of each view."""
 
