@@ -156,6 +156,11 @@ class Protocol:
         corrected = {CORRECTED + name: given for name, given in plain.items() if name != AVERAGE}
         return replace(self, colour_correction=how, metrics={**plain, **corrected})
 
+    @property
+    def label(self) -> str:
+        """What stands before the slash in the names of scalars, as when records are logged."""
+        return f"{self.name}-fast" if self.precision == "fast" else self.name
+
     def with_precision(self, precision: Precision) -> Protocol:
         """This protocol with each LPIPS of it exact or fast, which are different metrics; without LPIPS it stays."""
         fast = {"precision": precision} if precision != "exact" else {}

@@ -419,6 +419,18 @@ def test_what_is_logged_is_another_curve() -> None:
     assert len(runs_of(logged)) == 1
 
 
+def test_the_hook_calls_them_so_while_training(weights_folder: Callable[[Net], Path | None]) -> None:
+    hook = pytest.importorskip("nvs_eval_nerfstudio.hook")
+    scorer = Scorer([with_average(), with_average(precision="fast")], CPU, weights_folder("alex"))
+    for found in (
+        hook._scores(scorer, image(0, 64, 64), image(1, 64, 64)),
+        hook._unscored(scorer, InputError("nothing")),
+    ):
+        assert list(found) == [
+            f"{label}/{metric}" for label in ("light", "light-fast") for metric in scorer.protocols[0].metrics
+        ]
+
+
 def test_inspecting_says_it(tmp_path: Path) -> None:
     facts = []
     quick = replace(QUICK, provenance={"lpips_products": "bfloat16"})

@@ -37,7 +37,8 @@ def with_nvs_eval(
     """A copy of a method's configuration whose evaluation also returns nvs-eval's scores.
 
     The method keeps its own pipeline class, model and metrics. `get_image_metrics_and_images` returns beside them
-    `<protocol>/<metric>` for each protocol, and the image `nvs_error`, the error of each pixel.
+    `<protocol>/<metric>` for each protocol, and the image `nvs_error`, the error of each pixel. Where a protocol's file
+    asks for fast LPIPS, it is `<protocol>-fast/<metric>`.
 
     Args:
         config: of any method.
@@ -134,7 +135,7 @@ def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, floa
     except InputError as error:
         return _unscored(scorer, error)
     return {
-        f"{protocol.name}/{metric}": values[0]
+        f"{protocol.label}/{metric}": values[0]
         for protocol, scores in zip(scorer.protocols, results, strict=True)
         for metric, values in scores.items()
     }
@@ -143,7 +144,7 @@ def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, floa
 def _unscored(scorer: Scorer, error: InputError) -> dict[str, float]:
     """What cannot be scored ends no training: it is said, and scored NaN."""
     print(f"nvs-eval: {error}", file=sys.stderr)
-    return {f"{protocol.name}/{metric}": math.nan for protocol in scorer.protocols for metric in protocol.metrics}
+    return {f"{protocol.label}/{metric}": math.nan for protocol in scorer.protocols for metric in protocol.metrics}
 
 
 def error_map(reference: Tensor, render: Tensor) -> Tensor:
