@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from scoring import CPU, SQUEEZE, changed, scores, view
 from torch import Tensor
 
 import nvs_eval._shared_work as shared_work
-import nvs_eval.metrics.lpips as lpips_module
 import nvs_eval.prepare as prepare_module
 from nvs_eval.images import quantise
-from nvs_eval.metrics import registry
-from nvs_eval.metrics._networks import NETWORKS, taps
+from nvs_eval.metrics import _lpips_passes, registry
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.registry import Description
 from nvs_eval.prepare import prepare
@@ -31,7 +29,8 @@ from nvs_eval.views import View
 from nvs_eval.weights import Net
 
 SQUEEZED = changed(metrics={"lpips_squeeze": SQUEEZE})
-NETS = {id(layers): net for net, layers in NETWORKS.items()}
+# By the number of their layers.
+NETS = {7: "alex", 17: "vgg", 20: "squeeze"}
 
 
 @pytest.fixture
@@ -39,11 +38,12 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many images went through each network."""
     counts: Counter[str] = Counter()
 
-    def counted(layers: Any, weights: Any, images: Tensor) -> Iterator[Tensor]:
-        counts[NETS[id(layers)]] += len(images)
-        return taps(layers, weights, images)
+    class Counted(_lpips_passes._Batch):
+        def __init__(self, images: Tensor, layers: Any) -> None:
+            counts[NETS[len(layers)]] += len(images)
+            super().__init__(images, layers)
 
-    monkeypatch.setattr(lpips_module, "taps", counted)
+    monkeypatch.setattr(_lpips_passes, "_Batch", Counted)
     return counts
 
 

@@ -22,6 +22,7 @@ from nvs_eval.cli import main
 from nvs_eval.evaluate import Session, evaluate
 from nvs_eval.image_files import Reading, save_npy, save_png
 from nvs_eval.mask_files import Masked, Masks
+from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.protocols import Protocol, load_protocol, named_protocols
 from nvs_eval.records import MetricInfo, Record, read_record, record_file, write_record
@@ -897,7 +898,9 @@ def test_random_weights_are_noticed(
 
     torch.manual_seed(0)
     backbone = {name: 0.05 * torch.randn_like(tensor) for name, tensor in lpips_of("alex").backbone.weights.items()}
-    monkeypatch.setattr(lpips, "load_lpips", lambda *_, **__: replace(lpips_of("alex"), backbone=Backbone("alex", backbone)))
+    monkeypatch.setattr(
+        lpips, "load_lpips", lambda *_, **__: replace(lpips_of("alex"), backbone=Backbone("alex", backbone))
+    )
     assert main(["verify", "--device", "cpu"]) == 1
     out = capsys.readouterr().out.splitlines()
     (row,) = [line for line in out if line.startswith("LPIPS (alex) of a made pair")]

@@ -13,13 +13,13 @@ from torch.nn import functional
 from nvs_eval.metrics import _winograd
 from nvs_eval.metrics._networks import NETWORKS, Conv, Fire, Pool
 from nvs_eval.metrics._networks import Layer as Definition
+from nvs_eval.metrics._precision import Precision, has_matrix_units, products
 from nvs_eval.metrics._streaming import Layer
 
-# Winograd's way pays from so many channels on, for so many tiles at least; and best for about so many at once, so that
-# what it makes of them stays in the cache.
-_LEAST_CHANNELS = 64
-_LEAST_TILES = 16
+# Winograd's way is best for about so many tiles at once, so that what it makes of them stays in the cache; and does not
+# pay for a few.
 _TILES_AT_ONCE = 400
+_LEAST_TILES = 16
 
 
 class Backbone:
@@ -35,41 +35,84 @@ class Backbone:
         self._definition = NETWORKS[net]
         self._placed: dict[Hashable, Sequence[Layer]] = {}
 
-    def layers(self, device: torch.device, dtype: torch.dtype, *, differentiable: bool = False) -> Sequence[Layer]:
-        """The layers on a device and in a dtype, moved there once; those that a gradient goes through are others."""
-        place = (device, dtype, differentiable)
+    def layers(
+        self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, differentiable: bool = False
+    ) -> Sequence[Layer]:
+        """The layers on a device, made there once.
+
+        Args:
+            device: of the images.
+            dtype: of the images.
+            precision: of the products.
+            differentiable: whether a gradient goes through them.
+        """
+        place = (device, dtype, precision, differentiable)
         if place not in self._placed:
-            scratch = None
-            if not differentiable and device.type == "cpu" and dtype == torch.float32:
-                scratch = _winograd.Scratch()
-            with torch.inference_mode(False):  # As when they were loaded.
-                weights = {name: _placed(tensor, device, dtype) for name, tensor in self.weights.items()}
-            self._placed[place] = [made for layer in self._definition for made in _made(layer, weights, scratch)]
+            making = _Making(self.weights, device, dtype, precision, differentiable)
+            with torch.inference_mode(False):  # As when the weights were loaded.
+                self._placed[place] = [made for layer in self._definition for made in making.of(layer)]
         return self._placed[place]
 
     def channels(self) -> list[int]:
         """The number of channels at each tap."""
         layers = self.layers(torch.device("cpu"), torch.float32)
-        return [layer.channels for layer in layers if isinstance(layer, _Convolution | _Expansion) and layer.tap]
+        return [
+            layer.channels for layer in layers if isinstance(layer, _Convolution | _Tiled | _Expansion) and layer.tap
+        ]
 
 
-def _placed(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    moved = weight.to(device, dtype)
-    return moved.contiguous(memory_format=torch.channels_last) if moved.ndim == 4 else moved
+class _Making:
+    """Makes layers of their definitions."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+        precision: Precision,
+        differentiable: bool,
+    ) -> None:
+        self._weights = weights
+        self._device = device
+        self._dtype = dtype
+        self._first = True
+        self._scratch = _winograd.Scratch()
+        few = getattr(torch, products(precision, device))
+        self._few = dtype if few == torch.float32 else few
+        self._least_channels = _least_channels(precision, device)
+        if differentiable or dtype != torch.float32:
+            self._least_channels = None
+
+    def of(self, layer: Definition) -> Iterator[Layer]:
+        """What a layer is made of."""
+        match layer:
+            case Pool(size, stride, ceil):
+                yield _Pooling(size, stride, ceil)
+            case Conv(name, stride, padding, tap):
+                yield self._convolution(name, stride, padding, tap)
+            case Fire(name, tap):
+                yield self._convolution(f"{name}.squeeze")
+                yield _Expansion(self._kernel(f"{name}.expand1x1"), self._kernel(f"{name}.expand3x3"), tap)
+
+    def _convolution(self, name: str, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
+        shape = self._weights[f"{name}.weight"].shape
+        if self._least_channels and (shape[2], stride, padding) == (3, 1, 1) and min(shape[:2]) >= self._least_channels:
+            return _Tiled(self._kernel(name, self._dtype), tap, self._scratch)
+        return _Convolution(self._kernel(name), stride, padding, tap)
+
+    def _kernel(self, name: str, dtype: torch.dtype | None = None) -> _Kernel:
+        """Weights that multiply in a dtype; the first of all in that of the images, since they are not rounded."""
+        dtype = self._dtype if self._first else dtype or self._few
+        self._first = False
+        weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
+        return _Kernel(weight.contiguous(memory_format=torch.channels_last), bias)
 
 
-def _made(layer: Definition, weights: Mapping[str, Tensor], scratch: _winograd.Scratch | None) -> Iterator[Layer]:
-    def kernel(name: str) -> _Kernel:
-        return _Kernel(weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    match layer:
-        case Pool(size, stride, ceil):
-            yield _Pooling(size, stride, ceil)
-        case Conv(name, stride, padding, tap):
-            yield _Convolution(kernel(name), stride, padding, tap, scratch)
-        case Fire(name, tap):
-            yield _Convolution(kernel(f"{name}.squeeze"))
-            yield _Expansion(kernel(f"{name}.expand1x1"), kernel(f"{name}.expand3x3"), tap)
+def _least_channels(precision: Precision, device: torch.device) -> int | None:
+    """From how many channels on Winograd's way, in float32, is faster than a convolution; None for never."""
+    if device.type != "cpu" or (precision == "fast" and has_matrix_units()):
+        return None
+    return 256 if products(precision, device) == "bfloat16" else 64
 
 
 @dataclass(frozen=True)
@@ -98,16 +141,11 @@ class _Kernel:
 
     def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
         """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
+        rows = rows.to(self.weight.dtype)
         if top != bottom:
             rows = functional.pad(rows, (0, 0, top, bottom))
             top = 0
         return functional.conv2d(rows, self.weight, self.bias, stride, (top, padding)).relu_()
-
-    @cached_property
-    def transformed(self) -> Tensor:
-        """As Winograd's way takes them."""
-        with torch.inference_mode(False):
-            return _winograd.transformed_weights(self.weight)
 
 
 @dataclass(frozen=True)
@@ -118,7 +156,6 @@ class _Convolution:
     stride: int = 1
     padding: int = 0
     tap: bool = False
-    scratch: _winograd.Scratch | None = field(default=None, repr=False)
     ceil: bool = False
 
     @property
@@ -129,26 +166,45 @@ class _Convolution:
     def channels(self) -> int:
         return len(self.kernel.bias)
 
+    def rows_at_once(self, width: int) -> int | None:
+        return None
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        return self.kernel.over(_joined(pieces), stride=self.stride, padding=self.padding, top=top, bottom=bottom)
+
+
+@dataclass(frozen=True)
+class _Tiled:
+    """A 3x3 convolution and its ReLU, in Winograd's way."""
+
+    kernel: _Kernel
+    tap: bool
+    scratch: _winograd.Scratch = field(repr=False)
+    size: int = 3
+    stride: int = 1
+    padding: int = 1
+    ceil: bool = False
+
+    @property
+    def channels(self) -> int:
+        return len(self.kernel.bias)
+
     @cached_property
-    def _by_tiles(self) -> bool:
-        """Whether there are fewer products in Winograd's way."""
-        shape = (self.size, self.stride, self.padding) == (3, 1, 1)
-        return self.scratch is not None and shape and min(self.kernel.weight.shape[:2]) >= _LEAST_CHANNELS
+    def _weights(self) -> Tensor:
+        with torch.inference_mode(False):
+            return _winograd.transformed_weights(self.kernel.weight)
 
     def rows_at_once(self, width: int) -> int | None:
-        if not self._by_tiles:
-            return None
         return _winograd.TILE * max(1, round(_TILES_AT_ONCE * _winograd.TILE / width))
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
-        if not self._by_tiles or height * width < _LEAST_TILES * _winograd.TILE**2:
-            return self.kernel.over(_joined(pieces), stride=self.stride, padding=self.padding, top=top, bottom=bottom)
-        assert self.scratch is not None
+        if height * width < _LEAST_TILES * _winograd.TILE**2:
+            return self.kernel.over(_joined(pieces), padding=1, top=top, bottom=bottom)
         made = [
             _winograd.convolve(
                 [rows[index].permute(1, 2, 0) for rows in pieces],
-                self.kernel.transformed,
+                self._weights,
                 self.kernel.bias,
                 self.scratch,
                 top=top,

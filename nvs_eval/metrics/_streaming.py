@@ -7,11 +7,12 @@ size; the memory is that of a few rows of each layer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 
+@runtime_checkable
 class Layer(Protocol):
     """What makes rows of rows: windows of `size` rows, `stride` apart."""
 

@@ -10,6 +10,8 @@ direct convolution's rounding; benchmarks/NOTES.md says what is left of it in a 
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -42,17 +44,18 @@ def transformed_weights(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "36 i
     return (both @ flat).to(weight.dtype).reshape(_INPUTS**2, inputs, outputs)
 
 
-class Scratch:
-    """Memory for what only lives within a convolution, used again by the next."""
+class Scratch(threading.local):
+    """Memory for what only lives within a convolution, used again by the next; each thread has its own."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
-    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        """A buffer whose content is anything, of a tensor's dtype."""
-        needed = torch.Size(shape).numel()
+    def take(self, name: str, *shape: int) -> Tensor:
+        """A float32 buffer whose content is anything."""
+        needed = math.prod(shape)
         if name not in self._buffers or self._buffers[name].numel() < needed:
-            self._buffers[name] = like.new_empty(needed)
+            with torch.inference_mode(False):  # So that it can be written in either mode.
+                self._buffers[name] = torch.empty(needed)
         return self._buffers[name][:needed].view(shape)
 
 
@@ -71,28 +74,28 @@ def convolve(
     down, across = -(-height // TILE), -(-width // TILE)
     split = _split(pieces, scratch, down, across, top)
     # Along y: [6, down, 4, across + 1, i]; then along x: [6, 6, down, across, i].
-    rows = scratch.take("rows", image, _INPUTS, down, *split.shape[1:])
-    spare = scratch.take("spare", image, 2, _INPUTS * down * (across + 1) * image.shape[2])
+    rows = scratch.take("rows", _INPUTS, down, *split.shape[1:])
+    spare = scratch.take("spare", 2, _INPUTS * down * (across + 1) * image.shape[2])
     _transform([split[shift::TILE][:down] for shift in range(_INPUTS)], rows, spare)
-    tiles = scratch.take("tiles", image, _INPUTS, _INPUTS, down, across, image.shape[2])
+    tiles = scratch.take("tiles", _INPUTS, _INPUTS, down, across, image.shape[2])
     _transform(
         [rows[:, :, shift % TILE, shift // TILE : shift // TILE + across] for shift in range(_INPUTS)], tiles, spare
     )
-    products = scratch.take("products", image, _INPUTS**2, down * across, len(bias))
+    products = scratch.take("products", _INPUTS**2, down * across, len(bias))
     torch.bmm(tiles.view(_INPUTS**2, down * across, -1), weights, out=products)
     products[_ONES] += bias
-    columns = scratch.take("columns", image, TILE, _INPUTS, down, across, len(bias))
+    columns = scratch.take("columns", TILE, _INPUTS, down, across, len(bias))
     _gather(products.view(_INPUTS, _INPUTS, down, across, -1), columns)
-    outputs = scratch.take("outputs", image, TILE, TILE, down, across, len(bias))  # y, x
+    outputs = scratch.take("outputs", TILE, TILE, down, across, len(bias))  # y, x
     _gather(columns.transpose(0, 1), outputs)
-    made = image.new_empty(down, TILE, across, TILE, len(bias))
+    made = bias.new_empty(down, TILE, across, TILE, len(bias))
     torch.clamp_min(outputs.permute(2, 0, 3, 1, 4), 0, out=made)
     return made.view(down * TILE, across * TILE, -1)[:height, :width]
 
 
 def _split(pieces: Sequence[Tensor], scratch: Scratch, down: int, across: int, top: int) -> Tensor:
     """The padded rows with their columns sorted by their place in a tile, so that all that follows is contiguous."""
-    split = scratch.take("split", pieces[0], TILE * down + 2, TILE, across + 1, pieces[0].shape[2])
+    split = scratch.take("split", TILE * down + 2, TILE, across + 1, pieces[0].shape[2])
     split[:top] = 0
     for rows in pieces:
         for place in range(TILE):

@@ -144,6 +144,7 @@ class Lpips:
 
     def normalised(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """An activation divided by its norm over the channels."""
+        activation = activation.to(torch.promote_types(activation.dtype, torch.float32))
         # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
@@ -151,7 +152,7 @@ class Lpips:
     def layers_for(self, images: Tensor) -> Sequence[Layer]:
         """The network's layers, on the images' device and in their dtype."""
         differentiable = torch.is_grad_enabled() and images.requires_grad
-        return self.backbone.layers(images.device, images.dtype, differentiable=differentiable)
+        return self.backbone.layers(images.device, images.dtype, self.precision, differentiable=differentiable)
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
         """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""

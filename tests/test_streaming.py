@@ -1,0 +1,218 @@
+"""Images in pieces: the values are those of the whole, whatever the pieces, the tiles and the neighbours are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from agreement import generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pairs import pairs
+from torch import Tensor
+from torch.nn import functional
+
+from nvs_eval.metrics import _layers, _lpips_passes, _precision, _winograd
+from nvs_eval.metrics._networks import NETWORKS, SMALLEST, Conv, Fire, Pool
+from nvs_eval.metrics._streaming import Stream
+from nvs_eval.metrics.lpips import Lpips
+from nvs_eval.weights import NETS, Net
+
+CPU = torch.device("cpu")
+LoadLpips = Callable[..., Lpips]
+with_every_net = pytest.mark.parametrize("net", NETS)
+
+
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(*shape, generator=generator(seed), dtype=dtype)
+
+
+def whole(net: Net, weights: Mapping[str, Tensor], images: Tensor) -> Iterator[Tensor]:
+    """The taps of whole images, layer by layer, in float64."""
+
+    def convolve(name: str, images: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+        weight, bias = weights[f"{name}.weight"].double(), weights[f"{name}.bias"].double()
+        return functional.conv2d(images, weight, bias, stride, padding).relu()
+
+    images = images.double()
+    for layer in NETWORKS[net]:
+        match layer:
+            case Pool(size, stride, ceil):
+                images = functional.max_pool2d(images, size, stride, ceil_mode=ceil)
+            case Conv(name, stride, padding):
+                images = convolve(name, images, stride, padding)
+            case Fire(name):
+                squeezed = convolve(f"{name}.squeeze", images)
+                wide = convolve(f"{name}.expand3x3", squeezed, padding=1)
+                images = torch.cat([convolve(f"{name}.expand1x1", squeezed), wide], dim=1)
+        if not isinstance(layer, Pool) and layer.tap:
+            yield images
+
+
+def streamed(metric: Lpips, images: Tensor, rows: list[int]) -> list[Tensor]:
+    """The taps of images that are fed in so many rows, the last number again and again."""
+    stream = Stream(metric.layers_for(images), images.shape[-2])
+    taps: dict[int, list[Tensor]] = {}
+    start = 0
+    while start < images.shape[-2]:
+        count = rows.pop(0) if len(rows) > 1 else rows[0]
+        for tap, made in stream.feed(images[:, :, start : start + count]):
+            taps.setdefault(tap, []).append(made)
+        start += count
+    return [torch.cat(taps[tap], dim=2) for tap in sorted(taps)]
+
+
+# --- Rows ---------------------------------------------------------------------------------------------------------
+
+
+@with_every_net
+@settings(max_examples=12)
+@given(data=st.data())
+def test_a_stream_gives_the_taps_of_the_whole(net: Net, data: st.DataObject, lpips_of: LoadLpips) -> None:
+    least = SMALLEST[net]
+    height, width = (data.draw(st.integers(least, least + 60), label=side) for side in ("height", "width"))
+    rows = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4), label="rows")
+    dtype = data.draw(st.sampled_from([torch.float32, torch.float64]), label="dtype")
+    images = noise(data.draw(st.integers(1, 2), label="count"), 3, height, width, dtype=dtype) * 4 - 2
+    metric = lpips_of(net)
+    made = streamed(metric, images, rows)
+    expected = list(whole(net, metric.backbone.weights, images))
+    assert len(made) == len(expected)
+    for ours, theirs in zip(made, expected, strict=True):
+        assert ours.shape == theirs.shape
+        scale = theirs.square().mean().sqrt()
+        assert (ours - theirs).abs().max() <= scale * (1e-12 if dtype == torch.float64 else 1e-4)
+        assert (ours - theirs).square().mean().sqrt() <= scale * (1e-12 if dtype == torch.float64 else 1e-5)
+
+
+@with_every_net
+def test_a_layer_keeps_no_more_rows_than_it_needs(net: Net, lpips_of: LoadLpips) -> None:
+    metric = lpips_of(net)
+    held = []
+    for height in (200, 400):
+        images = noise(1, 3, height, 40)
+        stream, most = Stream(metric.layers_for(images), height), 0
+        for start in range(0, height, 8):
+            for _ in stream.feed(images[:, :, start : start + 8]):
+                pass
+            most = max(most, sum(piece.numel() for layer in stream._waiting for piece in layer._pieces))
+        held.append(most)
+        assert not any(layer._pieces for layer in stream._waiting)
+    assert held[1] <= 1.1 * held[0]
+
+
+# --- Tiles --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_tiles_give_the_convolution(data: st.DataObject) -> None:
+    inputs, outputs, height, width = (data.draw(st.integers(1, 24)) for _ in range(4))
+    top, bottom = data.draw(st.integers(0, 1)), data.draw(st.integers(0, 1))
+    height += 2 - top - bottom
+    weight, bias = noise(outputs, inputs, 3, 3, seed=1) - 0.5, noise(outputs, seed=2) - 0.5
+    image = noise(1, inputs, height, width, seed=3) - 0.2
+    cut = data.draw(st.integers(0, height), label="cut")
+    pieces = [part[0].permute(1, 2, 0) for part in image.split([cut, height - cut], dim=2) if part.shape[2]]
+    made = _winograd.convolve(
+        pieces, _winograd.transformed_weights(weight), bias, _winograd.Scratch(), top=top, bottom=bottom
+    )
+    padded = functional.pad(image.double(), (1, 1, top, bottom))
+    expected = functional.conv2d(padded, weight.double(), bias.double()).relu()[0].permute(1, 2, 0)
+    assert made.shape == expected.shape
+    # The products of a pair of channels are off by about 4e-7 of their size, 9 of each output.
+    assert (made - expected).abs().max() <= 3e-6 * inputs
+
+
+def test_memory_that_is_used_again_holds_nothing_of_before() -> None:
+    scratch = _winograd.Scratch()
+    weight, bias = _winograd.transformed_weights(noise(5, 4, 3, 3)), torch.zeros(5)
+
+    def score(size: int) -> Tensor:
+        return _winograd.convolve([noise(size, size, 4)], weight, bias, scratch, top=1, bottom=1)
+
+    with torch.inference_mode():
+        first = score(9)
+    score(23)
+    assert torch.equal(score(9), first)
+
+
+# --- Scores -------------------------------------------------------------------------------------------------------
+
+
+@with_every_net
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_score_depends_on_its_pair_alone(net: Net, data: st.DataObject, lpips_of: LoadLpips) -> None:
+    metric = lpips_of(net)
+    height, width = (data.draw(st.integers(SMALLEST[net], 90), label=side) for side in ("height", "width"))
+    reference = noise(3, height, width)
+    several = (reference + 0.1 * noise(data.draw(st.integers(1, 3), label="K"), 3, height, width, seed=1)).clamp(0, 1)
+    alone = torch.stack([metric(reference, render) for render in several])
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_lpips_passes, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
+        patch.setattr(_layers, "_TILES_AT_ONCE", data.draw(st.integers(1, 600), label="tiles"))
+        patch.setattr(_layers, "_LEAST_TILES", data.draw(st.integers(1, 60), label="least"))
+        torch.set_num_threads(data.draw(st.integers(1, 2), label="threads"))
+        try:
+            together = metric(reference, several)
+        finally:
+            torch.set_num_threads(threads)
+    assert (together - alone).abs().max() <= 1e-6
+
+
+@with_every_net
+def test_scores_beside_others_are_the_same_to_the_bit(net: Net, lpips_of: LoadLpips) -> None:
+    metric = lpips_of(net)
+    reference, several = noise(3, 61, 75), noise(3, 3, 61, 75, seed=1)
+    together = metric(reference, several)
+    assert [metric(reference, render) for render in several] == together.tolist()
+
+
+def test_several_threads_may_score_at_once(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("alex")
+    reference, several = noise(3, 120, 130), noise(8, 3, 120, 130, seed=1)
+    expected = metric(reference, several).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda render: metric(reference, render).item(), several)) == expected
+
+
+# --- Fast ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["vectors", "matrices"])
+def bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the CPU multiplied in bfloat16, with or without units for matrices."""
+    has = {"avx512_bf16": True, "amx_tile": request.param == "matrices"}
+    monkeypatch.setattr(_precision, "_cpu_has", has.__getitem__)
+
+
+@with_every_net
+@pytest.mark.usefixtures("bfloat16")
+def test_fast_is_within_half_a_percent(net: Net, lpips_of: LoadLpips) -> None:
+    exact, fast = lpips_of(net), lpips_of(net, precision="fast", clamp=True)
+    fast.backbone._placed.clear()
+    reference = pairs()["photograph and noise"][0]
+    for strength in (0.03, 0.1):
+        render = (reference + strength * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
+        expected, found = exact(reference, render), fast(reference, render)
+        assert found != expected
+        assert abs(found / expected - 1) < 5e-3
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_fast_rounds_no_image(lpips_of: LoadLpips) -> None:
+    for net in NETS:
+        first, *_ = lpips_of(net).backbone.layers(CPU, torch.float32, "fast", differentiable=True)
+        assert first.kernel.weight.dtype == torch.float32
+
+
+def test_fast_is_exact_where_the_cpu_is_no_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_precision, "_cpu_has", lambda feature: False)
+    fast = lpips_of("squeeze", precision="fast", version="0.1")
+    fast.backbone._placed.clear()
+    reference, render = noise(3, 40, 40), noise(3, 40, 40, seed=1)
+    assert fast(reference, render) == lpips_of("squeeze")(reference, render)
