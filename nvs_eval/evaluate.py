@@ -160,9 +160,8 @@ def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Ses
 
 def _arithmetic(precision: Precision, device: torch.device) -> dict[str, Any]:
     """With which bits: those of LPIPS alone can be fewer than float32's."""
-    used = products(precision, device)
-    said = {"tf32": used == "tf32", "precision": precision}
-    return said if precision == "exact" else {**said, "lpips_products": used}
+    said = {"tf32": False, "precision": precision}
+    return said if precision == "exact" else {**said, "lpips_products": products(precision, device)}
 
 
 def _versions() -> dict[str, str]:

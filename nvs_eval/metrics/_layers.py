@@ -13,13 +13,14 @@ from torch.nn import functional
 from nvs_eval.metrics import _winograd
 from nvs_eval.metrics._networks import NETWORKS, Conv, Fire, Pool
 from nvs_eval.metrics._networks import Layer as Definition
-from nvs_eval.metrics._precision import Precision, has_matrix_units, products
+from nvs_eval.metrics._precision import Precision, products
 from nvs_eval.metrics._streaming import Layer
 
-# Winograd's way is best for about so many tiles at once, so that what it makes of them stays in the cache; and does not
-# pay for a few.
-_TILES_AT_ONCE = 400
+# Winograd's way pays from so many channels on, and so many tiles. It is best for about so many tiles at once: what it
+# makes of them stays in the cache.
+_LEAST_CHANNELS = 64
 _LEAST_TILES = 16
+_TILES_AT_ONCE = 400
 
 
 class Backbone:
@@ -79,9 +80,7 @@ class _Making:
         self._scratch = _winograd.Scratch()
         few = getattr(torch, products(precision, device))
         self._few = dtype if few == torch.float32 else few
-        self._least_channels = _least_channels(precision, device)
-        if differentiable or dtype != torch.float32:
-            self._least_channels = None
+        self._tiled = device.type == "cpu" and self._few == torch.float32 and not differentiable
 
     def of(self, layer: Definition) -> Iterator[Layer]:
         """What a layer is made of."""
@@ -96,23 +95,16 @@ class _Making:
 
     def _convolution(self, name: str, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
         shape = self._weights[f"{name}.weight"].shape
-        if self._least_channels and (shape[2], stride, padding) == (3, 1, 1) and min(shape[:2]) >= self._least_channels:
-            return _Tiled(self._kernel(name, self._dtype), tap, self._scratch)
+        if self._tiled and (shape[2], stride, padding) == (3, 1, 1) and min(shape[:2]) >= _LEAST_CHANNELS:
+            return _Tiled(self._kernel(name), tap, self._scratch)
         return _Convolution(self._kernel(name), stride, padding, tap)
 
-    def _kernel(self, name: str, dtype: torch.dtype | None = None) -> _Kernel:
-        """Weights that multiply in a dtype; the first of all in that of the images, since they are not rounded."""
-        dtype = self._dtype if self._first else dtype or self._few
+    def _kernel(self, name: str) -> _Kernel:
+        """The weights of a convolution; those of the first in the images' dtype, since images are not rounded."""
+        dtype = self._dtype if self._first else self._few
         self._first = False
         weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
         return _Kernel(weight.contiguous(memory_format=torch.channels_last), bias)
-
-
-def _least_channels(precision: Precision, device: torch.device) -> int | None:
-    """From how many channels on Winograd's way, in float32, is faster than a convolution; None for never."""
-    if device.type != "cpu" or (precision == "fast" and has_matrix_units()):
-        return None
-    return 256 if products(precision, device) == "bfloat16" else 64
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,10 @@ def products(precision: Precision, device: torch.device) -> Products:
         return "float32"
     if device.type == "cuda":
         return "float16"
-    return "bfloat16" if _cpu_has("avx512_bf16") or has_matrix_units() else "float32"
+    return "bfloat16" if _multiplies_bfloat16() else "float32"
 
 
-def has_matrix_units() -> bool:
-    """Whether the CPU has units for products of bfloat16 matrices (AMX)."""
-    return _cpu_has("amx_tile")
-
-
-def _cpu_has(feature: str) -> bool:
-    """Whether the CPU has a feature; none where this torch does not know it."""
-    ask = getattr(torch.cpu, f"_is_{feature}_supported", None)
-    return ask is not None and ask()
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for it, of vectors or of matrices; not where this torch does not know."""
+    asked = (getattr(torch.cpu, f"_is_{feature}_supported", None) for feature in ("avx512_bf16", "amx_tile"))
+    return any(ask is not None and ask() for ask in asked)
