@@ -1,0 +1,131 @@
+"""What is compared, as data: the works with their contenders and targets, at which sizes and with how many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.speed.contenders import (
+    Contender,
+    Target,
+    fused_ssim,
+    lpips_package,
+    our_lpips,
+    our_scorer,
+    our_ssim,
+    pytorch_msssim,
+    scikit_image,
+    torchmetrics_lpips,
+    torchmetrics_ssim,
+)
+from benchmarks.speed.images import RENDERS, Kind
+from nvs_eval.weights import Net
+
+FIVE = ("lpips_alex", "lpips_vgg", "lpips_squeeze", "ssim", "psnr")
+
+# Float32 peers are not held to our tolerances: they differ from float64 by up to 1e-5, on flat pairs by more.
+_PEER = 2e-4
+
+
+def _lpips(net: Net, single: Target | None, several: Target | None) -> tuple[Contender, ...]:
+    exact = (f"lpips {net}",)
+    return (
+        Contender("nvs-eval, K=1", "ours", our_lpips(net), exact, 1e-5, target=single),
+        Contender("nvs-eval, K=4", "ours", our_lpips(net), exact, 1e-5, renders=RENDERS, target=several),
+        Contender("lpips", "peer", lpips_package(net), exact, _PEER),
+        Contender("torchmetrics", "peer", torchmetrics_lpips(net), exact, _PEER),
+    )
+
+
+def _vgg() -> tuple[Contender, ...]:
+    fast, how = our_lpips("vgg", "fast"), Target(ratio=6, needs="amx_bf16")
+    exact = ("lpips vgg",)
+    return (
+        *_lpips("vgg", Target(ratio=1.15), Target(ratio=2.2, limit=0.9)),
+        Contender("nvs-eval, K=4, fast", "ours", fast, exact, 5e-3, relative=True, renders=RENDERS, target=how),
+        Contender("torchmetrics, TF32", "peer", torchmetrics_lpips("vgg", tf32=True), exact, 5e-3, only="cuda"),
+    )
+
+
+WORKS: dict[str, tuple[Contender, ...]] = {
+    "lpips_vgg": _vgg(),
+    "lpips_alex": _lpips("alex", Target(ratio=1.2), Target(ratio=1.8)),
+    "lpips_squeeze": _lpips("squeeze", None, None),
+    "ssim": (
+        Contender("nvs-eval, K=1", "ours", our_ssim, ("ssim valid",), 1e-6, target=Target(ratio=3)),
+        Contender("nvs-eval, K=4", "ours", our_ssim, ("ssim valid",), 1e-6, renders=RENDERS, target=Target(ratio=5)),
+        Contender("scikit-image", "peer", scikit_image, ("ssim valid",), _PEER, only="cpu"),
+        Contender("pytorch-msssim", "peer", pytorch_msssim, ("ssim valid",), _PEER),
+        Contender("torchmetrics", "peer", torchmetrics_ssim, ("ssim reflect",), _PEER),
+        Contender("fused-ssim", "peer", fused_ssim, ("ssim valid",), _PEER, only="cuda"),
+    ),
+    # What the five cost together is compared with the five one after the other, both through the scorer.
+    "five together": (
+        Contender(
+            "nvs-eval, together", "ours", our_scorer(FIVE), tuple(n.replace("_", " ") for n in FIVE), 1e-5,
+            target=Target(ratio=1),
+        ),
+        Contender(
+            "nvs-eval, one by one", "peer", our_scorer(*((name,) for name in FIVE)),
+            tuple(n.replace("_", " ") for n in FIVE), 1e-5,
+        ),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A work at one size with one number of threads.
+
+    Attributes:
+        work: a name in `WORKS`.
+        size: a name in `images.SIZES`.
+        images: of which kind.
+        threads: how many.
+        share: of the time that there is for all cases.
+        memory: the peak memory is measured, not the time.
+    """
+
+    work: str
+    size: str
+    images: Kind
+    threads: int
+    share: float
+    memory: bool = False
+
+    @property
+    def name(self) -> str:
+        """As `--only` takes it."""
+        what = f"{self.work}/{self.size}/{self.images}"
+        return f"memory/{what}" if self.memory else f"{what}/{self.threads}"
+
+
+# Seconds of a round on one core at 540p, which divide the time.
+_SHARES = {"lpips_vgg": 40.0, "lpips_alex": 3.0, "lpips_squeeze": 4.0, "ssim": 2.0, "five together": 13.0}
+_PIXELS = {"540p": 1, "1080p": 4, "4K": 16}
+
+
+def timed_cases(threads: Sequence[int]) -> list[Case]:
+    """The cases that are timed in this process, the quickest first."""
+    grid = [
+        (work, size, "photo", count)
+        for work in WORKS
+        for size in ("540p", "1080p")
+        for count in threads
+        if work != "five together" or size == "540p"
+    ]
+    grid += [("ssim", "4K", "photo", threads[-1]), ("lpips_alex", "4K", "photo", threads[-1])]
+    grid += [(work, "540p", kind, 1) for work in ("lpips_alex", "ssim") for kind in ("noise", "gradient", "white")]
+    cases = [
+        Case(work, size, images, count, share=_SHARES[work] * _PIXELS[size] / count)
+        for work, size, images, count in grid
+    ]
+    return sorted(cases, key=lambda case: case.share)
+
+
+MEMORY_CASES = tuple(
+    Case(work, size, "photo", 2, share=0, memory=True)
+    for work, size in (("ssim", "4K"), ("lpips_alex", "4K"), ("lpips_vgg", "1080p"), ("lpips_vgg", "4K"))
+)
+MEMORY_TARGET = {"memory/lpips_vgg/4K/photo": Target(below=1.5e9)}
+"""Of one pair: the contender that scores one render."""

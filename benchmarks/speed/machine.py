@@ -1,0 +1,68 @@
+"""What a run was made on: the processor, its memory, the graphics card, and the versions of everything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# The flags of the processor on which speed depends, as Linux names them.
+_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
+_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "lpips", "torchmetrics", "pytorch-msssim", "scikit-image")
+_PACKAGES += ("fused-ssim", "pillow", "nerfstudio", "nvs-eval")
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """What is said of this machine; no name of it, and no path."""
+    facts = _processor()
+    return {
+        "processor": facts.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in _FLAGS if flag in facts.get("flags", "").split()],
+        "memory": _memory(),
+        "device": device,
+        "graphics card": _graphics_card() if device == "cuda" else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **dict(_versions())},
+    }
+
+
+def short_name(machine: dict[str, Any]) -> str:
+    """The machine in the name of a file: its graphics card or processor, and its cores."""
+    name = machine["graphics card"] or machine["processor"]
+    return re.sub(r"[^a-z0-9]+", "-", f"{name} {machine['cores']} cores".lower()).strip("-")
+
+
+def _processor() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _memory() -> int | None:
+    """Bytes."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _graphics_card() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _PACKAGES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

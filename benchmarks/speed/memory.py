@@ -1,0 +1,118 @@
+"""The peak memory of a contender above its imports, each in a process of its own.
+
+    python -m benchmarks.speed.memory WORK CONTENDER SIZE DEVICE
+
+is such a process; it prints its numbers as JSON. The images, the weights and all that the work needs in between count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.speed.cases import MEMORY_TARGET, WORKS, Case
+from benchmarks.speed.contenders import Contender
+from benchmarks.speed.images import images
+from benchmarks.speed.places import ROOT
+from benchmarks.speed.results import CaseResult, Measured
+
+_SPARE = 2 * 2**30
+"""Bytes that a process leaves to the rest of the machine: one that wants more is ended."""
+
+
+def measure_case(case: Case, environment: dict[str, str], device: str) -> CaseResult:
+    """What each contender of a case needs at most.
+
+    Args:
+        case: which.
+        environment: of the processes.
+        device: where.
+    """
+    images(case.images, case.size)  # So that no process makes them.
+    contenders = {
+        contender.name: _measure(contender, case, environment, device)
+        for contender in WORKS[case.work]
+        if contender.only in (None, device)
+    }
+    return CaseResult(case.work, case.size, case.images, case.threads, "bytes", contenders)
+
+
+def _measure(contender: Contender, case: Case, environment: dict[str, str], device: str) -> Measured:
+    target = MEMORY_TARGET.get(case.name) if contender.owner == "ours" and contender.renders == 1 else None
+    measured = Measured(contender.owner, renders=contender.renders, target=target)
+    command = [sys.executable, "-m", "benchmarks.speed.memory", case.work, contender.name, case.size, device]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    allowed = _available() - _SPARE
+    while process.poll() is None:
+        if (now := _status(process.pid, "VmRSS")) is not None and now > allowed:
+            process.kill()
+            process.communicate()
+            measured.failed = f"ended when it had taken {now / 1e9:.1f} GB"
+            return measured
+        time.sleep(0.02)
+    out, err = process.communicate()
+    if process.returncode:
+        measured.failed = err.strip().splitlines()[-1] if err.strip() else f"ended with {process.returncode}"
+        return measured
+    numbers = json.loads(out)
+    measured.values.append(numbers["process"])
+    if numbers["device"] is not None:
+        measured.more["device"] = [numbers["device"]]
+    return measured
+
+
+def _available() -> int:
+    """Bytes that the machine has to give."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def _status(process: int, field: str) -> int | None:
+    """A number of Linux's on a process, in bytes; None where it is no more."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+
+
+class Peak(NamedTuple):
+    """Bytes above the imports: of the process, and of the graphics card where there is one."""
+
+    process: int
+    device: int | None
+
+
+def _peak(work: str, name: str, size: str, place: str) -> Peak:
+    """Score once; the process's own high-water mark is read, which no other process can raise."""
+    import lpips  # noqa: F401
+    import pytorch_msssim  # noqa: F401
+    import skimage.metrics  # noqa: F401
+    import torch
+    import torchmetrics.image  # noqa: F401
+
+    import nvs_eval.metrics.lpips
+    import nvs_eval.metrics.ssim  # noqa: F401
+    from benchmarks.speed.timing import pair
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    device = torch.device(place)
+    before = _status(os.getpid(), "VmRSS")
+    (contender,) = (each for each in WORKS[work] if each.name == name)
+    contender.make(device)(*pair(images("photo", size), range(contender.renders), device))
+    after = _status(os.getpid(), "VmHWM")
+    assert before is not None and after is not None
+    return Peak(after - before, torch.cuda.max_memory_allocated() if device.type == "cuda" else None)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_peak(*sys.argv[1:])._asdict()))

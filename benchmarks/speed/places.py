@@ -1,0 +1,40 @@
+"""Where the benchmark keeps what it makes once: images, exact values, the peers' weights. Git ignores the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = ROOT / ".bench"
+PEERS = KEPT / "peers"
+"""Where `make bench` installs NerfBaselines, beside the environment: it wants another OpenCV than nerfstudio does."""
+
+
+def torch_home() -> Path:
+    """A folder from which torchvision loads each network without internet, as `TORCH_HOME`; made once.
+
+    The convolutions are the verified ones; the classifiers, which LPIPS never uses, are zeros of their true size.
+    """
+    import torch
+    import torchvision
+
+    from nvs_eval.weights import find_backbone, load_backbone
+
+    files = {
+        "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
+        "vgg": ("vgg16", "vgg16-397923af.pth"),
+        "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+    }
+    checkpoints = KEPT / "torch" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    for net, (model, name) in files.items():
+        if (checkpoints / name).is_file() or not find_backbone(net).verified:
+            continue
+        with torch.device("meta"):
+            shapes = getattr(torchvision.models, model)(weights=None).state_dict()
+        weights = {key: torch.zeros(tensor.shape) for key, tensor in shapes.items()} | load_backbone(net)
+        partial = checkpoints / f"{name}.partial"
+        torch.save(weights, partial)
+        partial.rename(checkpoints / name)
+    return KEPT / "torch"

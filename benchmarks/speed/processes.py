@@ -1,0 +1,289 @@
+"""Whole processes: what a user waits for, from the command to the result, start-up, decoding and all.
+
+`nerfbaselines evaluate` gets folders as NerfBaselines writes predictions (`color/`, `gt-color/`, `info.json`), and its
+networks' weights where torchvision looks for them; ours gets the same folders. Stock `ns-eval` needs help on a machine
+like many: from torch 2.6 on it cannot load its own checkpoints unless torch's protection is switched off, and it
+fetches AlexNet from the internet. It gets both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.speed.contenders import Target
+from benchmarks.speed.images import RENDERS, SIZES, images
+from benchmarks.speed.places import KEPT, PEERS, torch_home
+from benchmarks.speed.results import CaseResult, Measured
+from benchmarks.speed.timing import Rounds, largest_error
+
+Values = Mapping[tuple[int, str], float]
+"""Means by folder and metric."""
+
+_NERFBASELINES = {"psnr": "psnr", "ssim": "ssim", "mae": "mae", "lpips": "lpips_alex", "lpips_vgg": "lpips_vgg"}
+_NS_EVAL = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A contender that is a process.
+
+    Attributes:
+        name: in tables.
+        owner: whose it is.
+        command: given a folder for what it writes, and the round.
+        read: the values that it wrote there.
+        environment: beyond that of all.
+        folders: how many it scores in one process.
+        tolerance: of its values, as `contenders.Contender` has it.
+        relative: likewise.
+        target: what was promised.
+        rendering: how many of its seconds it rendered, by what it wrote.
+        missing: why it is not to be had.
+    """
+
+    name: str
+    owner: str
+    command: Callable[[Path, int], list[str]]
+    read: Callable[[Path, int], Values] = lambda out, index: {}
+    environment: Callable[[], dict[str, str]] = dict
+    folders: int = 1
+    tolerance: float = 5e-5
+    relative: bool = False
+    target: Target | None = None
+    rendering: Callable[[Path], float] | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class ProcessCase:
+    """Programs that do the same."""
+
+    work: str
+    size: str
+    programs: tuple[Program, ...]
+    share: float
+    least: int = 3
+    threads: int = 2
+
+    @property
+    def name(self) -> str:
+        """As `--only` takes it."""
+        return f"process/{self.work}/{self.size}/{self.threads}"
+
+
+def time_processes(case: ProcessCase, rounds: Rounds, say: Callable[[str], None]) -> CaseResult:
+    """Run the programs in turn; values are compared with those of the peers on the same folders."""
+    contenders = {
+        program.name: Measured(
+            "ours" if program.owner == "ours" else "peer",
+            renders=program.folders,
+            tolerance=program.tolerance,
+            failed=program.missing,
+            target=program.target,
+        )
+        for program in case.programs
+    }
+    truth: dict[tuple[int, str], float] = {}
+    for index in rounds:
+        # The peers are first: what they say is what ours is compared with.
+        for program in sorted(case.programs, key=lambda program: program.owner == "ours"):
+            measured = contenders[program.name]
+            if measured.failed is None:
+                say(f"round {index + 1}: {program.name}")
+                _run(program, measured, index, case.threads, truth)
+    return CaseResult(case.work, case.size, "photo", case.threads, "s", contenders)
+
+
+def _run(
+    program: Program, measured: Measured, index: int, threads: int, truth: dict[tuple[int, str], float]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        command = program.command(out, index)
+        environment = {**environment_of(threads), **program.environment()}
+        start = time.perf_counter()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            measured.failed = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+            return
+        values = program.read(out, index)
+        if program.rendering is not None:
+            measured.more.setdefault("rendering", []).append(program.rendering(out))
+    measured.values.append(seconds / program.folders)
+    if program.owner != "ours":
+        truth.update(values)
+        return
+    if both := [key for key in values if key in truth]:
+        error = largest_error([values[key] for key in both], [truth[key] for key in both], relative=program.relative)
+        measured.error = max(error, measured.error or 0.0)
+        if not error <= program.tolerance:
+            measured.failed = f"off the peer by {error:.1e}, where {program.tolerance:.0e} is allowed"
+
+
+def environment_of(threads: int) -> dict[str, str]:
+    """What every process gets: the threads, and the weights where torchvision looks for them."""
+    count = str(threads)
+    limits = {name: count for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {**os.environ, **limits, "TORCH_HOME": str(torch_home())}
+
+
+# --- Folders of predictions -----------------------------------------------------------------------------------------
+
+
+def prediction_folders(views: int, size: str) -> list[Path]:
+    """As many folders as there are renders, as NerfBaselines writes them, of the same references; made once."""
+    from PIL import Image
+
+    folders = [KEPT / "predictions" / f"{views} of {size}" / str(index) for index in range(RENDERS)]
+    if all((folder / "info.json").is_file() for folder in folders):
+        return folders
+    for view in range(views):
+        stack = images("photo", size, offset=97 * view)
+        for index, folder in enumerate(folders):
+            for kind, image in (("gt-color", stack[0]), ("color", stack[1 + index])):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(folder / kind / f"{view:04d}.png")
+        # Only the first view's arrays are used again.
+        if view:
+            (KEPT / "images" / f"photo-{size}-{97 * view}.npy").unlink()
+    for index, folder in enumerate(folders):
+        about = {"color_space": "srgb", "scene": "made"}
+        info = {"evaluation_protocol": "default", "method": f"made-{index}", "dataset_metadata": about}
+        (folder / "info.json").write_text(json.dumps(info))
+    return folders
+
+
+def nerfbaselines_case(protocol: str, theirs: str, targets: Mapping[str, Target], views: int, size: str) -> ProcessCase:
+    """Ours under a protocol against `nerfbaselines evaluate` under the same, one folder and four.
+
+    Args:
+        protocol: of ours.
+        theirs: their name for it.
+        targets: of each of ours; those of `--precision fast` are there where something was promised of it.
+        views: in a folder.
+        size: of the images.
+    """
+    height, width = SIZES[size]
+
+    def ours(name: str, target: Target) -> Program:
+        count, fast = (RENDERS if "4" in name else 1), "fast" in name
+
+        def command(out: Path, index: int) -> list[str]:
+            folders = prediction_folders(views, size)
+            chosen = folders if count > 1 else [folders[index % RENDERS]]
+            options = ["--protocol", protocol, "--output-dir", str(out)] + ["--precision", "fast"] * fast
+            return [sys.executable, "-m", "nvs_eval", "score", *map(str, chosen), *options]
+
+        missing = "nvs-eval score has no option `--precision`" if fast and not _knows_precision() else None
+        exactness = {"tolerance": 5e-3, "relative": True} if fast else {}
+        return Program(name, "ours", command, _record_means, folders=count, target=target, missing=missing, **exactness)
+
+    def peer(out: Path, index: int) -> list[str]:
+        folder = prediction_folders(views, size)[index % RENDERS]
+        options = ["-o", str(out / "out.json"), "--evaluation-protocol", theirs]
+        return [sys.executable, "-m", "nerfbaselines", "evaluate", str(folder), *options]
+
+    def read(out: Path, index: int) -> Values:
+        metrics = json.loads((out / "out.json").read_text())["metrics"]
+        return {(index % RENDERS, own): metrics[name] for name, own in _NERFBASELINES.items() if name in metrics}
+
+    paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(PEERS)]))
+    missing = None if (PEERS / "nerfbaselines").is_dir() else f"it is not in {PEERS.name}/: `make bench` installs it"
+    program = Program(
+        "nerfbaselines evaluate", "peer", peer, read, lambda: {"PYTHONPATH": paths}, missing=missing
+    )  # fmt: skip
+    slow = theirs == "nerf"
+    return ProcessCase(
+        protocol,
+        f"{views} of {size}",
+        (*(ours(name, target) for name, target in targets.items()), program),
+        share=(200.0 if slow else 60.0) * views * height * width / (20 * 1080 * 1920),
+        least=1 if slow else 3,
+    )
+
+
+def _record_means(out: Path, _: int) -> Values:
+    records = [json.loads(file.read_text()) for file in out.rglob("*.json")]
+    return {
+        (int(record["method"].removeprefix("made-")), metric): value
+        for record in records
+        for metric, value in record["means"].items()
+    }
+
+
+def _knows_precision() -> bool:
+    command = [sys.executable, "-m", "nvs_eval", "score", "--help"]
+    return "--precision" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+# --- Beside nerfstudio ----------------------------------------------------------------------------------------------
+
+
+def help_case() -> ProcessCase:
+    """How long the help takes to appear."""
+    return ProcessCase(
+        "--help",
+        "",
+        (
+            Program(
+                "nvs-eval --help", "ours", lambda out, index: [sys.executable, "-m", "nvs_eval", "--help"],
+                target=Target(below=0.3),
+            ),
+            Program(
+                "ns-eval --help", "peer",
+                lambda out, index: [sys.executable, "-m", "nerfstudio.scripts.eval", "--help"],
+            ),
+        ),
+        share=30,
+    )  # fmt: skip
+
+
+def run_case(config: Path) -> ProcessCase:
+    """`nvs-eval run` against stock `ns-eval` on one checkpoint; both render every view once."""
+
+    def ours(out: Path, _: int) -> list[str]:
+        options = ["--load-config", str(config), "--protocol", "nerfstudio", "--output-dir", str(out)]
+        return [sys.executable, "-m", "nvs_eval", "run", *options]
+
+    def stock(out: Path, _: int) -> list[str]:
+        options = ["--load-config", str(config), "--output-path", str(out / "out.json")]
+        return [sys.executable, "-m", "nerfstudio.scripts.eval", *options]
+
+    return ProcessCase(
+        "run",
+        "",
+        (
+            Program(
+                "nvs-eval run", "ours", ours, _run_means, tolerance=1e-5, target=Target(ratio=1), rendering=_ours_took
+            ),
+            Program("ns-eval", "peer", stock, _stock_means, lambda: {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
+        ),
+        share=150,
+    )  # fmt: skip
+
+
+def _run_means(out: Path, _: int) -> Values:
+    (record,) = (json.loads(file.read_text()) for file in out.rglob("*.json"))
+    return {(0, metric): value for metric, value in record["means"].items()}
+
+
+def _ours_took(out: Path) -> float:
+    """The seconds of all renders; of the first, which warms up and is not timed, those of a median one."""
+    (record,) = (json.loads(file.read_text()) for file in out.rglob("*.json"))
+    known = [view["render_seconds"] for view in record["views"] if view["render_seconds"] is not None]
+    return sum(known) + (len(record["views"]) - len(known)) * statistics.median(known)
+
+
+def _stock_means(out: Path, _: int) -> Values:
+    results = json.loads((out / "out.json").read_text())["results"]
+    return {(0, own): results[name] for name, own in _NS_EVAL.items()}

@@ -1,0 +1,183 @@
+"""One case: every contender's values are checked, then all are timed in turn, round by round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.speed import limits
+from benchmarks.speed.cases import WORKS, Case
+from benchmarks.speed.contenders import Contender, Missing, Score
+from benchmarks.speed.exact import exact
+from benchmarks.speed.images import RENDERS, SIZES, Array, Kind, images
+from benchmarks.speed.results import CaseResult, Measured
+from nvs_eval.errors import InputError
+
+MADE: tuple[Kind, ...] = ("noise", "gradient", "white")
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How many there are: at least some, and then until the time is spent.
+
+    Attributes:
+        seconds: that the case may take.
+        least: rounds in any case.
+        most: rounds.
+    """
+
+    seconds: float
+    least: int = 3
+    most: int = 50
+
+    def __iter__(self) -> Iterator[int]:
+        start = time.perf_counter()
+        for index in range(self.most):
+            if index >= self.least and time.perf_counter() - start > self.seconds:
+                return
+            yield index
+
+
+def time_case(case: Case, rounds: Rounds, device: torch.device, say: Callable[[str], None]) -> CaseResult:
+    """Check and time a case.
+
+    Args:
+        case: which.
+        rounds: how many.
+        device: where.
+        say: is told what is being done.
+    """
+    torch.set_num_threads(case.threads)
+    stack = images(case.images, case.size)
+    entries = _entries(case, stack, device, say)
+    entries += [_limit("matrix product", device), _limit("memory copy", device)]
+    for index in rounds:
+        say(f"round {index + 1}")
+        # Nobody always follows the same one.
+        turn = index % len(entries)
+        for entry in entries[turn:] + entries[:turn]:
+            entry.run(index)
+    contenders = {entry.name: entry.measured for entry in entries}
+    return CaseResult(case.work, case.size, case.images, case.threads, "s", contenders)
+
+
+def pair(stack: Array, which: Sequence[int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The reference `[3, H, W]` and some renders `[K, 3, H, W]` of a stack, float32 in [0, 1]."""
+    made = [
+        torch.from_numpy(stack[index].copy()).permute(2, 0, 1).contiguous().float().div_(255).to(device)
+        for index in (0, *(1 + render for render in which))
+    ]
+    return made[0], torch.stack(made[1:])
+
+
+@dataclass
+class _Entry:
+    """A contender at work; `run` is one timed call."""
+
+    name: str
+    measured: Measured
+    run: Callable[[int], None]
+
+
+def _entries(case: Case, stack: Array, device: torch.device, say: Callable[[str], None]) -> list[_Entry]:
+    entries = []
+    for contender in WORKS[case.work]:
+        if contender.only not in (None, device.type):
+            continue
+        say(f"checking {contender.name}")
+        entries.append(_checked(contender, case, stack, device))
+    return entries
+
+
+def _checked(contender: Contender, case: Case, stack: Array, device: torch.device) -> _Entry:
+    """A contender whose values were right, or an entry that says why it is not timed."""
+    height, width = SIZES[case.size]
+    measured = Measured(
+        contender.owner,
+        renders=contender.renders,
+        tolerance=contender.tolerance,
+        target=contender.target,
+        needs=limits.needs(case.work, height, width, contender.renders),
+    )
+    entry = _Entry(contender.name, measured, lambda index: None)
+    try:
+        score = contender.make(device)
+        for kind in MADE:
+            _check(contender, measured, score, images(kind, "270p"), device)
+        _check(contender, measured, score, stack, device)
+    except (Missing, InputError) as error:
+        measured.failed = str(error)
+        return entry
+    if measured.failed is None:
+        entry.run = _timed(contender, measured, score, stack, device)
+    return entry
+
+
+def _check(contender: Contender, measured: Measured, score: Score, stack: Array, device: torch.device) -> None:
+    which = range(contender.renders)
+    _compare(contender, measured, score(*pair(stack, which, device)), stack, which)
+
+
+def _timed(
+    contender: Contender, measured: Measured, score: Score, stack: Array, device: torch.device
+) -> Callable[[int], None]:
+    def run(index: int) -> None:
+        which = range(RENDERS) if contender.renders > 1 else [index % RENDERS]
+        reference, renders = pair(stack, which, device)
+        seconds, values = _clock(lambda: score(reference, renders), device)
+        measured.values.append(seconds / contender.renders)
+        _compare(contender, measured, values, stack, which)
+
+    return run
+
+
+def _clock(work: Callable[[], Sequence[float]], device: torch.device) -> tuple[float, Sequence[float]]:
+    _synchronise(device)
+    start = time.perf_counter()
+    values = work()
+    _synchronise(device)
+    return time.perf_counter() - start, values
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _compare(
+    contender: Contender, measured: Measured, values: Sequence[float], stack: Array, which: Sequence[int]
+) -> None:
+    """Keep the largest error; a value beyond the tolerance fails the contender."""
+    known = [exact(definition, stack) for definition in contender.exact]
+    truth = [each[render] for render in which for each in known]
+    error = largest_error(values, truth, relative=contender.relative)
+    measured.error = max(error, measured.error or 0.0)
+    if not measured.error <= contender.tolerance:
+        measured.failed = f"wrong by {measured.error:.1e}, where {contender.tolerance:.0e} is allowed"
+
+
+def largest_error(values: Sequence[float], truth: Sequence[float], *, relative: bool) -> float:
+    """The largest difference, relative to the truth, or to max(1, truth) unless `relative`.
+
+    Raises:
+        ValueError: there are not as many of both.
+    """
+    pairs = zip(values, truth, strict=True)
+    return max(abs(value - true) / (abs(true) if relative else max(1.0, abs(true))) for value, true in pairs)
+
+
+def _limit(name: str, device: torch.device) -> _Entry:
+    product = name == "matrix product"
+    work = limits.matrix_product(device) if product else limits.memory_copy(device)
+    needs = limits.Needs(2 * limits.SIDE**3, 0) if product else limits.Needs(0, 2 * limits.COPIED)
+    measured = Measured("limit", needs=needs)
+
+    def run(_: int) -> None:
+        seconds, _values = _clock(lambda: [] if work() is not None else [], device)
+        measured.values.append(seconds)
+
+    _clock(lambda: [] if work() is not None else [], device)
+    return _Entry(name, measured, run)
