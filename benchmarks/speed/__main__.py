@@ -9,18 +9,31 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.speed.cases import MEMORY_CASES, Case, timed_cases
-from benchmarks.speed.contenders import Target
 from benchmarks.speed.machine import describe_machine, short_name
-from benchmarks.speed.places import RESULTS
+from benchmarks.speed.memory import measure_case
+from benchmarks.speed.places import RESULTS, torch_home
+from benchmarks.speed.processes import (
+    NERFBASELINES,
+    ProcessCase,
+    environment_of,
+    help_case,
+    nerfbaselines_case,
+    run_case,
+    time_processes,
+)
+from benchmarks.speed.readme import lines
 from benchmarks.speed.results import CaseResult, Results, newest_results, read_results, write_results
+from benchmarks.speed.timing import Rounds, time_case
 from nvs_eval.errors import InputError
 
 Work = Callable[[Callable[[str], None]], CaseResult]
@@ -64,8 +77,6 @@ def main() -> int:
     except InputError as error:
         console.print(f"Error: {error}", style="red", markup=False)
         return 2
-    from benchmarks.speed.readme import lines
-
     print(*lines(results), sep="\n")
     return 0
 
@@ -84,16 +95,12 @@ def _begin(options: Options) -> tuple[Path, Results]:
 
 
 def _set_up(options: Options) -> None:
-    from benchmarks.speed.places import torch_home
-
-    # Before torch is imported: where torchvision looks for weights.
+    # Where torchvision looks for weights.
     os.environ["TORCH_HOME"] = str(torch_home())
     if options.device == "cuda":
-        import torch
-
         # Nobody computes in TF32, but where it is said.
-        for switch in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):
-            switch.fp32_precision = "ieee"
+        backends: Any = torch.backends
+        backends.cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "ieee"
 
 
 def _run(works: dict[str, Work], file: Path, results: Results, console: Console) -> None:
@@ -116,71 +123,37 @@ def _run(works: dict[str, Work], file: Path, results: Results, console: Console)
 
 def _works(options: Options) -> Iterator[tuple[str, Work]]:
     """What there is to measure, by name: the quick first, so that something is there soon."""
-    found = {**_timed(options), **_processes(options), **_memory(options)}
-    for name, work in found.items():
-        if not options.only or any(fnmatch.fnmatch(name, pattern) for pattern in options.only):
-            yield name, work
+    cases = _cases(options)
+    # Of the time that there is, whatever part of the cases is asked for.
+    seconds = 0 if options.quick else options.minutes * 60 / sum(case.share for case in cases)
+    for case in cases:
+        if not options.only or any(fnmatch.fnmatch(case.name, pattern) for pattern in options.only):
+            yield case.name, partial(_measure, case, case.share * seconds, options)
 
 
-def _timed(options: Options) -> dict[str, Work]:
-    import torch
-
-    from benchmarks.speed.timing import Rounds, time_case
-
-    cases = timed_cases(options.threads if options.device == "cpu" else options.threads[:1])
+def _cases(options: Options) -> list[Case | ProcessCase]:
+    # On a graphics card the threads of the processor say nothing.
+    timed = timed_cases(options.threads if options.device == "cpu" else options.threads[-1:])
+    memory = MEMORY_CASES
     if options.quick:
-        cases = [dataclasses.replace(case, share=0) for case in cases if case.size == "540p" and case.threads == 1]
-    seconds = _seconds_of_a_share(options)
-
-    def work(case: Case) -> Work:
-        rounds = Rounds(case.share * seconds)
-        return lambda say: time_case(case, rounds, torch.device(options.device), say)
-
-    return {case.name: work(case) for case in cases}
-
-
-def _processes(options: Options) -> dict[str, Work]:
-    from benchmarks.speed.processes import ProcessCase, help_case, nerfbaselines_case, run_case, time_processes
-    from benchmarks.speed.timing import Rounds
-
+        timed = [case for case in timed if case.size == "540p" and case.threads == options.threads[0]]
+        memory = [dataclasses.replace(case, size="540p") for case in memory[:3]]
     views, size = (2, "540p") if options.quick else (20, "1080p")
-    default = {"1 folder": 2, "4 folders": 3, "1 folder, fast": 3, "4 folders, fast": 6}
-    nerf = {"1 folder": 1.3, "4 folders": 2.1}
-    cases = [help_case()]
+    processes = [help_case()]
     if options.checkpoint is not None:
-        cases.append(run_case(options.checkpoint))
-    for protocol, theirs, ratios in (("nerfbaselines", "default", default), ("nerfbaselines-nerf", "nerf", nerf)):
-        targets = {f"nvs-eval, {name}": Target(ratio=ratio) for name, ratio in ratios.items()}
-        cases.append(nerfbaselines_case(protocol, theirs, targets, views, size))
-    seconds = _seconds_of_a_share(options)
-
-    def work(case: ProcessCase) -> Work:
-        rounds = Rounds(0 if options.quick else case.share * seconds, least=1 if options.quick else case.least)
-        return lambda say: time_processes(case, rounds, say)
-
-    return {case.name: work(case) for case in cases}
+        processes.append(run_case(options.checkpoint))
+    for protocol, theirs, promised in NERFBASELINES:
+        processes.append(nerfbaselines_case(protocol, theirs, promised, views, size))
+    return [*timed, *processes, *memory]
 
 
-def _memory(options: Options) -> dict[str, Work]:
-    from benchmarks.speed.memory import measure_case
-    from benchmarks.speed.processes import environment_of
-
-    cases = [dataclasses.replace(case, size="540p") for case in MEMORY_CASES] if options.quick else MEMORY_CASES
-
-    def work(case: Case) -> Work:
-        def measure(say: Callable[[str], None]) -> CaseResult:
-            say("peak memory")
-            return measure_case(case, environment_of(case.threads), options.device)
-
-        return measure
-
-    return {case.name: work(case) for case in cases}
-
-
-def _seconds_of_a_share(options: Options) -> float:
-    """The time of all timed cases is shared out by what a round of each takes; processes say their share themselves."""
-    total = sum(case.share for case in timed_cases(options.threads)) + 290
-    return options.minutes * 60 / total
+def _measure(case: Case | ProcessCase, seconds: float, options: Options, say: Callable[[str], None]) -> CaseResult:
+    if isinstance(case, ProcessCase):
+        return time_processes(case, Rounds(seconds, least=1 if options.quick else case.least), say)
+    if case.memory:
+        say("peak memory")
+        return measure_case(case, environment_of(case.threads), options.device)
+    return time_case(case, Rounds(seconds), options.device, say)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Score = Callable[["torch.Tensor", "torch.Tensor"], Sequence[float]]
 
 
-class Missing(Exception):  # noqa: N818
+class Missing(Exception):
     """A contender is not to be had here, with the reason."""
 
 
@@ -180,7 +180,7 @@ def lpips_package(net: str) -> Callable[[torch.device], Score]:
 
 
 def torchmetrics_lpips(net: str, *, tf32: bool = False) -> Callable[[torch.device], Score]:
-    """`LearnedPerceptualImagePatchSimilarity`, under `no_grad`; with `tf32` as torch comes on CUDA, for convolutions."""
+    """`LearnedPerceptualImagePatchSimilarity`, under `no_grad`; with `tf32` convolutions as on CUDA they come."""
 
     def make(device: torch.device) -> Score:
         import torch
@@ -204,7 +204,8 @@ def _tf32() -> Iterator[None]:
     """The switch of cuDNN's convolutions, which the benchmark keeps off."""
     import torch
 
-    convolutions: Any = torch.backends.cudnn.conv
+    backends: Any = torch.backends
+    convolutions = backends.cudnn.conv
     convolutions.fp32_precision = "tf32"
     try:
         yield

@@ -1,6 +1,7 @@
 """The exact value of each pair: float64, by implementations that are neither ours nor a contender's fast path.
 
-Computing them takes longer than all else, so that they are kept by the images' sha256.
+Computing them takes minutes, so that they are kept, by the images' sha256, in a file that is part of the repository;
+where it is removed they are computed again.
 """
 
 from __future__ import annotations
@@ -8,16 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from benchmarks.speed.images import Array
-from benchmarks.speed.places import KEPT
+from benchmarks.speed.places import ROOT
+from nvs_eval.weights import Net, load_backbone
+from nvs_eval.whole_files import write_whole
 
-_FILE = KEPT / "exact.json"
-_BAND = 64  # Rows that are convolved at once: torch unfolds what it convolves in float64.
+_FILE = ROOT / "benchmarks" / "speed" / "exact.json"
+_UNFOLDED = 3_000_000
+"""Numbers that a convolution in float64 may unfold at once: more than a cache holds is slow."""
 
 
 def exact(definition: str, stack: Array) -> list[float]:
@@ -27,13 +33,24 @@ def exact(definition: str, stack: Array) -> list[float]:
         definition: a name in `DEFINITIONS`.
         stack: the reference and its renders.
     """
-    key = f"{definition} {hashlib.sha256(np.ascontiguousarray(stack)).hexdigest()[:16]}"
+    key = f"{definition} {hashlib.sha256(stack.tobytes()).hexdigest()[:16]}"
     known = json.loads(_FILE.read_text()) if _FILE.is_file() else {}
     if key not in known:
-        known[key] = DEFINITIONS[definition](stack)
-        _FILE.parent.mkdir(parents=True, exist_ok=True)
-        _FILE.write_text(json.dumps(known, indent=1))
+        with _all_threads():
+            known[key] = DEFINITIONS[definition](stack)
+        text = json.dumps(known, indent=1, sort_keys=True) + "\n"
+        write_whole(_FILE, lambda out: out.write(text.encode()))
     return known[key]
+
+
+@contextmanager
+def _all_threads() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _psnr(stack: Array) -> list[float]:
@@ -51,15 +68,23 @@ def _ssim_valid(stack: Array) -> list[float]:
 
 
 def _ssim_reflect(stack: Array) -> list[float]:
-    """Torchmetrics' own definition, which mirrors the images at their borders, in float64."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    score: Any = structural_similarity_index_measure
-    reference = _tensor(stack[0])
-    return [score(_tensor(render), reference, data_range=1.0).item() for render in stack[1:]]
+    """By torchmetrics' definition, which mirrors the images at their borders and lets no variance be negative."""
+    return [float(np.mean(_reflected_map(stack[0] / 255, render / 255))) for render in stack[1:]]
 
 
-def _lpips(net: str) -> Callable[[Array], list[float]]:
+def _reflected_map(x: Array, y: Array) -> Array:
+    from scipy.ndimage import gaussian_filter
+
+    def blur(image: Array) -> Array:
+        return gaussian_filter(image, (1.5, 1.5, 0), mode="mirror", radius=(5, 5, 0))
+
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = (np.maximum(blur(z * z) - mean * mean, 0) for z, mean in ((x, mean_x), (y, mean_y)))
+    similar = (2 * mean_x * mean_y + 0.01**2) * (2 * (blur(x * y) - mean_x * mean_y) + 0.03**2)
+    return similar / ((mean_x**2 + mean_y**2 + 0.01**2) * (var_x + var_y + 0.03**2))
+
+
+def _lpips(net: Net) -> Callable[[Array], list[float]]:
     """By torchvision's own layers, one after the other."""
 
     def value(stack: Array) -> list[float]:
@@ -101,29 +126,31 @@ def _tensor(image: Array) -> Any:
 
 
 # The layers of torchvision's `features` after which LPIPS reads.
-TAPS = {"alex": (2, 5, 8, 10, 12), "vgg": (4, 9, 16, 23, 30), "squeeze": (2, 5, 8, 10, 11, 12, 13)}
-MODELS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+TAPS: dict[Net, tuple[int, ...]] = {
+    "alex": (2, 5, 8, 10, 12),
+    "vgg": (4, 9, 16, 23, 30),
+    "squeeze": (2, 5, 8, 10, 11, 12, 13),
+}
+MODELS: dict[Net, str] = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 
 
-def _slices(net: str) -> Sequence[Any]:
+def _slices(net: Net) -> Sequence[Any]:
     """Torchvision's layers up to each tap, with the verified weights, in float64."""
     import torchvision
 
-    from nvs_eval.weights import NETS, load_backbone
-
-    (known,) = (each for each in NETS if each == net)
     model: Any = getattr(torchvision.models, MODELS[net])(weights=None)
-    model.load_state_dict(load_backbone(known), strict=False)
+    model.load_state_dict(load_backbone(net), strict=False)
     layers = model.features.double().eval()
     starts = (0, *TAPS[net][:-1])
     return [layers[start:end] for start, end in zip(starts, TAPS[net], strict=True)]
 
 
-def _heads(net: str) -> list[Any]:
+def _heads(net: Net) -> list[Any]:
     """The lpips package's, `[C]` each."""
+    from importlib.resources import files
+
     import lpips
     import torch
-    from importlib.resources import files
 
     state = torch.load(str(files(lpips) / "weights" / "v0.1" / f"{net}.pth"), map_location="cpu", weights_only=True)
     return [state[f"lin{index}.model.1.weight"].double().reshape(-1) for index in range(len(TAPS[net]))]
@@ -136,9 +163,10 @@ def _applied(layer: Any, image: Any) -> Any:
     if not isinstance(layer, torch.nn.Conv2d) or layer.kernel_size != (3, 3) or layer.stride != (1, 1):
         return layer(image)
     padded = torch.nn.functional.pad(image, (1, 1, 1, 1))
-    rows = image.shape[-2]
-    bands = [padded[..., start : min(start + _BAND, rows) + 2, :] for start in range(0, rows, _BAND)]
-    return torch.cat([torch.nn.functional.conv2d(band, layer.weight, layer.bias) for band in bands], dim=-2)
+    channels, rows, width = image.shape[-3:]
+    band = max(1, _UNFOLDED // (9 * channels * width))
+    parts = [padded[..., start : min(start + band, rows) + 2, :] for start in range(0, rows, band)]
+    return torch.cat([torch.nn.functional.conv2d(part, layer.weight, layer.bias) for part in parts], dim=-2)
 
 
 DEFINITIONS: dict[str, Callable[[Array], list[float]]] = {

@@ -20,6 +20,7 @@ Kind = Literal["photo", "noise", "gradient", "white"]
 SIZES = {"270p": (270, 480), "540p": (540, 960), "1080p": (1080, 1920), "4K": (2160, 3840)}
 """Height and width in pixels."""
 RENDERS = 4
+MADE: tuple[Kind, ...] = ("noise", "gradient", "white")
 
 _ROW = 300  # The height of the lowest photograph.
 
@@ -60,7 +61,7 @@ def _noise(height: int, width: int, offset: int) -> Array:
 
 
 def _gradient(height: int, width: int, offset: int) -> Array:
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return _levels(np.stack([x, y, (x + y) / 2], axis=-1) * 255)
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.speed.exact import MODELS, TAPS
+from nvs_eval.weights import NETS, Net
 
 if TYPE_CHECKING:
     import torch
@@ -64,9 +65,9 @@ def needs(work: str, height: int, width: int, renders: int) -> Needs | None:
     """
     images = (1 + renders) / renders
     size = images * 3 * height * width * 4
-    net = work.removeprefix("lpips_")
-    if net in MODELS:
-        return Needs(images * network_operations(net, height, width), size)
+    for net in NETS:
+        if work == f"lpips_{net}":
+            return Needs(images * network_operations(net, height, width), size)
     if work == "ssim":
         # Of a reference x and x^2, of each render y, y^2 and xy.
         maps = 2 / renders + _SSIM_MAPS - 2
@@ -75,7 +76,7 @@ def needs(work: str, height: int, width: int, renders: int) -> Needs | None:
 
 
 @cache
-def network_operations(net: str, height: int, width: int) -> float:
+def network_operations(net: Net, height: int, width: int) -> float:
     """Products and sums of all convolutions up to the last tap, for one image; nothing is computed."""
     import torch
     import torchvision

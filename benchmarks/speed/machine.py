@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 # The flags of the processor on which speed depends, as Linux names them.
-_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
+_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx512_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "bf16",
+)
 _PACKAGES = ("numpy", "scipy", "torch", "torchvision", "lpips", "torchmetrics", "pytorch-msssim", "scikit-image")
 _PACKAGES += ("fused-ssim", "pillow", "nerfstudio", "nvs-eval")
 

@@ -19,9 +19,9 @@ def torch_home() -> Path:
     import torch
     import torchvision
 
-    from nvs_eval.weights import find_backbone, load_backbone
+    from nvs_eval.weights import Net, find_backbone, load_backbone
 
-    files = {
+    files: dict[Net, tuple[str, str]] = {
         "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
         "vgg": ("vgg16", "vgg16-397923af.pth"),
         "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),

@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.speed.contenders import Target
 from benchmarks.speed.images import RENDERS, SIZES, images
@@ -30,6 +32,12 @@ Values = Mapping[tuple[int, str], float]
 
 _NERFBASELINES = {"psnr": "psnr", "ssim": "ssim", "mae": "mae", "lpips": "lpips_alex", "lpips_vgg": "lpips_vgg"}
 _NS_EVAL = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"}
+
+NERFBASELINES: Sequence[tuple[str, str, Mapping[tuple[int, bool], float]]] = (
+    ("nerfbaselines", "default", {(1, False): 2, (4, False): 3, (1, True): 3, (4, True): 6}),
+    ("nerfbaselines-nerf", "nerf", {(1, False): 1.3, (4, False): 2.1}),
+)
+"""Protocols of ours, their names for them, and the promised ratios by the folders and whether it may be fast."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Program:
     """
 
     name: str
-    owner: str
+    owner: Literal["ours", "peer"]
     command: Callable[[Path, int], list[str]]
     read: Callable[[Path, int], Values] = lambda out, index: {}
     environment: Callable[[], dict[str, str]] = dict
@@ -84,7 +92,7 @@ def time_processes(case: ProcessCase, rounds: Rounds, say: Callable[[str], None]
     """Run the programs in turn; values are compared with those of the peers on the same folders."""
     contenders = {
         program.name: Measured(
-            "ours" if program.owner == "ours" else "peer",
+            program.owner,
             renders=program.folders,
             tolerance=program.tolerance,
             failed=program.missing,
@@ -103,9 +111,7 @@ def time_processes(case: ProcessCase, rounds: Rounds, say: Callable[[str], None]
     return CaseResult(case.work, case.size, "photo", case.threads, "s", contenders)
 
 
-def _run(
-    program: Program, measured: Measured, index: int, threads: int, truth: dict[tuple[int, str], float]
-) -> None:
+def _run(program: Program, measured: Measured, index: int, threads: int, truth: dict[tuple[int, str], float]) -> None:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         command = program.command(out, index)
@@ -163,30 +169,38 @@ def prediction_folders(views: int, size: str) -> list[Path]:
     return folders
 
 
-def nerfbaselines_case(protocol: str, theirs: str, targets: Mapping[str, Target], views: int, size: str) -> ProcessCase:
+def nerfbaselines_case(
+    protocol: str, theirs: str, promised: Mapping[tuple[int, bool], float], views: int, size: str
+) -> ProcessCase:
     """Ours under a protocol against `nerfbaselines evaluate` under the same, one folder and four.
 
     Args:
         protocol: of ours.
         theirs: their name for it.
-        targets: of each of ours; those of `--precision fast` are there where something was promised of it.
+        promised: the ratio by the number of folders that ours scores in one process, and whether it may be fast.
         views: in a folder.
         size: of the images.
     """
     height, width = SIZES[size]
 
-    def ours(name: str, target: Target) -> Program:
-        count, fast = (RENDERS if "4" in name else 1), "fast" in name
-
+    def ours(count: int, fast: bool, ratio: float) -> Program:
         def command(out: Path, index: int) -> list[str]:
             folders = prediction_folders(views, size)
             chosen = folders if count > 1 else [folders[index % RENDERS]]
             options = ["--protocol", protocol, "--output-dir", str(out)] + ["--precision", "fast"] * fast
             return [sys.executable, "-m", "nvs_eval", "score", *map(str, chosen), *options]
 
-        missing = "nvs-eval score has no option `--precision`" if fast and not _knows_precision() else None
-        exactness = {"tolerance": 5e-3, "relative": True} if fast else {}
-        return Program(name, "ours", command, _record_means, folders=count, target=target, missing=missing, **exactness)
+        return Program(
+            f"nvs-eval, {count} folder{'s' * (count > 1)}{', fast' * fast}",
+            "ours",
+            command,
+            _record_means,
+            folders=count,
+            tolerance=5e-3 if fast else 5e-5,
+            relative=fast,
+            target=Target(ratio=ratio),
+            missing="nvs-eval score has no option `--precision`" if fast and not _knows_precision() else None,
+        )
 
     def peer(out: Path, index: int) -> list[str]:
         folder = prediction_folders(views, size)[index % RENDERS]
@@ -206,7 +220,7 @@ def nerfbaselines_case(protocol: str, theirs: str, targets: Mapping[str, Target]
     return ProcessCase(
         protocol,
         f"{views} of {size}",
-        (*(ours(name, target) for name, target in targets.items()), program),
+        (*(ours(*how, ratio) for how, ratio in promised.items()), program),
         share=(200.0 if slow else 60.0) * views * height * width / (20 * 1080 * 1920),
         least=1 if slow else 3,
     )
@@ -221,6 +235,7 @@ def _record_means(out: Path, _: int) -> Values:
     }
 
 
+@cache
 def _knows_precision() -> bool:
     command = [sys.executable, "-m", "nvs_eval", "score", "--help"]
     return "--precision" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -244,7 +259,7 @@ def help_case() -> ProcessCase:
                 lambda out, index: [sys.executable, "-m", "nerfstudio.scripts.eval", "--help"],
             ),
         ),
-        share=30,
+        share=8,
     )  # fmt: skip
 
 
@@ -268,7 +283,7 @@ def run_case(config: Path) -> ProcessCase:
             ),
             Program("ns-eval", "peer", stock, _stock_means, lambda: {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
         ),
-        share=150,
+        share=40,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ the largest size and most threads, the range of the ratios over all of them, and
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -66,11 +65,12 @@ def lines(results: Results) -> list[str]:
     card = f", {machine['graphics card']}" if machine["graphics card"] else ""
     versions = machine["versions"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "lpips", "torchmetrics") if name in versions)
+    where = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
     missing = "" if results.finished else " The run was not finished."
     quick = " A quick run, of few rounds." if results.options.get("quick") else ""
     return [
-        f"{results.started}, {machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}; "
-        f"{packages}. Seconds a render (of processes: a folder), the median of interleaved rounds.{quick}{missing}",
+        f"{results.started}, {where}; {packages}. Seconds a render (of processes: a folder), the median of "
+        f"interleaved rounds.{quick}{missing}",
         "",
         *table(results),
         "",

@@ -1,0 +1,218 @@
+"""The benchmark's own arithmetic: rounds, quartiles, ratios, limits, errors, files; nothing is timed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.speed.cases import MEMORY_CASES, MEMORY_TARGET, WORKS, timed_cases
+from benchmarks.speed.contenders import Target
+from benchmarks.speed.exact import DEFINITIONS
+from benchmarks.speed.images import SIZES, mosaic
+from benchmarks.speed.limits import needs, network_operations
+from benchmarks.speed.machine import short_name
+from benchmarks.speed.results import (
+    CaseResult,
+    Measured,
+    Results,
+    compare,
+    met,
+    newest_results,
+    read_results,
+    spread,
+    write_results,
+)
+from benchmarks.speed.timing import Rounds, largest_error, pair
+from nvs_eval import InputError, ssim
+from nvs_eval.metrics.lpips import Lpips
+
+
+def case(**contenders: Measured) -> CaseResult:
+    return CaseResult("ssim", "540p", "photo", 1, "s", contenders)
+
+
+def results(**cases: CaseResult) -> Results:
+    machine = {"processor": "AMD EPYC", "cores": 2, "flags": ["avx512f"], "graphics card": None, "versions": {}}
+    return Results("2026-01-02", machine, {"quick": False}, True, cases)
+
+
+def test_spread_is_the_quartiles_as_numpy_has_them() -> None:
+    values = [5.0, 1.0, 4.0, 2.5, 9.0, 3.0]
+    assert spread(values) == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]), abs=1e-12)
+    assert spread([2.0]) == (2.0, 2.0, 2.0)
+
+
+def test_the_ratio_is_of_the_rounds_and_to_the_best_peer() -> None:
+    measured = case(
+        ours=Measured("ours", [1.0, 2.0, 4.0]),
+        slow=Measured("peer", [9.0, 9.0, 9.0]),
+        best=Measured("peer", [3.0, 8.0, 4.0]),
+    )
+    found = compare(measured, "ours")
+    assert found.peer == "best"
+    assert found.ratio == (2.0, 3.0, 3.5)
+
+
+def test_a_peer_that_failed_is_no_best_peer() -> None:
+    wrong = Measured("peer", [0.1], failed="wrong by 1e-2")
+    measured = case(ours=Measured("ours", [1.0]), wrong=wrong, right=Measured("peer", [2.0]))
+    assert compare(measured, "ours").peer == "right"
+    assert compare(case(ours=Measured("ours", [1.0]), wrong=wrong), "ours") == (None, None, None)
+
+
+def test_the_limit_is_what_the_work_would_take_at_the_measured_rates() -> None:
+    product = Measured("limit", [0.5, 0.5], needs=(100.0, 0.0))  # 200 operations a second
+    copy = Measured("limit", [0.1, 0.1], needs=(0.0, 50.0))  # 500 bytes a second
+    limits = {"matrix product": product, "memory copy": copy}
+    by_products = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 10.0)), **limits), "ours")
+    by_bytes = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 1500.0)), **limits), "ours")
+    assert by_products.limit == pytest.approx(0.5)
+    assert by_bytes.limit == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "verdict"),
+    [
+        (Target(ratio=2), [], True),
+        (Target(ratio=2.5), [], False),
+        (Target(ratio=2.5, limit=0.9), [], False),
+        (Target(ratio=6, needs="amx_bf16"), ["avx512f"], None),
+        (Target(ratio=6, needs="amx_bf16"), ["amx_bf16"], False),
+        (Target(below=1.5), [], True),
+        (Target(below=1.0), [], False),
+    ],
+)
+def test_a_target_is_met_or_not_or_says_nothing(target: Target, flags: list[str], verdict: bool | None) -> None:
+    measured = case(ours=Measured("ours", [1.0]), peer=Measured("peer", [2.0]))
+    assert met(target, measured.contenders["ours"], compare(measured, "ours"), flags) is verdict
+
+
+def test_one_of_the_alternatives_is_enough() -> None:
+    ours = Measured("ours", [1.0], needs=(95.0, 0.0))
+    limits = {"matrix product": Measured("limit", [1.0], needs=(100.0, 0.0))}
+    limits["memory copy"] = Measured("limit", [1.0], needs=(0.0, 100.0))
+    measured = case(ours=ours, peer=Measured("peer", [2.0]), **limits)
+    assert met(Target(ratio=2.5, limit=0.9), ours, compare(measured, "ours"), []) is True
+
+
+def test_nothing_is_met_by_what_was_not_measured() -> None:
+    failed = Measured("ours", [1.0], failed="wrong")
+    assert met(Target(below=2), failed, compare(case(ours=failed), "ours"), []) is None
+
+
+def test_errors_are_relative_to_one_or_to_the_value() -> None:
+    assert largest_error([0.101, 30.3], [0.1, 30.0], relative=False) == pytest.approx(0.01)
+    assert largest_error([0.101, 30.0], [0.1, 30.0], relative=True) == pytest.approx(0.01)
+    with pytest.raises(ValueError):
+        largest_error([0.1], [0.1, 0.2], relative=False)
+
+
+def test_rounds_go_on_until_the_time_is_spent_but_are_some() -> None:
+    assert len(list(Rounds(0, least=3))) == 3
+    assert len(list(Rounds(math.inf, most=7))) == 7
+
+
+def test_vgg_needs_the_products_of_its_layers() -> None:
+    height, width, total = 540, 960, 0
+    for block in ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512)):
+        total += sum(2 * 9 * a * b * height * width for a, b in itertools.pairwise(block))
+        height, width = height // 2, width // 2
+    assert network_operations("vgg", 540, 960) == total
+    assert total == pytest.approx(316e9, rel=0.01)
+
+
+def test_the_reference_is_shared_by_its_renders() -> None:
+    one, four = (needs("lpips_vgg", 540, 960, renders) for renders in (1, 4))
+    assert one is not None and four is not None
+    assert one.operations == 2 * network_operations("vgg", 540, 960)
+    assert four.operations / one.operations == pytest.approx(1.25 / 2)
+    assert one.bytes == 2 * 540 * 960 * 3 * 4
+    assert needs("five together", 540, 960, 1) is None
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    measured = Measured(
+        "ours", [0.1, 0.2], 4, 1e-8, 1e-5, None, Target(ratio=2, limit=0.9), (3.0, 4.0), {"more": [1.0]}
+    )
+    made = results(a=case(ours=measured, peer=Measured("peer", failed="not installed")))
+    write_results(tmp_path / "results.json", made)
+    assert read_results(tmp_path / "results.json") == made
+
+
+def test_the_newest_results_are_the_latest_by_date(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make bench"):
+        newest_results(tmp_path)
+    for name, date in (("a", "2026-01-03"), ("b", "2026-01-02")):
+        made = results()
+        made.started = date
+        write_results(tmp_path / f"{name}.json", made)
+    assert newest_results(tmp_path).name == "a.json"
+
+
+def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"started": 3}')
+    with pytest.raises(InputError, match="no file of the benchmark's results"):
+        newest_results(tmp_path)
+
+
+def test_the_machine_in_a_file_name_is_its_processor_or_its_graphics_card() -> None:
+    assert short_name({"processor": "AMD EPYC", "graphics card": None, "cores": 2}) == "amd-epyc-2-cores"
+    assert (
+        short_name({"processor": "x", "graphics card": "NVIDIA H100 80GB", "cores": 16}) == "nvidia-h100-80gb-16-cores"
+    )
+
+
+def test_every_target_of_a_metric_is_of_a_case() -> None:
+    cases = timed_cases((1, 2))
+    targeted = {name for name, work in WORKS.items() if any(contender.target for contender in work)}
+    for work in targeted - {"five together"}:
+        sizes = {(each.size, each.threads) for each in cases if each.work == work and each.images == "photo"}
+        assert sizes >= {(size, threads) for size in ("540p", "1080p") for threads in (1, 2)}
+    names = [each.name for each in (*cases, *MEMORY_CASES)]
+    assert len(set(names)) == len(names)
+    assert MEMORY_TARGET.keys() <= set(names)
+
+
+def test_every_work_has_ours_and_a_peer_and_exact_values() -> None:
+    for contenders in WORKS.values():
+        assert {contender.owner for contender in contenders} == {"ours", "peer"}
+        assert all(name in DEFINITIONS for contender in contenders for name in contender.exact)
+        assert all(contender.target is None for contender in contenders if contender.owner == "peer")
+
+
+def test_a_mosaic_is_of_photographs_at_any_size_and_another_one_at_an_offset() -> None:
+    for size in SIZES.values():
+        assert mosaic(*size).shape == (*size, 3)
+    assert not np.array_equal(mosaic(270, 480), mosaic(270, 480, offset=97))
+    from skimage import data
+
+    assert np.array_equal(mosaic(270, 480), data.astronaut()[:270, :480])
+
+
+def test_exact_values_are_those_of_our_exact_path() -> None:
+    """Two independent implementations agree, on an odd size, or one is wrong."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    reference = mosaic(67, 83)
+    noisy = (reference + rng.normal(0, 20, reference.shape)).clip(0, 255).astype(np.uint8)
+    stack = np.stack([reference, noisy, np.roll(reference, 1, axis=1)])
+    images = pair(stack, [0, 1], torch.device("cpu"))
+    assert DEFINITIONS["ssim valid"](stack) == pytest.approx(ssim(*images).tolist(), abs=1e-7)
+    assert DEFINITIONS["ssim reflect"](stack) == pytest.approx(ssim(*images, kernel="reflect").tolist(), abs=1e-7)
+    assert DEFINITIONS["psnr"](stack)[0] > 15
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_exact_lpips_is_that_of_our_exact_path(net: str, lpips_of: Callable[..., Lpips]) -> None:
+    import torch
+
+    metric = lpips_of(net)
+    stack = np.stack([mosaic(67, 83), mosaic(67, 83, offset=5)])
+    images = pair(stack, [0], torch.device("cpu"))
+    assert DEFINITIONS[f"lpips {net}"](stack) == pytest.approx(metric(*images).tolist(), abs=1e-6)

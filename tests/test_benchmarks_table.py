@@ -1,0 +1,66 @@
+"""The README's table of speed is the one that is made from the newest results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_benchmarks import results
+
+from benchmarks.speed.contenders import Target
+from benchmarks.speed.readme import BEGIN, END, insert, table
+from benchmarks.speed.results import CaseResult, Measured, newest_results, read_results
+from nvs_eval import InputError
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def measured_ssim(size: str, threads: int, ours: list[float], peer: list[float]) -> CaseResult:
+    contenders = {
+        "nvs-eval, K=4": Measured("ours", ours, 4, target=Target(ratio=2), needs=(100.0, 0.0)),
+        "other": Measured("peer", peer),
+        "matrix product": Measured("limit", [1.0, 1.0, 1.0], needs=(50.0, 0.0)),
+        "memory copy": Measured("limit", [1.0, 1.0, 1.0], needs=(0.0, 50.0)),
+    }
+    return CaseResult("ssim", size, "photo", threads, "s", contenders)
+
+
+def test_the_readme_has_the_newest_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert insert(text, read_results(newest_results())) == text
+
+
+def test_the_largest_case_is_shown_and_all_of_them_decide() -> None:
+    small = measured_ssim("540p", 2, [1.0, 1.0, 1.0], [1.5, 1.5, 1.5])
+    large = measured_ssim("1080p", 2, [4.0, 4.0, 4.0], [9.0, 10.0, 11.0])
+    huge = measured_ssim("4K", 2, [1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+    *_, row = table(results(a=small, b=large, c=huge))
+    assert row == ("| ssim: K=4 (1080p, 2 threads) | 4.00 s | 10.0 s ±0.5 (other) | 1.50 to 2.50 | 2 | 1 of 2 | 50% |")
+
+
+def test_made_images_have_no_row() -> None:
+    made = measured_ssim("540p", 1, [1.0], [1.0])
+    made.images = "noise"
+    assert len(table(results(a=made))) == 2
+
+
+def test_what_failed_says_why() -> None:
+    ours = Measured("ours", failed="wrong by 1e-2", target=Target(below=1.5e9))
+    memory = CaseResult("lpips_vgg", "4K", "photo", 2, "bytes", {"nvs-eval, K=1": ours})
+    *_, row = table(results(a=memory))
+    assert row == "| memory, lpips\\_vgg of a 4K pair: K=1 | wrong by 1e-2 |  |  | < 1.5 GB |  |  |"
+
+
+def test_memory_is_in_gigabytes_and_must_be_below() -> None:
+    contenders = {
+        "nvs-eval, K=1": Measured("ours", [1.25e9], target=Target(below=1.5e9)),
+        "lpips": Measured("peer", [5e9]),
+    }
+    *_, row = table(results(a=CaseResult("lpips_vgg", "4K", "photo", 2, "bytes", contenders)))
+    assert row == "| memory, lpips\\_vgg of a 4K pair: K=1 | 1.25 GB | 5.00 GB (lpips) | 4.00 | < 1.5 GB | yes |  |"
+
+
+def test_a_readme_without_a_place_is_refused() -> None:
+    with pytest.raises(InputError, match="no place"):
+        insert(f"{BEGIN}\n", results())
+    assert insert(f"a\n{BEGIN}\nold\n{END}\nb", results()).startswith(f"a\n{BEGIN}\n2026-01-02, AMD EPYC")
