@@ -74,9 +74,14 @@ def main() -> int:
             return 0
         file, results = _begin(options)
         _run(works, file, results, console)
+        results.finished = all(case.name in results.cases for case in _cases(options))
+        write_results(file, results)
     except InputError as error:
         console.print(f"Error: {error}", style="red", markup=False)
         return 2
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was measured is kept: `--resume` goes on.", style="yellow")
+        return 130
     print(*lines(results), sep="\n")
     return 0
 
@@ -84,10 +89,13 @@ def main() -> int:
 def _begin(options: Options) -> tuple[Path, Results]:
     """The file of a new run, or of one that is gone on with."""
     _set_up(options)
+    machine = describe_machine(options.device)
     if options.resume:
         file = newest_results(options.output)
-        return file, read_results(file)
-    machine = describe_machine(options.device)
+        results = read_results(file)
+        if results.machine != machine or results.options["quick"] != options.quick:
+            raise InputError(f"{file} is of another machine, of other versions or of a run that was (not) quick.")
+        return file, results
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     kept = {"minutes": options.minutes, "quick": options.quick, "only": options.only, "threads": options.threads}
     name = f"{today}-{short_name(machine)}{'-quick' if options.quick else ''}.json"
@@ -117,8 +125,6 @@ def _run(works: dict[str, Work], file: Path, results: Results, console: Console)
             results.cases[name] = work(say)
             write_results(file, results)
             progress.advance(task)
-    results.finished = True
-    write_results(file, results)
 
 
 def _works(options: Options) -> Iterator[tuple[str, Work]]:
