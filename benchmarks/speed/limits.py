@@ -16,7 +16,7 @@ from nvs_eval.weights import NETS, Net
 if TYPE_CHECKING:
     import torch
 
-SIDE = 1536
+SIDE = 2048
 """Of the square matrices that are multiplied."""
 COPIED = 2**27
 """Bytes that are copied; each is read and written."""

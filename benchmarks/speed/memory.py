@@ -59,7 +59,11 @@ def _measure(contender: Contender, case: Case, environment: dict[str, str], devi
         time.sleep(0.02)
     out, err = process.communicate()
     if process.returncode:
-        measured.failed = err.strip().splitlines()[-1] if err.strip() else f"ended with {process.returncode}"
+        measured.failed = (
+            err.strip().splitlines()[-1].rpartition("Missing: ")[2]
+            if err.strip()
+            else f"ended with {process.returncode}"
+        )
         return measured
     numbers = json.loads(out)
     measured.values.append(numbers["process"])

@@ -153,14 +153,14 @@ def compare(case: CaseResult, name: str) -> Compared:
 
 
 def _limit_fraction(ours: Measured, contenders: Mapping[str, Measured]) -> float | None:
-    """What the work would take at the rates of the same rounds, of what it took."""
+    """What the work would take at the best rates of the same rounds, of what it took."""
     product, copy = contenders.get("matrix product"), contenders.get("memory copy")
     if ours.needs is None or not ours.counts or product is None or copy is None or not product.needs or not copy.needs:
         return None
     operations, moved = ours.needs
     least = max(
-        operations * statistics.median(product.values) / product.needs[0],
-        moved * statistics.median(copy.values) / copy.needs[1],
+        operations * min(product.values) / product.needs[0],
+        moved * min(copy.values) / copy.needs[1],
     )
     return least / statistics.median(ours.values)
 

@@ -178,8 +178,8 @@ def _limit(name: str, device: torch.device) -> _Entry:
     measured = Measured("limit", needs=needs)
 
     def run(_: int) -> None:
-        seconds, _result = _clock(work, device)
-        measured.values.append(seconds)
+        # After others' work the first one finds nothing in the caches.
+        measured.values.append(min(_clock(work, device)[0] for _ in range(3)))
 
     _clock(work, device)
     return _Entry(name, measured, run)
