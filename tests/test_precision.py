@@ -465,8 +465,9 @@ def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callabl
     (file,) = Path("nvs-eval-results").rglob("*.json")
     known = read_record(file)
     (exact, *_) = [each.recomputed for each in verify_record(known, file).compared if each.metric == "lpips_alex"]
-    for off, confirmed in ((1.0, True), (1.0049, True), (0.9951, True), (1.0051, False), (0.9949, False)):
-        changed = {**known.views[0].scores, "lpips_alex": exact * off}
+    promised = 5e-3 * exact + 1e-4
+    for off, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
+        changed = {**known.views[0].scores, "lpips_alex": exact + off * promised}
         report = verify_record(replace(known, views=[replace(known.views[0], scores=changed)]), file)
         wrong = [each.metric for each in report.compared if not each.confirmed]
         assert wrong == ([] if confirmed else ["lpips_alex"]), off

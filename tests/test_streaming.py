@@ -93,10 +93,10 @@ def test_a_stream_gives_the_taps_of_the_whole(net: Net, data: st.DataObject, lpi
 def test_a_layer_keeps_no_more_rows_than_it_needs(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_layers, "_TILES_AT_ONCE", 4)
+    monkeypatch.setattr(_layers, "_TILES_AT_ONCE", 1)
     metric = lpips_of(net)
     held = []
-    for height in (1200, 2400):
+    for height in (1600, 3200):
         images = noise(1, 3, height, 40)
         stream, most = Stream(metric.layers_for(images), height), 0
         for start in range(0, height, 8):
