@@ -94,8 +94,15 @@ class SharedWork:
         self._images.append(images)
         return len(self._images) - 1
 
-    def compute(self) -> None:
-        """Compute all that was asked for; images that are fed to one network in one way pass it together."""
+    def compute(self, max_memory: int | None = None) -> None:
+        """Compute all that was asked for; images that are fed to one network in one way pass it together.
+
+        Args:
+            max_memory: the bytes that LPIPS may take beside the images; what is free if it is None.
+
+        Raises:
+            InputError: there is not so much memory.
+        """
         learned: list[tuple[Job, Wanted]] = []
         for job, metric in self._jobs.items():
             images = self._images[job[2]]
@@ -109,5 +116,5 @@ class SharedWork:
                     self.values[job] = found.tolist()
             except InputError as error:
                 self.values[job] = error
-        for (job, _), found in zip(learned, score_together([wanted for _, wanted in learned]), strict=True):
+        for (job, _), found in zip(learned, score_together([wanted for _, wanted in learned], max_memory), strict=True):
             self.values[job] = found.tolist()

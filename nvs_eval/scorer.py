@@ -106,7 +106,7 @@ class Scorer:
         with torch.inference_mode():
             work = SharedWork(view, self.device)
             plans = [self._plan(work, which) for which in range(len(self.protocols))]
-            work.compute()
+            work.compute(self.max_memory)
         return [self._outcome(work, which, plan) for which, plan in enumerate(plans)]
 
     def _plan(self, work: SharedWork, which: int) -> _Plan | InputError:

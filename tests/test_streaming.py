@@ -102,9 +102,9 @@ def test_a_layer_keeps_no_more_rows_than_it_needs(
         for start in range(0, height, 8):
             for _ in stream.feed(images[:, :, start : start + 8]):
                 pass
-            most = max(most, sum(piece.numel() for layer in stream._waiting for piece in layer._pieces))
+            most = max(most, sum(piece.numel() for layer in stream._waiting for piece in layer.pieces))
         held.append(most)
-        assert not any(layer._pieces for layer in stream._waiting)
+        assert not any(layer.pieces for layer in stream._waiting)
     assert held[1] == held[0]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,11 +36,11 @@ class Backbone:
     def __init__(self, net: str, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
         self._definition = NETWORKS[net]
-        self._placed: dict[Hashable, Sequence[Layer]] = {}
+        self._placed: dict[Hashable, tuple[Layer, ...]] = {}
 
     def layers(
         self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, differentiable: bool = False
-    ) -> Sequence[Layer]:
+    ) -> tuple[Layer, ...]:
         """The layers on a device, made there once.
 
         Args:
@@ -51,15 +53,13 @@ class Backbone:
         if place not in self._placed:
             making = _Making(self.weights, device, dtype, precision, differentiable)
             with torch.inference_mode(False):  # As when the weights were loaded.
-                self._placed[place] = [made for layer in self._definition for made in making.of(layer)]
+                self._placed[place] = tuple(made for layer in self._definition for made in making.of(layer))
         return self._placed[place]
 
     def channels(self) -> list[int]:
         """The number of channels at each tap."""
         layers = self.layers(torch.device("cpu"), torch.float32)
-        return [
-            layer.channels for layer in layers if isinstance(layer, _Convolution | _Tiled | _Expansion) and layer.tap
-        ]
+        return [layer.channels for layer in layers if layer.tap and layer.channels]
 
 
 class _Making:
@@ -86,18 +86,31 @@ class _Making:
         """What a layer is made of."""
         match layer:
             case Pool(size, stride, ceil):
-                yield _Pooling(size, stride, ceil)
+                yield _Pooling(size=size, stride=stride, ceil=ceil)
             case Conv(name, stride, padding, tap):
-                yield self._convolution(name, stride, padding, tap)
+                yield self._convolution(name, stride=stride, padding=padding, tap=tap)
             case Fire(name, tap):
                 yield self._convolution(f"{name}.squeeze")
-                yield _Expansion(self._kernel(f"{name}.expand1x1"), self._kernel(f"{name}.expand3x3"), tap)
+                one, three = self._kernel(f"{name}.expand1x1"), self._kernel(f"{name}.expand3x3")
+                yield _Expansion(
+                    one=one,
+                    three=three,
+                    size=3,
+                    padding=1,
+                    tap=tap,
+                    channels=len(one.bias) + len(three.bias),
+                    dtype=one.bias.dtype,
+                    weight_bytes=one.bytes + three.bytes,
+                )
 
-    def _convolution(self, name: str, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
-        shape = self._weights[f"{name}.weight"].shape
-        if self._tiled and (shape[2], stride, padding) == (3, 1, 1) and min(shape[:2]) >= _LEAST_CHANNELS:
-            return _Tiled(self._kernel(name), tap, self._scratch)
-        return _Convolution(self._kernel(name), stride, padding, tap)
+    def _convolution(self, name: str, *, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
+        kernel = self._kernel(name)
+        outputs, inputs, size, _ = kernel.weight.shape
+        known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
+        known |= {"channels": outputs, "dtype": kernel.bias.dtype}
+        if self._tiled and (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS:
+            return _Tiled(kernel=kernel, scratch=self._scratch, weight_bytes=5 * kernel.bytes, **known)
+        return _Convolution(kernel=kernel, weight_bytes=kernel.bytes, **known)
 
     def _kernel(self, name: str) -> _Kernel:
         """The weights of a convolution; those of the first in the images' dtype, since images are not rounded."""
@@ -107,29 +120,20 @@ class _Making:
         return _Kernel(weight.contiguous(memory_format=torch.channels_last), bias)
 
 
-@dataclass(frozen=True)
-class _Pooling:
-    """Max pooling."""
-
-    size: int
-    stride: int
-    ceil: bool
-    padding: int = 0
-    tap: bool = False
-
-    def rows_at_once(self, width: int) -> int | None:
-        return None
-
-    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
-        return functional.max_pool2d(_joined(pieces), self.size, self.stride, ceil_mode=self.ceil)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Kernel:
     """The weights of a convolution."""
 
     weight: Tensor
     bias: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return self.weight.nbytes
+
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        """Of rows that are put together before they are convolved."""
+        return {"rows": height * width * inputs * self.weight.element_size()}
 
     def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
         """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
@@ -140,46 +144,33 @@ class _Kernel:
         return functional.conv2d(rows, self.weight, self.bias, stride, (top, padding)).relu_()
 
 
-@dataclass(frozen=True)
-class _Convolution:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pooling(Layer):
+    """Max pooling."""
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        return functional.max_pool2d(_joined(pieces), self.size, self.stride, ceil_mode=self.ceil)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Convolution(Layer):
     """A convolution and its ReLU."""
 
     kernel: _Kernel
-    stride: int = 1
-    padding: int = 0
-    tap: bool = False
-    ceil: bool = False
 
-    @property
-    def size(self) -> int:
-        return self.kernel.weight.shape[2]
-
-    @property
-    def channels(self) -> int:
-        return len(self.kernel.bias)
-
-    def rows_at_once(self, width: int) -> int | None:
-        return None
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        return self.kernel.working_bytes(self.stride * height, self.stride * width, inputs)
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         return self.kernel.over(_joined(pieces), stride=self.stride, padding=self.padding, top=top, bottom=bottom)
 
 
-@dataclass(frozen=True)
-class _Tiled:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Tiled(Layer):
     """A 3x3 convolution and its ReLU, in Winograd's way."""
 
     kernel: _Kernel
-    tap: bool
     scratch: _winograd.Scratch = field(repr=False)
-    size: int = 3
-    stride: int = 1
-    padding: int = 1
-    ceil: bool = False
-
-    @property
-    def channels(self) -> int:
-        return len(self.kernel.bias)
 
     @cached_property
     def _weights(self) -> Tensor:
@@ -188,6 +179,10 @@ class _Tiled:
 
     def rows_at_once(self, width: int) -> int | None:
         return _winograd.TILE * max(1, round(_TILES_AT_ONCE * _winograd.TILE / width))
+
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        shapes = _winograd.scratch_shapes(height, width, inputs, len(self.kernel.bias))
+        return {name: 4 * math.prod(shape) for name, shape in shapes.items()}
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
@@ -207,24 +202,15 @@ class _Tiled:
         return (torch.stack(made) if len(made) > 1 else made[0][None]).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
-class _Expansion:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Expansion(Layer):
     """SqueezeNet's 1x1 and 3x3 convolutions side by side, and their ReLU."""
 
     one: _Kernel
     three: _Kernel
-    tap: bool
-    size: int = 3
-    stride: int = 1
-    padding: int = 1
-    ceil: bool = False
 
-    @property
-    def channels(self) -> int:
-        return len(self.one.bias) + len(self.three.bias)
-
-    def rows_at_once(self, width: int) -> int | None:
-        return None
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        return self.three.working_bytes(height, width, inputs + len(self.one.bias) + len(self.three.bias))
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         rows = _joined(pieces)

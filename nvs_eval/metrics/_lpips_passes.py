@@ -9,7 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from nvs_eval.devices import free_memory
+from nvs_eval.errors import InputError
 from nvs_eval.metrics._exact import exact_arithmetic
+from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
+from nvs_eval.metrics._shapes import needs_gradient
 from nvs_eval.metrics._streaming import Layer, Stream
 
 # How many pixels are fed to a network at once: enough to keep a device busy, few enough that memory stays flat.
@@ -30,9 +34,12 @@ class Comparing(Protocol):
 
     def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
+    @property
+    def net(self) -> str: ...
+
     def check_size(self, image: Tensor) -> None: ...
 
-    def layers_for(self, images: Tensor) -> Sequence[Layer]: ...
+    def layers_for(self, *images: Tensor) -> tuple[Layer, ...]: ...
 
     def scaled(self, images: Tensor) -> Tensor: ...
 
@@ -65,22 +72,26 @@ class Wanted:
     mask: Tensor | None
 
 
-def score_together(wanted: Sequence[Wanted]) -> list[Tensor]:
+def score_together(wanted: Sequence[Wanted], max_memory: int | None = None) -> list[Tensor]:
     """The `[K]` values of each; an image that several feed to a network in the same way passes it once.
 
+    Args:
+        wanted: what to compute.
+        max_memory: the bytes that a pass may take beside the images; what is free if it is None.
+
     Raises:
-        InputError: the images are smaller than a network can take.
+        InputError: the images are smaller than a network can take, or there is no memory for them.
     """
     groups: dict[Hashable, list[int]] = {}
     for index, each in enumerate(wanted):
         groups.setdefault((each.lpips.feed, each.reference.shape), []).append(index)
     values: dict[int, Tensor] = {}
     for group in groups.values():
-        values.update(zip(group, _score_group([wanted[index] for index in group]), strict=True))
+        values.update(zip(group, _score_group([wanted[index] for index in group], max_memory), strict=True))
     return [values[index] for index in range(len(wanted))]
 
 
-def _score_group(wanted: Sequence[Wanted]) -> list[Tensor]:
+def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tensor]:
     """Likewise of images of one size for one network."""
     fed = [each.lpips.fed(each.reference, each.renders, each.mask) for each in wanted]
     images: list[Tensor] = []
@@ -91,7 +102,7 @@ def _score_group(wanted: Sequence[Wanted]) -> list[Tensor]:
         places = [_place(images, render) for render in renders]
         pairings.append(Pairing(each.lpips, [owner] * len(places), places))
     everything = torch.stack(images)
-    found = distances(pairings, everything[:count], everything[count:])
+    found = distances(pairings, everything[:count], everything[count:], max_memory)
     return [
         each.lpips.reduce(rows, each.reference.shape[-2:], each.mask) for each, rows in zip(wanted, found, strict=True)
     ]
@@ -106,7 +117,9 @@ def _place(images: list[Tensor], image: Tensor) -> int:
     return len(images) - 1
 
 
-def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) -> list[list[Tensor]]:
+def distances(
+    pairings: Sequence[Pairing], references: Tensor, renders: Tensor, max_memory: int | None = None
+) -> list[list[Tensor]]:
     """For each pairing, the weighted squared difference at each tap, `[n, 1, h, w]`.
 
     All images pass the network side by side, some rows at a time; what the taps make of the rows is compared at once,
@@ -116,18 +129,21 @@ def distances(pairings: Sequence[Pairing], references: Tensor, renders: Tensor) 
         pairings: of LPIPS of one feed.
         references: `[R, 3, H, W]`.
         renders: `[N, 3, H, W]`, N may be 0.
+        max_memory: the bytes that may be taken beside the images; what is free if it is None.
 
     Raises:
-        InputError: the images are smaller than the network can take.
+        InputError: the images are smaller than the network can take, or there is no memory for them.
     """
     lpips = pairings[0].lpips
     lpips.check_size(references)
-    layers = lpips.layers_for(torch.cat([references[:1], renders[:1]]))
+    layers = lpips.layers_for(references, renders)
+    at_once = _rows_at_once(lpips, references, renders, max_memory)
     found = [_Distances(pairing) for pairing in pairings]
     with exact_arithmetic():
         firsts = [_Batch(part, layers) for part in _batches(references)]
         others = [_Batch(part, layers) for part in _batches(renders)]
-        for rows in _strips(references):
+        for start in range(0, references.shape[-2], at_once):
+            rows = slice(start, start + at_once)
             made = [list(batch.features(lpips, rows)) for batch in firsts]
             known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
             for own in known:
@@ -206,9 +222,29 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
         yield from images.split(_IMAGES_AT_ONCE.get(images.device.type, len(images)))
 
 
-def _strips(images: Tensor) -> Iterator[slice]:
-    """The rows of images in as many as are fed at once."""
-    height, width = images.shape[-2:]
-    at_once = max(1, _PIXELS_AT_ONCE.get(images.device.type, 2**20) // width)
-    for start in range(0, height, at_once):
-        yield slice(start, min(start + at_once, height))
+def _rows_at_once(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int | None) -> int:
+    """How many rows are fed at once: all where a gradient is asked for, else as many as there is room for.
+
+    Raises:
+        InputError: there is none.
+    """
+    height, width = references.shape[-2:]
+    if needs_gradient(references, renders):
+        return height
+    device, count = references.device, len(references) + len(renders)
+    together = min(count, _IMAGES_AT_ONCE.get(device.type, count))
+    rows = min(height, max(1, _PIXELS_AT_ONCE.get(device.type, 2**20) // (together * width)))
+    memory = free_memory(device) if max_memory is None else max_memory
+    if memory is None:
+        return rows
+    images = Pass(len(references), len(renders), together, height, width)
+    layers = lpips.layers_for(references, renders)
+    fitting = rows_within(layers, images, rows, memory)
+    if fitting is None:
+        least = bytes_needed(layers, images, 1) / 1e6
+        there = "are free" if max_memory is None else "may be taken (--max-memory)"
+        raise InputError(
+            f"LPIPS with {lpips.net} of {len(renders)} x {width}x{height} needs {least:.0f} MB beside the images, and "
+            f"{memory / 1e6:.0f} MB {there}: allow more, or score fewer renders of a view at once."
+        )
+    return fitting

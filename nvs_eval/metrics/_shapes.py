@@ -17,6 +17,11 @@ def widest_float(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def needs_gradient(*images: Tensor) -> bool:
+    """Whether what is computed of images must be differentiable."""
+    return torch.is_grad_enabled() and any(image.requires_grad for image in images)
+
+
 def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) -> None:
     """Check that two image tensors can be compared: floats, three channels, one size.
 

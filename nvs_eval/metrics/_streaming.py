@@ -6,42 +6,54 @@ size; the memory is that of a few rows of each layer.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
-@runtime_checkable
-class Layer(Protocol):
-    """What makes rows of rows: windows of `size` rows, `stride` apart."""
+@dataclass(frozen=True, kw_only=True)
+class Layer(ABC):
+    """What makes rows of rows: of windows of some rows, and of all their columns.
 
-    @property
-    def size(self) -> int: ...
+    Attributes:
+        size: of a window, in rows and in columns.
+        stride: from one window to the next.
+        padding: the zeros at each side.
+        ceil: whether a last window may reach beyond the last row.
+        tap: whether the rows that it makes are asked for.
+        channels: of the rows that it makes; None for as many as it is given.
+        dtype: of the rows that it makes; None for that of what it is given.
+        weight_bytes: what its weights take, beside those that it was made of.
+    """
 
-    @property
-    def stride(self) -> int: ...
+    size: int
+    stride: int = 1
+    padding: int = 0
+    ceil: bool = False
+    tap: bool = False
+    channels: int | None = None
+    dtype: torch.dtype | None = None
+    weight_bytes: int = 0
 
-    @property
-    def padding(self) -> int: ...
-
-    @property
-    def ceil(self) -> bool:
-        """Whether a last window may reach beyond the last row."""
-        ...
-
-    @property
-    def tap(self) -> bool:
-        """Whether the rows that it makes are asked for."""
-        ...
+    @abstractmethod
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        """All windows of the rows of pieces `[n, c, h, w]`, above and below which are so many rows of zeros."""
 
     def rows_at_once(self, width: int) -> int | None:
         """How many rows of its output it makes best at a time; None for any number."""
-        ...
+        return None
 
-    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
-        """All windows of the rows of pieces `[n, c, h, w]`, above and below which are so many rows of zeros."""
-        ...
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        """What it needs while it makes so many rows; layers share what has the same name."""
+        return {}
+
+    def outputs(self, size: int) -> int:
+        """How many windows there are along an axis."""
+        spare = size + 2 * self.padding - self.size
+        return (-(-spare // self.stride) if self.ceil else spare // self.stride) + 1
 
 
 class Stream:
@@ -66,6 +78,11 @@ class Stream:
         """
         return self._feed(0, 0, rows)
 
+    def waiting(self) -> Iterator[Tensor]:
+        """The rows that are held."""
+        for layer in self._waiting:
+            yield from layer.pieces
+
     def _feed(self, which: int, tap: int, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         layer = self._layers[which]
         for made in self._waiting[which].add(rows):
@@ -81,15 +98,14 @@ class _Waiting:
     def __init__(self, layer: Layer, height: int) -> None:
         self._layer = layer
         self._height = height
-        spare = height + 2 * layer.padding - layer.size
-        self.outputs = (-(-spare // layer.stride) if layer.ceil else spare // layer.stride) + 1
-        self._pieces: list[Tensor] = []
+        self.outputs = layer.outputs(height)
+        self.pieces: list[Tensor] = []
         self._first = 0  # The places in the image of the first row that waits,
         self._seen = 0  # and of the first that is not there yet.
         self._made = 0
 
     def add(self, rows: Tensor) -> Iterator[Tensor]:
-        self._pieces.append(rows)
+        self.pieces.append(rows)
         self._seen += rows.shape[2]
         while (until := self._reachable(rows.shape[3])) > self._made:
             yield self._make(until)
@@ -115,16 +131,16 @@ class _Waiting:
         self._made = until
         kept = max(until * layer.stride - layer.padding, 0)
         if until < self.outputs:
-            self._pieces = self._between(kept, self._seen)
+            self.pieces = self._between(kept, self._seen)
             self._first = kept
         else:
-            self._pieces = []
+            self.pieces = []
         return made
 
     def _between(self, start: int, end: int) -> list[Tensor]:
         """The waiting rows from one place in the image to another."""
         pieces, place = [], self._first
-        for piece in self._pieces:
+        for piece in self.pieces:
             inside = piece[:, :, max(start - place, 0) : max(end - place, 0)]
             if inside.shape[2]:
                 pieces.append(inside)

@@ -50,7 +50,7 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
-    def take(self, name: str, *shape: int) -> Tensor:
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A float32 buffer whose content is anything."""
         needed = math.prod(shape)
         if name not in self._buffers or self._buffers[name].numel() < needed:
@@ -69,33 +69,43 @@ def convolve(
     bottom: int,
 ) -> Float[Tensor, "h2 w o"]:
     """A 3x3 convolution and its ReLU of the rows of pieces, padded by a zero column at each side and by zero rows."""
-    image = pieces[0]
-    height, width = sum(len(rows) for rows in pieces) + top + bottom - 2, image.shape[1]
+    width, inputs = pieces[0].shape[1:]
+    height = sum(len(rows) for rows in pieces) + top + bottom - 2
     down, across = -(-height // TILE), -(-width // TILE)
-    split = _split(pieces, scratch, down, across, top)
-    # Along y: [6, down, 4, across + 1, i]; then along x: [6, 6, down, across, i].
-    rows = scratch.take("rows", _INPUTS, down, *split.shape[1:])
-    spare = scratch.take("spare", 2, _INPUTS * down * (across + 1) * image.shape[2])
+    shapes = scratch_shapes(height, width, inputs, len(bias))
+    split, rows, spare, tiles, products, columns, outputs = (
+        scratch.take(name, shape) for name, shape in shapes.items()
+    )
+    _split(pieces, split, top)
     _transform([split[shift::TILE][:down] for shift in range(_INPUTS)], rows, spare)
-    tiles = scratch.take("tiles", _INPUTS, _INPUTS, down, across, image.shape[2])
     _transform(
         [rows[:, :, shift % TILE, shift // TILE : shift // TILE + across] for shift in range(_INPUTS)], tiles, spare
     )
-    products = scratch.take("products", _INPUTS**2, down * across, len(bias))
     torch.bmm(tiles.view(_INPUTS**2, down * across, -1), weights, out=products)
     products[_ONES] += bias
-    columns = scratch.take("columns", TILE, _INPUTS, down, across, len(bias))
     _gather(products.view(_INPUTS, _INPUTS, down, across, -1), columns)
-    outputs = scratch.take("outputs", TILE, TILE, down, across, len(bias))  # y, x
     _gather(columns.transpose(0, 1), outputs)
     made = bias.new_empty(down, TILE, across, TILE, len(bias))
     torch.clamp_min(outputs.permute(2, 0, 3, 1, 4), 0, out=made)
     return made.view(down * TILE, across * TILE, -1)[:height, :width]
 
 
-def _split(pieces: Sequence[Tensor], scratch: Scratch, down: int, across: int, top: int) -> Tensor:
-    """The padded rows with their columns sorted by their place in a tile, so that all that follows is contiguous."""
-    split = scratch.take("split", TILE * down + 2, TILE, across + 1, pieces[0].shape[2])
+def scratch_shapes(height: int, width: int, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """What a convolution to so many rows and columns needs memory for while it lasts."""
+    down, across = -(-height // TILE), -(-width // TILE)
+    return {
+        "split": (TILE * down + 2, TILE, across + 1, inputs),
+        "along y": (_INPUTS, down, TILE, across + 1, inputs),
+        "spare": (2, _INPUTS * down * (across + 1) * inputs),
+        "tiles": (_INPUTS, _INPUTS, down, across, inputs),
+        "products": (_INPUTS**2, down * across, outputs),
+        "columns": (TILE, _INPUTS, down, across, outputs),
+        "outputs": (TILE, TILE, down, across, outputs),
+    }
+
+
+def _split(pieces: Sequence[Tensor], split: Tensor, top: int) -> None:
+    """Put the padded rows' columns in the order of their place in a tile, so that all that follows is contiguous."""
     split[:top] = 0
     for rows in pieces:
         for place in range(TILE):
@@ -107,7 +117,6 @@ def _split(pieces: Sequence[Tensor], scratch: Scratch, down: int, across: int, t
             into[:, first + columns.shape[1] :] = 0
         top += len(rows)
     split[top:] = 0
-    return split
 
 
 def _transform(inputs: Sequence[Tensor], outputs: Tensor, spare: Tensor) -> None:

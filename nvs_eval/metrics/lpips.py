@@ -21,7 +21,7 @@ from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_passes import Pairing, distances
 from nvs_eval.metrics._networks import SMALLEST
 from nvs_eval.metrics._precision import Precision
-from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
+from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, needs_gradient, widest_float
 from nvs_eval.metrics._streaming import Layer
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
 
@@ -149,10 +149,10 @@ class Lpips:
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
 
-    def layers_for(self, images: Tensor) -> Sequence[Layer]:
+    def layers_for(self, *images: Tensor) -> tuple[Layer, ...]:
         """The network's layers, on the images' device and in their dtype."""
-        differentiable = torch.is_grad_enabled() and images.requires_grad
-        return self.backbone.layers(images.device, images.dtype, self.precision, differentiable=differentiable)
+        device, dtype = images[0].device, images[0].dtype
+        return self.backbone.layers(device, dtype, self.precision, differentiable=needs_gradient(*images))
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
         """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""

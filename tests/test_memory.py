@@ -1,0 +1,109 @@
+"""Scoring keeps to the memory that it may take, which is known before, and no number depends on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from agreement import generator
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.metrics import _lpips_passes
+from nvs_eval.metrics._lpips_passes import Wanted, score_together
+from nvs_eval.metrics._memory import Pass, bytes_needed
+from nvs_eval.metrics.lpips import Lpips
+from nvs_eval.weights import NETS, Net
+
+LoadLpips = Callable[..., Lpips]
+
+MEASURED = """
+import sys, threading, time
+import psutil, torch
+from nvs_eval.metrics._memory import Pass, bytes_needed
+from nvs_eval.metrics import _lpips_passes
+from nvs_eval.metrics.lpips import load_lpips
+
+net, folder, height, width = sys.argv[1], sys.argv[2] or None, int(sys.argv[3]), int(sys.argv[4])
+metric = load_lpips(net, weights_dir=folder)
+reference, renders = torch.rand(3, height, width), torch.rand(2, 3, height, width)
+process, peak, done = psutil.Process(), [0], threading.Event()
+
+
+def watch():
+    while not done.wait(0.002):
+        peak[0] = max(peak[0], process.memory_info().rss)
+
+
+rows = _lpips_passes._PIXELS_AT_ONCE["cpu"] // width
+needed = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, height, width), rows)
+before = process.memory_info().rss
+thread = threading.Thread(target=watch)
+thread.start()
+with torch.inference_mode():
+    metric(reference, renders)
+done.set()
+thread.join()
+print(needed, peak[0] - before)
+"""
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=generator(seed))
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_what_is_taken_is_what_was_said(net: Net, weights_folder: Callable[[Net], Path | None], tmp_path: Path) -> None:
+    folder = weights_folder(net)
+    # Large enough for what the libraries take for themselves to matter little.
+    size = ("900", "1600") if net != "vgg" else ("420", "800")
+    given = [sys.executable, "-c", MEASURED, net, str(folder or ""), *size]
+    made = subprocess.run(given, capture_output=True, text=True, check=True, cwd=tmp_path)
+    needed, taken = map(int, made.stdout.split())
+    assert 0.7 <= needed / taken <= 1.3
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = lpips_of(net)
+    reference, renders = noise(3, 130, 141), noise(2, 3, 130, 141, seed=1)
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    fed: list[int] = []
+    scaled = Lpips.scaled
+
+    def watched(self: Lpips, images: Tensor) -> Tensor:
+        fed.append(images.shape[-2])
+        return scaled(self, images)
+
+    monkeypatch.setattr(Lpips, "scaled", watched)
+    layers = metric.layers_for(reference)
+    least = bytes_needed(layers, Pass(1, 2, 1, 130, 141), 8)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    assert max(fed) <= 8
+    assert (tight - plenty).abs().max() <= 1e-6
+
+
+def test_too_little_memory_is_an_error_before_anything_is_computed(
+    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lpips, "scaled", None)
+    wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
+    with pytest.raises(InputError, match=r"LPIPS with squeeze of 1 x 80x64 needs \d+ MB .* 1 MB may be taken"):
+        score_together([wanted], max_memory=10**6)
+    monkeypatch.setattr(_lpips_passes, "free_memory", lambda device: 2 * 10**6)
+    with pytest.raises(InputError, match=r"and 2 MB are free: allow more, or score fewer"):
+        score_together([wanted])
+
+
+def test_more_images_and_rows_need_more(lpips_of: LoadLpips) -> None:
+    layers = lpips_of("alex").layers_for(noise(3, 64, 64))
+    few = bytes_needed(layers, Pass(1, 1, 1, 2160, 960), 16)
+    assert bytes_needed(layers, Pass(1, 4, 1, 2160, 960), 16) > few
+    assert bytes_needed(layers, Pass(1, 1, 1, 2160, 960), 64) > few
+    # Twice the height takes as many rows at a time: what grows is the map of differences alone.
+    tall = bytes_needed(layers, Pass(1, 1, 1, 4320, 960), 16)
+    assert tall - few <= 2 * 4 * 2160 * 960 * 1.01
