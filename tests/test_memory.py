@@ -104,6 +104,5 @@ def test_more_images_and_rows_need_more(lpips_of: LoadLpips) -> None:
     few = bytes_needed(layers, Pass(1, 1, 1, 2160, 960), 16)
     assert bytes_needed(layers, Pass(1, 4, 1, 2160, 960), 16) > few
     assert bytes_needed(layers, Pass(1, 1, 1, 2160, 960), 64) > few
-    # Twice the height takes as many rows at a time: what grows is the map of differences alone.
-    tall = bytes_needed(layers, Pass(1, 1, 1, 4320, 960), 16)
-    assert tall - few <= 2 * 4 * 2160 * 960 * 1.01
+    # Twice the height takes as many rows at a time: what grows is the map of differences.
+    assert bytes_needed(layers, Pass(1, 1, 1, 4320, 960), 16) < 1.3 * few
