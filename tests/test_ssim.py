@@ -26,6 +26,8 @@ GOLDEN = Path(__file__).parent / "golden"
 FLAT = "flat and flat"
 # Those of grey images have a range of the grey, or of levels, which no tool takes of the pair.
 OF_COLOURS = [name for name, kernel in KERNELS.items() if kernel.grey is None]
+# Clamping at dm_pix's least variance of 2^-46 is left out where C2 is large beside it: it is worth 2^-45 / C2, 3e-11.
+WITHOUT_FLOOR = {"dmpix": 40.0}
 with_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 with_every_kernel_of_colours = pytest.mark.parametrize("kernel", OF_COLOURS)
 with_every_pair = pytest.mark.parametrize("name", pairs())
@@ -50,8 +52,9 @@ def test_agrees_with_the_definition(name: str, kernel: str) -> None:
     score = partial(ssim, kernel=kernel, data_range=255.0 if kernel == "uniform7-gray" else 1.0)
     theirs = reference_map(TOOLS[kernel], x, y, score.keywords["data_range"])
     ours = ssim_map(*doubles(name), **score.keywords)
-    assert_agree(ours, theirs.transpose(2, 0, 1), "float64", times=10)
-    assert_agree(score(*doubles(name)), theirs.mean(), "float64")
+    times = WITHOUT_FLOOR.get(kernel, 1)
+    assert_agree(ours, theirs.transpose(2, 0, 1), "float64", times=max(times, 10))
+    assert_agree(score(*doubles(name)), theirs.mean(), "float64", times=times)
     assert_agree(score(*pairs()[name]), theirs.mean(), "float32")
 
 
@@ -169,7 +172,7 @@ def test_agrees_with_torchmetrics(name: str) -> None:
 @with_every_pair
 def test_agrees_with_what_dm_pix_said(name: str) -> None:
     theirs = json.loads((GOLDEN / "dm-pix.json").read_text())["values"]["ssim"][name][0]
-    assert_agree(ssim(*doubles(name), kernel="dmpix"), theirs, "float64")
+    assert_agree(ssim(*doubles(name), kernel="dmpix"), theirs, "float64", times=WITHOUT_FLOOR["dmpix"])
     assert_agree(ssim(*pairs()[name], kernel="dmpix"), theirs, "float32")
 
 
@@ -230,10 +233,10 @@ def test_the_reference_is_blurred_once_however_many_renders_it_has(
 ) -> None:
     blurred = []
     blur = module.blur
-    monkeypatch.setattr(module, "blur", lambda x, taps: blurred.append(x.shape[:-3].numel()) or blur(x, taps))
+    monkeypatch.setattr(module, "blur", lambda x, taps: blurred.append(x.shape) or blur(x, taps))
     ssim(noise(3, 12, 13), noise(renders, 3, 12, 13, seed=1))
-    # The reference and its square; each render, its square and its product with the reference.
-    assert sum(blurred) == 2 + 3 * renders
+    # Each channel of the reference; and of each render, its product with the reference, and the sum of their squares.
+    assert len(blurred) == 3 * (1 + 3 * renders)
 
 
 @with_every_kernel

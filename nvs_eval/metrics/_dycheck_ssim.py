@@ -1,4 +1,4 @@
-"""The masked SSIM of dycheck: blurs that know which pixels count, by partial convolution.
+"""The windowed means of dycheck's masked SSIM: blurs that know which pixels count, by partial convolution.
 
 H. Gao et al., "Monocular dynamic view synthesis: a reality check", 2022; KAIR-BAIR/dycheck, core/metrics/image.py. Each
 blur is divided by the number of pixels that count, which are not weighted by the window: so its weights sum to 1 only
@@ -10,28 +10,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics._kernels import Kernel
-from nvs_eval.metrics._windows import Moments, slide
+from nvs_eval.metrics._windows import slide_columns, slide_rows
 
 
-def moments(reference: Tensor, render: Tensor, mask: Tensor, how: Kernel) -> Moments:
-    """Means, variances and covariance under a mask `[..., 1, H, W]`, over the windows wholly inside the image."""
+class PartialBlur:
+    """A blur of planes `[p, h, w]` under one mask `[1, h, w]`, for the windows wholly inside the planes."""
 
-    def blur(image: Tensor) -> Tensor:
+    def __init__(self, mask: Tensor, taps: tuple[float, ...]) -> None:
+        self._taps = taps
+        ones = (1.0,) * len(taps)
         # The columns first; then the rows, where each pixel counts that had any that did in its row.
-        across, counts = _partial(image, mask, how, dim=-1)
-        down, _ = _partial(across, (counts != 0).to(image.dtype), how, dim=-2)
-        return down
+        self._mask, self._across = mask, slide_columns(mask, ones)
+        self._any = (self._across != 0).to(mask.dtype)
+        self._down = slide_rows(self._any, ones)
 
-    mean_x, mean_y = blur(reference), blur(render)
-    var_x = blur(reference * reference) - mean_x * mean_x
-    var_y = blur(render * render) - mean_y * mean_y
-    return Moments(mean_x, mean_y, var_x, var_y, blur(reference * render) - mean_x * mean_y)
+    def __call__(self, planes: Tensor) -> Tensor:
+        """The means over the pixels that count, 0 where none does."""
+        across = self._share(slide_columns(planes * self._mask, self._taps), self._across)
+        return self._share(slide_rows(across * self._any, self._taps), self._down)
 
-
-def _partial(image: Tensor, mask: Tensor, how: Kernel, *, dim: int) -> tuple[Tensor, Tensor]:
-    """The window along one axis over the pixels that count, for as many as a whole window has; and their number."""
-    size = len(how.taps)
-    counts = slide(mask, (1.0,) * size, dim=dim)
-    values = slide(image * mask, how.taps, dim=dim) * size / counts
-    return torch.where(counts != 0, values, 0.0), counts
+    def _share(self, sums: Tensor, counts: Tensor) -> Tensor:
+        found = counts != 0
+        return torch.where(found, sums * len(self._taps) / torch.where(found, counts, 1.0), 0.0)

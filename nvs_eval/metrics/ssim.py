@@ -7,24 +7,34 @@ means `mu`, variances `var` and covariance `cov` of a pair, and `C1 = (0.01 L)^2
 
 for each channel, averaged over channels and pixels. Tools differ in the window, in what they do at the border, in how
 they estimate and clamp the variances, and in the data range L.
+
+It is computed in float64, block by block, so that it is exact and takes little memory whatever the images' size: the
+moments of a flat, bright region (a white background) cancel to nothing but rounding errors, which float32 would add up
+to several 1e-5 of SSIM.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics import _dycheck_ssim
+from nvs_eval.metrics._dycheck_ssim import PartialBlur
 from nvs_eval.metrics._kernels import KERNELS, Kernel
-from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, widest_float
-from nvs_eval.metrics._windows import Moments, blur
+from nvs_eval.metrics._shapes import Mask, check_pair, widest_float
+from nvs_eval.metrics._ssim_blocks import Block, blocks_of, each, in_grey, planes_of
+from nvs_eval.metrics._ssim_formula import Clamped, Constants, Plain, Planes
+from nvs_eval.metrics._ssim_pairs import Group, Member, groups_of
+from nvs_eval.metrics._windows import blur
 
 MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
+Result = TypeVar("Result")
 
 
 def ssim(
@@ -61,17 +71,29 @@ def ssim(
             or is not one that `dycheck` is defined for: those without padding.
     """
     check_pair(reference, render, mask)
-    how, reference, render = _begin(reference, render, kernel, variance_floor)
-    constants = _constants(reference, render, data_range)
-    if mask is None:
-        return mean_over_plane(_map(reference, render, how, constants))
-    if mask_meaning == "dycheck":
+    how = _kernel(kernel, reference, variance_floor)
+    weights = None
+    if mask is not None and mask_meaning == "dycheck":
         if how.padding != "valid" or how.sample_covariance:
             raise InputError(f"dycheck's mask is defined for SSIM without padding, and the kernel is {kernel!r}.")
-        moments = _dycheck_ssim.moments(reference, render, mask.to(reference.dtype), how)
-        return mean_over_plane(_formula(moments, how, constants))
-    scores = _map(reference, render, how, constants)
-    return mean_over_plane(scores, _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, scores))
+    elif mask is not None:
+        weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, _map_size(reference, how))
+        mask = None
+
+    def add_up(member: Member, block: Block, scores: Tensor) -> Tensor:
+        # float64 sums of whole blocks make the value independent of how many there are, far below any tolerance.
+        return (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
+
+    pairs = _Pairs(reference, render, mask, weights)
+    sums = pairs.score(how, data_range, add_up)
+    if not sums:
+        return reference.new_empty(pairs.batch, dtype=widest_float(reference.device))
+    channels = 3 if how.grey is None else 1
+    if weights is None:
+        count = channels * torch.Size(_map_size(reference, how)).numel()
+    else:
+        count = channels * weights.sum(dim=(-3, -2, -1), dtype=widest_float(weights.device))
+    return torch.stack([torch.stack(parts).sum() for parts in sums]).reshape(pairs.batch) / count
 
 
 def ssim_map(
@@ -89,105 +111,108 @@ def ssim_map(
         InputError: as `ssim`.
     """
     check_pair(reference, render)
-    how, reference, render = _begin(reference, render, kernel, None)
-    return _map(reference, render, how, _constants(reference, render, data_range))
+    how = _kernel(kernel, reference, None)
+    pairs = _Pairs(reference, render)
+    shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *_map_size(reference, how))
+    values = reference.new_empty(shape, dtype=widest_float(reference.device))
+
+    def put(member: Member, block: Block, scores: Tensor) -> None:
+        channels = block.channels if how.grey is None else slice(0, 1)
+        block.of_map(values[member.position, channels]).copy_(scores)
+
+    pairs.score(how, data_range, put)
+    return values.reshape(*pairs.batch, *shape[1:])
 
 
-def _begin(
-    reference: Tensor, render: Tensor, kernel: str, variance_floor: float | None
-) -> tuple[Kernel, Tensor, Tensor]:
-    """The kernel, and the images as it takes them: in float64, grey where it says so."""
-    if kernel not in KERNELS:
-        raise unknown_name("SSIM kernel", kernel, KERNELS)
-    how = KERNELS[kernel]
+def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
+    if name not in KERNELS:
+        raise unknown_name("SSIM kernel", name, KERNELS)
+    how = KERNELS[name]
     if variance_floor is not None:
         how = replace(how, variance_floor=variance_floor)
-    height, width = reference.shape[-2:]
+    height, width = image.shape[-2:]
     if min(height, width) < how.smallest:
         raise InputError(
-            f"SSIM with the kernel {kernel!r} needs images of at least {how.smallest}x{how.smallest} pixels; "
+            f"SSIM with the kernel {name!r} needs images of at least {how.smallest}x{how.smallest} pixels; "
             f"these are {width}x{height}."
         )
-    # The moments of a flat, bright region (a white background) cancel to nothing but rounding errors, which float32
-    # would add up to several 1e-5 of SSIM.
-    reference, render = (_grey(image.to(widest_float(image.device)), how) for image in (reference, render))
-    return how, reference, render
+    return how
 
 
-def _grey(image: Tensor, how: Kernel) -> Tensor:
-    if how.grey is None:
-        return image
-    if how.grey == "bt709":
-        red, green, blue = image.unbind(dim=-3)
-        return (0.2126 * red + 0.7152 * green + 0.0722 * blue).unsqueeze(-3)
-    red, green, blue = (image * 255).round().unbind(dim=-3)
-    return torch.floor((9798 * red + 19235 * green + 3735 * blue + 16384) / 32768).unsqueeze(-3)
+class _Pairs:
+    """A reference and its renders, or batches of them, with what weighs their pixels or their maps."""
+
+    def __init__(
+        self, reference: Tensor, render: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
+        self._reference, self._render, self._mask, self._weights = reference, render, mask, weights
+        self._given = [images for images in (reference, render, mask, weights) if images is not None]
+        self.batch = torch.broadcast_shapes(*(images.shape[:-3] for images in self._given))
+
+    def score(
+        self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
+    ) -> list[list[Result]]:
+        """What is made of the map of each pair, block by block."""
+        centred = data_range == "pair"
+        extents = (
+            _pair_extent(self._reference, self._render, how) if centred else _constant(data_range, self._reference)
+        )
+        groups = groups_of(self.batch, self._reference, self._render, extents, mask=self._mask, weights=self._weights)
+        graph = torch.is_grad_enabled() and any(images.requires_grad for images in self._given)
+        blocks, threads = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
+        found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
+        for group in groups:
+            work = partial(_score_block, group=group, how=how, centred=centred, consume=consume)
+            for results in each(blocks, work, threads=threads):
+                for member, result in zip(group.members, results, strict=True):
+                    found[member.position].append(result)
+        return found
 
 
-def _constants(reference: Tensor, render: Tensor, data_range: float | Literal["pair"]) -> tuple[Tensor, Tensor]:
-    """C1 and C2."""
-    extent = _pair_extent(reference, render) if data_range == "pair" else reference.new_tensor(data_range)
-    return (0.01 * extent) ** 2, (0.03 * extent) ** 2
+def _score_block(
+    block: Block, *, group: Group, how: Kernel, centred: bool, consume: Callable[[Member, Block, Tensor], Result]
+) -> list[Result]:
+    """What is made of a block of the maps of a reference's renders."""
+
+    def planes(image: Tensor) -> Planes:
+        values = planes_of(image, block, how)
+        return Planes.centred(values, how.border) if centred and group.mask is None else Planes(values, None)
+
+    x, constants = planes(group.reference), Constants.of(group.extent, how)
+    if group.mask is not None:
+        mask = planes_of(group.mask, block, how)
+        share = Clamped(x, constants, PartialBlur(mask, how.taps))
+    else:
+        share = (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
+    rows, columns = block.size
+    return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
 
 
-def _map(reference: Tensor, render: Tensor, how: Kernel, constants: tuple[Tensor, Tensor]) -> Tensor:
-    # A variance as E[x^2] - E[x]^2 loses its digits where the mean is large beside it, as it is on a low-contrast pair.
-    # Subtracting a constant before squaring changes neither variances nor covariance, and the reference's own level is
-    # near the render's.
-    level = reference.mean(dim=(-2, -1), keepdim=True)
-    # The reference's means and squares are blurred once, however many renders it is compared with.
-    x, y = _pad(reference, how) - level, _pad(render, how) - level
-    mean_x, mean_y = blur(x, how.taps), blur(y, how.taps)
-    var_x = blur(x * x, how.taps) - mean_x * mean_x
-    var_y = blur(y * y, how.taps) - mean_y * mean_y
-    cov = blur(x * y, how.taps) - mean_x * mean_y
-    if how.sample_covariance:
-        n = len(how.taps) ** 2
-        var_x, var_y, cov = (moment * (n / (n - 1)) for moment in (var_x, var_y, cov))
-    return _formula(Moments(mean_x + level, mean_y + level, var_x, var_y, cov), how, constants)
+def _constant(extent: float, like: Tensor) -> Tensor:
+    return torch.full((1, 1, 1), extent, dtype=widest_float(like.device), device=like.device)
 
 
-def _formula(moments: Moments, how: Kernel, constants: tuple[Tensor, Tensor]) -> Tensor:
-    mean_x, mean_y, var_x, var_y, cov = moments
-    c1, c2 = constants
-    if how.variance_floor is not None:
-        var_x, var_y = var_x.clamp(min=how.variance_floor), var_y.clamp(min=how.variance_floor)
-    if how.clamp_covariance:
-        limit = (var_x * var_y).sqrt()
-        cov = cov.clamp(min=-limit, max=limit)
-    similar = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
-    return similar / ((mean_x * mean_x + mean_y * mean_y + c1) * (var_x + var_y + c2))
-
-
-def _pad(image: Tensor, how: Kernel) -> Tensor:
-    if how.padding == "valid":
-        return image
-    border = how.border
-    if how.padding == "symmetric":
-        for dim in (-2, -1):
-            size = image.shape[dim]
-            ends = image.narrow(dim, 0, border).flip(dim), image.narrow(dim, size - border, border).flip(dim)
-            image = torch.cat([ends[0], image, ends[1]], dim=dim)
-        return image
-    flat = image.reshape(-1, *image.shape[-3:])
-    mode = "constant" if how.padding == "zero" else "reflect"
-    padded = torch.nn.functional.pad(flat, (border,) * 4, mode=mode)
-    return padded.reshape(*image.shape[:-2], *padded.shape[-2:])
-
-
-def _pair_extent(reference: Tensor, render: Tensor) -> Tensor:
-    extent = torch.maximum(_extent(reference), _extent(render))
+def _pair_extent(reference: Tensor, render: Tensor, how: Kernel) -> Tensor:
+    extent = torch.maximum(_extent(reference, how), _extent(render, how))
     # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
     return extent.masked_fill(extent == 0, torch.nan)
 
 
-def _extent(image: Tensor) -> Tensor:
-    return (image.amax(dim=(-3, -2, -1)) - image.amin(dim=(-3, -2, -1)))[..., None, None, None]
+def _extent(image: Tensor, how: Kernel) -> Tensor:
+    wide, ends = widest_float(image.device), (-3, -2, -1)
+    if how.grey is not None:
+        image = in_grey(image.to(wide), how.grey)
+    return (image.amax(dim=ends).to(wide) - image.amin(dim=ends).to(wide))[..., None, None, None]
 
 
-def _centre(mask: Tensor, scores: Tensor) -> Tensor:
+def _map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
+    """The rows and columns of a map."""
+    lost = len(how.taps) - 1 if how.padding == "valid" else 0
+    return image.shape[-2] - lost, image.shape[-1] - lost
+
+
+def _centre(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """The part of a mask that a map covers."""
-    size = scores.shape[-2:]
     top, left = (mask.shape[-2] - size[0]) // 2, (mask.shape[-1] - size[1]) // 2
     return mask[..., top : top + size[0], left : left + size[1]]
 
