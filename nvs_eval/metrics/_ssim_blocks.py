@@ -132,6 +132,8 @@ def _fill(part: Tensor, size: Sequence[int]) -> Tensor:
     height, width = part.shape[-2:]
     if [height, width] == size:
         return part.to(dtype)
-    planes = part.new_zeros(part.shape[0], *size, dtype=dtype)
+    planes = part.new_empty(part.shape[0], *size, dtype=dtype)
     planes[:, :height, :width] = part
+    planes[:, height:] = 0
+    planes[:, :height, width:] = 0
     return planes

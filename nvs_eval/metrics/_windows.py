@@ -19,16 +19,16 @@ def blur(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 def slide_rows(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
     """A window down the columns, `[p, h, w]` to `[p, h - len(taps) + 1, w]`."""
-    band = _band(taps, planes)
+    band, _ = _bands(taps, planes.dtype, planes.device)
     windows = planes.unfold(-2, band.shape[1], STEP).mT
     return _multiply(band, windows).flatten(1, 2)
 
 
 def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
     """A window along the rows, `[p, h, w]` to `[p, h, w - len(taps) + 1]`."""
-    band = _band(taps, planes)
-    windows = planes.unfold(-1, band.shape[1], STEP).transpose(1, 2)
-    return _multiply(windows, band.mT, interleaved=True).transpose(1, 2).flatten(2)
+    _, band = _bands(taps, planes.dtype, planes.device)
+    windows = planes.unfold(-1, band.shape[0], STEP).transpose(1, 2)
+    return _multiply(windows, band, interleaved=True).transpose(1, 2).flatten(2)
 
 
 def _multiply(left: Tensor, right: Tensor, *, interleaved: bool = False) -> Tensor:
@@ -46,16 +46,13 @@ def _multiply(left: Tensor, right: Tensor, *, interleaved: bool = False) -> Tens
     return result
 
 
-def _band(taps: tuple[float, ...], like: Tensor) -> Tensor:
-    return _make_band(taps, like.dtype, like.device)
-
-
 @cache
-def _make_band(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`[STEP, STEP + len(taps) - 1]`: a row a window, each a place further on."""
+def _bands(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`[STEP, STEP + len(taps) - 1]`, a row a window, each a place further on; and the same transposed, as it lies."""
     # What is made under a caller's inference mode could never be used for a gradient later.
     with torch.inference_mode(mode=False):
         band = torch.zeros(STEP, STEP + len(taps) - 1, dtype=torch.float64)
         for place in range(STEP):
             band[place, place : place + len(taps)] = torch.tensor(taps, dtype=torch.float64)
-        return band.to(device, dtype)
+        band = band.to(device, dtype)
+        return band, band.T.contiguous()
