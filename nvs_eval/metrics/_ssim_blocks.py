@@ -16,7 +16,7 @@ from nvs_eval.metrics._windows import STEP
 
 # Planes of half a megabyte, of which a few are worked on at a time, stay in a core's cache. Torch splits what is larger
 # than half of that over its threads, each of which has a block of its own here.
-_ALONE, _TOGETHER, _WIDEST = 2**16, 2**15, 1024
+_ALONE, _TOGETHER, _WIDEST = 2**17, 2**15, 1024
 # Other devices want much at a time.
 _ELSEWHERE = 2**22
 
