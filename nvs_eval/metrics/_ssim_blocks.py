@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,13 +12,10 @@ from nvs_eval.metrics._kernels import Kernel
 from nvs_eval.metrics._shapes import widest_float
 from nvs_eval.metrics._windows import STEP
 
-# Planes of half a megabyte, of which a few are worked on at a time, stay in a core's cache. Torch splits what is larger
-# than half of that over its threads, each of which has a block of its own here.
-_ALONE, _TOGETHER, _WIDEST = 2**17, 2**15, 1024
+# A plane of 1 MB, of which a few are worked on at a time: less is spent on calls, more is no longer in a core's cache.
+_PIXELS, _WIDEST = 2**17, 1024
 # Other devices want much at a time.
-_ELSEWHERE = 2**22
-
-Result = TypeVar("Result")
+_PIXELS_ELSEWHERE = 2**22
 
 
 @dataclass(frozen=True)
@@ -41,19 +36,18 @@ class Block:
         return values[..., self.rows, self.columns]
 
 
-def blocks_of(size: tuple[int, int], how: Kernel, device: torch.device, *, whole: bool) -> tuple[Sequence[Block], int]:
-    """Blocks that cover a map of a size, a single one where it is wanted whole, and how many threads share them."""
+def blocks_of(size: tuple[int, int], how: Kernel, device: torch.device, *, whole: bool) -> Sequence[Block]:
+    """Blocks that cover a map of a size; a single one where it is wanted whole."""
     rows, columns = size
     if whole:
-        return [Block(slice(0, 3), slice(0, rows), slice(0, columns))], 1
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    pixels, widest = (_ALONE if threads == 1 else _TOGETHER, _WIDEST) if device.type == "cpu" else (_ELSEWHERE, columns)
+        return [Block(slice(0, 3), slice(0, rows), slice(0, columns))]
+    pixels, widest = (_PIXELS, _WIDEST) if device.type == "cpu" else (_PIXELS_ELSEWHERE, columns)
     across = list(_split(columns, widest))
     reach = len(how.taps) - 1
     down = list(_split(rows, max(pixels // (across[0].stop + reach) - reach, STEP)))
     # All channels of a part of the image follow one another: what is read of interleaved images is read once.
     channels = [slice(0, 3)] if how.grey is not None else [slice(i, i + 1) for i in range(3)]
-    return [Block(which, tall, wide) for tall in down for wide in across for which in channels], threads
+    return [Block(which, tall, wide) for tall in down for wide in across for which in channels]
 
 
 def planes_of(image: Tensor, block: Block, how: Kernel) -> Tensor:
@@ -77,21 +71,6 @@ def in_grey(image: Tensor, grey: str) -> Tensor:
         return (0.2126 * red + 0.7152 * green + 0.0722 * blue).unsqueeze(-3)
     red, green, blue = (image * 255).round().unbind(dim=-3)
     return torch.floor((9798 * red + 19235 * green + 3735 * blue + 16384) / 32768).unsqueeze(-3)
-
-
-def each(blocks: Sequence[Block], work: Callable[[Block], Result], *, threads: int) -> list[Result]:
-    """The results of some work on every block, in their order; by as many threads."""
-    if threads == 1 or len(blocks) == 1:
-        return [work(block) for block in blocks]
-    # These modes are a thread's own.
-    inference = torch.is_inference_mode_enabled()
-
-    def begin(block: Block) -> Result:
-        with torch.inference_mode(inference), torch.no_grad():
-            return work(block)
-
-    with ThreadPoolExecutor(min(threads, len(blocks))) as pool:
-        return list(pool.map(begin, blocks))
 
 
 def _split(size: int, largest: int) -> Iterator[slice]:

@@ -28,7 +28,7 @@ from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics._dycheck_ssim import PartialBlur
 from nvs_eval.metrics._kernels import KERNELS, Kernel
 from nvs_eval.metrics._shapes import Mask, check_pair, widest_float
-from nvs_eval.metrics._ssim_blocks import Block, blocks_of, each, in_grey, planes_of
+from nvs_eval.metrics._ssim_blocks import Block, blocks_of, in_grey, planes_of
 from nvs_eval.metrics._ssim_formula import Clamped, Constants, Plain, Planes
 from nvs_eval.metrics._ssim_pairs import Group, Member, groups_of
 from nvs_eval.metrics._windows import blur
@@ -159,18 +159,18 @@ class _Pairs:
         )
         groups = groups_of(self.batch, self._reference, self._render, extents, mask=self._mask, weights=self._weights)
         graph = torch.is_grad_enabled() and any(images.requires_grad for images in self._given)
-        blocks, threads = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
+        blocks = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
         found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
         for group in groups:
-            work = partial(_score_block, group=group, how=how, centred=centred, consume=consume)
-            for results in each(blocks, work, threads=threads):
+            for block in blocks:
+                results = _score_block(block, group, how, centred, consume)
                 for member, result in zip(group.members, results, strict=True):
                     found[member.position].append(result)
         return found
 
 
 def _score_block(
-    block: Block, *, group: Group, how: Kernel, centred: bool, consume: Callable[[Member, Block, Tensor], Result]
+    block: Block, group: Group, how: Kernel, centred: bool, consume: Callable[[Member, Block, Tensor], Result]
 ) -> list[Result]:
     """What is made of a block of the maps of a reference's renders."""
 
