@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from formula import Values, said, views
 from made_up import made_up_protocols
 
-import nvs_eval.metrics.ssim as ssim_module
 import nvs_eval.prepare as prepare_module
 from nvs_eval import colour
+from nvs_eval.metrics._ssim_formula import Constants
 from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.weights import Net
 
@@ -107,13 +107,13 @@ def test_the_views_are_between_levels_and_beyond_the_range() -> None:
 
 @pytest.mark.parametrize("times", [(2, 1), (1, 1.01)])
 def test_another_constant_of_ssim_is_noticed(times: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    constants = ssim_module._constants
+    of = Constants.of
 
-    def other(*given: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        c1, c2 = constants(*given)
-        return times[0] * c1, times[1] * c2
+    def other(*given: Any) -> Constants:
+        constants = of(*given)
+        return replace(constants, c1=times[0] * constants.c1, c2=times[1] * constants.c2)
 
-    monkeypatch.setattr(ssim_module, "_constants", other)
+    monkeypatch.setattr(Constants, "of", other)
     for name in ("standard", "nerfstudio", "instant-ngp", "zipnerf-pytorch", "dycheck"):
         protocol = load_protocol(name)
         assert changed(of_pixels(name)) == [protocol.signatures["ssim"]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 from unittest.mock import patch
 
 import pytest
@@ -38,7 +39,7 @@ class Case:
     kernel: str
     size: tuple[int, int]
     renders: int
-    data_range: float | str
+    data_range: float | Literal["pair"]
     floor: float | None
     masked: bool
     pixels: int
@@ -131,7 +132,8 @@ def test_many_blocks_are_many() -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_gradient_is_that_of_every_pixel(kernel: str) -> None:
     x, y = (torch.rand(3, 13, 21, dtype=torch.float64, generator=generator(seed)) for seed in (0, 1))
-    x.requires_grad_(), y.requires_grad_()
+    for image in (x, y):
+        image.requires_grad_()
     assert torch.autograd.gradcheck(partial(ssim, kernel=kernel), (x, y), fast_mode=True)
     clamped = partial(ssim, kernel=kernel, variance_floor=1e-3)
     assert torch.autograd.gradcheck(clamped, (x, y), fast_mode=True)

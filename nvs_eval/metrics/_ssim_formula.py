@@ -1,6 +1,6 @@
 """SSIM of one block of a pair: what of it is the reference's alone, and what each render adds.
 
-Both classes are made of the reference's planes and give the scores of any render's planes, one for each window wholly
+All shares are made of the reference's planes and give the scores of any render's planes, one for each window wholly
 inside.
 """
 
@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from nvs_eval.metrics._dycheck_ssim import PartialBlur
 from nvs_eval.metrics._kernels import Kernel
+from nvs_eval.metrics._windows import blur
 
 Blur = Callable[[Tensor], Tensor]
 """`[c, h, w]` to a value for each window."""
@@ -79,15 +83,23 @@ class Planes(NamedTuple):
         return mean if self.level is None else mean + self.level
 
 
+class Share(Protocol):
+    """What of SSIM is the reference's alone."""
+
+    def scores(self, y: Planes) -> Tensor:
+        """The map of one render, `[c, h2, w2]`."""
+        ...
+
+
 class Plain:
     """SSIM without clamps, which needs the sum of the variances alone: three blurs a render, and one a reference."""
 
-    def __init__(self, x: Planes, constants: Constants, blur: Blur) -> None:
-        self._blur, self._c1 = blur, constants.c1
+    def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
+        self._blur, self._c1 = means, constants.c1
         # C1 and C2 are added where it costs nothing: the weights of a window sum to 1.
         self._both = constants.c1 + constants.c2
         self._double, self._square = 2 * x.values, torch.addcmul(self._both, x.values, x.values)
-        mean = blur(x.values)
+        mean = means(x.values)
         self._means = self._of_mean(mean)
         self._lifted = self._means if x.level is None else self._of_mean(x.lift(mean))
 
@@ -117,8 +129,8 @@ class Plain:
 class Clamped:
     """SSIM with clamps, which need each variance for itself; the blur may be any weighing of pixels."""
 
-    def __init__(self, x: Planes, constants: Constants, blur: Blur) -> None:
-        self._constants, self._blur, self._x = constants, blur, x
+    def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
+        self._constants, self._blur, self._x = constants, means, x
         self._mean, self._variance = self._moments(x.values)
 
     def scores(self, y: Planes) -> Tensor:
@@ -138,3 +150,30 @@ class Clamped:
         variance = self._blur(values * values) - mean * mean
         floor = self._constants.variance_floor
         return mean, variance if floor is None else variance.clamp(min=floor)
+
+
+def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | None, graph: bool) -> Share:
+    """The reference's share of the work on a block.
+
+    Args:
+        x: the reference.
+        constants: of the formula.
+        how: the kernel.
+        mask: which pixels the statistics are formed of, `[1, h, w]`; None for all.
+        graph: whether gradients are asked for.
+    """
+    if mask is not None:
+        return Clamped(x, constants, PartialBlur(mask, how.taps))
+    if not graph and has_triton(x.values.device):
+        from nvs_eval.metrics._ssim_triton import Fused
+
+        return Fused(x, constants, how.taps)
+    return (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
+
+
+@cache
+def has_triton(device: torch.device) -> bool:
+    """Whether Triton can make kernels for a device."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (7, 0)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Literal, TypeVar
 
 import torch
@@ -25,13 +24,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics._dycheck_ssim import PartialBlur
 from nvs_eval.metrics._kernels import KERNELS, Kernel
 from nvs_eval.metrics._shapes import Mask, check_pair, widest_float
 from nvs_eval.metrics._ssim_blocks import Block, blocks_of, in_grey, planes_of
-from nvs_eval.metrics._ssim_formula import Clamped, Constants, Plain, Planes
+from nvs_eval.metrics._ssim_formula import Constants, Planes, share_of
 from nvs_eval.metrics._ssim_pairs import Group, Member, groups_of
-from nvs_eval.metrics._windows import blur
 
 MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
 Result = TypeVar("Result")
@@ -163,14 +160,20 @@ class _Pairs:
         found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
         for group in groups:
             for block in blocks:
-                results = _score_block(block, group, how, centred, consume)
+                results = _score_block(block, group, how, consume, centred=centred, graph=graph)
                 for member, result in zip(group.members, results, strict=True):
                     found[member.position].append(result)
         return found
 
 
 def _score_block(
-    block: Block, group: Group, how: Kernel, centred: bool, consume: Callable[[Member, Block, Tensor], Result]
+    block: Block,
+    group: Group,
+    how: Kernel,
+    consume: Callable[[Member, Block, Tensor], Result],
+    *,
+    centred: bool,
+    graph: bool,
 ) -> list[Result]:
     """What is made of a block of the maps of a reference's renders."""
 
@@ -179,11 +182,8 @@ def _score_block(
         return Planes.centred(values, how.border) if centred and group.mask is None else Planes(values, None)
 
     x, constants = planes(group.reference), Constants.of(group.extent, how)
-    if group.mask is not None:
-        mask = planes_of(group.mask, block, how)
-        share = Clamped(x, constants, PartialBlur(mask, how.taps))
-    else:
-        share = (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
+    mask = None if group.mask is None else planes_of(group.mask, block, how)
+    share = share_of(x, constants, how, mask=mask, graph=graph)
     rows, columns = block.size
     return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
 
