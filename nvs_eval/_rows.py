@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Executor
 from pathlib import Path
 
 from nvs_eval.images import AlphaRule, sha256_of_image, sha256_of_mask
@@ -14,14 +15,20 @@ from nvs_eval.views import View
 class Rows:
     """Makes a view's rows; its reference, by what becomes of its alpha, and its mask are hashed once.
 
+    Args:
+        view: whose rows.
+        background: hashes while the view is scored, what is known before.
+
     Attributes:
+        view: it.
         mask_sha256: of the view's mask, if it has one.
     """
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self, view: View, background: Executor) -> None:
+        self.view = view
         self._opaque: dict[AlphaRule, View] = {}
         self._references: dict[int, str] = {}
+        self._begun = background.submit(sha256_of_image, view.reference) if view.is_opaque else None
         self.mask_sha256 = None if view.mask is None else sha256_of_mask(view.mask)
 
     def row(self, index: int, outcome: Outcome, *, alpha: AlphaRule, folder: Path) -> ViewRow:
@@ -33,7 +40,7 @@ class Rows:
             alpha: what the protocol does with alpha.
             folder: of the record.
         """
-        view, render = self._view, self._view.renders[index]
+        view, render = self.view, self.view.renders[index]
         height, width = view.reference.shape[:2]
         masked = outcome.coverage is not None
         return ViewRow(
@@ -51,9 +58,10 @@ class Rows:
         )
 
     def _reference_sha256(self, rule: AlphaRule) -> str:
-        opaque = self._opaque.setdefault(rule, self._view.opaque(rule))
+        opaque = self._opaque.setdefault(rule, self.view.opaque(rule))
         if id(opaque) not in self._references:
-            self._references[id(opaque)] = sha256_of_image(opaque.reference)
+            known = self._begun.result() if self._begun else sha256_of_image(opaque.reference)
+            self._references[id(opaque)] = known
         return self._references[id(opaque)]
 
 

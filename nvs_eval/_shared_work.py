@@ -71,7 +71,8 @@ class SharedWork:
     def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
         if rule not in self._opaque:
             view = self.view.opaque(rule)
-            reference = view.reference.to(self._device).permute(2, 0, 1)
+            # In the order of the renders: between two orders every operation would walk memory in leaps.
+            reference = view.reference.to(self._device).permute(2, 0, 1).contiguous()
             renders = torch.stack([render.image.to(self._device).permute(2, 0, 1) for render in view.renders])
             self._opaque[rule] = (view, reference, renders)
         return self._opaque[rule]

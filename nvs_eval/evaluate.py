@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -74,28 +75,10 @@ def evaluate(
         InputError: as the source and the scorer; or there is no view, or one lacks a render.
     """
     results = [_Result(which, [[] for _ in source.columns]) for which in range(len(scorer.protocols))]
-    for view in source:
-        if len(view.renders) != len(source.columns):
-            raise InputError(
-                f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(source.columns)} "
-                "columns is needed."
-            )
-        made = Rows(view)
-        for result, outcome in zip(results, scorer.outcomes(view), strict=True):
-            protocol = scorer.protocols[result.protocol]
-            if result.refused:
-                continue
-            if isinstance(outcome.error, EmptyMask):
-                result.left_out[view.name] = str(outcome.error)
-                result.left_out_masks[view.name] = made.mask_sha256
-            elif outcome.error is not None:
-                on_refusal(protocol, outcome.error)
-                result.refused = True
-            else:
-                for index, column in enumerate(source.columns):
-                    folder = record_folder(session.output_dir, column.scene, column.method, column.run, column.step)
-                    result.rows[index].append(made.row(index, outcome, alpha=protocol.alpha, folder=folder))
-        on_view(view)
+    with ThreadPoolExecutor(1) as background:
+        for view in source:
+            _add_view(results, source.columns, scorer, session, Rows(view, background), on_refusal)
+            on_view(view)
     for result in results:
         if not result.refused and not any(result.rows):
             _refuse_nothing(scorer.protocols[result.protocol], result, on_refusal)
@@ -116,6 +99,37 @@ class _Result:
     left_out: dict[str, str] = field(default_factory=dict)
     left_out_masks: dict[str, str | None] = field(default_factory=dict)
     refused: bool = False
+
+
+def _add_view(
+    results: Sequence[_Result],
+    columns: Sequence[Column],
+    scorer: Scorer,
+    session: Session,
+    made: Rows,
+    on_refusal: Refusal,
+) -> None:
+    """Score a view, and add what came of it to each protocol's result."""
+    view = made.view
+    if len(view.renders) != len(columns):
+        raise InputError(
+            f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(columns)} columns is "
+            "needed."
+        )
+    for result, outcome in zip(results, scorer.outcomes(view), strict=True):
+        protocol = scorer.protocols[result.protocol]
+        if result.refused:
+            continue
+        if isinstance(outcome.error, EmptyMask):
+            result.left_out[view.name] = str(outcome.error)
+            result.left_out_masks[view.name] = made.mask_sha256
+        elif outcome.error is not None:
+            on_refusal(protocol, outcome.error)
+            result.refused = True
+        else:
+            for index, column in enumerate(columns):
+                folder = record_folder(session.output_dir, column.scene, column.method, column.run, column.step)
+                result.rows[index].append(made.row(index, outcome, alpha=protocol.alpha, folder=folder))
 
 
 def _refuse_nothing(protocol: Protocol, result: _Result, on_refusal: Refusal) -> None:

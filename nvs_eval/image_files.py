@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import imageio.v3 as iio
@@ -22,6 +23,7 @@ from nvs_eval.whole_files import write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
 _CHANNELS = 3
+_READING_16BIT = Lock()
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -150,7 +152,9 @@ def _read_integers(path: Path) -> np.ndarray:
         if not _is_16bit_png(path):
             array = file.read(index=0)  # As stored: EXIF rotation is not applied.
             # One bit a pixel, as masks often have, is read as booleans.
-            return array.astype(np.float32) / np.float32(1 if array.dtype == bool else 255)
+            largest = np.float32(1 if array.dtype == bool else 255)
+            pixels = array.astype(np.float32)
+            return np.divide(pixels, largest, out=pixels)
     return _read_png_16bit(path)
 
 
@@ -178,7 +182,8 @@ def _png_header(path: Path) -> bytes:
 
 
 def _read_png_16bit(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
+    # One at a time: which warnings are shown is known to the whole process, and files are read in threads.
+    with _READING_16BIT, warnings.catch_warnings():
         # torchvision 0.29 announces that a later release will not decode images.
         warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
         try:

@@ -7,6 +7,7 @@ read into it by `nvs_eval.image_files`; the metrics take it with the channels in
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Literal
 
 import torch
@@ -36,7 +37,8 @@ def check_image(image: Tensor, *, what: str) -> None:
         raise InputError(f"{what} is {image.dtype}, and float32 in [0, 1] is needed: convert it first.")
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"{what} has shape {list(image.shape)}, and [height, width, 3] is needed.")
-    if not torch.isfinite(image).all():
+    # Their least and largest tell in one pass, without a copy: NaN is both.
+    if not all(math.isfinite(bound) for bound in image.aminmax()):
         bad = int((~torch.isfinite(image)).any(dim=-1).sum())
         raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
 
@@ -73,6 +75,12 @@ def _sha256(values: Tensor) -> str:
     return digest.hexdigest()
 
 
+def clamp_to_range(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Bring values to [0, 1]; an image that lies in it, as each of 8 bits does, is given back and not copied."""
+    low, high = image.aminmax()
+    return image if bool(low >= 0) and bool(high <= 1) else image.clamp(0, 1)
+
+
 def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor, "*shape"]:
     """Bring values in [0, 1] to the 256 levels of an 8-bit file.
 
@@ -86,8 +94,10 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
     """
     if rule == "none":
         return image
-    scaled = image * 255
-    return torch.floor(scaled + 0.5 if rule == "round" else scaled) / 255
+    levels = image * 255
+    if rule == "round":
+        levels += 0.5
+    return levels.floor_().div_(255)  # In place: to get memory for images takes longer than what is done with it.
 
 
 def composite(

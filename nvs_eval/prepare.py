@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nvs_eval.colour import correct_colours
 from nvs_eval.errors import InputError
-from nvs_eval.images import RANGE_TOLERANCE, crop_border, quantise
+from nvs_eval.images import RANGE_TOLERANCE, clamp_to_range, crop_border, quantise
 from nvs_eval.protocols import Protocol
 from nvs_eval.views import View
 
@@ -99,7 +99,7 @@ def prepare(
     if mask is not None:
         check_masks(protocol, f"View {view_name!r} has a mask")
     if protocol.out_of_range != "keep":
-        reference, renders = reference.clamp(0, 1), renders.clamp(0, 1)
+        reference, renders = clamp_to_range(reference), clamp_to_range(renders)
     fitted = None
     if protocol.colour_correction != "none":
         fitted = _correct(reference, renders, protocol, [] if corrected is None else corrected)

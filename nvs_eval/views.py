@@ -99,13 +99,18 @@ class View:
         if self.mask is not None:
             check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
 
+    @property
+    def is_opaque(self) -> bool:
+        """Whether no image has alpha."""
+        return self.reference_alpha is None and all(render.alpha is None for render in self.renders)
+
     def opaque(self, rule: AlphaRule) -> View:
         """This view with its images' alpha composited or dropped; itself where no image has any.
 
         Raises:
             InputError: an image has alpha, and the rule is `error` or needs a background that was not given.
         """
-        if self.reference_alpha is None and all(render.alpha is None for render in self.renders):
+        if self.is_opaque:
             return self
         resolve = partial(without_alpha, rule=rule, background=self.background)
         what = f"The reference of view {self.name!r}{_in(self.reference_file)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -66,8 +67,8 @@ def _check_mask(mask: Tensor, reference: Tensor) -> None:
 
 def _check_broadcast(batches: list[torch.Size]) -> None:
     try:
-        torch.broadcast_shapes(*batches)
-    except RuntimeError as error:
+        np.broadcast_shapes(*batches)  # Torch's imports a system of symbolic algebra, which takes half a second.
+    except ValueError as error:
         raise InputError(
             f"The leading dimensions {' and '.join(str(list(batch)) for batch in batches)} do not broadcast: from the "
             "last to the first, each must be the same or 1."

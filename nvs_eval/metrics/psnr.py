@@ -29,7 +29,7 @@ def mse(
         InputError: the shapes or dtypes do not fit.
     """
     check_pair(reference, render, mask)
-    return mean_over_plane((reference - render).square(), mask)
+    return mean_over_plane((reference - render).square_(), mask)
 
 
 def mae(
@@ -44,7 +44,7 @@ def mae(
         `[...]` float64, in units of the images.
     """
     check_pair(reference, render, mask)
-    return mean_over_plane((reference - render).abs(), mask)
+    return mean_over_plane((reference - render).abs_(), mask)
 
 
 def psnr(

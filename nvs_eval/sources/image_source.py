@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nvs_eval._ahead import ahead
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading
 from nvs_eval.images import AlphaRule
 from nvs_eval.mask_files import Masks
-from nvs_eval.sources.pictures import Picture, load_pictures
+from nvs_eval.sources.pictures import Layers, Picture, cut_out, loading
 from nvs_eval.views import Column, Render, View
 
 Files = Mapping[str, Picture] | Mapping[str, Path]
@@ -18,7 +20,7 @@ Files = Mapping[str, Picture] | Mapping[str, Path]
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A source: views whose images lie in files, each file decoded once and when it is its view's turn.
+    """A source: views whose images lie in files, each file decoded once, a little before it is its view's turn.
 
     Attributes:
         columns: what made the renders.
@@ -41,21 +43,28 @@ class ImageFiles:
         return len(self.references)
 
     def __iter__(self) -> Iterator[View]:
-        for name in self.references:
-            pictures = self._pictures(name)
-            (reference, alpha), *layers = load_pictures(pictures, self.reading)
-            view = View(
-                name,
-                reference,
-                tuple(
-                    Render(image, picture.file, self._seconds(name, index), alpha=own_alpha)
-                    for index, (picture, (image, own_alpha)) in enumerate(zip(pictures[1:], layers, strict=True))
-                ),
-                reference_file=pictures[0].file,
-                reference_alpha=alpha,
-                background=self.reading.background,
-            )
-            yield view if self.masks is None else self.masks.attach(view)
+        """The views; while one is used, the files of the next two are read in the background."""
+        work = (loading(self._pictures(name), self.reading) for name in self.references)
+        with closing(ahead(work)) as loaded:
+            for name in self.references:
+                yield self._view(name, next(loaded))
+
+    def _view(self, name: str, loaded: Sequence[Layers]) -> View:
+        """The view of a name, of its files as they were read."""
+        pictures = self._pictures(name)
+        (reference, alpha), *layers = cut_out(pictures, loaded)
+        view = View(
+            name,
+            reference,
+            tuple(
+                Render(image, picture.file, self._seconds(name, index), alpha=own_alpha)
+                for index, (picture, (image, own_alpha)) in enumerate(zip(pictures[1:], layers, strict=True))
+            ),
+            reference_file=pictures[0].file,
+            reference_alpha=alpha,
+            background=self.reading.background,
+        )
+        return view if self.masks is None else self.masks.attach(view)
 
     def _pictures(self, name: str) -> list[Picture]:
         """The reference of a view and its renders."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jaxtyping import Float
@@ -99,18 +100,25 @@ class Picture:
         return width // self.parts
 
 
-def load_pictures(pictures: Sequence[Picture], reading: Reading) -> list[Layers]:
-    """Colours and alpha of each picture, each file decoded once.
+def loading(pictures: Sequence[Picture], reading: Reading) -> list[Callable[[], Layers]]:
+    """What reads the files that pictures lie in, one call a file; each raises InputError if its file cannot be read."""
+    files = {picture.path: picture for picture in reversed(pictures)}
+    return [partial(files[path].load_file, reading) for path in _paths(pictures)]
+
+
+def cut_out(pictures: Sequence[Picture], loaded: Sequence[Layers]) -> list[Layers]:
+    """Colours and alpha of each picture, out of what the calls of `loading` gave.
 
     Raises:
-        InputError: one cannot be read.
+        InputError: a canvas has no such parts.
     """
-    loaded: dict[Picture, Layers] = {}
-    for path in dict.fromkeys(picture.path for picture in pictures):
-        inside = [picture for picture in pictures if picture.path == path]
-        whole = inside[0].load_file(reading)
-        loaded.update((picture, picture.of_file(whole)) for picture in inside)
-    return [loaded[picture] for picture in pictures]
+    whole = dict(zip(_paths(pictures), loaded, strict=True))
+    return [picture.of_file(whole[picture.path]) for picture in pictures]
+
+
+def _paths(pictures: Sequence[Picture]) -> list[Path]:
+    """The files that pictures lie in, each once."""
+    return list(dict.fromkeys(picture.path for picture in pictures))
 
 
 def whole_files(files: Mapping[str, Path]) -> dict[str, Picture]:
