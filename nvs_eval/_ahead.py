@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -20,7 +20,7 @@ GROUPS_AHEAD = 2
 _MOST_THREADS = 8
 
 
-def ahead(groups: Iterable[Sequence[Callable[[], T]]]) -> Iterator[list[T]]:
+def ahead(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], None, None]:
     """The results of groups of work, in order, each of them done in the background before it is asked for.
 
     Nothing is begun before the first is asked for, and no more than `GROUPS_AHEAD` groups beyond the one that was

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -77,7 +78,8 @@ def evaluate(
     results = [_Result(which, [[] for _ in source.columns]) for which in range(len(scorer.protocols))]
     with ThreadPoolExecutor(1) as background:
         for view in source:
-            _add_view(results, source.columns, scorer, session, Rows(view, background), on_refusal)
+            made = Rows(view, background)
+            _add_view(results, made, source.columns, scorer, session=session, on_refusal=on_refusal)
             on_view(view)
     for result in results:
         if not result.refused and not any(result.rows):
@@ -103,10 +105,11 @@ class _Result:
 
 def _add_view(
     results: Sequence[_Result],
+    made: Rows,
     columns: Sequence[Column],
     scorer: Scorer,
+    *,
     session: Session,
-    made: Rows,
     on_refusal: Refusal,
 ) -> None:
     """Score a view, and add what came of it to each protocol's result."""
@@ -178,6 +181,7 @@ def _arithmetic(precision: Precision, device: torch.device) -> dict[str, Any]:
     return said if precision == "exact" else {**said, "lpips_products": products(precision, device)}
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     versions = {}
     for package in _PACKAGES:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from helpers import record
+from helpers import protocol_file, record, write_pngs
 
 import nvs_eval
 from nvs_eval.records import write_record
@@ -311,6 +311,16 @@ def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     found = imported_by(RUN, "export", str(tmp_path / "in" / "record.json"), "--as", "ns-eval", "--output", out)
     assert (tmp_path / "out" / "output.json").is_file()
     assert found.isdisjoint({*HEAVY, *PLUGINS})
+
+
+def test_scoring_needs_no_symbolic_algebra_no_other_lpips_and_no_models(tmp_path: Path) -> None:
+    # Each of them takes as long to import as some views to score; torch itself has the first of them for shapes.
+    write_pngs(tmp_path / "gt", {"a": 1})
+    write_pngs(tmp_path / "renders", {"a": 2})
+    options = ["--protocol", str(protocol_file(tmp_path)), "--output-dir", str(tmp_path / "out")]
+    found = imported_by(RUN, "score", str(tmp_path / "renders"), "--reference", str(tmp_path / "gt"), *options)
+    assert "torch" in found
+    assert found.isdisjoint({"sympy", "torchvision", "lpips", "scipy", "skimage", "OpenEXR", *PLUGINS})
 
 
 def test_what_a_fresh_interpreter_imports_is_seen(tmp_path: Path) -> None:

@@ -37,10 +37,12 @@ class Rescore(ProtocolOptions, LogOptions):
     def run(self) -> int:
         """Score, write the records, print the table."""
         from nvs_eval.cli.console import print_tables
+        from nvs_eval.cli.process import make_ready
         from nvs_eval.record_files import read_record_files
         from nvs_eval.rescoring import Result, root_of
 
         sinks = self.sinks()
+        make_ready()
         terms = self.terms()
         protocols = terms.protocols()
         results = [Result(path, record) for path, record in read_record_files(self.records, copies=True)]

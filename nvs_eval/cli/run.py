@@ -57,6 +57,9 @@ class Run(ScoringOptions):
         Raises:
             InputError: something that was asked for cannot be had, or be scored.
         """
+        from nvs_eval.cli.process import make_ready
+
+        make_ready()
         from nvs_eval.running import run_checkpoints
 
         return run_checkpoints(self._runs(), self.terms(), watch(on_refusal))

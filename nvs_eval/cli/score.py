@@ -55,6 +55,9 @@ class Score(ScoringOptions):
         Raises:
             InputError: something that was asked for cannot be had, or be scored.
         """
+        from nvs_eval.cli.process import make_ready
+
+        make_ready()
         from nvs_eval.scoring import score_folders
 
         return score_folders(self._folders(), self.terms(), watch(on_refusal))
@@ -87,6 +90,9 @@ class Score(ScoringOptions):
         Raises:
             InputError: as `records`.
         """
+        from nvs_eval.cli.process import make_ready
+
+        make_ready()
         from nvs_eval.scoring import complete_scores
 
         return complete_scores(self._folders(), self.terms(), watch())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,7 +42,7 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.references)
 
-    def __iter__(self) -> Iterator[View]:
+    def __iter__(self) -> Generator[View, None, None]:
         """The views; while one is used, the files of the next two are read in the background."""
         work = (loading(self._pictures(name), self.reading) for name in self.references)
         with closing(ahead(work)) as loaded:

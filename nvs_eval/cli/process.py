@@ -1,0 +1,43 @@
+"""What a process that scores does first, once, for as long as it lives."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import sys
+from contextlib import suppress
+
+# Of <malloc.h>, and how much memory that was freed the process may keep.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8
+_MOST_KEPT = 2**31 - 1
+_LARGEST_KEPT = 2**30
+
+
+@functools.cache
+def make_ready() -> None:
+    """Keep the memory of freed images for the next ones, and import torch without looking for garbage in it."""
+    _keep_freed_memory()
+    collecting = gc.isenabled()
+    gc.disable()  # An import makes a million objects that stay.
+    try:
+        import torch  # noqa: F401
+    finally:
+        if collecting:
+            gc.enable()
+    gc.freeze()  # Neither a later collection nor the end of the process need walk through them.
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc give freed blocks of up to 1 GiB to the next who asks, in place of the system.
+
+    What comes from the system is cleared page by page at its first use: for images of 25 MB, each of which lives for
+    one operation, that takes longer than the operations. Other C libraries, and systems, are left as they are.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        choose = ctypes.CDLL(None).mallopt
+        choose(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        choose(_TRIM_THRESHOLD, _MOST_KEPT)
+        choose(_ARENAS, 1)

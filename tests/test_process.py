@@ -1,0 +1,67 @@
+"""What a process that scores does first."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from nvs_eval.cli import process
+
+
+def said(*lines: str) -> list[str]:
+    """What a fresh interpreter prints."""
+    code = "\n".join(("from nvs_eval.cli.process import make_ready", *lines))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+FAULTS = (
+    "import resource, torch",
+    "def faults():",
+    "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
+    "    torch.empty(6_000_000).fill_(1)",
+    "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before",
+    "faults()",
+    "print(faults())",
+)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="the C library is another")
+def test_freed_memory_is_used_again() -> None:
+    # 24 MB are 5859 pages, each cleared by the system at its first use; a huge page is 512 of them.
+    (without,) = said(*FAULTS)
+    (ready,) = said("make_ready()", *FAULTS)
+    assert int(ready) < 5
+    assert int(without) > 10
+
+
+def test_what_was_imported_is_no_garbage_and_later_garbage_is_found() -> None:
+    frozen, enabled, torch_there = said(
+        "make_ready()",
+        "import gc, sys",
+        "print(gc.get_freeze_count() > 100_000, gc.isenabled(), 'torch' in sys.modules)",
+    )
+    assert (frozen, enabled, torch_there) == ("True", "True", "True")
+    (disabled,) = said("import gc; gc.disable()", "make_ready()", "print(gc.isenabled())")
+    assert disabled == "False"
+
+
+@pytest.mark.parametrize("library", [object(), OSError("no such library")])
+def test_another_c_library_is_left_as_it_is(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def open_library(name: None) -> object:
+        asked.append(name)
+        if isinstance(library, OSError):
+            raise library
+        return library
+
+    monkeypatch.setattr(process.ctypes, "CDLL", open_library)
+    monkeypatch.setattr(process.sys, "platform", "linux")
+    process._keep_freed_memory()
+    assert asked == [None]
+    monkeypatch.setattr(process.sys, "platform", "darwin")
+    process._keep_freed_memory()
+    assert asked == [None]
