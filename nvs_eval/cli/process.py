@@ -10,8 +10,8 @@ from contextlib import suppress
 
 # Of <malloc.h>, and how much memory that was freed the process may keep.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8
-_MOST_KEPT = 2**31 - 1
-_LARGEST_KEPT = 2**30
+_MOST_KEPT = 2**30
+_LARGEST_KEPT = 2**27
 
 
 @functools.cache
@@ -29,10 +29,11 @@ def make_ready() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc give freed blocks of up to 1 GiB to the next who asks, in place of the system.
+    """Let glibc give freed blocks of up to 128 MiB to the next who asks, in place of the system.
 
     What comes from the system is cleared page by page at its first use: for images of 25 MB, each of which lives for
-    one operation, that takes longer than the operations. Other C libraries, and systems, are left as they are.
+    one operation, that takes longer than the operations. Larger blocks, and what is more than 1 GiB free, go back, so
+    that gaps between what is in use stay small. Other C libraries, and systems, are left as they are.
     """
     if sys.platform != "linux":
         return
