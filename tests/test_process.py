@@ -21,7 +21,7 @@ FAULTS = (
     "import resource, torch",
     "def faults():",
     "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
-    "    torch.empty(6_000_000).fill_(1)",
+    "    torch.empty(25_000_000).fill_(1)",
     "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before",
     # It is the seventh time at the latest that a block fits into what was freed before.
     "for _ in range(20): faults()",
@@ -31,7 +31,7 @@ FAULTS = (
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="the C library is another")
 def test_freed_memory_is_used_again() -> None:
-    # 24 MB are 5859 pages, each cleared by the system at its first use; a huge page is 512 of them.
+    # 100 MB are 24414 pages, each cleared by the system at its first use; a huge page is 512 of them.
     (without,) = said(*FAULTS)
     (ready,) = said("make_ready()", *FAULTS)
     assert int(ready) < 5
