@@ -159,6 +159,7 @@ def test_a_score_depends_on_its_pair_alone(net: Net, data: st.DataObject, lpips_
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_lpips_passes, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
+        patch.setattr(_lpips_passes, "_IMAGES_AT_ONCE", {"cpu": data.draw(st.integers(1, 4), label="together")})
         patch.setattr(_layers, "_TILES_AT_ONCE", data.draw(st.integers(1, 600), label="tiles"))
         patch.setattr(_layers, "_LEAST_TILES", data.draw(st.integers(1, 60), label="least"))
         torch.set_num_threads(data.draw(st.integers(1, 2), label="threads"))
@@ -201,6 +202,23 @@ def test_fast_is_within_half_a_percent_and_less_than_is_shown(
         expected, found = exact(reference, render), fast(reference, render)
         assert found != expected
         assert abs(found - expected) <= 5e-3 * expected + 1e-4
+
+
+@with_every_net
+def test_fast_on_a_graphics_card_is_within_a_thousandth(
+    net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float16, computed by the processor."""
+    exact = lpips_of(net)
+    reference = torch.from_numpy(photographs.astronaut()[:96, 200:328]).permute(2, 0, 1) / 255
+    render = (reference + 0.2 * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
+    expected = exact(reference, render)
+    monkeypatch.setattr(_layers, "products", lambda precision, device: "float16")
+    monkeypatch.setattr(_lpips_passes, "_IMAGES_AT_ONCE", {})
+    fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
+    found = fast(reference, render)
+    assert found != expected
+    assert abs(found / expected - 1) < 1e-3
 
 
 @with_every_net
