@@ -45,6 +45,8 @@ def test_what_was_imported_is_no_garbage_and_later_garbage_is_found() -> None:
         "print(gc.get_freeze_count() > 100_000, gc.isenabled(), 'torch' in sys.modules)",
     )
     assert (frozen, enabled, torch_there) == ("True", "True", "True")
+    (within,) = said("import gc, torch", "make_ready()", "print(gc.get_freeze_count())")
+    assert within == "0"
     (disabled,) = said("import gc; gc.disable()", "make_ready()", "print(gc.isenabled())")
     assert disabled == "False"
 

@@ -18,6 +18,8 @@ _LARGEST_KEPT = 2**27
 def make_ready() -> None:
     """Keep the memory of freed images for the next ones, and import torch without looking for garbage in it."""
     _keep_freed_memory()
+    if "torch" in sys.modules:
+        return  # Within another program, whose garbage is none of ours.
     collecting = gc.isenabled()
     gc.disable()  # An import makes a million objects that stay.
     try:
