@@ -14,6 +14,7 @@ from nvs_eval.metrics._windows import STEP
 
 # A plane of 1 MB, of which a few are worked on at a time: less is spent on calls, more is no longer in a core's cache.
 _PIXELS, _WIDEST = 2**17, 1024
+_FEWEST = 2**15
 # Other devices want much at a time.
 _PIXELS_ELSEWHERE = 2**22
 
@@ -41,7 +42,11 @@ def blocks_of(size: tuple[int, int], how: Kernel, device: torch.device, *, whole
     rows, columns = size
     if whole:
         return [Block(slice(0, 3), slice(0, rows), slice(0, columns))]
-    pixels, widest = (_PIXELS, _WIDEST) if device.type == "cpu" else (_PIXELS_ELSEWHERE, columns)
+    pixels, widest = _PIXELS_ELSEWHERE, columns
+    if device.type == "cpu":
+        # No thread is to be without a block because another has a large one.
+        share = 3 * rows * columns // (2 * torch.get_num_threads())
+        pixels, widest = min(_PIXELS, max(_FEWEST, share)), _WIDEST
     across = list(_split(columns, widest))
     reach = len(how.taps) - 1
     down = list(_split(rows, max(pixels // (across[0].stop + reach) - reach, STEP)))

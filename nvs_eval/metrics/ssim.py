@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics._block_threads import each
 from nvs_eval.metrics._kernels import KERNELS, Kernel
 from nvs_eval.metrics._shapes import Mask, check_pair, widest_float
 from nvs_eval.metrics._ssim_blocks import Block, blocks_of, in_grey, planes_of
@@ -159,8 +161,10 @@ class _Pairs:
         blocks = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
         found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
         for group in groups:
-            for block in blocks:
-                results = _score_block(block, group, how, consume, centred=centred, graph=graph)
+            work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
+            # Gradients are of one block, and other devices work on one at a time.
+            alone = graph or self._reference.device.type != "cpu"
+            for results in [work(block) for block in blocks] if alone else each(blocks, work):
                 for member, result in zip(group.members, results, strict=True):
                     found[member.position].append(result)
         return found
@@ -168,10 +172,10 @@ class _Pairs:
 
 def _score_block(
     block: Block,
+    *,
     group: Group,
     how: Kernel,
     consume: Callable[[Member, Block, Tensor], Result],
-    *,
     centred: bool,
     graph: bool,
 ) -> list[Result]:
