@@ -17,7 +17,7 @@ import torch
 
 from nvs_eval._rows import Rows
 from nvs_eval.errors import InputError
-from nvs_eval.metrics._precision import Precision, products
+from nvs_eval.metrics._precision import products
 from nvs_eval.prepare import EmptyMask
 from nvs_eval.protocols import Protocol
 from nvs_eval.records import Record, ViewRow, record_folder
@@ -171,14 +171,17 @@ def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Ses
         "config_sha256": None,
         **column.provenance,
         "weights": {net: scorer.weights[net] for net in protocol.nets},
-        **_arithmetic(protocol.precision, scorer.device),
+        **_arithmetic(protocol, scorer.device),
     }
 
 
-def _arithmetic(precision: Precision, device: torch.device) -> dict[str, Any]:
+def _arithmetic(protocol: Protocol, device: torch.device) -> dict[str, Any]:
     """With which bits: those of LPIPS alone can be fewer than float32's."""
-    said = {"tf32": False, "precision": precision}
-    return said if precision == "exact" else {**said, "lpips_products": products(precision, device)}
+    said: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
+    if protocol.precision == "exact":
+        return said
+    used = {products(protocol.precision, device, net) for net in protocol.nets}
+    return {**said, "lpips_products": " and ".join(sorted(used))}
 
 
 @functools.cache

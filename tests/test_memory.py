@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +19,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics import _lpips_passes
+from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_passes import Wanted, score_together
 from nvs_eval.metrics._memory import Pass, bytes_needed
 from nvs_eval.metrics.lpips import Lpips
@@ -59,7 +65,6 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("net", NETS)
 def test_what_is_taken_is_what_was_said(net: Net, weights_folder: Callable[[Net], Path | None], tmp_path: Path) -> None:
     folder = weights_folder(net)
-    # Large enough for what the libraries take for themselves to matter little.
     size = ("900", "1600") if net != "vgg" else ("420", "800")
     given = [sys.executable, "-c", MEASURED, net, str(folder or ""), *size]
     made = subprocess.run(given, capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -87,15 +92,61 @@ def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch
     assert (tight - plenty).abs().max() <= 1e-6
 
 
+def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
+    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = lpips_of("alex")
+    reference, renders = noise(3, 131, 142), noise(5, 3, 131, 142, seed=1)
+    renders[3] = reference
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    counts: list[int] = []
+    stream_pass = _lpips_passes._pass
+
+    def watched(found: Any, references: Tensor, renders: Tensor, **choices: Any) -> None:
+        counts.append(len(renders))
+        stream_pass(found, references, renders, **choices)
+
+    monkeypatch.setattr(_lpips_passes, "_pass", watched)
+    least = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, 131, 142), 1)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    assert counts == [2, 2]
+    assert (tight - plenty).abs().max() <= 1e-6
+    assert tight[3] == 0
+
+
+def test_what_is_remembered_keeps_no_network(lpips_of: LoadLpips) -> None:
+    backbone = Backbone("alex", lpips_of("alex").backbone.weights)
+    layers = backbone.layers(torch.device("cpu"), torch.float32)
+    bytes_needed(layers, Pass(1, 1, 1, 64, 71), 8)
+    gone = weakref.ref(layers[0])
+    del backbone, layers
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_metric_that_was_used_can_be_copied(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("alex")
+    reference, render = noise(3, 64, 80), noise(3, 64, 80, seed=1)
+    expected = metric(reference, render)
+    assert copy.deepcopy(metric)(reference, render) == expected
+    assert pickle.loads(pickle.dumps(metric))(reference, render) == expected
+
+
+def test_half_precision_images_are_exact(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("alex")
+    reference, render = noise(3, 64, 80).bfloat16(), noise(3, 64, 80, seed=1).bfloat16()
+    assert (metric(reference, render) - metric(reference.double(), render.double())).abs() <= 1e-6
+
+
 def test_too_little_memory_is_an_error_before_anything_is_computed(
     lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lpips, "scaled", None)
     wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
-    with pytest.raises(InputError, match=r"LPIPS with squeeze of 1 x 80x64 needs \d+ MB .* 1 MB may be taken"):
+    with pytest.raises(InputError, match=r"LPIPS with squeeze of a render of 80x64 needs \d+ MB .* 1 MB may be taken"):
         score_together([wanted], max_memory=10**6)
     monkeypatch.setattr(_lpips_passes, "free_memory", lambda device: 2 * 10**6)
-    with pytest.raises(InputError, match=r"and 2 MB are free: allow more, or score fewer"):
+    with pytest.raises(InputError, match=r"and 2 MB are free: end what else"):
         score_together([wanted])
 
 

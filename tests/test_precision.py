@@ -161,7 +161,7 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
 )
 def test_what_networks_multiply_in(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
-    assert products(precision, torch.device(device)) == used
+    assert products(precision, torch.device(device), "vgg") == used
 
 
 class Views(list):
@@ -449,7 +449,7 @@ def test_inspecting_says_it(tmp_path: Path) -> None:
 
 
 def test_what_is_exported_says_it() -> None:
-    off = "was computed with `--precision fast`: up to 0.5 % and 1e-4 off what is exact."
+    off = "was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
     assert not any(off in message for message in inria(EXACT).messages)
     export = inria(QUICK)
     assert f"LPIPS {off}" in export.messages
@@ -465,7 +465,7 @@ def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callabl
     (file,) = Path("nvs-eval-results").rglob("*.json")
     known = read_record(file)
     (exact, *_) = [each.recomputed for each in verify_record(known, file).compared if each.metric == "lpips_alex"]
-    promised = 5e-3 * exact + 1e-4
+    promised = 5e-3 * exact + 2e-4
     for off, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
         changed = {**known.views[0].scores, "lpips_alex": exact + off * promised}
         report = verify_record(replace(known, views=[replace(known.views[0], scores=changed)]), file)

@@ -25,6 +25,7 @@ from nvs_eval.weights import NETS, Net
 CPU = torch.device("cpu")
 LoadLpips = Callable[..., Lpips]
 with_every_net = pytest.mark.parametrize("net", NETS)
+with_fast_nets = pytest.mark.parametrize("net", ["alex", "vgg"])
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -189,7 +190,7 @@ def test_several_threads_may_score_at_once(lpips_of: LoadLpips) -> None:
 # --- Fast ---------------------------------------------------------------------------------------------------------
 
 
-@with_every_net
+@with_fast_nets
 def test_fast_is_within_half_a_percent_and_less_than_is_shown(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,10 +202,10 @@ def test_fast_is_within_half_a_percent_and_less_than_is_shown(
         render = (reference + strength * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
         expected, found = exact(reference, render), fast(reference, render)
         assert found != expected
-        assert abs(found - expected) <= 5e-3 * expected + 1e-4
+        assert abs(found - expected) <= 5e-3 * expected + 2e-4
 
 
-@with_every_net
+@with_fast_nets
 def test_fast_on_a_graphics_card_is_within_a_thousandth(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +214,7 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
     reference = torch.from_numpy(photographs.astronaut()[:96, 200:328]).permute(2, 0, 1) / 255
     render = (reference + 0.2 * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
     expected = exact(reference, render)
-    monkeypatch.setattr(_layers, "products", lambda precision, device: "float16")
+    monkeypatch.setattr(_layers, "products", lambda precision, device, net: "float16")
     monkeypatch.setattr(_lpips_passes, "_IMAGES_AT_ONCE", {})
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
     found = fast(reference, render)
@@ -221,7 +222,7 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
     assert abs(found / expected - 1) < 1e-3
 
 
-@with_every_net
+@with_fast_nets
 def test_fast_rounds_no_image(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
     first, *others = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
@@ -235,8 +236,9 @@ def test_fast_rounds_no_image(net: Net, lpips_of: LoadLpips, monkeypatch: pytest
 
 
 def test_fast_is_exact_where_the_cpu_is_no_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: False)
-    exact = lpips_of("squeeze")
-    fast = replace(exact, precision="fast", backbone=Backbone("squeeze", exact.backbone.weights))
     reference, render = noise(3, 40, 40), noise(3, 40, 40, seed=1)
-    assert fast(reference, render) == exact(reference, render)
+    for net, multiplies in (("squeeze", True), ("alex", False)):
+        monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda answer=multiplies: answer)
+        exact = lpips_of(net)
+        fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
+        assert fast(reference, render) == exact(reference, render)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from nvs_eval.metrics import _winograd
 from nvs_eval.metrics._networks import NETWORKS, Conv, Fire, Pool
 from nvs_eval.metrics._networks import Layer as Definition
-from nvs_eval.metrics._precision import Precision, products
+from nvs_eval.metrics._precision import Precision, Products, products
 from nvs_eval.metrics._streaming import Layer
 
 # Winograd's way pays from so many channels on, and so many tiles. It is best for about so many tiles at once: what it
@@ -35,6 +35,7 @@ class Backbone:
 
     def __init__(self, net: str, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
+        self._net = net
         self._definition = NETWORKS[net]
         self._placed: dict[Hashable, tuple[Layer, ...]] = {}
 
@@ -51,7 +52,7 @@ class Backbone:
         """
         place = (device, dtype, precision, differentiable)
         if place not in self._placed:
-            making = _Making(self.weights, device, dtype, precision, differentiable)
+            making = _Making(self.weights, device, dtype, products(precision, device, self._net), differentiable)
             with torch.inference_mode(False):  # As when the weights were loaded.
                 self._placed[place] = tuple(made for layer in self._definition for made in making.of(layer))
         return self._placed[place]
@@ -70,7 +71,7 @@ class _Making:
         weights: Mapping[str, Tensor],
         device: torch.device,
         dtype: torch.dtype,
-        precision: Precision,
+        few: Products,
         differentiable: bool,
     ) -> None:
         self._weights = weights
@@ -78,8 +79,7 @@ class _Making:
         self._dtype = dtype
         self._first = True
         self._scratch = _winograd.Scratch()
-        few = getattr(torch, products(precision, device))
-        self._few = dtype if few == torch.float32 else few
+        self._few = dtype if few == "float32" else getattr(torch, few)
         self._tiled = device.type == "cpu" and self._few == torch.float32 and not differentiable
 
     def of(self, layer: Definition) -> Iterator[Layer]:
@@ -109,7 +109,7 @@ class _Making:
         known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
         known |= {"channels": outputs, "dtype": kernel.bias.dtype}
         if self._tiled and (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS:
-            return _Tiled(kernel=kernel, scratch=self._scratch, weight_bytes=5 * kernel.bytes, **known)
+            return _Tiled(kernel=kernel, scratch=self._scratch, weight_bytes=kernel.bytes, **known)
         return _Convolution(kernel=kernel, weight_bytes=kernel.bytes, **known)
 
     def _kernel(self, name: str) -> _Kernel:
@@ -130,10 +130,6 @@ class _Kernel:
     @property
     def bytes(self) -> int:
         return self.weight.nbytes
-
-    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
-        """Of rows that are put together before they are convolved."""
-        return {"rows": height * width * inputs * self.weight.element_size()}
 
     def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
         """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
@@ -158,9 +154,6 @@ class _Convolution(Layer):
 
     kernel: _Kernel
 
-    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
-        return self.kernel.working_bytes(self.stride * height, self.stride * width, inputs)
-
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         return self.kernel.over(_joined(pieces), stride=self.stride, padding=self.padding, top=top, bottom=bottom)
 
@@ -181,8 +174,13 @@ class _Tiled(Layer):
         return _winograd.TILE * max(1, round(_TILES_AT_ONCE * _winograd.TILE / width))
 
     def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
-        shapes = _winograd.scratch_shapes(height, width, inputs, len(self.kernel.bias))
+        if height * width < _LEAST_TILES * _winograd.TILE**2:
+            return Layer.working_bytes(self, height, width, inputs)
+        shapes = _winograd.scratch_shapes(height, width, inputs, self.channels or inputs)
         return {name: 4 * math.prod(shape) for name, shape in shapes.items()}
+
+    def bytes_of_weights(self, height: int, width: int) -> int:
+        return self.weight_bytes * (5 if height * width >= _LEAST_TILES * _winograd.TILE**2 else 1)
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
@@ -210,7 +208,7 @@ class _Expansion(Layer):
     three: _Kernel
 
     def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
-        return self.three.working_bytes(height, width, inputs + len(self.one.bias) + len(self.three.bias))
+        return Layer.working_bytes(self, height, width, inputs + (self.channels or 0))
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         rows = _joined(pieces)

@@ -136,24 +136,33 @@ def distances(
     """
     lpips = pairings[0].lpips
     lpips.check_size(references)
-    layers = lpips.layers_for(references, renders)
-    at_once = _rows_at_once(lpips, references, renders, max_memory)
     found = [_Distances(pairing) for pairing in pairings]
+    rows, at_once = _plan(lpips, references, renders, max_memory)
     with exact_arithmetic():
-        firsts = [_Batch(part, layers) for part in _batches(references)]
-        others = [_Batch(part, layers) for part in _batches(renders)]
-        for start in range(0, references.shape[-2], at_once):
-            rows = slice(start, start + at_once)
-            made = [list(batch.features(lpips, rows)) for batch in firsts]
-            known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
+        _pass(found, references, renders[:at_once], rows=rows, place=0)
+        for start in range(at_once, len(renders), at_once):
+            _pass(found, references, renders[start : start + at_once], rows=rows, place=len(references) + start)
+    return [each.joined() for each in found]
+
+
+def _pass(found: Sequence[_Distances], references: Tensor, renders: Tensor, *, rows: int, place: int) -> None:
+    """Compare references with renders, the first of which has a place among all images; with themselves if it is 0."""
+    lpips = found[0].pairing.lpips
+    layers = lpips.layers_for(references, renders)
+    firsts = [_Batch(part, layers) for part in _batches(references)]
+    others = [_Batch(part, layers) for part in _batches(renders)]
+    for start in range(0, references.shape[-2], rows):
+        fed = slice(start, start + rows)
+        made = [list(batch.features(lpips, fed)) for batch in firsts]
+        known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
+        if place == 0:
             for own in known:
                 _compare(found, own, own, place=0)
-            place = len(references)
-            for batch in others:
-                for own, their in zip(known, batch.features(lpips, rows), strict=True):
-                    _compare(found, own, their, place=place)
-                place += len(batch)
-    return [each.joined() for each in found]
+        first = place or len(references)
+        for batch in others:
+            for own, their in zip(known, batch.features(lpips, fed), strict=True):
+                _compare(found, own, their, place=first)
+            first += len(batch)
 
 
 class _Features:
@@ -222,29 +231,36 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
         yield from images.split(_IMAGES_AT_ONCE.get(images.device.type, len(images)))
 
 
-def _rows_at_once(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int | None) -> int:
-    """How many rows are fed at once: all where a gradient is asked for, else as many as there is room for.
+def _plan(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int | None) -> tuple[int, int]:
+    """How many rows are fed at once, of how many renders: of all, unless there is no room for so many.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no room for one.
     """
     height, width = references.shape[-2:]
+    together = max(len(renders), 1)
     if needs_gradient(references, renders):
-        return height
-    device, count = references.device, len(references) + len(renders)
-    together = min(count, _IMAGES_AT_ONCE.get(device.type, count))
-    rows = min(height, max(1, _PIXELS_AT_ONCE.get(device.type, 2**20) // (together * width)))
+        return height, together
+    device = references.device
     memory = free_memory(device) if max_memory is None else max_memory
-    if memory is None:
-        return rows
-    images = Pass(len(references), len(renders), together, height, width)
-    layers = lpips.layers_for(references, renders)
-    fitting = rows_within(layers, images, rows, memory)
-    if fitting is None:
-        least = bytes_needed(layers, images, 1) / 1e6
-        there = "are free" if max_memory is None else "may be taken (--max-memory)"
-        raise InputError(
-            f"LPIPS with {lpips.net} of {len(renders)} x {width}x{height} needs {least:.0f} MB beside the images, and "
-            f"{memory / 1e6:.0f} MB {there}: allow more, or score fewer renders of a view at once."
-        )
-    return fitting
+    while True:
+        count = len(references) + together
+        images = Pass(len(references), together, min(count, _IMAGES_AT_ONCE.get(device.type, count)), height, width)
+        pixels = _PIXELS_AT_ONCE.get(device.type, 2**20) // images.together
+        rows = min(height, max(1, pixels // width))
+        fitting = rows if memory is None else rows_within(lpips.layers_for(references, renders), images, rows, memory)
+        if fitting is not None:
+            return fitting, together
+        if together == 1:
+            break
+        together = -(-together // 2)
+    least = bytes_needed(lpips.layers_for(references, renders), images, 1)
+    raise InputError(_too_little(lpips, images, least, memory or 0, given=max_memory is not None))
+
+
+def _too_little(lpips: Comparing, images: Pass, least: int, memory: int, *, given: bool) -> str:
+    there = "may be taken: give --max-memory more" if given else "are free: end what else runs here"
+    return (
+        f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {least / 1e6:.0f} MB beside the "
+        f"images, and {memory / 1e6:.0f} MB {there}, or leave this LPIPS out."
+    )

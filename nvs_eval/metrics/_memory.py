@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nvs_eval.metrics._streaming import Layer, Stream
 
-# What the libraries take for themselves on a CPU when they are first used.
-_LIBRARIES = 80 * 2**20
+# What the libraries take for themselves, and lies free between what is taken: about as much again, within limits.
+_LEAST_OF_LIBRARIES, _LIBRARIES = 8 * 2**20, 80 * 2**20
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pass:
     width: int
 
 
-def rows_within(layers: tuple[Layer, ...], images: Pass, rows: int, memory: int) -> int | None:
+def rows_within(layers: Sequence[Layer], images: Pass, rows: int, memory: int) -> int | None:
     """How many rows to feed at a time so that a pass fits into some bytes; at most so many; None if it cannot."""
     while bytes_needed(layers, images, rows) > memory:
         if rows == 1:
@@ -43,10 +43,14 @@ def rows_within(layers: tuple[Layer, ...], images: Pass, rows: int, memory: int)
     return rows
 
 
-@lru_cache(maxsize=256)
-def bytes_needed(layers: tuple[Layer, ...], images: Pass, rows: int) -> int:
+def bytes_needed(layers: Sequence[Layer], images: Pass, rows: int) -> int:
     """What a pass takes at its peak when so many rows are fed at a time: all but the images and the weights as read."""
-    stream = Stream([_Hollow.of(layer) for layer in layers], images.height)
+    return _bytes_needed(tuple(_Hollow.of(layer) for layer in layers), images, rows)
+
+
+@lru_cache(maxsize=256)
+def _bytes_needed(layers: tuple[_Hollow, ...], images: Pass, rows: int) -> int:
+    stream = Stream(layers, images.height)
     held = most = 0
     taps: dict[int, int] = {}
     for start in range(0, images.height, rows):
@@ -62,9 +66,9 @@ def bytes_needed(layers: tuple[Layer, ...], images: Pass, rows: int) -> int:
     # what comes between them and the difference, in float32. The differences are put together at the end.
     kept = 8 * sum(taps.values()) * images.references + 20 * max(taps.values()) * images.together
     planes = 2 * 4 * images.height * images.width * images.renders
-    weights = sum(layer.weight_bytes for layer in layers)
-    libraries = _LIBRARIES if images.together == 1 else 0
-    return libraries + weights + others * held + max(most, held) + _working(layers, images, rows) + kept + planes
+    weights, working = _of_layers(layers, images, rows)
+    moving = others * held + max(most, held) + working + kept + planes
+    return weights + moving + min(moving + _LEAST_OF_LIBRARIES, _LIBRARIES)
 
 
 def _held(stream: Stream) -> int:
@@ -73,38 +77,46 @@ def _held(stream: Stream) -> int:
     return sum(storages.values())
 
 
-def _working(layers: Sequence[Layer], images: Pass, rows: int) -> int:
-    """What the layers share while they work, one after the other."""
+def _of_layers(layers: Sequence[Layer], images: Pass, rows: int) -> tuple[int, int]:
+    """What the weights of layers take, and what they share while they work, one after the other."""
     shared: dict[str, int] = {}
-    width, channels = images.width, 3
+    weights, channels = 0, 3
+    height, width = images.height, images.width
     for layer in layers:
-        rows, width = min(-(-rows // layer.stride), layer.outputs(images.height)), layer.outputs(width)
-        at_once = min(layer.rows_at_once(width) or rows, images.height)
+        height, width, rows = layer.outputs(height), layer.outputs(width), -(-rows // layer.stride)
+        at_once = min(layer.rows_at_once(width) or rows, height)
+        weights += layer.bytes_of_weights(at_once, width)
         for name, size in layer.working_bytes(at_once, width, channels).items():
             shared[name] = max(shared.get(name, 0), size)
         channels = layer.channels or channels
-    return sum(shared.values()) * (1 if "tiles" in shared else images.together)
+    shared["rows"] = shared.get("rows", 0) * images.together
+    return weights, sum(shared.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Hollow(Layer):
-    """A layer that makes rows of no memory."""
+    """A layer that makes rows of no memory; it holds on to no weights, so that it may be remembered."""
 
-    at_once: Layer
+    kind: type[Layer]
 
     @classmethod
     def of(cls, layer: Layer) -> _Hollow:
         """The same windows as a layer's."""
         known = {field.name: getattr(layer, field.name) for field in fields(Layer)}
-        return cls(**known, at_once=layer)
+        return cls(**known, kind=type(layer))
 
     def rows_at_once(self, width: int) -> int | None:
-        return self.at_once.rows_at_once(width)
+        return self.kind.rows_at_once(self, width)
+
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        return self.kind.working_bytes(self, height, width, inputs)
+
+    def bytes_of_weights(self, height: int, width: int) -> int:
+        return self.kind.bytes_of_weights(self, height, width)
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         count, channels, _, width = pieces[0].shape
-        height = sum(piece.shape[2] for piece in pieces) + top + bottom
-        spare = height - self.size
+        spare = sum(piece.shape[2] for piece in pieces) + top + bottom - self.size
         made = (-(-spare // self.stride) if self.ceil else spare // self.stride) + 1
         shape = (count, self.channels or channels, made, self.outputs(width))
         return torch.empty(shape, dtype=self.dtype or pieces[0].dtype, device="meta")

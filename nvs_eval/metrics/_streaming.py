@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Layer(ABC):
     """What makes rows of rows: of windows of some rows, and of all their columns.
 
@@ -26,7 +26,7 @@ class Layer(ABC):
         tap: whether the rows that it makes are asked for.
         channels: of the rows that it makes; None for as many as it is given.
         dtype: of the rows that it makes; None for that of what it is given.
-        weight_bytes: what its weights take, beside those that it was made of.
+        weight_bytes: of its weights.
     """
 
     size: int
@@ -48,7 +48,12 @@ class Layer(ABC):
 
     def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
         """What it needs while it makes so many rows; layers share what has the same name."""
-        return {}
+        itemsize = (self.dtype or torch.float32).itemsize
+        return {"rows": height * width * self.stride**2 * inputs * itemsize}
+
+    def bytes_of_weights(self, height: int, width: int) -> int:
+        """What its weights take, beside those that it was made of, when it makes so many rows."""
+        return self.weight_bytes
 
     def outputs(self, size: int) -> int:
         """How many windows there are along an axis."""

@@ -50,6 +50,10 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        """Copies begin with none."""
+        return Scratch, ()
+
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A float32 buffer whose content is anything."""
         needed = math.prod(shape)

@@ -62,8 +62,8 @@ def ssim(
             forms the statistics of the pixels that count alone (partial convolution) and averages the whole map.
 
     Returns:
-        `[...]` float64 in [-1, 1]; higher is better. With `pair`, two flat images give NaN: SSIM is not defined there;
-        so does a mask that leaves nothing to average.
+        `[...]` float64 in [-1, 1], up to rounding; higher is better. With `pair`, two flat images give NaN: SSIM is not
+        defined there; so does a mask that leaves nothing to average.
 
     Raises:
         InputError: the shapes or dtypes do not fit, the images are smaller than the window, or the kernel is unknown,

@@ -141,7 +141,7 @@ def _messages(
             "tool computes them."
         )
     if fast := [key for key, metric in taken.items() if is_fast(record.metrics[metric])]:
-        said.append(f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % and 1e-4 off what is exact.")
+        said.append(f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact.")
     if missing:
         said.append(f"The record lacks {', '.join(missing)}: left out.")
     if tool == "nerfstudio":
