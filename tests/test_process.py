@@ -68,3 +68,12 @@ def test_another_c_library_is_left_as_it_is(library: object, monkeypatch: pytest
     monkeypatch.setattr(process.sys, "platform", "darwin")
     process._keep_freed_memory()
     assert asked == [None]
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = ("import os", "print(os.environ.get('OMP_WAIT_POLICY'))")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert said("make_ready()", *policy) == ["passive"]
+    assert said("import torch", "make_ready()", *policy) == ["None"]  # Too late to say.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert said("make_ready()", *policy) == ["active"]

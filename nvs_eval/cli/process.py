@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import os
 import sys
 from contextlib import suppress
 
@@ -16,12 +17,18 @@ _LARGEST_KEPT = 2**27
 
 @functools.cache
 def make_ready() -> None:
-    """Keep the memory of freed images for the next ones, and import torch without looking for garbage in it."""
+    """Keep the memory of freed images for the next ones, and import torch as suits a process that scores.
+
+    Without looking for garbage in what it imports, and so that its threads sleep where they wait for each other.
+    """
     _keep_freed_memory()
     if "torch" in sys.modules:
         return  # Within another program, whose garbage is none of ours.
     collecting = gc.isenabled()
     gc.disable()  # An import makes a million objects that stay.
+    # By default they keep their core busy meanwhile. Where files are read beside them, or somebody else computes, the
+    # one that is waited for then waits for a core, which takes many times longer than the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import torch  # noqa: F401
     finally:
