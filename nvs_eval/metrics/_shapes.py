@@ -65,9 +65,18 @@ def _check_mask(mask: Tensor, reference: Tensor) -> None:
         )
 
 
+def broadcast_shapes(*shapes: torch.Size) -> torch.Size:
+    """The shape that all of these broadcast to; torch's own imports symbolic algebra, which takes half a second.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return torch.Size(np.broadcast_shapes(*shapes))
+
+
 def _check_broadcast(batches: list[torch.Size]) -> None:
     try:
-        np.broadcast_shapes(*batches)  # Torch's imports a system of symbolic algebra, which takes half a second.
+        broadcast_shapes(*batches)
     except ValueError as error:
         raise InputError(
             f"The leading dimensions {' and '.join(str(list(batch)) for batch in batches)} do not broadcast: from the "

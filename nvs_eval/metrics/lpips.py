@@ -21,7 +21,7 @@ from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_passes import Pairing, distances
 from nvs_eval.metrics._networks import SMALLEST
 from nvs_eval.metrics._precision import Precision
-from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane, needs_gradient, widest_float
+from nvs_eval.metrics._shapes import Mask, broadcast_shapes, check_pair, mean_over_plane, needs_gradient, widest_float
 from nvs_eval.metrics._streaming import Layer
 from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
 
@@ -114,7 +114,7 @@ class Lpips:
         """The weighted squared difference at each tap, `[..., 1, h, w]`."""
         check_pair(reference, render)
         reference, render = self.fed(reference, render, mask)
-        batch = torch.broadcast_shapes(reference.shape[:-3], render.shape[:-3])
+        batch = broadcast_shapes(reference.shape[:-3], render.shape[:-3])
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
         # Which of the references each render belongs to.

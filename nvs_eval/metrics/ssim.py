@@ -27,7 +27,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics._block_threads import each
 from nvs_eval.metrics._kernels import KERNELS, Kernel
-from nvs_eval.metrics._shapes import Mask, check_pair, widest_float
+from nvs_eval.metrics._shapes import Mask, broadcast_shapes, check_pair, widest_float
 from nvs_eval.metrics._ssim_blocks import Block, blocks_of, in_grey, planes_of
 from nvs_eval.metrics._ssim_formula import Constants, Planes, share_of
 from nvs_eval.metrics._ssim_pairs import Group, Member, groups_of
@@ -146,7 +146,7 @@ class _Pairs:
     ) -> None:
         self._reference, self._render, self._mask, self._weights = reference, render, mask, weights
         self._given = [images for images in (reference, render, mask, weights) if images is not None]
-        self.batch = torch.broadcast_shapes(*(images.shape[:-3] for images in self._given))
+        self.batch = broadcast_shapes(*(images.shape[:-3] for images in self._given))
 
     def score(
         self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
