@@ -79,20 +79,24 @@ def ssim(
         weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, _map_size(reference, how))
         mask = None
 
-    def add_up(member: Member, block: Block, scores: Tensor) -> Tensor:
+    def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
         # float64 sums of whole blocks make the value independent of how many there are, far below any tolerance.
-        return (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
+        total = (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
+        # A tensor that is kept lies between the planes of one block and the next, whose memory then grows with the image.
+        return total if total.requires_grad or total.device.type != "cpu" else total.item()
 
     pairs = _Pairs(reference, render, mask, weights)
     sums = pairs.score(how, data_range, add_up)
+    wide = widest_float(reference.device)
     if not sums:
-        return reference.new_empty(pairs.batch, dtype=widest_float(reference.device))
+        return reference.new_empty(pairs.batch, dtype=wide)
     channels = 3 if how.grey is None else 1
     if weights is None:
         count = channels * torch.Size(_map_size(reference, how)).numel()
     else:
-        count = channels * weights.sum(dim=(-3, -2, -1), dtype=widest_float(weights.device))
-    return torch.stack([torch.stack(parts).sum() for parts in sums]).reshape(pairs.batch) / count
+        count = channels * weights.sum(dim=(-3, -2, -1), dtype=wide)
+    totals = [torch.as_tensor(sum(parts), dtype=wide, device=reference.device) for parts in sums]
+    return torch.stack(totals).reshape(pairs.batch) / count
 
 
 def ssim_map(
