@@ -82,7 +82,7 @@ def ssim(
     def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
         # float64 sums of whole blocks make the value independent of how many there are, far below any tolerance.
         total = (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
-        # A tensor that is kept lies between the planes of one block and the next, whose memory then grows with the image.
+        # Kept tensors would lie between the planes of one block and the next, and memory grow with the image.
         return total if total.requires_grad or total.device.type != "cpu" else total.item()
 
     pairs = _Pairs(reference, render, mask, weights)
