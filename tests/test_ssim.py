@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure as torchmetrics_ssim
 
-import nvs_eval.metrics._ssim_formula as module
+import nvs_eval.metrics._ssim_shares as module
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.ssim import KERNELS, ssim, ssim_map
 

@@ -14,7 +14,7 @@ import torch
 from agreement import assert_agree
 from triton_scores import scores
 
-from nvs_eval.metrics._ssim_formula import has_triton
+from nvs_eval.metrics._ssim_shares import has_triton
 from nvs_eval.metrics.ssim import KERNELS
 
 PROGRAM = Path(__file__).parent / "triton_scores.py"

@@ -13,7 +13,7 @@ import torch
 from agreement import generator
 from torch import Tensor
 
-import nvs_eval.metrics._ssim_formula as module
+import nvs_eval.metrics._ssim_shares as module
 from nvs_eval.metrics.ssim import ssim
 
 

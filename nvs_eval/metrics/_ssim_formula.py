@@ -1,23 +1,15 @@
-"""SSIM of one block of a pair: what of it is the reference's alone, and what each render adds.
-
-All shares are made of the reference's planes and give the scores of any render's planes, one for each window wholly
-inside.
-"""
+"""SSIM of a block of a pair, in torch's operations: what of it is the reference's alone, and what a render adds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics._dycheck_ssim import PartialBlur
 from nvs_eval.metrics._kernels import Kernel
-from nvs_eval.metrics._windows import blur
 
 Blur = Callable[[Tensor], Tensor]
 """`[c, h, w]` to a value for each window."""
@@ -83,14 +75,6 @@ class Planes(NamedTuple):
         return mean if self.level is None else mean + self.level
 
 
-class Share(Protocol):
-    """What of SSIM is the reference's alone."""
-
-    def scores(self, y: Planes) -> Tensor:
-        """The map of one render, `[c, h2, w2]`."""
-        ...
-
-
 class Plain:
     """SSIM without clamps, which needs the sum of the variances alone: three blurs a render, and one a reference."""
 
@@ -150,30 +134,3 @@ class Clamped:
         variance = self._blur(values * values) - mean * mean
         floor = self._constants.variance_floor
         return mean, variance if floor is None else variance.clamp(min=floor)
-
-
-def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | None, graph: bool) -> Share:
-    """The reference's share of the work on a block.
-
-    Args:
-        x: the reference.
-        constants: of the formula.
-        how: the kernel.
-        mask: which pixels the statistics are formed of, `[1, h, w]`; None for all.
-        graph: whether gradients are asked for.
-    """
-    if mask is not None:
-        return Clamped(x, constants, PartialBlur(mask, how.taps))
-    if not graph and has_triton(x.values.device):
-        from nvs_eval.metrics._ssim_triton import Fused
-
-        return Fused(x, constants, how.taps)
-    return (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
-
-
-@cache
-def has_triton(device: torch.device) -> bool:
-    """Whether Triton can make kernels for a device."""
-    if device.type != "cuda" or find_spec("triton") is None:
-        return False
-    return torch.cuda.get_device_capability(device) >= (7, 0)

@@ -29,8 +29,9 @@ from nvs_eval.metrics._block_threads import each
 from nvs_eval.metrics._kernels import KERNELS, Kernel
 from nvs_eval.metrics._shapes import Mask, broadcast_shapes, check_pair, widest_float
 from nvs_eval.metrics._ssim_blocks import Block, blocks_of, in_grey, planes_of
-from nvs_eval.metrics._ssim_formula import Constants, Planes, share_of
+from nvs_eval.metrics._ssim_formula import Constants, Planes
 from nvs_eval.metrics._ssim_pairs import Group, Member, groups_of
+from nvs_eval.metrics._ssim_shares import share_of
 
 MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
 Result = TypeVar("Result")
