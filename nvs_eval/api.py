@@ -62,7 +62,7 @@ def score(
         overwrite: replace records of other masks.
         device: "auto", "cpu", "cuda", ...
         weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: what scoring may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
+        max_memory: what LPIPS may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
 
     Returns:
         A record a folder (and step, where a folder has several) and protocol. The paths in one are relative to where it
@@ -149,7 +149,7 @@ def run(
         overwrite: render and score again what has its records.
         device: "auto", "cpu", "cuda", ...
         weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: what scoring may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
+        max_memory: what LPIPS may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
 
     Returns:
         A record a checkpoint and protocol.

@@ -48,7 +48,7 @@ class Scorer:
         protocols: what to compute.
         device: where; views lie on any device.
         weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: the bytes that scoring may take beside the images themselves; if it is None, what is free decides.
+        max_memory: the bytes that LPIPS may take beside the images themselves; if it is None, what is free decides.
             It changes no number.
 
     Raises:

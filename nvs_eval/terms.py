@@ -64,7 +64,7 @@ class Terms:
         precision: of LPIPS; else as the protocols say, which is exact of all that have a name.
         device: as `find_device` takes it.
         weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: the bytes that scoring may take beside the images; if it is None, what is free decides.
+        max_memory: the bytes that LPIPS may take beside the images; if it is None, what is free decides.
         scene: its name; else its own.
         method: names of the methods; else their own.
         masks: a folder of masks with the views' names.

@@ -29,7 +29,7 @@ class ProtocolOptions:
     weights_dir: Path | None = None
     """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
-    """What scoring may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides."""
+    """What LPIPS may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides."""
     per_view: bool = False
     """Also print the scores of each view."""
 

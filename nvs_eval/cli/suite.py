@@ -39,7 +39,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
     precision: Literal["exact", "fast"] | None = None
     """Of LPIPS, exact or fast, in place of what the file says."""
     max_memory: str | None = None
-    """What scoring may take beside the images, such as 2GB, in place of what the file says."""
+    """What LPIPS may take beside the images, such as 2GB, in place of what the file says."""
     per_view: bool = False
     """Also the scores of each view; with `--format csv` these alone."""
     overwrite: bool = False
