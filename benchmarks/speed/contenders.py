@@ -56,7 +56,7 @@ class Contender:
         make: gives what is timed, for a device; raises `Missing` where it cannot be had.
         exact: the definitions (`exact.DEFINITIONS`) of the values that it gives for each render.
         tolerance: of its values, relative to max(1, exact).
-        relative: the tolerance is relative to the exact value itself.
+        relative: the tolerance is relative to the exact value plus 0.04: 0.5 % of it plus 2e-4.
         renders: how many it scores together.
         target: what was promised.
         only: the kind of device that it runs on.
