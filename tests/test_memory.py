@@ -45,7 +45,7 @@ def watch():
         peak[0] = max(peak[0], process.memory_info().rss)
 
 
-rows = _lpips_passes._PIXELS_AT_ONCE["cpu"] // width
+rows, _ = _lpips_passes._plan(metric, reference[None], renders, None)
 needed = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, height, width), rows)
 before = process.memory_info().rss
 thread = threading.Thread(target=watch)

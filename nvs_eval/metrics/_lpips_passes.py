@@ -16,7 +16,8 @@ from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
 from nvs_eval.metrics._shapes import needs_gradient
 from nvs_eval.metrics._streaming import Layer, Stream
 
-# How many pixels are fed to a network at once: enough to keep a device busy, few enough that memory stays flat.
+# How many pixels are fed to a network at once, times the stride of its first layer: enough to keep a device busy, few
+# enough that memory stays flat.
 _PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
 # A CPU is busy with one image; and one at a time its value is to the last bit the same, whatever else is scored with
 # it, so that an audit writes the records that each protocol alone would.
@@ -241,20 +242,20 @@ def _plan(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int
     together = max(len(renders), 1)
     if needs_gradient(references, renders):
         return height, together
-    device = references.device
+    device, layers = references.device, lpips.layers_for(references, renders)
+    most = _PIXELS_AT_ONCE.get(device.type, 2**20) * layers[0].stride
     memory = free_memory(device) if max_memory is None else max_memory
     while True:
         count = len(references) + together
         images = Pass(len(references), together, min(count, _IMAGES_AT_ONCE.get(device.type, count)), height, width)
-        pixels = _PIXELS_AT_ONCE.get(device.type, 2**20) // images.together
-        rows = min(height, max(1, pixels // width))
-        fitting = rows if memory is None else rows_within(lpips.layers_for(references, renders), images, rows, memory)
+        rows = min(height, max(1, most // (images.together * width)))
+        fitting = rows if memory is None else rows_within(layers, images, rows, memory)
         if fitting is not None:
             return fitting, together
         if together == 1:
             break
         together = -(-together // 2)
-    least = bytes_needed(lpips.layers_for(references, renders), images, 1)
+    least = bytes_needed(layers, images, 1)
     raise InputError(_too_little(lpips, images, least, memory or 0, given=max_memory is not None))
 
 
