@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from nvs_eval._rows import Rows
+from nvs_eval._upload import on_device
 from nvs_eval.errors import InputError
 from nvs_eval.metrics._precision import products
 from nvs_eval.prepare import EmptyMask
@@ -77,9 +78,9 @@ def evaluate(
     """
     results = [_Result(which, [[] for _ in source.columns]) for which in range(len(scorer.protocols))]
     with ThreadPoolExecutor(1) as background:
-        for view in source:
+        for view, there in on_device(source, scorer.device):
             made = Rows(view, background)
-            _add_view(results, made, source.columns, scorer, session=session, on_refusal=on_refusal)
+            _add_view(results, made, source.columns, there, scorer, session=session, on_refusal=on_refusal)
             on_view(view)
     for result in results:
         if not result.refused and not any(result.rows):
@@ -107,19 +108,20 @@ def _add_view(
     results: Sequence[_Result],
     made: Rows,
     columns: Sequence[Column],
+    there: View,
     scorer: Scorer,
     *,
     session: Session,
     on_refusal: Refusal,
 ) -> None:
-    """Score a view, and add what came of it to each protocol's result."""
+    """Score a view where it lies, and add what came of it to each protocol's result."""
     view = made.view
     if len(view.renders) != len(columns):
         raise InputError(
             f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(columns)} columns is "
             "needed."
         )
-    for result, outcome in zip(results, scorer.outcomes(view), strict=True):
+    for result, outcome in zip(results, scorer.outcomes(there), strict=True):
         protocol = scorer.protocols[result.protocol]
         if result.refused:
             continue
