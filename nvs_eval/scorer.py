@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import torch
 from nvs_eval._protocol_fields import AVERAGE
 from nvs_eval._shared_work import Job, SharedWork
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED, Description, Metric
 from nvs_eval.prepare import EmptyMask
@@ -71,18 +70,13 @@ class Scorer:
 
     @cached_property
     def _metrics(self) -> Sequence[Mapping[str, Metric]]:
-        """The metrics of each protocol by name; those that are the same are built once, and share their networks."""
+        """The metrics of each protocol by name; those that are the same are built once."""
         built: dict[tuple[str, str], Metric] = {}
-        networks: dict[str, Lpips] = {}
 
         def build(description: Description, mask: str) -> Metric:
             key = (description.signature, mask)
             if key not in built:
-                metric = description.build(weights_dir=self.weights_dir)
-                if isinstance(metric.function, Lpips):
-                    network = networks.setdefault(metric.function.net, metric.function)
-                    metric = replace(metric, function=metric.function.sharing(network))
-                built[key] = metric
+                built[key] = description.build(weights_dir=self.weights_dir)
             return built[key]
 
         return [{d.name: build(d, protocol.mask) for d in protocol.descriptions} for protocol in self.protocols]

@@ -125,10 +125,9 @@ def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object
 def test_what_is_fast_shares_weights_with_what_is_exact_and_no_pass(lpips_of: Callable[..., Lpips]) -> None:
     exact, fast = lpips_of("alex"), lpips_of("alex", precision="fast")
     assert (exact.precision, fast.precision) == ("exact", "fast")
-    beside = fast.sharing(exact)
-    assert (beside.precision, beside.backbone) == ("fast", exact.backbone)
-    assert beside.feed != exact.feed
-    assert beside.feed == lpips_of("alex", precision="fast", normaliser="torchmetrics").sharing(exact).feed
+    assert fast.backbone is exact.backbone
+    assert fast.feed != exact.feed
+    assert fast.feed == lpips_of("alex", precision="fast", normaliser="torchmetrics").feed
 
 
 def test_the_registry_loads_what_the_signature_says(weights_folder: Callable[[Net], Path | None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -91,7 +91,7 @@ class _Making:
                 yield self._convolution(name, stride=stride, padding=padding, tap=tap)
             case Fire(name, tap):
                 yield self._convolution(f"{name}.squeeze")
-                one, three = self._kernel(f"{name}.expand1x1"), self._kernel(f"{name}.expand3x3")
+                one, three = (self._kernel(f"{name}.expand{size}").laid_out() for size in ("1x1", "3x3"))
                 yield _Expansion(
                     one=one,
                     three=three,
@@ -107,17 +107,17 @@ class _Making:
         kernel = self._kernel(name)
         outputs, inputs, size, _ = kernel.weight.shape
         known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
-        known |= {"channels": outputs, "dtype": kernel.bias.dtype}
+        known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.bytes}
         if self._tiled and (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS:
-            return _Tiled(kernel=kernel, scratch=self._scratch, weight_bytes=kernel.bytes, **known)
-        return _Convolution(kernel=kernel, weight_bytes=kernel.bytes, **known)
+            return _Tiled(kernel=kernel, scratch=self._scratch, **known)
+        return _Convolution(kernel=kernel.laid_out(), **known)
 
     def _kernel(self, name: str) -> _Kernel:
         """The weights of a convolution; those of the first in the images' dtype, since images are not rounded."""
         dtype = self._dtype if self._first else self._few
         self._first = False
         weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
-        return _Kernel(weight.contiguous(memory_format=torch.channels_last), bias)
+        return _Kernel(weight, bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +130,10 @@ class _Kernel:
     @property
     def bytes(self) -> int:
         return self.weight.nbytes
+
+    def laid_out(self) -> _Kernel:
+        """The same as convolutions are quickest with it; a copy."""
+        return replace(self, weight=self.weight.contiguous(memory_format=torch.channels_last))
 
     def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
         """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
@@ -180,7 +184,7 @@ class _Tiled(Layer):
         return {name: 4 * math.prod(shape) for name, shape in shapes.items()}
 
     def bytes_of_weights(self, height: int, width: int) -> int:
-        return self.weight_bytes * (5 if height * width >= _LEAST_TILES * _winograd.TILE**2 else 1)
+        return 4 * self.weight_bytes if height * width >= _LEAST_TILES * _winograd.TILE**2 else 0
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]

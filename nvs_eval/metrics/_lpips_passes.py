@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,39 +16,15 @@ from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
 from nvs_eval.metrics._shapes import needs_gradient
 from nvs_eval.metrics._streaming import Layer, Stream
 
+if TYPE_CHECKING:
+    from nvs_eval.metrics.lpips import Lpips
+
 # How many pixels are fed to a network at once, times the stride of its first layer: enough to keep a device busy, few
 # enough that memory stays flat.
 _PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
 # A CPU is busy with one image; and one at a time its value is to the last bit the same, whatever else is scored with
 # it, so that an audit writes the records that each protocol alone would.
 _IMAGES_AT_ONCE = {"cpu": 1}
-
-
-class Comparing(Protocol):
-    """An LPIPS, as far as it matters here; `nvs_eval.metrics.lpips.Lpips` says what each does."""
-
-    @property
-    def normaliser(self) -> str: ...
-
-    @property
-    def feed(self) -> Hashable: ...
-
-    def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]: ...
-
-    @property
-    def net(self) -> str: ...
-
-    def check_size(self, image: Tensor) -> None: ...
-
-    def layers_for(self, *images: Tensor) -> tuple[Layer, ...]: ...
-
-    def scaled(self, images: Tensor) -> Tensor: ...
-
-    def normalised(self, activation: Tensor) -> Tensor: ...
-
-    def heads_for(self, images: Tensor) -> Sequence[Tensor]: ...
-
-    def reduce(self, distances: Sequence[Tensor], size: torch.Size, mask: Tensor | None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +34,7 @@ class Pairing:
     All images are the references first, then the renders, so that a render that equals a reference need not pass again.
     """
 
-    lpips: Comparing
+    lpips: Lpips
     references: Sequence[int]
     renders: Sequence[int]
 
@@ -67,7 +43,7 @@ class Pairing:
 class Wanted:
     """One LPIPS of `[K, 3, H, W]` renders against a reference `[3, H, W]`, under a mask `[1, H, W]` or none."""
 
-    lpips: Comparing
+    lpips: Lpips
     reference: Tensor
     renders: Tensor
     mask: Tensor | None
@@ -174,7 +150,7 @@ class _Features:
         self._activations = activations
         self._normalised: dict[str, Tensor] = {}
 
-    def of(self, lpips: Comparing) -> Tensor:
+    def of(self, lpips: Lpips) -> Tensor:
         if lpips.normaliser not in self._normalised:
             self._normalised[lpips.normaliser] = lpips.normalised(self._activations)
         return self._normalised[lpips.normaliser]
@@ -190,7 +166,7 @@ class _Batch:
     def __len__(self) -> int:
         return len(self._images)
 
-    def features(self, lpips: Comparing, rows: slice) -> Iterator[list[_Features]]:
+    def features(self, lpips: Lpips, rows: slice) -> Iterator[list[_Features]]:
         """What the next rows make: for each tap's rows, the features of each image."""
         for tap, activations in self._stream.feed(lpips.scaled(self._images[:, :, rows])):
             yield [_Features(tap, image) for image in activations.split(1)]
@@ -232,7 +208,7 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
         yield from images.split(_IMAGES_AT_ONCE.get(images.device.type, len(images)))
 
 
-def _plan(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int | None) -> tuple[int, int]:
+def _plan(lpips: Lpips, references: Tensor, renders: Tensor, max_memory: int | None) -> tuple[int, int]:
     """How many rows are fed at once, of how many renders: of all, unless there is no room for so many.
 
     Raises:
@@ -259,7 +235,7 @@ def _plan(lpips: Comparing, references: Tensor, renders: Tensor, max_memory: int
     raise InputError(_too_little(lpips, images, least, memory or 0, given=max_memory is not None))
 
 
-def _too_little(lpips: Comparing, images: Pass, least: int, memory: int, *, given: bool) -> str:
+def _too_little(lpips: Lpips, images: Pass, least: int, memory: int, *, given: bool) -> str:
     there = "may be taken: give --max-memory more" if given else "are free: end what else runs here"
     return (
         f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {least / 1e6:.0f} MB beside the "

@@ -8,9 +8,10 @@ over the plane and summed over the taps. There is no square root.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ from nvs_eval.metrics._networks import SMALLEST
 from nvs_eval.metrics._precision import Precision
 from nvs_eval.metrics._shapes import Mask, broadcast_shapes, check_pair, mean_over_plane, needs_gradient, widest_float
 from nvs_eval.metrics._streaming import Layer
-from nvs_eval.weights import NETS, Net, load_backbone, load_heads, load_whole
+from nvs_eval.weights import NETS, Net, backbone_sha256, load_backbone, load_heads, load_whole
 
 Heads = Literal["learned", "none"]
 Scaling = Literal["scaled", "unscaled"]
@@ -122,13 +123,6 @@ class Lpips:
         places = range(len(references), len(references) + len(renders))
         (rows,) = distances([Pairing(self, owners.tolist(), places)], references, renders)
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
-
-    def sharing(self, other: Lpips) -> Lpips:
-        """This LPIPS with another's backbone, which has the same weights: so that they can share its passes.
-
-        What is exact stays so beside what is fast: they share the weights, and no pass.
-        """
-        return replace(self, backbone=other.backbone)
 
     @property
     def feed(self) -> Hashable:
@@ -233,13 +227,22 @@ def load_lpips(
     with torch.inference_mode(False):
         if weights is not None:
             found, head_weights = load_whole(weights, net, heads=heads == "learned")
+            backbone = Backbone(net, found)
         else:
-            found = load_backbone(net, directory=weights_dir)
+            backbone = _true_backbone(net, weights_dir)
             head_weights = load_heads(net, version) if heads == "learned" else []
-        backbone = Backbone(net, found)
         if heads == "none":
             head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
+
+
+_true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
+
+
+def _true_backbone(net: Net, directory: Path | None) -> Backbone:
+    """A net's own backbone, one for all who use it: wherever its weights lie, they are the pinned ones."""
+    found = load_backbone(net, directory=directory)
+    return _true.setdefault(backbone_sha256(net), Backbone(net, found))
 
 
 def _upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
