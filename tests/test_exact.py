@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,8 @@ from torch import backends
 from nvs_eval.metrics import _exact
 from nvs_eval.metrics._exact import exact_arithmetic
 
+SOON = 10.0
+"""Seconds that are never waited for, but where a test fails."""
 # What torch 2.9 and newer may compute with fewer bits.
 SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 needs_new_switches = pytest.mark.skipif(
@@ -82,6 +86,28 @@ def test_scopes_may_be_nested() -> None:
         with exact_arithmetic():
             pass
         assert set(switches().values()) == {"ieee"}
+    assert switches() == before
+
+
+@needs_new_switches
+@pytest.mark.usefixtures("users_settings")
+def test_what_one_thread_leaves_is_exact_for_the_others() -> None:
+    by_the_new_switches()
+    before = switches()
+    entered, may_leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with exact_arithmetic():
+            entered.set()
+            assert may_leave.wait(SOON)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other)
+        assert entered.wait(SOON)
+        with exact_arithmetic():
+            may_leave.set()
+            done.result()
+            assert set(switches().values()) == {"ieee"}
     assert switches() == before
 
 

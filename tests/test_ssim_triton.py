@@ -14,7 +14,7 @@ import torch
 from agreement import assert_agree
 from triton_scores import scores
 
-from nvs_eval.metrics._ssim_shares import has_triton
+from nvs_eval.metrics._ssim_shares import agrees, has_triton
 from nvs_eval.metrics.ssim import KERNELS
 
 PROGRAM = Path(__file__).parent / "triton_scores.py"
@@ -28,9 +28,16 @@ def test_triton_gives_what_torch_gives(kernel: str) -> None:
         [sys.executable, str(PROGRAM), kernel], capture_output=True, text=True, check=False, env=os.environ | here
     )
     assert ran.returncode == 0, ran.stderr
+    found, works = json.loads(ran.stdout)
+    assert works
     # dm_pix's least variance is worth 3e-11, which torch leaves out where C2 is that large.
-    assert_agree(json.loads(ran.stdout), scores(kernel), "float64", times=40 if kernel == "dmpix" else 1)
+    assert_agree(found, scores(kernel), "float64", times=40 if kernel == "dmpix" else 1)
 
 
 def test_triton_is_for_cuda_alone() -> None:
     assert not has_triton(torch.device("cpu"))
+
+
+def test_where_kernels_cannot_be_made_it_is_said() -> None:
+    with pytest.warns(UserWarning, match="SSIM is computed on cpu by torch's operations, .*: Triton's kernels do not"):
+        assert not agrees(torch.device("cpu"))

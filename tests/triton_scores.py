@@ -1,4 +1,4 @@
-"""Prints what the Triton kernels of SSIM score, as Triton's interpreter runs them on the CPU.
+"""Prints what the Triton kernels of SSIM score, and whether they are found to work, in Triton's interpreter.
 
 It is a program because Triton reads `TRITON_INTERPRET` when a kernel is defined: a process has it or has it not.
 """
@@ -34,4 +34,4 @@ def scores(kernel: str) -> list[list[float]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)  # The interpreter runs one program at a time.
     with patch.object(module, "has_triton", lambda device: True):
-        json.dump(scores(sys.argv[1]), sys.stdout)
+        json.dump((scores(sys.argv[1]), module.agrees(torch.device("cpu"))), sys.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -14,16 +15,47 @@ _NEW_SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkl
 _OLD_SWITCHES = ("cuda.matmul", "cudnn")
 
 
+class _Exact:
+    """The switches of the process at exact, from the first thread that enters to the last that leaves."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._restore = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._restore = _set_all()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._restore.close()
+
+
+_exact = _Exact()
+
+
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """Within this scope float32 is float32: no TF32, no bfloat16 products, no autocast. The user's settings return."""
+    """Within this scope float32 is float32: no TF32, no bfloat16 products, no autocast. The user's settings return.
+
+    All but autocast are settings of the process: what other threads compute meanwhile is exact too.
+    """
+    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False), _exact:
+        yield
+
+
+def _set_all() -> ExitStack:
+    """Set every switch to exact; what to close for them to be as they were."""
     with ExitStack() as stack:
-        for device in ("cuda", "cpu"):
-            stack.enter_context(torch.autocast(device, enabled=False))
         name, exact = ("fp32_precision", "ieee") if _has_new_switches() else ("allow_tf32", False)
         for switch in _NEW_SWITCHES if _has_new_switches() else _OLD_SWITCHES:
             stack.enter_context(_set(_backend(switch), name, exact))
-        yield
+        return stack.pop_all()
 
 
 def _has_new_switches() -> bool:

@@ -6,6 +6,7 @@ inside.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache, partial
 from importlib.util import find_spec
 from typing import Protocol
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor
 
 from nvs_eval.metrics._dycheck_ssim import PartialBlur
-from nvs_eval.metrics._kernels import Kernel
+from nvs_eval.metrics._kernels import KERNELS, Kernel
 from nvs_eval.metrics._ssim_formula import Clamped, Constants, Plain, Planes
-from nvs_eval.metrics._windows import blur
+from nvs_eval.metrics._windows import STEP, blur
+
+_ROUNDING = 1e-10
 
 
 class Share(Protocol):
@@ -48,7 +51,33 @@ def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | Non
 
 @cache
 def has_triton(device: torch.device) -> bool:
-    """Whether Triton can make kernels for a device."""
+    """Whether Triton can make kernels for a device, and they give there what torch's operations give."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
-    return torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.cuda.get_device_capability(device) >= (7, 0) and agrees(device)
+
+
+def agrees(device: torch.device) -> bool:
+    """Try the kernels on a small pair; it warns where they cannot be made or are wrong."""
+    kernel = KERNELS["valid"]
+    reach = len(kernel.taps) - 1
+    pair = torch.rand(
+        2, 1, 2 * STEP + reach, 17 * STEP + reach, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    ).to(device)
+    x, y = Planes(pair[0], None), Planes(pair[1], None)
+    constants = Constants.of(pair.new_ones(()), kernel)
+    plain = Plain(x, constants, partial(blur, taps=kernel.taps)).scores(y)
+    try:
+        from nvs_eval.metrics._ssim_triton import Fused
+
+        off = float((Fused(x, constants, kernel.taps).scores(y) - plain).abs().max())
+        reason = "" if off <= _ROUNDING else f"they are off by {off:.1e}"
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if reason:
+        warnings.warn(
+            f"SSIM is computed on {device} by torch's operations, which take longer: Triton's kernels do not work "
+            f"there: {reason}. (They need a C compiler and Python's headers.)",
+            stacklevel=2,
+        )
+    return not reason

@@ -27,7 +27,7 @@ from nvs_eval.metrics._ssim_formula import Constants, Planes
 # Places are counted in 32 bits: blocks are far smaller than that.
 _ROWS, _BLOCK = 4, 128
 # With 8 warps, ptxas needs 128 registers for a thread, none of which it spills. Triton warns where fusion is not said.
-_LAUNCH: dict[str, Any] = {"ROWS": _ROWS, "BLOCK": _BLOCK, "num_warps": 8, "enable_fp_fusion": True}
+_CHOICES: dict[str, Any] = {"ROWS": _ROWS, "BLOCK": _BLOCK, "num_warps": 8, "enable_fp_fusion": True}
 
 
 @triton.jit
@@ -143,8 +143,9 @@ class Fused:
         none = sums.new_zeros(channels)
         levels = torch.stack([none if planes.level is None else planes.level.flatten() for planes in (self._x, y)])
         scores = sums.new_empty(channels, rows, columns)
-        launch: Any = _across[(triton.cdiv(columns, _BLOCK), triton.cdiv(rows, _ROWS), channels)]
-        launch(
+        _launch(
+            _across,
+            (columns, rows, channels),
             self._sums,
             sums,
             self._taps,
@@ -158,7 +159,6 @@ class Fused:
             SIZE=len(self._taps),
             FLOOR=self._constants.variance_floor is not None,
             CLAMP=self._constants.clamp_covariance,
-            **_LAUNCH,
         )
         return scores
 
@@ -167,8 +167,9 @@ class Fused:
         channels, height, width = y.shape
         rows = height - len(self._taps) + 1
         sums = y.new_empty(2 if x is None else 3, channels, rows, width)
-        launch: Any = _down[(triton.cdiv(width, _BLOCK), triton.cdiv(rows, _ROWS), channels)]
-        launch(
+        _launch(
+            _down,
+            (width, rows, channels),
             y if x is None else x.contiguous(),
             y,
             self._taps,
@@ -179,6 +180,14 @@ class Fused:
             channels,
             SIZE=len(self._taps),
             PAIR=x is not None,
-            **_LAUNCH,
         )
         return sums
+
+
+def _launch(kernel: Any, size: tuple[int, int, int], first: Tensor, *others: object, **choices: object) -> None:
+    """Run a kernel for each of so many columns, rows and channels, where its tensors lie."""
+    columns, rows, channels = size
+    # Triton itself takes the current device, whatever the tensors are on.
+    with torch.cuda.device_of(first):
+        grid = (triton.cdiv(columns, _BLOCK), triton.cdiv(rows, _ROWS), channels)
+        kernel[grid](first, *others, **choices, **_CHOICES)
