@@ -28,15 +28,16 @@ from nvs_eval.weights import NETS, Net
 LoadLpips = Callable[..., Lpips]
 
 MEASURED = """
-import sys, threading, time
+import sys, threading
 import psutil, torch
 from nvs_eval.metrics._memory import Pass, bytes_needed
 from nvs_eval.metrics import _lpips_passes
 from nvs_eval.metrics.lpips import load_lpips
 
-net, folder, height, width = sys.argv[1], sys.argv[2] or None, int(sys.argv[3]), int(sys.argv[4])
+net, folder = sys.argv[1], sys.argv[2] or None
+count, height, width, allowed = map(int, sys.argv[3:])
 metric = load_lpips(net, weights_dir=folder)
-reference, renders = torch.rand(3, height, width), torch.rand(2, 3, height, width)
+reference, renders = torch.rand(3, height, width), torch.rand(count, 3, height, width)
 process, peak, done = psutil.Process(), [0], threading.Event()
 
 
@@ -45,31 +46,47 @@ def watch():
         peak[0] = max(peak[0], process.memory_info().rss)
 
 
-rows, _ = _lpips_passes._plan(metric, reference[None], renders, None)
-needed = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, height, width), rows)
+rows, at_once = _lpips_passes._plan(metric, [reference], list(renders), allowed or None)
+needed = bytes_needed(metric.layers_for(reference), Pass(1, at_once, 1, height, width), rows)
+wanted = _lpips_passes.Wanted(metric, reference, renders, None)
 before = process.memory_info().rss
 thread = threading.Thread(target=watch)
 thread.start()
 with torch.inference_mode():
-    metric(reference, renders)
+    _lpips_passes.score_together([wanted], allowed or None)
 done.set()
 thread.join()
 print(needed, peak[0] - before)
 """
+MB = 10**6
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=generator(seed))
 
 
-@pytest.mark.parametrize("net", NETS)
-def test_what_is_taken_is_what_was_said(net: Net, weights_folder: Callable[[Net], Path | None], tmp_path: Path) -> None:
-    folder = weights_folder(net)
-    size = ("900", "1600") if net != "vgg" else ("420", "800")
-    given = [sys.executable, "-c", MEASURED, net, str(folder or ""), *size]
+@pytest.mark.parametrize(
+    ("net", "size", "allowed"),
+    [
+        ("alex", (4, 901, 1603), 0),
+        ("alex", (4, 901, 1603), 360 * MB),
+        ("squeeze", (1, 900, 1600), 0),
+        ("vgg", (1, 421, 803), 0),
+        ("vgg", (4, 240, 1201), 700 * MB),
+    ],
+)
+def test_what_is_taken_is_what_was_said(
+    net: Net,
+    size: tuple[int, int, int],
+    allowed: int,
+    weights_folder: Callable[[Net], Path | None],
+    tmp_path: Path,
+) -> None:
+    given = [sys.executable, "-c", MEASURED, net, str(weights_folder(net) or ""), *map(str, size), str(allowed)]
     made = subprocess.run(given, capture_output=True, text=True, check=True, cwd=tmp_path)
     needed, taken = map(int, made.stdout.split())
-    assert 0.7 <= needed / taken <= 1.3
+    assert not allowed or needed <= allowed
+    assert 0.7 <= needed / taken <= 1.3, (needed, taken)
 
 
 @pytest.mark.parametrize("net", NETS)

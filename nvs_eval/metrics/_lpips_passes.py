@@ -26,6 +26,9 @@ _PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
 # it, so that an audit writes the records that each protocol alone would.
 _IMAGES_AT_ONCE = {"cpu": 1}
 
+Images = Sequence[Tensor]
+"""Of one size, each `[3, H, W]`."""
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -78,8 +81,7 @@ def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tenso
     for each, owner, (_, renders) in zip(wanted, owners, fed, strict=True):
         places = [_place(images, render) for render in renders]
         pairings.append(Pairing(each.lpips, [owner] * len(places), places))
-    everything = torch.stack(images)
-    found = distances(pairings, everything[:count], everything[count:], max_memory)
+    found = distances(pairings, images[:count], images[count:], max_memory)
     return [
         each.lpips.reduce(rows, each.reference.shape[-2:], each.mask) for each, rows in zip(wanted, found, strict=True)
     ]
@@ -95,7 +97,7 @@ def _place(images: list[Tensor], image: Tensor) -> int:
 
 
 def distances(
-    pairings: Sequence[Pairing], references: Tensor, renders: Tensor, max_memory: int | None = None
+    pairings: Sequence[Pairing], references: Images, renders: Images, max_memory: int | None = None
 ) -> list[list[Tensor]]:
     """For each pairing, the weighted squared difference at each tap, `[n, 1, h, w]`.
 
@@ -104,15 +106,15 @@ def distances(
 
     Args:
         pairings: of LPIPS of one feed.
-        references: `[R, 3, H, W]`.
-        renders: `[N, 3, H, W]`, N may be 0.
+        references: each `[3, H, W]`.
+        renders: likewise, of the same size; there may be none.
         max_memory: the bytes that may be taken beside the images; what is free if it is None.
 
     Raises:
         InputError: the images are smaller than the network can take, or there is no memory for them.
     """
     lpips = pairings[0].lpips
-    lpips.check_size(references)
+    lpips.check_size(references[0])
     found = [_Distances(pairing) for pairing in pairings]
     rows, at_once = _plan(lpips, references, renders, max_memory)
     with exact_arithmetic():
@@ -122,13 +124,13 @@ def distances(
     return [each.joined() for each in found]
 
 
-def _pass(found: Sequence[_Distances], references: Tensor, renders: Tensor, *, rows: int, place: int) -> None:
+def _pass(found: Sequence[_Distances], references: Images, renders: Images, *, rows: int, place: int) -> None:
     """Compare references with renders, the first of which has a place among all images; with themselves if it is 0."""
     lpips = found[0].pairing.lpips
-    layers = lpips.layers_for(references, renders)
+    layers = lpips.layers_for(*references, *renders)
     firsts = [_Batch(part, layers) for part in _batches(references)]
     others = [_Batch(part, layers) for part in _batches(renders)]
-    for start in range(0, references.shape[-2], rows):
+    for start in range(0, references[0].shape[-2], rows):
         fed = slice(start, start + rows)
         made = [list(batch.features(lpips, fed)) for batch in firsts]
         known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
@@ -159,16 +161,18 @@ class _Features:
 class _Batch:
     """Images that pass the network together."""
 
-    def __init__(self, images: Tensor, layers: Sequence[Layer]) -> None:
+    def __init__(self, images: Images, layers: Sequence[Layer]) -> None:
         self._images = images
-        self._stream = Stream(layers, images.shape[-2])
+        self._stream = Stream(layers, images[0].shape[-2])
 
     def __len__(self) -> int:
         return len(self._images)
 
     def features(self, lpips: Lpips, rows: slice) -> Iterator[list[_Features]]:
         """What the next rows make: for each tap's rows, the features of each image."""
-        for tap, activations in self._stream.feed(lpips.scaled(self._images[:, :, rows])):
+        # Put together some rows at a time: whole images would be copied beside those that are there.
+        fed = torch.stack([image[:, rows] for image in self._images])
+        for tap, activations in self._stream.feed(lpips.scaled(fed)):
             yield [_Features(tap, image) for image in activations.split(1)]
 
 
@@ -202,23 +206,24 @@ def _compare(found: Sequence[_Distances], own: Sequence[_Features], their: Seque
         each.add(own, their, place)
 
 
-def _batches(images: Tensor) -> Iterator[Tensor]:
+def _batches(images: Images) -> Iterator[Images]:
     """The images in as many as pass the network together."""
-    if len(images):
-        yield from images.split(_IMAGES_AT_ONCE.get(images.device.type, len(images)))
+    if images:
+        at_once = _IMAGES_AT_ONCE.get(images[0].device.type, len(images))
+        yield from (images[start : start + at_once] for start in range(0, len(images), at_once))
 
 
-def _plan(lpips: Lpips, references: Tensor, renders: Tensor, max_memory: int | None) -> tuple[int, int]:
+def _plan(lpips: Lpips, references: Images, renders: Images, max_memory: int | None) -> tuple[int, int]:
     """How many rows are fed at once, of how many renders: of all, unless there is no room for so many.
 
     Raises:
         InputError: there is no room for one.
     """
-    height, width = references.shape[-2:]
+    height, width = references[0].shape[-2:]
     together = max(len(renders), 1)
-    if needs_gradient(references, renders):
+    if needs_gradient(*references, *renders):
         return height, together
-    device, layers = references.device, lpips.layers_for(references, renders)
+    device, layers = references[0].device, lpips.layers_for(*references, *renders)
     most = _PIXELS_AT_ONCE.get(device.type, 2**20) * layers[0].stride
     memory = free_memory(device) if max_memory is None else max_memory
     while True:

@@ -121,7 +121,7 @@ class Lpips:
         # Which of the references each render belongs to.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         places = range(len(references), len(references) + len(renders))
-        (rows,) = distances([Pairing(self, owners.tolist(), places)], references, renders)
+        (rows,) = distances([Pairing(self, owners.tolist(), places)], references.unbind(), renders.unbind())
         return [row.reshape(*batch, *row.shape[1:]) for row in rows]
 
     @property
