@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
+import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +30,13 @@ FAULTS = (
 )
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="the C library is another")
+def keeps_large_blocks() -> bool:
+    """Whether the C library here is a glibc that takes a threshold of more than 32 MiB."""
+    name, version = platform.libc_ver()
+    return name == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= (2, 35)
+
+
+@pytest.mark.skipif(not keeps_large_blocks(), reason="the C library keeps no blocks of 100 MB")
 def test_freed_memory_is_used_again() -> None:
     # 100 MB are 24414 pages, each cleared by the system at its first use; a huge page is 512 of them.
     (without,) = said(*FAULTS)
@@ -68,6 +75,30 @@ def test_another_c_library_is_left_as_it_is(library: object, monkeypatch: pytest
     monkeypatch.setattr(process.sys, "platform", "darwin")
     process._keep_freed_memory()
     assert asked == [None]
+
+
+@pytest.mark.parametrize(
+    ("most", "calls"),
+    [
+        (2**31 - 1, [(-3, 2**27), (-1, 2**30), (-8, 1)]),
+        (2**25, [(-3, 2**27), (-3, 2**25), (-1, 2**30), (-8, 1)]),
+        (0, [(-3, 2**27), (-3, 2**25)]),
+    ],
+    ids=["takes all", "refuses more than 32 MiB", "refuses both"],
+)
+def test_a_library_that_refuses_a_threshold(
+    most: int, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def mallopt(setting: int, value: int) -> int:
+        asked.append((setting, value))
+        return int(setting != process._MMAP_THRESHOLD or value <= most)
+
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    monkeypatch.setattr(process.sys, "platform", "linux")
+    process._keep_freed_memory()
+    assert asked == calls
 
 
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from contextlib import suppress
 # Of <malloc.h>, and how much memory that was freed the process may keep.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8
 _MOST_KEPT = 2**30
-_LARGEST_KEPT = 2**27
+# Older versions of glibc refuse more than 32 MiB.
+_LARGEST_KEPT = (2**27, 2**25)
 
 
 @functools.cache
@@ -38,16 +39,19 @@ def make_ready() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc give freed blocks of up to 128 MiB to the next who asks, in place of the system.
+    """Let glibc give freed blocks to the next who asks, in place of the system.
 
-    What comes from the system is cleared page by page at its first use: for images of 25 MB, each of which lives for
-    one operation, that takes longer than the operations. Larger blocks, and what is more than 1 GiB free, go back, so
-    that gaps between what is in use stay small. Other C libraries, and systems, are left as they are.
+    It keeps blocks of up to 128 MiB, 32 where the C library takes no more. What comes from the system is cleared page
+    by page at its first use: for images of 25 MB, each of which lives for one operation, that takes longer than the
+    operations. Larger blocks, and what is more than 1 GiB free, go back, so that gaps between what is in use stay
+    small. Other C libraries, and systems, are left as they are.
     """
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):
         choose = ctypes.CDLL(None).mallopt
-        choose(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        # The other settings alone would be worse than none: they switch off that glibc raises the threshold by itself.
+        if not any(choose(_MMAP_THRESHOLD, largest) for largest in _LARGEST_KEPT):
+            return
         choose(_TRIM_THRESHOLD, _MOST_KEPT)
         choose(_ARENAS, 1)
