@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.speed.cases import MEMORY_CASES, MEMORY_TARGET, WORKS, timed_cases
-from benchmarks.speed.contenders import Target
+from benchmarks.speed.cases import MEMORY_CASES, MEMORY_TARGETS, WORKS, timed_cases
+from benchmarks.speed.contenders import Target, promised
 from benchmarks.speed.exact import DEFINITIONS
 from benchmarks.speed.images import SIZES, mosaic
 from benchmarks.speed.limits import needs, network_operations
-from benchmarks.speed.machine import short_name
+from benchmarks.speed.machine import code_revision, short_name
 from benchmarks.speed.results import (
     CaseResult,
     Measured,
@@ -100,9 +101,44 @@ def test_one_of_the_alternatives_is_enough() -> None:
     assert met(Target(ratio=2.5, limit=0.9), ours, compare(measured, "ours"), []) is True
 
 
-def test_nothing_is_met_by_what_was_not_measured() -> None:
-    failed = Measured("ours", [1.0], failed="wrong")
-    assert met(Target(below=2), failed, compare(case(ours=failed), "ours"), []) is None
+def test_what_failed_meets_nothing_and_of_what_was_not_measured_nothing_is_known() -> None:
+    for ours, verdict in ((Measured("ours", [1.0], failed="wrong"), False), (Measured("ours"), None)):
+        assert met(Target(below=2), ours, compare(case(ours=ours), "ours"), []) is verdict
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(1e-4, True), (2e-3, False), (None, False)])
+def test_a_target_with_an_error_is_not_met_beyond_it(error: float | None, verdict: bool) -> None:
+    ours = Measured("ours", [1.0], error=error)
+    assert met(Target(below=2, error=1e-3), ours, compare(case(ours=ours), "ours"), []) is verdict
+
+
+def test_what_is_fast_is_no_peer_of_what_is_exact() -> None:
+    peers = {"plain": Measured("peer", [3.0]), "TF32": Measured("peer", [2.0], fast=True)}
+    measured = case(ours=Measured("ours", [1.0]), fast=Measured("ours", [1.0], fast=True), **peers)
+    assert compare(measured, "ours").peer == "plain"
+    assert compare(measured, "fast").peer == "TF32"
+
+
+def test_a_target_may_name_its_peer() -> None:
+    ours = Measured("ours", [1.0], target=Target(ratio=2, peer="named"))
+    measured = case(ours=ours, best=Measured("peer", [1.5]), named=Measured("peer", [2.0]))
+    assert compare(measured, "ours").peer == "named"
+    measured.contenders["named"].failed = "not installed"
+    assert compare(measured, "ours").peer is None
+
+
+def test_a_target_holds_on_its_device_and_at_its_size() -> None:
+    cpu, cuda = Target(ratio=2), Target(ratio=3, device="cuda", size="1080p")
+    assert promised((cpu, cuda), "cpu", "540p") is cpu
+    assert promised((cpu, cuda), "cuda", "1080p") is cuda
+    assert promised((cpu, cuda), "cuda", "540p") is None
+    assert promised((cpu,), "cuda", "1080p") is None
+
+
+def test_peers_that_targets_name_exist() -> None:
+    for contenders in WORKS.values():
+        named = {target.peer for contender in contenders for target in contender.targets} - {None}
+        assert named <= {contender.name for contender in contenders if contender.owner == "peer"}
 
 
 def test_errors_are_relative_to_one_or_to_the_value() -> None:
@@ -154,6 +190,39 @@ def test_the_newest_results_are_the_latest_by_date(tmp_path: Path) -> None:
     assert newest_results(tmp_path).name == "a.json"
 
 
+def test_results_without_a_revision_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    made = results(a=case(ours=Measured("ours", [1.0])))
+    made.cases["a"].revision = "abc1234"
+    write_results(file, made)
+    assert read_results(file).cases["a"].revision == "abc1234"
+    file.write_text(file.read_text().replace('"revision"', '"other"'))
+    assert read_results(file).cases["a"].revision is None
+
+
+def test_the_revision_is_of_the_code_and_not_of_what_the_benchmark_writes(tmp_path: Path) -> None:
+    assert code_revision(tmp_path) is None
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    for name in ("README.md", "code.py", "benchmarks/results/a.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "--no-verify", "-m", "a")
+    commit = git("rev-parse", "--short", "HEAD").strip()
+    for name in ("README.md", "new.py", "benchmarks/results/a.json"):
+        (tmp_path / name).write_text("b")
+    assert code_revision(tmp_path) == commit
+    (tmp_path / "code.py").write_text("b")
+    assert code_revision(tmp_path) == f"{commit}-dirty"
+
+
 def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"started": 3}')
     with pytest.raises(InputError, match="no file of the benchmark's results"):
@@ -169,20 +238,20 @@ def test_the_machine_in_a_file_name_is_its_processor_or_its_graphics_card() -> N
 
 def test_every_target_of_a_metric_is_of_a_case() -> None:
     cases = timed_cases((1, 2))
-    targeted = {name for name, work in WORKS.items() if any(contender.target for contender in work)}
+    targeted = {name for name, work in WORKS.items() if any(contender.targets for contender in work)}
     for work in targeted - {"five together"}:
         sizes = {(each.size, each.threads) for each in cases if each.work == work and each.images == "photo"}
         assert sizes >= {(size, threads) for size in ("540p", "1080p") for threads in (1, 2)}
     names = [each.name for each in (*cases, *MEMORY_CASES)]
     assert len(set(names)) == len(names)
-    assert MEMORY_TARGET.keys() <= set(names)
+    assert MEMORY_TARGETS.keys() <= set(names)
 
 
 def test_every_work_has_ours_and_a_peer_and_exact_values() -> None:
     for contenders in WORKS.values():
         assert {contender.owner for contender in contenders} == {"ours", "peer"}
         assert all(name in DEFINITIONS for contender in contenders for name in contender.exact)
-        assert all(contender.target is None for contender in contenders if contender.owner == "peer")
+        assert all(not contender.targets for contender in contenders if contender.owner == "peer")
 
 
 def test_a_mosaic_is_of_photographs_at_any_size_and_another_one_at_an_offset() -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.speed.cases import MEMORY_CASES, Case, timed_cases
-from benchmarks.speed.machine import describe_machine, short_name
+from benchmarks.speed.machine import code_revision, describe_machine, short_name
 from benchmarks.speed.memory import measure_case
 from benchmarks.speed.places import RESULTS, torch_home
 from benchmarks.speed.processes import (
@@ -122,7 +122,9 @@ def _run(works: dict[str, Work], file: Path, results: Results, console: Console)
                 progress.update(task, description=f"{name}: {what}")
 
             say("images")
+            revision = code_revision()
             results.cases[name] = work(say)
+            results.cases[name].revision = revision
             write_results(file, results)
             progress.advance(task)
 
@@ -148,14 +150,14 @@ def _cases(options: Options) -> list[Case | ProcessCase]:
     processes = [help_case()]
     if options.checkpoint is not None:
         processes.append(run_case(options.checkpoint))
-    for protocol, theirs, promised in NERFBASELINES:
-        processes.append(nerfbaselines_case(protocol, theirs, promised, views, size))
+    for protocol, theirs, ratios in NERFBASELINES:
+        processes.append(nerfbaselines_case(protocol, theirs, ratios, views, size))
     return [*timed, *processes, *memory]
 
 
 def _measure(case: Case | ProcessCase, seconds: float, options: Options, say: Callable[[str], None]) -> CaseResult:
     if isinstance(case, ProcessCase):
-        return time_processes(case, Rounds(seconds, least=1 if options.quick else case.least), say)
+        return time_processes(case, Rounds(seconds, least=1 if options.quick else case.least), options.device, say)
     if case.memory:
         say("peak memory")
         return measure_case(case, environment_of(case.threads), options.device)

@@ -7,7 +7,6 @@ each round they get one of the renders.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from nvs_eval.metrics.lpips import Lpips
+    from nvs_eval.metrics._precision import Precision
     from nvs_eval.weights import Net
 
 Score = Callable[["torch.Tensor", "torch.Tensor"], Sequence[float]]
@@ -31,19 +30,32 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What was promised of a contender of ours. Several conditions are alternatives.
+    """What was promised of a contender of ours. `ratio`, `limit` and `below` are alternatives.
 
     Attributes:
         ratio: how many times as fast as the best peer.
         limit: or the fraction of the measured float32 limit.
         below: what its value must be below, in the case's unit.
         needs: a flag of the processor without which nothing was promised.
+        device: the kind for which it was promised.
+        size: the only one for which it was promised, None for any.
+        peer: the one that the ratio is to, None for the best.
+        error: beyond which its values do not meet it, however fast; as its tolerance counts it.
     """
 
     ratio: float | None = None
     limit: float | None = None
     below: float | None = None
     needs: str | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
+    size: str | None = None
+    peer: str | None = None
+    error: float | None = None
+
+
+def promised(targets: Sequence[Target], device: str, size: str) -> Target | None:
+    """The target that holds on a kind of device at a size, None where nothing was promised."""
+    return next((each for each in targets if each.device == device and each.size in (None, size)), None)
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,9 @@ class Contender:
         tolerance: of its values, relative to max(1, exact).
         relative: the tolerance is relative to the exact value plus 0.04: 0.5 % of it plus 2e-4.
         renders: how many it scores together.
-        target: what was promised.
+        targets: what was promised; `promised` finds the one that holds.
         only: the kind of device that it runs on.
+        fast: its precision is less than float32: it is no peer of who is exact.
     """
 
     name: str
@@ -69,29 +82,23 @@ class Contender:
     tolerance: float
     relative: bool = False
     renders: int = 1
-    target: Target | None = None
+    targets: tuple[Target, ...] = ()
     only: Literal["cpu", "cuda"] | None = None
+    fast: bool = False
 
 
 # --- Ours -----------------------------------------------------------------------------------------------------------
 
 
-def our_lpips(net: Net, precision: str | None = None) -> Callable[[torch.device], Score]:
+def our_lpips(net: Net, precision: Precision = "exact") -> Callable[[torch.device], Score]:
     """`load_lpips`, of K renders at once."""
 
     def make(device: torch.device) -> Score:
-        return _without_gradients(_load(net, precision))
+        from nvs_eval.metrics.lpips import load_lpips
+
+        return _without_gradients(load_lpips(net, precision=precision))
 
     return make
-
-
-def _load(net: Net, precision: str | None) -> Lpips:
-    from nvs_eval.metrics.lpips import load_lpips
-
-    choices: dict[str, Any] = {} if precision is None else {"precision": precision}
-    if not choices.keys() <= inspect.signature(load_lpips).parameters.keys():
-        raise Missing("load_lpips does not know the argument `precision`")
-    return load_lpips(net, **choices)
 
 
 def _without_gradients(metric: Callable[..., torch.Tensor]) -> Score:

@@ -37,11 +37,11 @@ class Needs(NamedTuple):
     bytes: float
 
 
-def matrix_product(device: torch.device, dtype: str = "float32") -> Callable[[], object]:
-    """A product of two square matrices, `2 * SIDE ** 3` operations."""
+def matrix_product(device: torch.device) -> Callable[[], object]:
+    """A product of two square float32 matrices, `2 * SIDE ** 3` operations."""
     import torch
 
-    a, b = (torch.rand(SIDE, SIDE, device=device).to(getattr(torch, dtype)) for _ in range(2))
+    a, b = (torch.rand(SIDE, SIDE, device=device) for _ in range(2))
     return lambda: torch.mm(a, b)
 
 

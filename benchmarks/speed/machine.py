@@ -1,14 +1,17 @@
-"""What a run was made on: the processor, its memory, the graphics card, and the versions of everything."""
+"""What a run was made on: the processor, its memory, the graphics card, all versions, and the code's."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from benchmarks.speed.places import ROOT
 
 # The flags of the processor on which speed depends, as Linux names them.
 _FLAGS = (
@@ -25,6 +28,8 @@ _FLAGS = (
 )
 _PACKAGES = ("numpy", "scipy", "torch", "torchvision", "lpips", "torchmetrics", "pytorch-msssim", "scikit-image")
 _PACKAGES += ("fused-ssim", "pillow", "nerfstudio", "nvs-eval")
+# What the benchmark itself writes says nothing of the code.
+_WRITTEN = ("benchmarks/results", "benchmarks/speed/exact.json", "README.md")
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -40,6 +45,25 @@ def describe_machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **dict(_versions())},
     }
+
+
+def code_revision(root: Path = ROOT) -> str | None:
+    """The commit of a checkout in short, with `-dirty` if files that git knows were changed; None outside of one."""
+    excluded = [f":(exclude){path}" for path in _WRITTEN]
+    commit = _git(root, "rev-parse", "--short", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *excluded)
+    return None if commit is None else f"{commit}-dirty" if changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What it says; None where there is no git, or no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *arguments], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def short_name(machine: dict[str, Any]) -> str:

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.speed.cases import MEMORY_TARGET, WORKS, Case
-from benchmarks.speed.contenders import Contender
+from benchmarks.speed.cases import MEMORY_TARGETS, WORKS, Case
+from benchmarks.speed.contenders import Contender, promised
 from benchmarks.speed.images import images
 from benchmarks.speed.places import ROOT
 from benchmarks.speed.results import CaseResult, Measured
@@ -43,8 +43,9 @@ def measure_case(case: Case, environment: dict[str, str], device: str) -> CaseRe
 
 
 def _measure(contender: Contender, case: Case, environment: dict[str, str], device: str) -> Measured:
-    target = MEMORY_TARGET.get(case.name) if contender.owner == "ours" and contender.renders == 1 else None
-    measured = Measured(contender.owner, renders=contender.renders, target=target)
+    targets = MEMORY_TARGETS.get(case.name, ()) if contender.owner == "ours" and contender.renders == 1 else ()
+    target = promised(targets, device, case.size)
+    measured = Measured(contender.owner, renders=contender.renders, target=target, fast=contender.fast)
     command = [sys.executable, "-m", "benchmarks.speed.memory", case.work, contender.name, case.size, device]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

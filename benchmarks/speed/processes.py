@@ -17,11 +17,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.speed.contenders import Target
+from benchmarks.speed.contenders import Target, promised
 from benchmarks.speed.images import RENDERS, SIZES, images
 from benchmarks.speed.places import KEPT, PEERS, torch_home
 from benchmarks.speed.results import CaseResult, Measured
@@ -53,7 +52,7 @@ class Program:
         folders: how many it scores in one process.
         tolerance: of its values, as `contenders.Contender` has it.
         relative: likewise.
-        target: what was promised.
+        targets: what was promised.
         rendering: how many of its seconds it rendered, by what it wrote.
         missing: why it is not to be had.
     """
@@ -66,7 +65,7 @@ class Program:
     folders: int = 1
     tolerance: float = 5e-5
     relative: bool = False
-    target: Target | None = None
+    targets: tuple[Target, ...] = ()
     rendering: Callable[[Path], float] | None = None
     missing: str | None = None
 
@@ -88,15 +87,22 @@ class ProcessCase:
         return f"process/{self.work}/{self.size}/{self.threads}"
 
 
-def time_processes(case: ProcessCase, rounds: Rounds, say: Callable[[str], None]) -> CaseResult:
-    """Run the programs in turn; values are compared with those of the peers on the same folders."""
+def time_processes(case: ProcessCase, rounds: Rounds, device: str, say: Callable[[str], None]) -> CaseResult:
+    """Run the programs in turn; values are compared with those of the peers on the same folders.
+
+    Args:
+        case: which.
+        rounds: how many.
+        device: whose targets hold.
+        say: is told what is being done.
+    """
     contenders = {
         program.name: Measured(
             program.owner,
             renders=program.folders,
             tolerance=program.tolerance,
             failed=program.missing,
-            target=program.target,
+            target=promised(program.targets, device, case.size),
         )
         for program in case.programs
     }
@@ -170,14 +176,14 @@ def prediction_folders(views: int, size: str) -> list[Path]:
 
 
 def nerfbaselines_case(
-    protocol: str, theirs: str, promised: Mapping[tuple[int, bool], float], views: int, size: str
+    protocol: str, theirs: str, ratios: Mapping[tuple[int, bool], float], views: int, size: str
 ) -> ProcessCase:
     """Ours under a protocol against `nerfbaselines evaluate` under the same, one folder and four.
 
     Args:
         protocol: of ours.
         theirs: their name for it.
-        promised: the ratio by the number of folders that ours scores in one process, and whether it may be fast.
+        ratios: those promised, by the number of folders that ours scores in one process, and whether it may be fast.
         views: in a folder.
         size: of the images.
     """
@@ -198,8 +204,7 @@ def nerfbaselines_case(
             folders=count,
             tolerance=5e-3 if fast else 5e-5,
             relative=fast,
-            target=Target(ratio=ratio),
-            missing="nvs-eval score has no option `--precision`" if fast and not _knows_precision() else None,
+            targets=(Target(ratio=ratio),),
         )
 
     def peer(out: Path, index: int) -> list[str]:
@@ -220,7 +225,7 @@ def nerfbaselines_case(
     return ProcessCase(
         protocol,
         f"{views} of {size}",
-        (*(ours(*how, ratio) for how, ratio in promised.items()), program),
+        (*(ours(*how, ratio) for how, ratio in ratios.items()), program),
         share=(200.0 if slow else 60.0) * views * height * width / (20 * 1080 * 1920),
         least=1 if slow else 3,
     )
@@ -235,12 +240,6 @@ def _record_means(out: Path, _: int) -> Values:
     }
 
 
-@cache
-def _knows_precision() -> bool:
-    command = [sys.executable, "-m", "nvs_eval", "score", "--help"]
-    return "--precision" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 # --- Beside nerfstudio ----------------------------------------------------------------------------------------------
 
 
@@ -252,7 +251,7 @@ def help_case() -> ProcessCase:
         (
             Program(
                 "nvs-eval --help", "ours", lambda out, index: [sys.executable, "-m", "nvs_eval", "--help"],
-                target=Target(below=0.3),
+                targets=(Target(below=0.3),),
             ),
             Program(
                 "ns-eval --help", "peer",
@@ -279,7 +278,8 @@ def run_case(config: Path) -> ProcessCase:
         "",
         (
             Program(
-                "nvs-eval run", "ours", ours, _run_means, tolerance=1e-5, target=Target(ratio=1), rendering=_ours_took
+                "nvs-eval run", "ours", ours, _run_means,
+                tolerance=1e-5, targets=(Target(ratio=1),), rendering=_ours_took,
             ),
             Program("ns-eval", "peer", stock, _stock_means, lambda: {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
         ),

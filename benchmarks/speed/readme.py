@@ -1,13 +1,15 @@
 """The README's table of speed, from a file of results: `make bench-table`, or `python -m benchmarks.speed.readme`.
 
 The worst of what was measured decides: of a work at several sizes and with several threads, the table shows the case of
-the largest size and most threads, the range of the ratios over all of them, and whether every one meets the target.
+the largest size and most threads, the range of the ratios over all of them, and whether every one meets the target. A
+contender of ours that failed in any case meets none there, and its row says why.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from benchmarks.speed.results import (
     Compared,
     Measured,
     Results,
+    applies,
     compare,
     met,
     newest_results,
+    peers_of,
     read_results,
     spread,
 )
@@ -43,7 +47,7 @@ class Line:
         work: as the table calls it.
         shown: the case that is shown.
         name: of the contender.
-        cases: all that count for the target.
+        cases: all that count for the target, and those in which it failed.
     """
 
     work: str
@@ -69,12 +73,19 @@ def lines(results: Results) -> list[str]:
     missing = "" if results.finished else " The run was not finished."
     quick = " A quick run, of few rounds." if results.options.get("quick") else ""
     return [
-        f"{results.started}, {where}; {packages}. Seconds a render (of processes: a folder), the median of "
-        f"interleaved rounds.{quick}{missing}",
+        f"{results.started}{_revision(results)}, {where}; {packages}. Seconds a render (of processes: a "
+        f"folder), the median of interleaved rounds.{quick}{missing}",
         "",
         *table(results),
         "",
     ]
+
+
+def _revision(results: Results) -> str:
+    found = {case.revision for case in results.cases.values()}
+    if found <= {None}:
+        return ""
+    return f", of revision {found.pop()}" if len(found) == 1 else f", of {len(found)} revisions"
 
 
 def insert(readme: str, results: Results) -> str:
@@ -95,7 +106,7 @@ def _lines(results: Results) -> Iterator[Line]:
     groups: dict[tuple[str, str, str], list[CaseResult]] = {}
     for case in results.cases.values():
         for name, measured in case.contenders.items():
-            if measured.owner == "ours" and case.images == "photo":
+            if measured.owner == "ours":
                 groups.setdefault((case.unit, case.work, name), []).append(case)
     for (unit, work, name), cases in groups.items():
         if unit == "bytes":
@@ -103,9 +114,13 @@ def _lines(results: Results) -> Iterator[Line]:
                 if case.contenders[name].renders == 1:
                     yield Line(f"memory, {work} of a {case.size} pair", case, name, [case])
             continue
-        counted = [case for case in cases if case.size in _TARGETED] or cases
+        failed = [case for case in cases if case.contenders[name].failed is not None]
+        photos = [case for case in cases if case.images == "photo"]
+        counted = [case for case in photos if case.size in _TARGETED] or photos or failed
+        if not counted:
+            continue
         shown = max(counted, key=lambda case: (_SIZES.index(case.size) if case.size in _SIZES else 0, case.threads))
-        yield Line(work, shown, name, counted)
+        yield Line(work, shown, name, [*counted, *(case for case in failed if case not in counted)])
 
 
 def _row(line: Line, results: Results) -> tuple[str, ...]:
@@ -114,19 +129,49 @@ def _row(line: Line, results: Results) -> tuple[str, ...]:
     what = f"{line.work}: {line.name.removeprefix('nvs-eval').strip(', ') or 'nvs-eval'}"
     if line.shown.unit == "s":
         what += f" ({where}{line.shown.threads} threads)"
-    if not measured.counts:
-        return (what, measured.failed or "not measured", "", "", _promised(measured.target), "", "")
     compared = [compare(case, line.name) for case in line.cases]
     own = compare(line.shown, line.name)
+    amount = [_amount(measured, line.shown.unit)] if measured.counts else []
+    peer = [f"{_amount(line.shown.contenders[own.peer], line.shown.unit)} ({own.peer})"] if own.peer else []
     return (
         what,
-        _amount(measured, line.shown.unit),
-        f"{_amount(line.shown.contenders[own.peer], line.shown.unit)} ({own.peer})" if own.peer else "",
+        "; ".join(amount + _failures(line, {line.name: line.cases})) or "not measured",
+        "; ".join(peer + _failures(line, _missed(line, compared))),
         _ratios(compared),
         _promised(measured.target),
         _verdict(line, compared, results.machine["flags"]),
         "" if own.limit is None else f"{own.limit:.0%}",
     )
+
+
+def _missed(line: Line, compared: Sequence[Compared]) -> dict[str, list[CaseResult]]:
+    """The peers that failed, each with the cases in which there is no ratio for that."""
+    found: dict[str, list[CaseResult]] = {}
+    for case, each in zip(line.cases, compared, strict=True):
+        if each.peer is None and case.contenders[line.name].counts:
+            for name in peers_of(case, line.name):
+                found.setdefault(name, []).append(case)
+    return found
+
+
+def _failures(line: Line, looked_at: Mapping[str, Sequence[CaseResult]]) -> list[str]:
+    """Why contenders failed, each reason once, with the cases if they are others than the one that is shown."""
+    reasons: dict[tuple[str, str], list[CaseResult]] = {}
+    for name, cases in looked_at.items():
+        for case in cases:
+            if (why := case.contenders[name].failed) is not None:
+                reasons.setdefault((name, textwrap.shorten(why, 90, placeholder=" ...")), []).append(case)
+    return [
+        ("failed" if name == line.name else f"{name} failed")
+        + ("" if cases == [line.shown] else f" at {', '.join(map(_place, cases))}")
+        + f": {why}"
+        for (name, why), cases in reasons.items()
+    ]
+
+
+def _place(case: CaseResult) -> str:
+    """A case of a work in a few words, such as `540p/1`, for 540p with one thread."""
+    return "/".join(filter(None, [case.size, case.images if case.images != "photo" else "", str(case.threads)]))
 
 
 def _amount(measured: Measured, unit: str) -> str:
@@ -148,23 +193,33 @@ def _ratios(compared: Sequence[Compared]) -> str:
 def _promised(target: Target | None) -> str:
     if target is None:
         return ""
-    parts = [] if target.ratio is None else [f"{target.ratio:g}"]
+    of = f" x {target.peer}" if target.peer else ""
+    parts = [] if target.ratio is None else [f"{target.ratio:.3g}{of}"]
     if target.limit is not None:
         parts.append(f"{target.limit:.0%} of the limit")
     if target.below is not None:
         parts.append(f"< {target.below / 1e9:g} GB" if target.below > 1e6 else f"< {target.below:g} s")
-    return " or ".join(parts) + (f" with {target.needs}" if target.needs else "")
+    error = f", error < {target.error:g}" if target.error is not None else ""
+    return " or ".join(parts) + (f" with {target.needs}" if target.needs else "") + error
 
 
 def _verdict(line: Line, compared: Sequence[Compared], flags: Sequence[str]) -> str:
-    verdicts = []
-    for case, each in zip(line.cases, compared, strict=True):
-        measured = case.contenders[line.name]
-        if measured.target is not None:
-            verdicts.append(met(measured.target, measured, each, flags))
-    if not verdicts or None in verdicts:
+    """Whether the target is met: in how many cases, if not in all or none. A case that failed does not meet any."""
+    ours = [case.contenders[line.name] for case in line.cases]
+    if all(measured.target is None for measured in ours):
         return ""
-    return "yes" if all(verdicts) else f"{sum(map(bool, verdicts))} of {len(verdicts)}" if any(verdicts) else "no"
+    verdicts = []
+    for measured, each in zip(ours, compared, strict=True):
+        if measured.failed is not None:
+            verdicts.append(False)
+        elif measured.target is not None and applies(measured.target, flags):
+            verdicts.append(met(measured.target, measured, each, flags))
+    if not verdicts:
+        return "not promised here"
+    known = [verdict for verdict in verdicts if verdict is not None]
+    if len(known) < len(verdicts):
+        return f"{sum(known)} of {len(verdicts)}, {len(verdicts) - len(known)} unknown" if known else "unknown"
+    return "yes" if all(known) else f"{sum(known)} of {len(known)}" if any(known) else "no"
 
 
 def _markdown(cells: Sequence[str]) -> str:

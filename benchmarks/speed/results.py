@@ -32,6 +32,7 @@ class Measured:
         target: what was promised.
         needs: operations and bytes of one render, where they are known.
         more: other numbers of each round.
+        fast: its precision is less than float32.
     """
 
     owner: Literal["ours", "peer", "limit"]
@@ -43,6 +44,7 @@ class Measured:
     target: Target | None = None
     needs: tuple[float, float] | None = None
     more: dict[str, list[float]] = field(default_factory=dict)
+    fast: bool = False
 
     @property
     def counts(self) -> bool:
@@ -52,7 +54,7 @@ class Measured:
 
 @dataclass
 class CaseResult:
-    """All contenders of a case, by name."""
+    """All contenders of a case, by name; and the revision of the code, None where it is not known."""
 
     work: str
     size: str
@@ -60,6 +62,7 @@ class CaseResult:
     threads: int
     unit: Unit
     contenders: dict[str, Measured]
+    revision: str | None = None
 
 
 @dataclass
@@ -127,7 +130,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 class Compared(NamedTuple):
-    """A contender of ours beside the best peer.
+    """A contender of ours beside the best peer, or the one that its target names.
 
     Attributes:
         peer: its name, None where no peer counts.
@@ -140,10 +143,21 @@ class Compared(NamedTuple):
     limit: float | None
 
 
+def peers_of(case: CaseResult, name: str) -> dict[str, Measured]:
+    """Who a contender is compared with, failed ones among them: what is fast is no peer of what is exact."""
+    ours = case.contenders[name]
+    named = None if ours.target is None else ours.target.peer
+    return {
+        key: each
+        for key, each in case.contenders.items()
+        if each.owner == "peer" and (ours.fast or not each.fast) and named in (None, key)
+    }
+
+
 def compare(case: CaseResult, name: str) -> Compared:
     """One of a case's contenders beside its best peer, the one with the lowest median, and the limit."""
     ours = case.contenders[name]
-    peers = {key: each for key, each in case.contenders.items() if each.owner == "peer" and each.counts}
+    peers = {key: each for key, each in peers_of(case, name).items() if each.counts}
     limit = _limit_fraction(ours, case.contenders)
     if not peers or not ours.counts:
         return Compared(None, None, limit)
@@ -166,9 +180,13 @@ def _limit_fraction(ours: Measured, contenders: Mapping[str, Measured]) -> float
 
 
 def met(target: Target, measured: Measured, compared: Compared, flags: Sequence[str]) -> bool | None:
-    """Whether a target is met; None where it says nothing here, or nothing was measured."""
-    if not measured.counts or (target.needs is not None and target.needs not in flags):
+    """Whether a target is met, never by who failed; None where it says nothing here, or nothing was measured."""
+    if measured.failed is not None:
+        return False
+    if not measured.values or not applies(target, flags):
         return None
+    if target.error is not None and not (measured.error is not None and measured.error <= target.error):
+        return False
     reached = []
     if target.below is not None:
         reached.append(statistics.median(measured.values) < target.below)
@@ -177,3 +195,8 @@ def met(target: Target, measured: Measured, compared: Compared, flags: Sequence[
     if target.limit is not None and compared.limit is not None:
         reached.append(compared.limit >= target.limit)
     return any(reached) if reached else None
+
+
+def applies(target: Target, flags: Sequence[str]) -> bool:
+    """Whether the processor has what the target was promised with."""
+    return target.needs is None or target.needs in flags

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.speed import limits
 from benchmarks.speed.cases import WORKS, Case
-from benchmarks.speed.contenders import Contender, Missing, Score
+from benchmarks.speed.contenders import Contender, Missing, Score, promised
 from benchmarks.speed.exact import exact
 from benchmarks.speed.images import MADE, RENDERS, SIZES, Array, images
 from benchmarks.speed.results import CaseResult, Measured
@@ -101,8 +101,9 @@ def _checked(contender: Contender, case: Case, stack: Array, device: torch.devic
         contender.owner,
         renders=contender.renders,
         tolerance=contender.tolerance,
-        target=contender.target,
+        target=promised(contender.targets, device.type, case.size),
         needs=limits.needs(case.work, height, width, contender.renders),
+        fast=contender.fast,
     )
     entry = _Entry(contender.name, measured, lambda index: None)
     try:
