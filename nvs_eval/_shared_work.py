@@ -100,9 +100,6 @@ class SharedWork:
 
         Args:
             max_memory: the bytes that LPIPS may take beside the images; what is free if it is None.
-
-        Raises:
-            InputError: there is not so much memory.
         """
         learned: list[tuple[Job, Wanted]] = []
         for job, metric in self._jobs.items():
@@ -117,5 +114,8 @@ class SharedWork:
                     self.values[job] = found.tolist()
             except InputError as error:
                 self.values[job] = error
-        for (job, _), found in zip(learned, score_together([wanted for _, wanted in learned], max_memory), strict=True):
-            self.values[job] = found.tolist()
+        try:
+            scored = score_together([wanted for _, wanted in learned], max_memory)
+            self.values.update((job, found.tolist()) for (job, _), found in zip(learned, scored, strict=True))
+        except InputError as error:  # There is not so much memory.
+            self.values.update((job, error) for job, _ in learned)

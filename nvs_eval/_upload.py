@@ -44,9 +44,13 @@ def _one_ahead(views: Iterable[View], send: Callable[[View], Arrival]) -> Genera
 
     with ThreadPoolExecutor(1, thread_name_prefix="nvs-eval-upload") as background:
         for view in views:
-            waiting.append((view, background.submit(send, view)))
-            while len(waiting) > int(view.reference.device.type == "cpu"):
+            rendered_there = view.reference.device.type != "cpu"
+            if not rendered_there:
+                waiting.append((view, background.submit(send, view)))
+            while len(waiting) > int(not rendered_there):
                 yield first()
+            if rendered_there:
+                yield view, view
         while waiting:
             yield first()
 
@@ -63,13 +67,9 @@ def _aside(device: torch.device) -> Callable[[View], Arrival]:
     """To a graphics card in a stream of its own, from memory that the card reads by itself: it computes meanwhile."""
     stream = torch.cuda.Stream(device)
 
-    def upload(image: Tensor) -> Tensor:
-        pinned = image.pin_memory() if image.device.type == "cpu" else image
-        return pinned.to(device, non_blocking=True)
-
     def send(view: View) -> Arrival:
         with torch.cuda.stream(stream):
-            there = _moved(view, upload)
+            there = _moved(view, lambda image: _pinned(image).to(device, non_blocking=True))
             copied = stream.record_event()
 
         def arrive() -> View:
@@ -83,6 +83,14 @@ def _aside(device: torch.device) -> Callable[[View], Arrival]:
         return arrive
 
     return send
+
+
+def _pinned(image: Tensor) -> Tensor:
+    """An image in memory that a graphics card reads by itself; itself where there is no more of that."""
+    try:
+        return image.pin_memory()
+    except RuntimeError:
+        return image
 
 
 def _moved(view: View, move: Callable[[Tensor], Tensor]) -> View:

@@ -13,6 +13,7 @@ import torch
 from nvs_eval._protocol_fields import AVERAGE
 from nvs_eval._shared_work import Job, SharedWork
 from nvs_eval.errors import InputError
+from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED, Description, Metric
 from nvs_eval.prepare import EmptyMask
@@ -159,6 +160,11 @@ def _checked(values: Sequence[float] | InputError, metric: Metric, view: View, *
         raise EmptyMask(
             f"The mask of view {view.name!r} leaves {metric.name} nothing to average: it has no pixel half a window "
             "from the border, or no whole window."
+        )
+    if isinstance(metric.function, Lpips):
+        raise InputError(
+            f"{metric.name} of view {view.name!r} is not a number: an activation of its network is beyond what its "
+            "products can hold. Score without `--precision fast`."
         )
     raise InputError(
         f"{metric.name} is not defined for view {view.name!r} (its signature is {metric.signature}): SSIM over the "

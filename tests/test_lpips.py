@@ -235,7 +235,7 @@ def test_the_reference_goes_through_the_network_once(
     passed = []
 
     class Counted(_lpips_passes._Batch):
-        def __init__(self, images: Tensor, layers: Any) -> None:
+        def __init__(self, images: _lpips_passes.Images, layers: Any) -> None:
             passed.append(len(images))
             super().__init__(images, layers)
 

@@ -119,7 +119,7 @@ def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
     counts: list[int] = []
     stream_pass = _lpips_passes._pass
 
-    def watched(found: Any, references: Tensor, renders: Tensor, **choices: Any) -> None:
+    def watched(found: Any, references: _lpips_passes.Images, renders: _lpips_passes.Images, **choices: Any) -> None:
         counts.append(len(renders))
         stream_pass(found, references, renders, **choices)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,24 @@ def test_the_registry_loads_what_the_signature_says(weights_folder: Callable[[Ne
         assert isinstance(metric.function, Lpips)
         assert metric.function.precision == precision
         assert ("precision:fast" in metric.signature) == (precision == "fast")
+
+
+def test_what_lacks_memory_for_lpips_names_the_view_and_leaves_the_others(
+    weights_folder: Callable[[Net], Path | None],
+) -> None:
+    scorer = Scorer([with_average(), protocol_of(LIGHT)], CPU, weights_folder("alex"), max_memory=1000)
+    refused, scored = scorer.outcomes(view(image(0, 64, 64), image(1, 64, 64)))
+    assert re.search(r"^View '.*': LPIPS with alex .* may be taken: give --max-memory more", str(refused.error))
+    assert scored.error is None and set(scored.scores) == set(protocol_of(LIGHT).metrics)
+
+
+def test_an_activation_beyond_float16_is_said(
+    weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lpips, "normalised", lambda self, activation: activation / torch.inf * torch.inf)
+    scorer = Scorer([with_average(precision="fast")], CPU, weights_folder("alex"))
+    with pytest.raises(InputError, match=r"lpips_alex of view '.*' is not a number: .* without `--precision fast`"):
+        scorer.score(view(image(0, 64, 64), image(1, 64, 64)))
 
 
 def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], Path | None]) -> None:

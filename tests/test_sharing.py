@@ -39,7 +39,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     class Counted(_lpips_passes._Batch):
-        def __init__(self, images: Tensor, layers: Any) -> None:
+        def __init__(self, images: _lpips_passes.Images, layers: Any) -> None:
             counts[NETS[len(layers)]] += len(images)
             super().__init__(images, layers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,59 @@ def test_an_error_comes_after_what_was_well(elsewhere: list[str], monkeypatch: p
         for came, _ in on_device([view("a"), view("b"), view("c")], META):
             seen.append(came.name)
     assert seen == ["a"]
+
+
+def test_a_device_that_is_no_graphics_card_is_sent_copies() -> None:
+    sent = _upload._at_once(CPU)(view("a"))()
+    assert torch.equal(sent.reference, IMAGES["a"])
+
+
+def test_a_view_is_copied_aside_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which order a graphics card is asked for what, as far as that can be seen without one."""
+    asked: list[str] = []
+
+    class Stream:
+        def __init__(self, name: object) -> None:
+            self.name = name
+
+        def record_event(self) -> str:
+            asked.append("event")
+            return "event"
+
+        def wait_event(self, event: str) -> None:
+            asked.append(f"{self.name} waits for {event}")
+
+    @contextmanager
+    def within(stream: Stream) -> Iterator[None]:
+        asked.append(f"in {stream.name}")
+        yield
+        asked.append(f"out of {stream.name}")
+
+    def to(image: torch.Tensor, device: torch.device, *, non_blocking: bool) -> torch.Tensor:
+        assert device == CPU and non_blocking
+        asked.append("copy")
+        return image.clone()
+
+    def pin(image: torch.Tensor) -> torch.Tensor:
+        if image.shape == (20, 24, 1):
+            raise RuntimeError("no memory can be pinned")
+        asked.append("pin")
+        return image
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("aside"))
+    monkeypatch.setattr(torch.cuda, "stream", within)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("scoring"))
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda image, stream: asked.append(f"kept for {stream.name}"))
+    arrive = _upload._aside(CPU)(view("a"))
+    # Two renders, a reference and a mask; two have alpha, which is copied as it lies.
+    assert sorted(asked[1:-2]) == ["copy"] * 6 + ["pin"] * 4
+    assert (asked[0], asked[-2:]) == ("in aside", ["event", "out of aside"])
+    asked.clear()
+    there = arrive()
+    assert asked == ["scoring waits for event"] + ["kept for scoring"] * 6
+    assert torch.equal(there.reference, IMAGES["a"])
 
 
 @needs_cuda

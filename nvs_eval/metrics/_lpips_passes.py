@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,12 +11,10 @@ from torch import Tensor
 from nvs_eval.devices import free_memory
 from nvs_eval.errors import InputError
 from nvs_eval.metrics._exact import exact_arithmetic
+from nvs_eval.metrics._lpips_comparison import Comparison
 from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
 from nvs_eval.metrics._shapes import needs_gradient
 from nvs_eval.metrics._streaming import Layer, Stream
-
-if TYPE_CHECKING:
-    from nvs_eval.metrics.lpips import Lpips
 
 # How many pixels are fed to a network at once, times the stride of its first layer: enough to keep a device busy, few
 # enough that memory stays flat.
@@ -37,7 +34,7 @@ class Pairing:
     All images are the references first, then the renders, so that a render that equals a reference need not pass again.
     """
 
-    lpips: Lpips
+    lpips: Comparison
     references: Sequence[int]
     renders: Sequence[int]
 
@@ -46,7 +43,7 @@ class Pairing:
 class Wanted:
     """One LPIPS of `[K, 3, H, W]` renders against a reference `[3, H, W]`, under a mask `[1, H, W]` or none."""
 
-    lpips: Lpips
+    lpips: Comparison
     reference: Tensor
     renders: Tensor
     mask: Tensor | None
@@ -152,7 +149,7 @@ class _Features:
         self._activations = activations
         self._normalised: dict[str, Tensor] = {}
 
-    def of(self, lpips: Lpips) -> Tensor:
+    def of(self, lpips: Comparison) -> Tensor:
         if lpips.normaliser not in self._normalised:
             self._normalised[lpips.normaliser] = lpips.normalised(self._activations)
         return self._normalised[lpips.normaliser]
@@ -168,7 +165,7 @@ class _Batch:
     def __len__(self) -> int:
         return len(self._images)
 
-    def features(self, lpips: Lpips, rows: slice) -> Iterator[list[_Features]]:
+    def features(self, lpips: Comparison, rows: slice) -> Iterator[list[_Features]]:
         """What the next rows make: for each tap's rows, the features of each image."""
         # Put together some rows at a time: whole images would be copied beside those that are there.
         fed = torch.stack([image[:, rows] for image in self._images])
@@ -213,7 +210,7 @@ def _batches(images: Images) -> Iterator[Images]:
         yield from (images[start : start + at_once] for start in range(0, len(images), at_once))
 
 
-def _plan(lpips: Lpips, references: Images, renders: Images, max_memory: int | None) -> tuple[int, int]:
+def _plan(lpips: Comparison, references: Images, renders: Images, max_memory: int | None) -> tuple[int, int]:
     """How many rows are fed at once, of how many renders: of all, unless there is no room for so many.
 
     Raises:
@@ -240,7 +237,7 @@ def _plan(lpips: Lpips, references: Images, renders: Images, max_memory: int | N
     raise InputError(_too_little(lpips, images, least, memory or 0, given=max_memory is not None))
 
 
-def _too_little(lpips: Lpips, images: Pass, least: int, memory: int, *, given: bool) -> str:
+def _too_little(lpips: Comparison, images: Pass, least: int, memory: int, *, given: bool) -> str:
     there = "may be taken: give --max-memory more" if given else "are free: end what else runs here"
     return (
         f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {least / 1e6:.0f} MB beside the "
