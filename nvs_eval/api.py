@@ -50,8 +50,8 @@ def score(
         scene: its name; else that of the folder above the references.
         method: one a folder; else the folders' own names.
         colour_correct: adds the `cc_` scores.
-        precision: of LPIPS, exact or fast (a metric of its own, its relative error below 0.5 %); else as the protocols
-            say, which is exact of all that have a name.
+        precision: of LPIPS, exact or fast (a metric of its own, off by less than 0.5 % plus 2e-4); else as the
+            protocols say, which is exact of all that have a name.
         background: what images with alpha are composited over: "white", "black", or RGB in [0, 1].
         grey_to_rgb: repeat the one channel of grey images three times.
         exr: what EXR files hold.
@@ -141,8 +141,8 @@ def run(
         scene: its name; else the experiment's.
         method: one for all runs or one each; else their own.
         colour_correct: adds the `cc_` scores.
-        precision: of LPIPS, exact or fast (a metric of its own, its relative error below 0.5 %); else as the protocols
-            say, which is exact of all that have a name.
+        precision: of LPIPS, exact or fast (a metric of its own, off by less than 0.5 % plus 2e-4); else as the
+            protocols say, which is exact of all that have a name.
         masks: a folder of masks with the views' names.
         data_masks: score with the masks that came with the data.
         output_dir: where records and renders are written.

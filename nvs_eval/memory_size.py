@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 from nvs_eval.errors import InputError
 
@@ -32,4 +33,4 @@ def _bytes(match: re.Match[str]) -> int:
     prefix, ending = (match[3] or "").lower(), (match[4] or "").lower()
     # A letter alone is a power of 1024, as to dd, docker and Slurm.
     base = 1000 if ending == "b" else 1024
-    return math.floor(float(match[1]) * base ** _PREFIXES[prefix])
+    return math.floor(Fraction(match[1]) * base ** _PREFIXES[prefix])

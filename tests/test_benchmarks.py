@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmarks.speed.__main__ as program
+from benchmarks.speed.__main__ import Options, begin
 from benchmarks.speed.cases import MEMORY_CASES, MEMORY_TARGETS, WORKS, timed_cases
 from benchmarks.speed.contenders import Target, promised
 from benchmarks.speed.exact import DEFINITIONS
@@ -183,11 +186,23 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_the_newest_results_are_the_latest_by_date(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make bench"):
         newest_results(tmp_path)
-    for name, date in (("a", "2026-01-03"), ("b", "2026-01-02")):
+    for name, date in (("a", "2026-01-03"), ("b", "2026-01-02"), ("c-quick", "2026-01-04")):
         made = results()
         made.started = date
         write_results(tmp_path / f"{name}.json", made)
     assert newest_results(tmp_path).name == "a.json"
+    assert newest_results(tmp_path, quick=True).name == "c-quick.json"
+
+
+def test_results_of_the_same_day_are_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_set_up", lambda options: None)
+    options = Options(output=tmp_path, only=("none",))
+    file, made = begin(options)
+    write_results(file, made)
+    with pytest.raises(InputError, match="has results of today: say `--resume`"):
+        begin(options)
+    assert begin(dataclasses.replace(options, resume=True))[0] == file
+    assert begin(dataclasses.replace(options, quick=True))[0] != file
 
 
 def test_results_without_a_revision_are_read(tmp_path: Path) -> None:

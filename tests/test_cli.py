@@ -568,7 +568,9 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(
     monkeypatch.setattr(Scorer, "outcomes", interrupt)
     said = cli("score", "a", "b", "--scene", "s", "--protocol", "light.yaml")
     assert (said.code, said.out) == (130, "")
-    assert said.err.endswith("Interrupted. Finished records are kept; the same command goes on from there.\n")
+    assert said.err.endswith(
+        "Interrupted. What is finished is kept; of `run` and `suite`, the same command goes on from there.\n"
+    )
     (file,) = [path for path in Path("nvs-eval-results").rglob("*") if path.is_file()]
     assert read_record(file).method == "a"
 

@@ -36,6 +36,7 @@ SCORE = ("score", "garden/ours", "--reference", "garden/gt", "--protocol", "ligh
         ("4g", 2**32),
         ("1000B", 1000),
         (" 1b ", 1),
+        ("9" * 400 + "B", int("9" * 400)),
     ],
 )
 def test_a_size_is_a_number_and_its_unit(text: str, size: int) -> None:

@@ -206,6 +206,26 @@ def test_fast_is_within_half_a_percent_and_less_than_is_shown(
 
 
 @with_fast_nets
+@pytest.mark.parametrize("level", [16, 128, 255])
+@pytest.mark.parametrize("disc", [False, True])
+def test_fast_is_so_of_nearly_flat_images_too(
+    net: Net, level: int, disc: bool, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
+    exact = lpips_of(net)
+    fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
+    reference = torch.full((3, 96, 96), float(level))
+    if disc:
+        row, column = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+        inside = (row - 48) ** 2 + (column - 48) ** 2 < 20**2
+        reference = torch.where(inside, torch.tensor([200.0, 60, 40])[:, None, None], reference)
+    noisy = reference + 0.6 * torch.randn(reference.shape, generator=generator(level))
+    reference, render = ((image.clamp(0, 255).round() / 255) for image in (reference, noisy))
+    expected = exact(reference, render)
+    assert abs(fast(reference, render) - expected) <= 5e-3 * expected + 2e-4
+
+
+@with_fast_nets
 def test_fast_on_a_graphics_card_is_within_a_thousandth(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,16 +243,17 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
 
 
 @with_fast_nets
-def test_fast_rounds_no_image(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_rounds_nothing_before_the_first_tap(
+    net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
-    first, *others = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
-    image = noise(1, 3, 64, 64)
-    assert first([image], top=0, bottom=0).dtype == torch.float32
-    for layer in others:
-        if layer.size == 3 and layer.padding == 1:
-            weights = [value for value in vars(layer).values() if isinstance(value, _layers._Kernel)]
-            assert all(kernel.weight.dtype == torch.bfloat16 for kernel in weights)
-            assert weights
+    layers = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
+    first = next(index for index, layer in enumerate(layers) if layer.tap)
+    dtypes = [
+        {part.weight.dtype for part in vars(layer).values() if isinstance(part, _layers._Kernel)} for layer in layers
+    ]
+    assert set().union(*dtypes[: first + 1]) == {torch.float32}
+    assert set().union(*dtypes[first + 1 :]) == {torch.bfloat16}
 
 
 def test_fast_is_exact_where_the_cpu_is_no_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from benchmarks.speed.processes import (
     time_processes,
 )
 from benchmarks.speed.readme import lines
-from benchmarks.speed.results import CaseResult, Results, newest_results, read_results, write_results
+from benchmarks.speed.results import QUICK, CaseResult, Results, newest_results, read_results, write_results
 from benchmarks.speed.timing import Rounds, time_case
 from nvs_eval.errors import InputError
 
@@ -72,7 +72,7 @@ def main() -> int:
         if options.list:
             print(*works, sep="\n")
             return 0
-        file, results = _begin(options)
+        file, results = begin(options)
         _run(works, file, results, console)
         results.finished = all(case.name in results.cases for case in _cases(options))
         write_results(file, results)
@@ -86,20 +86,22 @@ def main() -> int:
     return 0
 
 
-def _begin(options: Options) -> tuple[Path, Results]:
+def begin(options: Options) -> tuple[Path, Results]:
     """The file of a new run, or of one that is gone on with."""
     _set_up(options)
     machine = describe_machine(options.device)
     if options.resume:
-        file = newest_results(options.output)
+        file = newest_results(options.output, quick=options.quick)
         results = read_results(file)
-        if results.machine != machine or results.options["quick"] != options.quick:
-            raise InputError(f"{file} is of another machine, of other versions or of a run that was (not) quick.")
+        if results.machine != machine:
+            raise InputError(f"{file} is of another machine or of other versions.")
         return file, results
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     kept = {"minutes": options.minutes, "quick": options.quick, "only": options.only, "threads": options.threads}
-    name = f"{today}-{short_name(machine)}{'-quick' if options.quick else ''}.json"
-    return options.output / name, Results(today, machine, kept)
+    file = options.output / f"{today}-{short_name(machine)}{QUICK if options.quick else ''}.json"
+    if file.exists() and not options.quick:
+        raise InputError(f"{file} has results of today: say `--resume` to go on with them, or move them elsewhere.")
+    return file, Results(today, machine, kept)
 
 
 def _set_up(options: Options) -> None:

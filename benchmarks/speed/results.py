@@ -102,13 +102,18 @@ def read_results(file: Path) -> Results:
         raise InputError(f"{file} is no file of the benchmark's results: {error}") from error
 
 
-def newest_results(folder: Path = RESULTS) -> Path:
-    """The file of the latest run.
+QUICK = "-quick"
+"""How the files of quick runs end, which are nobody's results."""
+
+
+def newest_results(folder: Path = RESULTS, *, quick: bool = False) -> Path:
+    """The file of the latest run, of those that were quick or of those that were not.
 
     Raises:
         InputError: there is none.
     """
-    files = sorted(folder.glob("*.json"), key=lambda file: (read_results(file).started, file.name))
+    alike = [file for file in folder.glob("*.json") if file.stem.endswith(QUICK) == quick]
+    files = sorted(alike, key=lambda file: (read_results(file).started, file.name))
     if not files:
         raise InputError(f"There are no results in {folder}: run `make bench` first.")
     return files[-1]

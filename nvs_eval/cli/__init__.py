@@ -55,7 +55,7 @@ def _answer(args: Sequence[str] | None) -> int:
         say(f"Error: {error}", style="red")
         return EXIT_INPUT
     except KeyboardInterrupt:
-        say("Interrupted. Finished records are kept; the same command goes on from there.")
+        say("Interrupted. What is finished is kept; of `run` and `suite`, the same command goes on from there.")
         return EXIT_INTERRUPTED
     finally:
         sys.stdout.flush()  # What fails is to fail here, that of a --help too, and not when the interpreter ends.

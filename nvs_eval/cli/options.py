@@ -23,7 +23,7 @@ class ProtocolOptions:
     colour_correct: Literal["quadratic", "affine"] | None = None
     """Add the cc_ scores, of the renders with their colours fitted to the references."""
     precision: Literal["exact", "fast"] | None = None
-    """Of LPIPS, exact or fast: a metric of its own, off by less than 0.5 %; else as the protocol says, mostly exact."""
+    """Of LPIPS, exact or fast: a metric of its own, off by less than 0.5 % + 2e-4; else what the protocol says."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None

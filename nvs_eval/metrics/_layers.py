@@ -77,10 +77,10 @@ class _Making:
         self._weights = weights
         self._device = device
         self._dtype = dtype
-        self._first = True
+        self._tapped = False
         self._scratch = _winograd.Scratch()
         self._few = dtype if few == "float32" else getattr(torch, few)
-        self._tiled = device.type == "cpu" and self._few == torch.float32 and not differentiable
+        self._tiled = device.type == "cpu" and not differentiable
 
     def of(self, layer: Definition) -> Iterator[Layer]:
         """What a layer is made of."""
@@ -108,14 +108,18 @@ class _Making:
         outputs, inputs, size, _ = kernel.weight.shape
         known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
         known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.bytes}
-        if self._tiled and (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS:
+        self._tapped |= tap
+        fit = (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS
+        if self._tiled and fit and kernel.weight.dtype == torch.float32:
             return _Tiled(kernel=kernel, scratch=self._scratch, **known)
         return _Convolution(kernel=kernel.laid_out(), **known)
 
     def _kernel(self, name: str) -> _Kernel:
-        """The weights of a convolution; those of the first in the images' dtype, since images are not rounded."""
-        dtype = self._dtype if self._first else self._few
-        self._first = False
+        """The weights of a convolution; those up to the first tap in the images' dtype.
+
+        What is rounded before it is another image: of nearly flat ones LPIPS would be off by several times as much.
+        """
+        dtype = self._few if self._tapped else self._dtype
         weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
         return _Kernel(weight, bias)
 

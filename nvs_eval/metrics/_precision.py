@@ -13,7 +13,7 @@ Products = Literal["float32", "bfloat16", "float16"]
 def products(precision: Precision, device: torch.device, net: str) -> Products:
     """What a network's products are computed in; a record says so.
 
-    Those of its first layer are float32 in any case: an image rounded to bfloat16 is another image.
+    Those up to its first tap are float32 in any case: an image rounded to bfloat16 is another image.
 
     Args:
         precision: as of an LPIPS.

@@ -112,10 +112,9 @@ def load_lpips(
         mask_meaning: `valid-pixels` averages the spatial map with the mask; `dycheck` also multiplies both images by
             it before they are compared.
         precision: `exact` is float32, within 1e-5 of the value in float64. `fast` lets the network multiply in bfloat16
-            (CPUs that have instructions for it) or float16 (CUDA) but for its first layer, and normalises and sums in
+            (CPUs that have instructions for it) or float16 (CUDA) behind its first tap, and normalises and sums in
             float32: it is off by less than 0.5 % of the value plus 2e-4 (its gradient by several %). SqueezeNet, which
-            would not be faster, stays exact.
-            The two are different metrics.
+            would not be faster, stays exact. The two are different metrics.
         weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
             the lpips package's module; it takes the place of the pinned weights and is not verified.
         weights_dir: a folder to look for the pinned backbone first.

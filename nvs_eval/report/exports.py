@@ -137,7 +137,7 @@ def _messages(
     said = []
     if not record.protocol["name"].startswith(tool):
         said.append(
-            f"The numbers are those of protocol {record.protocol['name']} ({record.fingerprint}), and not how that "
+            f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}), and not how that "
             "tool computes them."
         )
     if fast := [key for key, metric in taken.items() if is_fast(record.metrics[metric])]:
