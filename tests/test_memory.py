@@ -46,8 +46,8 @@ def watch():
         peak[0] = max(peak[0], process.memory_info().rss)
 
 
-rows, at_once = _lpips_passes._plan(metric, [reference], list(renders), allowed or None)
-needed = bytes_needed(metric.layers_for(reference), Pass(1, at_once, 1, height, width), rows)
+plan = _lpips_passes._plan(metric, [reference], list(renders), allowed or None)
+needed = bytes_needed(plan.layers, Pass(1, plan.together, 1, height, width), plan.rows)
 wanted = _lpips_passes.Wanted(metric, reference, renders, None)
 before = process.memory_info().rss
 thread = threading.Thread(target=watch)
@@ -73,6 +73,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
         ("squeeze", (1, 900, 1600), 0),
         ("vgg", (1, 421, 803), 0),
         ("vgg", (4, 240, 1201), 700 * MB),
+        ("vgg", (1, 421, 803), 200 * MB),
     ],
 )
 def test_what_is_taken_is_what_was_said(
@@ -119,9 +120,11 @@ def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
     counts: list[int] = []
     stream_pass = _lpips_passes._pass
 
-    def watched(found: Any, references: _lpips_passes.Images, renders: _lpips_passes.Images, **choices: Any) -> None:
+    def watched(
+        found: Any, references: _lpips_passes.Images, renders: _lpips_passes.Images, *plan: Any, **choices: Any
+    ) -> None:
         counts.append(len(renders))
-        stream_pass(found, references, renders, **choices)
+        stream_pass(found, references, renders, *plan, **choices)
 
     monkeypatch.setattr(_lpips_passes, "_pass", watched)
     least = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, 131, 142), 1)
@@ -129,6 +132,21 @@ def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
     assert counts == [2, 2]
     assert (tight - plenty).abs().max() <= 1e-6
     assert tight[3] == 0
+
+
+def test_little_memory_is_enough_for_slow_layers(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("vgg")
+    reference, renders = noise(3, 133, 201), noise(2, 3, 133, 201, seed=1)
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    quick = bytes_needed(metric.layers_for(reference), Pass(1, 1, 1, 133, 201), 1)
+    allowed = bytes_needed(metric.layers_for(reference, lean=True), Pass(1, 1, 1, 133, 201), 1)
+    assert allowed < 0.6 * quick
+    plan = _lpips_passes._plan(metric, [reference], list(renders), allowed)
+    assert plan.layers == metric.layers_for(reference, lean=True)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], allowed)
+    assert 0 < (tight - plenty).abs().max() <= 1e-6
+    with pytest.raises(InputError, match=r"needs \d+ MB beside the images, and .* MB may be taken"):
+        score_together([Wanted(metric, reference, renders, None)], allowed // 2)
 
 
 def test_what_is_remembered_keeps_no_network(lpips_of: LoadLpips) -> None:

@@ -40,7 +40,7 @@ class Backbone:
         self._placed: dict[Hashable, tuple[Layer, ...]] = {}
 
     def layers(
-        self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, differentiable: bool = False
+        self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, plain: bool = False
     ) -> tuple[Layer, ...]:
         """The layers on a device, made there once.
 
@@ -48,11 +48,12 @@ class Backbone:
             device: of the images.
             dtype: of the images.
             precision: of the products.
-            differentiable: whether a gradient goes through them.
+            plain: whether they are torch's convolutions, through which gradients go and which need no memory of their
+                own, also where Winograd's way is quicker.
         """
-        place = (device, dtype, precision, differentiable)
+        place = (device, dtype, precision, plain)
         if place not in self._placed:
-            making = _Making(self.weights, device, dtype, products(precision, device, self._net), differentiable)
+            making = _Making(self.weights, device, dtype, products(precision, device, self._net), plain)
             with torch.inference_mode(False):  # As when the weights were loaded.
                 self._placed[place] = tuple(made for layer in self._definition for made in making.of(layer))
         return self._placed[place]
@@ -72,7 +73,7 @@ class _Making:
         device: torch.device,
         dtype: torch.dtype,
         few: Products,
-        differentiable: bool,
+        plain: bool,
     ) -> None:
         self._weights = weights
         self._device = device
@@ -80,7 +81,7 @@ class _Making:
         self._tapped = False
         self._scratch = _winograd.Scratch()
         self._few = dtype if few == "float32" else getattr(torch, few)
-        self._tiled = device.type == "cpu" and not differentiable
+        self._tiled = device.type == "cpu" and not plain
 
     def of(self, layer: Definition) -> Iterator[Layer]:
         """What a layer is made of."""

@@ -84,10 +84,15 @@ class Comparison:
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
 
-    def layers_for(self, *images: Tensor) -> tuple[Layer, ...]:
-        """The network's layers, on the images' device and in their dtype."""
+    def layers_for(self, *images: Tensor, lean: bool = False) -> tuple[Layer, ...]:
+        """The network's layers, on the images' device and in their dtype.
+
+        Args:
+            images: that pass them.
+            lean: whether they take as little memory as they can, and more time.
+        """
         device, dtype = images[0].device, images[0].dtype
-        return self.backbone.layers(device, dtype, self.precision, differentiable=needs_gradient(*images))
+        return self.backbone.layers(device, dtype, self.precision, plain=lean or needs_gradient(*images))
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
         """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -113,22 +114,21 @@ def distances(
     lpips = pairings[0].lpips
     lpips.check_size(references[0])
     found = [_Distances(pairing) for pairing in pairings]
-    rows, at_once = _plan(lpips, references, renders, max_memory)
+    plan = _plan(lpips, references, renders, max_memory)
     with exact_arithmetic():
-        _pass(found, references, renders[:at_once], rows=rows, place=0)
-        for start in range(at_once, len(renders), at_once):
-            _pass(found, references, renders[start : start + at_once], rows=rows, place=len(references) + start)
+        _pass(found, references, renders[: plan.together], plan, place=0)
+        for start in range(plan.together, len(renders), plan.together):
+            _pass(found, references, renders[start : start + plan.together], plan, place=len(references) + start)
     return [each.joined() for each in found]
 
 
-def _pass(found: Sequence[_Distances], references: Images, renders: Images, *, rows: int, place: int) -> None:
+def _pass(found: Sequence[_Distances], references: Images, renders: Images, plan: _Plan, *, place: int) -> None:
     """Compare references with renders, the first of which has a place among all images; with themselves if it is 0."""
     lpips = found[0].pairing.lpips
-    layers = lpips.layers_for(*references, *renders)
-    firsts = [_Batch(part, layers) for part in _batches(references)]
-    others = [_Batch(part, layers) for part in _batches(renders)]
-    for start in range(0, references[0].shape[-2], rows):
-        fed = slice(start, start + rows)
+    firsts = [_Batch(part, plan.layers) for part in _batches(references)]
+    others = [_Batch(part, plan.layers) for part in _batches(renders)]
+    for start in range(0, references[0].shape[-2], plan.rows):
+        fed = slice(start, start + plan.rows)
         made = [list(batch.features(lpips, fed)) for batch in firsts]
         known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
         if place == 0:
@@ -210,36 +210,58 @@ def _batches(images: Images) -> Iterator[Images]:
         yield from (images[start : start + at_once] for start in range(0, len(images), at_once))
 
 
-def _plan(lpips: Comparison, references: Images, renders: Images, max_memory: int | None) -> tuple[int, int]:
-    """How many rows are fed at once, of how many renders: of all, unless there is no room for so many.
+@dataclass(frozen=True)
+class _Plan:
+    """How images pass a network: through which layers, so many rows at a time, of so many renders."""
+
+    layers: Sequence[Layer]
+    rows: int
+    together: int
+
+
+def _plan(lpips: Comparison, references: Images, renders: Images, max_memory: int | None) -> _Plan:
+    """The quickest way that there is room for: as many renders together as fit, and lean layers if none does.
 
     Raises:
-        InputError: there is no room for one.
+        InputError: there is no room for one render.
     """
     height, width = references[0].shape[-2:]
-    together = max(len(renders), 1)
+    layers, together = lpips.layers_for(*references, *renders), max(len(renders), 1)
     if needs_gradient(*references, *renders):
-        return height, together
-    device, layers = references[0].device, lpips.layers_for(*references, *renders)
+        return _Plan(layers, height, together)
+    device = references[0].device
     most = _PIXELS_AT_ONCE.get(device.type, 2**20) * layers[0].stride
     memory = free_memory(device) if max_memory is None else max_memory
-    while True:
-        count = len(references) + together
-        images = Pass(len(references), together, min(count, _IMAGES_AT_ONCE.get(device.type, count)), height, width)
-        rows = min(height, max(1, most // (images.together * width)))
-        fitting = rows if memory is None else rows_within(layers, images, rows, memory)
-        if fitting is not None:
-            return fitting, together
-        if together == 1:
-            break
-        together = -(-together // 2)
-    least = bytes_needed(layers, images, 1)
-    raise InputError(_too_little(lpips, images, least, memory or 0, given=max_memory is not None))
+    lean = lpips.layers_for(*references, *renders, lean=True)
+    for each in (layers, lean):
+        for some in _halves(together):
+            images = _images(references, some)
+            rows = min(height, max(1, most // (images.together * width)))
+            fitting = rows if memory is None else rows_within(each, images, rows, memory)
+            if fitting is not None:
+                return _Plan(each, fitting, some)
+    one = _images(references, 1)
+    raise InputError(_too_little(lpips, one, bytes_needed(lean, one, 1), memory or 0, given=max_memory is not None))
+
+
+def _images(references: Images, renders: int) -> Pass:
+    """References and so many renders."""
+    count = len(references) + renders
+    together = min(count, _IMAGES_AT_ONCE.get(references[0].device.type, count))
+    return Pass(len(references), renders, together, *references[0].shape[-2:])
+
+
+def _halves(number: int) -> Iterator[int]:
+    """A number, half of it and so on to 1."""
+    while number > 1:
+        yield number
+        number = -(-number // 2)
+    yield 1
 
 
 def _too_little(lpips: Comparison, images: Pass, least: int, memory: int, *, given: bool) -> str:
     there = "may be taken: give --max-memory more" if given else "are free: end what else runs here"
     return (
-        f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {least / 1e6:.0f} MB beside the "
-        f"images, and {memory / 1e6:.0f} MB {there}, or leave this LPIPS out."
+        f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {math.ceil(least / 1e6)} MB "
+        f"beside the images, and {memory / 1e6:.3g} MB {there}, or leave this LPIPS out."
     )
