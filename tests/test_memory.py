@@ -73,7 +73,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
         ("squeeze", (1, 900, 1600), 0),
         ("vgg", (1, 421, 803), 0),
         ("vgg", (4, 240, 1201), 700 * MB),
-        ("vgg", (1, 421, 803), 200 * MB),
+        ("vgg", (1, 600, 1201), 260 * MB),
     ],
 )
 def test_what_is_taken_is_what_was_said(
