@@ -101,10 +101,14 @@ def test_a_library_that_refuses_a_threshold(
     assert asked == calls
 
 
-def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = ("import os", "print(os.environ.get('OMP_WAIT_POLICY'))")
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = ("import os", "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert said("make_ready()", *policy) == ["passive"]
-    assert said("import torch", "make_ready()", *policy) == ["None"]  # Too late to say.
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert said("make_ready()", *ways) == ["passive", "3000"]
+    assert said("import torch", "make_ready()", *ways) == ["None", "None"]  # Too late to say.
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    assert said("make_ready()", *policy) == ["active"]
+    assert said("make_ready()", *ways) == ["active", "None"]
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "0")
+    assert said("make_ready()", *ways) == ["None", "0"]

@@ -14,28 +14,39 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8
 _MOST_KEPT = 2**30
 # Older versions of glibc refuse more than 32 MiB.
 _LARGEST_KEPT = (2**27, 2**25)
+# Of OpenMP, and of GNU's: how often a thread looks before it sleeps.
+_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
 
 
 @functools.cache
 def make_ready() -> None:
     """Keep the memory of freed images for the next ones, and import torch as suits a process that scores.
 
-    Without looking for garbage in what it imports, and so that its threads sleep where they wait for each other.
+    Without looking for garbage in what it imports, and so that its threads soon sleep where they wait for each other.
     """
     _keep_freed_memory()
     if "torch" in sys.modules:
         return  # Within another program, whose garbage is none of ours.
     collecting = gc.isenabled()
     gc.disable()  # An import makes a million objects that stay.
-    # By default they keep their core busy meanwhile. Where files are read beside them, or somebody else computes, the
-    # one that is waited for then waits for a core, which takes many times longer than the work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _let_waiting_threads_sleep()
     try:
         import torch  # noqa: F401
     finally:
         if collecting:
             gc.enable()
     gc.freeze()  # Neither a later collection nor the end of the process need walk through them.
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Let OpenMP's threads sleep soon after there is nothing to do, unless the user has said how they are to wait.
+
+    By default they keep their core busy for milliseconds. Where files are read beside them, or somebody else computes,
+    the one that is waited for then waits for a core, which takes many times longer than the work. To sleep at once
+    would be slower where the cores are theirs: the next piece of work is often microseconds away.
+    """
+    if not _WAITING.keys() & os.environ.keys():
+        os.environ.update(_WAITING)
 
 
 def _keep_freed_memory() -> None:
