@@ -61,8 +61,9 @@ def streamed(metric: Lpips, images: Tensor, rows: list[int]) -> list[Tensor]:
     start = 0
     while start < images.shape[-2]:
         count = rows.pop(0) if len(rows) > 1 else rows[0]
-        for tap, made in stream.feed(images[:, :, start : start + count]):
-            taps.setdefault(tap, []).append(made)
+        for made in stream.feed(images[:, :, start : start + count]):
+            assert made.top == sum(rows.shape[2] for rows in taps.get(made.tap, []))
+            taps.setdefault(made.tap, []).append(made.rows)
         start += count
     return [torch.cat(taps[tap], dim=2) for tap in sorted(taps)]
 
@@ -103,9 +104,9 @@ def test_a_layer_keeps_no_more_rows_than_it_needs(
         for start in range(0, height, 8):
             for _ in stream.feed(images[:, :, start : start + 8]):
                 pass
-            most = max(most, sum(piece.numel() for layer in stream._waiting for piece in layer.pieces))
+            most = max(most, sum(piece.numel() for piece in stream.waiting()))
         held.append(most)
-        assert not any(layer.pieces for layer in stream._waiting)
+        assert not list(stream.waiting())
     assert held[1] == held[0]
 
 

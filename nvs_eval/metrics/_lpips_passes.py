@@ -15,7 +15,7 @@ from nvs_eval.metrics._exact import exact_arithmetic
 from nvs_eval.metrics._lpips_comparison import Comparison
 from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
 from nvs_eval.metrics._shapes import needs_gradient
-from nvs_eval.metrics._streaming import Layer, Stream
+from nvs_eval.metrics._streaming import Layer, Stream, tap_sizes
 
 # How many pixels are fed to a network at once, times the stride of its first layer: enough to keep a device busy, few
 # enough that memory stays flat.
@@ -100,7 +100,8 @@ def distances(
     """For each pairing, the weighted squared difference at each tap, `[n, 1, h, w]`.
 
     All images pass the network side by side, some rows at a time; what the taps make of the rows is compared at once,
-    and only the differences are kept.
+    and only the differences are kept: in memory that is taken beforehand, as small pieces of it between what is freed
+    would keep that from being used again.
 
     Args:
         pairings: of LPIPS of one feed.
@@ -113,39 +114,39 @@ def distances(
     """
     lpips = pairings[0].lpips
     lpips.check_size(references[0])
-    found = [_Distances(pairing) for pairing in pairings]
     plan = _plan(lpips, references, renders, max_memory)
+    sizes = list(tap_sizes(plan.layers, *references[0].shape[-2:]))
+    found = [_Distances(pairing, sizes, references[0]) for pairing in pairings]
     with exact_arithmetic():
         _pass(found, references, renders[: plan.together], plan, place=0)
         for start in range(plan.together, len(renders), plan.together):
             _pass(found, references, renders[start : start + plan.together], plan, place=len(references) + start)
-    return [each.joined() for each in found]
+    return [each.planes for each in found]
 
 
 def _pass(found: Sequence[_Distances], references: Images, renders: Images, plan: _Plan, *, place: int) -> None:
     """Compare references with renders, the first of which has a place among all images; with themselves if it is 0."""
     lpips = found[0].pairing.lpips
-    firsts = [_Batch(part, plan.layers) for part in _batches(references)]
-    others = [_Batch(part, plan.layers) for part in _batches(renders)]
+    owners, others = _batches(references), _batches(renders)
+    batches = [_Batch(part, plan.layers) for part in (*owners, *others)]
     for start in range(0, references[0].shape[-2], plan.rows):
         fed = slice(start, start + plan.rows)
-        made = [list(batch.features(lpips, fed)) for batch in firsts]
-        known = [[each for part in parts for each in part] for parts in zip(*made, strict=True)]
-        if place == 0:
-            for own in known:
+        # Side by side from tap to tap, so that only the features that are compared are there.
+        for made in zip(*(batch.features(lpips, fed) for batch in batches), strict=True):
+            images = [image for part in made[: len(owners)] for image in part.images]
+            own = _Rows(made[0].tap, made[0].top, images)
+            if place == 0:
                 _compare(found, own, own, place=0)
-        first = place or len(references)
-        for batch in others:
-            for own, their in zip(known, batch.features(lpips, fed), strict=True):
+            first = place or len(references)
+            for their in made[len(owners) :]:
                 _compare(found, own, their, place=first)
-            first += len(batch)
+                first += len(their.images)
 
 
 class _Features:
     """The activations of an image's rows at a tap, normalised once a normaliser."""
 
-    def __init__(self, tap: int, activations: Tensor) -> None:
-        self.tap = tap
+    def __init__(self, activations: Tensor) -> None:
         self._activations = activations
         self._normalised: dict[str, Tensor] = {}
 
@@ -155,6 +156,15 @@ class _Features:
         return self._normalised[lpips.normaliser]
 
 
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows of a tap, the first of which has this place, of each of some images."""
+
+    tap: int
+    top: int
+    images: Sequence[_Features]
+
+
 class _Batch:
     """Images that pass the network together."""
 
@@ -162,52 +172,52 @@ class _Batch:
         self._images = images
         self._stream = Stream(layers, images[0].shape[-2])
 
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def features(self, lpips: Comparison, rows: slice) -> Iterator[list[_Features]]:
-        """What the next rows make: for each tap's rows, the features of each image."""
+    def features(self, lpips: Comparison, rows: slice) -> Iterator[_Rows]:
+        """What the next rows make."""
         # Put together some rows at a time: whole images would be copied beside those that are there.
         fed = torch.stack([image[:, rows] for image in self._images])
-        for tap, activations in self._stream.feed(lpips.scaled(fed)):
-            yield [_Features(tap, image) for image in activations.split(1)]
+        for made in self._stream.feed(lpips.scaled(fed)):
+            yield _Rows(made.tap, made.top, [_Features(image) for image in made.rows.split(1)])
 
 
 class _Distances:
-    """The distances of a pairing, as rows of each tap and of each of its pairs."""
+    """The distances of a pairing: a plane of each of its pairs at each tap.
 
-    def __init__(self, pairing: Pairing) -> None:
+    Args:
+        pairing: which.
+        sizes: of the taps.
+        like: of the planes' device and dtype.
+    """
+
+    def __init__(self, pairing: Pairing, sizes: Sequence[tuple[int, int]], like: Tensor) -> None:
         self.pairing = pairing
-        self._rows: dict[int, list[list[Tensor]]] = {}
+        self.planes = [like.new_empty(len(pairing.renders), 1, *size) for size in sizes]
 
-    def add(self, own: Sequence[_Features], their: Sequence[_Features], place: int) -> None:
+    def add(self, own: _Rows, their: _Rows, place: int) -> None:
         """Compare rows of references with the same rows of images, the first of which has this place among all."""
-        lpips, tap = self.pairing.lpips, own[0].tap
-        rows = self._rows.setdefault(tap, [[] for _ in self.pairing.renders])
+        lpips = self.pairing.lpips
         done: dict[tuple[int, int], Tensor] = {}
         for which, pair in enumerate(zip(self.pairing.references, self.pairing.renders, strict=True)):
-            if 0 <= pair[1] - place < len(their):
+            if 0 <= pair[1] - place < len(their.images):
                 if pair not in done:
-                    difference = own[pair[0]].of(lpips) - their[pair[1] - place].of(lpips)
-                    head = lpips.heads_for(difference)[tap]
+                    difference = own.images[pair[0]].of(lpips) - their.images[pair[1] - place].of(lpips)
+                    head = lpips.heads_for(difference)[own.tap]
                     done[pair] = torch.nn.functional.conv2d(difference.square(), head)
-                rows[which].append(done[pair])
-
-    def joined(self) -> list[Tensor]:
-        """The distances at each tap, of all pairs."""
-        return [torch.cat([torch.cat(rows, dim=2) for rows in self._rows[tap]]) for tap in sorted(self._rows)]
+                rows = slice(own.top, own.top + done[pair].shape[2])
+                self.planes[own.tap][which, :, rows] = done[pair][0]
 
 
-def _compare(found: Sequence[_Distances], own: Sequence[_Features], their: Sequence[_Features], place: int) -> None:
+def _compare(found: Sequence[_Distances], own: _Rows, their: _Rows, place: int) -> None:
     for each in found:
         each.add(own, their, place)
 
 
-def _batches(images: Images) -> Iterator[Images]:
+def _batches(images: Images) -> Sequence[Images]:
     """The images in as many as pass the network together."""
-    if images:
-        at_once = _IMAGES_AT_ONCE.get(images[0].device.type, len(images))
-        yield from (images[start : start + at_once] for start in range(0, len(images), at_once))
+    if not images:
+        return []
+    at_once = _IMAGES_AT_ONCE.get(images[0].device.type, len(images))
+    return [images[start : start + at_once] for start in range(0, len(images), at_once)]
 
 
 @dataclass(frozen=True)

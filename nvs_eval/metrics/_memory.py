@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -9,10 +10,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics._streaming import Layer, Stream
+from nvs_eval.metrics._streaming import Layer, Stream, tap_sizes
 
-# What the libraries take for themselves, and lies free between what is taken: about as much again, within limits.
-_LEAST_OF_LIBRARIES, _LIBRARIES = 8 * 2**20, 80 * 2**20
+# What the libraries take for themselves, and that part of what is taken which lies free between the rest.
+_LIBRARIES, _BETWEEN = 16 * 2**20, 0.25
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,22 @@ def bytes_needed(layers: Sequence[Layer], images: Pass, rows: int) -> int:
 @lru_cache(maxsize=256)
 def _bytes_needed(layers: tuple[_Hollow, ...], images: Pass, rows: int) -> int:
     stream = Stream(layers, images.height)
-    held = most = 0
-    taps: dict[int, int] = {}
+    held = tapped = 0
     for start in range(0, images.height, rows):
         fed = torch.empty(images.together, 3, min(rows, images.height - start), images.width, device="meta")
-        given: dict[int, int] = {}
-        for tap, made in stream.feed(fed):
-            given[tap] = given.get(tap, 0) + made.numel() // images.together
-            most = max(most, _held(stream) + made.nbytes)
-        taps = {tap: max(taps.get(tap, 0), given.get(tap, 0)) for tap in {*taps, *given}}
+        for made in stream.feed(fed):
+            tapped = max(tapped, made.rows.numel() // images.together)
+            held = max(held, _held(stream) + made.rows.nbytes)
         held = max(held, _held(stream))
-    others = -(-(images.references + images.renders) // images.together) - 1
-    # Of the references the rows of all taps are kept, and what they are normalised; of the others those of one tap, and
-    # what comes between them and the difference, in float32. The differences are put together at the end.
-    kept = 8 * sum(taps.values()) * images.references + 20 * max(taps.values()) * images.together
-    planes = 2 * 4 * images.height * images.width * images.renders
+    count = images.references + images.renders
+    batches = -(-count // images.together)
+    # The features of all images at a tap, normalised, and what comes between two of them and the difference, in
+    # float32.
+    compared = 4 * tapped * (count + 4)
+    planes = 4 * images.renders * sum(map(math.prod, tap_sizes(layers, images.height, images.width)))
     weights, working = _of_layers(layers, images, rows)
-    moving = others * held + max(most, held) + working + kept + planes
-    return weights + moving + min(moving + _LEAST_OF_LIBRARIES, _LIBRARIES)
+    moving = batches * held + working + compared + planes
+    return weights + moving + int(_BETWEEN * moving) + _LIBRARIES
 
 
 def _held(stream: Stream) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -61,6 +62,29 @@ class Layer(ABC):
         return (-(-spare // self.stride) if self.ceil else spare // self.stride) + 1
 
 
+@dataclass(frozen=True, eq=False)
+class Tapped:
+    """Rows that a tap has made.
+
+    Attributes:
+        tap: which.
+        top: the place of the first of them.
+        rows: `[n, c, h, w]`.
+    """
+
+    tap: int
+    top: int
+    rows: Tensor
+
+
+def tap_sizes(layers: Sequence[Layer], height: int, width: int) -> Iterator[tuple[int, int]]:
+    """The rows and columns of each tap of an image."""
+    for layer in layers:
+        height, width = layer.outputs(height), layer.outputs(width)
+        if layer.tap:
+            yield height, width
+
+
 class Stream:
     """One or more images of a size on their way through the layers.
 
@@ -70,70 +94,82 @@ class Stream:
     """
 
     def __init__(self, layers: Sequence[Layer], height: int) -> None:
-        self._layers = layers
-        self._waiting: list[_Waiting] = []
+        self._stages: list[_Stage] = []
+        self._taps = list(accumulate((layer.tap for layer in layers), initial=0))
         for layer in layers:
-            self._waiting.append(_Waiting(layer, height))
-            height = self._waiting[-1].outputs
+            self._stages.append(_Stage(layer, height))
+            height = self._stages[-1].outputs
 
-    def feed(self, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Feed the next rows `[n, c, h, w]`; gives the rows of the taps that can be made of them, each with its tap.
+    def feed(self, rows: Tensor) -> Iterator[Tapped]:
+        """Feed the next rows `[n, c, h, w]`; gives the rows of the taps that can be made of them.
 
         Streams of images of one size that are fed alike give rows of the same taps and places, in the same order.
         """
-        return self._feed(0, 0, rows)
+        self._stages[0].add(rows)
+        del rows  # Here and below nothing is held on to but what a layer waits for.
+        which = 0
+        while which >= 0:
+            stage = self._stages[which]
+            top, made = stage.made, stage.make()
+            if made is None:
+                which -= 1  # There may be more to make before it.
+                continue
+            if stage.layer.tap:
+                yield Tapped(self._taps[which], top, made)
+            if which + 1 < len(self._stages):
+                which += 1
+                self._stages[which].add(made)
+            del made
 
     def waiting(self) -> Iterator[Tensor]:
         """The rows that are held."""
-        for layer in self._waiting:
-            yield from layer.pieces
-
-    def _feed(self, which: int, tap: int, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
-        layer = self._layers[which]
-        for made in self._waiting[which].add(rows):
-            if layer.tap:
-                yield tap, made
-            if which + 1 < len(self._layers):
-                yield from self._feed(which + 1, tap + layer.tap, made)
+        for stage in self._stages:
+            yield from stage.pieces
 
 
-class _Waiting:
-    """The rows that wait for a layer, and how far it is."""
+class _Stage:
+    """A layer, the rows that wait for it, and how far it is."""
 
     def __init__(self, layer: Layer, height: int) -> None:
-        self._layer = layer
+        self.layer = layer
         self._height = height
         self.outputs = layer.outputs(height)
         self.pieces: list[Tensor] = []
         self._first = 0  # The places in the image of the first row that waits,
         self._seen = 0  # and of the first that is not there yet.
-        self._made = 0
+        self.made = 0
 
-    def add(self, rows: Tensor) -> Iterator[Tensor]:
+    def add(self, rows: Tensor) -> None:
+        """The next rows to wait."""
         self.pieces.append(rows)
         self._seen += rows.shape[2]
-        while (until := self._reachable(rows.shape[3])) > self._made:
-            yield self._make(until)
+
+    def make(self) -> Tensor | None:
+        """The next rows of its output, as many as it makes at a time; None if there is too little to make them of."""
+        if self.made == self.outputs or not self.pieces:
+            return None
+        until = self._reachable(self.pieces[0].shape[3])
+        return self._make(until) if until > self.made else None
 
     def _reachable(self, width: int) -> int:
         """Up to which row of its output the layer goes now."""
-        layer = self._layer
+        layer = self.layer
         if self._seen == self._height:
             possible = self.outputs
         else:
-            possible = max((self._seen + layer.padding - layer.size) // layer.stride + 1, self._made)
+            possible = max((self._seen + layer.padding - layer.size) // layer.stride + 1, self.made)
         at_once = layer.rows_at_once(width)
-        if at_once is None or (possible == self.outputs and possible - self._made <= at_once):
+        if at_once is None or (possible == self.outputs and possible - self.made <= at_once):
             return possible
-        return self._made + at_once if possible - self._made >= at_once else self._made
+        return self.made + at_once if possible - self.made >= at_once else self.made
 
     def _make(self, until: int) -> Tensor:
-        layer = self._layer
-        start = self._made * layer.stride - layer.padding
+        layer = self.layer
+        start = self.made * layer.stride - layer.padding
         end = (until - 1) * layer.stride - layer.padding + layer.size
         pieces = self._between(max(start, 0), min(end, self._height))
         made = layer(pieces, top=max(-start, 0), bottom=0 if layer.ceil else max(end - self._height, 0))
-        self._made = until
+        self.made = until
         kept = max(until * layer.stride - layer.padding, 0)
         if until < self.outputs:
             self.pieces = self._between(kept, self._seen)
