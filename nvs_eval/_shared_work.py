@@ -96,11 +96,13 @@ class SharedWork:
         return len(self._images) - 1
 
     def compute(self, max_memory: int | None = None) -> None:
-        """Compute all that was asked for; images that are fed to one network in one way pass it together.
+        """Compute all that was asked for, once; images that are fed to one network in one way pass it together.
 
         Args:
             max_memory: the bytes that LPIPS may take beside the images; what is free if it is None.
         """
+        # What the images were made of is needed no more, and as large as they are.
+        self._opaque, self._prepared, self._corrected = {}, {}, []
         learned: list[tuple[Job, Wanted]] = []
         for job, metric in self._jobs.items():
             images = self._images[job[2]]
