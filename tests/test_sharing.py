@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -248,6 +249,30 @@ def test_images_are_prepared_once_for_all_protocols_that_prepare_them_alike(monk
     found = scores(light, view(float_image(0), float_image(1)))
     assert len(prepared) == len({p.preparation for p in protocols}) < len(protocols)
     assert len(found) == len(protocols)
+
+
+def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, left = [], []
+    on_device, compute = shared_work.SharedWork._on_device, shared_work.score_together
+
+    def watched(work: shared_work.SharedWork, rule: Any) -> Any:
+        found = on_device(work, rule)
+        made.extend(weakref.ref(image) for image in found[1:])
+        return found
+
+    def late(*given: Any) -> list[Tensor]:
+        left.extend(each() is not None for each in made)
+        return compute(*given)
+
+    monkeypatch.setattr(shared_work.SharedWork, "_on_device", watched)
+    monkeypatch.setattr(shared_work, "score_together", late)
+    scored = view(float_image(0), float_image(1))
+    scores(changed(quantise=Quantise("round", "round", "none")), scored)
+    assert left == [False, False]
+    left.clear()
+    made.clear()
+    scores(changed(quantise=Quantise("none", "none", "none"), out_of_range="keep"), scored)
+    assert left == [True, True]  # They are what is scored.
 
 
 def test_what_one_protocol_refuses_is_said_of_each_by_its_own_name() -> None:
