@@ -116,8 +116,6 @@ class SharedWork:
                     self.values[job] = found.tolist()
             except InputError as error:
                 self.values[job] = error
-        try:
-            scored = score_together([wanted for _, wanted in learned], max_memory)
-            self.values.update((job, found.tolist()) for (job, _), found in zip(learned, scored, strict=True))
-        except InputError as error:  # There is not so much memory.
-            self.values.update((job, error) for job, _ in learned)
+        scored = score_together([wanted for _, wanted in learned], max_memory)
+        for (job, _), found in zip(learned, scored, strict=True):
+            self.values[job] = found if isinstance(found, InputError) else found.tolist()

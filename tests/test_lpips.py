@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import load_image
-from nvs_eval.metrics import _lpips_passes
+from nvs_eval.metrics import _lpips_passes, _lpips_plan
 from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._networks import SMALLEST
 from nvs_eval.metrics.lpips import Heads, Lpips, Normaliser, load_lpips
@@ -212,11 +212,19 @@ def test_any_broadcast_equals_a_loop(reference: tuple[int, ...], render: tuple[i
         assert_agree(small.map(a, b), maps, "float32", times=10)
 
 
+@pytest.mark.parametrize("batch", [(0,), (2, 0)])
+def test_no_images_have_no_values(batch: tuple[int, ...], small: Lpips) -> None:
+    nothing = noise(*batch, 3, 33, 35)
+    assert small(nothing, nothing).shape == batch
+    assert small(noise(3, 33, 35), nothing).shape == batch
+    assert small.map(nothing, nothing).shape == (*batch, 33, 35)
+
+
 @pytest.mark.parametrize("pixels_at_once", [1, 300, 2**20])
 def test_splitting_the_work_changes_nothing(pixels_at_once: int, small: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = noise(2, 1, 3, 33, 35), noise(2, 3, 3, 33, 35, seed=1)
     whole = small(a, b)
-    monkeypatch.setattr(_lpips_passes, "_PIXELS_AT_ONCE", {"cpu": pixels_at_once})
+    monkeypatch.setattr(_lpips_plan, "_PIXELS_AT_ONCE", {"cpu": pixels_at_once})
     assert_agree(small(a, b), whole, "float32")
 
 
@@ -235,7 +243,7 @@ def test_the_reference_goes_through_the_network_once(
     passed = []
 
     class Counted(_lpips_passes._Batch):
-        def __init__(self, images: _lpips_passes.Images, layers: Any) -> None:
+        def __init__(self, images: _lpips_plan.Images, layers: Any) -> None:
             passed.append(len(images))
             super().__init__(images, layers)
 

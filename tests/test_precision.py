@@ -149,13 +149,32 @@ def test_what_lacks_memory_for_lpips_names_the_view_and_leaves_the_others(
     assert scored.error is None and set(scored.scores) == set(protocol_of(LIGHT).metrics)
 
 
+def test_what_lacks_memory_for_one_network_leaves_the_others(weights_folder: Callable[[Net], Path | None]) -> None:
+    alex = with_average()
+    vgg = replace(alex, metrics={"lpips_vgg": {**ALEX, "net": "vgg"}})
+    scored = view(image(0, 64, 64), image(1, 64, 64))
+    folder = weights_folder("vgg")
+    (alone,), (refused,), together = (
+        Scorer(protocols, CPU, folder, max_memory=40_000_000).outcomes(scored)
+        for protocols in ([alex], [vgg], [alex, vgg])
+    )
+    assert alone.error is None
+    assert together[0].scores == alone.scores
+    assert "LPIPS with vgg" in str(refused.error)
+    assert str(together[1].error) == str(refused.error)
+
+
+@pytest.mark.parametrize("masked", [False, True])
 def test_an_activation_beyond_float16_is_said(
-    weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
+    masked: bool, weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lpips, "normalised", lambda self, activation: activation / torch.inf * torch.inf)
-    scorer = Scorer([with_average(precision="fast")], CPU, weights_folder("alex"))
+    protocol = with_average(precision="fast")
+    pair = view(image(0, 64, 64), image(1, 64, 64))
+    if masked:
+        protocol, pair = replace(protocol, mask="valid-pixels"), replace(pair, mask=torch.ones(64, 64))
     with pytest.raises(InputError, match=r"lpips_alex of view '.*' is not a number: .* without `--precision fast`"):
-        scorer.score(view(image(0, 64, 64), image(1, 64, 64)))
+        Scorer([protocol], CPU, weights_folder("alex")).score(pair)
 
 
 def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], Path | None]) -> None:

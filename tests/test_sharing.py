@@ -20,7 +20,7 @@ from torch import Tensor
 import nvs_eval._shared_work as shared_work
 import nvs_eval.prepare as prepare_module
 from nvs_eval.images import quantise
-from nvs_eval.metrics import _lpips_passes, registry
+from nvs_eval.metrics import _lpips_passes, _lpips_plan, registry
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.registry import Description
 from nvs_eval.prepare import prepare
@@ -40,7 +40,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     class Counted(_lpips_passes._Batch):
-        def __init__(self, images: _lpips_passes.Images, layers: Any) -> None:
+        def __init__(self, images: _lpips_plan.Images, layers: Any) -> None:
             counts[NETS[len(layers)]] += len(images)
             super().__init__(images, layers)
 
@@ -260,7 +260,7 @@ def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatc
         made.extend(weakref.ref(image) for image in found[1:])
         return found
 
-    def late(*given: Any) -> list[Tensor]:
+    def late(*given: Any) -> Any:
         left.extend(each() is not None for each in made)
         return compute(*given)
 

@@ -15,9 +15,12 @@ from skimage import data as photographs
 from torch import Tensor
 from torch.nn import functional
 
-from nvs_eval.metrics import _layers, _lpips_passes, _precision, _winograd
+from nvs_eval.metrics import _layers, _lpips_plan, _precision, _winograd
 from nvs_eval.metrics._layers import Backbone
+from nvs_eval.metrics._lpips_passes import Wanted, score_together
+from nvs_eval.metrics._memory import Pass, bytes_needed
 from nvs_eval.metrics._networks import NETWORKS, SMALLEST, Conv, Fire, Pool
+from nvs_eval.metrics._precision import Precision
 from nvs_eval.metrics._streaming import Stream
 from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.weights import NETS, Net
@@ -150,25 +153,34 @@ def test_memory_that_is_used_again_holds_nothing_of_before() -> None:
 
 
 @with_every_net
+@pytest.mark.parametrize("precision", ["exact", "fast"])
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
-def test_a_score_depends_on_its_pair_alone(net: Net, data: st.DataObject, lpips_of: LoadLpips) -> None:
-    metric = lpips_of(net)
+def test_a_score_depends_on_its_pair_alone(
+    net: Net, precision: Precision, data: st.DataObject, lpips_of: LoadLpips
+) -> None:
     height, width = (data.draw(st.integers(SMALLEST[net], 90), label=side) for side in ("height", "width"))
     reference = noise(3, height, width)
     several = (reference + 0.1 * noise(data.draw(st.integers(1, 3), label="K"), 3, height, width, seed=1)).clamp(0, 1)
-    alone = torch.stack([metric(reference, render) for render in several])
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_lpips_passes, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
-        patch.setattr(_lpips_passes, "_IMAGES_AT_ONCE", {"cpu": data.draw(st.integers(1, 4), label="together")})
-        patch.setattr(_layers, "_TILES_AT_ONCE", data.draw(st.integers(1, 600), label="tiles"))
-        patch.setattr(_layers, "_LEAST_TILES", data.draw(st.integers(1, 60), label="least"))
+        patch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
+        metric = replace(lpips_of(net), precision=precision, backbone=Backbone(net, lpips_of(net).backbone.weights))
+        alone = torch.stack([metric(reference, render) for render in several])
+        patch.setattr(_lpips_plan, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
+        patch.setattr(_lpips_plan, "_IMAGES_AT_ONCE", {"cpu": data.draw(st.integers(1, 4), label="together")})
+        if precision == "exact":  # A fast score is that of its tiles, of which a user has no choice.
+            patch.setattr(_layers, "_TILES_AT_ONCE", data.draw(st.integers(1, 600), label="tiles"))
+            patch.setattr(_layers, "_LEAST_TILES", data.draw(st.integers(1, 60), label="least"))
+        lean, one = metric.layers_for(reference, lean=True), Pass(1, 1, 2, height, width, pairs=1)
+        more = data.draw(st.floats(0, 2), label="memory")
+        memory = None if more > 1 else int(bytes_needed(lean, one, 1) * 10**more)
         torch.set_num_threads(data.draw(st.integers(1, 2), label="threads"))
         try:
-            together = metric(reference, several)
+            (together,) = score_together([Wanted(metric, reference, several, None)], memory)
         finally:
             torch.set_num_threads(threads)
+    assert isinstance(together, Tensor), together
     assert (together - alone).abs().max() <= 1e-6
 
 
@@ -236,7 +248,7 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
     render = (reference + 0.2 * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
     expected = exact(reference, render)
     monkeypatch.setattr(_layers, "products", lambda precision, device, net: "float16")
-    monkeypatch.setattr(_lpips_passes, "_IMAGES_AT_ONCE", {})
+    monkeypatch.setattr(_lpips_plan, "_IMAGES_AT_ONCE", {})
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
     found = fast(reference, render)
     assert found != expected

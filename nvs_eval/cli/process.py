@@ -14,8 +14,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8
 _MOST_KEPT = 2**30
 # Older versions of glibc refuse more than 32 MiB.
 _LARGEST_KEPT = (2**27, 2**25)
-# Of OpenMP, and of GNU's: how often a thread looks before it sleeps.
+# Of OpenMP, and of GNU's: how often a thread looks before it sleeps. Intel's knows it as a time.
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
+_SAID_BY_USER = {*_WAITING, "KMP_BLOCKTIME"}
 
 
 @functools.cache
@@ -45,7 +46,7 @@ def _let_waiting_threads_sleep() -> None:
     the one that is waited for then waits for a core, which takes many times longer than the work. To sleep at once
     would be slower where the cores are theirs: the next piece of work is often microseconds away.
     """
-    if not _WAITING.keys() & os.environ.keys():
+    if not _SAID_BY_USER & os.environ.keys():
         os.environ.update(_WAITING)
 
 

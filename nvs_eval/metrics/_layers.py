@@ -191,6 +191,10 @@ class _Tiled(Layer):
     def bytes_of_weights(self, height: int, width: int) -> int:
         return 4 * self.weight_bytes if height * width >= _LEAST_TILES * _winograd.TILE**2 else 0
 
+    def held_bytes(self) -> dict[Hashable, int]:
+        weights = self._weights.nbytes if "_weights" in vars(self) else 0
+        return {id(self): weights, id(self.scratch): self.scratch.nbytes}
+
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
         if height * width < _LEAST_TILES * _winograd.TILE**2:

@@ -51,7 +51,7 @@ class Comparison:
         dtype = torch.promote_types(reference.dtype, torch.float32)
         reference, render = reference.to(dtype), render.to(dtype)
         if self.clamp:
-            reference, render = reference.clamp(0, 1), render.clamp(0, 1)
+            reference, render = _clamped(reference), _clamped(render)
         if mask is None or self.mask_meaning != "dycheck":
             return reference, render
         weights = mask.to(reference.dtype)
@@ -92,6 +92,8 @@ class Comparison:
             lean: whether they take as little memory as they can, and more time.
         """
         device, dtype = images[0].device, images[0].dtype
+        # What is rounded to fewer bits must be the same to the last of them, however much memory there is.
+        lean = lean and self.precision == "exact"
         return self.backbone.layers(device, dtype, self.precision, plain=lean or needs_gradient(*images))
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
@@ -124,6 +126,14 @@ def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
         full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
         total = total + full.reshape(*distance.shape[:-3], *size)
     return total
+
+
+def _clamped(images: Tensor) -> Tensor:
+    """Images within [0, 1]: the same ones, not a copy, if they are."""
+    if needs_gradient(images) or not images.numel():
+        return images.clamp(0, 1)
+    least, most = images.aminmax()
+    return images if least >= 0 and most <= 1 else images.clamp(0, 1)
 
 
 def _zero(image: Tensor) -> Tensor:

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nvs_eval.devices import free_memory
 from nvs_eval.errors import InputError
 from nvs_eval.metrics._exact import exact_arithmetic
 from nvs_eval.metrics._lpips_comparison import Comparison
-from nvs_eval.metrics._memory import Pass, bytes_needed, rows_within
-from nvs_eval.metrics._shapes import needs_gradient
+from nvs_eval.metrics._lpips_plan import Allowed, Images, Pair, Pairing, Plan, plan_passes
 from nvs_eval.metrics._streaming import Layer, Stream, tap_sizes
-
-# How many pixels are fed to a network at once, times the stride of its first layer: enough to keep a device busy, few
-# enough that memory stays flat.
-_PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
-# A CPU is busy with one image; and one at a time its value is to the last bit the same, whatever else is scored with
-# it, so that an audit writes the records that each protocol alone would.
-_IMAGES_AT_ONCE = {"cpu": 1}
-
-Images = Sequence[Tensor]
-"""Of one size, each `[3, H, W]`."""
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Which images an LPIPS compares: `references[i]` of all references with `renders[i]` of all images.
-
-    All images are the references first, then the renders, so that a render that equals a reference need not pass again.
-    """
-
-    lpips: Comparison
-    references: Sequence[int]
-    renders: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -50,27 +25,35 @@ class Wanted:
     mask: Tensor | None
 
 
-def score_together(wanted: Sequence[Wanted], max_memory: int | None = None) -> list[Tensor]:
+def score_together(wanted: Sequence[Wanted], max_memory: int | None = None) -> list[Tensor | InputError]:
     """The `[K]` values of each; an image that several feed to a network in the same way passes it once.
 
     Args:
         wanted: what to compute.
         max_memory: the bytes that a pass may take beside the images; what is free if it is None.
 
-    Raises:
-        InputError: the images are smaller than a network can take, or there is no memory for them.
+    Returns:
+        For each its values, or what is wrong with it: its images are smaller than its network can take, or there is no
+        memory for them.
     """
     groups: dict[Hashable, list[int]] = {}
     for index, each in enumerate(wanted):
         groups.setdefault((each.lpips.feed, each.reference.shape), []).append(index)
-    values: dict[int, Tensor] = {}
+    values: dict[int, Tensor | InputError] = {}
     for group in groups.values():
-        values.update(zip(group, _score_group([wanted[index] for index in group], max_memory), strict=True))
+        try:
+            values.update(zip(group, _score_group([wanted[index] for index in group], max_memory), strict=True))
+        except InputError as error:
+            values.update(dict.fromkeys(group, error))
     return [values[index] for index in range(len(wanted))]
 
 
 def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tensor]:
-    """Likewise of images of one size for one network."""
+    """Likewise of images of one size for one network.
+
+    Raises:
+        InputError: there is no memory for them, or they are too small.
+    """
     fed = [each.lpips.fed(each.reference, each.renders, each.mask) for each in wanted]
     images: list[Tensor] = []
     owners = [_place(images, reference) for reference, _ in fed]
@@ -79,9 +62,23 @@ def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tenso
     for each, owner, (_, renders) in zip(wanted, owners, fed, strict=True):
         places = [_place(images, render) for render in renders]
         pairings.append(Pairing(each.lpips, [owner] * len(places), places))
-    found = distances(pairings, images[:count], images[count:], max_memory)
+    copied = sum(
+        made.nbytes
+        for each, pair in zip(wanted, fed, strict=True)
+        for made, given in zip(pair, (each.reference, each.renders), strict=True)
+        if made is not given
+    )
+    allowed = Allowed(max_memory, copied=copied, masked=any(each.mask is not None for each in wanted))
+    scores: list[dict[int, Tensor]] = [{} for _ in wanted]
+    for parts in distances(pairings, images[:count], images[count:], allowed):
+        for each, found, part in zip(wanted, scores, parts, strict=True):
+            # One by one: neither memory nor a value's last digit grows with their number.
+            for place, which in enumerate(part.which):
+                planes = [plane[place] for plane in part.planes]
+                found[which] = each.lpips.reduce(planes, each.reference.shape[-2:], each.mask)
     return [
-        each.lpips.reduce(rows, each.reference.shape[-2:], each.mask) for each, rows in zip(wanted, found, strict=True)
+        torch.stack([found[which] for which in range(len(each.renders))])
+        for each, found in zip(wanted, scores, strict=True)
     ]
 
 
@@ -94,10 +91,23 @@ def _place(images: list[Tensor], image: Tensor) -> int:
     return len(images) - 1
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The weighted squared differences of some pairs of a pairing.
+
+    Attributes:
+        which: of the pairs.
+        planes: at each tap, `[len(which), 1, h, w]`.
+    """
+
+    which: Sequence[int]
+    planes: Sequence[Tensor]
+
+
 def distances(
-    pairings: Sequence[Pairing], references: Images, renders: Images, max_memory: int | None = None
-) -> list[list[Tensor]]:
-    """For each pairing, the weighted squared difference at each tap, `[n, 1, h, w]`.
+    pairings: Sequence[Pairing], references: Images, renders: Images, allowed: Allowed
+) -> Iterator[list[Part]]:
+    """For each pairing the distances of its pairs, of so many renders at a time as there is room for.
 
     All images pass the network side by side, some rows at a time; what the taps make of the rows is compared at once,
     and only the differences are kept: in memory that is taken beforehand, as small pieces of it between what is freed
@@ -107,40 +117,38 @@ def distances(
         pairings: of LPIPS of one feed.
         references: each `[3, H, W]`.
         renders: likewise, of the same size; there may be none.
-        max_memory: the bytes that may be taken beside the images; what is free if it is None.
+        allowed: what may be taken.
 
     Raises:
         InputError: the images are smaller than the network can take, or there is no memory for them.
     """
-    lpips = pairings[0].lpips
-    lpips.check_size(references[0])
-    plan = _plan(lpips, references, renders, max_memory)
+    pairings[0].lpips.check_size(references[0])
+    plan = plan_passes(pairings, references, renders, allowed)
     sizes = list(tap_sizes(plan.layers, *references[0].shape[-2:]))
-    found = [_Distances(pairing, sizes, references[0]) for pairing in pairings]
-    with exact_arithmetic():
-        _pass(found, references, renders[: plan.together], plan, place=0)
-        for start in range(plan.together, len(renders), plan.together):
-            _pass(found, references, renders[start : start + plan.together], plan, place=len(references) + start)
-    return [each.planes for each in found]
+    for start in range(0, max(len(renders), 1), plan.together):
+        some = renders[start : start + plan.together]
+        found = [
+            _Distances(each.lpips, each.within(start, plan.together, among=len(references)), sizes, references[0])
+            for each in pairings
+        ]
+        with exact_arithmetic():
+            _pass(found, [*references, *some], plan)
+        yield [Part([pair.which for pair in each.pairs], each.planes) for each in found]
 
 
-def _pass(found: Sequence[_Distances], references: Images, renders: Images, plan: _Plan, *, place: int) -> None:
-    """Compare references with renders, the first of which has a place among all images; with themselves if it is 0."""
-    lpips = found[0].pairing.lpips
-    owners, others = _batches(references), _batches(renders)
-    batches = [_Batch(part, plan.layers) for part in (*owners, *others)]
-    for start in range(0, references[0].shape[-2], plan.rows):
+def _pass(found: Sequence[_Distances], images: Images, plan: Plan) -> None:
+    """Take images through the network and compare them."""
+    lpips = found[0].lpips
+    batches = [
+        _Batch(images[start : start + plan.at_once], plan.layers) for start in range(0, len(images), plan.at_once)
+    ]
+    for start in range(0, images[0].shape[-2], plan.rows):
         fed = slice(start, start + plan.rows)
         # Side by side from tap to tap, so that only the features that are compared are there.
         for made in zip(*(batch.features(lpips, fed) for batch in batches), strict=True):
-            images = [image for part in made[: len(owners)] for image in part.images]
-            own = _Rows(made[0].tap, made[0].top, images)
-            if place == 0:
-                _compare(found, own, own, place=0)
-            first = place or len(references)
-            for their in made[len(owners) :]:
-                _compare(found, own, their, place=first)
-                first += len(their.images)
+            rows = _Rows(made[0].tap, made[0].top, [image for part in made for image in part.images])
+            for each in found:
+                each.add(rows)
 
 
 class _Features:
@@ -181,97 +189,30 @@ class _Batch:
 
 
 class _Distances:
-    """The distances of a pairing: a plane of each of its pairs at each tap.
+    """The distances of pairs under an LPIPS, a plane of each at each tap.
 
     Args:
-        pairing: which.
+        lpips: which.
+        pairs: of what.
         sizes: of the taps.
         like: of the planes' device and dtype.
     """
 
-    def __init__(self, pairing: Pairing, sizes: Sequence[tuple[int, int]], like: Tensor) -> None:
-        self.pairing = pairing
-        self.planes = [like.new_empty(len(pairing.renders), 1, *size) for size in sizes]
+    def __init__(
+        self, lpips: Comparison, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]], like: Tensor
+    ) -> None:
+        self.lpips = lpips
+        self.pairs = pairs
+        self.planes = [like.new_empty(len(pairs), 1, *size) for size in sizes]
 
-    def add(self, own: _Rows, their: _Rows, place: int) -> None:
-        """Compare rows of references with the same rows of images, the first of which has this place among all."""
-        lpips = self.pairing.lpips
+    def add(self, made: _Rows) -> None:
+        """Compare rows of all images that pass together."""
         done: dict[tuple[int, int], Tensor] = {}
-        for which, pair in enumerate(zip(self.pairing.references, self.pairing.renders, strict=True)):
-            if 0 <= pair[1] - place < len(their.images):
-                if pair not in done:
-                    difference = own.images[pair[0]].of(lpips) - their.images[pair[1] - place].of(lpips)
-                    head = lpips.heads_for(difference)[own.tap]
-                    done[pair] = torch.nn.functional.conv2d(difference.square(), head)
-                rows = slice(own.top, own.top + done[pair].shape[2])
-                self.planes[own.tap][which, :, rows] = done[pair][0]
-
-
-def _compare(found: Sequence[_Distances], own: _Rows, their: _Rows, place: int) -> None:
-    for each in found:
-        each.add(own, their, place)
-
-
-def _batches(images: Images) -> Sequence[Images]:
-    """The images in as many as pass the network together."""
-    if not images:
-        return []
-    at_once = _IMAGES_AT_ONCE.get(images[0].device.type, len(images))
-    return [images[start : start + at_once] for start in range(0, len(images), at_once)]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How images pass a network: through which layers, so many rows at a time, of so many renders."""
-
-    layers: Sequence[Layer]
-    rows: int
-    together: int
-
-
-def _plan(lpips: Comparison, references: Images, renders: Images, max_memory: int | None) -> _Plan:
-    """The quickest way that there is room for: as many renders together as fit, and lean layers if none does.
-
-    Raises:
-        InputError: there is no room for one render.
-    """
-    height, width = references[0].shape[-2:]
-    layers, together = lpips.layers_for(*references, *renders), max(len(renders), 1)
-    if needs_gradient(*references, *renders):
-        return _Plan(layers, height, together)
-    device = references[0].device
-    most = _PIXELS_AT_ONCE.get(device.type, 2**20) * layers[0].stride
-    memory = free_memory(device) if max_memory is None else max_memory
-    lean = lpips.layers_for(*references, *renders, lean=True)
-    for each in (layers, lean):
-        for some in _halves(together):
-            images = _images(references, some)
-            rows = min(height, max(1, most // (images.together * width)))
-            fitting = rows if memory is None else rows_within(each, images, rows, memory)
-            if fitting is not None:
-                return _Plan(each, fitting, some)
-    one = _images(references, 1)
-    raise InputError(_too_little(lpips, one, bytes_needed(lean, one, 1), memory or 0, given=max_memory is not None))
-
-
-def _images(references: Images, renders: int) -> Pass:
-    """References and so many renders."""
-    count = len(references) + renders
-    together = min(count, _IMAGES_AT_ONCE.get(references[0].device.type, count))
-    return Pass(len(references), renders, together, *references[0].shape[-2:])
-
-
-def _halves(number: int) -> Iterator[int]:
-    """A number, half of it and so on to 1."""
-    while number > 1:
-        yield number
-        number = -(-number // 2)
-    yield 1
-
-
-def _too_little(lpips: Comparison, images: Pass, least: int, memory: int, *, given: bool) -> str:
-    there = "may be taken: give --max-memory more" if given else "are free: end what else runs here"
-    return (
-        f"LPIPS with {lpips.net} of a render of {images.width}x{images.height} needs {math.ceil(least / 1e6)} MB "
-        f"beside the images, and {memory / 1e6:.3g} MB {there}, or leave this LPIPS out."
-    )
+        for place, pair in enumerate(self.pairs):
+            key = (pair.reference, pair.render)
+            if key not in done:
+                difference = made.images[pair.reference].of(self.lpips) - made.images[pair.render].of(self.lpips)
+                head = self.lpips.heads_for(difference)[made.tap]
+                done[key] = torch.nn.functional.conv2d(difference.square(), head)
+            rows = slice(made.top, made.top + done[key].shape[2])
+            self.planes[made.tap][place, :, rows] = done[key][0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -26,6 +25,10 @@ class Pass:
         together: how many go through each layer together.
         height: of each, in pixels.
         width: of each, in pixels.
+        pairs: how many of them are compared.
+        normalisers: in how many ways their features are normalised.
+        copied: the bytes of the copies that were made of the images.
+        masked: whether the differences are brought to the size of the images.
     """
 
     references: int
@@ -33,6 +36,10 @@ class Pass:
     together: int
     height: int
     width: int
+    pairs: int
+    normalisers: int = 1
+    copied: int = 0
+    masked: bool = False
 
 
 def rows_within(layers: Sequence[Layer], images: Pass, rows: int, memory: int) -> int | None:
@@ -63,11 +70,21 @@ def _bytes_needed(layers: tuple[_Hollow, ...], images: Pass, rows: int) -> int:
     batches = -(-count // images.together)
     # The features of all images at a tap, normalised, and what comes between two of them and the difference, in
     # float32.
-    compared = 4 * tapped * (count + 4)
-    planes = 4 * images.renders * sum(map(math.prod, tap_sizes(layers, images.height, images.width)))
+    compared = 4 * tapped * (count * images.normalisers + 4)
+    sizes = [height * width for height, width in tap_sizes(layers, images.height, images.width)]
     weights, working = _of_layers(layers, images, rows)
-    moving = batches * held + working + compared + planes
-    return weights + moving + int(_BETWEEN * moving) + _LIBRARIES
+    planes = 4 * images.pairs * sum(sizes)
+    # What the pass has let go is seldom in one piece, as the maps are.
+    moving = batches * held + working + compared + planes + _reducing(images, max(sizes))
+    return images.copied + weights + moving + int(_BETWEEN * moving) + _LIBRARIES
+
+
+def _reducing(images: Pass, largest: int) -> int:
+    """What is taken while a pair's planes, the largest of so many values, are reduced to its score."""
+    if images.masked:
+        # The map in float32, the same times the mask and the mask, and one of them in float64.
+        return (3 * 4 + 8) * images.height * images.width
+    return 8 * largest
 
 
 def _held(stream: Stream) -> int:

@@ -7,7 +7,7 @@ size; the memory is that of a few rows of each layer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -55,6 +55,10 @@ class Layer(ABC):
     def bytes_of_weights(self, height: int, width: int) -> int:
         """What its weights take, beside those that it was made of, when it makes so many rows."""
         return self.weight_bytes
+
+    def held_bytes(self) -> dict[Hashable, int]:
+        """What of all this it holds already, by what that is: layers share what is the same."""
+        return {id(self): self.weight_bytes}
 
     def outputs(self, size: int) -> int:
         """How many windows there are along an axis."""

@@ -60,6 +60,11 @@ class Scratch(threading.local):
         """Copies begin with none."""
         return Scratch, ()
 
+    @property
+    def nbytes(self) -> int:
+        """Of all that this thread has taken."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A float32 buffer whose content is anything."""
         needed = math.prod(shape)

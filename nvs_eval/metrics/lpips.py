@@ -19,7 +19,8 @@ from torch import Tensor
 from nvs_eval.errors import unknown_name
 from nvs_eval.metrics._layers import Backbone
 from nvs_eval.metrics._lpips_comparison import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
-from nvs_eval.metrics._lpips_passes import Pairing, distances
+from nvs_eval.metrics._lpips_passes import distances
+from nvs_eval.metrics._lpips_plan import Allowed, Pairing
 from nvs_eval.metrics._precision import Precision
 from nvs_eval.metrics._shapes import Mask, broadcast_shapes, check_pair
 from nvs_eval.weights import NETS, Net, backbone_sha256, load_backbone, load_heads, load_whole
@@ -74,13 +75,17 @@ class Lpips(Comparison):
         check_pair(reference, render)
         reference, render = self.fed(reference, render, mask)
         batch = broadcast_shapes(reference.shape[:-3], render.shape[:-3])
+        if 0 in batch:
+            return [reference.new_zeros(*batch, 1, 1, 1)]
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
         # Which of the references each render belongs to.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         places = range(len(references), len(references) + len(renders))
-        (rows,) = distances([Pairing(self, owners.tolist(), places)], references.unbind(), renders.unbind())
-        return [row.reshape(*batch, *row.shape[1:]) for row in rows]
+        pairing = Pairing(self, owners.tolist(), places)
+        parts = [part.planes for (part,) in distances([pairing], references.unbind(), renders.unbind(), Allowed())]
+        planes = parts[0] if len(parts) == 1 else [torch.cat(tap) for tap in zip(*parts, strict=True)]
+        return [plane.reshape(*batch, *plane.shape[1:]) for plane in planes]
 
 
 def load_lpips(
