@@ -50,7 +50,7 @@ class Options:
     list: bool = False
     """Print the names of the cases, and measure nothing."""
     quick: bool = False
-    """Three rounds at 540p, two views in a folder, no 4K: to see that it works."""
+    """Three rounds at 540p on one thread, two views in a folder, no 4K: to see that it works."""
     resume: bool = False
     """Go on with the newest results, which an interrupted run left."""
     threads: tuple[int, ...] = (1, 2)
@@ -72,12 +72,15 @@ def main() -> int:
         if options.list:
             print(*works, sep="\n")
             return 0
+        if not works:
+            names = ", ".join(case.name for case in _cases(options))
+            raise InputError(f"No case is called {' or '.join(options.only)}. There are: {names}.")
         file, results = begin(options)
         _run(works, file, results, console)
         results.finished = all(case.name in results.cases for case in _cases(options))
         write_results(file, results)
     except InputError as error:
-        console.print(f"Error: {error}", style="red", markup=False)
+        console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Interrupted. What was measured is kept: `--resume` goes on.", style="yellow")

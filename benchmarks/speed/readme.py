@@ -70,7 +70,7 @@ def lines(results: Results) -> list[str]:
     versions = machine["versions"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "lpips", "torchmetrics") if name in versions)
     where = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
-    missing = "" if results.finished else " The run was not finished."
+    missing = "" if results.finished else " Not all cases were measured."
     quick = " A quick run, of few rounds." if results.options.get("quick") else ""
     return [
         f"{results.started}{_revision(results)}, {where}; {packages}. Seconds a render (of processes: a "
@@ -128,7 +128,11 @@ def _row(line: Line, results: Results) -> tuple[str, ...]:
     where = f"{line.shown.size}, " if line.shown.size else ""
     what = f"{line.work}: {line.name.removeprefix('nvs-eval').strip(', ') or 'nvs-eval'}"
     if line.shown.unit == "s":
-        what += f" ({where}{line.shown.threads} threads)"
+        threads = line.shown.threads
+        what += f" ({where}{threads} thread{'s' * (threads > 1)})"
+    off = [each for case in line.cases if (each := case.contenders[line.name].off) is not None]
+    if off:
+        what += f", off by {max(off):.2%} at most"
     compared = [compare(case, line.name) for case in line.cases]
     own = compare(line.shown, line.name)
     amount = [_amount(measured, line.shown.unit)] if measured.counts else []

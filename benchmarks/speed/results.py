@@ -33,6 +33,7 @@ class Measured:
         needs: operations and bytes of one render, where they are known.
         more: other numbers of each round.
         fast: its precision is less than float32.
+        off: the largest difference of what is fast relative to the exact value, where it was timed.
     """
 
     owner: Literal["ours", "peer", "limit"]
@@ -45,6 +46,7 @@ class Measured:
     needs: tuple[float, float] | None = None
     more: dict[str, list[float]] = field(default_factory=dict)
     fast: bool = False
+    off: float | None = None
 
     @property
     def counts(self) -> bool:

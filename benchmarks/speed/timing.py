@@ -132,7 +132,10 @@ def _timed(
         reference, renders = pair(stack, which, device)
         seconds, values = _clock(lambda: score(reference, renders), device)
         measured.values.append(seconds / contender.renders)
-        _compare(contender, measured, values, stack, which)
+        truth = _compare(contender, measured, values, stack, which)
+        if contender.fast:
+            off = max(abs(value / true - 1) for value, true in zip(values, truth, strict=True))
+            measured.off = max(off, measured.off or 0.0)
 
     return run
 
@@ -152,14 +155,15 @@ def _synchronise(device: torch.device) -> None:
 
 def _compare(
     contender: Contender, measured: Measured, values: Sequence[float], stack: Array, which: Sequence[int]
-) -> None:
-    """Keep the largest error; a value beyond the tolerance fails the contender."""
+) -> list[float]:
+    """Keep the largest error; a value beyond the tolerance fails the contender. Gives the exact values."""
     known = [exact(definition, stack) for definition in contender.exact]
     truth = [each[render] for render in which for each in known]
     error = largest_error(values, truth, relative=contender.relative)
     measured.error = max(error, measured.error or 0.0)
     if not measured.error <= contender.tolerance:
         measured.failed = f"wrong by {measured.error:.1e}, where {contender.tolerance:.0e} is allowed"
+    return truth
 
 
 def largest_error(values: Sequence[float], truth: Sequence[float], *, relative: bool) -> float:
