@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from nvs_eval.whole_files import write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
 _CHANNELS = 3
+# What decoders raise where a file ends too soon, or holds what it cannot.
+_DAMAGED = (struct.error, zlib.error, EOFError, SyntaxError)
 _READING_16BIT = Lock()
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -142,6 +146,8 @@ def _reason(error: BaseException) -> str:
         error = cause
     if isinstance(error, UnidentifiedImageError):
         return "it is empty, damaged or of another format"
+    if isinstance(error, _DAMAGED):
+        return f"it is damaged, or was not written to its end ({error})"
     return (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
 
 

@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import math
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from benchmarks.speed.exact import DEFINITIONS
 from benchmarks.speed.images import SIZES, mosaic
 from benchmarks.speed.limits import needs, network_operations
 from benchmarks.speed.machine import code_revision, short_name
+from benchmarks.speed.processes import ProcessCase, Program, time_processes
 from benchmarks.speed.results import (
     CaseResult,
     Measured,
@@ -149,6 +152,26 @@ def test_errors_are_relative_to_one_or_to_the_value() -> None:
     assert largest_error([0.1014, 30.0], [0.1, 30.0], relative=True) == pytest.approx(0.01)
     with pytest.raises(ValueError):
         largest_error([0.1], [0.1, 0.2], relative=False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "off", "right"), [("psnr", 1e-3, False), ("psnr", 1e-5, True), ("lpips_alex", 1e-4, True)]
+)
+def test_what_is_exact_beside_fast_is_held_to_exact(metric: str, off: float, right: bool) -> None:
+    def program(name: str, owner: Literal["ours", "peer"], value: float, **more: Any) -> Program:
+        return Program(name, owner, lambda *_: [sys.executable, "-c", ""], lambda *_: {(0, metric): value}, **more)
+
+    fast = program("fast", "ours", 0.3 + off, tolerance=5e-3, relative=True)
+    done = ProcessCase("made", "540p", (fast, program("exact", "ours", 0.3 + off), program("theirs", "peer", 0.3)), 1)
+    found = time_processes(done, Rounds(0, least=1), "cpu", lambda what: None).contenders
+    assert (found["fast"].failed is None) == right
+    assert (found["exact"].failed is None) == (off <= 5e-5)
+
+
+def test_a_name_that_no_case_has_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.speed", "--only", "ssim/541p/*"])
+    assert program.main() == 2
+    assert "No case is called ssim/541p/*. There are: ssim/540p/photo/2, " in capsys.readouterr().err
 
 
 def test_rounds_go_on_until_the_time_is_spent_but_are_some() -> None:

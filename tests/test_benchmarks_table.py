@@ -38,6 +38,14 @@ def test_the_largest_case_is_shown_and_all_of_them_decide() -> None:
     assert row == ("| ssim: K=4 (1080p, 2 threads) | 4.00 s | 10.0 s ±0.5 (other) | 1.50 to 2.50 | 2 | 1 of 2 | 50% |")
 
 
+def test_by_how_much_fast_is_off_is_said() -> None:
+    small, large = (measured_ssim(size, 1, [1.0], [3.0]) for size in ("540p", "1080p"))
+    small.contenders["nvs-eval, K=4"].off = 0.00312
+    large.contenders["nvs-eval, K=4"].off = 0.001
+    *_, row = table(results(a=small, b=large))
+    assert row.startswith("| ssim: K=4 (1080p, 1 thread), off by 0.31% at most |")
+
+
 def test_made_images_have_no_row() -> None:
     made = measured_ssim("540p", 1, [1.0], [1.0])
     made.images = "noise"

@@ -188,6 +188,23 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
 
 
 @pytest.mark.parametrize(
+    ("has", "fast"),
+    [
+        ([], []),
+        (["avx512_bf16"], ["alex"]),
+        (["amx_tile"], ["alex", "vgg"]),
+        (["avx512_bf16", "amx_tile"], ["alex", "vgg"]),
+    ],
+)
+def test_a_cpu_uses_bfloat16_for_the_networks_that_are_faster_with_it(
+    has: list[str], fast: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for feature in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{feature}_supported", lambda answer=feature in has: answer, raising=False)
+    assert [net for net in ("alex", "squeeze", "vgg") if products("fast", CPU, net) == "bfloat16"] == fast
+
+
+@pytest.mark.parametrize(
     ("precision", "device", "used"),
     [
         ("exact", "cpu", "float32"),
@@ -197,7 +214,7 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
     ],
 )
 def test_what_networks_multiply_in(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda net: True)
     assert products(precision, torch.device(device), "vgg") == used
 
 
@@ -213,7 +230,7 @@ def provenance_of(*protocols: Protocol, weights: Path | None = None) -> list[dic
 def test_a_record_says_which_arithmetic_it_was(
     weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda net: True)
     folder = weights_folder("alex")
     light, plain = protocol_of(LIGHT), with_average()
     exact = {"tf32": False, "precision": "exact", "lpips_products": None}
@@ -221,7 +238,7 @@ def test_a_record_says_which_arithmetic_it_was(
     assert provenance_of(light.with_precision("fast"), plain, plain.with_precision("fast"), weights=folder) == [
         *(exact, exact, fast),
     ]
-    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(_precision, "_multiplies_bfloat16", lambda net: False)
     assert provenance_of(plain.with_precision("fast"), weights=folder)[0]["lpips_products"] == "float32"
 
 

@@ -17,17 +17,22 @@ def products(precision: Precision, device: torch.device, net: str) -> Products:
 
     Args:
         precision: as of an LPIPS.
-        device: where it is computed. A CPU that cannot multiply in bfloat16 is no faster with it, and does not.
+        device: where it is computed. A CPU that would be no faster with bfloat16 does not use it.
         net: its network. SqueezeNet would hardly be faster, and is off by more than the others.
     """
     if precision == "exact" or net == "squeeze":
         return "float32"
     if device.type == "cuda":
         return "float16"
-    return "bfloat16" if _multiplies_bfloat16() else "float32"
+    return "bfloat16" if _multiplies_bfloat16(net) else "float32"
 
 
-def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for it, of vectors or of matrices; not where this torch does not know."""
-    asked = (getattr(torch.cpu, f"_is_{feature}_supported", None) for feature in ("avx512_bf16", "amx_tile"))
+def _multiplies_bfloat16(net: str) -> bool:
+    """Whether the CPU has instructions with which a network is faster; not where this torch does not know.
+
+    Those for vectors suffice for AlexNet. VGG is all 3x3 convolutions, which in float32 have a quarter of the products:
+    it takes those for matrices.
+    """
+    wanted = ("amx_tile",) if net == "vgg" else ("avx512_bf16", "amx_tile")
+    asked = (getattr(torch.cpu, f"_is_{feature}_supported", None) for feature in wanted)
     return any(ask is not None and ask() for ask in asked)
