@@ -82,8 +82,8 @@ def _bytes_needed(layers: tuple[_Hollow, ...], images: Pass, rows: int) -> int:
 def _reducing(images: Pass, largest: int) -> int:
     """What is taken while a pair's planes, the largest of so many values, are reduced to its score."""
     if images.masked:
-        # The map in float32, the same times the mask and the mask, and one of them in float64.
-        return (3 * 4 + 8) * images.height * images.width
+        # The map in float32, the same times the mask and the mask, and two of them in float64.
+        return (3 * 4 + 2 * 8) * images.height * images.width
     return 8 * largest
 
 
