@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images import AlphaRule
+from nvs_eval.images import AlphaRule, by_planes
 from nvs_eval.metrics._lpips_passes import Wanted, score_together
 from nvs_eval.metrics.lpips import Lpips
 from nvs_eval.metrics.registry import Metric
@@ -71,10 +71,13 @@ class SharedWork:
     def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
         if rule not in self._opaque:
             view = self.view.opaque(rule)
-            # In the order of the renders: between two orders every operation would walk memory in leaps.
-            reference = view.reference.to(self._device).permute(2, 0, 1).contiguous()
-            renders = torch.stack([render.image.to(self._device).permute(2, 0, 1) for render in view.renders])
-            self._opaque[rule] = (view, reference, renders)
+            # In one order: between two of them every operation would walk memory in leaps.
+            reference, *renders = (
+                by_planes(image.to(self._device)).permute(2, 0, 1)
+                for image in (view.reference, *(render.image for render in view.renders))
+            )
+            together = torch.stack(renders) if len(renders) > 1 else renders[0][None]
+            self._opaque[rule] = (view, reference, together)
         return self._opaque[rule]
 
     def ask(self, metric: Metric, prepared: Prepared, meaning: str, *, corrected: bool) -> Job:

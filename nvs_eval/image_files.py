@@ -120,9 +120,12 @@ def decode(path: Path) -> Float[Tensor, "h w c"]:
     """
     with _reading(path):
         array = _READERS[path.suffix.lower()](path)
-    if array.ndim == 2:
-        array = array[..., None]
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.ascontiguousarray(_planes(array))).permute(1, 2, 0)
+
+
+def _planes(array: np.ndarray) -> np.ndarray:
+    """The channels of an image, which are in front where it is scored: so they lie in memory from the beginning."""
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 @contextmanager
@@ -159,8 +162,8 @@ def _read_integers(path: Path) -> np.ndarray:
             array = file.read(index=0)  # As stored: EXIF rotation is not applied.
             # One bit a pixel, as masks often have, is read as booleans.
             largest = np.float32(1 if array.dtype == bool else 255)
-            pixels = array.astype(np.float32)
-            return np.divide(pixels, largest, out=pixels)
+            planes = _planes(array).astype(np.float32, order="C")
+            return np.divide(planes, largest, out=planes).transpose(1, 2, 0)
     return _read_png_16bit(path)
 
 
@@ -278,7 +281,8 @@ def _decode_light(path: Path, pixels: Tensor, reading: Reading) -> Tensor:
             f"{path} is EXR, which holds linear light by convention, and scores are of display values: say "
             "`--exr linear` to have it encoded as sRGB, or `--exr srgb` where it holds display values already."
         )
-    return linear_to_srgb(pixels) if reading.exr == "linear" else pixels
+    # Row by row, as the file has it: the last digit of a power depends on how many values lie side by side.
+    return linear_to_srgb(pixels.contiguous()) if reading.exr == "linear" else pixels
 
 
 def _layers(path: Path, pixels: Tensor, reading: Reading) -> tuple[Tensor, Tensor | None]:
@@ -292,7 +296,7 @@ def _layers(path: Path, pixels: Tensor, reading: Reading) -> tuple[Tensor, Tenso
         pixels = torch.cat([pixels[..., :1].expand(-1, -1, 3), pixels[..., 1:]], dim=-1)
     elif channels not in (3, 4):
         raise InputError(f"{path} has {channels} channels, and 3 (RGB) or 4 (RGBA) are needed.")
-    return pixels[..., :3].contiguous(), pixels[..., 3:].contiguous() if pixels.shape[-1] == 4 else None
+    return pixels[..., :3], pixels[..., 3:] if pixels.shape[-1] == 4 else None
 
 
 def _opaque_colours(path: Path, colours: Tensor, alpha: Tensor | None, reading: Reading) -> Tensor:

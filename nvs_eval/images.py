@@ -10,6 +10,7 @@ import hashlib
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +22,8 @@ AlphaRule = Literal["composite", "drop", "error"]
 
 RANGE_TOLERANCE = 1e-6
 """How far beyond [0, 1] a value may lie before it counts as out of range: a rounding error, no more."""
+_ROWS_AT_ONCE = 16
+_VALUES_AT_ONCE = 2**18
 
 
 def check_image(image: Tensor, *, what: str) -> None:
@@ -38,7 +41,7 @@ def check_image(image: Tensor, *, what: str) -> None:
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"{what} has shape {list(image.shape)}, and [height, width, 3] is needed.")
     # Their least and largest tell in one pass, without a copy: NaN is both.
-    if not all(math.isfinite(bound) for bound in image.aminmax()):
+    if not all(math.isfinite(bound) for bound in bounds(image)):
         bad = int((~torch.isfinite(image)).any(dim=-1).sum())
         raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
 
@@ -69,16 +72,36 @@ def sha256_of_mask(mask: Float[Tensor, "h w"]) -> str:
 
 
 def _sha256(values: Tensor) -> str:
-    array = values.detach().cpu().contiguous().numpy().astype("<f4", copy=False)
+    array = values.detach().cpu().numpy()
     digest = hashlib.sha256(b"".join(int(size).to_bytes(8, "little") for size in array.shape))
-    digest.update(array.data)
+    for start in range(0, len(array), _ROWS_AT_ONCE):  # Never is all of it copied.
+        digest.update(_by_pixels(array[start : start + _ROWS_AT_ONCE]).astype("<f4", copy=False).data)
     return digest.hexdigest()
+
+
+def _by_pixels(rows: np.ndarray) -> np.ndarray:
+    """Rows of an image, whose channels may lie apart in memory, or of a mask: each pixel's channels together."""
+    if rows.ndim == 2 or rows.flags.c_contiguous:
+        return np.ascontiguousarray(rows)
+    return np.stack([rows[..., channel] for channel in range(rows.shape[-1])], axis=-1)
+
+
+def by_planes(image: Float[Tensor, "h w c"]) -> Float[Tensor, "h w c"]:
+    """The same image, each channel's pixels together in memory, as they are read and scored; copied if they are not."""
+    return image.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+
+
+def bounds(image: Float[Tensor, "*shape"]) -> tuple[float, float]:
+    """The least and the largest value of an image, however its channels lie in memory; NaN if there is one."""
+    # As they lie: across them it takes ten times as long.
+    low, high = (image if image.is_contiguous() else image.movedim(-1, 0)).aminmax()
+    return float(low), float(high)
 
 
 def clamp_to_range(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Bring values to [0, 1]; an image that lies in it, as each of 8 bits does, is given back and not copied."""
-    low, high = image.aminmax()
-    return image if bool(low >= 0) and bool(high <= 1) else image.clamp(0, 1)
+    low, high = bounds(image)
+    return image if low >= 0 and high <= 1 else image.clamp(0, 1)
 
 
 def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor, "*shape"]:
@@ -90,14 +113,21 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
             below (NeRF's `to8b`, nerfbaselines); `none` leaves the image as it is.
 
     Returns:
-        The levels divided by 255, in the image's dtype.
+        The levels divided by 255, in the image's dtype; the image itself, not a copy, if it has no other values.
     """
     if rule == "none":
         return image
+    # A little at a time, which stays in the cache: to get memory for images takes longer than what is done with it.
+    if all(torch.equal(_at_levels(part, rule), part) for part in image.flatten().split(_VALUES_AT_ONCE)):
+        return image
+    return _at_levels(image, rule)
+
+
+def _at_levels(image: Tensor, rule: Quantisation) -> Tensor:
     levels = image * 255
     if rule == "round":
         levels += 0.5
-    return levels.floor_().div_(255)  # In place: to get memory for images takes longer than what is done with it.
+    return levels.floor_().div_(255)
 
 
 def composite(

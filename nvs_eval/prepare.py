@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nvs_eval.colour import correct_colours
 from nvs_eval.errors import InputError
-from nvs_eval.images import RANGE_TOLERANCE, clamp_to_range, crop_border, quantise
+from nvs_eval.images import RANGE_TOLERANCE, bounds, clamp_to_range, crop_border, quantise
 from nvs_eval.protocols import Protocol
 from nvs_eval.views import View
 
@@ -51,7 +51,7 @@ def check_range(view: View, protocol: Protocol) -> None:
     images = [("reference", view.reference, view.reference_file)]
     images += [("render", render.image, render.file) for render in view.renders]
     for kind, image, file in images:
-        low, high = (float(value) for value in image.aminmax())
+        low, high = bounds(image)
         if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
             raise InputError(
                 f"The {kind} of view {view.name!r}{f' ({file})' if file else ''} has values from {low:g} to {high:g}, "

@@ -14,7 +14,7 @@ from PIL import Image
 
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import Reading, load_image, probe_image, save_npy, save_png
-from nvs_eval.images import linear_to_srgb, quantise
+from nvs_eval.images import by_planes, linear_to_srgb, quantise
 from nvs_eval.whole_files import write_whole
 
 RANDOM = np.random.RandomState(0)
@@ -52,6 +52,21 @@ def float32(values: np.ndarray, largest: int) -> torch.Tensor:
 @pytest.fixture
 def exr() -> Any:
     return pytest.importorskip("OpenEXR", reason="OpenEXR is not installed (the extra `exr`)")
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "deep.png", "rgb.jpg", "rgb.npy"])
+def test_what_is_read_lies_by_planes_as_it_is_scored(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    match name:
+        case "deep.png":
+            path.write_bytes(png_bytes(deep(3)))
+        case "rgb.npy":
+            np.save(path, RGB8.astype(np.float32) / 255)
+        case _:
+            iio.imwrite(path, np.concatenate([RGB8, ALPHA8], axis=-1) if "rgba" in name else RGB8)
+    image = load_image(path, WHITE)
+    assert image.shape == (5, 7, 3)
+    assert by_planes(image).data_ptr() == image.data_ptr()
 
 
 # --- PNG and JPEG -------------------------------------------------------------------------------------------------

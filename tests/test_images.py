@@ -14,6 +14,7 @@ from torchvision.utils import save_image
 from nvs_eval.errors import InputError
 from nvs_eval.images import (
     Quantisation,
+    by_planes,
     check_image,
     check_mask,
     composite,
@@ -98,6 +99,21 @@ def test_sha256_of_a_mask_is_over_its_two_sizes_and_weights() -> None:
 @pytest.mark.parametrize("levels", [LEVELS, torch.arange(256).double() / 255])
 def test_all_levels_stay_as_they_are(rule: Quantisation, levels: Tensor) -> None:
     assert torch.equal(quantise(levels, rule), levels)
+
+
+@pytest.mark.parametrize("rule", ["round", "truncate"])
+def test_what_has_levels_only_is_not_copied(rule: Quantisation) -> None:
+    levels = (torch.arange(256).double() / 255).reshape(16, 16)
+    assert quantise(levels, rule) is levels
+    assert quantise(levels + 1e-3, rule) is not levels
+
+
+def test_an_image_by_planes_is_the_same_image() -> None:
+    image = noise(4, 5, 3)
+    turned = by_planes(image)
+    assert torch.equal(turned, image)
+    assert turned.permute(2, 0, 1).is_contiguous()
+    assert by_planes(turned).data_ptr() == turned.data_ptr()
 
 
 def test_round_is_to_the_nearest_and_truncate_to_the_level_below() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import nvs_eval._shared_work as shared_work
 import nvs_eval.prepare as prepare_module
-from nvs_eval.images import quantise
+from nvs_eval.images import by_planes, quantise
 from nvs_eval.metrics import _lpips_passes, _lpips_plan, registry
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.registry import Description
@@ -273,6 +273,22 @@ def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatc
     made.clear()
     scores(changed(quantise=Quantise("none", "none", "none"), out_of_range="keep"), scored)
     assert left == [True, True]  # They are what is scored.
+
+
+def test_an_image_that_is_scored_as_it_was_read_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = view(by_planes(image(0)), by_planes(image(1)))
+    scored = []
+
+    def watched(reference: Tensor, renders: Tensor, *, mask: Tensor | None) -> Tensor:
+        scored.extend([reference, *renders])
+        return psnr(reference, renders, mask=mask)
+
+    protocol = changed(quantise=Quantise("round", "round", "none"))
+    scorer = Scorer([protocol], CPU)
+    for name, metric in scorer._metrics[0].items():
+        monkeypatch.setitem(scorer._metrics[0], name, replace(metric, function=watched))
+    scorer.score(read)
+    assert {each.data_ptr() for each in scored} == {read.reference.data_ptr(), read.renders[0].image.data_ptr()}
 
 
 def test_what_one_protocol_refuses_is_said_of_each_by_its_own_name() -> None:

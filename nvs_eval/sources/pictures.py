@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.image_files import EXTENSIONS, Reading, decode, load_layers, probe_image
-from nvs_eval.images import sha256_of_image
+from nvs_eval.images import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked
 from nvs_eval.whole_files import file_sha256
 
@@ -90,7 +90,7 @@ class Picture:
     def _cut(self, pixels: Tensor) -> Tensor:
         width = self._part_width(pixels.shape[1])
         # A copy where it is a part, so that the canvas need not stay in memory with it.
-        return pixels[:, self.part * width : (self.part + 1) * width].contiguous()
+        return by_planes(pixels[:, self.part * width : (self.part + 1) * width])
 
     def _part_width(self, width: int) -> int:
         if width % self.parts:
