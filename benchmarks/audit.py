@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from nvs_eval import Render, Scorer, View, load_protocol, named_protocols
-from nvs_eval.scorer import Scores
+from nvs_eval.evaluation.scorer import Scores
 
 
 def made_view(width: int, height: int, renders: int) -> View:

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of nvs_eval.statistics hold the truth, by simulation, and how often others would.
+"""How often the 95 % intervals of `nvs_eval.comparison.statistics` hold the truth, by simulation; and how others do.
 
 python benchmarks/coverage.py [--trials 2000] [--resamples 2000] [--seed 0] [--views 7 25 200]
 
@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from nvs_eval.statistics.intervals import LEVEL, intervals
-from nvs_eval.statistics.resampling import studentised
-from nvs_eval.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.statistics.spread import standard_error
+from nvs_eval.comparison.statistics.intervals import LEVEL, intervals
+from nvs_eval.comparison.statistics.resampling import studentised
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.comparison.statistics.spread import standard_error
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 

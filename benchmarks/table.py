@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from nvs_eval.system.yaml_files import config_folder
 
-from nvs_eval.configs import config_folder
-from nvs_eval.records import MetricInfo, Record, ViewRow, record_file, write_record
+from nvs_eval.records.record import MetricInfo, Record, ViewRow, record_file, write_record
 
 LEVELS = {"psnr": 27.0, "ssim": 0.85, "lpips_alex": 0.15, "lpips_vgg": 0.25, "mae": 0.03}
 INFO = {
@@ -96,8 +96,8 @@ import json, sys, time
 times = [("start", time.process_time())]
 import rich.console, tyro
 from nvs_eval import cli
-from nvs_eval.guard import check_comparable
-from nvs_eval.record_files import read_record_files
+from nvs_eval.records.comparable import check_comparable
+from nvs_eval.records.files import read_record_files
 times.append(("imports", time.process_time()))
 files, records = zip(*read_record_files(sys.argv[1:]))
 times.append(("reading", time.process_time()))

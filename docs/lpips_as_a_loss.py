@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nvs_eval.image_files import load_image, save_png
-from nvs_eval.metrics.lpips import load_lpips
-from nvs_eval.weights import NETS, Net, find_backbone
+from nvs_eval.images.files import load_image, save_png
+from nvs_eval.metrics.lpips.metric import load_lpips
+from nvs_eval.metrics.weights.backbones import NETS, Net, find_backbone
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[float, float]:

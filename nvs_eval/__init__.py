@@ -1,7 +1,7 @@
 """nvs-eval: the referee for novel-view synthesis.
 
 Importing this package imports neither torch nor nerfstudio: the public names below load on first use. The loop over
-views is `nvs_eval.evaluate.evaluate`, as its module has the name already.
+views is `nvs_eval.evaluation.evaluate.evaluate`, as its module has the name already.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ if TYPE_CHECKING:
     from nvs_eval.api import run as run
     from nvs_eval.api import score as score
     from nvs_eval.api import table as table
-    from nvs_eval.colour import correct_colours as correct_colours
     from nvs_eval.errors import InputError as InputError
-    from nvs_eval.frames import data_frame as data_frame
-    from nvs_eval.image_files import Reading as Reading
-    from nvs_eval.image_files import load_image as load_image
-    from nvs_eval.metrics.lpips import load_lpips as load_lpips
+    from nvs_eval.evaluation.scorer import Scorer as Scorer
+    from nvs_eval.images.files import Reading as Reading
+    from nvs_eval.images.files import load_image as load_image
+    from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
+    from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
     from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
     from nvs_eval.metrics.psnr import mae as mae
     from nvs_eval.metrics.psnr import mse as mse
     from nvs_eval.metrics.psnr import psnr as psnr
     from nvs_eval.metrics.registry import Metric as Metric
-    from nvs_eval.metrics.ssim import ssim as ssim
-    from nvs_eval.metrics.ssim import ssim_map as ssim_map
-    from nvs_eval.protocols import Protocol as Protocol
-    from nvs_eval.protocols import load_protocol as load_protocol
-    from nvs_eval.protocols import named_protocols as named_protocols
-    from nvs_eval.record_files import read_records as read_records
-    from nvs_eval.records import Record as Record
-    from nvs_eval.records import read_record as read_record
-    from nvs_eval.records import write_record as write_record
-    from nvs_eval.scorer import Scorer as Scorer
+    from nvs_eval.metrics.ssim.metric import ssim as ssim
+    from nvs_eval.metrics.ssim.metric import ssim_map as ssim_map
+    from nvs_eval.protocols.protocol import Protocol as Protocol
+    from nvs_eval.protocols.protocol import load_protocol as load_protocol
+    from nvs_eval.protocols.protocol import named_protocols as named_protocols
+    from nvs_eval.records.files import read_records as read_records
+    from nvs_eval.records.record import Record as Record
+    from nvs_eval.records.record import read_record as read_record
+    from nvs_eval.records.record import write_record as write_record
+    from nvs_eval.report.frames import data_frame as data_frame
     from nvs_eval.sources.folders import open_folders as open_folders
-    from nvs_eval.views import Column as Column
-    from nvs_eval.views import Render as Render
-    from nvs_eval.views import Source as Source
-    from nvs_eval.views import View as View
+    from nvs_eval.sources.views import Column as Column
+    from nvs_eval.sources.views import Render as Render
+    from nvs_eval.sources.views import Source as Source
+    from nvs_eval.sources.views import View as View
 
 _HOMES = {
-    "Column": "nvs_eval.views",
+    "Column": "nvs_eval.sources.views",
     "InputError": "nvs_eval.errors",
     "Metric": "nvs_eval.metrics.registry",
-    "Protocol": "nvs_eval.protocols",
-    "Reading": "nvs_eval.image_files",
-    "Record": "nvs_eval.records",
-    "Render": "nvs_eval.views",
-    "Scorer": "nvs_eval.scorer",
-    "Source": "nvs_eval.views",
-    "View": "nvs_eval.views",
+    "Protocol": "nvs_eval.protocols.protocol",
+    "Reading": "nvs_eval.images.files",
+    "Record": "nvs_eval.records.record",
+    "Render": "nvs_eval.sources.views",
+    "Scorer": "nvs_eval.evaluation.scorer",
+    "Source": "nvs_eval.sources.views",
+    "View": "nvs_eval.sources.views",
     "compare": "nvs_eval.api",
-    "correct_colours": "nvs_eval.colour",
-    "data_frame": "nvs_eval.frames",
-    "load_image": "nvs_eval.image_files",
-    "load_lpips": "nvs_eval.metrics.lpips",
-    "load_protocol": "nvs_eval.protocols",
+    "correct_colours": "nvs_eval.metrics.colour_correction",
+    "data_frame": "nvs_eval.report.frames",
+    "load_image": "nvs_eval.images.files",
+    "load_lpips": "nvs_eval.metrics.lpips.metric",
+    "load_protocol": "nvs_eval.protocols.protocol",
     "mae": "nvs_eval.metrics.psnr",
     "mipnerf_average": "nvs_eval.metrics.mipnerf_average",
     "mse": "nvs_eval.metrics.psnr",
-    "named_protocols": "nvs_eval.protocols",
+    "named_protocols": "nvs_eval.protocols.protocol",
     "open_folders": "nvs_eval.sources.folders",
     "psnr": "nvs_eval.metrics.psnr",
-    "read_record": "nvs_eval.records",
-    "read_records": "nvs_eval.record_files",
+    "read_record": "nvs_eval.records.record",
+    "read_records": "nvs_eval.records.files",
     "run": "nvs_eval.api",
     "score": "nvs_eval.api",
-    "ssim": "nvs_eval.metrics.ssim",
-    "ssim_map": "nvs_eval.metrics.ssim",
+    "ssim": "nvs_eval.metrics.ssim.metric",
+    "ssim_map": "nvs_eval.metrics.ssim.metric",
     "table": "nvs_eval.api",
-    "write_record": "nvs_eval.records",
+    "write_record": "nvs_eval.records.record",
 }
 
 __all__ = [

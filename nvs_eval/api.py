@@ -10,8 +10,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nvs_eval._given import check_cells, checked
-from nvs_eval.records import Record
+from nvs_eval.records.arguments import check_cells, checked
+from nvs_eval.records.record import Record
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
@@ -71,9 +71,9 @@ def score(
     Raises:
         InputError: something that was asked for cannot be had, or be scored.
     """
-    from nvs_eval.image_files import Reading
-    from nvs_eval.scoring import Folders, parse_background, score_folders
-    from nvs_eval.terms import Terms, Watch
+    from nvs_eval.evaluation.options import Terms, Watch
+    from nvs_eval.evaluation.score_folders import Folders, parse_background, score_folders
+    from nvs_eval.images.files import Reading
 
     colour = parse_background(background) if isinstance(background, str) else background
     folders = Folders(
@@ -157,8 +157,8 @@ def run(
     Raises:
         InputError: something that was asked for cannot be had, or be scored.
     """
-    from nvs_eval.running import Runs, run_checkpoints
-    from nvs_eval.terms import Terms, Watch
+    from nvs_eval.evaluation.options import Terms, Watch
+    from nvs_eval.evaluation.run_checkpoints import Runs, run_checkpoints
 
     runs = Runs(
         load_config=_paths(load_config),
@@ -234,10 +234,10 @@ def table(
         InputError: records are not comparable or of the same cell, or something that was named is not there.
     """
     from nvs_eval.errors import InputError
-    from nvs_eval.guard import check_comparable
-    from nvs_eval.report.shown import shown_tables
+    from nvs_eval.records.comparable import check_comparable
+    from nvs_eval.report.tables.choices import layout_of
+    from nvs_eval.report.tables.shown import shown_tables
     from nvs_eval.report.writers import Style, find_writer
-    from nvs_eval.tabling import layout_of
 
     if not records:
         raise InputError("There are no records to make a table of.")
@@ -304,7 +304,7 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _memory(given: int | str | None) -> int | None:
-    from nvs_eval.memory_size import parse_memory
+    from nvs_eval.system.memory import parse_memory
 
     if given is None:
         return None

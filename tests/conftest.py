@@ -7,29 +7,30 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import support.shapes  # noqa: F401  The hook names it, and does not import it.
 from jaxtyping import config, install_import_hook
 
 # Before any of them is imported: from here on each call of these modules checks what its annotations promise. (Views
 # are left out: they check their own images, with messages that tests read; and files of masks, which take any source.)
 install_import_hook(
     [
-        "nvs_eval.colour",
-        "nvs_eval.image_files",
-        "nvs_eval.images",
-        "nvs_eval.metrics._networks",
-        "nvs_eval.metrics._shapes",
-        "nvs_eval.metrics.lpips",
+        "nvs_eval.metrics.colour_correction",
+        "nvs_eval.images.files",
+        "nvs_eval.images.pixels",
+        "nvs_eval.metrics.lpips.networks",
+        "nvs_eval.metrics.pair",
+        "nvs_eval.metrics.lpips.metric",
         "nvs_eval.metrics.psnr",
-        "nvs_eval.metrics.ssim",
+        "nvs_eval.metrics.ssim.metric",
     ],
-    "shapes.check",
+    "support.shapes.check",
 )
 
 import pytest  # noqa: E402
-from helpers import FakeCheckpoint, Opener, Said, fill, protocol_file  # noqa: E402
+from support.helpers import FakeCheckpoint, Opener, Said, fill, protocol_file  # noqa: E402
 
-from nvs_eval.metrics.lpips import Lpips, load_lpips  # noqa: E402
-from nvs_eval.weights import Net, find_backbone  # noqa: E402
+from nvs_eval.metrics.lpips.metric import Lpips, load_lpips  # noqa: E402
+from nvs_eval.metrics.weights.backbones import Net, find_backbone  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -18,8 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from nvs_eval.metrics._precision import Precision
-    from nvs_eval.weights import Net
+    from nvs_eval.metrics.lpips.precision import Precision
+    from nvs_eval.metrics.weights.backbones import Net
 
 Score = Callable[["torch.Tensor", "torch.Tensor"], Sequence[float]]
 
@@ -94,7 +94,7 @@ def our_lpips(net: Net, precision: Precision = "exact") -> Callable[[torch.devic
     """`load_lpips`, of K renders at once."""
 
     def make(device: torch.device) -> Score:
-        from nvs_eval.metrics.lpips import load_lpips
+        from nvs_eval.metrics.lpips.metric import load_lpips
 
         return _without_gradients(load_lpips(net, precision=precision))
 
@@ -113,7 +113,7 @@ def _without_gradients(metric: Callable[..., torch.Tensor]) -> Score:
 
 def our_ssim(device: torch.device) -> Score:
     """`ssim` with its kernel `valid`, of K renders at once."""
-    from nvs_eval.metrics.ssim import ssim
+    from nvs_eval.metrics.ssim.metric import ssim
 
     return _without_gradients(ssim)
 
@@ -137,7 +137,7 @@ def our_scorer(*groups: tuple[str, ...]) -> Callable[[torch.device], Score]:
 
 
 def _protocol(metrics: Sequence[str]) -> Any:
-    from nvs_eval.protocols import parse_protocol
+    from nvs_eval.protocols.protocol import parse_protocol
 
     of = {"psnr": {"data_range": 1}, "ssim": {"kernel": "valid", "data_range": 1}}
     for net in ("alex", "vgg", "squeeze"):

@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.speed.images import Array
 from benchmarks.speed.places import ROOT
-from nvs_eval.weights import Net, load_backbone
-from nvs_eval.whole_files import write_whole
+from nvs_eval.metrics.weights.backbones import Net, load_backbone
+from nvs_eval.system.files import write_whole
 
 _FILE = ROOT / "benchmarks" / "speed" / "exact.json"
 _UNFOLDED = 3_000_000

@@ -105,8 +105,8 @@ def _peak(work: str, name: str, size: str, place: str) -> Peak:
     import torch
     import torchmetrics.image  # noqa: F401
 
-    import nvs_eval.metrics.lpips
-    import nvs_eval.metrics.ssim  # noqa: F401
+    import nvs_eval.metrics.lpips.metric
+    import nvs_eval.metrics.ssim.metric  # noqa: F401
     from benchmarks.speed.timing import pair
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -19,7 +19,7 @@ def torch_home() -> Path:
     import torch
     import torchvision
 
-    from nvs_eval.weights import Net, find_backbone, load_backbone
+    from nvs_eval.metrics.weights.backbones import Net, find_backbone, load_backbone
 
     files: dict[Net, tuple[str, str]] = {
         "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),

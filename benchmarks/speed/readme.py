@@ -29,7 +29,7 @@ from benchmarks.speed.results import (
     spread,
 )
 from nvs_eval.errors import InputError
-from nvs_eval.whole_files import write_whole
+from nvs_eval.system.files import write_whole
 
 BEGIN, END = "<!-- benchmark: begin (made by `make bench-table`) -->", "<!-- benchmark: end -->"
 HEADER = ("work", "nvs-eval", "best peer", "ratio", "target", "met", "of the limit")

@@ -13,7 +13,7 @@ import msgspec
 from benchmarks.speed.contenders import Target
 from benchmarks.speed.places import RESULTS
 from nvs_eval.errors import InputError
-from nvs_eval.whole_files import write_whole
+from nvs_eval.system.files import write_whole
 
 Unit = Literal["s", "bytes"]
 

@@ -65,22 +65,22 @@ def _run(args: Sequence[str] | None) -> int:
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
-    from nvs_eval.cli.audit import Audit
-    from nvs_eval.cli.check import CheckCommand
-    from nvs_eval.cli.compare import Compare
-    from nvs_eval.cli.curve import CurveCommand
-    from nvs_eval.cli.demo import Demo
-    from nvs_eval.cli.export import ExportCommand
-    from nvs_eval.cli.inspect import Inspect
-    from nvs_eval.cli.protocols import ProtocolsCommand
-    from nvs_eval.cli.published import PublishedCommand
-    from nvs_eval.cli.rescore import Rescore
-    from nvs_eval.cli.run import Run
-    from nvs_eval.cli.score import Score
-    from nvs_eval.cli.suite import SuiteCommand
-    from nvs_eval.cli.table import TableCommand
-    from nvs_eval.cli.verify import Verify
-    from nvs_eval.cli.weights import Weights
+    from nvs_eval.cli.commands.audit import Audit
+    from nvs_eval.cli.commands.check import CheckCommand
+    from nvs_eval.cli.commands.compare import Compare
+    from nvs_eval.cli.commands.curve import CurveCommand
+    from nvs_eval.cli.commands.demo import Demo
+    from nvs_eval.cli.commands.export import ExportCommand
+    from nvs_eval.cli.commands.inspect import Inspect
+    from nvs_eval.cli.commands.protocols import ProtocolsCommand
+    from nvs_eval.cli.commands.published import PublishedCommand
+    from nvs_eval.cli.commands.rescore import Rescore
+    from nvs_eval.cli.commands.run import Run
+    from nvs_eval.cli.commands.score import Score
+    from nvs_eval.cli.commands.suite import SuiteCommand
+    from nvs_eval.cli.commands.table import TableCommand
+    from nvs_eval.cli.commands.verify import Verify
+    from nvs_eval.cli.commands.weights import Weights
 
     commands = (
         Annotated[Run, subcommand("run")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from nvs_eval.records import Record
+    from nvs_eval.records.record import Record
 
 # Wide enough for any table where there is no terminal whose width would count.
 _UNBOUNDED = 100_000
@@ -64,8 +64,8 @@ def print_tables(
     Raises:
         InputError: records of one block are not comparable, and `allow_mixed` is False; nothing is printed then.
     """
-    from nvs_eval.guard import check_comparable
-    from nvs_eval.report.tables import per_view_tables, tables_of
+    from nvs_eval.records.comparable import check_comparable
+    from nvs_eval.report.tables.tables import per_view_tables, tables_of
     from nvs_eval.report.writers.text import print_text
 
     if not allow_mixed:

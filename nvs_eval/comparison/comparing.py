@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.shared import Shared, shared
-from nvs_eval.comparison.words import words_of
-from nvs_eval.contenders import Contender
+from nvs_eval.comparison.statistics.intervals import RESAMPLES, intervals
+from nvs_eval.comparison.statistics.jackknife import Jackknife, jackknives
+from nvs_eval.comparison.statistics.ranks import holm, signed_rank, wins
+from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.comparison.words.verdicts import words_of
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.statistics.intervals import RESAMPLES, intervals
-from nvs_eval.statistics.jackknife import Jackknife, jackknives
-from nvs_eval.statistics.ranks import holm, signed_rank, wins
-from nvs_eval.statistics.scores import Scores
+from nvs_eval.records.groups import Contender
 
 
 def compared(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nvs_eval.comparison.shared import shared
-from nvs_eval.contenders import checkpoints_of
-from nvs_eval.records import Record
-from nvs_eval.statistics.intervals import LEVEL, Interval, ends, intervals, sign_of
-from nvs_eval.statistics.scores import Scores
-from nvs_eval.statistics.spread import freedom
+from nvs_eval.comparison.statistics.intervals import LEVEL, Interval, ends, intervals, sign_of
+from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.comparison.statistics.spread import freedom
+from nvs_eval.records.groups import checkpoints_of
+from nvs_eval.records.record import Record
 
 
 def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nvs_eval.comparison.shared import Shared
-from nvs_eval.contenders import Contender
-from nvs_eval.records import MetricInfo
-from nvs_eval.statistics.intervals import Interval
-from nvs_eval.statistics.jackknife import Jackknife
-from nvs_eval.statistics.ranks import SignedRank, Wins
-from nvs_eval.statistics.scores import Scores
+from nvs_eval.comparison.statistics.intervals import Interval
+from nvs_eval.comparison.statistics.jackknife import Jackknife
+from nvs_eval.comparison.statistics.ranks import SignedRank, Wins
+from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.records.groups import Contender
+from nvs_eval.records.record import MetricInfo
 
 SIGNIFICANT = 0.05
 """Below which a corrected p confirms what an interval says."""

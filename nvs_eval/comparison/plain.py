@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from nvs_eval.comparison.model import Comparison, Difference, Pair
-from nvs_eval.contenders import Contender
-from nvs_eval.statistics.intervals import LEVEL
-from nvs_eval.statistics.jackknife import Without
+from nvs_eval.comparison.statistics.intervals import LEVEL
+from nvs_eval.comparison.statistics.jackknife import Without
+from nvs_eval.records.groups import Contender
 
 
 def to_plain(comparison: Comparison) -> dict[str, Any]:

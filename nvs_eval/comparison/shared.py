@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nvs_eval.contenders import Contender
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
 from nvs_eval.errors import InputError, some
-from nvs_eval.guard import difference
-from nvs_eval.records import MetricInfo, Record, ViewRow
-from nvs_eval.report.names import called
-from nvs_eval.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.records.comparable import difference
+from nvs_eval.records.groups import Contender
+from nvs_eval.records.record import MetricInfo, Record, ViewRow
+from nvs_eval.report.words.names import called
 
 
 @dataclass(frozen=True)

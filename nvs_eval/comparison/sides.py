@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nvs_eval.contenders import Contender, by_protocol, methods_of
 from nvs_eval.errors import InputError, some
-from nvs_eval.guard import precision_advice
-from nvs_eval.records import Record
+from nvs_eval.records.comparable import precision_advice
+from nvs_eval.records.groups import Contender, by_protocol, methods_of
+from nvs_eval.records.record import Record
 
 
 @dataclass(frozen=True)

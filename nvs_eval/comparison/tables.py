@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvs_eval.comparison.amounts import amount, digits_of, told_from_zero
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
-from nvs_eval.report.columns import Filled, table_from, text_cell
-from nvs_eval.report.numbers import decimals, metric_column, printable, shown
-from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.comparison.words.amounts import amount, digits_of, told_from_zero
+from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
+from nvs_eval.report.tables.table import Cell, Column, Table
 
 MOST_NAMED = 3
 """How many of the views that gain and lose most are named."""

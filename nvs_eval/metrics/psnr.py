@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics._shapes import Mask, check_pair, mean_over_plane
+from nvs_eval.metrics.pair import Mask, check_pair, mean_over_plane
 
 
 def mse(

@@ -15,9 +15,9 @@ from typing import Protocol as Interface
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.lpips import load_lpips
+from nvs_eval.metrics.lpips.metric import load_lpips
 from nvs_eval.metrics.psnr import mae, psnr
-from nvs_eval.metrics.ssim import KERNELS, ssim
+from nvs_eval.metrics.ssim.metric import KERNELS, ssim
 
 ENTRY_POINTS = "nvs_eval.metrics"
 

@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.records import Record, is_fast
+from nvs_eval.records.record import Record, is_fast
 
 _INRIA = {"SSIM": "ssim", "PSNR": "psnr", "LPIPS": "lpips_vgg"}
 _NETS = ("alex", "vgg", "squeeze")

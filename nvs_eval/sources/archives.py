@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from nvs_eval.disk_space import in_units
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import EXTENSIONS
-from nvs_eval.whole_files import file_sha256
+from nvs_eval.images.files import EXTENSIONS
+from nvs_eval.system.disk import in_units
+from nvs_eval.system.files import file_sha256
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import probe_pixels
+from nvs_eval.images.files import probe_pixels
 from nvs_eval.sources.found import Found, Part, read_text, scene_name
 from nvs_eval.sources.pictures import Picture
 

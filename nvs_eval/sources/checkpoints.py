@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 
 import torch
 
-from nvs_eval._entry_points import load_entry
-from nvs_eval.mask_files import Masks
-from nvs_eval.views import Column, View
+from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.views import Column, View
+from nvs_eval.system.plugins import load_entry
 
 ENTRY_POINTS = "nvs_eval.sources"
 

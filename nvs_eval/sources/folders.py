@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading
-from nvs_eval.images import AlphaRule
-from nvs_eval.mask_files import Masks
+from nvs_eval.images.files import Reading
+from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.sources.archives import Unpacked, is_archive, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.layouts import NOTES, Found, Part, find_layout, known_layouts
+from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import Folder, match_views, together
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
-from nvs_eval.views import Column
+from nvs_eval.sources.views import Column
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nvs_eval._ahead import ahead
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import Reading
-from nvs_eval.images import AlphaRule
-from nvs_eval.mask_files import Masks
+from nvs_eval.images.files import Reading
+from nvs_eval.images.pixels import AlphaRule
+from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Layers, Picture, cut_out, loading
-from nvs_eval.views import Column, Render, View
+from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.system.prefetch import ahead
 
 Files = Mapping[str, Picture] | Mapping[str, Path]
 

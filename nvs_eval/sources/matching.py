@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.image_files import Reading
+from nvs_eval.images.files import Reading
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.views import Column
+from nvs_eval.sources.views import Column
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.image_files import EXTENSIONS, Reading, decode, load_layers, probe_image
-from nvs_eval.images import by_planes, sha256_of_image
+from nvs_eval.images.files import EXTENSIONS, Reading, decode, load_layers, probe_image
+from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked
-from nvs_eval.whole_files import file_sha256
+from nvs_eval.system.files import file_sha256
 
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
 

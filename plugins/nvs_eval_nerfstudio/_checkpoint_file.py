@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.whole_files import file_sha256
+from nvs_eval.system.files import file_sha256
 
 CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")
 """What nerfstudio calls a checkpoint; the group is the step."""

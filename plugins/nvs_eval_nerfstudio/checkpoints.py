@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from nvs_eval._weight_pins import NETS, backbone_pins, find_fault, head_pins
 from nvs_eval.errors import InputError, some
+from nvs_eval.metrics.weights.pins import NETS, backbone_pins, find_fault, head_pins
 from nvs_eval_nerfstudio._checkpoint_file import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:

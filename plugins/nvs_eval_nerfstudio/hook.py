@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.protocols import load_protocol
-from nvs_eval.scorer import Scorer
-from nvs_eval.views import Render, View
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.protocols.protocol import load_protocol
+from nvs_eval.sources.views import Render, View
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nvs_eval.inspection import DataView, RunData
+from nvs_eval.diagnostics.inspection import DataView, RunData
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio._split_rules import split_rule
 from nvs_eval_nerfstudio.config import load_config

@@ -11,7 +11,7 @@ import torch
 import torchmetrics.functional.image.lpips as torchmetrics_lpips
 from torch import Tensor, nn
 
-from nvs_eval.weights import Net, load_backbone
+from nvs_eval.metrics.weights.backbones import Net, load_backbone
 
 _NAMES = ("psnr", "ssim", "lpips")
 _NETS: dict[str, Net] = {"alexnet": "alex", "vgg16": "vgg", "squeezenet1_1": "squeeze"}

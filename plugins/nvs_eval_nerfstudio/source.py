@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.mask_files import Masks
-from nvs_eval.views import Column, Render, View
+from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.views import Column, Render, View
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.checkpoints import (
     Checkpoint,

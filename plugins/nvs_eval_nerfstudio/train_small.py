@@ -103,7 +103,7 @@ def _shrink_model(model: Any) -> None:
 def main() -> int:
     """Train as the arguments say; 2 if the LPIPS weights cannot be had."""
     training = tyro.cli(Training, description=__doc__)
-    from nvs_eval.weights import load_backbone
+    from nvs_eval.metrics.weights.backbones import load_backbone
 
     try:
         load_backbone("alex")

@@ -10,10 +10,10 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from formula import Values, said
-from made_up import made_up_protocols
+from support.formula import Values, said
+from support.made_up import made_up_protocols
 
-from nvs_eval.protocols import load_protocol, named_protocols
+from nvs_eval.protocols.protocol import load_protocol, named_protocols
 
 values: Values = {}
 for protocol in [*map(load_protocol, named_protocols()), *made_up_protocols().values()]:

@@ -71,9 +71,9 @@ def main(names: list[str]) -> None:
 
 def write_given(folder: Path) -> None:
     """What the scripts read: the pairs, and the LPIPS backbones."""
-    from pairs import array_masks, array_pairs
+    from support.pairs import array_masks, array_pairs
 
-    from nvs_eval.weights import load_backbone
+    from nvs_eval.metrics.weights.backbones import load_backbone
 
     arrays: dict[str, Any] = {}
     for name, (reference, render) in array_pairs().items():

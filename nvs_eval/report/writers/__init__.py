@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nvs_eval._entry_points import load_entry
-from nvs_eval.report.table import Table
+from nvs_eval.report.tables.table import Table
+from nvs_eval.system.plugins import load_entry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from nvs_eval.report.table import Table
+from nvs_eval.report.tables.table import Table
 from nvs_eval.report.writers import Style
-from nvs_eval.report.writers._words import keys_of, split_means
+from nvs_eval.report.writers.shared import keys_of, split_means
 
 SHARED = ("scene", "method", "split", "protocol", "fingerprint", "metric")
 """What rows may share, in the order of the columns."""

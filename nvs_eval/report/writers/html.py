@@ -8,10 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from nvs_eval.report.table import Cell, Table
+from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.writers import Style
-from nvs_eval.report.writers._palettes import PALETTES
-from nvs_eval.report.writers._words import caption_of, split_means
+from nvs_eval.report.writers.palettes import PALETTES
+from nvs_eval.report.writers.shared import caption_of, split_means
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nvs_eval.errors import InputError
-from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers import Style
-from nvs_eval.report.writers._palettes import PALETTES
-from nvs_eval.report.writers._tex import escape, metric_name
-from nvs_eval.report.writers._words import caption_of, split_means
+from nvs_eval.report.writers.palettes import PALETTES
+from nvs_eval.report.writers.shared import caption_of, split_means
+from nvs_eval.report.writers.tex import escape, metric_name
 
 _LETTERS = {1: r"\textbf", 2: r"\underline", 3: r"\textit"}
 _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from nvs_eval.records import Record
+from nvs_eval.records.record import Record
 from nvs_eval.report.writers.csv import csv_line
 from nvs_eval.report.writers.json import dumped, joined, plain_value
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from nvs_eval.report.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers import Style
-from nvs_eval.report.writers._words import caption_of
+from nvs_eval.report.writers.shared import caption_of
 
 # GitHub lets <ins> through, and not <u>.
 _RANKED: Mapping[int | None, str] = {None: "{}", 1: "**{}**", 2: "<ins>{}</ins>", 3: "*{}*"}

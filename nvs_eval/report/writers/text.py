@@ -12,8 +12,8 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Span, Text
 
-from nvs_eval.report.phrases import split_signature
-from nvs_eval.report.table import Cell, Table
+from nvs_eval.report.tables.table import Cell, Table
+from nvs_eval.report.words.phrases import split_signature
 from nvs_eval.report.writers import Style
 
 _UNBOUNDED = 100_000

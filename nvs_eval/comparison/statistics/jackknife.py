@@ -1,0 +1,215 @@
+"""How much a verdict hangs on one view or one scene: the mean difference and its interval without each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.comparison.statistics.spread import over_scenes, variance_of_mean, within_scenes
+from nvs_eval.comparison.statistics.words import why_none
+
+# Up to so many views in all, and scenes, the interval is computed anew without each.
+_MOST_VIEWS = 100
+_MOST_SCENES = 50
+# How many numbers may be drawn with all resamples; where it were more, so few resamples are taken for each.
+_MOST_DRAWN = 20_000_000
+_FEWER_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Without:
+    """The mean difference without one view, or without one scene.
+
+    Attributes:
+        scene: its name.
+        view: the view's name; None where the whole scene is left out.
+        difference: B - A without it.
+        low: where the interval without it begins; None where the rest bears no interval, or none about the same.
+        high: where it ends, or None.
+    """
+
+    scene: str
+    view: str | None
+    difference: float
+    low: float | None
+    high: float | None
+
+    @property
+    def sign(self) -> int:
+        """As that of an interval: 1, -1, or 0 where zero is within it or there is none."""
+        return sign_of(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """What the difference would be without each view and each scene.
+
+    Attributes:
+        interval: with all of them.
+        views: without one view each; none where there is no interval, or no view is left without it.
+        scenes: without one scene each; none where there is no interval, or only one scene.
+    """
+
+    interval: Interval
+    views: tuple[Without, ...] = ()
+    scenes: tuple[Without, ...] = ()
+
+    @property
+    def pivotal_views(self) -> tuple[Without, ...]:
+        """The views without which the verdict, which is the interval's sign, would be another."""
+        return tuple(each for each in self.views if self._turns(each))
+
+    @property
+    def pivotal_scenes(self) -> tuple[Without, ...]:
+        """The scenes without which the verdict would be another."""
+        return tuple(each for each in self.scenes if self._turns(each))
+
+    def _turns(self, each: Without) -> bool:
+        return each.low is not None and each.sign != self.interval.sign
+
+
+def jackknives(
+    metrics: Mapping[str, Scores], found: Mapping[str, Interval], *, resamples: int = RESAMPLES
+) -> dict[str, Jackknife]:
+    """Leave out each view, and each scene, in turn, of each metric that has an interval.
+
+    Up to 100 views, and up to 50 scenes, `intervals` is asked again without each. Of more, one changes the quantile
+    little: the difference and its standard error are computed without it, in closed form, and the quantile of all is
+    kept (docs/comparison.md says how well that agrees).
+
+    Args:
+        metrics: the scores by the metric's name, as for `intervals`.
+        found: their intervals.
+        resamples: of the bootstrap; 2,000 at most where the same many as usual would take long.
+    """
+    known = {name: scores for name, scores in metrics.items() if found[name].low is not None}
+    rests = {name: list(_rests(scores)) for name, scores in known.items()}
+    anew = iter(_anew([rest.scores for several in rests.values() for rest in several], resamples))
+    result = {name: Jackknife(interval) for name, interval in found.items()}
+    for name, scores in known.items():
+        each = [_without(scores, rest, next(anew)) for rest in rests[name]]
+        each += _in_closed_form(scores, found[name])
+        views, scenes = ([one for one in each if (one.view is None) == whole] for whole in (False, True))
+        result[name] = Jackknife(found[name], tuple(views), tuple(scenes))
+    return result
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The scores that are left without a view of a scene, or without all of it."""
+
+    scene: str
+    view: str | None
+    scores: Scores
+
+
+def _rests(scores: Scores) -> Iterator[_Rest]:
+    """What is left without each view, where that is to be computed anew, and then without each scene."""
+    scenes = scores.scenes
+    others = [(*scenes[:index], *scenes[index + 1 :]) for index in range(len(scenes))]
+    if _reruns_views(scores):
+        for scene, before, rest in zip(scenes, range(len(scenes)), others, strict=True):
+            for view in range(len(scene.views)):
+                # With its only view a scene is gone.
+                left = [_scene_without(scene, view)] if len(scene.views) > 1 else []
+                if kept := (*rest[:before], *left, *rest[before:]):
+                    yield _Rest(scene.name, scene.views[view], Scores(kept))
+    if _reruns_scenes(scores):
+        yield from (_Rest(scene.name, None, Scores(rest)) for scene, rest in zip(scenes, others, strict=True) if rest)
+
+
+def _reruns_views(scores: Scores) -> bool:
+    return scores.views <= _MOST_VIEWS
+
+
+def _reruns_scenes(scores: Scores) -> bool:
+    return len(scores.scenes) <= _MOST_SCENES
+
+
+def _scene_without(scene: SceneScores, view: int) -> SceneScores:
+    kept = [place for place in range(len(scene.views)) if place != view]
+    return SceneScores(scene.name, tuple(scene.views[place] for place in kept), scene.a[:, kept], scene.b[:, kept])
+
+
+def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
+    """The interval of each, by no more draws than are quick."""
+    drawn = resamples * sum(scores.views for scores in rests)
+    fewer = min(resamples, _FEWER_RESAMPLES) if drawn > _MOST_DRAWN else resamples
+    found = intervals({str(index): scores for index, scores in enumerate(rests)}, resamples=fewer)
+    return [found[str(index)] for index in range(len(rests))]
+
+
+def _without(scores: Scores, rest: _Rest, interval: Interval) -> Without:
+    """Six scenes are a sample of scenes and five are not: an interval of these is about something else."""
+    same = rest.scores.samples_scenes == scores.samples_scenes
+    low, high = (interval.low, interval.high) if same else (None, None)
+    return Without(rest.scene, rest.view, rest.scores.difference, low, high)
+
+
+def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
+    """Without each view, and each scene, that there are too many of to compute the interval anew."""
+    means, fixed = scores.scene_means, not scores.samples_scenes
+    variances = np.array([variance_of_mean(*scene.finite) if fixed else 0.0 for scene in scores.scenes])
+    for index, scene in enumerate(scores.scenes):
+        rest = scores.scenes[:index] + scores.scenes[index + 1 :]
+        others = np.delete(means, index)[None], np.delete(variances, index)[None]
+        if not _reruns_scenes(scores):
+            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
+            yield Without(scene.name, None, *numbers[0])
+        if _reruns_views(scores):
+            continue
+        if len(scene.views) > 1:
+            # Whether there is an interval depends on how many views are left, whichever is gone.
+            bears = _bears_alike(scores, (*rest, _scene_without(scene, 0)))
+            left = _sums_without(scene.differences) / (len(scene.views) - 1)
+            spread = _variances_without(scene) if fixed and bears else np.zeros(len(scene.views))
+            kept = _beside(others[0], left), _beside(others[1], spread)
+            numbers = _numbers(scores, interval, kept, bears=bears)
+        else:
+            # With its only view a scene is gone.
+            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
+        for view, each in zip(scene.views, numbers, strict=True):
+            yield Without(scene.name, view, *each)
+
+
+def _bears_alike(scores: Scores, rest: tuple[SceneScores, ...]) -> bool:
+    """Whether what is left bears an interval, and one about the same."""
+    left = Scores(rest)
+    return left.samples_scenes == scores.samples_scenes and not why_none(left)
+
+
+def _beside(others: Array, each: Array) -> Array:
+    """What the other scenes have, and then one of several values: [values, scenes]."""
+    return np.column_stack([np.broadcast_to(others, (len(each), others.shape[1])), each])
+
+
+def _numbers(
+    scores: Scores, interval: Interval, kept: tuple[Array, Array], *, bears: bool
+) -> list[tuple[float, float | None, float | None]]:
+    """The differences and intervals of the means and the variances of scenes that are left, each [number, scenes]."""
+    means, variances = kept
+    if not bears:
+        return [(difference, None, None) for difference in means.mean(axis=1).tolist()]
+    errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
+    halves = (interval.quantile or 0.0) * errors
+    numbers = zip(means.mean(axis=1).tolist(), halves.tolist(), strict=True)
+    return [(difference, *ends(difference, half, scores.rounding)) for difference, half in numbers]
+
+
+def _variances_without(scene: SceneScores) -> Array:
+    """What `variance_of_mean` is without each of a scene's views, of which two are left at least."""
+    a, b = scene.finite
+    left = len(scene.views) - 1
+    centred = scene.differences - scene.differences.mean()
+    squares = _sums_without(centred**2) - _sums_without(centred) ** 2 / left
+    of_runs = [(_sums_without(side) / left).var(axis=0, ddof=1) / len(side) for side in (a, b) if len(side) > 1]
+    return np.maximum(squares, 0.0) / (left - 1) / left + sum(of_runs)
+
+
+def _sums_without(values: Array) -> Array:
+    """The sum over all views but each, [..., views]."""
+    return values.sum(axis=-1, keepdims=True) - values

@@ -1,0 +1,1 @@
+"""Whether a number can be trusted: independent verification, and inspection of the data."""

@@ -1,0 +1,186 @@
+"""What the files of images say of themselves: their formats, sizes and alpha channels, and which of them are alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+
+from nvs_eval.diagnostics.inspection import Finding, of_all
+from nvs_eval.errors import InputError, some
+from nvs_eval.system.files import file_sha256
+
+Likeness = Literal["the same file", "the same bytes", "the same pixels"]
+
+_ARRAY, _LIGHT = b"\x93NUMPY", b"\x76\x2f\x31\x01"
+_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+# MPO is what some cameras write: a JPEG with further ones behind it.
+_LOSSY = ("JPEG", "MPO")
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image file by its header; its bytes and pixels are read only where something else depends on them.
+
+    Attributes:
+        name: of the view.
+        file: where it lies.
+        format: as the header has it, whatever the file's name says: PNG, JPEG, ...
+        size: width and height.
+        alpha: whether it has an alpha channel, or a transparent colour.
+    """
+
+    name: str
+    file: Path
+    format: str
+    size: tuple[int, int]
+    alpha: bool
+
+    @cached_property
+    def place(self) -> Path:
+        """The file itself, links followed."""
+        return self.file.resolve()
+
+    @cached_property
+    def bytes(self) -> int:
+        """The length of the file."""
+        return self.file.stat().st_size
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file's bytes."""
+        return file_sha256(self.file)
+
+    @cached_property
+    def pixels_sha256(self) -> str | None:
+        """Of its size and decoded pixels; None where they are damaged."""
+        try:
+            with Image.open(self.file) as image:
+                # Other modes keep what they hold: that of 16 bits would be clipped to 8.
+                pixels = image.convert("RGBA") if image.mode == "P" else image.copy()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
+        return hashlib.sha256(repr((pixels.mode, pixels.size)).encode() + pixels.tobytes()).hexdigest()
+
+
+def stored_image(name: str, file: Path) -> StoredImage:
+    """Read the header of an image file.
+
+    Raises:
+        InputError: it cannot be read as an image.
+    """
+    try:
+        with Image.open(file) as image:
+            alpha = "A" in image.getbands() or "transparency" in image.info
+            return StoredImage(name, file, image.format or "unknown", image.size, alpha)
+    except UnidentifiedImageError:
+        reason = "it is empty, damaged or of another format"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    raise InputError(f"{file} cannot be read as an image: {reason}.")
+
+
+def stored_format(file: Path) -> str | None:
+    """The format of an image file by its first bytes; None where it is none that is known."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(8)
+        if start.startswith((_ARRAY, _LIGHT)):
+            return "NPY" if start.startswith(_ARRAY) else "EXR"
+        return stored_image("", file).format
+    except (OSError, InputError):
+        return None
+
+
+class Lookalikes:
+    """Finds the image among others that a given one is a copy of.
+
+    Bytes are read only of files of one length, and pixels only of images of one size, and only if asked for.
+    """
+
+    def __init__(self, images: Iterable[StoredImage], *, pixels: bool) -> None:
+        self._pixels = pixels
+        self._by_place: dict[Path, StoredImage] = {}
+        self._by_length: dict[int, list[StoredImage]] = {}
+        self._by_size: dict[tuple[int, int], list[StoredImage]] = {}
+        for image in images:
+            self.add(image)
+
+    def add(self, image: StoredImage) -> None:
+        """One more to find."""
+        self._by_place.setdefault(image.place, image)
+        self._by_length.setdefault(image.bytes, []).append(image)
+        self._by_size.setdefault(image.size, []).append(image)
+
+    def find(self, image: StoredImage) -> tuple[StoredImage, Likeness] | None:
+        """The first that is the same file, else of the same bytes, else of the same pixels."""
+        if other := self._by_place.get(image.place):
+            return other, "the same file"
+        for other in self._by_length.get(image.bytes, ()):
+            if other.sha256 == image.sha256:
+                return other, "the same bytes"
+        for other in self._by_size.get(image.size, ()) if self._pixels else ():
+            if other.pixels_sha256 is not None and other.pixels_sha256 == image.pixels_sha256:
+                return other, "the same pixels"
+        return None
+
+
+def format_findings(formats: Sequence[tuple[str, Path, str]]) -> list[Finding]:
+    """What the formats of references say: of each its name, its file and its format by its header."""
+    lossy = [name for name, _, format in formats if format in _LOSSY]
+    counts = Counter(format for _, _, format in formats)
+    findings = []
+    if lossy:
+        which = "" if len(lossy) == len(formats) else f" ({some(lossy)})"
+        findings.append(
+            Finding(
+                f"{of_all(len(lossy), len(formats), 'reference')} JPEG{which}: what the compression changed counts as "
+                "truth, so that even a perfect render of the scene would differ from it, which bounds PSNR above all."
+            )
+        )
+    if len(counts) > 1:
+        said = ", ".join(f"{count} {format}" for format, count in sorted(counts.items()))
+        findings.append(Finding(f"The references are of several formats ({said}): their errors are not alike."))
+    return findings + _misnamed(formats)
+
+
+def _misnamed(formats: Sequence[tuple[str, Path, str]]) -> list[Finding]:
+    wrong = [
+        f"{file.name} is {format}"
+        for _, file, format in formats
+        if _SUFFIXES.get(file.suffix.lower(), format) != ("JPEG" if format in _LOSSY else format)
+    ]
+    if not wrong:
+        return []
+    return [Finding(f"References are of another format than their names say: {some(wrong)}.", doubtful=True)]
+
+
+def size_findings(sizes: Iterable[tuple[int, int]]) -> list[Finding]:
+    """Whether the references are of one size."""
+    counts = Counter(sizes)
+    if len(counts) < 2:
+        return []
+    said = ", ".join(f"{count} of {in_pixels(size)}" for size, count in counts.most_common(3))
+    return [
+        Finding(
+            f"The references are of {len(counts)} sizes: {said}{', ...' if len(counts) > 3 else ''}. In a mean each "
+            "view counts as one, whatever its size."
+        )
+    ]
+
+
+def sizes_in_words(sizes: Sequence[tuple[int, int]]) -> str:
+    """The size of images, or the range of their sizes."""
+    counts = Counter(sizes)
+    return in_pixels(sizes[0]) if len(counts) == 1 else f"{in_pixels(min(counts))} to {in_pixels(max(counts))}"
+
+
+def in_pixels(size: tuple[int, int]) -> str:
+    """Width and height, as they are written."""
+    return f"{size[0]}x{size[1]}"

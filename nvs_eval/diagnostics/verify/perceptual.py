@@ -1,0 +1,97 @@
+"""LPIPS by the `lpips` package's own network on the CPU, with the pinned weights instead of its downloads."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nvs_eval.diagnostics.verify.prepare import Pair
+from nvs_eval.metrics.weights.backbones import Net, Version, load_backbone, load_heads
+
+# More than this in float64 takes gigabytes and minutes, for digits that no comparison looks at.
+_MOST_PIXELS_IN_FLOAT64 = 2**18
+
+
+def lpips_distance(pair: Pair, parameters: Mapping[str, Any], meaning: str, weights_dir: Path | None) -> float:
+    """LPIPS of a prepared pair, with the parameters and the mask's meaning of a protocol.
+
+    Raises:
+        InputError: the net is not known, or its weights cannot be had.
+    """
+    pixels = pair.reference.shape[0] * pair.reference.shape[1]
+    dtype = torch.float64 if pixels <= _MOST_PIXELS_IN_FLOAT64 else torch.float32
+    module = _network(parameters["net"], parameters["version"], dtype, weights_dir)
+    images = [_tensor(image, pair.mask, parameters, meaning).to(dtype) for image in (pair.reference, pair.render)]
+    with torch.inference_mode():
+        if parameters["normaliser"] == "torchmetrics":
+            value = _torchmetrics(module, *images, spatial=pair.mask is not None)
+        else:
+            module.spatial = pair.mask is not None
+            value = module(*images)
+    if pair.mask is None:
+        return value.item()
+    values = value[0, 0].double().numpy()
+    return float((values * pair.mask).sum() / pair.mask.sum())
+
+
+def _tensor(image: np.ndarray, mask: np.ndarray | None, parameters: Mapping[str, Any], meaning: str) -> Tensor:
+    """`[1, 3, H, W]` as the network is fed."""
+    if parameters.get("clamp"):
+        image = image.clip(0, 1)
+    if meaning == "dycheck" and mask is not None:
+        image = image * mask[..., None]
+    fed = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return {"scaled": 2 * fed - 1, "unscaled": fed}[parameters["input"]]
+
+
+def _torchmetrics(module: Any, reference: Tensor, render: Tensor, *, spatial: bool) -> Tensor:
+    """The same network with the normaliser that torchmetrics has from 1.2.1: the root of the sum and 1e-8."""
+    total = torch.zeros((), dtype=reference.dtype)
+    for head, x, y in zip(module.lins, *(_features(module, image) for image in (reference, render)), strict=True):
+        distance = head((x - y) ** 2)
+        if spatial:
+            total = total + torch.nn.functional.interpolate(distance, size=reference.shape[2:], mode="bilinear")
+        else:
+            total = total + distance.mean()
+    return total
+
+
+def _features(module: Any, image: Tensor) -> Iterator[Tensor]:
+    for activation in module.net(module.scaling_layer(image) if module.version == "0.1" else image):
+        yield activation / (1e-8 + (activation**2).sum(dim=1, keepdim=True)).sqrt()
+
+
+@cache
+def _network(net: Net, version: Version, dtype: torch.dtype, weights_dir: Path | None) -> Any:
+    """The package's module: its layers in its order, with weights that are known to be the true ones."""
+    import lpips
+
+    with warnings.catch_warnings(), torch.device("meta"):
+        # It builds torchvision's models with arguments that were renamed since; on "meta" nothing is initialised.
+        warnings.filterwarnings("ignore", message=r"The parameter 'pretrained' is deprecated", category=UserWarning)
+        warnings.filterwarnings("ignore", message=r"Arguments other than a weight enum", category=UserWarning)
+        module = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False).eval()
+    backbone, heads = load_backbone(net, directory=weights_dir), load_heads(net, version)
+    state: dict[str, Tensor] = {}
+    # Its names say the slice, then the layer: "net.slice2.3.weight" is "features.3.weight". Each head has two names.
+    for name in module.state_dict():
+        if match := re.fullmatch(r"net\.slice\d\.(.+)", name):
+            state[name] = backbone[f"features.{match[1]}"]
+        elif match := re.fullmatch(r"lins?\.?(\d)\.model\.1\.weight", name):
+            state[name] = heads[int(match[1])]
+    state["scaling_layer.shift"] = _channels(-0.030, -0.088, -0.188)
+    state["scaling_layer.scale"] = _channels(0.458, 0.448, 0.450)
+    module.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, assign=True)
+    return module
+
+
+def _channels(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)[None, :, None, None]

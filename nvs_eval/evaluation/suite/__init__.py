@@ -1,0 +1,1 @@
+"""The file of `nvs-eval suite`, and what it asks for."""

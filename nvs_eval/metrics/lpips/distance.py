@@ -1,0 +1,140 @@
+"""What an LPIPS makes of images and of a network's activations, whoever takes them through the network."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.metrics.lpips.layers import Backbone
+from nvs_eval.metrics.lpips.networks import SMALLEST
+from nvs_eval.metrics.lpips.precision import Precision
+from nvs_eval.metrics.lpips.streaming import Layer
+from nvs_eval.metrics.pair import mean_over_plane, needs_gradient, widest_float
+from nvs_eval.metrics.weights.backbones import Net
+
+Heads = Literal["learned", "none"]
+Scaling = Literal["scaled", "unscaled"]
+Normaliser = Literal["lpips", "torchmetrics"]
+MaskMeaning = Literal["valid-pixels", "dycheck"]
+
+# The mean and deviation of ImageNet, for images in [-1, 1].
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The choices of an LPIPS, which `load_lpips` explains, and its weights."""
+
+    net: Net
+    version: Literal["0.1", "0.0"]
+    heads: Heads
+    input: Scaling
+    normaliser: Normaliser
+    backbone: Backbone = field(repr=False)
+    head_weights: Sequence[Tensor] = field(repr=False)
+    clamp: bool = False
+    mask_meaning: MaskMeaning = "valid-pixels"
+    precision: Precision = "exact"
+    _placed: dict[tuple[torch.device, torch.dtype], Sequence[Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The images that are compared, in float32 at least: clamped, and multiplied by the mask, where it does so."""
+        dtype = torch.promote_types(reference.dtype, torch.float32)
+        reference, render = reference.to(dtype), render.to(dtype)
+        if self.clamp:
+            reference, render = _clamped(reference), _clamped(render)
+        if mask is None or self.mask_meaning != "dycheck":
+            return reference, render
+        weights = mask.to(reference.dtype)
+        return reference * weights, render * weights
+
+    def reduce(self, distances: Sequence[Tensor], size: torch.Size, mask: Tensor | None) -> Tensor:
+        """One value an image of the taps' distances `[..., 1, h, w]` of images of a size."""
+        if mask is not None:
+            return mean_over_plane(upsampled(distances, size)[..., None, :, :], mask)
+        return sum((mean_over_plane(distance) for distance in distances), start=_zero(distances[0]))
+
+    @property
+    def feed(self) -> Hashable:
+        """What goes through which network: LPIPS of one feed can share its passes."""
+        return (self.net, id(self.backbone), self.version == "0.1", self.input, self.precision)
+
+    def scaled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+        """Images as the network is fed with them, laid out as it likes them."""
+        if self.input == "scaled":
+            images = 2 * images - 1
+        if self.version == "0.1":
+            shift, scale = (images.new_tensor(values)[:, None, None] for values in (_SHIFT, _SCALE))
+            images = (images - shift) / scale
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def normalised(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """An activation divided by its norm over the channels."""
+        activation = activation.to(torch.promote_types(activation.dtype, torch.float32))
+        # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
+        norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
+        return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
+
+    def layers_for(self, *images: Tensor, lean: bool = False) -> tuple[Layer, ...]:
+        """The network's layers, on the images' device and in their dtype.
+
+        Args:
+            images: that pass them.
+            lean: whether they take as little memory as they can, and more time.
+        """
+        device, dtype = images[0].device, images[0].dtype
+        # What is rounded to fewer bits must be the same to the last of them, however much memory there is.
+        lean = lean and self.precision == "exact"
+        return self.backbone.layers(device, dtype, self.precision, plain=lean or needs_gradient(*images))
+
+    def heads_for(self, images: Tensor) -> Sequence[Tensor]:
+        """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""
+        place = (images.device, images.dtype)
+        if place not in self._placed:
+            with torch.inference_mode(False):  # As when they were loaded.
+                self._placed[place] = [head.to(*place) for head in self.head_weights]
+        return self._placed[place]
+
+    def check_size(self, image: Tensor) -> None:
+        """Check that an image is as large as the network needs.
+
+        Raises:
+            InputError: with the size that is needed.
+        """
+        smallest = SMALLEST[self.net]
+        if min(image.shape[-2:]) < smallest:
+            raise InputError(
+                f"LPIPS with {self.net} needs images of at least {smallest}x{smallest} pixels; "
+                f"these are {image.shape[-1]}x{image.shape[-2]}."
+            )
+
+
+def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
+    """The sum of the taps' maps `[..., 1, h, w]` at the size of the images, `[..., H, W]`."""
+    total = _zero(distances[0]).to(distances[0].dtype)
+    for distance in distances:
+        flat = distance.reshape(-1, 1, *distance.shape[-2:])
+        full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+        total = total + full.reshape(*distance.shape[:-3], *size)
+    return total
+
+
+def _clamped(images: Tensor) -> Tensor:
+    """Images within [0, 1]: the same ones, not a copy, if they are."""
+    if needs_gradient(images) or not images.numel():
+        return images.clamp(0, 1)
+    least, most = images.aminmax()
+    return images if least >= 0 and most <= 1 else images.clamp(0, 1)
+
+
+def _zero(image: Tensor) -> Tensor:
+    return torch.zeros((), dtype=widest_float(image.device), device=image.device)

@@ -1,0 +1,233 @@
+"""The layers of a network with its weights, made to be computed some rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nvs_eval.metrics.lpips import winograd
+from nvs_eval.metrics.lpips.networks import NETWORKS, Conv, Fire, Pool
+from nvs_eval.metrics.lpips.networks import Layer as Definition
+from nvs_eval.metrics.lpips.precision import Precision, Products, products
+from nvs_eval.metrics.lpips.streaming import Layer
+
+# Winograd's way pays from so many channels on, and so many tiles. It is best for about so many tiles at once: what it
+# makes of them stays in the cache.
+_LEAST_CHANNELS = 64
+_LEAST_TILES = 16
+_TILES_AT_ONCE = 400
+
+
+class Backbone:
+    """A network with its weights.
+
+    Args:
+        net: its name.
+        weights: torchvision's state dict of its convolutions.
+    """
+
+    def __init__(self, net: str, weights: Mapping[str, Tensor]) -> None:
+        self.weights = weights
+        self._net = net
+        self._definition = NETWORKS[net]
+        self._placed: dict[Hashable, tuple[Layer, ...]] = {}
+
+    def layers(
+        self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, plain: bool = False
+    ) -> tuple[Layer, ...]:
+        """The layers on a device, made there once.
+
+        Args:
+            device: of the images.
+            dtype: of the images.
+            precision: of the products.
+            plain: whether they are torch's convolutions, through which gradients go and which need no memory of their
+                own, also where Winograd's way is quicker.
+        """
+        place = (device, dtype, precision, plain)
+        if place not in self._placed:
+            making = _Making(self.weights, device, dtype, products(precision, device, self._net), plain)
+            with torch.inference_mode(False):  # As when the weights were loaded.
+                self._placed[place] = tuple(made for layer in self._definition for made in making.of(layer))
+        return self._placed[place]
+
+    def channels(self) -> list[int]:
+        """The number of channels at each tap."""
+        layers = self.layers(torch.device("cpu"), torch.float32)
+        return [layer.channels for layer in layers if layer.tap and layer.channels]
+
+
+class _Making:
+    """Makes layers of their definitions."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+        few: Products,
+        plain: bool,
+    ) -> None:
+        self._weights = weights
+        self._device = device
+        self._dtype = dtype
+        self._tapped = False
+        self._scratch = winograd.Scratch()
+        self._few = dtype if few == "float32" else getattr(torch, few)
+        self._tiled = device.type == "cpu" and not plain
+
+    def of(self, layer: Definition) -> Iterator[Layer]:
+        """What a layer is made of."""
+        match layer:
+            case Pool(size, stride, ceil):
+                yield _Pooling(size=size, stride=stride, ceil=ceil)
+            case Conv(name, stride, padding, tap):
+                yield self._convolution(name, stride=stride, padding=padding, tap=tap)
+            case Fire(name, tap):
+                yield self._convolution(f"{name}.squeeze")
+                one, three = (self._kernel(f"{name}.expand{size}").laid_out() for size in ("1x1", "3x3"))
+                yield _Expansion(
+                    one=one,
+                    three=three,
+                    size=3,
+                    padding=1,
+                    tap=tap,
+                    channels=len(one.bias) + len(three.bias),
+                    dtype=one.bias.dtype,
+                    weight_bytes=one.bytes + three.bytes,
+                )
+
+    def _convolution(self, name: str, *, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
+        kernel = self._kernel(name)
+        outputs, inputs, size, _ = kernel.weight.shape
+        known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
+        known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.bytes}
+        self._tapped |= tap
+        fit = (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS
+        if self._tiled and fit and kernel.weight.dtype == torch.float32:
+            return _Tiled(kernel=kernel, scratch=self._scratch, **known)
+        return _Convolution(kernel=kernel.laid_out(), **known)
+
+    def _kernel(self, name: str) -> _Kernel:
+        """The weights of a convolution; those up to the first tap in the images' dtype.
+
+        What is rounded before it is another image: of nearly flat ones LPIPS would be off by several times as much.
+        """
+        dtype = self._few if self._tapped else self._dtype
+        weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
+        return _Kernel(weight, bias)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kernel:
+    """The weights of a convolution."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return self.weight.nbytes
+
+    def laid_out(self) -> _Kernel:
+        """The same as convolutions are quickest with it; a copy."""
+        return replace(self, weight=self.weight.contiguous(memory_format=torch.channels_last))
+
+    def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+        """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
+        rows = rows.to(self.weight.dtype)
+        if top != bottom:
+            rows = functional.pad(rows, (0, 0, top, bottom))
+            top = 0
+        return functional.conv2d(rows, self.weight, self.bias, stride, (top, padding)).relu_()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pooling(Layer):
+    """Max pooling."""
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        return functional.max_pool2d(_joined(pieces), self.size, self.stride, ceil_mode=self.ceil)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Convolution(Layer):
+    """A convolution and its ReLU."""
+
+    kernel: _Kernel
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        return self.kernel.over(_joined(pieces), stride=self.stride, padding=self.padding, top=top, bottom=bottom)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Tiled(Layer):
+    """A 3x3 convolution and its ReLU, in Winograd's way."""
+
+    kernel: _Kernel
+    scratch: winograd.Scratch = field(repr=False)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        with torch.inference_mode(False):
+            return winograd.transformed_weights(self.kernel.weight)
+
+    def rows_at_once(self, width: int) -> int | None:
+        return winograd.TILE * max(1, round(_TILES_AT_ONCE * winograd.TILE / width))
+
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        if height * width < _LEAST_TILES * winograd.TILE**2:
+            return Layer.working_bytes(self, height, width, inputs)
+        shapes = winograd.scratch_shapes(height, width, inputs, self.channels or inputs)
+        return {name: 4 * math.prod(shape) for name, shape in shapes.items()}
+
+    def bytes_of_weights(self, height: int, width: int) -> int:
+        return 4 * self.weight_bytes if height * width >= _LEAST_TILES * winograd.TILE**2 else 0
+
+    def held_bytes(self) -> dict[Hashable, int]:
+        weights = self._weights.nbytes if "_weights" in vars(self) else 0
+        return {id(self): weights, id(self.scratch): self.scratch.nbytes}
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
+        if height * width < _LEAST_TILES * winograd.TILE**2:
+            return self.kernel.over(_joined(pieces), padding=1, top=top, bottom=bottom)
+        made = [
+            winograd.convolve(
+                [rows[index].permute(1, 2, 0) for rows in pieces],
+                self._weights,
+                self.kernel.bias,
+                self.scratch,
+                top=top,
+                bottom=bottom,
+            )
+            for index in range(len(pieces[0]))
+        ]
+        return (torch.stack(made) if len(made) > 1 else made[0][None]).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Expansion(Layer):
+    """SqueezeNet's 1x1 and 3x3 convolutions side by side, and their ReLU."""
+
+    one: _Kernel
+    three: _Kernel
+
+    def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
+        return Layer.working_bytes(self, height, width, inputs + (self.channels or 0))
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        rows = _joined(pieces)
+        middle = rows[:, :, 1 - top : rows.shape[2] - 1 + bottom]
+        return torch.cat([self.one.over(middle), self.three.over(rows, padding=1, top=top, bottom=bottom)], dim=1)
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim=2)

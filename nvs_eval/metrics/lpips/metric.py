@@ -1,0 +1,160 @@
+"""Learned perceptual image patch similarity, in each of the ways the field computes it.
+
+R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. A network's activations
+at its taps are normalised over their channels; their squared differences are weighted by a non-negative head, averaged
+over the plane and summed over the taps. There is no square root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from weakref import WeakValueDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import unknown_name
+from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
+from nvs_eval.metrics.lpips.layers import Backbone
+from nvs_eval.metrics.lpips.passes import distances
+from nvs_eval.metrics.lpips.plan import Allowed, Pairing
+from nvs_eval.metrics.lpips.precision import Precision
+from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
+from nvs_eval.metrics.weights.backbones import NETS, Net, backbone_sha256, load_backbone, load_heads, load_whole
+
+
+@dataclass(frozen=True, eq=False)
+class Lpips(Comparison):
+    """LPIPS with its weights: a metric of the one shape, `lpips(reference, render, mask=None) -> [...]`.
+
+    Made by `load_lpips`, whose arguments the attributes repeat. Called, it gives one float64 value an image, at least
+    0, lower is better; `map` gives the value of each pixel. It is differentiable with respect to both images, and its
+    weights are constants.
+    """
+
+    def __call__(
+        self,
+        reference: Float[Tensor, "*#batch 3 h w"],
+        render: Float[Tensor, "*#batch 3 h w"],
+        *,
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "*batch_out"]:
+        """Score each render against its reference, whose features are computed once, however many renders it has.
+
+        Args:
+            reference: `[..., 3, H, W]` in [0, 1].
+            render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
+            mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the value is then the spatial map averaged with them. (A
+                full mask gives the mean of the map, which differs from the plain value by up to about 1e-4.) If the
+                mask's meaning is `dycheck`, both images are multiplied by it first.
+
+        Returns:
+            `[...]` float64.
+
+        Raises:
+            InputError: the shapes or dtypes do not fit, or the images are smaller than the network can take.
+        """
+        check_pair(reference, render, mask)
+        return self.reduce(self._distances(reference, render, mask), reference.shape[-2:], mask)
+
+    def map(
+        self, reference: Float[Tensor, "*#batch 3 h w"], render: Float[Tensor, "*#batch 3 h w"]
+    ) -> Float[Tensor, "*batch_out h w"]:
+        """The value of each pixel: the taps' distances, upsampled bilinearly (align_corners=False) and summed.
+
+        Raises:
+            InputError: as when called.
+        """
+        return upsampled(self._distances(reference, render), reference.shape[-2:])
+
+    def _distances(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+        """The weighted squared difference at each tap, `[..., 1, h, w]`."""
+        check_pair(reference, render)
+        reference, render = self.fed(reference, render, mask)
+        batch = broadcast_shapes(reference.shape[:-3], render.shape[:-3])
+        if 0 in batch:
+            return [reference.new_zeros(*batch, 1, 1, 1)]
+        references = reference.reshape(-1, *reference.shape[-3:])
+        renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
+        # Which of the references each render belongs to.
+        owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
+        places = range(len(references), len(references) + len(renders))
+        pairing = Pairing(self, owners.tolist(), places)
+        parts = [part.planes for (part,) in distances([pairing], references.unbind(), renders.unbind(), Allowed())]
+        planes = parts[0] if len(parts) == 1 else [torch.cat(tap) for tap in zip(*parts, strict=True)]
+        return [plane.reshape(*batch, *plane.shape[1:]) for plane in planes]
+
+
+def load_lpips(
+    net: Net,
+    *,
+    version: Literal["0.1", "0.0"] = "0.1",
+    heads: Heads = "learned",
+    input: Scaling = "scaled",
+    normaliser: Normaliser = "lpips",
+    clamp: bool = False,
+    mask_meaning: MaskMeaning = "valid-pixels",
+    precision: Precision = "exact",
+    weights: Path | None = None,
+    weights_dir: Path | None = None,
+) -> Lpips:
+    """LPIPS with verified weights.
+
+    Args:
+        net: the backbone: `alex`, `vgg` (VGG16) or `squeeze` (SqueezeNet 1.1).
+        version: `0.1`, or `0.0`, the first release, which does not scale its input to ImageNet's mean and deviation and
+            has heads of its own.
+        heads: `learned` is what everybody reports (the paper's `lin`); `none` sums the squared differences over the
+            channels (`lpips=False`, "baseline").
+        input: `scaled` maps images in [0, 1] to the [-1, 1] that the network expects; `unscaled` feeds them as they
+            are, as the code of 3D Gaussian splatting does. The two are different metrics.
+        normaliser: how an activation is divided by its norm over the channels: `lpips` by `|f| + 1e-10`,
+            `torchmetrics` (1.2.1 and newer) by `sqrt(|f|^2 + 1e-8)`.
+        clamp: whether the input is clamped to [0, 1] first.
+        mask_meaning: `valid-pixels` averages the spatial map with the mask; `dycheck` also multiplies both images by
+            it before they are compared.
+        precision: `exact` is float32, within 1e-5 of the value in float64. `fast` lets the network multiply in bfloat16
+            (CPUs that have instructions for it) or float16 (CUDA) behind its first tap, and normalises and sums in
+            float32: it is off by less than 0.5 % of the value plus 2e-4 (its gradient by several %). SqueezeNet, which
+            would not be faster, stays exact. The two are different metrics.
+        weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
+            the lpips package's module; it takes the place of the pinned weights and is not verified.
+        weights_dir: a folder to look for the pinned backbone first.
+
+    Raises:
+        InputError: an unknown name, or weights that cannot be had or are not the true ones.
+    """
+    for kind, given, known in (
+        ("LPIPS net", net, NETS),
+        ("LPIPS version", version, ("0.1", "0.0")),
+        ("LPIPS heads", heads, ("learned", "none")),
+        ("LPIPS input", input, ("scaled", "unscaled")),
+        ("LPIPS normaliser", normaliser, ("lpips", "torchmetrics")),
+        ("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck")),
+        ("LPIPS precision", precision, ("exact", "fast")),
+    ):
+        if given not in known:
+            raise unknown_name(kind, given, known)
+    # What is read under a caller's inference mode could never be used for a gradient later.
+    with torch.inference_mode(False):
+        if weights is not None:
+            found, head_weights = load_whole(weights, net, heads=heads == "learned")
+            backbone = Backbone(net, found)
+        else:
+            backbone = _true_backbone(net, weights_dir)
+            head_weights = load_heads(net, version) if heads == "learned" else []
+        if heads == "none":
+            head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
+    return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
+
+
+_true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
+
+
+def _true_backbone(net: Net, directory: Path | None) -> Backbone:
+    """A net's own backbone, one for all who use it: wherever its weights lie, they are the pinned ones."""
+    found = load_backbone(net, directory=directory)
+    return _true.setdefault(backbone_sha256(net), Backbone(net, found))

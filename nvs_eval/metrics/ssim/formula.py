@@ -1,0 +1,136 @@
+"""SSIM of a block of a pair, in torch's operations: what of it is the reference's alone, and what a render adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nvs_eval.metrics.ssim.kernels import Kernel
+
+Blur = Callable[[Tensor], Tensor]
+"""`[c, h, w]` to a value for each window."""
+# A least variance of this share of C2 changes an SSIM by no more than twice as much.
+_IMMATERIAL = 1e-10
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What the formula has beside the images.
+
+    Attributes:
+        c1: C1, of no dimension.
+        c2: C2.
+        variance_floor: the least value of a variance, None for no clamp.
+        clamp_covariance: whether |cov| is clamped to sqrt(var_x var_y).
+    """
+
+    c1: Tensor
+    c2: Tensor
+    variance_floor: float | None
+    clamp_covariance: bool
+
+    @classmethod
+    def of(cls, extent: Tensor, how: Kernel) -> Constants:
+        """Those of a data range.
+
+        The factor of sample variances and covariance cancels in their ratio, where C2 and the floor are divided by it.
+        """
+        n = len(how.taps) ** 2
+        factor = n / (n - 1) if how.sample_covariance else 1.0
+        floor = None if how.variance_floor is None else how.variance_floor / factor
+        return cls((0.01 * extent) ** 2, (0.03 * extent) ** 2 / factor, floor, how.clamp_covariance)
+
+    @property
+    def clamped(self) -> bool:
+        """Whether clamping changes anything.
+
+        Of windows whose weights sum to 1, no variance is below 0 and no covariance above the root of the product of the
+        variances, but by rounding errors.
+        """
+        return self.variance_floor is not None and self.variance_floor > _IMMATERIAL * self.c2.item()
+
+
+class Planes(NamedTuple):
+    """Planes `[c, h, w]` less their levels `[c, 1, 1]`, if those are subtracted."""
+
+    values: Tensor
+    level: Tensor | None
+
+    @classmethod
+    def centred(cls, values: Tensor, border: int) -> Planes:
+        """Planes less a constant each, the value of a pixel that no padding made.
+
+        A variance as E[x^2] - E[x]^2 loses its digits where the mean is large beside it, as it is on a low-contrast
+        pair; and a constant changes neither variances nor covariance.
+        """
+        level = values[:, border, border, None, None]
+        return cls(values - level, level)
+
+    def lift(self, mean: Tensor) -> Tensor:
+        """What the mean would be had nothing been subtracted."""
+        return mean if self.level is None else mean + self.level
+
+
+class Plain:
+    """SSIM without clamps, which needs the sum of the variances alone: three blurs a render, and one a reference."""
+
+    def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
+        self._blur, self._c1 = means, constants.c1
+        # C1 and C2 are added where it costs nothing: the weights of a window sum to 1.
+        self._both = constants.c1 + constants.c2
+        self._double, self._square = 2 * x.values, torch.addcmul(self._both, x.values, x.values)
+        mean = means(x.values)
+        self._means = self._of_mean(mean)
+        self._lifted = self._means if x.level is None else self._of_mean(x.lift(mean))
+
+    def scores(self, y: Planes) -> Tensor:
+        """The map of one render."""
+        mean = self._blur(y.values)
+        similar = self._blur(torch.addcmul(self._both, self._double, y.values))
+        total = self._blur(torch.addcmul(self._square, y.values, y.values))
+        product, squares = self._with(self._means, mean)
+        similar -= product  # 2 cov + C2
+        total -= squares  # var_x + var_y + C2
+        if y.level is not None:
+            product, squares = self._with(self._lifted, y.lift(mean))
+        product *= similar
+        squares *= total
+        product /= squares
+        return product
+
+    def _of_mean(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * mean, torch.addcmul(self._c1, mean, mean)
+
+    def _with(self, means: tuple[Tensor, Tensor], mean: Tensor) -> tuple[Tensor, Tensor]:
+        """2 mu_x mu_y + C1 and mu_x^2 + mu_y^2 + C1."""
+        return torch.addcmul(self._c1, means[0], mean), torch.addcmul(means[1], mean, mean)
+
+
+class Clamped:
+    """SSIM with clamps, which need each variance for itself; the blur may be any weighing of pixels."""
+
+    def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
+        self._constants, self._blur, self._x = constants, means, x
+        self._mean, self._variance = self._moments(x.values)
+
+    def scores(self, y: Planes) -> Tensor:
+        """The map of one render."""
+        constants, var_x = self._constants, self._variance
+        mean, var_y = self._moments(y.values)
+        cov = self._blur(self._x.values * y.values) - self._mean * mean
+        if constants.clamp_covariance:
+            limit = (var_x * var_y).sqrt()
+            cov = cov.clamp(min=-limit, max=limit)
+        mean_x, mean_y = self._x.lift(self._mean), y.lift(mean)
+        similar = (2 * mean_x * mean_y + constants.c1) * (2 * cov + constants.c2)
+        return similar / ((mean_x * mean_x + mean_y * mean_y + constants.c1) * (var_x + var_y + constants.c2))
+
+    def _moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self._blur(values)
+        variance = self._blur(values * values) - mean * mean
+        floor = self._constants.variance_floor
+        return mean, variance if floor is None else variance.clamp(min=floor)

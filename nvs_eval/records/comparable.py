@@ -1,0 +1,235 @@
+"""Which records may stand in one ranking: those of the same views, references and masks, under the same protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from posixpath import normpath
+
+from nvs_eval.errors import InputError, some
+from nvs_eval.records.record import MetricInfo, Record, ViewRow
+
+_MOST_NAMED = 3
+
+
+def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
+    """The records of one scene and split under one protocol together, in the order given."""
+    blocks: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        blocks.setdefault((record.scene, record.split, record.fingerprint), []).append(record)
+    return list(blocks.values())
+
+
+def result_name(record: Record) -> str:
+    """What a result is called within its scene: method, run and step as far as there are any."""
+    return "/".join(str(part) for part in (record.method, record.run, record.step) if part not in (None, ""))
+
+
+def usual_of(block: Sequence[Record]) -> Record:
+    """The first record of those that were scored on what most of a block were scored on."""
+    return _split(block)[0]
+
+
+def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | None = None) -> str:
+    """What two records of a scene were not both scored on, in words; "" where their scores may be compared.
+
+    Args:
+        record: of one result.
+        other: of another.
+        folders: in which the records lie, so that the files of differing references are named from here.
+    """
+    if record.images_sha256 == other.images_sha256:
+        return ""
+    return ", and ".join(_differences(record, other, folders))
+
+
+def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -> None:
+    """Check that the records of each block (`blocks_of`) were scored on the same views, references and masks.
+
+    What records of one protocol say of a metric must be the same, too, in all scenes: its unit, direction, signature.
+
+    Args:
+        records: any number, of any scenes and protocols.
+        files: where each of them lies, in the same order, or none; they make the message clearer.
+
+    Raises:
+        InputError: naming the records and what differs.
+    """
+    known = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
+    _check_metrics(records, known)
+    for block in blocks_of(records):
+        usual, odd = _split(block)
+        if odd:
+            raise InputError(_refusal(usual, odd, known))
+
+
+def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> None:
+    """Check that no two records are of one cell: a scene, method, run, step and split under one protocol.
+
+    Args:
+        records: any number.
+        files: where each of them lies, in the same order.
+
+    Raises:
+        InputError: naming two files and their cell.
+    """
+    cells: dict[tuple[object, ...], list[Path]] = {}
+    for record, file in zip(records, files, strict=True):
+        cells.setdefault(_cell(record), []).append(file)
+    twice = {cell: paths for cell, paths in cells.items() if len(paths) > 1}
+    for cell, (first, second, *_) in twice.items():
+        record = next(record for record in records if _cell(record) == cell)
+        more = f" So are the files of {len(twice) - 1} more." if len(twice) > 1 else ""
+        raise InputError(
+            f"{first} and {second} are records of the same: {record.scene}, {result_name(record)}, {record.split} "
+            f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Give one of them: which of two "
+            "is meant is not guessed, and they are not averaged."
+        )
+
+
+def precision_advice(records: Sequence[Record]) -> str:
+    """What to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
+
+    Args:
+        records: that somebody wanted to hold against each other.
+    """
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for record in records:
+        names[record.fast].add(record.protocol["name"])
+    if not names[True] & names[False]:
+        return ""
+    return (
+        " Fast LPIPS and exact LPIPS are different metrics: score again, or `nvs-eval rescore` what was kept, with the "
+        "same `--precision`."
+    )
+
+
+def _cell(record: Record) -> tuple[object, ...]:
+    # A run without a name is none.
+    return record.scene, record.method, record.run or None, record.step, record.split, record.fingerprint
+
+
+def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
+    """Check that a metric is the same in all records of a fingerprint, of which it is a part.
+
+    Raises:
+        InputError: naming two records and the metric.
+    """
+    known: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
+    for record in records:
+        for metric, info in record.metrics.items():
+            first, other = known.setdefault((record.fingerprint, metric), (info, record))
+            if info != first:
+                said = "; ".join(
+                    f"{each.scene}, {_named(each, files)}, has {what}"
+                    for each, what in zip((other, record), _differing(first, info), strict=True)
+                )
+                raise InputError(
+                    f"{metric} is not the same metric in two records of protocol {record.protocol_title} "
+                    f"({record.fingerprint}): {said}. One of them was changed by hand, or by a tool that keeps the "
+                    "fingerprint: score again, or leave one out."
+                )
+
+
+def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
+    """What two metrics say that is not the same, of each."""
+    names = [field.name for field in fields(info) if getattr(info, field.name) != getattr(other, field.name)]
+    return [", ".join(f"{name} {getattr(each, name)!r}" for name in names) for each in (info, other)]
+
+
+def _named(record: Record, files: Mapping[int, Path]) -> str:
+    file = files.get(id(record))
+    return f"{result_name(record)} ({file})" if file else result_name(record)
+
+
+def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
+    folders = (files[id(usual)].parent, files[id(odd[0])].parent) if files else None
+    others = [_named(record, files) for record in odd[1:]]
+    more = f" Nor do these go with {result_name(usual)}: {some(others, _MOST_NAMED)}." if others else ""
+    return (
+        f"{usual.scene}: {_named(usual, files)} and {_named(odd[0], files)} were scored with "
+        f"{difference(usual, odd[0], folders=folders)}.{more} Such numbers do not rank: score the same images, leave "
+        "some out, or say `--allow-mixed` to print them side by side, marked."
+    )
+
+
+def _split(block: Sequence[Record]) -> tuple[Record, list[Record]]:
+    """The usual record of a block, and those that were scored on something else."""
+    images = _scored_on(block)
+    counts = Counter(images)
+    # Of sets that are as common as each other, the one that comes first is the usual one.
+    most_common = max(counts, key=counts.__getitem__)
+    odd = [record for record, each in zip(block, images, strict=True) if each != most_common]
+    return block[images.index(most_common)], odd
+
+
+def _scored_on(block: Sequence[Record]) -> list[str]:
+    """What stands for all that must be the same, of each record; the order of the views changes no mean.
+
+    Of the records that agree in that order, too, only the first is looked at view by view.
+    """
+    sets: dict[frozenset[object], str] = {}
+    known: dict[str, str] = {}
+    for record in block:
+        ordered = record.images_sha256
+        if ordered not in known:
+            known[ordered] = sets.setdefault(frozenset((row.name, *_pictures(row)) for row in record.views), ordered)
+    return [known[record.images_sha256] for record in block]
+
+
+def _pictures(row: ViewRow) -> tuple[object, ...]:
+    return row.width, row.height, row.reference_sha256, row.scored_mask
+
+
+def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
+    mine, theirs = ({row.name: row for row in each.views} for each in (record, other))
+    names = (result_name(record), result_name(other))
+    if names[0] == names[1]:
+        names = ("the first", "the second")
+    found = []
+    if mine.keys() != theirs.keys():
+        found.append(_of_views(mine, theirs, names))
+    pairs = [(row, theirs[name]) for name, row in mine.items() if name in theirs]
+    references = [(a, b) for a, b in pairs if _pictures(a)[:3] != _pictures(b)[:3]]
+    if references:
+        found.append(_of_references(references, len(pairs), folders))
+    masks = [(a, b) for a, b in pairs if a.scored_mask != b.scored_mask]
+    if masks:
+        found.append(_of_masks(masks, len(pairs), names))
+    return found
+
+
+def _of_views(mine: Mapping[str, ViewRow], theirs: Mapping[str, ViewRow], names: tuple[str, str]) -> str:
+    only = [
+        f"only {name} has {some([view for view in rows if view not in others], _MOST_NAMED)}"
+        for name, rows, others in ((names[0], mine, theirs), (names[1], theirs, mine))
+        if rows.keys() - others.keys()
+    ]
+    return f"different views ({len(mine)} and {len(theirs)}; {'; '.join(only)})"
+
+
+def _of_references(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, folders: tuple[Path, Path] | None) -> str:
+    said = [f"{len(pairs)} of {common} views"]
+    sizes = sorted({(f"{a.width}x{a.height}", f"{b.width}x{b.height}") for a, b in pairs})
+    differing = [f"{a} and {b}" for a, b in sizes if a != b]
+    if differing:
+        said.append(f"sizes {some(differing, _MOST_NAMED)}")
+    first, second = pairs[0]
+    if folders and first.reference and second.reference:
+        paths = [_seen_from_here(*each) for each in ((folders[0], first.reference), (folders[1], second.reference))]
+        if paths[0] != paths[1]:
+            said.append(f"{first.name} against {paths[0]} and {paths[1]}")
+    return f"different references ({'; '.join(said)})"
+
+
+def _seen_from_here(folder: Path, file: str) -> str:
+    return normpath((folder / file).as_posix())
+
+
+def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tuple[str, str]) -> str:
+    columns = zip(names, zip(*pairs, strict=True), strict=True)
+    without = [name for name, rows in columns if not any(row.scored_mask for row in rows)]
+    said = "".join(f"; {name} has none" for name in without)
+    return f"different masks ({len(pairs)} of {common} views{said})"

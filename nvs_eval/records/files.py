@@ -1,0 +1,142 @@
+"""Records by the names of their files, of folders of them, and of patterns."""
+
+from __future__ import annotations
+
+import gc
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from nvs_eval.errors import InputError, some
+from nvs_eval.records.arguments import checked
+from nvs_eval.records.comparable import check_distinct_cells
+from nvs_eval.records.record import Record, read_record, record_folder
+from nvs_eval.records.schema import NoRecordError
+
+FilePath = str | os.PathLike[str]
+
+
+@checked
+def read_records(*names: FilePath | Sequence[FilePath]) -> list[Record]:
+    """The records that are named: by scene, protocol, method and run, steps in their order.
+
+    Args:
+        names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`, or lists of
+            these. A file that is named several times, also through a link, is one. Below folders and among what
+            patterns match, JSON files without a schema_version are no records, and passed over.
+
+    Raises:
+        InputError: nothing is there, something is not a record, or two files are of the same cell.
+    """
+    lists = [[name] if isinstance(name, str | os.PathLike) else name for name in names]
+    return [record for _, record in read_record_files([name for each in lists for name in each])]
+
+
+def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> list[tuple[Path, Record]]:
+    """Likewise, each record with its file.
+
+    Args:
+        names: of files, folders or patterns.
+        copies: let several files be of the same cell, for what is done with each file by itself.
+
+    Raises:
+        InputError: nothing is there, something is not a record, or two files are of the same cell.
+    """
+    if not names:
+        raise InputError("No record was named: say which files, folders or patterns.")
+    known: dict[object, tuple[Path, Record] | None] = {}
+    with _no_collection():
+        for name in names:
+            _read_into(known, os.fspath(name))
+    found = sorted(filter(None, known.values()), key=lambda each: _order(each[1]))
+    if not copies:
+        check_distinct_cells([record for _, record in found], [path for path, _ in found])
+    return found
+
+
+def output_dir_of(file: Path, record: Record) -> Path | None:
+    """The output folder that a record lies in, relative where the file is; None if it lies elsewhere than its place.
+
+    Args:
+        file: of the record.
+        record: as it was read.
+    """
+    below = record_folder(Path(), record.scene, record.method, record.run, record.step).parts
+    folder = file.resolve().parent
+    if folder.parts[-len(below) :] != below:
+        return None
+    root = folder.parents[len(below) - 1]
+    return root if file.is_absolute() else Path(os.path.relpath(root))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for garbage: among many rows, all of which are kept, it takes as long as reading them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            # As old objects, they are not searched at once. What someone else has frozen stays so.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+def _read_into(known: dict[object, tuple[Path, Record] | None], name: str) -> None:
+    """Read what is found under a name, but for what is known; None stands for what is no record.
+
+    Raises:
+        InputError: nothing is there, or something is not a record.
+    """
+    if os.path.isfile(name):
+        file = Path(name)
+        known[_identity(file)] = known.get(_identity(file)) or (file, read_record(file))
+        return
+    paths = _find(name)
+    found = {_identity(path): path for path in paths}
+    for identity, path in found.items():
+        if identity not in known:
+            known[identity] = _read_if_record(path)
+    if not any(known[identity] for identity in found):
+        others = f" What is there has no schema_version: {some(map(str, paths), 3)}." if paths else ""
+        raise InputError(
+            f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.{others}"
+        )
+
+
+def _read_if_record(path: Path) -> tuple[Path, Record] | None:
+    try:
+        return path, read_record(path)
+    except NoRecordError:
+        return None
+
+
+def _find(name: str) -> list[Path]:
+    """The files below a folder or of a pattern that may be records."""
+    # A name with brackets in it is a folder where there is one, else a pattern.
+    matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
+    found = [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
+    return [Path(file) for file in found if file.endswith(".json")]
+
+
+def _below(folder: str) -> list[str]:
+    return sorted(os.path.join(parent, file) for parent, _, files in os.walk(folder) for file in files)
+
+
+def _identity(path: Path) -> object:
+    """The same for all names and links of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path  # Reading it says what is wrong.
+    return status.st_dev, status.st_ino
+
+
+def _order(record: Record) -> tuple[str, str, str, str, int]:
+    step = -1 if record.step is None else record.step
+    return record.scene, record.protocol_title, record.method, record.run or "", step

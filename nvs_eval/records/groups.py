@@ -1,0 +1,111 @@
+"""Who stands against whom: a method over scenes, or one run or checkpoint of it, made of records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nvs_eval.records.record import Record
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a row of a table, or a side of a comparison, stands for.
+
+    Attributes:
+        method: its name.
+        run: which run of the method, or None where all its records are of one, or of several that count together.
+        step: of the checkpoint, or None where its records are of several steps, or of none.
+        records: of each scene, one a run, all of one split and protocol.
+        label: what it is called, if not by method, run and step.
+    """
+
+    method: str
+    run: str | None
+    step: int | None
+    records: Mapping[str, Sequence[Record]]
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Method, run and step as far as there are any, unless it is called otherwise."""
+        return self.label or "/".join(
+            str(part) for part in (self.method, self.run, self.step) if part not in (None, "")
+        )
+
+    @property
+    def all_records(self) -> list[Record]:
+        """The records of all scenes."""
+        return [record for records in self.records.values() for record in records]
+
+
+def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+    """The records of each split and protocol, by split and fingerprint, in the order given."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.split, record.fingerprint), []).append(record)
+    return groups
+
+
+def checkpoints_of(records: Sequence[Record]) -> list[Contender]:
+    """Each checkpoint on its own: (method, run, step), over the scenes in which there is one of that name.
+
+    Args:
+        records: of one split and protocol, no two of the same cell; the order is kept.
+    """
+    found: dict[tuple[str, str | None, int | None], dict[str, list[Record]]] = {}
+    for record in records:
+        found.setdefault((record.method, record.run, record.step), {}).setdefault(record.scene, []).append(record)
+    return [Contender(*key, by_scene) for key, by_scene in found.items()]
+
+
+def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "each") -> list[Contender]:
+    """Each method over its scenes: the last checkpoint of each run.
+
+    A method with several runs in any scene is one contender a run, as whoever trained them may have meant seeds or
+    variants; with `runs="mean"` they count as seeds and are together.
+
+    Args:
+        records: as for `checkpoints_of`.
+        runs: what several runs of a method in one scene are.
+    """
+    last = last_steps(records)
+    by_method: dict[str, dict[str, list[Record]]] = {}
+    for record in last:
+        by_method.setdefault(record.method, {}).setdefault(record.scene, []).append(record)
+    found = []
+    for method, scenes in by_method.items():
+        if runs == "mean" or all(len(several) == 1 for several in scenes.values()):
+            found.append(Contender(method, None, _common_step(scenes), scenes))
+        else:
+            found += _runs_of(method, scenes)
+    return found
+
+
+def last_steps(records: Sequence[Record]) -> list[Record]:
+    """Of each run of a method in a scene the record of the last step, in the order given."""
+    last: dict[tuple[str, str, str | None], Record] = {}
+    for record in records:
+        key = (record.scene, record.method, record.run)
+        if key not in last or _step(record) > _step(last[key]):
+            last[key] = record
+    chosen = {id(record) for record in last.values()}
+    return [record for record in records if id(record) in chosen]
+
+
+def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]]) -> list[Contender]:
+    by_run: dict[str | None, dict[str, list[Record]]] = {}
+    for scene, records in scenes.items():
+        for record in records:
+            by_run.setdefault(record.run, {})[scene] = [record]
+    return [Contender(method, run, _common_step(each), each) for run, each in by_run.items()]
+
+
+def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:
+    steps = {record.step for records in scenes.values() for record in records}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def _step(record: Record) -> int:
+    return -1 if record.step is None else record.step

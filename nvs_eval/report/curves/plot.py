@@ -1,0 +1,157 @@
+"""Curves as figures for a paper: PNG, PDF or SVG, by matplotlib, which is needed for nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from nvs_eval.errors import InputError, some
+from nvs_eval.records.record import safe_name
+from nvs_eval.report.curves.curves import Curve, SceneCurves
+from nvs_eval.report.tables.numbers import metric_column, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# No date, so that the same records give the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+# Text stays text, in fonts that publishers take; names are no formulas; and what identifies parts is no random number.
+_SETTINGS: Any = {
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nvs-eval",
+    "text.parse_math": False,
+    "text.usetex": False,
+}
+# The colours of Okabe and Ito without the yellow, which is too light for lines; all eyes tell them apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_PANEL = (3.2, 2.4)
+_DPI = 200
+_SMALL, _MEDIUM = 8, 9
+
+
+def check_plot(output: Path) -> None:
+    """Check, before any work, that a figure of this name can be drawn.
+
+    Raises:
+        InputError: its suffix is none of the known ones, or matplotlib is not installed.
+    """
+    if output.suffix.lower() not in _METADATA:
+        raise InputError(f"--output is {str(output)!r}, and a name that ends in {', '.join(_METADATA)} is needed.")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"A plot needs matplotlib ({error}): pip install 'nvs-eval[plot]'") from error
+
+
+def plot_files(output: Path, scenes: Sequence[SceneCurves]) -> list[Path]:
+    """Where the figure of each scene and protocol goes: of one as asked for, of several with what tells them apart."""
+    if len(scenes) == 1:
+        return [output]
+    identities = [(each.scene, each.split, each.protocol.replace(", ", "-"), each.fingerprint) for each in scenes]
+    scene, split, protocol, _ = (len(set(part)) > 1 for part in zip(*identities, strict=True))
+    # Protocols of one name, such as before and after a change of its file, have only their fingerprints of their own.
+    fingerprint = len({each[:3] for each in identities}) < len(identities)
+    told = (scene, split, protocol, fingerprint)
+    endings = [[part for part, differs in zip(each, told, strict=True) if differs] for each in identities]
+    return [output.with_name(f"{output.stem}-{safe_name('-'.join(each))}{output.suffix}") for each in endings]
+
+
+def draw(curves: SceneCurves, file: BinaryIO, suffix: str) -> None:
+    """Draw a figure: a panel a metric, a line a run, its best step ringed. Of matplotlib's settings the user's hold.
+
+    Args:
+        curves: of one scene under one protocol.
+        file: to write to.
+        suffix: ".png", ".pdf" or ".svg".
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    kind = suffix.lower()
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(layout="constrained")
+        _fill(figure, curves)
+        figure.savefig(file, format=kind[1:], dpi=_DPI, metadata=_METADATA[kind])
+
+
+def _fill(figure: Figure, curves: SceneCurves) -> None:
+    runs = list(dict.fromkeys(curve.name for curve in curves.curves))
+    across = {4: 2}.get(len(curves.infos), min(3, len(curves.infos)))
+    down = math.ceil(len(curves.infos) / across)
+    figure.set_size_inches(_PANEL[0] * across, _PANEL[1] * down + 0.6)
+    figure.suptitle(_title(curves), fontsize=_MEDIUM)
+    panels = figure.subplots(down, across, squeeze=False).flat
+    for panel, metric in zip(panels, curves.infos, strict=False):
+        drawn = [(runs.index(curve.name), curve) for curve in curves.curves if curve.metric == metric]
+        _draw_panel(panel, drawn)
+    for panel in panels:
+        panel.set_axis_off()
+    _add_legend(figure, runs, ringed=any(math.isfinite(curve.best_value) for curve in curves.curves))
+
+
+def _title(curves: SceneCurves) -> str:
+    return printable(f"{curves.scene}, {curves.split} views, protocol {curves.protocol} ({curves.fingerprint})")
+
+
+def _draw_panel(panel: Axes, drawn: Sequence[tuple[int, Curve]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    first = drawn[0][1]
+    for place, curve in drawn:
+        finite = [value if math.isfinite(value) else math.nan for value in curve.values]
+        panel.plot(curve.steps, finite, markersize=4, linewidth=1.3, **_look(place))
+        if math.isfinite(curve.best_value):
+            panel.plot([curve.best], [curve.best_value], **_ring(_COLOURS[place % len(_COLOURS)]))
+    panel.set_xlabel("step", fontsize=_MEDIUM)
+    # Above the panel, as beside it the arrow would lie on its side.
+    panel.set_title(metric_column(first.metric, first.info).heading, fontsize=_MEDIUM, loc="left")
+    panel.set_title("\n".join(_infinite(curve) for _, curve in drawn if _infinite(curve)), fontsize=_SMALL, loc="right")
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    panel.ticklabel_format(style="plain", useOffset=False)
+    panel.tick_params(labelsize=_SMALL)
+    panel.grid(alpha=0.3, linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _infinite(curve: Curve) -> str:
+    """What the line leaves out."""
+    steps = [str(step) for step, value in zip(curve.steps, curve.values, strict=True) if math.isinf(value)]
+    return printable(f"{curve.name}: inf at {some(steps, 3)}") if steps else ""
+
+
+def _look(place: int) -> dict[str, Any]:
+    return {"color": _COLOURS[place % len(_COLOURS)], "marker": _MARKERS[place % len(_MARKERS)]}
+
+
+def _ring(colour: str) -> dict[str, Any]:
+    return {
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": 9,
+        "markerfacecolor": "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.2,
+    }
+
+
+def _add_legend(figure: Figure, runs: Sequence[str], *, ringed: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], markersize=4, linewidth=1.3, **_look(place)) for place in range(len(runs))]
+    names = [*map(printable, runs)]
+    if ringed:  # Nothing is where every best value is inf.
+        names.append("best step")
+        handles.append(Line2D([], [], **_ring("grey")))
+    # A legend leaves out what begins with an underscore, which a name may do: the names are set afterwards.
+    legend = figure.legend(
+        handles, [str(index) for index in range(len(names))], loc="outside lower center", ncols=3, fontsize=_SMALL,
+        frameon=False,
+    )  # fmt: skip
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)

@@ -1,0 +1,171 @@
+"""Curves as a table with sparklines, in words, and as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nvs_eval.errors import listed, some
+from nvs_eval.records.record import Record
+from nvs_eval.report.curves.curves import Curve, SceneCurves
+from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
+from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.words.names import called
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LEVEL, _INFINITE = "▄", "∞"
+_MOST_STEPS, _MOST_NAMED = 12, 3
+_UNKNOWN, _WORSE = "?", "!"
+_HOW = "improving until: the first step that no later one beats beyond the noise of the views (95 %)"
+
+
+def curve_table(curves: SceneCurves) -> Table:
+    """The table of a scene under a protocol: a row a run and metric."""
+    several_runs = any(curve.run for curve in curves.curves)
+    identity = [("method", "method"), *([("run", "run")] if several_runs else []), ("metric", "metric")]
+    columns = [
+        *(Column(name, numeric=False) for name, _ in identity),
+        *map(Column, ("first", "last", "best", "at step")),
+        Column("improving", numeric=False),
+        # It may be long: last, it keeps no number from its place; and what is numeric is never folded.
+        Column("curve"),
+    ]
+    return Table(
+        title=printable(f"{curves.scene}, {curves.split} views, over the steps"),
+        columns=columns,
+        identity=len(identity),
+        rows=[_row(curve, several_runs=several_runs) for curve in curves.curves],
+        caption=printable(f"protocol {curves.protocol} ({curves.fingerprint})"),
+        shared={
+            "scene": curves.scene,
+            "split": curves.split,
+            "protocol": curves.protocol,
+            "fingerprint": curves.fingerprint,
+        },
+        signatures=[printable(info.signature) for info in curves.infos.values()],
+        notes=[printable(note) for note in (*_steps_notes(curves.curves), _HOW, *_progress_notes(curves.curves))],
+    )
+
+
+def _row(curve: Curve, *, several_runs: bool) -> list[Cell]:
+    digits = decimals(curve.metric)
+    numbers = [curve.values[0], curve.values[-1], curve.best_value]
+    return [
+        Cell(printable(curve.method), curve.method),
+        *([Cell(printable(curve.run or ""), curve.run)] if several_runs else []),
+        Cell(metric_column(curve.metric, curve.info).heading, curve.metric),
+        *(Cell(shown(number, digits), number) for number in numbers),
+        Cell(str(curve.best), curve.best),
+        _progress(curve),
+        Cell(line := sparkline(curve.values), line),
+    ]
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One character a value: blocks from the lowest to the highest that is finite, ∞ for inf.
+
+    Values that are all the same stand at half height.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+
+    def block(value: float) -> str:
+        if not math.isfinite(value):
+            return _INFINITE
+        return _BLOCKS[round((value - low) / (high - low) * (len(_BLOCKS) - 1))] if high > low else _LEVEL
+
+    return "".join(map(block, values))
+
+
+def _progress(curve: Curve) -> Cell:
+    """Until which step it improved, and whether it got worse again."""
+    if curve.stopped is None:
+        return Cell(_UNKNOWN)
+    text = "still" if curve.still_improving else f"until {curve.stopped}"
+    return Cell(text, curve.stopped, mark=_WORSE if curve.worse else "")
+
+
+def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
+    """What the signs in the last column stand for."""
+    unknown = [curve for curve in curves if curve.stopped is None]
+    for why in dict.fromkeys(map(_why_unknown, unknown)):
+        yield f"{_UNKNOWN} cannot be told {why}"
+    worse: dict[str, list[str]] = {}
+    for curve in curves:
+        if curve.worse:
+            steps = some(map(str, curve.worse), _MOST_NAMED)
+            worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(curve.metric)
+    for said, metrics in worse.items():
+        yield f"{_WORSE} {said} in {listed([called(metric) for metric in metrics])}"
+
+
+def _why_unknown(curve: Curve) -> str:
+    finite = all(map(math.isfinite, curve.values))
+    return f"with {curve.views} view{'s' if curve.views > 1 else ''}" if finite else "where a value is inf"
+
+
+def _steps_notes(curves: Sequence[Curve]) -> Iterator[str]:
+    """What stands along the sparklines."""
+    together: dict[tuple[int, ...], list[str]] = {}
+    for curve in curves:
+        together.setdefault(tuple(curve.steps), []).append(curve.name)
+    if len(together) == 1:
+        yield f"curve: one character a checkpoint, in the order of the steps: {_steps(curves[0].steps)}"
+        return
+    yield "curve: one character a checkpoint, in the order of the steps"
+    for steps, names in together.items():
+        yield f"steps of {some(dict.fromkeys(names), _MOST_NAMED)}: {_steps(steps)}"
+
+
+def _steps(steps: Sequence[int]) -> str:
+    if len(steps) <= _MOST_STEPS:
+        return listed([str(step) for step in steps])
+    return f"{len(steps)} from {steps[0]} to {steps[-1]}"
+
+
+def left_out_notes(left_out: Sequence[Record]) -> Iterator[str]:
+    """Which records make no curve, and why.
+
+    Args:
+        left_out: as `runs_of` gives them.
+    """
+    together: dict[tuple[str, str], list[str]] = {}
+    for record in left_out:
+        name = "/".join(filter(None, (record.scene, record.method, record.run)))
+        why = "it has no step" if record.step is None else f"{record.step} is its only step"
+        together.setdefault((name, why), []).append(record.protocol_title)
+    for (name, why), protocols in together.items():
+        yield f"{name} is left out: {why} ({some(dict.fromkeys(protocols), _MOST_NAMED)})."
+
+
+def to_plain(curves: SceneCurves) -> dict[str, Any]:
+    """The curves as plain JSON values in full precision; infinity is "inf", as in a record."""
+    return {
+        "scene": curves.scene,
+        "split": curves.split,
+        "protocol": {"name": curves.protocol, "fingerprint": curves.fingerprint},
+        "curves": [_plain(curve) for curve in curves.curves],
+    }
+
+
+def _plain(curve: Curve) -> Mapping[str, Any]:
+    return {
+        "method": curve.method,
+        "run": curve.run,
+        "metric": curve.metric,
+        "unit": curve.info.unit,
+        "higher_is_better": curve.info.higher_is_better,
+        "signature": curve.info.signature,
+        "views": curve.views,
+        "steps": list(curve.steps),
+        "values": [_number(value) for value in curve.values],
+        "best": {"step": curve.best, "value": _number(curve.best_value)},
+        "stopped_improving": None if curve.still_improving else curve.stopped,
+        "still_improving": curve.still_improving,
+        "worse_after_best": list(curve.worse),
+    }
+
+
+def _number(value: float) -> float | str:
+    return "inf" if math.isinf(value) else value

@@ -1,0 +1,85 @@
+"""Records as those tools see them that draw curves: runs, and scalars at steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nvs_eval.errors import InputError
+from nvs_eval.records.record import Record
+
+
+@dataclass(frozen=True)
+class LoggedRecord:
+    """A record, and the folder below which a tool that writes files has its own."""
+
+    record: Record
+    folder: Path
+
+    @property
+    def step(self) -> int:
+        """The checkpoint's; 0 where there is none."""
+        return self.record.step or 0
+
+    @property
+    def label(self) -> str:
+        """What stands before the slash in the names of its scalars: as the hook has it while nerfstudio trains."""
+        record = self.record
+        told = [record.protocol["name"], *(["fast"] if record.fast else [])]
+        return "-".join(told if record.split == "test" else [*told, record.split])
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The means by `<protocol>/<metric>`."""
+        return {f"{self.label}/{metric}": mean for metric, mean in self.record.means.items()}
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """What becomes one run of a tool: the records of a training, or of a folder of renders.
+
+    Attributes:
+        scene: its name.
+        method: its name.
+        run: which training of the method, or None.
+        records: in the order of their steps.
+    """
+
+    scene: str
+    method: str
+    run: str | None
+    records: Sequence[LoggedRecord]
+
+    @property
+    def name(self) -> str:
+        """With slashes between its parts."""
+        return "/".join(part for part in (self.scene, self.method, self.run) if part)
+
+
+def runs_of(records: Iterable[LoggedRecord]) -> list[LoggedRun]:
+    """The runs, in the order in which they come first.
+
+    Raises:
+        InputError: two records would be the same point of the same curve.
+    """
+    groups: dict[tuple[str, str, str | None], list[LoggedRecord]] = {}
+    for each in records:
+        groups.setdefault((each.record.scene, each.record.method, each.record.run or None), []).append(each)
+    runs = [LoggedRun(*key, sorted(group, key=lambda each: each.step)) for key, group in groups.items()]
+    for run in runs:
+        _check_distinct(run)
+    return runs
+
+
+def _check_distinct(run: LoggedRun) -> None:
+    seen: dict[tuple[int, str], LoggedRecord] = {}
+    for each in run.records:
+        other = seen.setdefault((each.step, each.label), each)
+        if other is not each:
+            fingerprints = f"{other.record.fingerprint} and {each.record.fingerprint}"
+            raise InputError(
+                f"Two records of {run.name} would be logged as {each.label} at step {each.step}, those of the "
+                f"fingerprints {fingerprints}. All records are there: log one of the two, with `nvs-eval table RECORDS "
+                f"--protocol {other.record.fingerprint} --log ...`."
+            )

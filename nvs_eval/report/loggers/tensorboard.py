@@ -1,0 +1,88 @@
+"""TensorBoard: one file of events a record, whose name says which, so that what is logged again takes its place.
+
+A file holds the scalars `<protocol>/<metric>` and, as the text `<protocol>/protocol`, how they were made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from nvs_eval.records.record import Record, record_folder, safe_name
+from nvs_eval.report.loggers import Sink, missing_package
+from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun
+from nvs_eval.system.files import write_whole
+
+_DT_STRING = 7
+
+
+def open_sink() -> Sink:
+    """TensorBoard, as far as files for it are to be written.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: F401
+    except ImportError as error:
+        raise missing_package("tensorboard", error) from error
+    return _log
+
+
+def _log(runs: Sequence[LoggedRun]) -> list[str]:
+    records = [each for run in runs for each in run.records]
+    for each in records:
+        write_whole(event_file(each), lambda file, each=each: _write(file, each))
+    return [f"TensorBoard: tensorboard --logdir {folder}" for folder in dict.fromkeys(each.folder for each in records)]
+
+
+def event_file(logged: LoggedRecord) -> Path:
+    """Where the events of a record are written: `<folder>/<scene>/<method>[/<run>]/events.out.tfevents.<step>...`.
+
+    TensorBoard reads the files of a run in the order of their names, which is that of the steps.
+    """
+    record = logged.record
+    folder = record_folder(logged.folder, record.scene, record.method, record.run, record.step).parent
+    return folder / f"events.out.tfevents.{logged.step:010d}.{safe_name(logged.label)}"
+
+
+def _write(file: BinaryIO, logged: LoggedRecord) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    make_event, summary = _messages("event").Event, _messages("summary").Summary
+    # The same record gives the same bytes: the time is when it was scored.
+    time = _time(logged.record)
+    values = [summary.Value(tag=tag, simple_value=value) for tag, value in logged.scalars.items()]
+    writer = RecordWriter(file)
+    values.append(_text(f"{logged.label}/protocol", _description(logged.record)))
+    for content in ({"file_version": "brain.Event:2"}, {"step": logged.step, "summary": summary(value=values)}):
+        writer.write(make_event(wall_time=time, **content).SerializeToString())
+
+
+def _messages(name: str) -> Any:
+    """The messages of one of TensorBoard's formats, whose types are made when they are loaded."""
+    return importlib.import_module(f"tensorboard.compat.proto.{name}_pb2")
+
+
+def _time(record: Record) -> float:
+    try:
+        return datetime.fromisoformat(record.provenance["started"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def _description(record: Record) -> str:
+    signatures = (info.signature for info in record.metrics.values())
+    lines = [f"protocol {record.protocol_title} ({record.fingerprint}), {len(record.views)} views", *signatures]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _text(tag: str, text: str) -> Any:
+    summary = _messages("summary")
+    plugin = summary.SummaryMetadata.PluginData(plugin_name="text")
+    content = [text.encode("utf-8", "backslashreplace")]
+    tensor = _messages("tensor").TensorProto(dtype=_DT_STRING, string_val=content)
+    return summary.Summary.Value(tag=tag, metadata=summary.SummaryMetadata(plugin_data=plugin), tensor=tensor)

@@ -1,0 +1,1 @@
+"""Tables of records: rows, columns, notes."""

@@ -1,0 +1,1 @@
+"""Sentences about protocols and metrics."""

@@ -1,0 +1,134 @@
+"""Masks from files: which pixels of a view count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nvs_eval.errors import InputError, some
+from nvs_eval.images.files import decode, probe_pixels
+from nvs_eval.images.pixels import sha256_of_mask
+from nvs_eval.sources.views import Column, Source, View
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of views, in files.
+
+    Attributes:
+        files: by the views' names.
+        binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
+        lasting: whether the files are there to stay, so that a record can name them.
+    """
+
+    files: Mapping[str, Path]
+    binary: bool = False
+    lasting: bool = True
+
+    def attach(self, view: View) -> View:
+        """The view with its mask.
+
+        Raises:
+            InputError: the mask cannot be read, or is not of the view's size.
+        """
+        return replace(view, mask=self._load(view.name), mask_file=self.files[view.name] if self.lasting else None)
+
+    def sha256(self, name: str) -> str:
+        """Of a view's mask, as its row in a record has it.
+
+        Raises:
+            InputError: the mask cannot be read.
+        """
+        return sha256_of_mask(self._load(name))
+
+    def _load(self, name: str) -> Tensor:
+        mask = load_mask(self.files[name])
+        return (mask > 0).to(mask.dtype) if self.binary else mask
+
+    def check(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """Check that there is a mask for each view, and that it is of the view's width and height.
+
+        Raises:
+            InputError: naming what is missing, or the file.
+        """
+        missing = [name for name in sizes if name not in self.files]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(sizes)} views have no mask: {some(missing)}. There are {some(self.files)}. "
+                "Give one for each view, with the view's name; white counts, black does not."
+            )
+        for name, size in sizes.items():
+            other = probe_mask(self.files[name])
+            if other != size:
+                raise InputError(
+                    f"View {name!r}: the mask {self.files[name]} is {other[0]}x{other[1]} and the image {size[0]}x"
+                    f"{size[1]}. Nothing is resized here: give masks of the images' size."
+                )
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A source whose views get masks."""
+
+    source: Source
+    masks: Masks
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Those of the source."""
+        return self.source.columns
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[View]:
+        return map(self.masks.attach, self.source)
+
+
+def load_mask(path: Path) -> Float[Tensor, "h w"]:
+    """Read a mask as float32 weights in [0, 1]: white (1) counts, black (0) does not.
+
+    A grey PNG or JPEG, or a colour one whose channels are equal, is divided by its largest possible value; NPY holds
+    booleans or floats of shape `[H, W]` or `[H, W, 1]`. An alpha channel is no mask, and an error.
+
+    Raises:
+        InputError: the file cannot be read, or is no mask.
+    """
+    values = _load_array(path) if path.suffix.lower() == ".npy" else decode(path)
+    channels = values.shape[-1]
+    if channels != 1 and (channels != 3 or not (values == values[..., :1]).all()):
+        raise InputError(f"The mask {path} has {channels} channels that differ, and one grey channel is needed.")
+    return values[..., 0].contiguous()
+
+
+def probe_mask(path: Path) -> tuple[int, int]:
+    """Width and height of a mask, from its header alone where the format has one.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix.lower() == ".npy":
+        height, width = _load_array(path).shape[:2]
+        return width, height
+    width, height, _ = probe_pixels(path)
+    return width, height
+
+
+def _load_array(path: Path) -> Tensor:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"The mask {path} cannot be read: {error}.") from error
+    if array.dtype.kind not in "bf" or array.ndim not in (2, 3):
+        raise InputError(
+            f"The mask {path} holds {array.dtype} of shape {list(array.shape)}, and booleans or floats in [0, 1] of "
+            "shape [height, width] are needed."
+        )
+    values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return values[..., None] if values.ndim == 2 else values

@@ -1,0 +1,72 @@
+"""Where to compute, and what to do when there is no memory left there."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import torch
+
+from nvs_eval.errors import InputError
+from nvs_eval.system.memory_limits import memory_left
+
+
+def find_device(name: str) -> torch.device:
+    """The device a user means; `auto` is the graphics card where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The device {name!r} cannot be used here: {reason} Say `--device cpu`, or auto.") from error
+    return device
+
+
+def free_memory(device: torch.device) -> int | None:
+    """The bytes that can be had on a device, None where nobody knows: within its control groups' limits."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type != "cpu":
+        return None
+    free, left = psutil.virtual_memory().available, memory_left()
+    return free if left is None else min(free, left)
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Give the system what is free within this process, so that it counts as free; on a device it does already."""
+    if device.type == "cpu" and sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # Other C libraries have no such function.
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Turn an out-of-memory error into what to do about it."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:  # Its name in every torch; torch.OutOfMemoryError came with 2.5.
+        raise InputError(_advice("the graphics card", error)) from error
+    except MemoryError as error:
+        raise InputError(_advice("this machine", error)) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise InputError(_advice("this machine", error)) from error
+        raise
+
+
+def _advice(where: str, error: BaseException) -> str:
+    reason = (str(error).splitlines() or [""])[0]
+    return (
+        f"Out of memory on {where}: {reason} Lower `--eval-num-rays-per-chunk` where it happened in rendering; score "
+        "fewer folders, steps or configs at once where it happened in scoring; or say `--device cpu`."
+    )

@@ -1,0 +1,320 @@
+"""The benchmark's own arithmetic: rounds, quartiles, ratios, limits, errors, files; nothing is timed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from support.speed import results
+
+import benchmarks.speed.__main__ as program
+from benchmarks.speed.__main__ import Options, begin
+from benchmarks.speed.cases import MEMORY_CASES, MEMORY_TARGETS, WORKS, timed_cases
+from benchmarks.speed.contenders import Target, promised
+from benchmarks.speed.exact import DEFINITIONS
+from benchmarks.speed.images import SIZES, mosaic
+from benchmarks.speed.limits import needs, network_operations
+from benchmarks.speed.machine import code_revision, short_name
+from benchmarks.speed.processes import ProcessCase, Program, time_processes
+from benchmarks.speed.results import (
+    CaseResult,
+    Measured,
+    compare,
+    met,
+    newest_results,
+    read_results,
+    spread,
+    write_results,
+)
+from benchmarks.speed.timing import Rounds, largest_error, pair
+from nvs_eval import InputError, ssim
+from nvs_eval.metrics.lpips.metric import Lpips
+
+
+def case(**contenders: Measured) -> CaseResult:
+    return CaseResult("ssim", "540p", "photo", 1, "s", contenders)
+
+
+def test_spread_is_the_quartiles_as_numpy_has_them() -> None:
+    values = [5.0, 1.0, 4.0, 2.5, 9.0, 3.0]
+    assert spread(values) == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]), abs=1e-12)
+    assert spread([2.0]) == (2.0, 2.0, 2.0)
+
+
+def test_the_ratio_is_of_the_rounds_and_to_the_best_peer() -> None:
+    measured = case(
+        ours=Measured("ours", [1.0, 2.0, 4.0]),
+        slow=Measured("peer", [9.0, 9.0, 9.0]),
+        best=Measured("peer", [3.0, 8.0, 4.0]),
+    )
+    found = compare(measured, "ours")
+    assert found.peer == "best"
+    assert found.ratio == (2.0, 3.0, 3.5)
+
+
+def test_a_peer_that_failed_is_no_best_peer() -> None:
+    wrong = Measured("peer", [0.1], failed="wrong by 1e-2")
+    measured = case(ours=Measured("ours", [1.0]), wrong=wrong, right=Measured("peer", [2.0]))
+    assert compare(measured, "ours").peer == "right"
+    assert compare(case(ours=Measured("ours", [1.0]), wrong=wrong), "ours") == (None, None, None)
+
+
+def test_the_limit_is_what_the_work_would_take_at_the_measured_rates() -> None:
+    product = Measured("limit", [0.5, 0.5], needs=(100.0, 0.0))  # 200 operations a second
+    copy = Measured("limit", [0.1, 0.1], needs=(0.0, 50.0))  # 500 bytes a second
+    limits = {"matrix product": product, "memory copy": copy}
+    by_products = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 10.0)), **limits), "ours")
+    by_bytes = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 1500.0)), **limits), "ours")
+    assert by_products.limit == pytest.approx(0.5)
+    assert by_bytes.limit == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "verdict"),
+    [
+        (Target(ratio=2), [], True),
+        (Target(ratio=2.5), [], False),
+        (Target(ratio=2.5, limit=0.9), [], False),
+        (Target(ratio=6, needs="amx_bf16"), ["avx512f"], None),
+        (Target(ratio=6, needs="amx_bf16"), ["amx_bf16"], False),
+        (Target(below=1.5), [], True),
+        (Target(below=1.0), [], False),
+    ],
+)
+def test_a_target_is_met_or_not_or_says_nothing(target: Target, flags: list[str], verdict: bool | None) -> None:
+    measured = case(ours=Measured("ours", [1.0]), peer=Measured("peer", [2.0]))
+    assert met(target, measured.contenders["ours"], compare(measured, "ours"), flags) is verdict
+
+
+def test_one_of_the_alternatives_is_enough() -> None:
+    ours = Measured("ours", [1.0], needs=(95.0, 0.0))
+    limits = {"matrix product": Measured("limit", [1.0], needs=(100.0, 0.0))}
+    limits["memory copy"] = Measured("limit", [1.0], needs=(0.0, 100.0))
+    measured = case(ours=ours, peer=Measured("peer", [2.0]), **limits)
+    assert met(Target(ratio=2.5, limit=0.9), ours, compare(measured, "ours"), []) is True
+
+
+def test_what_failed_meets_nothing_and_of_what_was_not_measured_nothing_is_known() -> None:
+    for ours, verdict in ((Measured("ours", [1.0], failed="wrong"), False), (Measured("ours"), None)):
+        assert met(Target(below=2), ours, compare(case(ours=ours), "ours"), []) is verdict
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(1e-4, True), (2e-3, False), (None, False)])
+def test_a_target_with_an_error_is_not_met_beyond_it(error: float | None, verdict: bool) -> None:
+    ours = Measured("ours", [1.0], error=error)
+    assert met(Target(below=2, error=1e-3), ours, compare(case(ours=ours), "ours"), []) is verdict
+
+
+def test_what_is_fast_is_no_peer_of_what_is_exact() -> None:
+    peers = {"plain": Measured("peer", [3.0]), "TF32": Measured("peer", [2.0], fast=True)}
+    measured = case(ours=Measured("ours", [1.0]), fast=Measured("ours", [1.0], fast=True), **peers)
+    assert compare(measured, "ours").peer == "plain"
+    assert compare(measured, "fast").peer == "TF32"
+
+
+def test_a_target_may_name_its_peer() -> None:
+    ours = Measured("ours", [1.0], target=Target(ratio=2, peer="named"))
+    measured = case(ours=ours, best=Measured("peer", [1.5]), named=Measured("peer", [2.0]))
+    assert compare(measured, "ours").peer == "named"
+    measured.contenders["named"].failed = "not installed"
+    assert compare(measured, "ours").peer is None
+
+
+def test_a_target_holds_on_its_device_and_at_its_size() -> None:
+    cpu, cuda = Target(ratio=2), Target(ratio=3, device="cuda", size="1080p")
+    assert promised((cpu, cuda), "cpu", "540p") is cpu
+    assert promised((cpu, cuda), "cuda", "1080p") is cuda
+    assert promised((cpu, cuda), "cuda", "540p") is None
+    assert promised((cpu,), "cuda", "1080p") is None
+
+
+def test_peers_that_targets_name_exist() -> None:
+    for contenders in WORKS.values():
+        named = {target.peer for contender in contenders for target in contender.targets} - {None}
+        assert named <= {contender.name for contender in contenders if contender.owner == "peer"}
+
+
+def test_errors_are_relative_to_one_or_to_the_value() -> None:
+    assert largest_error([0.101, 30.3], [0.1, 30.0], relative=False) == pytest.approx(0.01)
+    assert largest_error([0.1014, 30.0], [0.1, 30.0], relative=True) == pytest.approx(0.01)
+    with pytest.raises(ValueError):
+        largest_error([0.1], [0.1, 0.2], relative=False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "off", "right"), [("psnr", 1e-3, False), ("psnr", 1e-5, True), ("lpips_alex", 1e-4, True)]
+)
+def test_what_is_exact_beside_fast_is_held_to_exact(metric: str, off: float, right: bool) -> None:
+    def program(name: str, owner: Literal["ours", "peer"], value: float, **more: Any) -> Program:
+        return Program(name, owner, lambda *_: [sys.executable, "-c", ""], lambda *_: {(0, metric): value}, **more)
+
+    fast = program("fast", "ours", 0.3 + off, tolerance=5e-3, relative=True)
+    done = ProcessCase("made", "540p", (fast, program("exact", "ours", 0.3 + off), program("theirs", "peer", 0.3)), 1)
+    found = time_processes(done, Rounds(0, least=1), "cpu", lambda what: None).contenders
+    assert (found["fast"].failed is None) == right
+    assert (found["exact"].failed is None) == (off <= 5e-5)
+
+
+def test_a_name_that_no_case_has_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.speed", "--only", "ssim/541p/*"])
+    assert program.main() == 2
+    assert "No case is called ssim/541p/*. There are: ssim/540p/photo/2, " in capsys.readouterr().err
+
+
+def test_rounds_go_on_until_the_time_is_spent_but_are_some() -> None:
+    assert len(list(Rounds(0, least=3))) == 3
+    assert len(list(Rounds(math.inf, most=7))) == 7
+
+
+def test_vgg_needs_the_products_of_its_layers() -> None:
+    height, width, total = 540, 960, 0
+    for block in ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512)):
+        total += sum(2 * 9 * a * b * height * width for a, b in itertools.pairwise(block))
+        height, width = height // 2, width // 2
+    assert network_operations("vgg", 540, 960) == total
+    assert total == pytest.approx(316e9, rel=0.01)
+
+
+def test_the_reference_is_shared_by_its_renders() -> None:
+    one, four = (needs("lpips_vgg", 540, 960, renders) for renders in (1, 4))
+    assert one is not None and four is not None
+    assert one.operations == 2 * network_operations("vgg", 540, 960)
+    assert four.operations / one.operations == pytest.approx(1.25 / 2)
+    assert one.bytes == 2 * 540 * 960 * 3 * 4
+    assert needs("five together", 540, 960, 1) is None
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    measured = Measured(
+        "ours", [0.1, 0.2], 4, 1e-8, 1e-5, None, Target(ratio=2, limit=0.9), (3.0, 4.0), {"more": [1.0]}
+    )
+    made = results(a=case(ours=measured, peer=Measured("peer", failed="not installed")))
+    write_results(tmp_path / "results.json", made)
+    assert read_results(tmp_path / "results.json") == made
+
+
+def test_the_newest_results_are_the_latest_by_date(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make bench"):
+        newest_results(tmp_path)
+    for name, date in (("a", "2026-01-03"), ("b", "2026-01-02"), ("c-quick", "2026-01-04")):
+        made = results()
+        made.started = date
+        write_results(tmp_path / f"{name}.json", made)
+    assert newest_results(tmp_path).name == "a.json"
+    assert newest_results(tmp_path, quick=True).name == "c-quick.json"
+
+
+def test_results_of_the_same_day_are_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_set_up", lambda options: None)
+    options = Options(output=tmp_path, only=("none",))
+    file, made = begin(options)
+    write_results(file, made)
+    with pytest.raises(InputError, match="has results of today: say `--resume`"):
+        begin(options)
+    assert begin(dataclasses.replace(options, resume=True))[0] == file
+    assert begin(dataclasses.replace(options, quick=True))[0] != file
+
+
+def test_results_without_a_revision_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    made = results(a=case(ours=Measured("ours", [1.0])))
+    made.cases["a"].revision = "abc1234"
+    write_results(file, made)
+    assert read_results(file).cases["a"].revision == "abc1234"
+    file.write_text(file.read_text().replace('"revision"', '"other"'))
+    assert read_results(file).cases["a"].revision is None
+
+
+def test_the_revision_is_of_the_code_and_not_of_what_the_benchmark_writes(tmp_path: Path) -> None:
+    assert code_revision(tmp_path) is None
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    for name in ("README.md", "code.py", "benchmarks/results/a.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "--no-verify", "-m", "a")
+    commit = git("rev-parse", "--short", "HEAD").strip()
+    for name in ("README.md", "new.py", "benchmarks/results/a.json"):
+        (tmp_path / name).write_text("b")
+    assert code_revision(tmp_path) == commit
+    (tmp_path / "code.py").write_text("b")
+    assert code_revision(tmp_path) == f"{commit}-dirty"
+
+
+def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"started": 3}')
+    with pytest.raises(InputError, match="no file of the benchmark's results"):
+        newest_results(tmp_path)
+
+
+def test_the_machine_in_a_file_name_is_its_processor_or_its_graphics_card() -> None:
+    assert short_name({"processor": "AMD EPYC", "graphics card": None, "cores": 2}) == "amd-epyc-2-cores"
+    assert (
+        short_name({"processor": "x", "graphics card": "NVIDIA H100 80GB", "cores": 16}) == "nvidia-h100-80gb-16-cores"
+    )
+
+
+def test_every_target_of_a_metric_is_of_a_case() -> None:
+    cases = timed_cases((1, 2))
+    targeted = {name for name, work in WORKS.items() if any(contender.targets for contender in work)}
+    for work in targeted - {"five together"}:
+        sizes = {(each.size, each.threads) for each in cases if each.work == work and each.images == "photo"}
+        assert sizes >= {(size, threads) for size in ("540p", "1080p") for threads in (1, 2)}
+    names = [each.name for each in (*cases, *MEMORY_CASES)]
+    assert len(set(names)) == len(names)
+    assert MEMORY_TARGETS.keys() <= set(names)
+
+
+def test_every_work_has_ours_and_a_peer_and_exact_values() -> None:
+    for contenders in WORKS.values():
+        assert {contender.owner for contender in contenders} == {"ours", "peer"}
+        assert all(name in DEFINITIONS for contender in contenders for name in contender.exact)
+        assert all(not contender.targets for contender in contenders if contender.owner == "peer")
+
+
+def test_a_mosaic_is_of_photographs_at_any_size_and_another_one_at_an_offset() -> None:
+    for size in SIZES.values():
+        assert mosaic(*size).shape == (*size, 3)
+    assert not np.array_equal(mosaic(270, 480), mosaic(270, 480, offset=97))
+    from skimage import data
+
+    assert np.array_equal(mosaic(270, 480), data.astronaut()[:270, :480])
+
+
+def test_exact_values_are_those_of_our_exact_path() -> None:
+    """Two independent implementations agree, on an odd size, or one is wrong."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    reference = mosaic(67, 83)
+    noisy = (reference + rng.normal(0, 20, reference.shape)).clip(0, 255).astype(np.uint8)
+    stack = np.stack([reference, noisy, np.roll(reference, 1, axis=1)])
+    images = pair(stack, [0, 1], torch.device("cpu"))
+    assert DEFINITIONS["ssim valid"](stack) == pytest.approx(ssim(*images).tolist(), abs=1e-7)
+    assert DEFINITIONS["ssim reflect"](stack) == pytest.approx(ssim(*images, kernel="reflect").tolist(), abs=1e-7)
+    assert DEFINITIONS["psnr"](stack)[0] > 15
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_exact_lpips_is_that_of_our_exact_path(net: str, lpips_of: Callable[..., Lpips]) -> None:
+    import torch
+
+    metric = lpips_of(net)
+    stack = np.stack([mosaic(67, 83), mosaic(67, 83, offset=5)])
+    images = pair(stack, [0], torch.device("cpu"))
+    assert DEFINITIONS[f"lpips {net}"](stack) == pytest.approx(metric(*images).tolist(), abs=1e-6)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from support.helpers import FLOAT, IGNORING, LIGHT, float_image, image, protocol_of
+
+from nvs_eval import __version__
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.evaluation.view_rows import relative_path
+from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
+from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.protocols.protocol import load_protocol
+from nvs_eval.records.record import read_record, record_file, to_plain, write_record
+from nvs_eval.sources.views import Column, Render, View
+
+
+class Listed(list[View]):
+    """The least that is a source: a list of views that knows its columns."""
+
+    def __init__(self, columns: Sequence[Column], views: Sequence[View]) -> None:
+        super().__init__(views)
+        self.columns = columns
+
+
+ONE = (Column("fox", "nerfacto", "base", 2500, provenance={"checkpoint_sha256": "ab12"}),)
+TWO = (Column("fox", "nerfacto"), Column("fox", "splatfacto", "late", 30000, "train"))
+SCORER = Scorer([protocol_of(LIGHT), protocol_of(FLOAT)], torch.device("cpu"))
+
+
+def view(name: str, *seeds: int, mask: torch.Tensor | None = None) -> View:
+    return View(name, float_image(0), tuple(Render(float_image(seed), seconds=0.5 * seed) for seed in seeds), mask)
+
+
+# --- Records ------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_views_is_a_source(tmp_path: Path) -> None:
+    views = [view("a", 1), view("cam0/b", 2)]
+    session = Session(tmp_path, ("nvs-eval", "score", "renders"))
+    records = evaluate(Listed(ONE, views), SCORER, session)
+    assert [record.protocol["name"] for record in records] == ["light", "float"]
+    for record, protocol in zip(records, SCORER.protocols, strict=True):
+        assert (record.scene, record.method, record.run, record.step) == ("fox", "nerfacto", "base", 2500)
+        assert record.split == "test"
+        assert record.protocol["definition"] == protocol.definition
+        assert record.fingerprint == protocol.fingerprint
+        assert {name: info.signature for name, info in record.metrics.items()} == protocol.signatures
+        assert [(info.unit, info.higher_is_better) for info in record.metrics.values()] == [("dB", True), ("", True)]
+        assert [row.name for row in record.views] == ["a", "cam0/b"]
+        assert [(row.width, row.height) for row in record.views] == [(48, 40)] * 2
+        assert [row.render_seconds for row in record.views] == [0.5, 1.0]
+        assert {row.reference_sha256 for row in record.views} == {sha256_of_image(float_image(0))}
+        assert {(row.render, row.reference, row.coverage) for row in record.views} == {(None, None, None)}
+    expected = [SCORER.score(each) for each in views]
+    for which, record in enumerate(records):
+        assert [row.scores for row in record.views] == [
+            {name: values[0] for name, values in scores[which].items()} for scores in expected
+        ]
+
+
+def test_each_column_and_protocol_has_a_record_of_its_own(tmp_path: Path) -> None:
+    views = [view("a", 1, 2), view("b", 3, 4)]
+    records = evaluate(Listed(TWO, views), SCORER, Session(tmp_path))
+    assert [(record.method, record.step, record.split, record.protocol["name"]) for record in records] == [
+        ("nerfacto", None, "test", "light"),
+        ("nerfacto", None, "test", "float"),
+        ("splatfacto", 30000, "train", "light"),
+        ("splatfacto", 30000, "train", "float"),
+    ]
+    assert len({tuple(row.scores["psnr"] for row in record.views) for record in records}) == 4
+    # Together they score as each column does alone.
+    for index, column in enumerate(TWO):
+        alone = [View(each.name, each.reference, each.renders[index : index + 1]) for each in views]
+        for record in evaluate(Listed([column], alone), SCORER, Session(tmp_path)):
+            (same,) = [r for r in records if (r.method, r.fingerprint) == (record.method, record.fingerprint)]
+            assert same.views == record.views
+
+
+def test_paths_are_relative_to_where_the_record_will_lie(tmp_path: Path) -> None:
+    references, renders = (
+        tmp_path / "data" / "gt",
+        tmp_path / "results" / "fox" / "nerfacto" / "base" / "2500" / "renders",
+    )
+    scored = View("a", image(0), (Render(image(1), file=renders / "a.png"),), reference_file=references / "a.png")
+    record, _ = evaluate(Listed(ONE, [scored]), SCORER, Session(tmp_path / "results"))
+    assert record.views[0].render == "renders/a.png"
+    assert record.views[0].reference == "../../../../../data/gt/a.png"
+    folder = record_file(record, tmp_path / "results").parent
+    assert (folder / str(record.views[0].reference)).resolve() == references / "a.png"
+    assert relative_path(None, folder) is None
+
+
+def test_coverage_is_the_masks_mean(tmp_path: Path) -> None:
+    mask = torch.zeros(40, 48)
+    mask[10:30] = 1
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    (record,) = evaluate(Listed(ONE, [view("a", 1, mask=mask), view("b", 1)]), scorer, Session(tmp_path))
+    assert [row.coverage for row in record.views] == [0.5, None]
+
+
+def test_provenance_says_how_the_record_came_about(tmp_path: Path) -> None:
+    command = ("nvs-eval", "run", "--load-config", "config.yml")
+    records = evaluate(Listed(ONE, [view("a", 1)]), SCORER, Session(tmp_path, command))
+    provenance = records[0].provenance
+    assert provenance["nvs_eval"] == __version__
+    assert provenance["versions"]["torch"] == version("torch")
+    assert provenance["device"] == "cpu" == device_name(torch.device("cpu"))
+    assert provenance["command"] == list(command)
+    assert provenance["started"].endswith("+00:00")
+    assert provenance["seconds"] >= 0
+    assert (provenance["checkpoint_sha256"], provenance["config_sha256"]) == ("ab12", None)
+    assert (provenance["weights"], provenance["tf32"]) == ({}, False)
+
+
+def test_a_record_survives_being_written(tmp_path: Path) -> None:
+    identical = View("same", image(0), (Render(image(0)),))
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    (record,) = evaluate(Listed(ONE, [identical, view("a", 1)]), scorer, Session(tmp_path))
+    assert record.views[0].scores["psnr"] == math.inf
+    path = record_file(record, tmp_path)
+    write_record(path, record)
+    assert json.loads(path.read_text())["views"][0]["scores"]["psnr"] == "inf"
+    assert to_plain(read_record(path)) == to_plain(record)
+
+
+# --- The loop -----------------------------------------------------------------------------------------------------
+
+
+def test_views_are_taken_one_by_one_and_told_when_they_are_scored(tmp_path: Path) -> None:
+    events: list[str] = []
+
+    class Lazy(Listed):
+        def __iter__(self) -> Iterator[View]:
+            for name in ("a", "b"):
+                events.append(f"made {name}")
+                yield view(name, 1)
+
+    evaluate(Lazy(ONE, []), SCORER, Session(tmp_path), on_view=lambda each: events.append(f"scored {each.name}"))
+    assert events == ["made a", "scored a", "made b", "scored b"]
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
+def test_a_view_without_a_render_for_each_column_is_an_error(seeds: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"View 'b' has {len(seeds)} renders, and one for each of the 2 columns"):
+        evaluate(Listed(TWO, [view("a", 1, 2), view("b", *seeds)]), SCORER, Session(tmp_path))
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no view to score"):
+        evaluate(Listed(ONE, []), SCORER, Session(tmp_path))
+
+
+def test_what_the_scorer_refuses_ends_the_loop(tmp_path: Path) -> None:
+    beyond = View("b", image(0), (Render(2 * image(1)),))
+    with pytest.raises(InputError, match=r"The render of view 'b' has values from"):
+        evaluate(Listed(ONE, [view("a", 1), beyond]), SCORER, Session(tmp_path))
+
+
+# --- What a protocol refuses, and what it leaves out ----------------------------------------------------------------
+
+CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
+
+
+def test_a_protocol_that_refuses_is_told_once_and_leaves_the_others(tmp_path: Path) -> None:
+    beyond = [View(name, image(0), (Render(2 * image(1)),)) for name in ("b", "c")]
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(CLAMPING), protocol_of(FLOAT)], torch.device("cpu"))
+    told: list[tuple[str, str]] = []
+    (record,) = evaluate(
+        Listed(ONE, [view("a", 1), *beyond, view("d", 1)]),
+        scorer,
+        Session(tmp_path),
+        on_refusal=lambda protocol, error: told.append((protocol.name, str(error))),
+    )
+    assert record.protocol["name"] == "clamping"
+    assert [row.name for row in record.views] == ["a", "b", "c", "d"]
+    assert [name for name, _ in told] == ["light", "float"]
+    assert all(message.startswith("The render of view 'b' has values from") for _, message in told)
+
+
+def test_nothing_to_score_is_told_to_who_wants_to_hear_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    empty = view("a", 1, mask=torch.zeros(40, 48))
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
+    (record,) = evaluate(
+        Listed(ONE, [empty]), scorer, Session(tmp_path), on_refusal=lambda _, error: told.append(str(error))
+    )
+    assert record.protocol["name"] == "ignoring"
+    assert told == [
+        "There is no view to score: a mean over nothing is no score: The mask of view 'a' is empty: there is nothing "
+        "to score."
+    ]
+
+
+def test_views_with_empty_masks_are_left_out_by_name_reason_and_mask(tmp_path: Path) -> None:
+    empty = torch.zeros(40, 48)
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    views = [view("a", 1, 2), view("b", 1, 2, mask=empty), view("c", 1, 2, mask=torch.ones(40, 48))]
+    for record in evaluate(Listed(TWO, views), scorer, Session(tmp_path)):
+        assert [row.name for row in record.views] == ["a", "c"]
+        assert record.provenance["left_out"] == {"b": "The mask of view 'b' is empty: there is nothing to score."}
+        assert record.provenance["left_out_masks"] == {"b": sha256_of_mask(empty)}
+        assert [row.mask_sha256 for row in record.views] == [None, sha256_of_mask(torch.ones(40, 48))]
+
+
+def test_a_mask_with_a_file_is_known_by_its_path(tmp_path: Path) -> None:
+    mask, file = torch.ones(40, 48), tmp_path / "masks" / "a.png"
+    scored = View("a", image(0), (Render(image(1)),), mask, mask_file=file)
+    scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
+    masked, ignoring = evaluate(Listed(ONE, [scored]), scorer, Session(tmp_path / "results"))
+    assert masked.views[0].mask == "../../../../../masks/a.png"
+    assert (ignoring.views[0].mask, ignoring.views[0].mask_sha256) == (None, None)
+
+
+def test_a_record_names_the_weights_of_its_own_protocol_alone(
+    weights_folder: Callable[[Net], Path | None], tmp_path: Path
+) -> None:
+    folder = weights_folder("alex") or weights_folder("vgg")
+    protocols = [load_protocol(name) for name in ("standard", "nerfstudio", "inria-3dgs", "nerf")]
+    scorer = Scorer(protocols, torch.device("cpu"), folder)
+    records = evaluate(Listed(ONE, [view("a", 1)]), scorer, Session(tmp_path))
+    nets = {record.protocol["name"]: list(record.provenance["weights"]) for record in records}
+    assert nets == {"standard": ["alex", "vgg"], "nerfstudio": ["alex"], "inria-3dgs": ["vgg"], "nerf": []}
+    assert all(record.provenance["weights"].items() <= scorer.weights.items() for record in records)

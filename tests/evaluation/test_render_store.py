@@ -1,0 +1,293 @@
+"""Of the renders exactly that stays which was asked for, and it is what the record says it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from support.helpers import (
+    FLOAT,
+    HALF,
+    LIGHT,
+    FakeCheckpoint,
+    evaluate_checkpoints,
+    files_below,
+    float_image,
+    image,
+    protocol_of,
+    rows,
+    write_pngs,
+)
+from support.helpers import (
+    record as record_of,
+)
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.render_store import Keep, check_not_copies
+from nvs_eval.evaluation.rendering import plan_renders
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.images.files import load_image
+from nvs_eval.images.pixels import sha256_of_image
+from nvs_eval.records.record import read_record, record_file, write_record
+from nvs_eval.sources.folders import ImageFiles, open_folders
+from nvs_eval.sources.views import Column
+from nvs_eval.system.disk import check_space
+
+VIEWS = ("a", "c", "cam0/b")
+
+# --- What stays -----------------------------------------------------------------------------------------------------
+
+KEPT: dict[Keep, list[str]] = {
+    "png": [f"renders/{view}.png" for view in VIEWS],
+    "all": [f"renders/{view}.npy" for view in VIEWS],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
+@pytest.mark.parametrize("keep", KEPT)
+@pytest.mark.parametrize("references", [image, float_image], ids=["8-bit references", "float references"])
+def test_of_the_renders_exactly_that_stays_which_was_asked_for(
+    keep: Keep, protocol: str, staged: bool, references: Callable[[int], torch.Tensor], tmp_path: Path
+) -> None:
+    checkpoints = [FakeCheckpoint(step, references=references) for step in (1, 2)[: 1 + staged]]
+    records = evaluate_checkpoints(checkpoints, tmp_path, protocol, keep=keep)
+    digest = records[0].references_sha256[:12]
+    json = record_file(records[0], tmp_path).name
+    expected = [f"fox/fake/base/{checkpoint.step}/{name}" for checkpoint in checkpoints for name in [*KEPT[keep], json]]
+    kinds = {"png": ["png"], "none": [], "all": ["png", "npy"] if references is float_image else ["png"]}[keep]
+    expected += [f"fox/references/{digest}/{view}.{kind}" for view in VIEWS for kind in kinds]
+    assert files_below(tmp_path) == sorted(expected)
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize(("keep", "extension"), [("png", ".png"), ("all", ".npy")])
+def test_the_paths_in_a_record_lead_from_it_to_what_stays(
+    keep: Keep, extension: str, staged: bool, tmp_path: Path
+) -> None:
+    checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
+    for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, FLOAT, keep=keep):
+        file = record_file(record, tmp_path)
+        assert read_record(file) == record
+        for row in record.views:
+            reference = f"../../../references/{record.references_sha256[:12]}/{row.name}{extension}"
+            assert (row.render, row.reference) == (f"renders/{row.name}{extension}", reference)
+            assert (file.parent / f"renders/{row.name}{extension}").is_file()
+            assert (file.parent / reference).is_file()
+
+
+def test_a_record_without_kept_renders_names_none(tmp_path: Path) -> None:
+    for checkpoints in ([FakeCheckpoint(1)], [FakeCheckpoint(1), FakeCheckpoint(2)]):
+        for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, keep="none"):
+            assert {(row.render, row.reference) for row in record.views} == {(None, None)}
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize(
+    ("keep", "references", "said"),
+    [
+        ("png", image, {"light": "as scored", "half": "as scored", "float": "8-bit copies of what was scored"}),
+        (
+            "png",
+            float_image,
+            {
+                "light": "as scored",
+                "half": "8-bit copies of what was scored",
+                "float": "8-bit copies of what was scored",
+            },
+        ),
+        ("all", float_image, {"light": "as scored", "half": "as scored", "float": "as scored"}),
+        ("none", image, {"light": "none", "half": "none", "float": "none"}),
+    ],
+)
+def test_a_record_says_whether_what_stays_is_what_was_scored(
+    keep: Keep, references: Callable[[int], torch.Tensor], said: dict[str, str], staged: bool, tmp_path: Path
+) -> None:
+    checkpoints = [FakeCheckpoint(step, references=references) for step in (1, 2)[: 1 + staged]]
+    for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, HALF, FLOAT, keep=keep):
+        assert record.provenance["kept_renders"] == said[record.protocol["name"]]
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize("keep", KEPT)
+def test_a_record_knows_the_copies_of_its_references(keep: Keep, staged: bool, tmp_path: Path) -> None:
+    def one_is_float(index: int) -> torch.Tensor:
+        return float_image(index) if index == 1 else image(index)
+
+    checkpoints = [FakeCheckpoint(step, references=one_is_float) for step in (1, 2)[: 1 + staged]]
+    for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, FLOAT, keep=keep):
+        if keep != "png":
+            assert "reference_copies" not in record.provenance
+            continue
+        (row,) = [row for row in record.views if row.name == "cam0/b"]
+        kept = load_image(record_file(record, tmp_path).parent / str(row.reference))
+        assert record.provenance["reference_copies"] == {"cam0/b": sha256_of_image(kept)}
+        assert row.reference_sha256 != sha256_of_image(kept)
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize(("keep", "protocol"), [("png", LIGHT), ("all", LIGHT), ("all", FLOAT)])
+def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged: bool, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
+    scorer = Scorer([protocol_of(protocol)], torch.device("cpu"))
+    for record in evaluate_checkpoints(checkpoints, out, protocol, keep=keep):
+        folder = record_file(record, out).parent
+        columns = [{row.name: folder / str(row.render) for row in record.views}]
+        references = {row.name: folder / str(row.reference) for row in record.views}
+        (again,) = evaluate(ImageFiles([Column("s", "m")], references, columns), scorer, Session(tmp_path))
+        assert [row.scores for row in again.views] == [row.scores for row in record.views]
+        assert again.means == record.means
+
+
+def test_a_folder_of_kept_renders_is_scored_like_that_of_any_other_tool(tmp_path: Path) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    references = tmp_path / "fox" / "references" / record.references_sha256[:12]
+    (source,) = open_folders([record_file(record, tmp_path).parent / "renders"], reference=references)
+    (again,) = evaluate(source, Scorer([protocol_of(LIGHT)], torch.device("cpu")), Session(tmp_path))
+    scored = {row.name: (row.scores, row.reference_sha256) for row in record.views}
+    assert {row.name: (row.scores, row.reference_sha256) for row in again.views} == scored
+
+
+def test_references_that_checkpoints_share_are_kept_once(tmp_path: Path) -> None:
+    checkpoints = [FakeCheckpoint(1), FakeCheckpoint(2), FakeCheckpoint(3, method="other")]
+    records = evaluate_checkpoints(checkpoints, tmp_path, LIGHT)
+    kept = [file for file in files_below(tmp_path) if "references" in file]
+    assert kept == [f"fox/references/{records[0].references_sha256[:12]}/{view}.png" for view in VIEWS]
+
+
+def test_checkpoints_whose_references_differ_are_scored_each_with_its_own(tmp_path: Path) -> None:
+    plain = [FakeCheckpoint(1), FakeCheckpoint(2)]
+    undistorted = FakeCheckpoint(3, method="splat", references=lambda index: image(index + 50))
+    records = evaluate_checkpoints([plain[0], undistorted, plain[1]], tmp_path / "all", LIGHT)
+    alone = evaluate_checkpoints([undistorted], tmp_path / "alone", LIGHT)
+    assert rows(records, 3) == rows(alone, 3)
+    assert len({record.references_sha256 for record in records}) == 2
+    folders = {file.split("/")[2] for file in files_below(tmp_path / "all") if file.startswith("fox/references/")}
+    assert folders == {record.references_sha256[:12] for record in records}
+
+
+def test_renders_kept_earlier_outlive_a_command_that_keeps_none(tmp_path: Path) -> None:
+    steps = [FakeCheckpoint(1), FakeCheckpoint(2)]
+    evaluate_checkpoints(steps, tmp_path, LIGHT, keep="png")
+    before = set(files_below(tmp_path))
+    for protocols in ((FLOAT,), (HALF,), (LIGHT, FLOAT)):
+        evaluate_checkpoints(steps, tmp_path, *protocols, keep="none")
+    added = set(files_below(tmp_path)) - before
+    assert before <= set(files_below(tmp_path))
+    assert all(file.endswith(".json") for file in added)
+
+
+def test_floats_kept_earlier_outlive_a_command_that_keeps_pngs(tmp_path: Path) -> None:
+    steps = [FakeCheckpoint(step, references=float_image) for step in (1, 2)]
+    evaluate_checkpoints(steps, tmp_path, FLOAT, keep="all")
+    before = set(files_below(tmp_path))
+    evaluate_checkpoints(steps, tmp_path, FLOAT, keep="png")
+    added = set(files_below(tmp_path)) - before
+    assert before <= set(files_below(tmp_path))
+    assert added == {f"fox/fake/base/{step}/{name}" for step in (1, 2) for name in KEPT["png"]}
+
+
+# --- The room it takes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+@pytest.mark.parametrize("keep", ["png", "all", "none"])
+@pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
+def test_the_room_that_is_asked_for_is_enough_while_it_renders(
+    staged: bool, keep: Keep, protocol: str, tmp_path: Path
+) -> None:
+    checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
+    plan = plan_renders(checkpoints, [protocol_of(protocol)], keep)
+    most = 0
+
+    def measure(index: int) -> None:
+        nonlocal most
+        files = [file for file in tmp_path.rglob("*") if file.suffix in (".png", ".npy")]
+        # Noise does not compress, and each file has a header beside its pixels.
+        most = max(most, sum(file.stat().st_size - 300 for file in files))
+
+    for checkpoint in checkpoints:
+        checkpoint.on_view = measure
+    evaluate_checkpoints(checkpoints, tmp_path, protocol, keep=keep)
+    measure(0)
+    assert most <= plan.bytes
+    assert (plan.bytes == 0) == (keep == "none" and not staged)
+    assert plan == replace(plan, keep=keep, staged=staged)
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_renders_that_do_not_fit_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> Usage:
+        asked.append(path)
+        return Usage(0, 0, 5_000_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    out = tmp_path / "not" / "there" / "yet"
+    check_space(5_000_000, out)
+    with pytest.raises(InputError) as error:
+        check_space(12_345_000_000, out)
+    assert str(error.value) == (
+        f"The renders need up to 12.3 GB in {out}, and 5.0 MB are free: make room, say another `--output-dir`, "
+        "evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
+    )
+    assert asked == [tmp_path, tmp_path]
+
+
+def test_renders_that_cannot_be_put_in_their_place_are_an_error_and_leave_nothing_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fox" / "fake" / "base" / "1").mkdir(parents=True)
+    (tmp_path / "fox" / "fake" / "base" / "1" / "renders").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot be written: .*Say another `--output-dir`, or make room\."):
+        evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    assert not list(tmp_path.rglob(".rendering-*"))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, calls = os.replace, []
+
+    def fail(*paths: str) -> None:
+        calls.append(paths)
+        if len(calls) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(*paths)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
+        evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
+
+
+def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -> None:
+    renders = write_pngs(tmp_path / "2500" / "renders", {"0001": 1})
+    quantising, of_floats = protocol_of(LIGHT), protocol_of(FLOAT)
+    # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
+    (tmp_path / "2500" / "results.json").write_text("{}")
+    check_not_copies(renders, of_floats)
+    made_here = record_of(provenance={"kept_renders": "as scored"})
+    write_record(tmp_path / "2500" / "standard-9f2c51ab.json", made_here)
+    check_not_copies(renders, quantising)
+    with pytest.raises(InputError, match=r"8-bit copies .* \(standard-9f2c51ab\.json .*float scores floats"):
+        check_not_copies(renders, of_floats)

@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nvs_eval.errors import InputError
+from nvs_eval.images.files import Reading, load_image, probe_image, save_npy, save_png
+from nvs_eval.images.pixels import by_planes, linear_to_srgb, quantise
+from nvs_eval.system.files import write_whole
+
+RANDOM = np.random.RandomState(0)
+RGB8 = RANDOM.randint(0, 256, (5, 7, 3)).astype(np.uint8)
+ALPHA8 = RANDOM.randint(0, 256, (5, 7, 1)).astype(np.uint8)
+WHITE = Reading(background=(1.0, 1.0, 1.0))
+GREY_OVER_BLACK = Reading(grey_to_rgb=True, background=(0.0, 0.0, 0.0))
+
+COLOUR_TYPE = {1: 0, 3: 2, 2: 4, 4: 6}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bytes(values: np.ndarray, *, depth: int = 16, before_pixels: bytes = b"") -> bytes:
+    """A PNG byte by byte, `[H, W, C]`, by no library that could round its values."""
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, depth, COLOUR_TYPE[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2" if depth == 16 else "u1").tobytes() for row in values)
+    pixels = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before_pixels + pixels + chunk(b"IEND", b"")
+
+
+def deep(channels: int) -> np.ndarray:
+    values = RANDOM.randint(0, 65536, (5, 7, channels))
+    values[0, :3] = [[0], [65535], [257]]
+    return values
+
+
+def float32(values: np.ndarray, largest: int) -> torch.Tensor:
+    return torch.from_numpy((values.astype(np.float64) / largest).astype(np.float32))
+
+
+@pytest.fixture
+def exr() -> Any:
+    return pytest.importorskip("OpenEXR", reason="OpenEXR is not installed (the extra `exr`)")
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "deep.png", "rgb.jpg", "rgb.npy"])
+def test_what_is_read_lies_by_planes_as_it_is_scored(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    match name:
+        case "deep.png":
+            path.write_bytes(png_bytes(deep(3)))
+        case "rgb.npy":
+            np.save(path, RGB8.astype(np.float32) / 255)
+        case _:
+            iio.imwrite(path, np.concatenate([RGB8, ALPHA8], axis=-1) if "rgba" in name else RGB8)
+    image = load_image(path, WHITE)
+    assert image.shape == (5, 7, 3)
+    assert by_planes(image).data_ptr() == image.data_ptr()
+
+
+# --- PNG and JPEG -------------------------------------------------------------------------------------------------
+
+
+def test_png_keeps_all_levels(tmp_path: Path) -> None:
+    levels = torch.arange(256).repeat(3, 1).T.reshape(16, 16, 3) / 255
+    save_png(tmp_path / "levels.png", levels)
+    assert torch.equal(load_image(tmp_path / "levels.png"), levels)
+
+
+def test_png_is_clamped_and_rounded(tmp_path: Path) -> None:
+    image = torch.rand(6, 5, 3, generator=torch.Generator().manual_seed(0)) * 1.5 - 0.25
+    save_png(tmp_path / "image.png", image)
+    assert torch.equal(load_image(tmp_path / "image.png"), quantise(image.clamp(0, 1), "round"))
+
+
+@pytest.mark.parametrize("name", ["deep.png", "misnamed.jpg"])
+def test_16_bit_png_gives_its_values_back(name: str, tmp_path: Path) -> None:
+    values = deep(3)
+    (tmp_path / name).write_bytes(png_bytes(values))
+    assert torch.equal(load_image(tmp_path / name), float32(values, 65535))
+    # imageio reads the same file as 8 bits, and says nothing.
+    assert iio.imread(tmp_path / name).dtype == np.uint8
+
+
+def test_16_bit_png_with_alpha_and_in_grey(tmp_path: Path) -> None:
+    values = deep(4)
+    (tmp_path / "rgba.png").write_bytes(png_bytes(values))
+    image, alpha = float32(values[..., :3], 65535), float32(values[..., 3:], 65535)
+    assert torch.equal(load_image(tmp_path / "rgba.png", WHITE), image * alpha + (1 - alpha))
+    grey = deep(1)
+    (tmp_path / "grey.png").write_bytes(png_bytes(grey))
+    assert torch.equal(load_image(tmp_path / "grey.png", GREY_OVER_BLACK), float32(grey, 65535).expand(-1, -1, 3))
+
+
+def test_jpeg_is_not_rotated_by_its_exif(tmp_path: Path) -> None:
+    plain, rotated = tmp_path / "plain.jpg", tmp_path / "rotated.jpg"
+    exif = Image.Exif()
+    exif[0x112] = 6  # To be shown turned by 90 degrees.
+    Image.fromarray(RGB8).save(plain)
+    Image.fromarray(RGB8).save(rotated, exif=exif)
+    assert load_image(rotated).shape == (5, 7, 3)
+    assert torch.equal(load_image(rotated), load_image(plain))
+    assert probe_image(rotated) == (7, 5)
+
+
+def test_palette_is_looked_up(tmp_path: Path) -> None:
+    palette = Image.fromarray(RGB8).quantize(6)
+    palette.save(tmp_path / "palette.png")
+    with Image.open(tmp_path / "palette.png") as saved:
+        assert saved.mode == "P"
+    assert torch.equal(load_image(tmp_path / "palette.png"), float32(np.asarray(palette.convert("RGB")), 255))
+
+
+# --- Instructions -------------------------------------------------------------------------------------------------
+
+
+def test_alpha_needs_an_instruction(tmp_path: Path) -> None:
+    path = tmp_path / "rgba.png"
+    Image.fromarray(np.concatenate([RGB8, ALPHA8], axis=-1)).save(path)
+    image, alpha = float32(RGB8, 255), float32(ALPHA8, 255)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"rgba\.png has an alpha channel, and how .* say `--background white`"):
+            read(path)
+        with pytest.raises(InputError, match=r"rgba\.png has an alpha channel, which the protocol does not allow"):
+            read(path, Reading(alpha="error", background=(1.0, 1.0, 1.0)))
+    colour = (0.25, 0.5, 1.0)
+    expected = image * alpha + torch.tensor(colour) * (1 - alpha)
+    assert torch.equal(load_image(path, Reading(background=colour)), expected)
+    assert torch.equal(load_image(path, Reading(alpha="drop")), image)
+
+
+def test_grey_needs_an_instruction(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(RGB8[..., 0]).save(path)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"grey\.png is a grey image, and RGB is needed: say `--grey-to-rgb`"):
+            read(path)
+    assert torch.equal(load_image(path, Reading(grey_to_rgb=True)), float32(RGB8[..., :1], 255).expand(-1, -1, 3))
+
+
+def test_grey_with_alpha_needs_both(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.concatenate([RGB8[..., :1], ALPHA8], axis=-1)).save(path)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"is a grey image"):
+            read(path, WHITE)
+        with pytest.raises(InputError, match=r"has an alpha channel"):
+            read(path, Reading(grey_to_rgb=True))
+    grey, alpha = float32(RGB8[..., :1], 255), float32(ALPHA8, 255)
+    assert torch.equal(load_image(path, GREY_OVER_BLACK), (grey * alpha).expand(-1, -1, 3))
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------------
+
+
+def save_cmyk(path: Path) -> None:
+    Image.new("CMYK", (7, 5)).save(path)
+
+
+def save_transparent_colour(path: Path) -> None:
+    path.write_bytes(png_bytes(RGB8, depth=8, before_pixels=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
+
+
+def save_transparent_colour_of_16_bits(path: Path) -> None:
+    path.write_bytes(png_bytes(deep(3), before_pixels=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
+
+
+def save_transparent_palette(path: Path) -> None:
+    Image.fromarray(RGB8).quantize(4).save(path, transparency=bytes([0, 128, 255, 255]))
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "message"),
+    [
+        ("cmyk.jpg", save_cmyk, r"is a CMYK image, and RGB with 8 bits a channel is needed: convert"),
+        ("one.png", save_transparent_colour, r"marks one colour as transparent: save it as RGB, or as RGBA"),
+        ("one16.png", save_transparent_colour_of_16_bits, r"marks one colour as transparent"),
+        ("palette.png", save_transparent_palette, r"marks one colour as transparent"),
+    ],
+)
+def test_what_would_be_misread_is_refused(name: str, save: Any, message: str, tmp_path: Path) -> None:
+    save(tmp_path / name)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=f"{name} {message}"):
+            read(tmp_path / name, GREY_OVER_BLACK)
+
+
+def test_one_bit_a_pixel_is_a_grey_image(tmp_path: Path) -> None:
+    bits = RGB8[..., 0] > 127
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    with pytest.raises(InputError, match="is a grey image"):
+        load_image(tmp_path / "bits.png")
+    expected = float32(bits[..., None], 1).expand(-1, -1, 3)
+    assert torch.equal(load_image(tmp_path / "bits.png", GREY_OVER_BLACK), expected)
+    assert probe_image(tmp_path / "bits.png", GREY_OVER_BLACK) == bits.shape[::-1]
+
+
+@pytest.mark.parametrize("name", ["empty.png", "empty.jpg", "empty.npy", "empty.exr"])
+def test_empty_file_is_named(name: str, tmp_path: Path) -> None:
+    if name.endswith("exr"):
+        pytest.importorskip("OpenEXR", reason="OpenEXR is not installed (the extra `exr`)")
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"{name} cannot be read as an image: ."):
+        load_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["image.png", "deep.png", "image.jpg", "image.npy"])
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+def test_truncated_file_is_named(name: str, keep: float, tmp_path: Path) -> None:
+    path = tmp_path / name
+    image = RANDOM.randint(0, 256, (40, 40, 3)).astype(np.uint8)
+    if name == "deep.png":
+        path.write_bytes(png_bytes(257 * image.astype(np.uint16)))
+    elif name == "image.npy":
+        np.save(path, image / np.float32(255))
+    else:
+        Image.fromarray(image).save(path)
+    load_image(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(InputError, match=rf"{name} cannot be read as an image: ."):
+        load_image(path)
+
+
+def test_what_is_no_file_or_no_image_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(InputError, match=r"none\.png cannot be read as an image: No such file or directory"):
+        load_image(tmp_path / "none.png")
+    with pytest.raises(InputError, match=r"folder\.png cannot be read as an image: Is a directory"):
+        load_image(tmp_path / "folder.png")
+    with pytest.raises(InputError, match=r"x\.tiff is not an image format that is read here: \.png, \.jpg"):
+        load_image(tmp_path / "x.tiff")
+
+
+# --- NPY ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_npy_floats_are_taken_as_they_are(dtype: type, tmp_path: Path) -> None:
+    values = RANDOM.rand(5, 7, 3).astype(dtype) * 2 - dtype(0.5)
+    np.save(tmp_path / "image.npy", values)
+    assert torch.equal(load_image(tmp_path / "image.npy"), torch.from_numpy(values.astype(np.float32)))
+    np.save(tmp_path / "turned.npy", np.asfortranarray(values))
+    assert torch.equal(load_image(tmp_path / "turned.npy"), torch.from_numpy(values.astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (RGB8, r"holds uint8, and float values in \[0, 1\] are needed: divide by the range first"),
+        (np.zeros((3, 5, 7), np.float32), r"has shape \[3, 5, 7\], and \[height, width, 3\] is needed"),
+        (np.zeros((5, 7), np.float32), r"has shape \[5, 7\], and \[height, width, 3\] is needed"),
+        (np.array([{}], dtype=object), r"cannot be read as an image: .*"),
+    ],
+)
+def test_npy_of_something_else_is_refused(values: np.ndarray, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", values, allow_pickle=True)
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=rf"image\.npy {message}"):
+            read(tmp_path / "image.npy")
+
+
+def test_saved_npy_is_the_image(tmp_path: Path) -> None:
+    image = torch.rand(7, 5, 3).permute(1, 0, 2) * 3 - 1
+    save_npy(tmp_path / "deep" / "er" / "image.npy", image.requires_grad_())
+    assert torch.equal(load_image(tmp_path / "deep" / "er" / "image.npy"), image)
+
+
+# --- EXR ----------------------------------------------------------------------------------------------------------
+
+
+def write_exr(exr: Any, path: Path, channels: dict[str, np.ndarray]) -> None:
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    with exr.File(header, channels) as file:
+        file.write(str(path))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_exr_is_linear_light_or_display_values_as_the_user_says(exr: Any, dtype: type, tmp_path: Path) -> None:
+    path, values = tmp_path / "image.exr", RANDOM.rand(5, 7, 3).astype(dtype)
+    write_exr(exr, path, {"RGB": values})
+    stored = torch.from_numpy(values.astype(np.float32))
+    assert torch.equal(load_image(path, Reading(exr="srgb")), stored)
+    assert torch.equal(load_image(path, Reading(exr="linear")), linear_to_srgb(stored))
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"image\.exr is EXR, .* say `--exr linear` .* or `--exr srgb`"):
+            read(path)
+
+
+def test_exr_with_alpha_must_be_opaque(exr: Any, tmp_path: Path) -> None:
+    path, values = tmp_path / "rgba.exr", RANDOM.rand(5, 7, 4).astype(np.float32)
+    write_exr(exr, path, {"RGBA": values})
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"rgba\.exr has an alpha channel that is not 1 everywhere.*premultiplied"):
+            read(path, Reading(exr="linear", background=(1.0, 1.0, 1.0)))
+    values[..., 3] = 1
+    write_exr(exr, path, {"RGBA": values})
+    expected = linear_to_srgb(torch.from_numpy(values[..., :3].copy()))
+    assert torch.equal(load_image(path, Reading(exr="linear")), expected)
+
+
+def test_exr_without_colours_is_refused(exr: Any, tmp_path: Path) -> None:
+    write_exr(exr, tmp_path / "depth.exr", {"Z": RANDOM.rand(5, 7).astype(np.float32)})
+    with pytest.raises(InputError, match=r"depth\.exr has the channels Z, and R, G, B are needed"):
+        load_image(tmp_path / "depth.exr", Reading(exr="srgb"))
+
+
+def test_exr_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    (tmp_path / "image.exr").touch()
+    with pytest.raises(InputError, match=r"image\.exr: reading EXR needs OpenEXR: pip install 'nvs-eval\[exr\]'"):
+        load_image(tmp_path / "image.exr", Reading(exr="srgb"))
+
+
+# --- The header tells what the pixels will ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "reading", [Reading(), WHITE, Reading(grey_to_rgb=True), GREY_OVER_BLACK, Reading(alpha="drop")]
+)
+def test_probing_agrees_with_loading(depth: int, channels: int, reading: Reading, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(png_bytes(deep(channels) if depth == 16 else deep(channels) // 257, depth=depth))
+    answers = []
+    for read in (probe_image, load_image):
+        try:
+            answers.append(read(path, reading))
+        except InputError as error:
+            answers.append(str(error))
+    probed, loaded = answers
+    assert probed == (loaded if isinstance(loaded, str) else (loaded.shape[1], loaded.shape[0]))
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.jpeg", "image.npy", "IMAGE.PNG"])
+def test_probing_gives_width_and_height(name: str, tmp_path: Path) -> None:
+    if name.endswith("npy"):
+        np.save(tmp_path / name, RGB8 / np.float32(255))
+    else:
+        Image.fromarray(RGB8).save(tmp_path / name)
+    assert probe_image(tmp_path / name) == (7, 5)
+    assert load_image(tmp_path / name).shape == (5, 7, 3)
+
+
+# --- Whole files --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("in the encoder")])
+def test_failing_write_leaves_the_old_file_and_nothing_else(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.png"
+    save_png(path, torch.zeros(4, 5, 3))
+
+    def fail(file: Any, *_: object, **__: object) -> None:
+        file.write(b"half of it")
+        raise error
+
+    monkeypatch.setattr(iio, "imwrite", fail)
+    with pytest.raises(InputError if isinstance(error, OSError) else ValueError) as caught:
+        save_png(path, torch.ones(4, 5, 3))
+    assert isinstance(error, ValueError) or "image.png cannot be written" in str(caught.value)
+    assert torch.equal(load_image(path), torch.zeros(4, 5, 3))
+    assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
+
+
+def test_what_is_written_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    seen = []
+    write_whole(path, lambda file: seen.append(path.exists()) or file.write(b"whole"))
+    assert seen == [False]
+    assert path.read_bytes() == b"whole"
+
+
+def test_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"image\.png cannot be written: .* Choose another folder, or make room"):
+        save_png(tmp_path / "file" / "image.png", torch.zeros(4, 5, 3))

@@ -1,0 +1,134 @@
+"""The scope in which float32 is float32."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import backends
+
+from nvs_eval.metrics.lpips import exact
+from nvs_eval.metrics.lpips.exact import exact_arithmetic
+
+SOON = 10.0
+"""Seconds that are never waited for, but where a test fails."""
+# What torch 2.9 and newer may compute with fewer bits.
+SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+needs_new_switches = pytest.mark.skipif(not exact._has_new_switches(), reason="this torch has the older switches alone")
+
+
+def switches() -> dict[str, str]:
+    return {switch: exact._backend(switch).fp32_precision for switch in SWITCHES}
+
+
+def matmul_precision() -> str | None:
+    """What the older function says; it refuses to sum up settings of the new switches that differ."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+@pytest.fixture
+def users_settings() -> Iterator[None]:
+    """Whatever a test does to torch's settings is undone."""
+    before = switches() if exact._has_new_switches() else {}
+    yield
+    torch.set_float32_matmul_precision("highest")
+    for switch, value in before.items():
+        exact._backend(switch).fp32_precision = value
+
+
+def by_the_old_flag() -> None:
+    backends.cuda.matmul.allow_tf32 = True
+
+
+def by_matmul_precision() -> None:
+    torch.set_float32_matmul_precision("high")
+
+
+def by_the_new_switches() -> None:
+    for switch in SWITCHES:
+        exact._backend(switch).fp32_precision = "bf16" if switch.startswith("mkldnn") else "tf32"
+
+
+@needs_new_switches
+@pytest.mark.usefixtures("users_settings")
+@pytest.mark.parametrize("lower", [by_the_old_flag, by_matmul_precision, by_the_new_switches])
+@pytest.mark.parametrize("fails", [False, True])
+def test_inside_all_is_exact_and_the_users_settings_return(lower: Callable[[], None], fails: bool) -> None:
+    lower()
+    before, precision = switches(), matmul_precision()
+    assert set(before.values()) != {"ieee"}
+    try:
+        with exact_arithmetic():
+            assert switches() == dict.fromkeys(SWITCHES, "ieee")
+            if fails:
+                raise KeyError("from inside")
+    except KeyError:
+        assert fails
+    assert switches() == before
+    assert matmul_precision() == precision
+
+
+@needs_new_switches
+@pytest.mark.usefixtures("users_settings")
+def test_scopes_may_be_nested() -> None:
+    by_the_new_switches()
+    before = switches()
+    with exact_arithmetic():
+        with exact_arithmetic():
+            pass
+        assert set(switches().values()) == {"ieee"}
+    assert switches() == before
+
+
+@needs_new_switches
+@pytest.mark.usefixtures("users_settings")
+def test_what_one_thread_leaves_is_exact_for_the_others() -> None:
+    by_the_new_switches()
+    before = switches()
+    entered, may_leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with exact_arithmetic():
+            entered.set()
+            assert may_leave.wait(SOON)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other)
+        assert entered.wait(SOON)
+        with exact_arithmetic():
+            may_leave.set()
+            done.result()
+            assert set(switches().values()) == {"ieee"}
+    assert switches() == before
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_older_switches_are_set_and_restored(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch before 2.9 has these two and no others.
+    older = SimpleNamespace(
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)), cudnn=SimpleNamespace(allow_tf32=True)
+    )
+    monkeypatch.setattr(torch, "backends", older)
+    try:
+        with exact_arithmetic():
+            assert (older.cuda.matmul.allow_tf32, older.cudnn.allow_tf32) == (False, False)
+            if fails:
+                raise KeyError("from inside")
+    except KeyError:
+        assert fails
+    assert (older.cuda.matmul.allow_tf32, older.cudnn.allow_tf32) == (True, True)
+
+
+def test_autocast_is_off_inside_and_on_again_after() -> None:
+    x = torch.ones(2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with exact_arithmetic():
+            assert (x @ x).dtype == torch.float32
+        assert (x @ x).dtype == torch.bfloat16

@@ -1,0 +1,239 @@
+"""Scoring keeps to the memory that it may take, which is known before, and no number depends on it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import re
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.agreement import generator
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.metrics.lpips import passes as lpips_passes
+from nvs_eval.metrics.lpips import plan as lpips_plan
+from nvs_eval.metrics.lpips.layers import Backbone
+from nvs_eval.metrics.lpips.memory import Pass, bytes_needed
+from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.lpips.passes import Wanted
+from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Plan, plan_passes
+from nvs_eval.metrics.weights.backbones import NETS, Net
+
+LoadLpips = Callable[..., Lpips]
+
+# A plan is noted as it is made: the last that fits is taken.
+BEGIN = """
+import sys
+from pathlib import Path
+import psutil, torch
+from nvs_eval.metrics.lpips import plan as lpips_plan
+from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.metrics.lpips.memory import bytes_needed
+from nvs_eval.metrics.lpips.metric import load_lpips
+
+process, asked, fitting = psutil.Process(), [], lpips_plan.rows_within
+
+
+def noted(layers, images, *given):
+    rows = fitting(layers, images, *given)
+    asked.append((layers, images, rows))
+    return rows
+
+
+lpips_plan.rows_within = noted
+net, folder = sys.argv[1], sys.argv[2] or None
+"""
+MEASURED = """
+count, height, width, allowed = map(int, sys.argv[3:7])
+masked, clamped = sys.argv[7] == "masked", sys.argv[7] == "clamped"
+metric = load_lpips(net, weights_dir=folder, clamp=clamped)
+reference, renders = torch.rand(3, height, width) * (1 + clamped), torch.rand(count, 3, height, width) * (1 + clamped)
+mask = torch.ones(1, height, width) if masked else None
+before = process.memory_info().rss
+Path("/proc/self/clear_refs").write_text("5")  # The system's own peak begins anew: one that is short is not missed.
+with torch.inference_mode():
+    score_together([Wanted(metric, reference, renders, mask)], allowed or None)
+said = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+print(bytes_needed(*asked[-1]), 1024 * int(said["VmHWM"].split()[0]) - before)
+"""
+# A machine that leaves the process so much in all, as a container does.
+LIMITED = """
+limit = int(sys.argv[3])
+metric = load_lpips(net, weights_dir=folder)
+before = process.memory_info().rss
+lpips_plan.free_memory = lambda device: max(0, limit - (process.memory_info().rss - before))
+reference, renders = torch.rand(3, 180, 320), torch.rand(2, 3, 180, 320)
+for view in range(3):
+    with torch.inference_mode():
+        (found,) = score_together([Wanted(metric, reference, renders, None)])
+    layers, images, rows = asked[-1]
+    print(len({type(layer) for layer in layers}), images.renders, *found.tolist())
+"""
+MB = 10**6
+
+
+def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[Any]:
+    """Either values or errors, as a test expects."""
+    return lpips_passes.score_together(wanted, max_memory)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=generator(seed))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks anew")
+@pytest.mark.parametrize(
+    ("net", "size", "allowed", "fed"),
+    [
+        ("alex", (4, 901, 1603), 0, "plain"),
+        ("alex", (4, 901, 1603), 360 * MB, "plain"),
+        ("squeeze", (1, 900, 1600), 0, "plain"),
+        ("vgg", (1, 421, 803), 0, "plain"),
+        ("vgg", (4, 240, 1201), 700 * MB, "plain"),
+        ("vgg", (1, 1080, 1920), 240 * MB, "plain"),
+        ("squeeze", (12, 700, 1280), 80 * MB, "plain"),
+        ("squeeze", (4, 900, 1600), 120 * MB, "masked"),
+        ("alex", (4, 901, 1603), 200 * MB, "clamped"),
+    ],
+)
+def test_what_is_taken_is_what_was_said(
+    *,
+    net: Net,
+    size: tuple[int, int, int],
+    allowed: int,
+    fed: str,
+    weights_folder: Callable[[Net], Path | None],
+    tmp_path: Path,
+) -> None:
+    given = [net, weights_folder(net) or "", *size, allowed, fed]
+    needed, taken = map(int, in_own_process(BEGIN + MEASURED, *given, folder=tmp_path).split())
+    assert not allowed or needed <= allowed
+    assert 0.7 <= needed / taken <= 1.3, (needed, taken)
+
+
+@pytest.mark.parametrize("limit", [450 * MB, 900 * MB])
+def test_what_earlier_views_left_is_there_for_the_next(
+    limit: int, weights_folder: Callable[[Net], Path | None], tmp_path: Path
+) -> None:
+    said = in_own_process(BEGIN + LIMITED, "vgg", weights_folder("vgg") or "", limit, folder=tmp_path).splitlines()
+    first, *others = [[float(number) for number in line.split()] for line in said]
+    assert len(others) == 2
+    for each in others:
+        assert each == pytest.approx(first, abs=1e-6)
+
+
+def in_own_process(code: str, *given: object, folder: Path) -> str:
+    command = [sys.executable, "-c", code, *map(str, given)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = lpips_of(net)
+    reference, renders = noise(3, 130, 141), noise(2, 3, 130, 141, seed=1)
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    fed: list[int] = []
+    scaled = Lpips.scaled
+
+    def watched(self: Lpips, images: Tensor) -> Tensor:
+        fed.append(images.shape[-2])
+        return scaled(self, images)
+
+    monkeypatch.setattr(Lpips, "scaled", watched)
+    layers = metric.layers_for(reference)
+    least = bytes_needed(layers, Pass(1, 2, 1, 130, 141, pairs=2), 8)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    assert max(fed) <= 8
+    assert (tight - plenty).abs().max() <= 1e-6
+
+
+def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
+    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric = lpips_of("alex")
+    reference, renders = noise(3, 131, 142), noise(5, 3, 131, 142, seed=1)
+    renders[3] = reference
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    counts: list[int] = []
+    stream_pass = lpips_passes._pass
+
+    def watched(found: Any, images: Images, plan: Plan) -> None:
+        counts.append(len(images) - 1)
+        stream_pass(found, images, plan)
+
+    monkeypatch.setattr(lpips_passes, "_pass", watched)
+    least = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, 131, 142, pairs=3), 1)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    assert counts == [2, 2]
+    assert (tight - plenty).abs().max() <= 1e-6
+    assert tight[3] == 0
+
+
+def test_little_memory_is_enough_for_slow_layers(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("vgg")
+    reference, renders = noise(3, 133, 201), noise(2, 3, 133, 201, seed=1)
+    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    quick = bytes_needed(metric.layers_for(reference), Pass(1, 1, 1, 133, 201, pairs=1), 1)
+    allowed = bytes_needed(metric.layers_for(reference, lean=True), Pass(1, 1, 1, 133, 201, pairs=1), 1)
+    assert allowed < 0.6 * quick
+    plan = plan_passes([Pairing(metric, [0, 0], [1, 2])], [reference], list(renders), Allowed(allowed))
+    assert plan.layers == metric.layers_for(reference, lean=True)
+    (tight,) = score_together([Wanted(metric, reference, renders, None)], allowed)
+    assert 0 < (tight - plenty).abs().max() <= 1e-6
+    (refused,) = score_together([Wanted(metric, reference, renders, None)], allowed // 2)
+    assert re.search(r"needs \d+ MB beside the images, and .* MB may be taken", str(refused))
+
+
+def test_what_is_remembered_keeps_no_network(lpips_of: LoadLpips) -> None:
+    backbone = Backbone("alex", lpips_of("alex").backbone.weights)
+    layers = backbone.layers(torch.device("cpu"), torch.float32)
+    bytes_needed(layers, Pass(1, 1, 1, 64, 71, pairs=1), 8)
+    gone = weakref.ref(layers[0])
+    del backbone, layers
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_metric_that_was_used_can_be_copied(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("alex")
+    reference, render = noise(3, 64, 80), noise(3, 64, 80, seed=1)
+    expected = metric(reference, render)
+    assert copy.deepcopy(metric)(reference, render) == expected
+    assert pickle.loads(pickle.dumps(metric))(reference, render) == expected
+
+
+def test_half_precision_images_are_exact(lpips_of: LoadLpips) -> None:
+    metric = lpips_of("alex")
+    reference, render = noise(3, 64, 80).bfloat16(), noise(3, 64, 80, seed=1).bfloat16()
+    assert (metric(reference, render) - metric(reference.double(), render.double())).abs() <= 1e-6
+
+
+def test_too_little_memory_is_an_error_before_anything_is_computed(
+    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lpips, "scaled", None)
+    wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
+    (refused,) = score_together([wanted], max_memory=10**6)
+    assert isinstance(refused, InputError)
+    assert re.search(r"LPIPS with squeeze of a render of 80x64 needs \d+ MB .* 1 MB may be taken", str(refused))
+    monkeypatch.setattr(lpips_plan, "free_memory", lambda device: 0)
+    (refused,) = score_together([wanted])
+    assert re.search(r"and \d\S* MB of what is free may be taken: end what else", str(refused))
+
+
+def test_more_images_and_rows_need_more(lpips_of: LoadLpips) -> None:
+    layers = lpips_of("alex").layers_for(noise(3, 64, 64))
+    few = bytes_needed(layers, Pass(1, 1, 1, 2160, 960, pairs=1), 16)
+    assert bytes_needed(layers, Pass(1, 4, 1, 2160, 960, pairs=4), 16) > few
+    assert bytes_needed(layers, Pass(1, 1, 1, 2160, 960, pairs=1), 64) > few
+    # Twice the height takes as many rows at a time: what grows is the map of differences.
+    assert bytes_needed(layers, Pass(1, 1, 1, 4320, 960, pairs=1), 16) < 1.3 * few

@@ -1,0 +1,545 @@
+"""`--precision fast`: another metric than exact LPIPS, never taken for it, and named wherever its numbers are shown."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from support.helpers import LIGHT, FakeCheckpoint, Opener, Said, image, protocol_file, protocol_of, record, row
+from support.scoring import CPU, view
+
+import nvs_eval
+from nvs_eval.comparison.comparing import compared
+from nvs_eval.comparison.gate.checks import checks
+from nvs_eval.comparison.sides import left_out_notes, sides_of
+from nvs_eval.diagnostics.inspection.record import inspect_record
+from nvs_eval.diagnostics.verify.definition import check_metric
+from nvs_eval.diagnostics.verify.prepare import Unknown
+from nvs_eval.diagnostics.verify.record import Compared, verify_record
+from nvs_eval.diagnostics.verify.tables import worst_of
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.metrics.lpips import precision
+from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.lpips.precision import products
+from nvs_eval.metrics.registry import describe
+from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols, parse_protocol
+from nvs_eval.records.record import Record, read_record, record_file, write_record
+from nvs_eval.report.benchmarks.published import load_published
+from nvs_eval.report.curves.curves import curves_of
+from nvs_eval.report.curves.plot import plot_files
+from nvs_eval.report.curves.table import curve_table
+from nvs_eval.report.exports import inria, ns_eval
+from nvs_eval.report.frames import data_frame
+from nvs_eval.report.loggers.runs import LoggedRecord, runs_of
+from nvs_eval.report.tables.published_lines import check_published
+from nvs_eval.report.words.audit import audit_table, audit_words
+
+ALEX: dict[str, Any] = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+PARTS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"}
+WITH_ALEX = LIGHT.replace(
+    "round_means", '  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}\nround_means'
+)
+
+# --- Protocols ------------------------------------------------------------------------------------------------------
+
+# Of exact ones all are pinned beside their definitions; these are what fast ones are known by.
+FAST = {"standard": "7706df9f", "inria-3dgs": "0d872de4", "nerfbaselines-nerf": "379dbb12", "gsplat": "480957da"}
+
+
+@pytest.mark.parametrize("name", sorted(named_protocols()))
+def test_exact_is_what_every_named_protocol_was_and_fast_is_another_where_there_is_lpips(name: str) -> None:
+    protocol = load_protocol(name)
+    fast = protocol.with_precision("fast")
+    assert protocol.with_precision("exact") == protocol
+    assert "precision" not in json.dumps([protocol.definition, protocol.signatures])
+    assert (fast == protocol) == (fast.fingerprint == protocol.fingerprint) == (not protocol.nets)
+    assert (protocol.precision, fast.precision) == ("exact", "fast" if protocol.nets else "exact")
+    assert fast.with_precision("exact") == protocol
+    assert fast.with_precision("exact").fingerprint == protocol.fingerprint
+    assert fast.with_precision("fast") == fast
+    assert (fast.name, fast.nets) == (protocol.name, protocol.nets)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_what_a_fast_protocol_is_known_by_is_pinned(name: str) -> None:
+    assert load_protocol(name).with_precision("fast").fingerprint == FAST[name]
+
+
+def with_average(**lpips: object) -> Protocol:
+    data = yaml.safe_load(WITH_ALEX)
+    data["metrics"]["lpips_alex"] |= lpips
+    return parse_protocol({**data, "metrics": {**data["metrics"], "mipnerf_average": PARTS}})
+
+
+def test_signatures_say_it_of_lpips_and_of_what_is_made_of_it_alone() -> None:
+    plain = with_average().colour_corrected("affine")
+    fast = plain.with_precision("fast")
+    assert fast == with_average().with_precision("fast").colour_corrected("affine")
+    assert fast.signatures["lpips_alex"] == (
+        "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|precision:fast|q:round8|mask:valid-pixels|v1"
+    )
+    changed = [name for name, signature in fast.signatures.items() if signature != plain.signatures[name]]
+    assert changed == ["lpips_alex", "mipnerf_average", "cc_lpips_alex"]
+    assert all(fast.signatures[name].count("|precision:fast|") == 1 for name in changed)
+
+
+def test_a_file_may_say_it_and_exact_is_what_it_is_without() -> None:
+    fast, exact = with_average(precision="fast"), with_average(precision="exact")
+    assert fast == with_average().with_precision("fast")
+    assert exact == with_average()
+    assert exact.fingerprint == with_average().fingerprint
+    again = parse_protocol({"name": "again", **copy.deepcopy(fast.definition)})
+    assert again.fingerprint == fast.fingerprint != exact.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("metric", "precision", "message"),
+    [
+        ("lpips_alex", "quick", r"precision of lpips_alex 'quick'\..* Known: exact, fast"),
+        ("lpips_alex", True, "The precision of lpips_alex is True, and a text is needed"),
+        ("psnr", "fast", "Unknown parameter of psnr 'precision'"),
+        ("psnr", "exact", "Unknown parameter of psnr 'precision'"),
+        ("ssim", "fast", "Unknown parameter of ssim 'precision'"),
+    ],
+)
+def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object, message: str) -> None:
+    data = yaml.safe_load(WITH_ALEX)
+    data["metrics"][metric]["precision"] = precision
+    with pytest.raises(InputError, match=message):
+        parse_protocol(data)
+
+
+# --- Scoring --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_fast_shares_weights_with_what_is_exact_and_no_pass(lpips_of: Callable[..., Lpips]) -> None:
+    exact, fast = lpips_of("alex"), lpips_of("alex", precision="fast")
+    assert (exact.precision, fast.precision) == ("exact", "fast")
+    assert fast.backbone is exact.backbone
+    assert fast.feed != exact.feed
+    assert fast.feed == lpips_of("alex", precision="fast", normaliser="torchmetrics").feed
+
+
+def test_the_registry_loads_what_the_signature_says(weights_folder: Callable[[Net], Path | None]) -> None:
+    folder = weights_folder("alex")
+    for chosen in ("exact", "fast"):
+        metric = describe("lpips_alex", {**ALEX, "precision": chosen}).build(weights_dir=folder)
+        assert isinstance(metric.function, Lpips)
+        assert metric.function.precision == chosen
+        assert ("precision:fast" in metric.signature) == (chosen == "fast")
+
+
+def test_what_lacks_memory_for_lpips_names_the_view_and_leaves_the_others(
+    weights_folder: Callable[[Net], Path | None],
+) -> None:
+    scorer = Scorer([with_average(), protocol_of(LIGHT)], CPU, weights_folder("alex"), max_memory=1000)
+    refused, scored = scorer.outcomes(view(image(0, 64, 64), image(1, 64, 64)))
+    assert re.search(r"^View '.*': LPIPS with alex .* may be taken: give --max-memory more", str(refused.error))
+    assert scored.error is None and set(scored.scores) == set(protocol_of(LIGHT).metrics)
+
+
+def test_what_lacks_memory_for_one_network_leaves_the_others(weights_folder: Callable[[Net], Path | None]) -> None:
+    alex = with_average()
+    vgg = replace(alex, metrics={"lpips_vgg": {**ALEX, "net": "vgg"}})
+    scored = view(image(0, 64, 64), image(1, 64, 64))
+    folder = weights_folder("vgg")
+    (alone,), (refused,), together = (
+        Scorer(protocols, CPU, folder, max_memory=40_000_000).outcomes(scored)
+        for protocols in ([alex], [vgg], [alex, vgg])
+    )
+    assert alone.error is None
+    assert together[0].scores == alone.scores
+    assert "LPIPS with vgg" in str(refused.error)
+    assert str(together[1].error) == str(refused.error)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_activation_beyond_float16_is_said(
+    masked: bool, weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lpips, "normalised", lambda self, activation: activation / torch.inf * torch.inf)
+    protocol = with_average(precision="fast")
+    pair = view(image(0, 64, 64), image(1, 64, 64))
+    if masked:
+        protocol, pair = replace(protocol, mask="valid-pixels"), replace(pair, mask=torch.ones(64, 64))
+    with pytest.raises(InputError, match=r"lpips_alex of view '.*' is not a number: .* without `--precision fast`"):
+        Scorer([protocol], CPU, weights_folder("alex")).score(pair)
+
+
+def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], Path | None]) -> None:
+    protocols = [with_average(), with_average().with_precision("fast")]
+    scored = view(image(0, 64, 64), image(1, 64, 64), image(2, 64, 64))
+    exact, fast = Scorer(protocols, CPU, weights_folder("alex")).score(scored)
+    (alone,) = Scorer(protocols[:1], CPU, weights_folder("alex")).score(scored)
+    assert exact == alone
+    assert (exact["psnr"], exact["ssim"]) == (fast["psnr"], fast["ssim"])
+    assert fast["lpips_alex"] == pytest.approx(exact["lpips_alex"], rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("has", "fast"),
+    [
+        ([], []),
+        (["avx512_bf16"], ["alex"]),
+        (["amx_tile"], ["alex", "vgg"]),
+        (["avx512_bf16", "amx_tile"], ["alex", "vgg"]),
+    ],
+)
+def test_a_cpu_uses_bfloat16_for_the_networks_that_are_faster_with_it(
+    has: list[str], fast: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for feature in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{feature}_supported", lambda answer=feature in has: answer, raising=False)
+    assert [net for net in ("alex", "squeeze", "vgg") if products("fast", CPU, net) == "bfloat16"] == fast
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "used"),
+    [
+        ("exact", "cpu", "float32"),
+        ("exact", "cuda", "float32"),
+        ("fast", "cpu", "bfloat16"),
+        ("fast", "cuda", "float16"),
+    ],
+)
+def test_what_networks_multiply_in(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    assert products(precision, torch.device(device), "vgg") == used
+
+
+class Views(list):
+    columns = FakeCheckpoint(500).columns
+
+
+def provenance_of(*protocols: Protocol, weights: Path | None = None) -> list[dict[str, Any]]:
+    records = evaluate(Views([view(image(0), image(1))]), Scorer(protocols, CPU, weights), Session(Path("out")))
+    return [{key: each.provenance.get(key) for key in ("tf32", "precision", "lpips_products")} for each in records]
+
+
+def test_a_record_says_which_arithmetic_it_was(
+    weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    folder = weights_folder("alex")
+    light, plain = protocol_of(LIGHT), with_average()
+    exact = {"tf32": False, "precision": "exact", "lpips_products": None}
+    fast = {"tf32": False, "precision": "fast", "lpips_products": "bfloat16"}
+    assert provenance_of(light.with_precision("fast"), plain, plain.with_precision("fast"), weights=folder) == [
+        *(exact, exact, fast),
+    ]
+    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: False)
+    assert provenance_of(plain.with_precision("fast"), weights=folder)[0]["lpips_products"] == "float32"
+
+
+# --- Commands -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored(here: Path, cli: Callable[..., Said], weights_folder: Callable[[Net], Path | None]) -> Callable[..., Said]:
+    """Runs a command that scores, under a protocol with LPIPS."""
+    protocol_file(here, WITH_ALEX, "alex.yaml")
+    folder = weights_folder("alex")
+    places = () if folder is None else ("--weights-dir", str(folder))
+    return lambda *words: cli(*words, "--protocol", "alex.yaml", *places)
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """Of the records below a folder, by the title of their protocol."""
+    return {each.protocol_title: each.fingerprint for each in nvs_eval.read_records(folder)}
+
+
+SCORE = ("score", "garden/ours", "--reference", "garden/gt")
+
+
+def test_records_of_the_two_stand_side_by_side_and_are_named(scored: Callable[..., Said]) -> None:
+    out = Path("nvs-eval-results")
+    exact = scored(*SCORE)
+    (file,) = out.rglob("*.json")
+    before = file.read_bytes()
+    fast = scored(*SCORE, "--precision", "fast")
+    assert (exact.code, fast.code, file.read_bytes()) == (0, 0, before)
+    known = protocol_of(WITH_ALEX)
+    assert fingerprints(out) == {
+        "light": known.fingerprint,
+        "light, fast": known.with_precision("fast").fingerprint,
+    }
+    assert f"protocol light ({known.fingerprint})\n" in exact.out
+    assert f"protocol light, fast ({known.with_precision('fast').fingerprint})\n" in fast.out
+    assert "|precision:fast|" in fast.out
+
+
+@pytest.mark.usefixtures("here")
+def test_without_lpips_fast_is_the_same_as_exact(cli: Callable[..., Said]) -> None:
+    for options in ((), ("--precision", "fast"), ("--precision", "exact")):
+        said = cli(*SCORE, "--protocol", "light.yaml", *options)
+        assert f"protocol light ({protocol_of(LIGHT).fingerprint})\n" in said.out
+    (file,) = Path("nvs-eval-results").rglob("*.json")
+    assert read_record(file).provenance["precision"] == "exact"
+
+
+def test_the_option_stands_above_what_a_file_says(scored: Callable[..., Said], here: Path) -> None:
+    protocol_file(here, WITH_ALEX.replace("normaliser: lpips", "normaliser: lpips, precision: fast"), "alex.yaml")
+    assert "protocol light, fast (" in scored(*SCORE).out
+    assert "protocol light (" in scored(*SCORE, "--precision", "exact").out
+
+
+def test_a_run_that_is_exact_is_not_finished_where_it_is_to_be_fast(
+    scored: Callable[..., Said], opener: Opener
+) -> None:
+    run = ("run", "--load-config", "config.yml", "--keep-renders", "png")
+    for count, options in enumerate([(), ("--precision", "fast")], 1):
+        for _ in range(2):
+            assert scored(*run, *options).code == 0
+            assert len(opener.rendered) == 3 * 2 * count
+    assert set(fingerprints(Path("nvs-eval-results"))) == {"light", "light, fast"}
+
+
+def test_a_rescored_record_is_there_only_under_its_own_precision(scored: Callable[..., Said]) -> None:
+    scored(*SCORE)
+    results = "nvs-eval-results"
+    for count, first in ((0, "Record: "), (1, "is there already")):
+        said = scored("rescore", results, "--precision", "fast")
+        assert (said.code, first in said.err) == (0, True), count
+    assert "is there already" in scored("rescore", results, "--precision", "exact").err
+
+
+def test_a_suite_is_done_only_under_its_own_precision(
+    scored: Callable[..., Said], cli: Callable[..., Said], weights_folder: Callable[[Net], Path | None]
+) -> None:
+    data: dict[str, Any] = {"scenes": ["garden"], "protocol": "alex.yaml"}
+    data["methods"] = {"ours": {"score": "{scene}/ours", "reference": "{scene}/gt"}}
+    if folder := weights_folder("alex"):
+        data["weights_dir"] = str(folder)
+    for file, more in (("exact.yaml", {}), ("fast.yaml", {"precision": "fast"})):
+        Path(file).write_text(yaml.safe_dump({**data, **more}), encoding="utf-8")
+    assert "protocol light (" in cli("suite", "exact.yaml").out
+    assert "1 done" in cli("suite", "exact.yaml", "--dry-run").out
+    assert "1 to do" in cli("suite", "fast.yaml", "--dry-run").out
+    assert "1 to do" in cli("suite", "exact.yaml", "--dry-run", "--precision", "fast").out
+    assert "protocol light, fast (" in cli("suite", "exact.yaml", "--precision", "fast").out
+    assert "1 done" in cli("suite", "fast.yaml", "--dry-run").out
+    assert "protocol light (" in cli("suite", "fast.yaml", "--precision", "exact").out
+    wrong = cli("suite", "fast.yaml", "--precision", "quick")
+    assert wrong.code == 2
+
+
+@pytest.mark.usefixtures("scored")
+def test_from_python_it_is_the_same_option(weights_folder: Callable[[Net], Path | None]) -> None:
+    found = [
+        nvs_eval.score(
+            "garden/ours",
+            reference="garden/gt",
+            protocol="alex.yaml",
+            precision=each,
+            weights_dir=weights_folder("alex"),
+        )[0]
+        for each in (None, "exact", "fast")
+    ]
+    assert [each.protocol_title for each in found] == ["light", "light", "light, fast"]
+
+
+# --- What is said of it ---------------------------------------------------------------------------------------------
+
+
+def of(protocol: str, lpips: float = 0.25, *, fast: bool = False, views: int = 1, **changes: Any) -> Record:
+    """A record with LPIPS of VGG16."""
+    known = load_protocol(protocol).with_precision("fast" if fast else "exact")
+    metrics = {name: info for name, info in known.infos.items() if name in ("psnr", "ssim", "lpips_vgg")}
+    scores = {"psnr": 25.0, "ssim": 0.75, "lpips_vgg": lpips}
+    rows = [row(f"{index:04d}", **{name: scores[name] for name in metrics}) for index in range(views)]
+    said = {"name": known.name, "definition": known.definition, "fingerprint": known.fingerprint}
+    return replace(record(), views=rows, protocol=said, metrics=metrics, **changes)
+
+
+EXACT, QUICK = of("inria-3dgs"), of("inria-3dgs", fast=True)
+SAME = "score again, or `nvs-eval rescore` what was kept, with the same `--precision`."
+
+
+def test_what_a_record_is_called() -> None:
+    assert (EXACT.fast, EXACT.protocol_title) == (False, "inria-3dgs")
+    assert (QUICK.fast, QUICK.protocol_title) == (True, "inria-3dgs, fast")
+    assert QUICK.protocol["name"] == "inria-3dgs"
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "latex", "csv", "json", "html"])
+@pytest.mark.parametrize("choices", [{}, {"per_view": True}, {"columns": "scene"}, {"metrics": "psnr"}])
+def test_every_format_names_it(format: str, choices: dict[str, Any]) -> None:
+    assert "3dgs, fast" not in nvs_eval.table([EXACT], format=format, **choices)
+    text = nvs_eval.table([EXACT, QUICK], format=format, **choices)
+    assert "inria-3dgs, fast" in text
+    assert text.count(QUICK.fingerprint) == text.count(EXACT.fingerprint) > 0
+
+
+def test_they_are_blocks_of_their_own_by_name_title_or_fingerprint(tmp_path: Path, cli: Callable[..., Said]) -> None:
+    for each in (EXACT, QUICK):
+        write_record(record_file(each, tmp_path), each)
+
+    def shown(*protocols: str) -> list[bool]:
+        out = cli("table", str(tmp_path), "--protocol", *protocols).out
+        return [f"({each.fingerprint})" in out for each in (EXACT, QUICK)]
+
+    assert shown("inria-3dgs") == [True, True]
+    assert shown("inria-3dgs, fast") == shown(QUICK.fingerprint) == [False, True]
+    assert shown(EXACT.fingerprint) == [True, False]
+    refused = cli("table", str(tmp_path), "--protocol", "fast")
+    assert "Known: " in refused.err
+    assert "inria-3dgs, fast" in refused.err
+    long = cli("table", str(tmp_path), "--format", "csv", "--long").out
+    assert long.count('"inria-3dgs, fast"') == 3
+
+
+def test_a_data_frame_names_it() -> None:
+    pytest.importorskip("pandas")
+    assert set(data_frame([EXACT, QUICK]).protocol) == {"inria-3dgs", "inria-3dgs, fast"}
+
+
+def test_they_are_not_compared() -> None:
+    other = replace(QUICK, method="splatfacto")
+    with pytest.raises(InputError) as error:
+        sides_of({"a": [EXACT], "b": [other]})
+    assert "a has nerfacto under inria-3dgs; b has splatfacto under inria-3dgs, fast." in str(error.value)
+    assert str(error.value).endswith(f"Fast LPIPS and exact LPIPS are different metrics: {SAME}")
+    with pytest.raises(InputError) as plain:
+        sides_of({"a": [EXACT], "b": [of("standard", fast=True)]})
+    assert "different metrics" not in str(plain.value)
+    assert [*left_out_notes({"a": [EXACT, QUICK], "b": [replace(EXACT, method="b")]})] == [
+        f"Only a has test views under inria-3dgs, fast ({QUICK.fingerprint}): left out."
+    ]
+    (sides,) = sides_of({"a": [QUICK], "b": [other]})
+    assert compared(sides, resamples=200).protocol == "inria-3dgs, fast"
+
+
+@pytest.mark.parametrize(("new", "baseline"), [(EXACT, QUICK), (QUICK, EXACT)])
+def test_one_is_no_baseline_of_the_other(new: Record, baseline: Record) -> None:
+    with pytest.raises(InputError) as error:
+        checks([new], [baseline], tolerances={})
+    assert str(error.value) == (
+        f"The baseline was scored under {baseline.protocol_title} ({baseline.fingerprint}), test views, and the new "
+        f"results were not: they are under {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact "
+        f"LPIPS are different metrics: {SAME}"
+    )
+    assert {each.protocol for each in checks([QUICK], [QUICK], tolerances={}, resamples=200)} == {"inria-3dgs, fast"}
+
+
+def test_published_numbers_are_exact() -> None:
+    published = load_published("3dgs")
+    scene = next(iter(published.scores))
+    exact, fast = (replace(each, scene=scene) for each in (EXACT, QUICK))
+    check_published([published], [exact, fast])
+    with pytest.raises(InputError) as error:
+        check_published([published], [fast])
+    assert f"the records are of inria-3dgs, fast ({QUICK.fingerprint})" in str(error.value)
+    assert "Score with `--protocol inria-3dgs` and `--precision exact`, rescore" in str(error.value)
+    with pytest.raises(InputError, match="Score with `--protocol inria-3dgs`, rescore"):
+        check_published([published], [replace(of("standard", fast=True), scene=scene)])
+    text = nvs_eval.table([fast], with_published="3dgs", allow_mixed=True)
+    assert f"† 3DGS: of protocol inria-3dgs ({EXACT.fingerprint}), whose LPIPS is exact" in text
+    assert "LPIPS is exact" not in nvs_eval.table([exact], with_published="3dgs", allow_mixed=True)
+    other = replace(of("standard", fast=True), scene=scene)
+    assert "LPIPS is exact" not in nvs_eval.table([other], with_published="3dgs", allow_mixed=True)
+
+
+def test_an_audit_names_it() -> None:
+    records = [of("standard", fast=True), of("inria-3dgs", 0.5, fast=True)]
+    assert [cells[0].text for cells in audit_table(records).rows] == ["standard, fast", "inria-3dgs, fast"]
+    said = "LPIPS is fast (`--precision fast`), and compares with fast LPIPS alone; PSNR, SSIM and MAE are exact."
+    assert audit_words(records)[-1] == said
+    assert said not in audit_words([of("standard"), EXACT])
+    mixed = audit_words([of("standard"), of("gsplat-vgg", fast=True)])
+    assert any("multiplies in fewer bits (`--precision fast`)" in sentence for sentence in mixed)
+    (own, *_) = [sentence for sentence in mixed if sentence.startswith("Your LPIPS (vgg)")]
+    assert "precision" not in own.replace("multiplies in float32", "")
+
+
+def test_curves_name_it() -> None:
+    runs = [of("inria-3dgs", 0.5 / step, fast=fast, step=step, run="a") for fast in (False, True) for step in (1, 2)]
+    exact, fast = curves_of(runs, lambda *_, **__: True)
+    assert curve_table(fast).caption == f"protocol inria-3dgs, fast ({QUICK.fingerprint})"
+    files = plot_files(Path("c.pdf"), [exact, fast])
+    assert [file.name for file in files] == ["c-inria-3dgs.pdf", "c-inria-3dgs-fast.pdf"]
+
+
+def test_what_is_logged_is_another_curve() -> None:
+    logged = [LoggedRecord(each, Path()) for each in (EXACT, QUICK, replace(QUICK, split="train"))]
+    assert [each.label for each in logged] == ["inria-3dgs", "inria-3dgs-fast", "inria-3dgs-fast-train"]
+    assert len(runs_of(logged)) == 1
+
+
+def test_the_hook_calls_them_so_while_training(weights_folder: Callable[[Net], Path | None]) -> None:
+    hook = pytest.importorskip("nvs_eval_nerfstudio.hook")
+    scorer = Scorer([with_average(), with_average(precision="fast")], CPU, weights_folder("alex"))
+    for found in (
+        hook._scores(scorer, image(0, 64, 64), image(1, 64, 64)),
+        hook._unscored(scorer, InputError("nothing")),
+    ):
+        assert list(found) == [
+            f"{label}/{metric}" for label in ("light", "light-fast") for metric in scorer.protocols[0].metrics
+        ]
+
+
+def test_inspecting_says_it(tmp_path: Path) -> None:
+    facts = []
+    quick = replace(QUICK, provenance={"lpips_products": "bfloat16"})
+    for name, each in (("exact", EXACT), ("old", QUICK), ("fast", quick)):
+        write_record(tmp_path / name, each)
+        facts.append(dict(inspect_record(tmp_path / name).facts))
+    assert [each.get("precision") for each in facts] == [
+        None,
+        "fast: LPIPS networks multiplied in fewer bits than float32",
+        "fast: LPIPS networks multiplied in bfloat16",
+    ]
+    assert facts[2]["protocol"] == f"inria-3dgs, fast ({QUICK.fingerprint})"
+
+
+def test_what_is_exported_says_it() -> None:
+    off = "was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
+    assert not any(off in message for message in inria(EXACT).messages)
+    export = inria(QUICK)
+    assert f"LPIPS {off}" in export.messages
+    assert export.files["results.json"]["ours_final"]["nvs_eval"]["protocol"] == "inria-3dgs, fast"
+    assert f"lpips {off}" in ns_eval(QUICK).messages
+
+
+# --- A second opinion -----------------------------------------------------------------------------------------------
+
+
+def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callable[..., Said]) -> None:
+    scored(*SCORE, "--precision", "fast")
+    (file,) = Path("nvs-eval-results").rglob("*.json")
+    known = read_record(file)
+    (exact, *_) = [each.recomputed for each in verify_record(known, file).compared if each.metric == "lpips_alex"]
+    promised = 5e-3 * exact + 2e-4
+    for off, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
+        changed = {**known.views[0].scores, "lpips_alex": exact + off * promised}
+        report = verify_record(replace(known, views=[replace(known.views[0], scores=changed)]), file)
+        wrong = [each.metric for each in report.compared if not each.confirmed]
+        assert wrong == ([] if confirmed else ["lpips_alex"]), off
+        # PSNR and SSIM are exact all the same.
+        assert [each.tolerance for each in report.compared if each.metric != "lpips_alex"] == [1e-4, 1e-5]
+        assert not report.changed
+
+
+def test_the_worst_of_what_may_be_off_by_more_the_larger_it_is() -> None:
+    large, small = Compared("a", "lpips_alex", 1.004, 1.0, 0.005), Compared("b", "lpips_alex", 0.013, 0.01, 5e-5)
+    assert worst_of([large, small]) == worst_of([small, large]) == [small]
+
+
+@pytest.mark.parametrize(("precision", "known"), [("fast", True), ("exact", True), ("faster", False), (1, False)])
+def test_a_precision_of_a_later_version_is_unknown(precision: object, known: bool) -> None:
+    definition = {"metrics": {"lpips_alex": {**ALEX, "precision": precision}}}
+    if known:
+        check_metric(definition, "lpips_alex")
+        return
+    with pytest.raises(Unknown, match="precision"):
+        check_metric(definition, "lpips_alex")

@@ -1,0 +1,436 @@
+"""What a mask means, in each of the ways the field has for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.dycheck import ssim as dycheck_ssim
+from reference.ssim import TOOLS
+from reference.ssim import ssim_map as reference_map
+from support.agreement import assert_agree, generator
+from support.helpers import LIGHT, float_image, image
+from support.scoring import SQUEEZE, WITH_LPIPS, changed, outcomes, scores, view
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.prepare import EmptyMask, prepare
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
+from nvs_eval.protocols.protocol import Protocol, Quantise
+from nvs_eval.sources.views import Column, View
+
+MEANINGS = ("valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
+FLOATS = Quantise("none", "none", "none")
+
+
+def half(height: int = 40, width: int = 48) -> Tensor:
+    """A mask of the lower half."""
+    mask = torch.zeros(height, width)
+    mask[height // 2 :] = 1
+    return mask
+
+
+def blobs(seed: int, height: int = 40, width: int = 48) -> Tensor:
+    """A mask of large blobs, some windows of which are whole."""
+    coarse = (torch.rand(1, 1, 3, 3, generator=generator(seed)) > 0.4).float()
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="nearest")[0, 0]
+
+
+def soft(seed: int = 9, height: int = 40, width: int = 48) -> Tensor:
+    return torch.rand(height, width, generator=generator(seed))
+
+
+def ssim_protocol(kernel: str, meaning: Any, **changes: Any) -> Protocol:
+    parameters = {"kernel": kernel, "data_range": 255 if kernel == "uniform7-gray" else 1}
+    return changed(mask=meaning, metrics={"ssim": parameters}, **changes)
+
+
+def array(picture: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return picture.numpy().astype(np.float64)
+
+
+# --- multiply and fill ----------------------------------------------------------------------------------------------
+
+
+@st.composite
+def binary_masks(draw: st.DrawFn) -> Tensor:
+    seeded, density = generator(draw(st.integers(0, 10_000))), draw(st.floats(0.001, 1))
+    mask = (torch.rand(24, 27, generator=seeded) < density).float()
+    mask[draw(st.integers(0, 23)), draw(st.integers(0, 26))] = 1
+    return mask
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@given(
+    mask=binary_masks(),
+    region=st.sampled_from(["full", "right-half"]),
+    crop=st.integers(0, 3),
+    quantise=st.sampled_from([FLOATS, Quantise("round", "truncate", "truncate")]),
+)
+def test_psnr_under_multiply_is_higher_by_the_coverage(mask: Tensor, region: Any, crop: int, quantise: Any) -> None:
+    psnr = {"psnr": {"data_range": 1}}
+    protocols = [
+        Protocol("a", "error", "none", "clamp", quantise, region, crop, meaning, psnr, None)
+        for meaning in ("valid-pixels", "multiply", "fill")
+    ]
+    scored = view(float_image(0, 24, 27), float_image(1, 24, 27), float_image(2, 24, 27), mask=mask)
+    valid, multiplied, filled = outcomes(protocols, scored)
+    columns = mask[:, 13:] if region == "right-half" else mask
+    seen = columns[crop : 24 - crop, crop : columns.shape[1] - crop]
+    if not seen.any():
+        assert all(isinstance(each.error, EmptyMask) for each in (valid, multiplied, filled))
+        return
+    coverage = seen.double().mean().item()
+    assert valid.coverage == multiplied.coverage == filled.coverage == coverage
+    risen = np.subtract(multiplied.scores["psnr"], valid.scores["psnr"])
+    assert np.abs(risen - 10 * math.log10(1 / coverage)).max() < 1e-9
+    # Where the render is the reference there is no error, as where both are black.
+    assert_agree(filled.scores["psnr"], multiplied.scores["psnr"], "float64", times=100)
+
+
+def test_filled_renders_are_the_reference_outside() -> None:
+    mask, reference, renders = half()[None], float_image(0).permute(2, 0, 1), torch.rand(2, 3, 40, 48)
+    prepared = prepare(reference, renders, mask, changed(mask="fill", quantise=FLOATS), view_name="a")
+    assert torch.equal(prepared.reference, reference)
+    for given_render, render in zip(renders, prepared.renders, strict=True):
+        assert torch.equal(render[:, :20], reference[:, :20])
+        assert torch.equal(render[:, 20:], given_render[:, 20:])
+    assert prepared.mask is None
+    assert prepared.coverage == 0.5
+
+
+def test_multiplied_images_are_black_outside() -> None:
+    mask, reference, renders = half()[None], float_image(0).permute(2, 0, 1), torch.rand(2, 3, 40, 48)
+    protocol = changed(mask="multiply", quantise=FLOATS).colour_corrected("affine")
+    prepared = prepare(reference, renders, mask, protocol, view_name="a")
+    assert prepared.corrected is not None
+    for images in (prepared.reference, prepared.renders, prepared.corrected):
+        assert not images[..., :20, :].any()
+        assert images[..., 20:, :].any()
+    assert torch.equal(prepared.renders[..., 20:, :], renders[..., 20:, :])
+    assert prepared.mask is None
+
+
+@pytest.mark.parametrize("meaning", ["multiply", "fill"])
+def test_masking_the_images_is_as_scoring_images_that_were_masked(meaning: Any) -> None:
+    reference, render, mask = image(0), image(1), soft()
+    outside = reference if meaning == "fill" else torch.zeros_like(reference)
+    weights = mask[..., None]
+    masked = [picture * weights + outside * (1 - weights) for picture in (reference, render)]
+    by_hand = view(reference if meaning == "fill" else masked[0], masked[1])
+    (ours,) = scores(changed(mask=meaning), view(reference, render, mask=mask))
+    # They were quantised before.
+    (theirs,) = scores(changed(mask="none", quantise=FLOATS), by_hand)
+    assert_agree(ours["psnr"], theirs["psnr"], "float32")
+    assert_agree(ours["ssim"], theirs["ssim"], "float32")
+
+
+# --- bbox -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crop", [0, 2])
+def test_bbox_scores_as_images_that_were_cut(crop: int, weights_folder: Callable[[Any], Path | None]) -> None:
+    reference, render = image(0), image(1)
+    mask = torch.zeros(40, 48)
+    mask[8, 20] = mask[27, 12] = mask[30, 30] = 0.25
+    cut = view(reference[8:31, 12:31], render[8:31, 12:31])
+    folder = weights_folder("squeeze")
+    ours = scores(changed(WITH_LPIPS, mask="bbox", crop=crop), view(reference, render, mask=mask), weights_dir=folder)
+    assert ours == scores(changed(WITH_LPIPS, mask="none"), cut, weights_dir=folder)
+
+
+def test_a_box_that_is_smaller_than_the_window_leaves_the_view_out() -> None:
+    mask = torch.zeros(40, 48)
+    mask[3:9, 4:9] = 1
+    with pytest.raises(EmptyMask, match=r"Within the box of its mask: View 'cam/7': SSIM .* at least 11x11.* are 5x6"):
+        scores(changed(mask="bbox"), view(image(0), image(1), mask=mask))
+    # Without a mask it is the images that are too small.
+    with pytest.raises(InputError) as caught:
+        scores(changed(mask="bbox"), view(image(0, 10, 12), image(1, 10, 12)))
+    assert not isinstance(caught.value, EmptyMask)
+
+
+# --- valid-pixels and windows ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["valid", "dmpix", "uniform7-rgb"])
+def test_windows_averages_those_wholly_inside(kernel: str) -> None:
+    reference, render, mask = image(0), image(1), blobs(1)
+    side = 7 if kernel == "uniform7-rgb" else 11
+    values = reference_map(TOOLS[kernel], array(reference), array(render), 1.0)
+    inside = [
+        values[top, left].mean()
+        for top in range(40 - side + 1)
+        for left in range(48 - side + 1)
+        if mask[top : top + side, left : left + side].all()
+    ]
+    assert 0 < len(inside) < values[..., 0].size / 2
+    (ours,) = scores(ssim_protocol(kernel, "windows"), view(reference, render, mask=mask))
+    assert_agree(ours["ssim"], [np.mean(inside)], "float32")
+    (other,) = scores(ssim_protocol(kernel, "valid-pixels"), view(reference, render, mask=mask))
+    assert abs(other["ssim"][0] - ours["ssim"][0]) > 1e-4
+
+
+@pytest.mark.parametrize("kernel", ["reflect", "zero", "luma5"])
+def test_what_pads_the_images_counts_as_inside(kernel: str) -> None:
+    x, y = (picture.permute(2, 0, 1) for picture in (image(0), image(1)))
+    mask, border = blobs(1), KERNELS[kernel].border
+    values = ssim_map(x, y, kernel=kernel)
+    inside = [
+        values[:, row, column].mean().item()
+        for row in range(40)
+        for column in range(48)
+        if mask[max(0, row - border) : row + border + 1, max(0, column - border) : column + border + 1].all()
+    ]
+    assert 0 < len(inside) < 40 * 48 * 2 / 3
+    assert_agree(ssim(x, y, mask=mask[None], kernel=kernel, mask_meaning="windows"), np.mean(inside), "float32")
+
+
+def test_a_window_with_a_soft_weight_is_not_inside() -> None:
+    x, y, mask = image(0), image(1), torch.ones(40, 48)
+    mask[5, 7] = 0.999
+    hard = torch.where(mask < 1, 0.0, mask)
+    almost, without = (scores(changed(mask="windows"), view(x, y, mask=each))[0] for each in (mask, hard))
+    assert almost["ssim"] == without["ssim"] != scores(LIGHT, view(x, y))[0]["ssim"]
+    assert almost["psnr"] != without["psnr"]
+
+
+@pytest.mark.parametrize("meaning", ["valid-pixels", "windows", "dycheck"])
+def test_psnr_and_mae_are_means_weighted_by_the_mask(meaning: Any) -> None:
+    protocol = changed(mask=meaning, metrics={"mae": {}}, quantise=FLOATS)
+    x, y, mask = float_image(0), float_image(1), soft()
+    mask[:20] = 1  # Some windows are whole.
+    (ours,) = scores(protocol, view(x, y, mask=mask))
+    error, weights = array(x) - array(y), array(mask)[..., None]
+    assert_agree(ours["psnr"], [-10 * np.log10((error**2 * weights).sum() / (3 * weights.sum()))], "float32", times=10)
+    assert_agree(ours["mae"], [(np.abs(error) * weights).sum() / (3 * weights.sum())], "float32")
+
+
+def test_mask_reaches_every_metric(weights_folder: Callable[[Any], Path | None]) -> None:
+    reference, render = image(0), image(1)
+    spoilt = render.clone()
+    spoilt[:20] = 1 - spoilt[:20]
+    mask = torch.zeros(40, 48)
+    mask[32:] = 1
+    folder = weights_folder("squeeze")
+    (masked,), (again,), (whole,) = (
+        scores(WITH_LPIPS, view(reference, picture, mask=given), weights_dir=folder)
+        for picture, given in ((render, mask), (spoilt, mask), (render, None))
+    )
+    # PSNR and SSIM do not see beyond the mask, and the window around it; LPIPS sees everything, a little.
+    assert masked["psnr"] == again["psnr"] != whole["psnr"]
+    assert masked["ssim"] == again["ssim"] != whole["ssim"]
+    assert masked["lpips_squeeze"] != whole["lpips_squeeze"]
+
+
+# --- dycheck --------------------------------------------------------------------------------------------------------
+
+
+DYCHECK = {"ssim": {"kernel": "dmpix", "data_range": 1, "variance_floor": 0}}
+
+
+@pytest.mark.parametrize("mask", [blobs(1, 24, 27), soft(3, 24, 27), (soft(4, 24, 27) > 0.9).float()])
+def test_dycheck_is_a_partial_convolution(mask: Tensor) -> None:
+    reference = float_image(0, 24, 27)
+    render = (reference + 0.1 * float_image(1, 24, 27)).clamp(0, 1)
+    protocol = changed(mask="dycheck", metrics=DYCHECK, quantise=FLOATS)
+    (ours,) = scores(protocol, view(reference, render, mask=mask))
+    expected = dycheck_ssim(array(reference), array(render), array(mask))
+    assert_agree(ours["ssim"], [expected], "float32")
+    assert abs(ours["ssim"][0] - dycheck_ssim(array(reference), array(render), np.ones((24, 27)))) > 1e-3
+    # Carrying the counts over to the second pass would be another number.
+    assert abs(expected - dycheck_ssim(array(reference), array(render), array(mask), binarise=False)) > 1e-5
+
+
+def test_dychecks_windows_without_any_pixel_count_as_one() -> None:
+    mask = torch.zeros(40, 48)
+    mask[:, :12] = 1
+    black = image(0) * mask[..., None]
+    (ours,) = scores(changed(mask="dycheck", metrics=DYCHECK), view(image(0), image(1), mask=mask))
+    assert ours["ssim"][0] > 0.5 > scores(LIGHT, view(image(0), image(1)))[0]["ssim"][0]
+    (alike,) = scores(changed(mask="dycheck", metrics=DYCHECK), view(image(0), black, mask=mask))
+    assert_agree(alike["ssim"], [1.0], "float64", times=10)
+
+
+def test_dycheck_without_a_mask_is_dycheck_with_a_full_one(weights_folder: Callable[[Any], Path | None]) -> None:
+    protocol = changed(mask="dycheck", metrics={"lpips_squeeze": SQUEEZE, **DYCHECK})
+    folder = weights_folder("squeeze")
+    pair = (image(0, 41, 47), image(1, 41, 47))
+    (without,), (full,) = (
+        outcomes(protocol, view(*pair, mask=mask), weights_dir=folder) for mask in (None, torch.ones(41, 47))
+    )
+    assert without.scores == full.scores
+    assert (without.coverage, full.coverage) == (None, 1.0)
+    # LPIPS is then the mean of the spatial map, which is not the plain value.
+    (plain,) = scores(changed(WITH_LPIPS, mask="none"), view(*pair), weights_dir=folder)
+    assert full.scores["lpips_squeeze"] != plain["lpips_squeeze"]
+
+
+def test_dychecks_lpips_sees_nothing_outside_the_mask(weights_folder: Callable[[Any], Path | None]) -> None:
+    protocol = changed(mask="dycheck", metrics={"lpips_squeeze": SQUEEZE})
+    folder, mask = weights_folder("squeeze"), half()
+    spoilt = image(1)
+    spoilt[:20] = 0.5
+    first, second = (
+        scores(protocol, view(image(0), each, mask=mask), weights_dir=folder) for each in (image(1), spoilt)
+    )
+    assert first[0]["lpips_squeeze"] == second[0]["lpips_squeeze"]
+
+
+# --- All of them ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kernel", "meaning"),
+    [
+        *((kernel, meaning) for kernel in KERNELS for meaning in MEANINGS if meaning != "dycheck"),
+        ("valid", "dycheck"),
+        ("dmpix", "dycheck"),
+    ],
+)
+def test_a_full_mask_is_no_mask(kernel: str, meaning: str) -> None:
+    pair = (image(0, 30, 33), image(1, 30, 33), image(2, 30, 33))
+    (full,) = scores(ssim_protocol(kernel, meaning), view(*pair, mask=torch.ones(30, 33)))
+    (none,) = scores(ssim_protocol(kernel, "none"), view(*pair))
+    assert_agree(full["psnr"], none["psnr"], "float32")
+    assert_agree(full["ssim"], none["ssim"], "float32")
+
+
+def test_no_two_meanings_give_the_same_numbers() -> None:
+    mask = blobs(1)
+    found = scores([changed(mask=meaning) for meaning in MEANINGS], view(image(0), image(1), mask=mask))
+    assert len({each["ssim"][0] for each in found}) == len(MEANINGS)
+
+
+def test_ignored_masks_are_not_looked_at() -> None:
+    plain, masked = view(image(0), image(1)), view(image(0), image(1), mask=torch.zeros(40, 48))
+    (outcome,) = outcomes(changed(mask="ignored"), masked)
+    assert outcome.scores == scores(changed(mask="none"), plain)[0]
+    assert (outcome.coverage, outcome.error) == (None, None)
+
+
+def test_mask_without_a_meaning_is_an_error_that_names_the_view_and_protocols_that_have_one() -> None:
+    masked = view(image(0), image(1), mask=torch.ones(40, 48))
+    message = r"View 'cam/7' has a mask, and the protocol 'light' .*standard \(valid-pixels\), .*dycheck, or a file of"
+    with pytest.raises(InputError, match=message):
+        scores(changed(mask="none"), masked)
+
+
+@pytest.mark.parametrize(("rule", "level"), [("none", 127.7), ("round", 128), ("truncate", 127)])
+def test_masks_are_quantised_as_the_protocol_says(rule: Any, level: float) -> None:
+    protocol = changed(quantise=Quantise("none", "none", rule))
+    mask = torch.full((40, 48), 127.7 / 255)
+    mask[0, 0] = 1
+    (outcome,) = outcomes(protocol, view(image(0), image(1), mask=mask))
+    prepared = prepare(torch.zeros(3, 40, 48), torch.zeros(1, 3, 40, 48), mask[None], protocol, view_name="a")
+    assert prepared.mask is not None
+    assert_agree(prepared.mask[0, 1, 1] * 255, level, "float32", times=50)
+    assert_agree(outcome.coverage, (level * (40 * 48 - 1) / 255 + 1) / (40 * 48), "float32")
+
+
+def test_masks_are_cut_as_the_images_are() -> None:
+    reference, renders, mask = torch.rand(3, 20, 23), torch.rand(2, 3, 20, 23), torch.rand(1, 20, 23)
+    prepared = prepare(reference, renders, mask, changed(crop=3, region="right-half"), view_name="a")
+    assert prepared.mask is not None
+    assert torch.equal(prepared.mask, mask[:, 3:-3, 14:-3])
+    assert prepared.reference.shape == (3, 14, 6)
+    assert prepared.coverage == mask[:, 3:-3, 14:-3].double().mean().item()
+
+
+# --- Nothing left ---------------------------------------------------------------------------------------------------
+
+EMPTY = torch.zeros(40, 48)
+
+
+def only(rows: slice, columns: slice, value: float = 1.0) -> Tensor:
+    mask = EMPTY.clone()
+    mask[rows, columns] = value
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "changes"),
+    [
+        *((EMPTY, {"mask": meaning}) for meaning in MEANINGS),
+        (only(slice(0, 2), slice(0, 48)), {"crop": 2}),
+        (only(slice(0, 40), slice(0, 24)), {"region": "right-half"}),
+        (only(slice(0, 40), slice(0, 48), 0.003), {"quantise": Quantise("round", "round", "truncate")}),
+    ],
+)
+def test_an_empty_mask_is_an_error_of_its_own_that_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:
+    scored = view(image(0), image(1), mask=mask)
+    with pytest.raises(EmptyMask, match=r"^The mask of view 'cam/7' is empty: there is nothing to score"):
+        scores(changed(**changes), scored)
+    empty, whole = outcomes([changed(**changes), changed(mask="ignored")], scored)
+    assert isinstance(empty.error, EmptyMask)
+    assert (empty.scores, whole.error) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("mask", "meaning"),
+    [(only(slice(0, 5), slice(0, 48)), "valid-pixels"), (only(slice(8, 18), slice(0, 48)), "windows")],
+)
+def test_a_mask_that_leaves_ssim_nothing_is_as_empty(mask: Tensor, meaning: str) -> None:
+    scored = view(image(0), image(1), mask=mask)
+    with pytest.raises(EmptyMask, match=r"mask of view 'cam/7' leaves ssim nothing to average: .*half a window from"):
+        scores(changed(mask=meaning), scored)
+    (outcome,) = outcomes(changed(mask=meaning), scored)
+    assert isinstance(outcome.error, EmptyMask)
+    assert outcome.scores == {}
+    without_ssim = replace(changed(mask=meaning), metrics={"psnr": {"data_range": 1}})
+    assert math.isfinite(scores(without_ssim, scored)[0]["psnr"][0])
+
+
+class Listed(list[View]):
+    columns = (Column("fox", "nerfacto"), Column("fox", "splatfacto"))
+
+
+def named(name: str, mask: Tensor | None) -> View:
+    scored = view(image(0), image(1), image(2), mask=mask)
+    return View(name, scored.reference, scored.renders, mask)
+
+
+def test_a_view_with_an_empty_mask_is_left_out_of_that_protocols_records_alone(tmp_path: Path) -> None:
+    views = Listed([named("a", half()), named("b", EMPTY), named("c", only(slice(0, 5), slice(0, 48)))])
+    scorer = Scorer([changed(), changed(mask="multiply", crop=6), changed(mask="ignored")], torch.device("cpu"))
+    told = []
+    records = evaluate(views, scorer, Session(tmp_path), on_view=lambda each: told.append(each.name))
+    assert told == ["a", "b", "c"]
+    assert len(records) == 6
+    for record in records[:2] + records[3:5]:
+        assert [row.name for row in record.views] == ["a"]
+        assert list(record.provenance["left_out"]) == ["b", "c"]
+        assert record.provenance["left_out"]["b"].startswith("The mask of view 'b' is empty")
+        assert math.isfinite(record.means["psnr"])
+    assert "leaves ssim nothing" in records[0].provenance["left_out"]["c"]
+    assert "view 'c' is empty" in records[1].provenance["left_out"]["c"]
+    for record in (records[2], records[5]):
+        assert [row.name for row in record.views] == ["a", "b", "c"]
+        assert "left_out" not in record.provenance
+        assert {row.coverage for row in record.views} == {None}
+    assert [record.views[0].coverage for record in records[:2]] == [0.5, 0.5]
+
+
+def test_when_no_view_is_left_it_is_an_error(tmp_path: Path) -> None:
+    scorer = Scorer([changed()], torch.device("cpu"))
+    with pytest.raises(InputError, match=r"no view to score: .*no score: The mask of view 'a' is empty"):
+        evaluate(Listed([named("a", EMPTY), named("b", EMPTY)]), scorer, Session(tmp_path))
+
+
+def test_the_record_has_the_coverage_of_the_mask_as_it_was_scored(tmp_path: Path) -> None:
+    mask = only(slice(0, 10), slice(0, 48)) + half()
+    scorer = Scorer([changed(), changed(crop=10), changed(region="right-half", mask="multiply")], torch.device("cpu"))
+    mask[:, :24] = 0
+    records = evaluate(Listed([named("a", mask)]), scorer, Session(tmp_path))
+    # Of the columns, the right half counts; of the rows, three quarters, and of the middle ones half.
+    assert [record.views[0].coverage for record in records[:3]] == [0.375, 0.5 * 14 / 28, 0.75]

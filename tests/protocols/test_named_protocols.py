@@ -1,0 +1,197 @@
+"""The eighteen protocols that ship: what the table of what the tools compute says of each, and their fingerprints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from nvs_eval.protocols.protocol import DEFAULT, Protocol, Quantise, load_protocol, named_protocols
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a protocol is known to be.
+
+    Attributes:
+        fingerprint: what every number written under the name is known by. If one of these changes, so does the meaning
+            of all of them: give the metric a new version in its signature, and say so in CHANGELOG.md.
+        quantise: render, reference and mask.
+        beyond: what becomes of values outside [0, 1].
+        mask: what one means.
+        ssim: kernel and data range, and the variance floor where it is not the kernel's own.
+        lpips: the nets, whether the input is scaled or not, the normaliser, and whether the input is clamped.
+        more: the other keys than psnr, in their order, beyond those of `ssim` and `lpips`.
+        changes: other fields that are not as they mostly are.
+    """
+
+    fingerprint: str
+    quantise: str
+    beyond: str
+    mask: str
+    ssim: str
+    lpips: str
+    more: str = ""
+    changes: tuple[tuple[str, Any], ...] = ()
+
+
+ALPHA_DROP = (("alpha", "drop"),)
+TABLE = {
+    "standard": Row("f3d12c27", "round round none", "error", "valid-pixels", "valid 1", "alex vgg, scaled lpips"),
+    "nerfstudio": Row("293ef47b", "none none none", "error", "none", "reflect pair", "alex, scaled torchmetrics"),
+    "nerfstudio-splatfacto": Row("4e192fd1", "none none none", "clamp", "none", "valid 1", "alex, scaled torchmetrics"),
+    "nerfstudio-surface": Row(
+        "d22ca0ee", "none none none", "keep", "none", "reflect pair", "alex, unscaled torchmetrics"
+    ),
+    "inria-3dgs": Row(
+        "82a74b27", "round round none", "clamp", "none", "zero 1", "vgg, unscaled lpips", changes=ALPHA_DROP
+    ),
+    "multinerf": Row(
+        "863795d3",
+        "round none none",
+        "keep",
+        "none",
+        "dmpix 1",
+        "vgg, scaled lpips",
+        "cc_psnr cc_ssim",
+        (("colour_correction", "quadratic"),),
+    ),
+    "nerfbaselines": Row(
+        "6f71b60a",
+        "truncate truncate none",
+        "clamp",
+        "multiply",
+        "dmpix 1",
+        "alex, scaled lpips",
+        "mae",
+        (("round_means", 5),),
+    ),
+    "nerfbaselines-nerf": Row(
+        "5a8ec785",
+        "truncate truncate none",
+        "clamp",
+        "multiply",
+        "dmpix 1",
+        "alex vgg, scaled lpips",
+        "mae",
+        (("round_means", 5),),
+    ),
+    "nerfbaselines-nerfw": Row(
+        "ad787f5e",
+        "truncate truncate none",
+        "clamp",
+        "ignored",
+        "dmpix 1",
+        "alex, scaled lpips",
+        "mae",
+        (("region", "right-half"), ("round_means", 5)),
+    ),
+    "gsplat": Row(
+        "59cc8415", "none none none", "clamp", "none", "reflect 1", "alex, scaled torchmetrics", changes=ALPHA_DROP
+    ),
+    "gsplat-vgg": Row(
+        "84fdc0be", "none none none", "clamp", "none", "reflect 1", "vgg, unscaled torchmetrics", changes=ALPHA_DROP
+    ),
+    "instant-ngp": Row("f947fe7c", "none none none", "clamp", "none", "luma5 1", ""),
+    "mipnerf": Row("fce6c757", "none none none", "keep", "none", "dmpix 1 floor 0", "vgg, scaled lpips"),
+    "nerf": Row("c2098b16", "none none none", "keep", "none", "", ""),
+    "ngp-pl": Row("34d56435", "none none none", "keep", "none", "reflect 1", "vgg, scaled torchmetrics clamp"),
+    "3dgrut": Row(
+        "76e2cdd4",
+        "none none none",
+        "keep",
+        "none",
+        "reflect 1",
+        "vgg, scaled torchmetrics clamp",
+        "cc_psnr cc_ssim cc_lpips_vgg",
+        (("colour_correction", "affine"),),
+    ),
+    "zipnerf-pytorch": Row("bc0d6b91", "round truncate none", "error", "none", "uniform7-gray 255", ""),
+    "dycheck": Row(
+        "32d0478b",
+        "truncate truncate truncate",
+        "clamp",
+        "dycheck",
+        "dmpix 1 floor 0",
+        "alex, scaled lpips",
+        changes=ALPHA_DROP,
+    ),
+}
+
+
+def expected_metrics(row: Row) -> dict[str, dict[str, Any]]:
+    """The parameters of each metric that the row speaks of."""
+    metrics: dict[str, dict[str, Any]] = {"psnr": {"data_range": 1}}
+    if row.ssim:
+        kernel, data_range, *floor = row.ssim.split()
+        metrics["ssim"] = {"kernel": kernel, "data_range": "pair" if data_range == "pair" else int(data_range)}
+        metrics["ssim"] |= {"variance_floor": int(floor[1])} if floor else {}
+    if row.lpips:
+        nets, how = row.lpips.split(", ")
+        scaling, normaliser, *clamp = how.split()
+        for net in nets.split():
+            metrics[f"lpips_{net}"] = {"net": net, "version": "0.1", "input": scaling, "normaliser": normaliser}
+            metrics[f"lpips_{net}"] |= {"clamp": True} if clamp else {}
+    for name in row.more.split():
+        metrics[name] = metrics.get(name.removeprefix("cc_"), {})
+    return metrics
+
+
+with_every_protocol = pytest.mark.parametrize("name", TABLE)
+
+
+def test_there_are_eighteen_and_the_default_is_one_of_them() -> None:
+    assert set(named_protocols()) == set(TABLE)
+    assert len(TABLE) == 18
+    assert DEFAULT in TABLE
+
+
+@with_every_protocol
+def test_each_is_what_the_table_says(name: str) -> None:
+    row = TABLE[name]
+    quantise: Any = Quantise(*row.quantise.split())  # type: ignore[arg-type]
+    fields: dict[str, Any] = {
+        "alpha": "composite",
+        "colour_correction": "none",
+        "out_of_range": row.beyond,
+        "quantise": quantise,
+        "region": "full",
+        "crop": 0,
+        "mask": row.mask,
+        "metrics": expected_metrics(row),
+        "round_means": None,
+    }
+    assert load_protocol(name) == Protocol(name=name, **{**fields, **dict(row.changes)})
+
+
+@with_every_protocol
+def test_its_keys_are_those_of_the_table_in_their_order(name: str) -> None:
+    protocol = load_protocol(name)
+    assert list(protocol.metrics) == list(protocol.infos) == list(protocol.signatures)
+    assert set(protocol.metrics) == set(expected_metrics(TABLE[name]))
+    assert next(iter(protocol.metrics)) == "psnr"
+
+
+@with_every_protocol
+def test_its_fingerprint_is_pinned(name: str) -> None:
+    assert load_protocol(name).fingerprint == TABLE[name].fingerprint
+
+
+def test_no_two_are_the_same() -> None:
+    assert len({load_protocol(name).fingerprint for name in TABLE}) == len(TABLE)
+
+
+def test_protocols_that_prepare_images_differently_have_no_signature_in_common() -> None:
+    def preparation(protocol: Protocol) -> object:
+        mask = protocol.mask if protocol.takes_masks else None
+        rules = (protocol.quantise.render, protocol.quantise.reference)
+        return rules, protocol.out_of_range, protocol.region, protocol.crop, protocol.alpha == "drop", mask
+
+    alike = []
+    for one, other in combinations((load_protocol(name) for name in TABLE), 2):
+        if set(one.signatures.values()) & set(other.signatures.values()):
+            assert preparation(one) == preparation(other), (one.name, other.name)
+            alike.append((one.name, other.name))
+    assert ("nerfbaselines", "nerfbaselines-nerf") in alike

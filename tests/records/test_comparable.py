@@ -1,0 +1,277 @@
+"""What was not scored on the same images stands in no ranking, unless the user says so; then it is marked."""
+
+from __future__ import annotations
+
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.helpers import record, row
+
+from nvs_eval.cli import main
+from nvs_eval.errors import InputError
+from nvs_eval.records.comparable import (
+    blocks_of,
+    check_comparable,
+    check_distinct_cells,
+    difference,
+    result_name,
+    usual_of,
+)
+from nvs_eval.records.record import Record, ViewRow, record_file, write_record
+
+VIEWS = [row("0001", psnr=20.0), row("0002", psnr=30.0)]
+
+
+def changed(views: list[ViewRow] = VIEWS, **fields: object) -> list[ViewRow]:
+    return [replace(view, **fields) for view in views]
+
+
+def other_references(letter: str = "1") -> list[ViewRow]:
+    return changed(reference_sha256=letter * 64)
+
+
+NERFACTO = record(VIEWS, method="nerfacto", step=30000)
+SPLATFACTO = record(other_references(), method="splatfacto", step=30000)
+
+
+def refusal(*records: Record, files: tuple[Path, ...] = ()) -> str:
+    with pytest.raises(InputError) as error:
+        check_comparable(records, files=files)
+    return str(error.value)
+
+
+# --- What is compared -----------------------------------------------------------------------------------------------
+
+
+def test_records_of_the_same_images_are_comparable_whatever_their_order() -> None:
+    reordered = record(VIEWS[::-1], method="b", run="r", provenance={"device": "cpu"})
+    check_comparable([NERFACTO, reordered, replace(NERFACTO, step=1)])
+    check_comparable([])
+    assert difference(NERFACTO, reordered) == ""
+
+
+def test_only_records_of_one_scene_split_and_protocol_are_compared() -> None:
+    protocol = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
+    apart = [replace(SPLATFACTO, scene="garden"), replace(SPLATFACTO, split="train")]
+    apart.append(replace(SPLATFACTO, protocol=protocol))
+    check_comparable([NERFACTO, *apart])
+    assert blocks_of([NERFACTO, *apart, NERFACTO]) == [[NERFACTO, NERFACTO], *([other] for other in apart)]
+
+
+def test_a_protocol_under_another_name_is_the_same_protocol() -> None:
+    copied = replace(SPLATFACTO, protocol={**SPLATFACTO.protocol, "name": "mine"})
+    assert blocks_of([NERFACTO, copied]) == [[NERFACTO, copied]]
+    assert "nerfacto/30000 and splatfacto/30000" in refusal(NERFACTO, copied)
+
+
+@pytest.mark.parametrize(
+    ("views", "said"),
+    [
+        (other_references(), "different references (2 of 2 views)"),
+        ([VIEWS[0], *other_references()[1:]], "different references (1 of 2 views)"),
+        (
+            changed(width=96, height=80, reference_sha256="1" * 64),
+            "different references (2 of 2 views; sizes 48x40 and 96x80)",
+        ),
+        (changed(width=96), "different references (2 of 2 views; sizes 48x40 and 96x40)"),
+        (VIEWS[:1], "different views (2 and 1; only a has 0002)"),
+        ([*VIEWS, row("0003", psnr=1.0)], "different views (2 and 3; only b has 0003)"),
+        ([VIEWS[0], row("x", psnr=1.0)], "different views (2 and 2; only a has 0002; only b has x)"),
+        (changed(mask_sha256="2" * 64, coverage=0.5), "different masks (2 of 2 views; a has none)"),
+        (
+            [*other_references()[:1], row("x", psnr=1.0)],
+            "different views (2 and 2; only a has 0002; only b has x), and different references (1 of 1 views)",
+        ),
+    ],
+    ids=["all", "one", "sizes", "width alone", "fewer", "more", "others", "masks", "both"],
+)
+def test_the_difference_of_two_records_in_words(views: list[ViewRow], said: str) -> None:
+    assert difference(record(VIEWS, method="a"), record(views, method="b")) == said
+
+
+def test_different_masks() -> None:
+    masked = record(changed(mask_sha256="2" * 64, coverage=0.5), method="a")
+    one_other = [masked.views[0], replace(masked.views[1], mask_sha256="3" * 64)]
+    assert difference(masked, record(one_other, method="b")) == "different masks (1 of 2 views)"
+    assert difference(masked, replace(masked, method="b")) == ""
+
+
+def test_masks_that_the_protocol_ignored_make_no_difference() -> None:
+    assert difference(record(VIEWS), record(changed(mask_sha256="2" * 64, coverage=None))) == ""
+
+
+def test_of_many_names_some_are_said() -> None:
+    many = [row(f"{index}", psnr=1.0) for index in range(6)]
+    said = difference(record(many, method="a"), record(many[:1], method="b"))
+    assert said == "different views (6 and 1; only a has 1, 2, 3 and 2 more)"
+
+
+def test_two_results_of_one_name_are_the_first_and_the_second() -> None:
+    assert difference(record(VIEWS), record(VIEWS[:1])).endswith("only the first has 0002)")
+
+
+def test_the_usual_images_are_those_of_most_and_the_first_of_as_many() -> None:
+    same = replace(SPLATFACTO, step=1)
+    assert usual_of([NERFACTO, SPLATFACTO]) is NERFACTO
+    assert usual_of([SPLATFACTO, NERFACTO]) is SPLATFACTO
+    assert usual_of([NERFACTO, SPLATFACTO, same]) is SPLATFACTO
+    alike = [replace(NERFACTO, step=step) for step in range(3)]
+    shuffled = random.Random(0).sample([*alike, SPLATFACTO], 4)
+    assert usual_of(shuffled).method == "nerfacto"
+
+
+def test_a_result_is_named_by_what_it_has() -> None:
+    assert result_name(record(method="m", run="r", step=0)) == "m/r/0"
+    assert result_name(record(method="m", run="", step=None)) == "m"
+
+
+# --- The refusal ----------------------------------------------------------------------------------------------------
+
+
+def test_the_refusal_names_the_records_and_what_differs() -> None:
+    assert refusal(replace(NERFACTO, scene="garden"), replace(SPLATFACTO, scene="garden")) == (
+        "garden: nerfacto/30000 and splatfacto/30000 were scored with different references (2 of 2 views). Such "
+        "numbers do not rank: score the same images, leave some out, or say `--allow-mixed` to print them side by "
+        "side, marked."
+    )
+
+
+def test_the_refusal_names_files_where_they_are_known() -> None:
+    small = [replace(view, reference="../../../images_8/0001.png") for view in VIEWS]
+    large = [replace(view, reference="../../../images_4/0001.png") for view in other_references()]
+    files = (Path("out/fox/nerfacto/a.json"), Path("out/fox/splatfacto/b.json"))
+    message = refusal(replace(NERFACTO, views=small), replace(SPLATFACTO, views=large), files=files)
+    assert message.startswith(
+        "fox: nerfacto/30000 (out/fox/nerfacto/a.json) and splatfacto/30000 (out/fox/splatfacto/b.json) were scored "
+        "with different references (2 of 2 views; 0001 against images_8/0001.png and images_4/0001.png). Such"
+    )
+    unkept = refusal(NERFACTO, replace(SPLATFACTO, views=large), files=files)
+    assert "different references (2 of 2 views). Such" in unkept
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"signature": "psnr|v2"}, ("signature 'psnr|range:1|q:round8|v1'", "signature 'psnr|v2'")),
+        ({"unit": "bel"}, ("unit 'dB'", "unit 'bel'")),
+        (
+            {"unit": "", "higher_is_better": False},
+            ("unit 'dB', higher_is_better True", "unit '', higher_is_better False"),
+        ),
+    ],
+    ids=["signature", "unit", "direction"],
+)
+@pytest.mark.parametrize("scene", ["fox", "garden"])
+def test_a_metric_that_is_another_under_one_fingerprint_is_refused(
+    scene: str, change: dict[str, object], said: tuple[str, str]
+) -> None:
+    changed_metrics = {"psnr": replace(NERFACTO.metrics["psnr"], **change)}
+    other = replace(NERFACTO, method="b", scene=scene, metrics=changed_metrics)
+    message = refusal(NERFACTO, other, files=(Path("a.json"), Path("b.json")))
+    assert message.startswith(
+        "psnr is not the same metric in two records of protocol standard (9f2c51ab): "
+        f"fox, nerfacto/30000 (a.json), has {said[0]}; {scene}, b/30000 (b.json), has {said[1]}. One of them"
+    )
+    check_comparable([NERFACTO, replace(other, protocol={**other.protocol, "fingerprint": "00000000"})])
+
+
+def test_the_refusal_names_all_that_do_not_go_with_the_others() -> None:
+    third = record(VIEWS[:1], method="third")
+    fourth = replace(NERFACTO, method="fourth")
+    message = refusal(SPLATFACTO, NERFACTO, third, fourth)
+    assert message.startswith("fox: nerfacto/30000 and splatfacto/30000 were scored with different references")
+    assert "Nor do these go with nerfacto/30000: third. Such" in message
+
+
+# --- Cells ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_that_differ_in_any_part_of_their_cell_are_distinct() -> None:
+    protocol = {**NERFACTO.protocol, "fingerprint": "00000000"}
+    apart = [
+        {"scene": "garden"},
+        {"method": "b"},
+        {"run": "r"},
+        {"step": 1},
+        {"split": "train"},
+        {"protocol": protocol},
+    ]
+    records = [NERFACTO, *(replace(NERFACTO, **change) for change in apart)]
+    check_distinct_cells(records, [Path(f"{index}.json") for index in range(len(records))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"run": ""}, {"provenance": {}}, {"protocol": {**NERFACTO.protocol, "name": "mine"}}, {"views": VIEWS[:1]}],
+    ids=["nothing", "a run without a name", "how it came about", "the protocol's name", "its views"],
+)
+def test_two_records_of_one_cell_are_refused_by_name(change: dict[str, object]) -> None:
+    records = [replace(NERFACTO, step=1), NERFACTO, replace(NERFACTO, **change)]
+    with pytest.raises(InputError) as error:
+        check_distinct_cells(records, [Path("a.json"), Path("b/c.json"), Path("d.json")])
+    assert str(error.value) == (
+        "b/c.json and d.json are records of the same: fox, nerfacto/30000, test views, protocol standard (9f2c51ab). "
+        "Give one of them: which of two is meant is not guessed, and they are not averaged."
+    )
+
+
+def test_of_many_cells_that_are_there_twice_one_is_named() -> None:
+    records = [replace(NERFACTO, step=step) for step in (1, 2, 3, 1, 2, 3)]
+    with pytest.raises(InputError, match=r"^0 and 3 are records of .*nerfacto/1, .* So are the files of 2 more\. Give"):
+        check_distinct_cells(records, [Path(str(index)) for index in range(6)])
+
+
+# --- nvs-eval table -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nvs-eval"])
+    apart = replace(SPLATFACTO, scene="aloe")
+    for each in (NERFACTO, SPLATFACTO, replace(NERFACTO, step=10), apart):
+        write_record(record_file(each, Path("out")), each)
+    return tmp_path
+
+
+def test_table_refuses_before_it_prints_anything(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "out", "--per-view"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(
+        "Error: fox: nerfacto/10 (out/fox/nerfacto/10/standard-9f2c51ab.json) and splatfacto/30000 "
+        "(out/fox/splatfacto/30000/standard-9f2c51ab.json) were scored with different references"
+    )
+
+
+def test_table_prints_a_mixture_marked_where_it_is_allowed(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "out", "--allow-mixed"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert (
+        said.out.split("\n\n")[1]
+        == """\
+fox, test views
+method         step  psnr [dB] ↑  views
+───────────────────────────────────────
+nerfacto         10        25.00      2
+nerfacto      30000        25.00      2
+splatfacto †  30000        25.00      2
+protocol standard (9f2c51ab)
+psnr|range:1|q:round8|v1
+† splatfacto/30000: not comparable with nerfacto/10, for different references (2 of 2 views)
+As not all rows may be compared with each other, none is marked as best."""
+    )
+
+
+def test_printing_what_was_just_scored_never_ends_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    from nvs_eval.cli.console import print_tables
+
+    print_tables([NERFACTO, SPLATFACTO], per_view=True)
+    assert capsys.readouterr().out.count("splatfacto †") == 3
+    with pytest.raises(InputError, match="different references"):
+        print_tables([NERFACTO, SPLATFACTO], per_view=False, allow_mixed=False)
+    assert capsys.readouterr().out == ""

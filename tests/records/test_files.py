@@ -1,0 +1,200 @@
+"""Records are found in folders, by patterns and by name, each once; what is no record is told from what is damaged."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.helpers import record, row
+
+from nvs_eval.cli import main
+from nvs_eval.errors import InputError
+from nvs_eval.records.files import read_record_files, read_records
+from nvs_eval.records.record import Record, record_file, write_record
+
+OURS, THEIRS = record(method="ours", step=7), record(method="theirs")
+FOREIGN = '{"results": {"psnr": 20.0}}'
+
+
+@pytest.fixture(autouse=True)
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two records, in the folder that the tests are in."""
+    monkeypatch.chdir(tmp_path)
+    for each in (OURS, THEIRS):
+        written(each)
+    return Path("out")
+
+
+def written(each: Record, folder: str = "out") -> Path:
+    path = record_file(each, Path(folder))
+    write_record(path, each)
+    return path
+
+
+def refusal(*names: str | Path) -> str:
+    with pytest.raises(InputError) as error:
+        read_records(*names)
+    return str(error.value)
+
+
+# --- What is found --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["out"],
+        [Path("out")],
+        ["out/fox/theirs", "out/fox/ours"],
+        ["out/**/*.json"],
+        ["out/*/*"],
+        ["out/fox/ours/7/standard-9f2c51ab.json", Path("out/fox/theirs/final/standard-9f2c51ab.json")],
+        ["./out", "out/fox/../fox/ours", "out/**", "out/fox/ours/7/standard-9f2c51ab.json"],
+    ],
+    ids=["a folder", "a path", "folders", "a pattern", "a pattern of folders", "files", "the same several times"],
+)
+def test_records_are_found_once_and_sorted(names: list[str | Path]) -> None:
+    assert read_records(*names) == [OURS, THEIRS]
+
+
+def test_each_record_comes_with_its_file() -> None:
+    assert read_record_files(["out"]) == [
+        (Path("out/fox/ours/7/standard-9f2c51ab.json"), OURS),
+        (Path("out/fox/theirs/final/standard-9f2c51ab.json"), THEIRS),
+    ]
+
+
+def test_scenes_come_first_then_protocols_methods_and_runs_and_steps_as_numbers() -> None:
+    other = {**OURS.protocol, "name": "a", "fingerprint": "00000000"}
+    changes: list[dict[str, object]] = [
+        {"scene": "aloe", "method": "z"},
+        {"protocol": other, "method": "z"},
+        {"run": None, "step": None},
+        {"run": None, "step": 500},
+        {"run": None, "step": 7000},
+        {"run": "a", "step": 0},
+    ]
+    expected = [replace(OURS, **change) for change in changes]
+    for each in reversed(expected):
+        written(each, "sorted")
+    assert read_records("sorted") == expected
+
+
+def test_a_link_to_a_file_is_that_file(out: Path) -> None:
+    file = record_file(OURS, out)
+    Path("links").mkdir()
+    os.symlink(file.resolve(), "links/soft.json")
+    os.link(file, "links/hard.json")
+    os.symlink(out.resolve(), "again")
+    assert read_records("links", "out", "again", "links/*") == [OURS, THEIRS]
+
+
+def test_a_name_with_brackets_is_a_folder_or_file_where_there_is_one() -> None:
+    file = written(OURS, "runs [1]")
+    assert read_records("runs [1]") == [OURS]
+    shutil.copy(file, "a [b].txt")
+    assert read_records("a [b].txt") == [OURS]
+
+
+def test_the_search_for_garbage_is_on_again_after_reading() -> None:
+    assert gc.isenabled()
+    read_records("out")
+    assert gc.isenabled()
+    refusal("gone")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read_records("out")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+# --- What is no record ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [FOREIGN, "[1, 2]", '"text"', "3"])
+@pytest.mark.parametrize("name", ["out", "out/**/*.json", "out/*"])
+def test_files_of_other_tools_are_passed_over(content: str, name: str, out: Path) -> None:
+    for place in ("results.json", "fox/per_view.json", "fox/ours/output.json"):
+        (out / place).write_text(content)
+    (out / "notes.txt").write_text("{")
+    assert read_records(name) == [OURS, THEIRS]
+
+
+@pytest.mark.parametrize("before", [[], ["out"]], ids=["alone", "after its folder"])
+def test_a_file_that_is_named_must_be_a_record(before: list[str], out: Path) -> None:
+    (out / "results.json").write_text(FOREIGN)
+    said = "out/results.json is not a record of nvs-eval: it has no schema_version."
+    assert refusal(*before, "out/results.json") == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"schema_version": 1, "scene": "fox"', "out/other.json is not JSON ("),
+        ("", "out/other.json is not JSON ("),
+        ('{"schema_version": 1}', "out/other.json is not a whole record of nvs-eval: it lacks `scene`."),
+        ('{"schema_version": 2}', "out/other.json has schema_version 2, and this nvs-eval reads 1: upgrade"),
+    ],
+    ids=["truncated", "empty", "a part of one", "a newer one"],
+)
+def test_a_damaged_record_below_a_folder_is_an_error_by_name(content: str, said: str, out: Path) -> None:
+    (out / "other.json").write_text(content)
+    assert refusal("out").startswith(said)
+
+
+def test_nothing_is_an_error_by_name() -> None:
+    Path("empty").mkdir()
+    Path("notes").mkdir()
+    Path("notes/a.txt").write_text("")
+    for name in ("gone", "gone.json", "gone/*.json", "empty", "notes", "notes/*"):
+        assert refusal("out", name) == (
+            f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern."
+        )
+    assert refusal() == "No record was named: say which files, folders or patterns."
+
+
+def test_where_all_is_of_other_tools_they_are_named() -> None:
+    Path("export").mkdir()
+    for name in ("a", "b", "c", "d"):
+        Path(f"export/{name}.json").write_text(FOREIGN)
+    assert refusal("export", "out") == (
+        "There is no record at 'export': give record files (.json), a folder of them, or a pattern. What is there has "
+        "no schema_version: export/a.json, export/b.json, export/c.json and 1 more."
+    )
+
+
+def test_a_link_to_nothing_is_an_error_by_name() -> None:
+    os.symlink("gone.json", "out/link.json")
+    assert refusal("out") == "The record out/link.json cannot be read: No such file or directory."
+
+
+# --- Cells ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_files_of_one_cell_are_refused_unless_each_is_taken_by_itself(out: Path) -> None:
+    changed = replace(OURS, views=[row(psnr=1.0, ssim=0.5)], provenance={})
+    again = written(changed, "again")
+    message = refusal("out", "again")
+    assert message.startswith(f"{record_file(OURS, out)} and {again} are records of the same: fox, ours/7, test views,")
+    assert read_record_files(["out", "again"], copies=True) == [
+        (record_file(OURS, out), OURS),
+        (again, changed),
+        (record_file(THEIRS, out), THEIRS),
+    ]
+
+
+def test_a_table_of_two_files_of_one_cell_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    written(OURS, "again")
+    assert main(["table", "again", "out", "--allow-mixed"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "again/fox/ours/7/standard-9f2c51ab.json and out/fox/ours/7/standard-9f2c51ab.json are records" in said.err
+    assert "Give one of them" in said.err
+    assert main(["table", "out", "out/fox", "out/**/*.json"]) == 0
+    assert capsys.readouterr().out.count("ours") == 1

@@ -1,0 +1,372 @@
+"""An audit says what each protocol makes of the same renders, and in words what tells the numbers apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.helpers import record, row
+
+from nvs_eval.errors import listed
+from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.records.record import Record
+from nvs_eval.report.tables.table import Table
+from nvs_eval.report.words.audit import audit_table, audit_words
+from nvs_eval.report.words.phrases import absence, parts_of, phrase, split_signature
+
+
+def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> Record:
+    """A record under a named protocol, with its true signatures; of the metrics that are given scores."""
+    known = load_protocol(protocol)
+    view = replace(row(), scores=scores, coverage=coverage)
+    return replace(
+        record(run="base", step=2500),
+        protocol={"name": known.name, "definition": known.definition, "fingerprint": known.fingerprint},
+        metrics={name: info for name, info in known.infos.items() if name in scores},
+        views=[view, replace(view, name="0002")],
+    )
+
+
+def headings(table: Table) -> list[str]:
+    return [column.heading for column in table.columns]
+
+
+def column(table: Table, header: str) -> list[str]:
+    index = headings(table).index(header)
+    return [f"{row[index].text} {row[index].aside}".strip() for row in table.rows]
+
+
+RECORDS = [
+    scored("nerfstudio", psnr=25.84, ssim=0.8265, lpips_alex=0.1234),
+    scored("standard", psnr=25.836, ssim=0.8351, lpips_alex=0.1239, lpips_vgg=0.2389),
+    scored("inria-3dgs", psnr=25.91, ssim=0.8412, lpips_vgg=0.2489),
+]
+
+
+# --- The table ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_row_has_values_and_the_others_what_they_differ_from_it() -> None:
+    table = audit_table(RECORDS)
+    assert table.title == "fox, nerfacto/base/2500, 2 test views"
+    assert column(table, "protocol") == ["nerfstudio", "standard", "inria-3dgs"]
+    assert column(table, "fingerprint") == [record.fingerprint for record in RECORDS]
+    assert column(table, "psnr [dB] ↑") == ["25.84", "25.84 (0.00)", "25.91 (+0.07)"]
+    assert column(table, "ssim ↑") == ["0.8265", "0.8351 (+0.0086)", "0.8412 (+0.0147)"]
+    assert table.caption == "in brackets: the difference from nerfstudio; nothing is ranked"
+    assert all(cell.rank is None for cells in table.rows for cell in cells)
+    assert table.identity == 2
+
+
+def test_a_metric_that_a_protocol_has_not_is_a_dash() -> None:
+    table = audit_table(RECORDS)
+    assert column(table, "lpips_alex ↓") == ["0.1234", "0.1239 (+0.0005)", "-"]
+    assert column(table, "lpips_vgg ↓") == ["-", "0.2389", "0.2489"]
+
+
+def test_columns_stand_in_the_order_of_the_field_and_corrected_ones_last() -> None:
+    corrected = scored("3dgrut", cc_psnr=26.0, cc_lpips_vgg=0.3, psnr=25.0, lpips_vgg=0.2)
+    others = scored("nerfbaselines", mae=0.1, psnr=25.0)
+    plugin = replace(others, metrics={"flip": replace(others.metrics["mae"], signature="flip|v1")})
+    plugin = replace(plugin, views=[replace(view, scores={"flip": 0.5}) for view in plugin.views])
+    headers = headings(audit_table([plugin, corrected, others, *RECORDS]))
+    assert headers[2:] == [
+        "psnr [dB] ↑",
+        "ssim ↑",
+        "lpips_alex ↓",
+        "lpips_vgg ↓",
+        "mae ↓",
+        "flip ↓",
+        "cc_psnr [dB] ↑",
+        "cc_lpips_vgg ↓",
+    ]
+    assert column(audit_table([corrected, replace(corrected)]), "cc_psnr [dB] ↑") == ["26.00", "26.00 (0.00)"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (math.inf, math.inf, "inf (0.00)"),
+        (math.inf, 30.0, "30.00 (-inf)"),
+        (30.0, math.inf, "inf (+inf)"),
+        (30.0, 29.9999, "30.00 (0.00)"),
+        (30.0, 29.99, "29.99 (-0.01)"),
+    ],
+)
+def test_differences_of_infinities_and_of_next_to_nothing(first: float, second: float, shown: str) -> None:
+    table = audit_table([scored("nerfstudio", psnr=first), scored("standard", psnr=second)])
+    assert column(table, "psnr [dB] ↑")[1] == shown
+
+
+def test_views_that_a_protocol_left_out_are_said() -> None:
+    fewer = replace(RECORDS[1], provenance={"left_out": {"0003": "mask empty"}})
+    assert audit_table([RECORDS[0], fewer]).notes == ["standard: 1 view left out: mask empty"]
+
+
+def over(record: Record, *names: str) -> Record:
+    """The record, of views of these names alone."""
+    return replace(record, views=[replace(record.views[0], name=name) for name in names])
+
+
+NERFW = scored("nerfbaselines-nerfw", psnr=21.0)
+
+
+def test_how_many_views_are_told_of_each_row_where_protocols_did_not_score_the_same() -> None:
+    table = audit_table([RECORDS[0], over(NERFW, "0001", "0002", "0003")])
+    assert table.title == "fox, nerfacto/base/2500, test views"
+    assert column(table, "views") == ["2", "3"]
+    assert column(table, "psnr [dB] ↑") == ["25.84", "21.00 (-4.84)"]
+    assert [column.numeric for column in table.columns] == [False, False, True, True, True, True]
+    others = audit_table([RECORDS[0], over(NERFW, "0001", "0003")])
+    assert others.title == "fox, nerfacto/base/2500, 2 test views"
+    assert column(others, "views") == ["2", "2"]
+    assert "views" not in headings(audit_table([RECORDS[0], NERFW]))
+
+
+def test_one_view_is_not_several() -> None:
+    first, second = (over(record, "0001") for record in RECORDS[:2])
+    assert audit_table([first, second]).title == "fox, nerfacto/base/2500, 1 test view"
+
+
+# --- The words ------------------------------------------------------------------------------------------------------
+
+
+def about(called: str, records: Sequence[Record]) -> list[str]:
+    return [sentence for sentence in audit_words(records) if called in sentence]
+
+
+def test_the_words_say_what_tells_numbers_apart_and_how_much_it_made() -> None:
+    assert about("SSIM", RECORDS) == [
+        "Your SSIM 0.8265 (nerfstudio) mirrors the image at its borders, uses the pair's data range, clamps variances "
+        "at 0 and does not quantise.",
+        "SSIM under standard is 0.8351 (+0.0086): it takes only windows wholly inside the image, has a data range of "
+        "1, rounds to 8 bits and does not clamp variances.",
+        "SSIM under inria-3dgs is 0.8412 (+0.0147): it pads with zeros, has a data range of 1, rounds to 8 bits and "
+        "does not clamp variances.",
+    ]
+
+
+def test_what_came_out_the_same_is_no_definition() -> None:
+    assert about("PSNR", RECORDS)[:2] == [
+        "Your PSNR 25.84 dB (nerfstudio) does not quantise.",
+        "PSNR comes out the same under standard (rounds to 8 bits): they agree here to the decimals shown, but not by "
+        "definition.",
+    ]
+
+
+def test_one_signature_is_the_same_number_by_definition() -> None:
+    records = [scored("gsplat", psnr=20.0, ssim=0.5), scored("gsplat-vgg", psnr=20.0, ssim=0.5)]
+    assert about("PSNR", records) == ["Your PSNR 20.00 dB (gsplat) is by definition the same under gsplat-vgg."]
+    three = [*records, scored("nerf", psnr=21.0)]
+    assert about("PSNR", three) == [
+        "Your PSNR 20.00 dB (gsplat) is by definition the same under gsplat-vgg, and it clamps to [0, 1].",
+        "PSNR under nerf is 21.00 dB (+1.00): it keeps what is beyond [0, 1].",
+    ]
+
+
+def test_a_metric_that_the_first_protocol_has_not_is_not_yours() -> None:
+    assert about("(vgg)", RECORDS) == [
+        "The LPIPS (vgg) 0.2389 (standard) feeds the network [-1, 1].",
+        "LPIPS (vgg) under inria-3dgs is 0.2489 (+0.0100): it feeds the network [0, 1] unscaled.",
+    ]
+    alone = [scored("nerfstudio", psnr=20.0), scored("nerfbaselines", psnr=20.0, mae=0.1)]
+    assert about("MAE", alone) == ["The MAE 0.1000 (nerfbaselines) is of that protocol alone."]
+
+
+def test_protocols_that_came_out_alike_for_the_same_reasons_are_told_together() -> None:
+    records = [
+        scored("standard", psnr=20.0),
+        scored("nerfstudio", psnr=21.0),
+        scored("nerf", psnr=21.0),
+        scored("instant-ngp", psnr=22.0),
+    ]
+    assert about("PSNR", records)[1:] == [
+        "PSNR under nerfstudio and nerf is 21.00 dB (+1.00): it does not quantise.",
+        "PSNR under instant-ngp is 22.00 dB (+2.00): it does not quantise.",
+    ]
+
+
+def test_what_came_out_alike_for_other_reasons_is_told_together_too() -> None:
+    records = [scored("standard", psnr=20.0, ssim=0.9), scored("inria-3dgs", ssim=0.8), scored("nerfstudio", ssim=0.8)]
+    assert about("SSIM", records)[1:] == [
+        "SSIM is 0.8000 (-0.1000) under inria-3dgs (pads with zeros); nerfstudio (mirrors the image at its borders, "
+        "uses the pair's data range, clamps variances at 0, does not quantise): they agree here to the decimals shown, "
+        "but not by definition.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (0.12344, True),  # Shown as 0.1234, but with no difference to show.
+        (0.12354, True),  # A difference of 0.0001, but shown as 0.1235 too.
+        (0.12355001, False),
+        (0.12339, False),
+    ],
+)
+def test_what_differs_by_no_decimal_that_is_shown_comes_out_the_same(value: float, same: bool) -> None:
+    sentence = about("SSIM", [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)])[1]
+    assert sentence.startswith("SSIM comes out the same under inria-3dgs (pads with zeros)" if same else "SSIM under ")
+
+
+def test_protocols_of_other_views_say_so() -> None:
+    standard = scored("standard", psnr=20.0, coverage=0.5)
+    assert about("PSNR", [standard, over(NERFW, "0001", "0002", "0003")]) == [
+        "Your PSNR 20.00 dB (standard) rounds to 8 bits, averages over the mask, takes the whole image and is a mean "
+        "over 2 views.",
+        "PSNR under nerfbaselines-nerfw is 21.00 dB (+1.00): it truncates to 8 bits, takes the right half of the "
+        "image, takes no masks and is a mean over 3 views, where standard has 2.",
+    ]
+    assert about("PSNR", [standard, over(NERFW, "0001", "0003")])[1].endswith(
+        "takes no masks and is a mean over 2 views, and not those of standard."
+    )
+
+
+def test_one_signature_of_other_views_is_not_the_same_by_definition() -> None:
+    records = [scored("gsplat", psnr=20.0), over(scored("gsplat-vgg", psnr=21.0), "0001")]
+    assert about("PSNR", records) == [
+        "Your PSNR 20.00 dB (gsplat) is a mean over 2 views.",
+        "PSNR under gsplat-vgg is 21.00 dB (+1.00): it is a mean over 1 view, where gsplat has 2.",
+    ]
+
+
+def with_references(record: Record, sha256: str) -> Record:
+    return replace(record, views=[replace(view, reference_sha256=sha256 * 64) for view in record.views])
+
+
+def read_with(record: Record, background: list[float] | None) -> Record:
+    return replace(record, provenance={"reading": {"background": background, "grey_to_rgb": False, "exr": None}})
+
+
+def test_alpha_is_told_where_there_may_have_been_some() -> None:
+    def said(first: Record, second: Record) -> str:
+        return about("SSIM", [first, second])[1].partition("it ")[2]
+
+    standard, inria = scored("standard", ssim=0.9), scored("inria-3dgs", ssim=0.8)
+    assert said(standard, inria) == "pads with zeros."
+    assert said(standard, with_references(inria, "1")) == "pads with zeros and drops alpha."
+    # What the renders were laid over was given: they may have alpha though the references have none.
+    assert said(read_with(standard, None), read_with(inria, None)) == "pads with zeros."
+    white = [1.0, 1.0, 1.0]
+    assert said(read_with(standard, white), read_with(inria, white)) == "pads with zeros and drops alpha."
+
+
+def test_alpha_is_told_where_nothing_else_is() -> None:
+    plain = scored("standard", psnr=20.0)
+    signature = f"{plain.metrics['psnr'].signature.removesuffix('|v1')}|alpha:drop|v1"
+    dropping = replace(
+        plain,
+        protocol={**plain.protocol, "name": "dropping"},
+        metrics={"psnr": replace(plain.metrics["psnr"], signature=signature)},
+    )
+    assert "under dropping (drops alpha)" in about("PSNR", [plain, dropping])[1]
+
+
+def test_clamping_is_told_where_there_may_have_been_something_to_clamp() -> None:
+    # None of these refuses images beyond [0, 1], so that there may have been some.
+    records = [scored("nerf", psnr=20.0), scored("instant-ngp", psnr=21.0)]
+    assert about("PSNR", records)[1] == "PSNR under instant-ngp is 21.00 dB (+1.00): it clamps to [0, 1]."
+
+
+def test_masks_are_told_where_there_were_masks() -> None:
+    def both(coverage: float | None) -> list[Record]:
+        return [scored("standard", psnr=20.0, coverage=coverage), scored("zipnerf-pytorch", psnr=21.0)]
+
+    assert "mask" not in "".join(about("PSNR", both(None)))
+    assert about("PSNR", both(0.5))[0].endswith("rounds to 8 bits and averages over the mask.")
+
+
+def test_what_is_idle_is_told_where_nothing_else_is() -> None:
+    signature = "psnr|range:1|q:round8|v1"
+    plain = scored("standard", psnr=20.0)
+    unmasked = replace(
+        plain,
+        protocol={**plain.protocol, "name": "unmasked"},
+        metrics={"psnr": replace(plain.metrics["psnr"], signature=signature)},
+    )
+    assert about("PSNR", [plain, unmasked])[1] == (
+        "PSNR comes out the same under unmasked (takes no masks): they agree here to the decimals shown, but not by "
+        "definition."
+    )
+
+
+def test_corrected_scores_and_nets_are_metrics_of_their_own() -> None:
+    corrected = scored("3dgrut", cc_psnr=26.0, lpips_vgg=0.2)
+    words = audit_words([RECORDS[0], corrected])
+    assert words[-3:] == [
+        "The colour-corrected PSNR 26.00 dB (3dgrut) is of that protocol alone.",
+        "LPIPS of different nets is never comparable: alex and vgg are metrics of their own.",
+        "Colour-corrected scores compare with colour-corrected ones alone.",
+    ]
+    multinerf = scored("multinerf", cc_psnr=27.0)
+    assert about("olour-corrected PSNR", [corrected, multinerf])[1] == (
+        "Colour-corrected PSNR under multinerf is 27.00 dB (+1.00): it corrects the render's colours by a quadratic "
+        "fit and rounds the render alone to 8 bits."
+    )
+    assert audit_words([scored("nerf", psnr=20.0)]) == ["Your PSNR 20.00 dB (nerf) is of that protocol alone."]
+
+
+def test_names_cannot_steer_a_terminal() -> None:
+    hostile = replace(RECORDS[0], protocol={**RECORDS[0].protocol, "name": "\x1b[2J"}, scene="\x1b[2J")
+    table = audit_table([hostile, RECORDS[1]])
+    texts = [table.title, table.caption, *(cell.text for cells in table.rows for cell in cells)]
+    assert "\x1b" not in "".join([*texts, *audit_words([hostile, RECORDS[1]])])
+
+
+# --- Phrases --------------------------------------------------------------------------------------------------------
+
+
+def signatures() -> dict[str, Any]:
+    protocols = [load_protocol(name) for name in named_protocols()]
+    protocols += [protocol.colour_corrected("affine") for protocol in protocols]
+    return {part: name for p in protocols for name, s in p.signatures.items() for part in split_signature(s)[1:]}
+
+
+def test_every_part_of_the_named_protocols_signatures_has_a_phrase() -> None:
+    parts = signatures()
+    assert len(parts) > 30
+    assert [part for part in parts if phrase(part) == f"has {part!r}"] == []
+
+
+def test_every_part_that_may_be_absent_has_a_phrase_for_that() -> None:
+    by_metric: dict[str, list[set[str]]] = {}
+    for protocol in (load_protocol(name) for name in named_protocols()):
+        for name, signature in protocol.signatures.items():
+            by_metric.setdefault(name, []).append(set(parts_of(signature)))
+    optional = {part for sets in by_metric.values() for part in set.union(*sets) - set.intersection(*sets)}
+    assert {"mask", "alpha", "floor", "grey", "clamp"} <= optional
+    assert [part for part in optional if absence(part) == f"has no {part!r}"] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("q:round8/float", "rounds the render alone to 8 bits"),
+        ("q:float/trunc8", "truncates the reference alone to 8 bits"),
+        ("q:round8/trunc8", "rounds the render and truncates the reference to 8 bits"),
+        ("qmask:trunc8", "truncates masks to 8 bits"),
+        ("crop:4", "crops 4 pixels from each side"),
+        ("floor:1.42e-14", "clamps variances at 1.42e-14"),
+        ("v2", "is of version 2"),
+        ("of:[psnr|range:1|v1 mae|v1]", "is made of psnr|range:1|v1 and mae|v1"),
+        ("colour:teal", "has 'colour:teal'"),
+    ],
+)
+def test_phrases(part: str, said: str) -> None:
+    assert phrase(part) == said
+
+
+def test_a_signature_is_split_outside_brackets() -> None:
+    signature = "average|of:[psnr|range:1|v1 mae|v1]|covclamp|v1"
+    assert split_signature(signature) == ["average", "of:[psnr|range:1|v1 mae|v1]", "covclamp", "v1"]
+    assert parts_of(signature) == {"of": "of:[psnr|range:1|v1 mae|v1]", "covclamp": "covclamp", "v": "v1"}
+    assert absence("teal") == "has no 'teal'"
+    assert [listed([]), listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]

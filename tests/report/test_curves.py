@@ -1,0 +1,493 @@
+"""Curves over the steps of a run: what is best, where it stopped improving, how that is shown and drawn."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.helpers import Said, record, row
+
+from nvs_eval.cli import main
+from nvs_eval.comparison.improvement import improved
+from nvs_eval.errors import InputError
+from nvs_eval.records.record import Record, record_file, write_record
+from nvs_eval.report.curves.curves import Curve, Improved, SceneCurves, curves_of, runs_of
+from nvs_eval.report.curves.plot import check_plot, draw, plot_files
+from nvs_eval.report.curves.table import curve_table, left_out_notes, sparkline, to_plain
+
+STEPS = (500, 1500, 2500, 4000)
+
+
+def at(step: int | None, *values: float, metric: str = "psnr", **changes: Any) -> Record:
+    """A record of a step, a view a value."""
+    rows = [replace(row(), name=f"{i:04d}", scores={metric: value}) for i, value in enumerate(values)]
+    return record(rows, **{"run": "base", "step": step, **changes})
+
+
+def run_of(*values: float, **changes: Any) -> list[Record]:
+    """A record a step, of one view each."""
+    return [at(step, value, **changes) for step, value in zip(STEPS, values, strict=False)]
+
+
+def by(noise: float) -> Improved:
+    """Tells progress from noise of a known size."""
+
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+        sign = 1 if before.metrics[metric].higher_is_better else -1
+        return sign * (after.means[metric] - before.means[metric]) > noise
+
+    return better
+
+
+def cannot_tell(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+    return None
+
+
+def curve_of(records: Sequence[Record], noise: float = 0.5) -> Curve:
+    ((curve,),) = (scene.curves for scene in curves_of(records, by(noise)))
+    return curve
+
+
+# --- What a curve says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "stopped", "worse"),
+    [
+        ((20, 25, 25.25, 25.375), 4000, 1500, []),
+        ((20, 21, 22, 23), 4000, 4000, []),
+        ((20, 25, 24, 23), 1500, 1500, [2500, 4000]),
+        ((20, 25, 24, 25), 1500, 1500, [2500]),
+        ((20, 20.25, 20.5, 20.75), 4000, 1500, []),
+        ((25, 20, 21, 24), 500, 500, [1500, 2500, 4000]),
+        ((20, 20, 20, 20), 500, 500, []),
+    ],
+    ids=["levels off", "rises", "overfits", "dips", "creeps", "falls", "flat"],
+)
+@pytest.mark.parametrize("metric", ["psnr", "lpips_alex"])
+def test_the_best_step_and_where_it_stopped_improving(
+    metric: str, values: tuple[float, ...], best: int, stopped: int, worse: list[int]
+) -> None:
+    sign = 1 if metric == "psnr" else -1
+    curve = curve_of(run_of(*(sign * value for value in values), metric=metric))
+    assert (curve.best, curve.best_value) == (best, sign * max(values))
+    assert curve.stopped == stopped
+    assert curve.still_improving is (stopped == 4000)
+    assert curve.worse == worse
+    assert curve.values == [sign * value for value in values]
+
+
+def test_steps_are_in_their_order_whatever_the_order_of_the_records() -> None:
+    records = run_of(20, 25, 24)
+    for order in permutations(records):
+        curve = curve_of(order)
+        assert (curve.steps, curve.values, curve.best) == ([500, 1500, 2500], [20, 25, 24], 1500)
+
+
+def test_a_verdict_that_hangs_on_what_cannot_be_told_is_none() -> None:
+    ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 25, 24), cannot_tell))
+    assert (curve.best, curve.stopped, curve.still_improving, curve.worse) == (1500, None, None, [])
+
+
+def test_what_can_be_told_settles_it_where_some_cannot() -> None:
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+        return None if 25 in (before.means[metric], after.means[metric]) else by(0.5)(before, after, metric)
+
+    # Of the first step it is known that 26 is better, whatever 25 is; of 25 nothing is known.
+    ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 25, 26), better))
+    assert curve.stopped is None
+    ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 26, 27), better))
+    assert curve.stopped == 2500
+
+
+def test_the_predicate_is_asked_of_the_earlier_record_first() -> None:
+    asked = []
+
+    def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
+        asked.append((before.step, after.step, metric, tests))
+        return False
+
+    curves_of(run_of(20, 25, 24), better)
+    # That the best is better than a later one is one of three things that might have been seen.
+    assert asked == [(500, 1500, "psnr", 1), (500, 2500, "psnr", 1), (2500, 1500, "psnr", 3)]
+
+
+def test_curves_are_of_one_scene_split_protocol_method_and_run() -> None:
+    other = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
+    changes: list[dict[str, Any]] = [{}, {"scene": "owl"}, {"split": "train"}, {"protocol": other}]
+    alone = [{"method": "splatfacto"}, {"run": None}]
+    found = curves_of([each for change in (*changes, *alone) for each in run_of(20, 25, **change)], by(0.5))
+    assert [(each.scene, each.split, each.fingerprint) for each in found] == [
+        ("fox", "test", "9f2c51ab"),
+        ("owl", "test", "9f2c51ab"),
+        ("fox", "train", "9f2c51ab"),
+        ("fox", "test", "00000000"),
+    ]
+    assert [curve.name for curve in found[0].curves] == ["nerfacto/base", "splatfacto/base", "nerfacto"]
+
+
+def test_what_has_no_step_or_only_one_is_left_out() -> None:
+    curved = run_of(20, 25)
+    lone = [at(2500, 25.0, run="small"), at(None, 25.0, method="folder", run=None), at(None, 25.0)]
+    runs, left_out = runs_of([*lone, *curved])
+    assert runs == [curved]
+    assert left_out == lone
+    assert list(left_out_notes(left_out)) == [
+        "fox/nerfacto/small is left out: 2500 is its only step (standard).",
+        "fox/folder is left out: it has no step (standard).",
+        "fox/nerfacto/base is left out: it has no step (standard).",
+    ]
+
+
+def test_nothing_that_makes_a_curve_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"No curve can be made of fox/nerfacto/base/500: .*`nvs-eval run .* all`"):
+        curves_of(run_of(20), by(0.5))
+
+
+def test_steps_of_other_views_are_an_error() -> None:
+    records = [at(500, 20.0, 21.0), at(1500, 25.0, 26.0), at(2500, 26.0)]
+    with pytest.raises(
+        InputError, match=r"^fox: nerfacto/base/500 and nerfacto/base/2500 .* different views \(2 and 1"
+    ):
+        curves_of(records, by(0.5))
+    with pytest.raises(InputError, match=r"different references \(1 of 1 views"):
+        odd = at(1500, 25.0)
+        curves_of([at(500, 20.0), replace(odd, views=[replace(odd.views[0], reference_sha256="1" * 64)])], by(0.5))
+
+
+def test_metrics_are_chosen() -> None:
+    rows = [replace(row(), scores={"psnr": value, "ssim": value / 40}) for value in (20.0, 25.0)]
+    records = [record([each], run="base", step=step) for each, step in zip(rows, STEPS, strict=False)]
+    (scene,) = curves_of(records, by(0.5), metrics=("ssim", "psnr"))
+    assert [curve.metric for curve in scene.curves] == ["ssim", "psnr"]
+    with pytest.raises(InputError, match=r"Unknown metric 'psrn'. Did you mean 'psnr'\?"):
+        curves_of(records, by(0.5), metrics=("psrn",))
+
+
+def test_a_scene_without_the_metric_that_was_chosen_has_no_curves() -> None:
+    found = curves_of([*run_of(20, 25), *run_of(1, 2, scene="owl", metric="ssim")], by(0.5), metrics=("ssim",))
+    assert [scene.scene for scene in found] == ["owl"]
+
+
+# --- How it is shown ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ((0, 1, 2, 3, 4, 5, 6, 7), "▁▂▃▄▅▆▇█"),
+        ((7, 0), "█▁"),
+        ((0.25, 0.25, 0.25), "▄▄▄"),
+        ((3,), "▄"),
+        ((20, math.inf, 30), "▁∞█"),
+        ((math.inf, math.inf), "∞∞"),
+        ((-1e-300, 1e300), "▁█"),
+        ((), ""),
+    ],
+)
+def test_sparkline(values: tuple[float, ...], line: str) -> None:
+    assert sparkline(values) == line
+
+
+def said_of(records: Sequence[Record], noise: float = 0.5) -> tuple[list[str], list[str]]:
+    """The cells of the only row, and the notes."""
+    (scene,) = curves_of(records, by(noise))
+    table = curve_table(scene)
+    (cells,) = table.rows
+    return [f"{cell.text}{cell.mark}" for cell in cells], list(table.notes)
+
+
+def test_a_row_of_the_table() -> None:
+    cells, notes = said_of(run_of(20, 25, 25.25))
+    assert cells == ["nerfacto", "base", "psnr [dB] ↑", "20.00", "25.25", "25.25", "2500", "until 1500", "▁██"]
+    assert notes[0] == "curve: one character a checkpoint, in the order of the steps: 500, 1500 and 2500"
+
+
+def test_a_row_says_that_it_is_still_improving() -> None:
+    cells, _ = said_of(run_of(0.5, 0.25, 0.125, metric="lpips_alex"), noise=0.1)
+    assert cells[2:] == ["lpips_alex ↓", "0.500", "0.125", "0.125", "2500", "still", "█▃▁"]
+
+
+def test_a_row_says_that_it_got_worse_again() -> None:
+    cells, notes = said_of(run_of(20, 25, 24, 23))
+    assert cells[5:8] == ["25.00", "1500", "until 1500!"]
+    assert notes[-1] == "! nerfacto/base: worse again after 1500 (at 2500, 4000) in PSNR"
+
+
+@pytest.mark.parametrize(
+    ("last", "why"), [(25.0, "? cannot be told with 1 view"), (math.inf, "? cannot be told where a value is inf")]
+)
+def test_a_row_says_what_cannot_be_told(last: float, why: str) -> None:
+    (scene,) = curves_of(run_of(20, last), cannot_tell)
+    table = curve_table(scene)
+    shown = "inf" if math.isinf(last) else "25.00"
+    assert [cell.text for cell in table.rows[0]][3:8] == ["20.00", shown, shown, "1500", "?"]
+    assert table.notes[-1] == why
+
+
+def test_notes_say_the_steps_of_each_run_where_they_differ_and_no_more_than_some() -> None:
+    long = [at(step, 20.0, run="long") for step in range(100, 1400, 100)]
+    (scene,) = curves_of([*run_of(20, 25), *long], by(0.5))
+    assert list(curve_table(scene).notes[1:3]) == [
+        "steps of nerfacto/base: 500 and 1500",
+        "steps of nerfacto/long: 13 from 100 to 1300",
+    ]
+
+
+def test_plain_values_are_those_of_json() -> None:
+    (scene,) = curves_of(run_of(20, 25, math.inf), by(0.5))
+    plain = json.loads(json.dumps(to_plain(scene), allow_nan=False))
+    assert plain["protocol"] == {"name": "standard", "fingerprint": "9f2c51ab"}
+    (curve,) = plain["curves"]
+    assert curve["steps"] == [500, 1500, 2500]
+    assert curve["values"] == [20, 25, "inf"]
+    assert curve["best"] == {"step": 2500, "value": "inf"}
+    assert (curve["stopped_improving"], curve["still_improving"], curve["worse_after_best"]) == (None, True, [])
+    (scene,) = curves_of(run_of(20, 25.123456789, 25), by(0.05))
+    (curve,) = to_plain(scene)["curves"]
+    assert (curve["stopped_improving"], curve["still_improving"], curve["worse_after_best"]) == (1500, False, [2500])
+    assert curve["best"]["value"] == 25.123456789
+
+
+# --- Beyond noise ---------------------------------------------------------------------------------------------------
+
+
+NOISE = (-1.0, 1.0, -0.5, 0.5, -0.75, 0.75, 0.0)
+
+
+@pytest.mark.parametrize("metric", ["psnr", "lpips_alex"])
+@pytest.mark.parametrize(("gain", "answer"), [(2.0, True), (0.25, False), (0.0, False), (-0.25, False), (-2.0, False)])
+def test_an_improvement_is_a_gain_beyond_noise(metric: str, gain: float, answer: bool) -> None:
+    sign = 1 if metric == "psnr" else -1
+    before = at(500, *range(7), metric=metric)
+    after = at(1500, *(value + sign * gain + noise for value, noise in enumerate(NOISE)), metric=metric)
+    assert improved(before, after, metric) is answer
+
+
+def test_an_improvement_is_of_the_same_views_in_any_order() -> None:
+    before, after = at(500, *range(0, 70, 10)), at(1500, *(10 * i + 2 + noise for i, noise in enumerate(NOISE)))
+    assert improved(before, replace(after, views=after.views[::-1]), "psnr") is True
+
+
+def test_an_improvement_cannot_be_told_of_few_views_or_of_inf() -> None:
+    assert improved(at(500, *[20.0] * 5), at(1500, *[30.0] * 5), "psnr") is None
+    assert improved(at(500, *[20.0] * 7), at(1500, math.inf, *[20.0] * 6), "psnr") is None
+
+
+@pytest.mark.parametrize("gain", [0.625, 1.5])
+def test_an_improvement_is_harder_to_find_among_many_pairs(gain: float) -> None:
+    noise = [each / 2 for each in NOISE]
+    before, after = at(500, *range(7)), at(1500, *(value + gain + each for value, each in enumerate(noise)))
+    # Their standard error is 0.134, and Student's quantile of 6 degrees 2.4 for one pair and 6.4 for 78.
+    assert [improved(before, after, "psnr", tests=tests) for tests in (1, 78)] == [True, gain > 1]
+
+
+def test_an_improvement_that_is_the_same_on_all_views_is_found_among_any_number_of_pairs() -> None:
+    assert improved(at(500, *range(7)), at(1500, *(i + 0.25 for i in range(7))), "psnr", tests=1000) is True
+
+
+def noisy(generator: np.random.Generator, means: Sequence[float], views: int) -> list[Record]:
+    """A record a step, each of whose views is off by noise of its own."""
+    scenery = generator.normal(0, 3, views)
+    noise = generator.normal(0, 0.25, (len(means), views))
+    return [at(500 * (i + 1), *(scenery + mean + noise[i])) for i, mean in enumerate(means)]
+
+
+@pytest.mark.parametrize(("steps", "views"), [(5, 7), (12, 20)])
+def test_of_a_plateau_hardly_any_is_said_to_be_worse_again(steps: int, views: int) -> None:
+    generator = np.random.default_rng(20)
+    runs = [noisy(generator, [25.0] * steps, views) for _ in range(40)]
+    found = [curves_of(run, improved)[0].curves[0] for run in runs]
+    # Each held against the best as if nobody had chosen it, there are 5 and 18.
+    assert sum(bool(curve.worse) for curve in found) <= 2
+
+
+def test_of_a_decline_it_is_said_from_when_on() -> None:
+    means = [20, 23, 25, 25, 25, 25, 24.5, 24, 23.5, 23]
+    (scene,) = curves_of(noisy(np.random.default_rng(20), means, 20), improved)
+    (curve,) = scene.curves
+    assert curve.best <= 3000
+    assert curve.worse == [3500, 4000, 4500, 5000]
+
+
+# --- The plot -------------------------------------------------------------------------------------------------------
+
+
+def drawn(curves: SceneCurves, suffix: str) -> bytes:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    file = io.BytesIO()
+    draw(curves, file, suffix)
+    return file.getvalue()
+
+
+@pytest.fixture
+def several() -> SceneCurves:
+    """Two runs, names that are neither formulas nor hidden, an inf."""
+    odd = run_of(21, 24, 23, method="_odd$x$ & <b>", run="")
+    (scene,) = curves_of([*run_of(20, 25, math.inf), *odd], by(0.5))
+    return scene
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG\r\n"), (".PDF", b"%PDF-"), (".svg", b"<?xml")])
+def test_a_plot_is_a_file_of_its_kind_and_the_same_each_time(suffix: str, magic: bytes, several: SceneCurves) -> None:
+    content = drawn(several, suffix)
+    assert content.startswith(magic)
+    assert content == drawn(several, suffix)
+    assert b"Date" not in content
+
+
+def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
+    svg = drawn(several, ".svg").decode("utf-8")
+    for text in (
+        "psnr [dB] ↑",
+        "step",
+        "best step",
+        "nerfacto/base",
+        "_odd$x$ &amp; &lt;b&gt;",
+        "nerfacto/base: inf at",
+    ):
+        assert f">{text}" in svg
+    assert ">fox, test views, protocol standard (9f2c51ab)<" in svg
+    pdf = drawn(several, ".pdf")
+    assert b"/FontFile2" in pdf, "fonts are embedded as TrueType"
+    assert b"/Type3" not in pdf
+
+
+def test_a_plot_has_a_panel_a_metric_and_colours_of_its_own_for_each_run(several: SceneCurves) -> None:
+    svg = drawn(several, ".svg").decode("utf-8")
+    assert svg.count('id="axes_') == 1
+    assert "#0072b2" in svg
+    assert "#d55e00" in svg
+    rows = [replace(row(), scores={"psnr": v, "ssim": v / 40, "lpips_alex": 8 / v}) for v in (20.0, 25.0)]
+    records = [record([each], run="a", step=step) for each, step in zip(rows, STEPS, strict=False)]
+    (scene,) = curves_of(records, by(0.5))
+    assert drawn(scene, ".svg").count(b'id="axes_') == 3
+
+
+def test_a_plot_of_nothing_finite_says_so() -> None:
+    (scene,) = curves_of(run_of(math.inf, math.inf), by(0.5))
+    svg = drawn(scene, ".svg")
+    assert b">nerfacto/base: inf at 500, 1500<" in svg
+    assert b">nerfacto/base<" in svg
+    assert b"best step" not in svg, "no ring is drawn"
+
+
+def test_drawing_changes_no_settings(several: SceneCurves) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+    def settings() -> dict[str, object]:
+        # To ask for the backend is to choose one.
+        return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+
+    before = settings()
+    drawn(several, ".pdf")
+    assert settings() == before
+
+
+def test_another_suffix_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'curve.jpg', and a name that ends in .png, .pdf, .svg is needed"):
+        check_plot(Path("curve.jpg"))
+
+
+def test_a_plot_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r"pip install 'nvs-eval\[plot\]'"):
+        check_plot(Path("curve.pdf"))
+
+
+def test_files_of_several_plots_say_what_tells_them_apart() -> None:
+    def scene(name: str, split: str = "test", protocol: str = "standard", fingerprint: str = "1") -> SceneCurves:
+        return SceneCurves(name, split, protocol, fingerprint, [])
+
+    def names(*scenes: SceneCurves) -> list[str]:
+        return [path.as_posix() for path in plot_files(Path("out/c.pdf"), scenes)]
+
+    assert names(scene("fox")) == ["out/c.pdf"]
+    assert names(scene("fox"), scene("a/b")) == ["out/c-fox.pdf", "out/c-a_b.pdf"]
+    assert names(scene("fox"), scene("fox", protocol="gsplat", fingerprint="2")) == [
+        "out/c-standard.pdf",
+        "out/c-gsplat.pdf",
+    ]
+    assert names(scene("fox"), scene("fox", fingerprint="2")) == ["out/c-1.pdf", "out/c-2.pdf"]
+    assert names(scene("fox"), scene("owl", split="train")) == ["out/c-fox-test.pdf", "out/c-owl-train.pdf"]
+
+
+# --- The command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(here: Path) -> Path:
+    """Seven views that first gain much and then nothing, and a run of one step."""
+    noise = (0.25, -0.25, 0.5, -0.5, 0.125, -0.125, 0.0)
+    values = {500: [20.0] * 7, 1500: [25 + n for n in noise], 2500: [25 - n for n in noise]}
+    records = [at(step, *each) for step, each in values.items()]
+    for each in (*records, at(2500, *[24.0] * 7, run="small")):
+        write_record(record_file(each, here / "out"), each)
+    return here / "out"
+
+
+def test_the_command_prints_the_curve(results: Path, cli: Callable[..., Said]) -> None:
+    said = cli("curve", str(results))
+    assert said.code == 0
+    assert "nerfacto  base  psnr [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in said.out
+    assert said.err == "fox/nerfacto/small is left out: 2500 is its only step (standard).\n"
+
+
+def test_the_command_writes_plots(results: Path, cli: Callable[..., Said]) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF-"), (".svg", b"<?xml")):
+        said = cli("curve", str(results), "--output", f"plots/curve{suffix}")
+        assert said.code == 0
+        assert said.err.endswith(f"Written: plots/curve{suffix}\n")
+        assert Path(f"plots/curve{suffix}").read_bytes().startswith(magic)
+    there = "Error: plots/curve.svg is there already: say another `--output`, or `--overwrite`.\n"
+    said = cli("curve", str(results), "--output", "plots/curve.svg")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.endswith(there)
+    Path("plots/curve.svg").write_text("old")
+    assert cli("curve", str(results), "--output", "plots/curve.svg", "--overwrite").code == 0
+    assert Path("plots/curve.svg").read_text("utf-8").startswith("<?xml")
+
+
+def test_the_command_prints_json(results: Path, cli: Callable[..., Said]) -> None:
+    said = cli("curve", str(results), "--format", "json", "--metrics", "psnr", "--protocol", "standard")
+    (scene,) = json.loads(said.out)["curves"]
+    assert (scene["scene"], scene["split"]) == ("fox", "test")
+    (curve,) = scene["curves"]
+    assert (curve["views"], curve["values"]) == (7, [20.0, 25.0, 25.0])
+    assert curve["stopped_improving"] == 1500
+
+
+def test_the_command_refuses_what_makes_no_curve(results: Path, refused: Callable[..., str]) -> None:
+    assert "No curve can be made of fox/nerfacto/small/2500" in refused("curve", str(results / "**/small/**/*.json"))
+    assert "a name that ends in .png, .pdf, .svg" in refused("curve", str(results), "--output", "curve.gif")
+    assert "Unknown protocol of the records 'gsplat'" in refused("curve", str(results), "--protocol", "gsplat")
+    assert "No record was named" in refused("curve")
+
+
+def test_the_command_needs_no_torch_and_nothing_that_opens_windows(results: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    code = (
+        "import sys; from nvs_eval.cli import main; code = main(sys.argv[1:]); "
+        "print([name for name in ('torch', 'matplotlib.pyplot', 'nerfstudio') if name in sys.modules]); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, "curve", str(results), "--output", "curve.svg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert Path("curve.svg").is_file()
+
+
+def test_the_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "curve" in capsys.readouterr().out

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nvs_eval.errors import InputError
+from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.report.benchmarks.published import Published, Value, load_published, named_published, parse_published
+from nvs_eval.report.benchmarks.suites import load_suite
+
+NAMES = sorted(named_published())
+
+# 3dgrut's README says 27.22 / .817 below nine scenes whose mean is 26.95 / .810.
+DISAGREES_WITH_ITSELF = {("3dgrt", "mipnerf360", "psnr"), ("3dgrt", "mipnerf360", "ssim")}
+
+PUBLISHED = """\
+name: ours
+title: Ours
+source: nobody, https://example.org
+protocol: {name: inria-3dgs, fingerprint: "0123abcd"}
+suites: [deepblending]
+steps: 30000
+note: a note
+differs: {ssim: another window}
+means:
+  deepblending: {psnr: "29.40"}
+scores:
+  drjohnson: {psnr: "26.550", ssim: "0.90"}
+  playroom: {psnr: "32.25"}
+"""
+
+
+# --- What comes with nvs-eval ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_named_after_itself_and_says_where_it_is_from(name: str) -> None:
+    published = load_published(name)
+    assert published.name == name
+    assert "https://" in published.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fingerprint_is_that_of_the_named_protocol_now(name: str) -> None:
+    published = load_published(name)
+    assert published.protocol_name in named_protocols()
+    assert published.fingerprint == load_protocol(published.protocol_name).fingerprint
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_is_the_protocols_or_is_said_to_differ(name: str) -> None:
+    published = load_published(name)
+    own = load_protocol(published.protocol_name).metrics
+    assert [metric for metric in published.metrics if metric not in own and metric not in published.differs] == []
+
+
+def distance(published: Published, suite: str, metric: str) -> Fraction | None:
+    """By how much a published mean is beyond what rounding explains; None where a scene is missing."""
+    rows = [published.scores.get(scene, {}) for scene in load_suite(suite).names]
+    if not all(metric in row for row in rows):
+        return None
+    said = published.means[suite][metric]
+    values = [row[metric] for row in rows]
+    mean = sum((Fraction(value.text) for value in values), Fraction(0)) / len(values)
+    rounding = half_a_digit(said) + sum(map(half_a_digit, values), Fraction(0)) / len(values)
+    return abs(mean - Fraction(said.text)) - rounding
+
+
+def half_a_digit(value: Value) -> Fraction:
+    return Fraction(1, 2 * 10**value.decimals)
+
+
+MEANS = [
+    (name, suite, metric)
+    for name in NAMES
+    for suite, row in load_published(name).means.items()
+    for metric in row
+    if distance(load_published(name), suite, metric) is not None
+]
+
+
+def test_most_published_means_are_of_scenes_that_are_there() -> None:
+    assert len(MEANS) > 60
+    assert set(MEANS) >= DISAGREES_WITH_ITSELF
+
+
+@pytest.mark.parametrize(("name", "suite", "metric"), MEANS)
+def test_the_scenes_mean_is_the_published_mean(name: str, suite: str, metric: str) -> None:
+    beyond = distance(load_published(name), suite, metric)
+    assert beyond is not None
+    assert (beyond > 0) == ((name, suite, metric) in DISAGREES_WITH_ITSELF)
+
+
+def test_a_mean_that_is_a_digit_off_is_seen() -> None:
+    assert (distance(parse_published(changed(lambda d: None)), "deepblending", "psnr") or 0) <= 0
+    for wrong in ("29.39", "29.41"):
+        off = parse_published(changed(lambda d, wrong=wrong: d["means"]["deepblending"].update(psnr=wrong)))
+        assert (distance(off, "deepblending", "psnr") or 0) > 0
+
+
+def test_the_numbers_of_some_files_are_these() -> None:
+    paper = load_published("3dgs")
+    assert [value.text for value in paper.scores["stump"].values()] == ["26.550", "0.775", "0.210"]
+    assert paper.scores["stump"]["psnr"] == Value(26.55, "26.550")
+    assert paper.metrics == ("psnr", "ssim", "lpips_vgg")
+    assert list(paper.scores["lego"]) == ["psnr"]
+    assert load_published("zipnerf-nerfbaselines").scores["garden"]["lpips_vgg"].text == "0.127"
+    assert set(load_published("gsplat").differs) == {"ssim"}
+    assert set(load_published("nerf").differs) == {"ssim", "lpips_vgg"}
+    assert load_published("nerfacto").steps == 70000
+
+
+def test_the_two_rooms_are_told_apart_by_their_suites() -> None:
+    assert load_published("mipnerf360-nerfbaselines").suites == ("mipnerf360", "blender")
+    assert load_published("mipnerf360-llff-nerfbaselines").suites == ("llff",)
+
+
+# --- A file of one's own --------------------------------------------------------------------------------------------
+
+
+def test_published_numbers_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(PUBLISHED, encoding="utf-8")
+    assert load_published(path) == Published(
+        "ours",
+        "Ours",
+        "nobody, https://example.org",
+        "inria-3dgs",
+        "0123abcd",
+        ("deepblending",),
+        {
+            "drjohnson": {"psnr": Value(26.55, "26.550"), "ssim": Value(0.9, "0.90")},
+            "playroom": {"psnr": Value(32.25, "32.25")},
+        },
+        {"deepblending": {"psnr": Value(29.4, "29.40")}},
+        {"ssim": "another window"},
+        30000,
+        "a note",
+    )
+
+
+def test_what_may_be_left_out() -> None:
+    def bare(data: dict[str, Any]) -> None:
+        for field in ("means", "differs", "steps", "note"):
+            del data[field]
+
+    published = parse_published(changed(bare))
+    assert (published.means, published.differs, published.steps, published.note) == ({}, {}, None, "")
+
+
+@pytest.mark.parametrize(("text", "decimals"), [("26.550", 3), ("27", 0), ("26.5", 1)])
+def test_the_digits_survive(text: str, decimals: int) -> None:
+    value = parse_published(changed(lambda d: d["scores"]["drjohnson"].update(psnr=text))).scores["drjohnson"]["psnr"]
+    assert (value.text, value.value, value.decimals) == (text, float(text), decimals)
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    data = copy.deepcopy(yaml.safe_load(PUBLISHED))
+    change(data)
+    return data
+
+
+def score(**row: object) -> Callable[[dict[str, Any]], object]:
+    return lambda d: d["scores"]["drjohnson"].update(row)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(sources="x"), r"^Unknown field of published numbers 'sources'\. Did you mean 'source'\?"),
+        (lambda d: d.pop("suites"), r"^published numbers lacks suites\.$"),
+        (lambda d: d.update(title=3), r"^title is 3, and a text is needed\.$"),
+        (
+            lambda d: d.update(protocol="inria-3dgs"),
+            r"^protocol must be a mapping with the fields name, fingerprint\.$",
+        ),
+        (lambda d: d["protocol"].update(name=None), r"^the protocol's name is None, and a text is needed\.$"),
+        (lambda d: d["protocol"].update(fingerprint=12345678), r"^the protocol's fingerprint is 12345678, and eight "),
+        (lambda d: d["protocol"].update(fingerprint="0123ABCD"), r"^the protocol's fingerprint is '0123ABCD', and "),
+        (lambda d: d["protocol"].update(fingerprint="0123abcde"), r"^the protocol's fingerprint is '0123abcde', and "),
+        (lambda d: d.update(suites="deepblending"), r"^suites must be a list that is not empty: "),
+        (lambda d: d.update(suites=["deepblendin"]), r"^Unknown suite 'deepblendin'\. Did you mean 'deepblending'\?"),
+        (lambda d: d.update(suites=["deepblending"] * 2), r"^the suite deepblending is given twice: leave one out\.$"),
+        (lambda d: d.update(scores={}), r"^scores must be a mapping that is not empty: `garden: "),
+        (lambda d: d["scores"].update(playroom={}), r"^scores of playroom must be a mapping that is not empty"),
+        (lambda d: d["scores"].update({1: {"psnr": "20"}}), r"^a name in scores is 1, and a text is needed\.$"),
+        (lambda d: d["scores"].update(playrom={"psnr": "20"}), r"^Unknown scene 'playrom'\. Did you mean 'playroom'\?"),
+        (score(pnsr="20"), r"^Unknown metric of drjohnson 'pnsr'\. Did you mean 'psnr'\?"),
+        (score(psnr=26.55), r"^psnr of drjohnson is 26\.55, and a number in quotes is needed, .* Say `\"26\.550\"`\.$"),
+        (score(psnr="26,55"), r"^psnr of drjohnson is '26,55', and a number in quotes is needed"),
+        (score(psnr="nan"), r"^psnr of drjohnson is 'nan', and a number in quotes is needed"),
+        (score(psnr="26.55 "), r"^psnr of drjohnson is '26\.55 ', and a number in quotes is needed"),
+        (score(psnr="26."), r"^psnr of drjohnson is '26\.', and a number in quotes is needed"),
+        (score(psnr="9.99"), r"^psnr of drjohnson is 9\.99, and it lies between 10 and 60: see the source\.$"),
+        (score(psnr="60.1"), r"^psnr of drjohnson is 60\.1, and it lies between 10 and 60"),
+        (score(ssim="1.001"), r"^ssim of drjohnson is 1\.001, and it lies between 0 and 1"),
+        (score(lpips_vgg="26.5"), r"^lpips_vgg of drjohnson is 26\.5, and it lies between 0 and 1"),
+        (lambda d: d["means"]["deepblending"].update(psnr="2.94"), r"^psnr of deepblending is 2\.94, and it lies "),
+        (lambda d: d.update(means={"deep": {"psnr": "29"}}), r"^Unknown suite of means 'deep'\."),
+        (lambda d: d.update(means=None), r"^means must be a mapping that is not empty"),
+        (lambda d: d.update(differs={"ssim": ""}), r"^differs of ssim is '', and a text is needed\.$"),
+        (lambda d: d.update(differs={"lpips_vgg": "x"}), r"^Unknown metric of differs 'lpips_vgg'\. Known: psnr, ssim"),
+        (lambda d: d.update(steps="30k"), r"^steps is '30k', and a whole number of at least 1 is needed\.$"),
+        (lambda d: d.update(note=[]), r"^note is \[\], and a text is needed\.$"),
+    ],
+)
+def test_malformed_published_numbers_are_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse_published(changed(change))
+
+
+def test_a_scene_of_two_suites_is_refused() -> None:
+    data = changed(lambda d: d.update(suites=["mipnerf360", "llff"], scores={"room": {"psnr": "30"}}, means=None))
+    del data["means"], data["differs"]
+    with pytest.raises(InputError, match=r"^the scene room is of mipnerf360 and of llff: make a file for each\.$"):
+        parse_published(data)
+
+
+def test_a_scene_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(PUBLISHED + '  playroom: {psnr: "32.26"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"^The published file .*ours\.yaml: playroom is given twice, .* in line 14"):
+        load_published(path)
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
+    with pytest.raises(
+        InputError, match=r"^Unknown published result 'zipnerv'\. Did you mean 'zipnerf'\? Known: 2dgs-"
+    ):
+        load_published("zipnerv")
+
+
+# --- What is imported -----------------------------------------------------------------------------------------------
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; from nvs_eval.report.benchmarks.published import load_published; "
+        "late = 'yaml' not in sys.modules; "
+        "load_published('3dgs'); print(late, sorted({'torch', 'numpy', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True ['yaml']\n"

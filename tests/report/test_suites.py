@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nvs_eval.errors import InputError
+from nvs_eval.report.benchmarks.suites import Scene, load_suite, named_suites, parse_suite
+
+SUITE = """\
+name: attic
+title: Attic
+source: nobody, https://example.org
+split: every-8th
+scenes:
+  - {name: fox, folder: animals/fox, factor: 4, held_out: 7, aliases: [Fox]}
+  - {name: cat, folder: cat, factor: 1}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "attic.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- What comes with nvs-eval ---------------------------------------------------------------------------------------
+
+
+def test_the_suites_are_these() -> None:
+    assert {name: len(load_suite(name).scenes) for name in named_suites()} == {
+        "blender": 8,
+        "deepblending": 2,
+        "llff": 8,
+        "mipnerf360": 9,
+        "mipnerf360-7": 7,
+        "tanksandtemples": 2,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(named_suites()))
+def test_a_named_suite_is_named_after_its_file_and_says_where_it_is_from(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.name == name
+    assert "https://" in suite.source
+
+
+def test_the_factors_of_mipnerf360_are_those_of_the_papers() -> None:
+    indoors = {"room", "counter", "kitchen", "bonsai"}
+    for name in ("mipnerf360", "mipnerf360-7"):
+        suite = load_suite(name)
+        assert {scene.name: scene.factor for scene in suite.scenes} == {
+            scene: 2 if scene in indoors else 4 for scene in suite.names
+        }
+
+
+def test_the_seven_scenes_are_the_nine_without_flowers_and_treehill() -> None:
+    nine = {scene.name: scene for scene in load_suite("mipnerf360").scenes}
+    seven = {scene.name: scene for scene in load_suite("mipnerf360-7").scenes}
+    assert set(nine) - set(seven) == {"flowers", "treehill"}
+    assert seven == {name: nine[name] for name in seven}
+
+
+def test_only_blender_has_test_views_of_its_own() -> None:
+    assert [name for name in named_suites() if load_suite(name).split == "test"] == ["blender"]
+    assert {scene.held_out for scene in load_suite("blender").scenes} == {200}
+
+
+def test_a_scene_is_found_by_name_and_by_alias() -> None:
+    suite = load_suite("deepblending")
+    assert suite.scene("drjohnson") is suite.scene("DrJohnson") is suite.scenes[0]
+    assert suite.scene("garden") is None
+
+
+# --- A file of one's own --------------------------------------------------------------------------------------------
+
+
+def test_a_suite_is_read_from_a_file(tmp_path: Path) -> None:
+    suite = load_suite(written(tmp_path, SUITE))
+    assert suite.names == ("fox", "cat")
+    assert suite.scenes == (Scene("fox", "animals/fox", 4, 7, ("Fox",)), Scene("cat", "cat", 1, None, ()))
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    data = copy.deepcopy(yaml.safe_load(SUITE))
+    change(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(sceens=[]), r"^Unknown field of a suite 'sceens'\. Did you mean 'scenes'\? Known: name, "),
+        (lambda d: d.pop("split"), r"^a suite lacks split\.$"),
+        (lambda d: d.update(split="every-9th"), r"^Unknown split 'every-9th'\. Did you mean 'every-8th'\?"),
+        (lambda d: d.update(split=[8]), r"^Unknown split '\[8\]'\."),
+        (lambda d: d.update(name=1), r"^name is 1, and a text is needed\.$"),
+        (lambda d: d.update(title=" "), r"^title is ' ', and a text is needed\.$"),
+        (lambda d: d.update(source=None), r"^source is None, and a text is needed\.$"),
+        (lambda d: d.update(scenes=[]), r"^scenes must be a list that is not empty: `scenes: \["),
+        (lambda d: d.update(scenes={"fox": 1}), r"^scenes must be a list that is not empty"),
+        (lambda d: d.update(scenes=["fox"]), r"^a scene must be a mapping with the fields name, folder, factor, "),
+        (lambda d: d["scenes"][0].pop("folder"), r"^a scene lacks folder\.$"),
+        (lambda d: d["scenes"][0].update(views=3), r"^Unknown field of a scene 'views'\."),
+        (lambda d: d["scenes"][0].update(name=7), r"^a scene's name is 7, and a text is needed\.$"),
+        (lambda d: d["scenes"][0].update(folder=""), r"^folder of fox is '', and a text is needed\.$"),
+        (lambda d: d["scenes"][0].update(factor=0), r"^factor of fox is 0, and a whole number of at least 1 is needed"),
+        (lambda d: d["scenes"][0].update(factor=2.0), r"^factor of fox is 2\.0, and a whole number"),
+        (lambda d: d["scenes"][0].update(factor=True), r"^factor of fox is True, and a whole number"),
+        (lambda d: d["scenes"][0].update(held_out="7"), r"^held_out of fox is '7', and a whole number"),
+        (lambda d: d["scenes"][0].update(aliases="Fox"), r"^aliases of fox is 'Fox', and a list of names is needed\.$"),
+        (lambda d: d["scenes"][0].update(aliases=[1]), r"^an alias of fox is 1, and a text is needed\.$"),
+        (lambda d: d["scenes"][1].update(name="fox"), r"^the scene fox is given twice, by name or alias"),
+        (lambda d: d["scenes"][1].update(aliases=["Fox"]), r"^the scene Fox is given twice, by name or alias"),
+    ],
+)
+def test_a_malformed_suite_is_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:
+    assert parse_suite(changed(lambda d: None)).name == "attic"
+    with pytest.raises(InputError, match=said):
+        parse_suite(changed(change))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: [", r"^The suite file .*attic\.yaml is not YAML: "),
+        ("name: 2024-13-45", r"^The suite file .*attic\.yaml is not YAML: "),
+        ("[" * 5000, r"^The suite file .*attic\.yaml is not YAML: "),
+        ("", r"^The suite file .*attic\.yaml: a suite must be a mapping with the fields name, "),
+        (SUITE + "name: attic\n", r"attic\.yaml: name is given twice, the second time in line 8: leave one out\.$"),
+        (SUITE.replace("factor: 1", "factor: 1, factor: 2"), r"attic\.yaml: factor is given twice, .* in line 7"),
+    ],
+)
+def test_what_is_not_a_suite_file_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        load_suite(written(tmp_path, text))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "attic.yaml"
+    path.write_bytes(b"name: \xff")
+    with pytest.raises(InputError, match=r"attic\.yaml is not YAML: "):
+        load_suite(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.yaml cannot be read: No such file or directory\.$"):
+        load_suite(tmp_path / "gone.yaml")
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
+    with pytest.raises(InputError) as refused:
+        load_suite("mipnerf36")
+    assert str(refused.value) == (
+        "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'? Known: blender, deepblending, llff, mipnerf360, "
+        "mipnerf360-7, tanksandtemples. A file of your own must end in .yaml."
+    )

@@ -1,0 +1,167 @@
+"""Masks from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.helpers import image
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.images.pixels import sha256_of_mask
+from nvs_eval.sources.masks import Masked, Masks, load_mask, probe_mask
+from nvs_eval.sources.views import Column, Render, View
+
+LEVELS = np.arange(40 * 48).reshape(40, 48) % 256
+HALF = np.where(np.arange(48) < 24, 255, 0) * np.ones((40, 1))
+
+
+def png(path: Path, values: np.ndarray[Any, Any], dtype: Any = np.uint8) -> Path:
+    Image.fromarray(values.astype(dtype)).save(path)
+    return path
+
+
+def npy(path: Path, values: np.ndarray[Any, Any]) -> Path:
+    np.save(path, values)
+    return path
+
+
+# --- Reading one --------------------------------------------------------------------------------------------------
+
+
+def test_white_counts_and_black_does_not(tmp_path: Path) -> None:
+    mask = load_mask(png(tmp_path / "a.png", HALF))
+    assert mask.dtype == torch.float32
+    assert mask.shape == (40, 48)
+    assert mask[:, :24].eq(1).all()
+    assert mask[:, 24:].eq(0).all()
+
+
+def test_grey_is_a_weight(tmp_path: Path) -> None:
+    expected = torch.from_numpy(LEVELS.astype(np.float32) / 255)
+    assert torch.equal(load_mask(png(tmp_path / "grey.png", LEVELS)), expected)
+    colour = png(tmp_path / "colour.png", np.repeat(LEVELS[..., None], 3, axis=-1))
+    assert torch.equal(load_mask(colour), expected)
+    assert load_mask(png(tmp_path / "16.png", LEVELS * 257, np.uint16)).sub(expected).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float32, np.float64])
+@pytest.mark.parametrize("channel", [(), (1,)])
+def test_arrays_hold_booleans_or_floats(dtype: Any, channel: tuple[int, ...], tmp_path: Path) -> None:
+    values = (HALF / 255).astype(dtype)
+    path = npy(tmp_path / "a.npy", values.reshape(40, 48, *channel))
+    assert torch.equal(load_mask(path), torch.from_numpy((HALF > 0).astype(np.float32)))
+    assert probe_mask(path) == (48, 40)
+
+
+def test_the_size_is_read_from_the_header(tmp_path: Path) -> None:
+    assert probe_mask(png(tmp_path / "a.png", LEVELS)) == (48, 40)
+
+
+def spoilt(folder: Path) -> Path:
+    whole = png(folder / "whole.png", LEVELS).read_bytes()
+    (folder / "spoilt.png").write_bytes(whole[: len(whole) // 2])
+    return folder / "spoilt.png"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda f: png(f / "a.png", np.stack([LEVELS, LEVELS, 255 - LEVELS], -1)),
+            r"a\.png has 3 channels that differ",
+        ),
+        (lambda f: png(f / "a.png", np.stack([LEVELS] * 3 + [255 - LEVELS], -1)), r"a\.png has 4 channels that differ"),
+        (
+            lambda f: npy(f / "a.npy", LEVELS),
+            r"a\.npy holds int64 of shape \[40, 48\], and booleans or floats in \[0, 1",
+        ),
+        (lambda f: npy(f / "a.npy", HALF[0]), r"a\.npy holds float64 of shape \[48\], and booleans or floats"),
+        (lambda f: npy(f / "a.npy", np.array([{}], dtype=object)), r"a\.npy cannot be read"),
+        (lambda f: f / "none.npy", r"none\.npy cannot be read"),
+        (lambda f: f / "none.png", r"none\.png"),
+        (spoilt, r"spoilt\.png"),
+    ],
+)
+def test_what_is_no_mask_is_an_error_that_names_the_file(make: Any, message: str, tmp_path: Path) -> None:
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=message):
+        load_mask(path)
+
+
+# --- Those of a source --------------------------------------------------------------------------------------------
+
+
+def view(name: str) -> View:
+    return View(name, image(0), (Render(image(1)),))
+
+
+def test_a_view_gets_the_mask_of_its_name(tmp_path: Path) -> None:
+    files = {"a": png(tmp_path / "a.png", HALF), "cam0/b": png(tmp_path / "b.png", 255 - HALF)}
+    masks = Masks(files)
+    first, second = (masks.attach(view(name)) for name in files)
+    assert first.mask is not None
+    assert second.mask is not None
+    assert torch.equal(first.mask, 1 - second.mask)
+    assert (first.mask_file, second.mask_file) == tuple(files.values())
+    assert masks.sha256("a") == sha256_of_mask(first.mask) != masks.sha256("cam0/b")
+
+
+def test_binary_masks_count_wherever_they_are_not_black(tmp_path: Path) -> None:
+    files = {"a": png(tmp_path / "a.png", LEVELS)}
+    soft, hard = Masks(files).attach(view("a")).mask, Masks(files, binary=True).attach(view("a")).mask
+    assert soft is not None
+    assert hard is not None
+    assert torch.equal(hard, (soft > 0).float())
+    assert Masks(files, binary=True).sha256("a") == sha256_of_mask(hard) != Masks(files).sha256("a")
+
+
+def test_a_mask_of_another_size_is_an_error(tmp_path: Path) -> None:
+    masks = Masks({"a": png(tmp_path / "a.png", HALF[:, :47])})
+    with pytest.raises(InputError, match=r"View 'a': the mask .*a\.png is 47x40 and the image 48x40\. Nothing is res"):
+        masks.check({"a": (48, 40)})
+    with pytest.raises(InputError, match=r"The mask of view 'a' is .*\[40, 47\]"):
+        masks.attach(view("a"))
+    Masks({"a": png(tmp_path / "b.png", HALF)}).check({"a": (48, 40)})
+
+
+def test_weights_beyond_0_and_1_are_an_error(tmp_path: Path) -> None:
+    for value in (1.5, -0.1, np.nan):
+        path = npy(tmp_path / "a.npy", np.full((40, 48), value))
+        with pytest.raises(InputError, match=r"mask of view 'a' has values outside \[0, 1\]"):
+            Masks({"a": path}).attach(view("a"))
+
+
+def test_views_without_a_mask_are_named(tmp_path: Path) -> None:
+    masks = Masks({"a": png(tmp_path / "a.png", HALF), "c": tmp_path / "c.png"})
+    with pytest.raises(
+        InputError, match=r"2 of 3 views have no mask: b, d\. There are a, c\. Give one for each view, w"
+    ):
+        masks.check(dict.fromkeys(("a", "b", "d"), (48, 40)))
+
+
+def test_a_source_with_masks_is_a_source(tmp_path: Path) -> None:
+    class Listed(list[View]):
+        columns = (Column("fox", "nerfacto"),)
+
+    source = Listed([view("a"), view("b")])
+    masked = Masked(source, Masks({name: png(tmp_path / f"{name}.png", HALF) for name in "ab"}))
+    assert len(masked) == 2
+    assert masked.columns == source.columns
+    found: list[Tensor | None] = [each.mask for each in masked]
+    assert all(mask is not None and mask.mean() == 0.5 for mask in found)
+
+
+def test_one_bit_a_pixel_is_read_as_black_and_white(tmp_path: Path) -> None:
+    bits = np.zeros((4, 5), dtype=bool)
+    bits[1:3, 2] = True
+    Image.fromarray(bits).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as saved:
+        assert saved.mode == "1"
+    assert torch.equal(load_mask(tmp_path / "a.png"), torch.from_numpy(bits.astype(np.float32)))
+    assert probe_mask(tmp_path / "a.png") == (5, 4)

@@ -1,0 +1,77 @@
+"""Protocols that nobody uses, for what a protocol file may say and no named protocol says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nvs_eval.protocols.protocol import Protocol, parse_protocol
+
+FLOAT = {"render": "none", "reference": "none", "mask": "none"}
+ROUNDED = {"render": "round", "reference": "round", "mask": "none"}
+PSNR: dict[str, Any] = {"data_range": 1}
+VALID: dict[str, Any] = {"kernel": "valid", "data_range": 1}
+UNIFORM: dict[str, Any] = {"kernel": "uniform7-rgb", "data_range": 1}
+LPIPS: dict[str, Any] = {"version": "0.1", "input": "scaled", "normaliser": "lpips"}
+ALEX: dict[str, Any] = {"net": "alex", **LPIPS}
+SQUEEZE: dict[str, Any] = {"net": "squeeze", **LPIPS}
+AVERAGE = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_squeeze"}
+MASKED = {"psnr": PSNR, "mae": {}, "ssim": VALID, "ssim_uniform": UNIFORM, "lpips_squeeze": SQUEEZE}
+
+
+def _protocol(name: str, **said: Any) -> Protocol:
+    rest = {
+        "alpha": "error",
+        "colour_correction": "none",
+        "out_of_range": "error",
+        "quantise": FLOAT,
+        "region": "full",
+        "crop": 0,
+        "mask": "none",
+        "round_means": None,
+    }
+    return parse_protocol({**rest, "name": name, **said})
+
+
+def _corrected(name: str, how: str, **said: Any) -> Protocol:
+    plain = {"psnr": PSNR, "mae": {}, "ssim": VALID, "lpips_alex": ALEX}
+    both = {**plain, **{f"cc_{metric}": given for metric, given in plain.items()}}
+    return _protocol(name, colour_correction=how, metrics=both, **said)
+
+
+def made_up_protocols() -> dict[str, Protocol]:
+    """By name."""
+    kernels = {
+        "psnr": {"data_range": 255},
+        "ssim": UNIFORM,
+        "ssim_uniform_255": {**UNIFORM, "data_range": 255},
+        "ssim_uniform_pair": {**UNIFORM, "data_range": "pair"},
+        "ssim_valid_floor": {**VALID, "variance_floor": 0.004},
+        "ssim_dmpix_floor": {"kernel": "dmpix", "data_range": 1, "variance_floor": 0.002},
+        "ssim_reflect_floor": {"kernel": "reflect", "data_range": 1, "variance_floor": 0.003},
+    }
+    networks = {
+        "psnr": PSNR,
+        "ssim": VALID,
+        "lpips_alex": {**ALEX, "version": "0.0"},
+        "lpips_vgg": {"net": "vgg", **LPIPS, "version": "0.0"},
+        "lpips_squeeze": SQUEEZE,
+        "lpips_squeeze_old": {**SQUEEZE, "version": "0.0", "normaliser": "torchmetrics"},
+        "mipnerf_average": AVERAGE,
+    }
+    masked = {**MASKED, "mipnerf_average": AVERAGE}
+    without_lpips = {metric: given for metric, given in MASKED.items() if "lpips" not in metric}
+    made = [
+        _protocol("kernels", out_of_range="keep", metrics=kernels),
+        _protocol("networks", out_of_range="clamp", metrics=networks),
+        _protocol("fill", mask="fill", metrics=masked),
+        _protocol("bbox", mask="bbox", metrics=masked),
+        _protocol("multiply", mask="multiply", metrics=masked),
+        _protocol("windows", mask="windows", metrics=without_lpips),
+        _protocol("rounded mask", mask="valid-pixels", metrics=MASKED, quantise={**FLOAT, "mask": "round"}),
+        _protocol("crop", crop=3, mask="valid-pixels", metrics=masked),
+        _protocol("right half, crop", region="right-half", crop=2, mask="bbox", metrics=without_lpips),
+        _corrected("quadratic", "quadratic", out_of_range="clamp"),
+        _corrected("affine", "affine", quantise=ROUNDED),
+        _corrected("affine, fill", "affine", mask="fill"),
+    ]
+    return {protocol.name: protocol for protocol in made}

@@ -1,0 +1,124 @@
+"""A file is written whole or not at all, through links, and never in the place of what is no file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.helpers import Said, record
+
+from nvs_eval.errors import InputError
+from nvs_eval.records.record import write_record
+from nvs_eval.system.files import check_writable, write_whole
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: str, content: bytes = b"new") -> None:
+    write_whole(Path(path), lambda file: file.write(content))
+
+
+def names() -> list[str]:
+    return sorted(path.as_posix() for path in Path().rglob("*"))
+
+
+@pytest.mark.parametrize("leads_to", ["far/old", "../far/old"])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(leads_to: str) -> None:
+    Path("near").mkdir()
+    Path("far").mkdir()
+    Path("far/old").write_bytes(b"old")
+    link = Path("link" if leads_to == "far/old" else "near/link")
+    link.symlink_to(leads_to)
+    Path("second").symlink_to(link)
+    before = names()
+    check_writable(Path("second"))
+    write("second")
+    assert link.is_symlink()
+    assert Path("second").is_symlink()
+    assert Path("far/old").read_bytes() == b"new"
+    assert names() == before
+
+
+def test_what_a_link_leads_to_is_made() -> None:
+    Path("link").symlink_to("new folder/file")
+    check_writable(Path("link"))
+    assert names() == ["link"]
+    write("link")
+    assert Path("new folder/file").read_bytes() == b"new"
+
+
+def test_a_link_that_leads_nowhere_else_is_refused() -> None:
+    Path("a").symlink_to("b")
+    Path("b").symlink_to("a")
+    for attempt in (check_writable, lambda path: write(str(path))):
+        with pytest.raises(InputError, match=r"^a cannot be written: .*levels of symbolic links"):
+            attempt(Path("a"))
+    assert names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_is_no_file_is_left_as_it_is(through_a_link: bool) -> None:
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    for name, said in (("folder", "a folder"), ("pipe", "a device, a pipe or the like")):
+        path = Path(name)
+        if through_a_link:
+            path = Path(f"to-{name}")
+            path.symlink_to(name)
+        before = names()
+        for attempt in (check_writable, lambda path: write(str(path))):
+            with pytest.raises(InputError, match=rf"^{path} cannot be written: it is {said}, and no file\. Choose"):
+                attempt(path)
+        assert names() == before
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+
+
+def test_a_device_is_refused_before_anything_is_made_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever may write to /dev would lose it.
+    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("it was replaced"))
+    with pytest.raises(InputError, match=f"^{os.devnull} cannot be written: it is a device"):
+        write(os.devnull)
+
+
+def test_the_check_leaves_nothing_and_makes_no_folder() -> None:
+    Path("there").write_bytes(b"old")
+    check_writable(Path("there"))
+    check_writable(Path("a/b/c"))
+    assert names() == ["there"]
+    assert Path("there").read_bytes() == b"old"
+    with pytest.raises(InputError, match=r"^there/file cannot be written: .*Choose another folder"):
+        check_writable(Path("there/file"))
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("records", "records cannot be written: it is a folder, and no file. Choose another name."),
+        ("records/a.json/table.csv", "records/a.json/table.csv cannot be written: "),
+        (os.devnull, f"{os.devnull} cannot be written: it is a device, a pipe or the like, and no file."),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_found_before_records_are_read(
+    output: str, said: str, options: tuple[str, ...], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(Path("records/a.json"), record())
+    monkeypatch.setattr("nvs_eval.records.files.read_record_files", lambda *_: pytest.fail("they were read"))
+    assert refused("table", "records", "--output", output, *options).startswith(said)
+
+
+def test_the_table_of_a_command_goes_through_a_link(cli: Callable[..., Said]) -> None:
+    write_record(Path("records/a.json"), record())
+    Path("old.txt").write_bytes(b"old")
+    Path("latest.txt").symlink_to("old.txt")
+    assert cli("table", "records", "--output", "latest.txt").code == 2
+    assert cli("table", "records", "--output", "latest.txt", "--overwrite").code == 0
+    assert Path("latest.txt").is_symlink()
+    assert Path("old.txt").read_text(encoding="utf-8").startswith("fox, test views")

@@ -1,0 +1,214 @@
+"""Work ahead of its turn: order, errors in their place, how far ahead, and that nothing is left running."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from support.helpers import LIGHT, protocol_of, write_pngs
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.images.files import load_image
+from nvs_eval.sources.folders import ImageFiles, open_folders
+from nvs_eval.sources.pictures import Picture
+from nvs_eval.system.prefetch import GROUPS_AHEAD, ahead
+
+SOON = 10.0
+"""Seconds that are never waited for, but where a test fails."""
+NAMES = {f"{number:02}": number for number in range(8)}
+
+
+def ours() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("nvs-eval-ahead")]
+
+
+def fail(error: BaseException) -> int:
+    raise error
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ImageFiles:
+    """Eight views of one column."""
+    gt = write_pngs(tmp_path / "scene" / "gt", NAMES)
+    renders = write_pngs(tmp_path / "scene" / "a", {name: seed + 100 for name, seed in NAMES.items()})
+    (found,) = open_folders([renders], reference=gt)
+    return found
+
+
+# --- Order ----------------------------------------------------------------------------------------------------------
+
+
+def test_results_come_in_order_whichever_is_done_first() -> None:
+    last_is_done = threading.Event()
+
+    def slow() -> str:
+        assert last_is_done.wait(SOON)
+        return "slow"
+
+    def quick() -> str:
+        last_is_done.set()
+        return "quick"
+
+    # Where there is but one thread the slow one comes after.
+    groups: list[list[Callable[[], str]]] = [[quick, slow], [lambda: "next"], []]
+    assert list(ahead(groups)) == [["quick", "slow"], ["next"], []]
+
+
+def test_no_work_is_no_result() -> None:
+    assert list(ahead([])) == []
+
+
+def test_views_are_those_of_their_files_in_order(source: ImageFiles) -> None:
+    assert [view.name for view in source] == list(NAMES)
+    for view in source:
+        assert view.reference_file is not None
+        assert view.renders[0].file is not None
+        assert torch.equal(view.reference, load_image(view.reference_file))
+        assert torch.equal(view.renders[0].image, load_image(view.renders[0].file))
+
+
+# --- How far ahead --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_begun_before_it_is_asked_for_and_then_two_groups_ahead() -> None:
+    taken: list[int] = []
+
+    def groups() -> Iterator[Sequence[Callable[[], int]]]:
+        for number in range(10):
+            taken.append(number)
+            yield [partial(int, number)]
+
+    results = ahead(groups())
+    assert taken == []
+    for number in range(10):
+        assert next(results) == [number]
+        assert len(taken) == min(10, number + 1 + GROUPS_AHEAD)
+
+
+def test_a_source_opens_no_file_further_ahead(source: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: set[str] = set()
+    true = Picture.load_file
+
+    def load_file(picture: Picture, *args: object) -> object:
+        opened.add(picture.path.stem)
+        return true(picture, *args)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(Picture, "load_file", load_file)
+    names = list(NAMES)
+    with closing(iter(source)) as views:
+        for number in range(3):
+            next(views)
+            assert names[number] in opened <= set(names[: number + 1 + GROUPS_AHEAD])
+
+
+def test_what_was_used_is_held_by_nobody() -> None:
+    class Image:
+        pass
+
+    freed = threading.Event()
+    with closing(ahead([[Image], [Image], [Image]])) as results:
+        (image,) = next(results)
+        weakref.finalize(image, freed.set)
+        del image
+        next(results)
+        assert freed.wait(SOON)
+
+
+# --- Errors ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_comes_in_place_of_its_own_group() -> None:
+    wrong = InputError("the third")
+    results = ahead([[partial(int, 0)], [partial(int, 1)], [partial(fail, wrong), partial(int, 2)], [partial(int, 3)]])
+    assert [next(results), next(results)] == [[0], [1]]
+    with pytest.raises(InputError, match="the third"):
+        next(results)
+    assert list(results) == []
+    assert ours() == []
+
+
+def test_of_several_errors_the_first_in_order_is_raised() -> None:
+    groups = [[partial(fail, InputError("first")), partial(fail, InputError("second"))]]
+    with pytest.raises(InputError, match="first"):
+        next(ahead(groups))
+
+
+def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> None:
+    file = Path(str(source.references["03"]))
+    file.write_bytes(file.read_bytes()[:200])
+    seen = []
+    with pytest.raises(InputError, match=r"03\.png cannot be read"):
+        seen.extend(view.name for view in source)
+    views = iter(source)
+    assert [next(views).name for _ in range(3)] == ["00", "01", "02"]
+    with pytest.raises(InputError, match=r"03\.png cannot be read"):
+        next(views)
+    assert ours() == []
+
+
+# --- Nothing is left ------------------------------------------------------------------------------------------------
+
+
+def test_all_threads_are_gone_at_the_end(source: ImageFiles) -> None:
+    views = iter(source)
+    next(views)
+    assert ours() != []
+    list(views)
+    assert ours() == []
+
+
+def test_what_was_not_begun_when_it_is_closed_never_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    going, may_end = threading.Event(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            may_end.set()
+            super().shutdown(wait=wait)
+
+    def work(number: int) -> int:
+        begun.append(number)
+        going.set()
+        assert may_end.wait(SOON)
+        return number
+
+    monkeypatch.setattr("nvs_eval.system.prefetch.ThreadPoolExecutor", Pool)
+    with closing(ahead([[], [partial(work, number) for number in range(100)]])) as results:
+        assert next(results) == []
+        assert going.wait(SOON)
+    assert ours() == []
+    assert 1 <= len(begun) <= 8  # What the threads had begun.
+    assert list(results) == []
+
+
+def test_an_interruption_while_a_view_is_scored_leaves_no_thread(source: ImageFiles, tmp_path: Path) -> None:
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    seen = []
+
+    def interrupt(view: object) -> None:
+        seen.append(view)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(source, scorer, Session(tmp_path), on_view=interrupt)
+    assert len(seen) == 2
+    assert ours() == []
+
+
+def test_an_interruption_while_files_are_waited_for_leaves_no_thread() -> None:
+    results = ahead([[partial(int, 0)], [partial(fail, KeyboardInterrupt())], [partial(int, 2)]])
+    assert next(results) == [0]
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert ours() == []
