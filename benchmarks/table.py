@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from nvs_eval.system.yaml_files import config_folder
 
 from nvs_eval.records.record import MetricInfo, Record, ViewRow, record_file, write_record
+from nvs_eval.system.yaml_files import config_folder
 
 LEVELS = {"psnr": 27.0, "ssim": 0.85, "lpips_alex": 0.15, "lpips_vgg": 0.25, "mae": 0.03}
 INFO = {
