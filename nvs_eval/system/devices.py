@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.system.memory_limits import memory_left
+from nvs_eval.system.memory import memory_left
 
 
 def find_device(name: str) -> torch.device:

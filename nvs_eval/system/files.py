@@ -19,47 +19,66 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name beside it and rename it, so that it is there whole or not at all.
 
     Args:
-        path: where the file is to be; its folder is made where it is missing. Of a link, the file that it leads to.
-        write: is called with the open binary file.
+        path: file to write; its folder is made where it is missing. A link stays, and the file it leads to is replaced.
+        write: called with the open binary file.
 
     Raises:
-        InputError: it cannot be written there, or something is there that is no file, such as a device.
+        InputError: the file cannot be written, or something else (a folder, a device) has its name.
     """
     try:
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A short name: that of the file may be as long as names can be.
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=_PREFIX)
+        # A short name, because that of the file may be as long as names can be.
+        temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}")
+        # Mode x never opens what exists, and the kernel applies the umask, which belongs to all threads.
+        file = temporary.open("xb")
     except OSError as error:
-        raise _cannot(path, error) from error
+        raise _cannot_write(path, error) from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             write(file)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
-        raise _cannot(path, error) from error
+        raise _cannot_write(path, error) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
-    """Check, before any long work, that `write_whole` could begin to write a file. Nothing is left of it.
+    """Check, before any long work, that `write_whole` could begin to write a file; leave nothing behind.
 
     Raises:
         InputError: it could not.
     """
     try:
-        folder = _target(path).parent
-        while not folder.exists():
-            folder = folder.parent
-        tempfile.TemporaryFile(dir=folder, prefix=_PREFIX).close()
+        _probe(_target(path).parent)
     except OSError as error:
-        raise _cannot(path, error) from error
+        raise _cannot_write(path, error) from error
+
+
+def check_folder_writable(folder: Path) -> None:
+    """Check, before any long work, that files could be written into a folder, which need not exist.
+
+    Nothing is left behind and no folder is made or removed, so that many processes may check one folder at once.
+
+    Raises:
+        InputError: they could not.
+    """
+    try:
+        _probe(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _probe(folder: Path) -> None:
+    """Open a nameless file in a folder, or in the nearest one above it that exists."""
+    while not os.path.lexists(folder):  # A link that leads nowhere cannot become a folder.
+        folder = folder.parent
+    tempfile.TemporaryFile(dir=folder, prefix=_PREFIX).close()
 
 
 def _target(path: Path) -> Path:
-    """Where a file is written: a link stays, and what it leads to is replaced."""
+    """The file that is written: a link stays, and what it leads to is replaced."""
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         mode = path.stat().st_mode
@@ -71,24 +90,18 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _cannot(path: Path, error: OSError) -> InputError:
+def _cannot_write(path: Path, error: OSError) -> InputError:
     return InputError(f"{path} cannot be written: {error}. Choose another folder, or make room.")
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, which are not all read into memory at once.
+    """Return the sha256 of a file's bytes, read a block at a time.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

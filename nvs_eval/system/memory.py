@@ -1,10 +1,17 @@
-"""Amounts of memory as a user writes them."""
+"""Amounts of memory: as a user writes them, and what the control groups of Linux leave this process.
+
+Containers and jobs on a cluster are limited by control groups; what is free on a device is told by `devices`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path, PurePosixPath
 
 from nvs_eval.errors import InputError
 
@@ -13,12 +20,12 @@ _SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(b|([kmgt])(b|ib)?)", re.IGNORECASE)
 
 
 def parse_memory(text: str) -> int:
-    """A number of bytes, at least 1: `2GB` and `1500MB` are of powers of 1000, `0.5GiB` and `512M` of powers of 1024.
+    """Number of bytes, at least 1: `2GB` and `1500MB` use powers of 1000, `0.5GiB` and `512M` powers of 1024.
 
     A number without a unit is refused: some tools take it for bytes, others for megabytes.
 
     Raises:
-        InputError: it is no such text, or nothing at all.
+        InputError: the text is no such size, or 0.
     """
     match = _SIZE.fullmatch(text.strip())
     size = _bytes(match) if match else 0
@@ -34,3 +41,58 @@ def _bytes(match: re.Match[str]) -> int:
     # A letter alone is a power of 1024, as to dd, docker and Slurm.
     base = 1000 if ending == "b" else 1024
     return math.floor(Fraction(match[1]) * base ** _PREFIXES[prefix])
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Folder and file names of a version of control groups."""
+
+    mount: str
+    limit: str
+    used: str
+    reclaimable: str  # The line of memory.stat.
+
+
+_V1 = _Version("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_V2 = _Version("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+
+
+def memory_left(*, root: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take: the least over its control groups and those above them.
+
+    Files that the system keeps in memory and can drop count as free, although the groups count them as used.
+
+    Args:
+        root: folder that holds `proc` and `sys`.
+
+    Returns:
+        At least 0. None where nothing limits it, or where no limit can be read.
+    """
+    amounts = []
+    for version, group in _groups(root):
+        # A container may see its own group at the mount's root, while the path is the host's: groups that do not exist
+        # are skipped, and so are those without a limit. No path leads out of the mount.
+        inside = PurePosixPath() if ".." in group.parts else group
+        for ancestor in (inside, *inside.parents):
+            with suppress(OSError, ValueError):
+                amounts.append(_left(root / version.mount / ancestor, version))
+    return min(amounts, default=None)
+
+
+def _groups(root: Path) -> Iterator[tuple[_Version, PurePosixPath]]:
+    """Control groups of this process that may limit its memory, relative to their version's mount."""
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", maxsplit=2)
+            if number == "0" and not controllers:
+                yield _V2, PurePosixPath(path.lstrip("/"))
+            elif "memory" in controllers.split(","):
+                yield _V1, PurePosixPath(path.lstrip("/"))
+
+
+def _left(folder: Path, version: _Version) -> int:
+    """Bytes that one group has left; a ValueError where its limit is "max", which is none."""
+    limit, used = (int((folder / name).read_text()) for name in (version.limit, version.used))
+    statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    needed = max(0, used - int(statistics.get(version.reclaimable, 0)))
+    return max(0, limit - needed)

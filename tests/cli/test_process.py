@@ -45,7 +45,7 @@ def test_freed_memory_is_used_again() -> None:
     assert int(without) > 10
 
 
-def test_what_was_imported_is_no_garbage_and_later_garbage_is_found() -> None:
+def test_imports_are_no_garbage_and_later_garbage_is_found() -> None:
     frozen, enabled, torch_there = said(
         "make_ready()",
         "import gc, sys",
@@ -101,7 +101,7 @@ def test_a_library_that_refuses_a_threshold(
     assert asked == calls
 
 
-def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_threads_soon_sleep_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = ("import os", "print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

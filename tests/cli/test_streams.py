@@ -55,7 +55,7 @@ def test_messages_are_utf_8_too() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such terminals")
-def test_a_terminal_keeps_its_encoding_and_gets_what_it_lacks_as_escapes() -> None:
+def test_a_terminal_keeps_its_encoding_and_gets_escapes() -> None:
     import pty
 
     ours, theirs = pty.openpty()

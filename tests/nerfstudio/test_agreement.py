@@ -92,7 +92,7 @@ def live() -> Live:
     return Live({name: float(value) for name, value in metrics.items() if "/" not in name}, ours)
 
 
-def test_the_nerfstudio_protocol_agrees_with_the_models_own_metrics_live(live: Live) -> None:
+def test_the_protocol_agrees_with_the_models_own_metrics(live: Live) -> None:
     assert live.ours["psnr"] == pytest.approx(live.own["psnr"], abs=1e-4)
     assert live.ours["ssim"] == pytest.approx(live.own["ssim"], abs=2e-5)
     assert live.ours["lpips_alex"] == pytest.approx(live.own["lpips"], abs=2e-5)

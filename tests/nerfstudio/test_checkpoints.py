@@ -83,7 +83,7 @@ def test_a_step_that_does_not_exist_lists_those_that_do():
         choose_steps([2500, 500], [])
 
 
-def test_checkpoints_lie_beside_the_configuration_else_where_it_says(tmp_path):
+def test_checkpoints_lie_beside_the_config_or_where_it_says(tmp_path):
     recorded = tmp_path / "outputs" / "nerfstudio_models"
     config: Any = SimpleNamespace(relative_model_dir=Path("nerfstudio_models"), get_checkpoint_dir=lambda: recorded)
     path = tmp_path / "moved" / "config.yml"
@@ -283,7 +283,7 @@ def test_a_fitting_checkpoint_is_loaded_whole():
     assert model.steps == [7]
 
 
-def test_a_missing_entry_is_refused_where_nerfstudio_leaves_it_random():
+def test_an_entry_that_would_stay_random_is_refused():
     model = Tiny()
     entries = state(model)
     del entries["_model.second.weight"], entries["_model.scale"]
@@ -318,7 +318,7 @@ def test_tiny_cuda_nn_is_named():
 
 @pytest.mark.parametrize("theirs", [None, nn.Linear(4, 4), nn.Linear(2, 2)])
 @pytest.mark.parametrize("ours", [None, nn.Linear(4, 4)])
-def test_the_models_own_lpips_may_be_missing_or_differ_and_stays_as_it_is(theirs, ours):
+def test_the_models_own_lpips_may_differ_and_stays_as_it_is(theirs, ours):
     model = Tiny(lpips=ours)
     before = {key: value.clone() for key, value in ours.state_dict().items()} if ours else {}
     verdict = load(TinyPipeline(model), state(Tiny(lpips=theirs)))
@@ -336,7 +336,7 @@ def test_prefixes_of_training_on_several_gpus_are_taken_off(tmp_path):
         assert is_loaded(model)
 
 
-def test_a_part_of_the_model_that_is_called_module_keeps_its_name(tmp_path):
+def test_a_part_of_the_model_called_module_keeps_its_name(tmp_path):
     model = Tiny()
     model.module = nn.Linear(2, 2)
     checkpoint = load_checkpoint(save(tmp_path, state(model)))
@@ -378,7 +378,7 @@ def splats(monkeypatch):
 
 
 @pytest.mark.parametrize("prefix", ["gauss_params.", ""])
-def test_a_model_takes_on_the_checkpoints_size_under_new_and_old_names(prefix, splats):
+def test_a_model_takes_on_the_size_under_new_and_old_names(prefix, splats):
     model = splats(30)
     entries = {key.replace("gauss_params.", prefix): value for key, value in state(splats(20)).items()}
     assert load(TinyPipeline(model), entries) == "absent"
@@ -413,7 +413,7 @@ class Failing(Tiny):
         raise self.error
 
 
-def test_other_failures_are_told_and_lack_of_memory_is_left_to_the_caller():
+def test_other_failures_are_named_but_lack_of_memory_raised():
     assert "cannot be loaded into its model: boom" in refusal(
         TinyPipeline(Failing(RuntimeError("boom"))), state(Tiny())
     )

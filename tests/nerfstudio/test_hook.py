@@ -133,7 +133,7 @@ def test_a_hooked_configuration_survives_yaml_pickle_and_copying(method: str, tm
         assert back.method_name == f"{method}-mine"
 
 
-def test_an_unknown_protocol_is_an_error_when_the_method_is_written() -> None:
+def test_an_unknown_protocol_is_refused_at_once() -> None:
     from nerfstudio.configs.method_configs import method_configs
 
     config: Any = method_configs["nerfacto"]

@@ -187,7 +187,7 @@ def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> Non
         assert len(parse_views(config, "train").image_filenames) == 16
 
 
-def test_a_data_manager_without_a_dataparser_is_said_to_have_none() -> None:
+def test_a_data_manager_without_a_dataparser_is_refused() -> None:
     from types import SimpleNamespace
 
     from nvs_eval_nerfstudio.eval_data import prepare_data
@@ -237,7 +237,7 @@ class Grandchild(Measuring):
     """Inherits those."""
 
 
-def test_a_model_of_anothers_has_the_protocol_of_the_metrics_that_it_inherits() -> None:
+def test_a_foreign_model_has_the_protocol_of_inherited_metrics() -> None:
     assert own_protocol(Inheriting) == "nerfstudio"
     assert own_protocol(Measuring) is None
     assert own_protocol(Grandchild) is None

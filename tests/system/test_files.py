@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from support.helpers import Said, record
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import write_record
-from nvs_eval.system.files import check_writable, write_whole
+from nvs_eval.system.files import check_folder_writable, check_writable, write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +99,89 @@ def test_the_check_leaves_nothing_and_makes_no_folder() -> None:
         check_writable(Path("there/file"))
 
 
+def test_the_umask_is_applied_and_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            # It is the whole process's: files that other threads make meanwhile would be writable for everybody.
+            patch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+            write("file")
+        assert stat.S_IMODE(Path("file").stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_a_failed_write_leaves_the_old_file_alone() -> None:
+    Path("file").write_bytes(b"old")
+
+    def fill_the_disk(file: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"^file cannot be written: .*No space left"):
+        write_whole(Path("file"), fill_the_disk)
+    assert names() == ["file"]
+    assert Path("file").read_bytes() == b"old"
+
+
+# --- Whether a folder can be written to -------------------------------------------------------------------------------
+
+
+def test_a_folder_check_makes_and_removes_nothing() -> None:
+    Path("empty").mkdir()
+    Path("file").write_bytes(b"old")
+    for folder in ("empty", "empty/a/b", "new/deep"):
+        check_folder_writable(Path(folder))
+    assert names() == ["empty", "file"]
+
+
+@pytest.mark.parametrize("output", ["file", "file/below", "nowhere", "nowhere/below"])
+def test_what_cannot_be_a_folder_is_refused(output: str) -> None:
+    Path("file").write_bytes(b"old")
+    Path("nowhere").symlink_to("missing")
+    with pytest.raises(InputError, match=rf"^{output} cannot be written: .*Choose another folder, or make room"):
+        check_folder_writable(Path(output))
+    assert names() == ["file", "nowhere"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_without_permission_is_refused() -> None:
+    Path("closed").mkdir(mode=0o500)
+    with pytest.raises(InputError, match=r"^closed/new cannot be written: .*Permission denied"):
+        check_folder_writable(Path("closed/new"))
+
+
+CHECK_AND_WRITE = """
+import sys
+from pathlib import Path
+from nvs_eval.system.files import check_folder_writable, write_whole
+print("ready", flush=True)
+sys.stdin.readline()
+for repetition in range(100):
+    shared = Path(f"new/{repetition}/shared")
+    check_folder_writable(shared)
+    write_whole(shared / sys.argv[1], lambda file: file.write(b"result"))
+"""
+
+
+def test_eight_processes_check_and_fill_one_new_folder() -> None:
+    command = [sys.executable, "-c", CHECK_AND_WRITE]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    jobs = [subprocess.Popen([*command, str(n)], env=environment, text=True, **pipes) for n in range(8)]
+    for job in jobs:
+        assert job.stdout is not None and job.stdout.readline() == "ready\n"
+    for job in jobs:
+        assert job.stdin is not None
+        job.stdin.write("go\n")
+        job.stdin.flush()
+    assert [(*job.communicate(), job.returncode) for job in jobs] == [("", "", 0)] * 8
+    files = [name for name in names() if Path(name).is_file()]
+    assert files == sorted(f"new/{repetition}/shared/{number}" for repetition in range(100) for number in range(8))
+
+
+# --- Commands ---------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
 @pytest.mark.parametrize(
     ("output", "said"),
@@ -106,7 +191,7 @@ def test_the_check_leaves_nothing_and_makes_no_folder() -> None:
         (os.devnull, f"{os.devnull} cannot be written: it is a device, a pipe or the like, and no file."),
     ],
 )
-def test_an_output_that_cannot_be_written_is_found_before_records_are_read(
+def test_an_unwritable_output_is_found_before_records_are_read(
     output: str, said: str, options: tuple[str, ...], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_record(Path("records/a.json"), record())

@@ -79,7 +79,7 @@ def test_views_are_those_of_their_files_in_order(source: ImageFiles) -> None:
 # --- How far ahead --------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_begun_before_it_is_asked_for_and_then_two_groups_ahead() -> None:
+def test_nothing_is_begun_early_and_then_two_groups_ahead() -> None:
     taken: list[int] = []
 
     def groups() -> Iterator[Sequence[Callable[[], int]]]:
@@ -206,7 +206,7 @@ def test_an_interruption_while_a_view_is_scored_leaves_no_thread(source: ImageFi
     assert ours() == []
 
 
-def test_an_interruption_while_files_are_waited_for_leaves_no_thread() -> None:
+def test_an_interruption_while_waiting_leaves_no_thread() -> None:
     results = ahead([[partial(int, 0)], [partial(fail, KeyboardInterrupt())], [partial(int, 2)]])
     assert next(results) == [0]
     with pytest.raises(KeyboardInterrupt):

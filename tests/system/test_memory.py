@@ -1,9 +1,10 @@
-"""Amounts of memory as a user writes them."""
+"""Amounts of memory as a user writes them, and what control groups leave, read from folders made up like theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ import nvs_eval
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import Terms
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.system.memory import parse_memory
+from nvs_eval.system import devices
+from nvs_eval.system.memory import memory_left, parse_memory
 
 SCORE = ("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml")
 
@@ -89,9 +91,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_option_goes_to_the_scorer_and_changes_no_name_of_a_record(
-    cli: Callable[..., Said], limits: list[int | None]
-) -> None:
+def test_the_option_reaches_the_scorer_and_no_records_name(cli: Callable[..., Said], limits: list[int | None]) -> None:
     for options in ((), ("--max-memory", "0.5GiB")):
         assert cli(*SCORE, *options).code == 0
     record = "nvs-eval-results/garden/ours/final"
@@ -150,3 +150,103 @@ def test_it_is_no_part_of_a_protocol() -> None:
     scorer = terms.scorer([protocol])
     assert (scorer.max_memory, scorer.device.type) == (10**9, "cuda" if torch.cuda.is_available() else "cpu")
     assert [each.fingerprint for each in scorer.protocols] == [protocol.fingerprint]
+
+
+# --- Control groups -------------------------------------------------------------------------------------------------
+
+NO_LIMIT_V1 = 9223372036854771712
+
+
+def belongs_to(root: Path, *lines: str) -> None:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("".join(f"{line}\n" for line in lines))
+
+
+def v2(root: Path, path: str, limit: int | str, used: int, inactive_file: int = 0) -> Path:
+    folder = root / "sys/fs/cgroup" / path
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 7\nactive_file 11\ninactive_file {inactive_file}\n")
+    return folder
+
+
+def v1(root: Path, path: str, limit: int, used: int, inactive_file: int = 0) -> Path:
+    folder = root / "sys/fs/cgroup/memory" / path
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (folder / "memory.usage_in_bytes").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"inactive_file 13\ntotal_inactive_file {inactive_file}\n")
+    return folder
+
+
+def test_files_that_can_be_dropped_count_as_free(tmp_path: Path) -> None:
+    belongs_to(tmp_path, "0::/")
+    v2(tmp_path, "", 1000, 990, 600)
+    assert memory_left(root=tmp_path) == 610
+    v2(tmp_path, "", 1000, 300, 400)  # The files are read one after the other: no more than the limit.
+    assert memory_left(root=tmp_path) == 1000
+    v2(tmp_path, "", 1000, 1500, 400)
+    assert memory_left(root=tmp_path) == 0
+
+
+def test_the_least_over_a_group_and_those_above_it(tmp_path: Path) -> None:
+    belongs_to(tmp_path, "0::/slurm/job_1/step_0")
+    v2(tmp_path, "slurm/job_1/step_0", "max", 100)
+    v2(tmp_path, "slurm/job_1", 1000, 300, 100)
+    v2(tmp_path, "slurm", 5000, 1000)
+    v2(tmp_path, "slurm/job_2", 10, 0)
+    assert memory_left(root=tmp_path) == 800
+    v2(tmp_path, "slurm", 5000, 4500)
+    assert memory_left(root=tmp_path) == 500
+    v2(tmp_path, "slurm/job_1/step_0", 400, 100)
+    assert memory_left(root=tmp_path) == 300
+
+
+def test_a_container_sees_its_group_at_the_root_of_the_mount(tmp_path: Path) -> None:
+    belongs_to(tmp_path, "0::/docker/0123abcd")
+    v2(tmp_path, "", 1000, 300)
+    assert memory_left(root=tmp_path) == 700
+
+
+def test_a_path_does_not_lead_out_of_the_mount(tmp_path: Path) -> None:
+    belongs_to(tmp_path, "0::/../other")
+    v2(tmp_path, "../other", 10, 0)
+    v2(tmp_path, "", 1000, 300)
+    assert memory_left(root=tmp_path) == 700
+
+
+def test_version_1(tmp_path: Path) -> None:
+    belongs_to(tmp_path, "12:cpu,cpuacct:/elsewhere", "4:hugetlb,memory:/jobs/a:b", "1:name=memory:/named", "0::/")
+    v1(tmp_path, "elsewhere", 10, 0)
+    v1(tmp_path, "named", 10, 0)
+    v1(tmp_path, "jobs/a:b", NO_LIMIT_V1, 100)
+    v1(tmp_path, "jobs", 1000, 900, 200)
+    v1(tmp_path, "", NO_LIMIT_V1, 4000)
+    assert memory_left(root=tmp_path) == 300
+    v1(tmp_path, "jobs/a:b", 250, 100)
+    assert memory_left(root=tmp_path) == 150
+
+
+def test_what_is_not_there_or_cannot_be_read_limits_nothing(tmp_path: Path) -> None:
+    assert memory_left(root=tmp_path) is None
+    belongs_to(tmp_path, "0::/job", "no such line")
+    assert memory_left(root=tmp_path) is None
+    folder = v2(tmp_path, "job", "max", 100)
+    assert memory_left(root=tmp_path) is None
+    v2(tmp_path, "job", 1000, 300)
+    assert memory_left(root=tmp_path) == 700
+    (folder / "memory.stat").write_text("one two three\n")
+    assert memory_left(root=tmp_path) is None
+    (folder / "memory.stat").unlink()
+    assert memory_left(root=tmp_path) is None
+    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n")
+    assert memory_left(root=tmp_path) is None
+
+
+@pytest.mark.parametrize(("left", "free"), [(None, 500), (300, 300), (0, 0), (700, 500)])
+def test_free_memory_is_within_the_limits(left: int | None, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=500))
+    monkeypatch.setattr(devices, "memory_left", lambda: left)
+    assert devices.free_memory(torch.device("cpu")) == free
+    assert devices.free_memory(torch.device("meta")) is None
