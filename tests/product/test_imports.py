@@ -31,7 +31,16 @@ LEVELS = (
     ("cli",),
 )
 # What a table is made of starts at once: it needs nothing of these.
-LIGHT = ("errors", "system.files", "system.plugins", "system.yaml_files", "records", "report")
+LIGHT = (
+    "errors",
+    "system.arguments",
+    "system.files",
+    "system.plugins",
+    "system.schema",
+    "system.yaml_files",
+    "records",
+    "report",
+)
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "imageio", "lpips", "safetensors")
 # A comparison takes its time to import what it computes with, and nothing else of these.
 COMPUTING = {"comparison": ("numpy", "scipy")}

@@ -1,0 +1,74 @@
+"""Arguments of the functions of the Python API, checked against their annotations."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
+
+from nvs_eval.system.schema import bare_type, convert, fields_of, leaf_refusal, union_members
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with a check of its arguments against its annotations.
+
+    Without it a misspelt choice, such as `mean="scene"`, would be taken for another, and give other numbers.
+    Annotations may be all that `convert` takes, paths as `str | PathLike[str]`, and `Sequence` of a class for lists of
+    its instances. The value that is returned is not checked.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs).arguments
+        for name, hint in _argument_hints(function).items():
+            if name in given:
+                several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                for value in given[name] if several else [given[name]]:
+                    _check_argument(value, hint, name)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@functools.cache
+def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of a function's arguments; that of its result may be of a module not imported yet."""
+    arguments = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    module = getattr(function, "__globals__", {})
+    return typing.get_type_hints(SimpleNamespace(__annotations__=arguments), module, include_extras=True)
+
+
+def _check_argument(value: object, hint: Any, name: str) -> None:
+    """Check one argument.
+
+    Raises:
+        InputError: It does not fit its annotation.
+    """
+    sequence = bare_type(hint)
+    if get_origin(sequence) is Sequence and fields_of(get_args(sequence)[0]):
+        ordered = isinstance(value, Collection) and not isinstance(value, str | Mapping | set | frozenset)
+        if not (ordered and all(isinstance(item, get_args(sequence)[0]) for item in typing.cast("Sequence", value))):
+            raise leaf_refusal(value, hint, name)
+        return
+    convert(value, _argument_kind(hint), name)
+
+
+@functools.cache
+def _argument_kind(hint: Any) -> Any:
+    """Return the type that `convert` makes of an argument: `X | Sequence[X]` is several, `str | PathLike` a path."""
+    members = union_members(hint)
+    for member in members:
+        if get_origin(member) is Sequence and set(union_members(get_args(member)[0])) <= set(members):
+            return tuple[_argument_kind(get_args(member)[0]), ...]
+    if any(get_origin(member) is os.PathLike for member in members):
+        members = (Path, *(member for member in members if member is type(None)))
+    return Union[members]  # noqa: UP007 - of any number of members

@@ -1,0 +1,252 @@
+"""Plain data, such as a YAML file or a caller gives, made into the types of this project, or refused in plain words.
+
+msgspec decides what fits a type. This module alone turns its refusals into errors for people. A type says what an
+error asks for by a `msgspec.Meta` with a description or examples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import numbers
+import os
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from nvs_eval.errors import InputError, unknown_name
+
+T = TypeVar("T")
+
+Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+"""A text that is not blank."""
+Count = Annotated[int, msgspec.Meta(ge=1)]
+"""A whole number of at least 1."""
+
+_SINGULAR = {str: "a text", Path: "a path", int: "a whole number", float: "a number"}
+_SINGULAR |= {bool: "True or False", type(None): "None"}
+_PLURAL = {str: "texts", Path: "paths", int: "whole numbers", float: "numbers"}
+_LONGEST_SHOWN = 60
+
+
+class Field(NamedTuple):
+    """A field of a dataclass or Struct: its type, and whether it must be given."""
+
+    hint: Any
+    required: bool
+
+
+class _One(list[Any]):
+    """A single value that stands in place of a list of values."""
+
+
+def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Path] = Path) -> T:
+    """Convert plain data into a type.
+
+    Fields of a dataclass that are tuples of any length also take a single value. Unknown fields are an error in a
+    dataclass that is asked for, and in Structs that forbid them. Fields of these are named in errors by themselves.
+
+    Args:
+        value: Mappings, lists, texts and numbers.
+        kind: A dataclass, a `msgspec.Struct`, or any other type that msgspec knows.
+        what: Name of the value in errors.
+        path: Makes a path of a text.
+
+    Raises:
+        InputError: The value does not fit. The message names the part, what it must be, and what it is.
+    """
+    judge, plain, target = _Judge(functools.partial(_custom_type, path)), value, typing.cast("Any", kind)
+    try:
+        plain = _plain(value)
+        if dataclasses.is_dataclass(target) and isinstance(plain, dict):
+            fields = fields_of(kind)
+            _check_names(plain, fields, what)
+            plain = {name: _several(given, fields[name].hint) for name, given in plain.items()}
+        else:
+            plain = _several(plain, kind)
+        return msgspec.convert(plain, kind, dec_hook=judge.custom_type)
+    except msgspec.ValidationError as error:
+        raise judge.refusal(plain, kind, what) from error
+    except RecursionError as error:
+        raise InputError(f"{what} is nested too deeply.") from error
+
+
+def fields_of(kind: Any) -> dict[str, Field]:
+    """Return the fields of a dataclass or Struct by name; none for another type."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        missing = dataclasses.MISSING
+        return {
+            field.name: Field(hints[field.name], field.default is missing and field.default_factory is missing)
+            for field in dataclasses.fields(kind)
+            if field.init
+        }
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {field.encode_name: Field(field.type, field.required) for field in msgspec.structs.fields(kind)}
+    return {}
+
+
+# --- Values ---------------------------------------------------------------------------------------------------------
+
+
+def _plain(value: object) -> Any:
+    """Return a value with the numbers, lists and mappings of other libraries as Python's own."""
+    if value is None or isinstance(value, str | bytes | bool) or type(value) in (int, float):
+        return value
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        raise InputError(f"{_shown(value)} is a set, which has no order. Give a list.")
+    return [_plain(item) for item in value] if isinstance(value, Collection) else value
+
+
+def _several(value: Any, hint: Any) -> Any:
+    """Return a value for a tuple of any length as a list, for another type as it is."""
+    origin, inner = get_origin(bare_type(hint)), get_args(bare_type(hint))
+    return _One([value]) if origin is tuple and Ellipsis in inner and not isinstance(value, list) else value
+
+
+def _custom_type(path: Callable[[str], Path], kind: type, value: object) -> object:
+    """Make a path, or take an instance of a type that msgspec does not know."""
+    if kind is Path:
+        text = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(text, str) or not text:
+            raise msgspec.ValidationError("Not a path")
+        return path(text) if isinstance(value, str) else Path(text)
+    if not isinstance(value, get_origin(kind) or kind):
+        raise msgspec.ValidationError(f"Not a {kind}")
+    return value
+
+
+def _check_names(value: Mapping[Any, Any], fields: Mapping[str, Field], what: str, *, others: bool = False) -> None:
+    """Check that no field is missing, and, unless others are welcome, that none is unknown."""
+    for name in () if others else value:
+        if name not in fields:
+            raise unknown_name(f"field of {what}", str(name), fields)
+    if missing := [name for name, field in fields.items() if field.required and name not in value]:
+        raise InputError(f"{what} lacks {', '.join(missing)}: there is no default.")
+
+
+# --- What is wrong --------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Judge:
+    """Finds which part of a value msgspec refuses."""
+
+    custom_type: Callable[[type, Any], Any]
+
+    def refusal(self, value: Any, hint: Any, what: str, place: str = "") -> InputError:
+        """Return the error for a value that was refused; `place` names it, the whole value excepted."""
+        kind = _member(value, hint)
+        if isinstance(value, dict) and (fields := fields_of(kind)):
+            others = dataclasses.is_dataclass(kind) or not kind.__struct_config__.forbid_unknown_fields
+            try:
+                _check_names(value, fields, place or what, others=others)
+            except InputError as error:
+                return error
+        for part, part_hint, part_place in _parts(value, kind, what, place):
+            try:
+                msgspec.convert(part, part_hint, dec_hook=self.custom_type)
+            except msgspec.ValidationError as error:
+                if isinstance(error.__cause__, InputError):
+                    return error.__cause__
+                if isinstance(value, _One):
+                    return leaf_refusal(part, Union[part_hint, kind], part_place)  # noqa: UP007 - of values
+                return self.refusal(part, part_hint, what, part_place)
+        return leaf_refusal(value, hint, place or what)
+
+
+def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield the parts of a value, each with its type and its name in errors."""
+    inner, name = get_args(kind), place or what
+    if isinstance(value, dict):
+        for field, (hint, _) in fields_of(kind).items():
+            if field in value:
+                yield value[field], hint, f"{place}.{field}" if place else field
+        for key, item in value.items() if inner else ():
+            yield key, inner[0], f"a name in {name}"
+            yield item, inner[1], f"{name}.{key}"
+    elif isinstance(value, _One):
+        yield value[0], inner[0], name
+    elif isinstance(value, list) and inner and (Ellipsis in inner or len(inner) in (1, len(value))):
+        for index, item in enumerate(value):
+            yield item, inner[index if Ellipsis not in inner and len(inner) > 1 else 0], f"{name}[{index}]"
+
+
+def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
+    """Return the error for a value of which no part alone is wrong."""
+    members = [bare_type(member) for member in union_members(bare_type(hint))]
+    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+    if choices and isinstance(value, str):
+        return unknown_name(place, value, map(str, choices))
+    advice = ""
+    # YAML reads 0001 as the number 1, no as False, and 2024-01-01 as a day.
+    if str in members and not isinstance(value, str | list | dict | None):
+        advice = " Put names of digits in quotes, such as '0001'."
+    *words, last = _needed(hint)
+    needed = f"{', '.join(words)} or {last}" if words else last
+    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{advice}")
+
+
+def bare_type(hint: Any) -> Any:
+    """Return a type without its annotations."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def union_members(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _member(value: Any, hint: Any) -> Any:
+    """Return the type of a union that a value of parts is meant for, without annotations."""
+    members = [bare_type(member) for member in union_members(bare_type(hint))]
+    if isinstance(value, dict):
+        fitting = [member for member in members if fields_of(member) or get_origin(member) in (dict, Mapping)]
+    else:
+        fitting = [member for member in members if get_origin(member) in (list, tuple, Sequence)]
+    return fitting[0] if fitting else members[0]
+
+
+def _needed(hint: Any) -> list[str]:
+    """Return in words what values a type takes."""
+    if get_origin(hint) is not Annotated:
+        return [words for member in union_members(hint) for words in _member_needed(member)]
+    metas = [meta for meta in hint.__metadata__ if isinstance(meta, msgspec.Meta)]
+    meta = metas[0] if metas else msgspec.Meta()
+    *others, last = [meta.description] if meta.description else _needed(bare_type(hint))
+    limits = "" if meta.ge is None else f" of at least {meta.ge}"
+    limits += "" if meta.min_length is None else " that is not empty"
+    return [*others, "".join([last, limits, *(f", such as `{example}`" for example in meta.examples or ())])]
+
+
+def _member_needed(hint: Any) -> list[str]:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _needed(hint)
+    if origin is Literal:
+        return [repr(choice) for choice in inner]
+    if origin in (list, tuple, Sequence):
+        items = " or ".join(_PLURAL.get(bare_type(member), "mappings") for member in union_members(bare_type(inner[0])))
+        return [f"{len(inner)} {items}" if origin is tuple and Ellipsis not in inner else f"a list of {items}"]
+    if fields := fields_of(hint):
+        return [f"a mapping with the fields {', '.join(fields)}"]
+    if origin in (dict, Mapping):
+        return ["a mapping"]
+    return [_SINGULAR.get(hint, f"a {getattr(origin or hint, '__name__', str(hint)).lower()}")]
+
+
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, its end left out where it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # Nested too deeply, or a number of too many digits.
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
