@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import probe_pixels
+from nvs_eval.images.files import stored_size
 from nvs_eval.sources.found import Found, Part, read_text, scene_name
 from nvs_eval.sources.pictures import Picture
 
@@ -88,7 +88,7 @@ def _ns_eval_parts(canvas: Path) -> int:
     accumulation = canvas.with_name(canvas.name.replace("img", "accumulation", 1))
     if not accumulation.is_file():
         return 2
-    width, beside = probe_pixels(canvas)[0], probe_pixels(accumulation)[0]
+    width, beside = stored_size(canvas)[0], stored_size(accumulation)[0]
     if width == 2 * beside:
         return 2
     if 2 * width == 3 * beside:

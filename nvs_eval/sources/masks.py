@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.images.files import decode, probe_pixels
+from nvs_eval.images.files import decode, stored_size
 from nvs_eval.images.pixels import sha256_of_mask
 from nvs_eval.sources.views import Column, Source, View
 
@@ -116,8 +116,7 @@ def probe_mask(path: Path) -> tuple[int, int]:
     if path.suffix.lower() == ".npy":
         height, width = _load_array(path).shape[:2]
         return width, height
-    width, height, _ = probe_pixels(path)
-    return width, height
+    return stored_size(path)
 
 
 def _load_array(path: Path) -> Tensor:

@@ -364,11 +364,11 @@ def test_failing_write_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "image.png"
     save_png(path, torch.zeros(4, 5, 3))
 
-    def fail(file: Any, *_: object, **__: object) -> None:
+    def fail(_: Image.Image, file: Any, **__: object) -> None:
         file.write(b"half of it")
         raise error
 
-    monkeypatch.setattr(iio, "imwrite", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(InputError if isinstance(error, OSError) else ValueError) as caught:
         save_png(path, torch.ones(4, 5, 3))
     assert isinstance(error, ValueError) or "image.png cannot be written" in str(caught.value)
