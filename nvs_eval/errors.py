@@ -28,6 +28,17 @@ def some(names: Iterable[str], most: int = 5) -> str:
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: "1 view", "2 views".
+
+    Args:
+        count: the number of things.
+        noun: what they are, in the singular.
+        plural: the plural, where it is more than the singular with an s.
+    """
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Words as a list in a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.words.amounts import amount, digits_of, told_from_zero
+from nvs_eval.errors import counted
 from nvs_eval.report.tables.columns import Filled, table_from, text_cell
 from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.tables.table import Cell, Column, Table
@@ -86,7 +87,7 @@ def _largest(pair: Pair, difference: Difference) -> list[tuple[str, str, str]]:
 def _title(comparison: Comparison, pair: Pair) -> str:
     views = [len(names) for names in pair.shared.views.values()]
     scenes = next(iter(pair.shared.views)) if len(views) == 1 else f"{len(views)} scenes"
-    total = f"{sum(views)} shared {comparison.split} view{'s' if sum(views) > 1 else ''}"
+    total = f"{counted(sum(views), f'shared {comparison.split} view')}"
     return f"{pair.b.name} (B) against {pair.a.name} (A): {scenes}, {total}"
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import AUTO, Terms, Watch, check_distinct, not_known, place_of
 from nvs_eval.evaluation.render_store import Keep
@@ -117,8 +117,8 @@ class _Running:
         runs, methods = self.runs, self.terms.method
         if len(methods) not in (0, 1, len(runs.load_config)):
             raise InputError(
-                f"{len(methods)} methods were named for {len(runs.load_config)} runs: give one for each, one for "
-                "all, or none."
+                f"{counted(len(methods), 'method')} for {counted(len(runs.load_config), 'run')}: give one for each, "
+                "one for all, or none."
             )
         given = None if self.terms.masks is None else Masks(list_images(self.terms.masks))
         opener = trained.find_opener("nerfstudio")

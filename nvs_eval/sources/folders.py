@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.sources.archives import Unpacked, is_archive, unpack, without_suffix
@@ -65,7 +65,8 @@ def open_folders(
     """
     if methods and len(methods) != len(renders):
         raise InputError(
-            f"{len(methods)} methods were named for {len(renders)} folders of renders: give one for each, or none."
+            f"{counted(len(methods), 'method')} for {counted(len(renders), 'folder')} of renders: give one for each, "
+            "or none."
         )
     given = _open_all(renders, reference)
     asked = masks is not None or own_masks

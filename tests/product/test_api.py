@@ -96,7 +96,7 @@ def test_options_of_score_are_those_of_the_command(cli: Callable[..., Said]) -> 
         ({"background": "pink"}, "The background is 'pink'"),
         ({"device": "abacus"}, "The device 'abacus' cannot be used here"),
         ({"masks": "garden/gt", "data_masks": True}, "give one of the two"),
-        ({"method": ["a", "b"]}, "2 methods were named for 1 folders"),
+        ({"method": ["a", "b"]}, "2 methods for 1 folder of renders"),
     ],
 )
 def test_wrong_input_is_an_input_error(options: dict[str, Any], message: str, silent: Callable[[], bool]) -> None:

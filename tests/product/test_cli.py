@@ -431,9 +431,7 @@ def test_two_results_of_one_name(refused: Callable[..., str]) -> None:
 
 
 def test_a_method_for_some_of_the_folders(refused: Callable[..., str]) -> None:
-    assert refused(*SCORE, "--method", "one") == (
-        "1 methods were named for 2 folders of renders: give one for each, or none."
-    )
+    assert refused(*SCORE, "--method", "one") == ("1 method for 2 folders of renders: give one for each, or none.")
 
 
 def test_a_folder_that_is_not_there(refused: Callable[..., str]) -> None:
@@ -799,7 +797,7 @@ def test_run_names_the_methods_of_several_runs(
 
 def test_run_with_a_wrong_number_of_methods(refused: Callable[..., str], opener: Opener) -> None:
     given = ("run", "--load-config", "a.yml", "b.yml", "c.yml", "--protocol", "light.yaml", "--method", "one", "two")
-    assert refused(*given) == "2 methods were named for 3 runs: give one for each, one for all, or none."
+    assert refused(*given) == "2 methods for 3 runs: give one for each, one for all, or none."
     assert opener.asked == []
 
 

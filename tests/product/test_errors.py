@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.errors import InputError, counted, some, unknown_name
 
 
 def test_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
@@ -19,3 +19,12 @@ def test_many_names_are_cut_short() -> None:
     assert some("abcdef") == "a, b, c, d, e and 1 more"
     assert some("abcdef", 3) == "a, b, c and 3 more"
     assert some([]) == ""
+
+
+def test_counted_noun_is_plural_but_for_one() -> None:
+    assert [counted(count, "shared view") for count in (0, 1, 2)] == [
+        "0 shared views",
+        "1 shared view",
+        "2 shared views",
+    ]
+    assert counted(2, "leaf", "leaves") == "2 leaves"

@@ -384,7 +384,7 @@ def test_names_given_by_the_user_win(garden: Path) -> None:
 
 
 def test_a_method_is_named_for_each_folder_or_for_none(garden: Path) -> None:
-    with pytest.raises(InputError, match="1 methods were named for 2 folders of renders: give one for each, or none"):
+    with pytest.raises(InputError, match="1 method for 2 folders of renders: give one for each, or none"):
         open_folders([garden / "ours", garden / "theirs"], reference=garden / "gt", methods=["a"])
 
 

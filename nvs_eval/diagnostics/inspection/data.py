@@ -17,7 +17,7 @@ from nvs_eval.diagnostics.inspection.images import (
     sizes_in_words,
     stored_image,
 )
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, counted, some
 
 CHEAP_PIXELS = 100_000_000
 """Up to how many pixels in all images together are decoded to be compared: a second or two of work."""
@@ -84,7 +84,7 @@ def _facts(run: RunData, held_out: _Images, *, cheap: bool) -> list[tuple[str, s
         ("config", str(run.config)),
         ("data", f"{run.data}, read by {run.parser}"),
         ("split", run.rule),
-        ("training", f"{len(run.training)} view{'' if len(run.training) == 1 else 's'}"),
+        ("training", counted(len(run.training), "view")),
         ("held out", f"{count}: {', '.join(view.name for view in run.held_out)}" if run.held_out else "none"),
         *([("references", _references(held_out.stored))] if held_out.stored else []),
         ("masks", _masks(run)),

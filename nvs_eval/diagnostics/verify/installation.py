@@ -16,7 +16,7 @@ from nvs_eval.diagnostics.verify.agreement import Key, cases_for, our_scores, se
 from nvs_eval.diagnostics.verify.checks import Check, Installation
 from nvs_eval.diagnostics.verify.made import KNOWN_LPIPS, made_pair
 from nvs_eval.diagnostics.verify.record import Compared, tolerance_of
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import device_name
 from nvs_eval.metrics.weights.backbones import NETS, VERSIONS, Net, backbone_sha256, find_backbone, load_heads
 
@@ -114,7 +114,7 @@ def _agreement(what: str, ours: Mapping[Key, float], others: Mapping[Key, float]
         ]
         worst = max(compared, key=lambda each: each.deviation)
         count = len({protocol for protocol, _, name in ours if name == metric})
-        name = f"{metric} and {what}, {count} protocol{'s' if count > 1 else ''}"
+        name = f"{metric} and {what}, {counted(count, 'protocol')}"
         said = "agree" if worst.confirmed else f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
         state = "right" if worst.confirmed else "WRONG"
         yield Check(name, topic_of(metric), said, state, worst.deviation)

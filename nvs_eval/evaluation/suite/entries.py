@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nvs_eval.cli.commands.run import Run
 from nvs_eval.cli.commands.score import Score
 from nvs_eval.cli.options.plain import checked_option, option_types
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, counted, some
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.suite.file import Method, SuiteFile
@@ -175,5 +175,5 @@ def no_records(entries: Sequence[Entry]) -> str:
     count = sum(len(entry.found_records()) for entry in entries)
     if not count:
         return "There is no record yet"
-    found = "There is 1 record" if count == 1 else f"There are {count} records"
-    return f"{found} of earlier, but what failed now may be of other renders"
+    verb = "is" if count == 1 else "are"
+    return f"There {verb} {counted(count, 'record')} of earlier, but what failed now may be of other renders"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nvs_eval.errors import listed, some
+from nvs_eval.errors import counted, listed, some
 from nvs_eval.records.record import Record
 from nvs_eval.report.curves.curves import Curve, SceneCurves
 from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
@@ -102,7 +102,7 @@ def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
 
 def _why_unknown(curve: Curve) -> str:
     finite = all(map(math.isfinite, curve.values))
-    return f"with {curve.views} view{'s' if curve.views > 1 else ''}" if finite else "where a value is inf"
+    return f"with {counted(curve.views, 'view')}" if finite else "where a value is inf"
 
 
 def _steps_notes(curves: Sequence[Curve]) -> Iterator[str]:

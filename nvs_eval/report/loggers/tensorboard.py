@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from nvs_eval.errors import counted
 from nvs_eval.records.record import Record, record_folder, safe_name
 from nvs_eval.report.loggers import Sink, missing_package
 from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun
@@ -76,7 +77,10 @@ def _time(record: Record) -> float:
 
 def _description(record: Record) -> str:
     signatures = (info.signature for info in record.metrics.values())
-    lines = [f"protocol {record.protocol_title} ({record.fingerprint}), {len(record.views)} views", *signatures]
+    lines = [
+        f"protocol {record.protocol_title} ({record.fingerprint}), {counted(len(record.views), 'view')}",
+        *signatures,
+    ]
     return "\n".join(f"    {line}" for line in lines)
 
 

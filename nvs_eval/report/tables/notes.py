@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from nvs_eval.errors import listed, some
+from nvs_eval.errors import counted, listed, some
 from nvs_eval.records.comparable import difference, result_name, usual_of
 from nvs_eval.records.record import Record
 
@@ -80,6 +81,5 @@ def _named(record: Record, records: Sequence[Record]) -> str:
 
 def _left_out(record: Record) -> str:
     given = record.provenance.get("left_out")
-    reasons = [str(reason) for reason in given.values()] if isinstance(given, dict) else []
-    counted = [(reasons.count(reason), reason) for reason in dict.fromkeys(reasons)]
-    return "; ".join(f"{count} view{'s' if count > 1 else ''} left out: {reason}" for count, reason in counted)
+    reasons = Counter(map(str, given.values())) if isinstance(given, dict) else {}
+    return "; ".join(f"{counted(count, 'view')} left out: {reason}" for reason, count in reasons.items())

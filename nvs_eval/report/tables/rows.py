@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nvs_eval.errors import some
+from nvs_eval.errors import counted, some
 from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block
@@ -109,7 +109,7 @@ class Rows:
         if block.layout.rows == "checkpoint":
             return
         if earlier := len(block.records) - len(last_steps(block.records)):
-            yield f"Of each run the last checkpoint; {earlier} earlier one{'s' if earlier > 1 else ''} not shown."
+            yield f"Of each run the last checkpoint; {counted(earlier, 'earlier one')} not shown."
         for line in self.lines:
             steps = {record.step for record in line.records(block.scenes) if record.step is not None}
             if len(steps) > 1:
