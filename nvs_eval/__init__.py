@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from nvs_eval.images.files import Reading as Reading
     from nvs_eval.images.files import load_image as load_image
     from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
+    from nvs_eval.metrics.describe import Metric as Metric
     from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
-    from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
-    from nvs_eval.metrics.psnr import mae as mae
-    from nvs_eval.metrics.psnr import mse as mse
-    from nvs_eval.metrics.psnr import psnr as psnr
-    from nvs_eval.metrics.registry import Metric as Metric
+    from nvs_eval.metrics.mae.metric import mae as mae
+    from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.psnr.metric import mse as mse
+    from nvs_eval.metrics.psnr.metric import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim
     from nvs_eval.metrics.ssim.metric import ssim_map as ssim_map
     from nvs_eval.protocols.protocol import Protocol as Protocol
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Column": "nvs_eval.sources.views",
     "InputError": "nvs_eval.errors",
-    "Metric": "nvs_eval.metrics.registry",
+    "Metric": "nvs_eval.metrics.describe",
     "Protocol": "nvs_eval.protocols.protocol",
     "Reading": "nvs_eval.images.files",
     "Record": "nvs_eval.records.record",
@@ -59,12 +59,12 @@ _HOMES = {
     "load_image": "nvs_eval.images.files",
     "load_lpips": "nvs_eval.metrics.lpips.metric",
     "load_protocol": "nvs_eval.protocols.protocol",
-    "mae": "nvs_eval.metrics.psnr",
-    "mipnerf_average": "nvs_eval.metrics.mipnerf_average",
-    "mse": "nvs_eval.metrics.psnr",
+    "mae": "nvs_eval.metrics.mae.metric",
+    "mipnerf_average": "nvs_eval.metrics.mipnerf_average.metric",
+    "mse": "nvs_eval.metrics.psnr.metric",
     "named_protocols": "nvs_eval.protocols.protocol",
     "open_folders": "nvs_eval.sources.folders",
-    "psnr": "nvs_eval.metrics.psnr",
+    "psnr": "nvs_eval.metrics.psnr.metric",
     "read_record": "nvs_eval.records.record",
     "read_records": "nvs_eval.records.files",
     "run": "nvs_eval.api",

@@ -96,7 +96,7 @@ def _heading(difference: Difference) -> str:
 
 
 def _mean(difference: Difference, value: float) -> Cell:
-    return Cell(shown(value, max(decimals(difference.metric), digits_of(difference))), value)
+    return Cell(shown(value, max(decimals(difference.metric, difference.info), digits_of(difference))), value)
 
 
 def _difference(difference: Difference) -> Cell:

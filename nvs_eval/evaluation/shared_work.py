@@ -11,9 +11,9 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.prepare import Corrected, Prepared, check_range, prepare
 from nvs_eval.images.pixels import AlphaRule, by_planes
+from nvs_eval.metrics.describe import Metric
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import Wanted, score_together
-from nvs_eval.metrics.registry import Metric
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.sources.views import View
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +13,8 @@ from nvs_eval.errors import InputError
 
 Mask = Float[Tensor, "*#batch 1 h w"] | Bool[Tensor, "*#batch 1 h w"]
 """Which pixels count, and how much: weights in [0, 1], or yes and no."""
+MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
+"""What a mask means to a metric; the other meanings are done to the images before."""
 
 
 def widest_float(device: torch.device) -> torch.dtype:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nvs_eval.images.pixels import AlphaRule, Quantisation
-from nvs_eval.metrics.registry import CORRECTED, Description, MaskMeaning, describe
+from nvs_eval.metrics.describe import Description, describe
+from nvs_eval.metrics.pair import MaskMeaning
+from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.protocols.fields import AVERAGE, checked_fields, is_lpips
 from nvs_eval.records.record import MetricInfo
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
@@ -94,12 +96,16 @@ class Protocol:
 
         The signature of a metric of other metrics says theirs.
         """
-        infos = {d.name: MetricInfo(d.unit, d.higher_is_better, self._signature(d)) for d in self.descriptions}
+        infos = {
+            d.name: MetricInfo(d.unit, d.higher_is_better, self._signature(d), d.title, d.decimals)
+            for d in self.descriptions
+        }
         if AVERAGE in self.metrics:
             own = {d.name: d.signature for d in self.descriptions}
             parts = " ".join(own[part] for part in self.metrics[AVERAGE].values())
             added = "|".join(self._preparation_signature())
-            infos[AVERAGE] = MetricInfo("", False, f"{AVERAGE}|of:[{parts}]|{added}|v1")
+            about = about_of(AVERAGE)
+            infos[AVERAGE] = MetricInfo(about.unit, bool(about.higher_is_better), f"{AVERAGE}|of:[{parts}]|{added}|v1")
         return {name: infos[name] for name in self.metrics}
 
     @property

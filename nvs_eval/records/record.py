@@ -19,8 +19,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
-# Absent where there is no mask.
-_LATER_FIELDS = {"mask": None, "mask_sha256": None}
+# Absent where there is no mask, and where a metric is none of a plugin.
+_LATER_FIELDS = ("mask", "mask_sha256", "title", "decimals")
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def to_plain(record: Record) -> dict[str, Any]:
     views = [_plain_row(row) for row in plain["views"]]
     return {
         **plain,
+        "metrics": {name: _without_absent(info) for name, info in plain["metrics"].items()},
         "views": views,
         "means": _mark_infinite(record.means),
         "views_sha256": record.views_sha256,
@@ -170,8 +171,11 @@ def to_plain(record: Record) -> dict[str, Any]:
 
 def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Where there is no mask, a row says nothing of one but that its coverage is null."""
-    said = {name: value for name, value in row.items() if name not in _LATER_FIELDS or value is not None}
-    return {**said, "scores": _mark_infinite(row["scores"])}
+    return {**_without_absent(row), "scores": _mark_infinite(row["scores"])}
+
+
+def _without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _LATER_FIELDS or value is not None}
 
 
 def _mark_infinite(scores: Mapping[str, float]) -> dict[str, float | str]:

@@ -9,9 +9,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -34,11 +34,22 @@ class NoRecordError(InputError):
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a record says of a metric: its unit ("" for none), which way is up, and how it was computed."""
+    """What a record says of a metric.
+
+    Attributes:
+        unit: of its values, "" for none.
+        higher_is_better: the direction.
+        signature: how it was computed.
+        title: its name in sentences and LaTeX; absent but for a metric of a plugin, which says it.
+        decimals: number of decimals in tables; likewise.
+    """
 
     unit: str
     higher_is_better: bool
     signature: str
+    # How a number is shown makes no other metric of it.
+    title: str | None = field(default=None, compare=False)
+    decimals: Annotated[int, msgspec.Meta(ge=0, le=15)] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

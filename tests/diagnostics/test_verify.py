@@ -571,7 +571,7 @@ def test_what_verifying_imports_is_seen(file: Path) -> None:
         "verify",
         str(file),
     )
-    assert "nvs_eval.metrics.psnr" in done.stdout.splitlines()[-1]
+    assert "nvs_eval.metrics.psnr.metric" in done.stdout.splitlines()[-1]
 
 
 # --- What cannot be verified ----------------------------------------------------------------------------------------

@@ -1,241 +1,50 @@
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
-import torch
-from support.agreement import assert_agree, generator
-from support.pairs import pairs
 
-from nvs_eval.errors import InputError
-from nvs_eval.metrics import registry
-from nvs_eval.metrics.psnr import mse, psnr
-from nvs_eval.metrics.registry import Metric, describe
-from nvs_eval.metrics.ssim.metric import KERNELS, ssim
-from nvs_eval.metrics.weights.backbones import NETS, Net
-
-LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
-SSIM = {"kernel": "valid", "data_range": 1}
+from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics
+from nvs_eval.records.schema import MetricInfo
 
 
-# --- What a description says --------------------------------------------------------------------------------------
+def test_each_family_has_facts_under_its_own_keys() -> None:
+    assert list(known_metrics()) == [
+        "psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average",
+    ]  # fmt: skip
+    assert all(any(key.startswith(family) for family in FAMILIES) for key in known_metrics())
 
 
-def test_psnr() -> None:
-    metric = describe("psnr", {"data_range": 255}).build()
-    assert (metric.name, metric.unit, metric.higher_is_better) == ("psnr", "dB", True)
-    assert metric.signature == "psnr|range:255|v1"
-    reference, render = pairs()["odd sizes"]
-    assert_agree(metric.function(reference, render), psnr(reference, render, data_range=255), "float64")
+def test_facts_are_those_that_tables_show() -> None:
+    shown = {key: (about.unit, about.higher_is_better, about.decimals) for key, about in known_metrics().items()}
+    assert shown == {
+        "psnr": ("dB", True, 2),
+        "ssim": ("", True, 3),
+        "lpips_alex": ("", False, 3),
+        "lpips_vgg": ("", False, 3),
+        "lpips_squeeze": ("", False, 3),
+        "mae": ("", False, 4),
+        "mipnerf_average": ("", False, 4),
+    }
 
 
-@pytest.mark.parametrize("data_range", [1, "pair"])
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_ssim(kernel: str, data_range: Any) -> None:
-    metric = describe("ssim", {"kernel": kernel, "data_range": data_range}).build()
-    assert (metric.name, metric.unit, metric.higher_is_better) == ("ssim", "", True)
-    assert metric.signature == f"ssim|{KERNELS[kernel].signature(str(data_range))}|v1"
-    reference, render = pairs()["odd sizes"]
-    mask = torch.ones(1, 37, 53)
-    expected = ssim(reference, render, mask=mask, kernel=kernel, data_range=data_range)
-    assert_agree(metric.function(reference, render, mask=mask), expected, "float64")
+def test_corrected_metric_has_the_facts_of_the_plain_one() -> None:
+    plain, corrected = about_of("lpips_vgg"), about_of("cc_lpips_vgg")
+    assert corrected.title == "colour-corrected LPIPS (vgg)"
+    assert corrected.latex == f"cc-{plain.latex}"
+    assert (corrected.unit, corrected.decimals, corrected.words) == (plain.unit, plain.decimals, plain.words)
 
 
-def test_mae() -> None:
-    metric = describe("mae", {}).build()
-    assert (metric.name, metric.unit, metric.higher_is_better, metric.signature) == ("mae", "", False, "mae|v1")
-    reference, render = pairs()["odd sizes"]
-    assert_agree(metric.function(reference, render), (reference - render).abs().double().mean(), "float32")
+def test_longer_key_has_the_facts_of_its_family() -> None:
+    about = about_of("ssim_reflect")
+    assert (about.title, about.latex, about.bounds) == ("ssim_reflect", "", None)
+    assert (about.decimals, about.higher_is_better, about.words) == (3, True, "structural similarity")
 
 
-def test_variance_floor_takes_the_place_of_the_kernels_own() -> None:
-    x, y = (1e-8 * torch.rand(3, 16, 16, generator=generator(seed), dtype=torch.float64) for seed in (0, 1))
-    given = {"kernel": "dmpix", "data_range": 1e-6}
-    own, none, high = (
-        describe("ssim", given | changes).build()
-        for changes in ({}, {"variance_floor": 0}, {"variance_floor": 0.00012345678})
-    )
-    assert own.signature == "ssim|win:gauss11s1.5|pad:valid|range:1e-06|cov:population|floor:2^-46|covclamp|v1"
-    assert none.signature == own.signature.replace("floor:2^-46", "floor:0")
-    assert high.signature == own.signature.replace("floor:2^-46", "floor:0.00012345678")
-    assert len({metric.function(x, y).item() for metric in (own, none, high)}) == 3
-    assert describe("ssim", given | {"variance_floor": 2.0**-46}).signature == own.signature
-
-
-def test_a_corrected_metric_is_the_plain_one_by_another_name() -> None:
-    plain, corrected = describe("psnr", {"data_range": 1}), describe("cc_psnr", {"data_range": 1})
-    assert corrected.name == "cc_psnr"
-    assert (corrected.signature, corrected.unit) == (plain.signature, plain.unit)
-    assert describe("cc_lpips_squeeze", LPIPS).name == "cc_lpips_squeeze"
-
-
-@pytest.mark.parametrize(
-    "choices",
-    [
-        {},
-        {"net": "alex"},
-        {"net": "vgg"},
-        {"version": "0.0"},
-        {"input": "unscaled"},
-        {"normaliser": "torchmetrics"},
-        {"clamp": True},
-    ],
-)
-def test_lpips(
-    choices: dict[str, Any], lpips_of: Callable[..., Any], weights_folder: Callable[[Net], Path | None]
-) -> None:
-    given = LPIPS | choices
-    net: Any = given["net"]
-    described = describe(f"lpips_{net}", given)
-    assert (described.unit, described.higher_is_better) == ("", False)
-    clamp = "|clamp" if given.get("clamp") else ""
-    said = f"lpips|net:{net}|heads:{given['version']}|input:{given['input']}{clamp}|norm:{given['normaliser']}|v1"
-    assert described.signature == said
-    metric = described.build(weights_dir=weights_folder(net))
-    assert metric.signature == said
-    reference, render = pairs()["flat and flat"]
-    assert_agree(metric.function(reference, render), lpips_of(**given)(reference, render), "float64")
-
-
-def test_whatever_changes_a_number_is_in_the_signature() -> None:
-    described = [describe("psnr", {"data_range": data_range}) for data_range in (1, 255, 1.0000001)]
-    described += [
-        describe("ssim", {"kernel": kernel, "data_range": data_range})
-        for kernel in KERNELS
-        for data_range in (1, 255, "pair")
-    ]
-    described += [
-        describe("ssim", {"kernel": kernel, "data_range": 1, "variance_floor": floor})
-        for kernel in KERNELS
-        for floor in (0.001, 0.0010000001)
-    ]
-    described += [
-        describe(f"lpips_{net}", {**LPIPS, "net": net, "version": version, "input": scaling, **more})
-        for net in NETS
-        for version in ("0.1", "0.0")
-        for scaling in ("scaled", "unscaled")
-        for more in ({}, {"normaliser": "torchmetrics"}, {"clamp": True})
-    ]
-    assert len({each.signature for each in described}) == len(described) == 3 + 3 * 7 + 2 * 7 + 36
-
-
-def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("weights were read")
-
-    monkeypatch.setattr(registry, "load_lpips", refuse)
-    with pytest.raises(AssertionError):
-        describe("lpips_squeeze", LPIPS).build()
-
-
-# --- What is refused ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters", "message"),
-    [
-        (
-            "psrn",
-            {},
-            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, mae, mip",
-        ),
-        ("psnr", {}, r"'psnr' needs data_range: nothing that changes a number has a default"),
-        ("psnr", {"range": 1}, r"parameter of psnr 'range'\. Did you mean 'data_range'\?"),
-        ("psnr", {1: 1}, r"parameter of psnr '1'"),
-        ("psnr", {"data_range": 0}, r"data_range of psnr is 0, and a finite number above 0 is needed"),
-        ("psnr", {"data_range": -1.0}, r"data_range of psnr is -1.0"),
-        ("psnr", {"data_range": True}, r"data_range of psnr is True"),
-        ("psnr", {"data_range": "1"}, r"data_range of psnr is '1'"),
-        ("psnr", {"data_range": "pair"}, r"data_range of psnr is 'pair'"),
-        ("psnr", {"data_range": float("nan")}, r"data_range of psnr is nan"),
-        ("psnr", {"data_range": float("inf")}, r"data_range of psnr is inf"),
-        ("ssim", {"kernel": "valid"}, r"'ssim' needs data_range"),
-        ("ssim", {"kernel": "vaild", "data_range": 1}, r"kernel of ssim 'vaild'\. Did you mean 'valid'\?"),
-        ("ssim", {"kernel": ["valid"], "data_range": 1}, r"kernel of ssim is \['valid'\], and a text is needed"),
-        ("ssim", {"kernel": "valid", "data_range": "pairs"}, r"data_range of ssim is 'pairs'"),
-        ("lpips_squeeze", {**LPIPS, "version": 0.1}, r"version of lpips_squeeze is 0\.1, and a text .*: one of '0\.0'"),
-        (
-            "lpips_squeeze",
-            {**LPIPS, "net": "squeezenet"},
-            r"net of lpips_squeeze 'squeezenet'\. Did you mean 'squeeze'",
-        ),
-        ("lpips_squeeze", {**LPIPS, "input": "raw"}, r"input of lpips_squeeze 'raw'\. Known: scaled, unscaled"),
-        ("lpips_squeeze", {**LPIPS, "normaliser": None}, r"normaliser of lpips_squeeze is None"),
-        ("cc_psrn", {}, r"Unknown metric 'psrn'\. Did you mean 'psnr'\?"),
-        ("mae", {"data_range": 1}, r"parameter of mae 'data_range'"),
-        ("ssim", {**SSIM, "variance_floor": -1}, r"variance_floor of ssim is -1, and a finite number of at least 0"),
-        ("ssim", {**SSIM, "variance_floor": "0"}, r"variance_floor of ssim is '0'"),
-        ("ssim", {**SSIM, "floor": 0}, r"parameter of ssim 'floor'\. Did you mean 'variance_floor'\?"),
-        ("lpips_squeeze", {**LPIPS, "clamp": 1}, r"clamp of lpips_squeeze is 1, and true or false is needed"),
-        ("lpips_squeeze", {"net": "squeeze"}, r"'lpips_squeeze' needs version, input, normaliser"),
-        ("lpips_alex", LPIPS, r"'lpips_alex' has the net 'squeeze': call it lpips_squeeze"),
-        ("lpips", LPIPS, r"'lpips' has the net 'squeeze': call it lpips_squeeze"),
-    ],
-)
-def test_wrong_description_is_an_error(name: str, parameters: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        describe(name, parameters)
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters", "mask", "message"),
-    [
-        ("lpips_squeeze", LPIPS, "windows", r"no windows, .*: take valid-pixels, multiply, fill, bbox or dycheck, or"),
-        ("ssim", {"kernel": "zero", "data_range": 1}, "dycheck", r"kernel 'zero', for which `mask: dycheck` has no m"),
-        ("ssim", {"kernel": "uniform7-rgb", "data_range": 1}, "dycheck", r"kernel 'uniform7-rgb', .*: take dmpix"),
-    ],
-)
-def test_a_mask_that_means_nothing_to_a_metric_is_an_error(
-    name: str, parameters: Mapping[str, Any], mask: Any, message: str
-) -> None:
-    assert describe(name, parameters, "valid-pixels")
-    with pytest.raises(InputError, match=message):
-        describe(name, parameters, mask)
-
-
-def test_a_longer_name_may_tell_two_of_a_kind_apart() -> None:
-    assert describe("lpips_squeeze_unscaled", {**LPIPS, "input": "unscaled"}).name == "lpips_squeeze_unscaled"
-    assert describe("ssim_reflect", {"kernel": "reflect", "data_range": 1}).name == "ssim_reflect"
-
-
-# --- Plugins ------------------------------------------------------------------------------------------------------
-
-
-def plugin(monkeypatch: pytest.MonkeyPatch, load: Callable[[], Any]) -> None:
-    entry = SimpleNamespace(name="mse", value="package:mse", dist=SimpleNamespace(name="their-package"), load=load)
-    found = importlib.metadata.entry_points
-
-    def entry_points(**chosen: str) -> Any:
-        return [entry] if chosen == {"group": "nvs_eval.metrics"} else found(**chosen)
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-
-
-def test_a_plugins_metric_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = Metric("mse", "", False, "mse|v1", mse)
-    plugin(monkeypatch, lambda: theirs)
-    assert describe("mse", {}).build() == theirs
-    with pytest.raises(InputError, match=r"'mse' takes no parameters; data_range given"):
-        describe("mse", {"data_range": 1})
-    with pytest.raises(InputError, match=r"Did you mean 'mse'\?"):
-        describe("mze", {})
-
-
-def test_a_broken_plugin_is_named_with_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise ImportError("no such module")
-
-    plugin(monkeypatch, fail)
-    with pytest.raises(
-        InputError, match=r"'mse' of the plugin their-package \(package:mse\) cannot be loaded: no such"
-    ):
-        describe("mse", {})
-    plugin(monkeypatch, lambda: mse)
-    with pytest.raises(
-        InputError, match=r"plugin their-package \(package:mse\) gives a function for 'mse', and a Metr"
-    ):
-        describe("mse", {})
+@pytest.mark.parametrize("key", ["sharpness", "cc_sharpness"])
+def test_unknown_metric_has_the_facts_of_its_record(key: str) -> None:
+    prefix = "colour-corrected " if key.startswith("cc_") else ""
+    plain = about_of(key, MetricInfo("lp", True, "sharpness|v1"))
+    assert (plain.title, plain.unit, plain.higher_is_better) == (f"{prefix}sharpness", "lp", True)
+    assert (plain.decimals, plain.latex, plain.bounds) == (4, "", None)
+    titled = about_of(key, MetricInfo("lp", True, "sharpness|v1", title="Sharpness", decimals=1))
+    assert (titled.title, titled.decimals) == (f"{prefix}Sharpness", 1)
+    assert about_of(key).higher_is_better is None

@@ -29,7 +29,7 @@ from nvs_eval.records.record import (
     to_plain,
     write_record,
 )
-from nvs_eval.records.schema import NoRecordError
+from nvs_eval.records.schema import MetricInfo, NoRecordError
 
 # Every field is filled, and every number is one that fewer digits would change.
 FULL = record(
@@ -492,3 +492,32 @@ def test_the_means_that_are_given_are_the_receivers_own() -> None:
 def test_reading_does_not_change_a_record(written: Path) -> None:
     again: Record = read_record(written)
     assert to_plain(again) == to_plain(FULL)
+
+
+# --- Metrics of plugins ---------------------------------------------------------------------------------------------
+
+SHARPNESS = MetricInfo("lp", True, "sharpness|v1", title="Sharpness", decimals=1)
+
+
+def test_plugin_title_and_decimals_are_kept_in_a_record(tmp_path: Path) -> None:
+    written = replace(record(), views=[row(sharpness=3.0)], metrics={"sharpness": SHARPNESS})
+    write_record(tmp_path / "a.json", written)
+    metric = read_record(tmp_path / "a.json").metrics["sharpness"]
+    assert (metric.title, metric.decimals) == ("Sharpness", 1)
+
+
+def test_record_of_built_in_metrics_has_no_title_or_decimals() -> None:
+    assert all(info.keys() == {"unit", "higher_is_better", "signature"} for info in to_plain(FULL)["metrics"].values())
+
+
+def test_title_and_decimals_make_no_other_metric() -> None:
+    assert replace(SHARPNESS, title="sharpness", decimals=3) == SHARPNESS
+
+
+@pytest.mark.parametrize("decimals", [-1, 16, 1.5])
+def test_decimals_that_no_table_can_show_are_refused(decimals: float, tmp_path: Path) -> None:
+    plain = to_plain(replace(record(), views=[row(sharpness=3.0)], metrics={"sharpness": SHARPNESS}))
+    plain["metrics"]["sharpness"]["decimals"] = decimals
+    (tmp_path / "a.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match="decimals"):
+        read_record(tmp_path / "a.json")

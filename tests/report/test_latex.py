@@ -16,6 +16,7 @@ from support.helpers import record, row
 from support.tables import MARKS, hostile_table
 
 from nvs_eval.errors import InputError
+from nvs_eval.records.record import MetricInfo
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
@@ -79,6 +80,13 @@ def test_what_is_written_of_text_is_ascii_and_letters_are_themselves() -> None:
 )
 def test_metrics_have_the_names_that_papers_write(metric: str, name: str) -> None:
     assert metric_name(metric, metric) == name
+
+
+def test_plugin_metric_has_its_title_and_decimals() -> None:
+    info = MetricInfo("", True, "s|v1", title="Sharp_ness", decimals=1)
+    text = write(tables_of([replace(record(), views=[row(sharpness=3.25)], metrics={"sharpness": info})]), Style())
+    assert r"Sharp\_ness $\uparrow$" in text
+    assert " 3.2 " in text and "3.25" not in text
 
 
 # --- Tables ---------------------------------------------------------------------------------------------------------

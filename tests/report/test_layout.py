@@ -177,7 +177,7 @@ def test_rows_are_sorted_by_a_metric_or_by_name() -> None:
 
 def test_decimals_are_chosen_by_metric() -> None:
     (table,) = tables_of([of("a", 20.123456, ssim=0.123456)], Layout(decimals={"psnr": 4}))
-    assert (texts(table, PSNR), texts(table, SSIM)) == (["20.1235"], ["0.1235"])
+    assert (texts(table, PSNR), texts(table, SSIM)) == (["20.1235"], ["0.123"])
     assert values(table, PSNR) == [20.123456]
 
 

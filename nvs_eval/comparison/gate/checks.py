@@ -16,8 +16,8 @@ from nvs_eval.comparison.statistics.scores import SceneScores, Scores
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
-from nvs_eval.records.record import Record
-from nvs_eval.report.tables.numbers import DECIMALS, decimals
+from nvs_eval.records.record import MetricInfo, Record
+from nvs_eval.report.tables.numbers import decimals
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Check:
         return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
 
 
-def default_tolerance(metric: str) -> float:
+def default_tolerance(metric: str, info: MetricInfo | None = None) -> float:
     """What no table shows: half a unit of the last decimal."""
-    return 0.5 * 10.0 ** -decimals(metric, DECIMALS)
+    return 0.5 * 10.0 ** -decimals(metric, info)
 
 
 def checks(
@@ -165,7 +165,7 @@ def _of_method(
         only = None if scene is None else [scene]
         comparison = compared([old, fresh], scenes=only, resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
-            tolerance = tolerances.get(metric, default_tolerance(metric))
+            tolerance = tolerances.get(metric, default_tolerance(metric, difference.info))
             interval, lost = _over_finite(difference, resamples)
             identity = (name, scene, comparison.protocol, comparison.fingerprint)
             found.append(Check(*identity, difference, interval, lost, tolerance))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nvs_eval.comparison.gate.checks import Check
+from nvs_eval.comparison.model import Difference
 from nvs_eval.comparison.plain import number
 from nvs_eval.comparison.words.amounts import amount, digits_of
 from nvs_eval.errors import some
@@ -51,8 +52,8 @@ def failed_table(checks: Sequence[Check]) -> Table:
         Filled(Column("scene", numeric=False), [text_cell(check.scene or ALL_SCENES) for check in failed]),
         Filled(Column("protocol", numeric=False), [text_cell(check.protocol) for check in failed]),
         Filled(Column("metric", numeric=False), [text_cell(_heading(check)) for check in failed]),
-        Filled(Column("baseline"), [_mean(each.metric, each.mean_a) for each in differences]),
-        Filled(Column("new"), [_mean(each.metric, each.mean_b) for each in differences]),
+        Filled(Column("baseline"), [_mean(each, each.mean_a) for each in differences]),
+        Filled(Column("new"), [_mean(each, each.mean_b) for each in differences]),
         Filled(Column("difference"), [_difference(check) for check in failed]),
         Filled(Column("tolerance"), [Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
         Filled(Column("views worse", numeric=False), [text_cell(_views(check)) for check in failed]),
@@ -93,8 +94,8 @@ def _heading(check: Check) -> str:
     return metric_column(check.difference.metric, check.difference.info).heading
 
 
-def _mean(metric: str, value: float) -> Cell:
-    return Cell(shown(value, decimals(metric) + 1), value)
+def _mean(difference: Difference, value: float) -> Cell:
+    return Cell(shown(value, decimals(difference.metric, difference.info) + 1), value)
 
 
 def _difference(check: Check) -> Cell:

@@ -16,7 +16,7 @@ def digits_of(difference: Difference) -> int:
     half = (interval.standard_error or 0.0) * (interval.quantile or 0.0)
     size = half or abs(difference.interval.difference or 0.0)
     needed = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
-    return min(max(decimals(difference.metric), needed), _MOST_DECIMALS)
+    return min(max(decimals(difference.metric, difference.info), needed), _MOST_DECIMALS)
 
 
 def amount(value: float | None, digits: int, *, sign: bool = True) -> str:

@@ -62,7 +62,7 @@ def topic_of(metric: str) -> str:
 
 def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Check]:
     from nvs_eval.metrics.lpips.metric import load_lpips
-    from nvs_eval.metrics.psnr import psnr
+    from nvs_eval.metrics.psnr.metric import psnr
     from nvs_eval.metrics.ssim.metric import ssim
 
     reference, render = (_tensor(image) for image in (made_pair().reference, made_pair().render))

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import unknown_name
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.describe import Load, check_choice
 from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.passes import distances
@@ -149,6 +150,52 @@ def load_lpips(
         if heads == "none":
             head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
+
+
+def describe(
+    name: str,
+    mask: str,
+    *,
+    net: object,
+    version: object,
+    input: object,
+    normaliser: object,
+    clamp: object = False,
+    precision: object = "exact",
+) -> tuple[str, Load]:
+    """The signature of an LPIPS of a protocol, and what reads its weights and makes its function.
+
+    Raises:
+        InputError: a parameter has a value that is not known, the name is of another net, or the mask has no meaning.
+    """
+    choices: dict[str, tuple[object, tuple[str, ...]]] = {
+        "net": (net, ("alex", "vgg", "squeeze")),
+        "version": (version, ("0.1", "0.0")),
+        "input": (input, ("scaled", "unscaled")),
+        "normaliser": (normaliser, ("lpips", "torchmetrics")),
+        "precision": (precision, ("exact", "fast")),
+    }
+    for parameter, (value, known) in choices.items():
+        check_choice(f"{parameter} of {name}", value, known)
+    if not isinstance(clamp, bool):
+        raise InputError(f"clamp of {name} is {clamp!r}, and true or false is needed.")
+    if not f"{name}_".startswith(f"lpips_{net}_"):
+        raise InputError(f"The metric {name!r} has the net {net!r}: call it lpips_{net}, so that no table misnames it.")
+    if mask == "windows":
+        raise InputError(
+            f"{name} has no windows, so that `mask: windows` has no meaning for it: take valid-pixels, multiply, fill, "
+            "bbox or dycheck, or leave LPIPS out."
+        )
+    ways = {"version": version, "input": input, "normaliser": normaliser, "clamp": clamp, "precision": precision}
+    clamped = "|clamp" if clamp else ""
+    fast = "|precision:fast" if precision == "fast" else ""
+    signature = f"lpips|net:{net}|heads:{version}|input:{input}{clamped}|norm:{normaliser}{fast}|v1"
+
+    def load(weights_dir: Path | None) -> Lpips:
+        make: Any = load_lpips  # Its choices were checked above.
+        return make(net, mask_meaning=mask, weights_dir=weights_dir, **ways)
+
+    return signature, load
 
 
 _true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()

@@ -18,14 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair, widest_float
+from nvs_eval.metrics.describe import Load, all_digits, check_choice, checked_number
+from nvs_eval.metrics.pair import Mask, MaskMeaning, broadcast_shapes, check_pair, widest_float
 from nvs_eval.metrics.ssim.block_threads import each
 from nvs_eval.metrics.ssim.blocks import Block, blocks_of, in_grey, planes_of
 from nvs_eval.metrics.ssim.formula import Constants, Planes
@@ -33,7 +34,6 @@ from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
 from nvs_eval.metrics.ssim.pairs import Group, Member, groups_of
 from nvs_eval.metrics.ssim.shares import share_of
 
-MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
 Result = TypeVar("Result")
 
 
@@ -126,6 +126,26 @@ def ssim_map(
 
     pairs.score(how, data_range, put)
     return values.reshape(*pairs.batch, *shape[1:])
+
+
+def describe(
+    name: str, mask: MaskMeaning, *, kernel: Any, data_range: object, variance_floor: object = None
+) -> tuple[str, Load]:
+    """The signature of an SSIM of a protocol, and its function.
+
+    Raises:
+        InputError: a parameter has a value that is not known, or the kernel has no such meaning of a mask.
+    """
+    check_choice(f"kernel of {name}", kernel, KERNELS)
+    shown = "pair" if data_range == "pair" else all_digits(checked_number(name, "data_range", data_range))
+    how = KERNELS[kernel]
+    if variance_floor is not None:
+        how = replace(how, variance_floor=checked_number(name, "variance_floor", variance_floor, least=0.0))
+    if mask == "dycheck" and (how.padding != "valid" or how.sample_covariance):
+        raise InputError(f"{name} has the kernel {kernel!r}, for which `mask: dycheck` has no meaning: take dmpix.")
+    make: Any = ssim  # Its choices were checked above.
+    function = partial(make, kernel=kernel, data_range=data_range, variance_floor=variance_floor, mask_meaning=mask)
+    return f"ssim|{how.signature(shown)}|v1", lambda _: function
 
 
 def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:

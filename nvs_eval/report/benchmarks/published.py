@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.report.benchmarks.suites import load_suite, named_suites
 from nvs_eval.system.yaml_files import (
     checked_count,
@@ -25,13 +26,7 @@ from nvs_eval.system.yaml_files import (
     read_as,
 )
 
-_BOUNDS = {
-    "psnr": (10.0, 60.0),
-    "ssim": (0.0, 1.0),
-    "lpips_alex": (0.0, 1.0),
-    "lpips_vgg": (0.0, 1.0),
-    "lpips_squeeze": (0.0, 1.0),
-}
+_BOUNDS = {metric: about.bounds for metric, about in known_metrics().items() if about.bounds}
 """What may be published, and between which values a method that works at all lies: beyond them it is a slip."""
 _NEEDED = ("name", "title", "source", "protocol", "suites", "scores")
 _OPTIONAL = ("means", "differs", "steps", "note")

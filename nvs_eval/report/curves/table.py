@@ -49,7 +49,7 @@ def curve_table(curves: SceneCurves) -> Table:
 
 
 def _row(curve: Curve, *, several_runs: bool) -> list[Cell]:
-    digits = decimals(curve.metric)
+    digits = decimals(curve.metric, curve.info)
     numbers = [curve.values[0], curve.values[-1], curve.best_value]
     return [
         Cell(printable(curve.method), curve.method),

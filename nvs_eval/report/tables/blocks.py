@@ -9,7 +9,7 @@ from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.layout import Layout
-from nvs_eval.report.tables.numbers import metric_column, printable
+from nvs_eval.report.tables.numbers import decimals, metric_column, printable
 from nvs_eval.report.tables.table import Column
 
 COUNTS = ("views", "coverage", "s/view", "GB")
@@ -39,6 +39,10 @@ class Block:
         """Those to show, in their order."""
         chosen = self.layout.metrics
         return [metric for metric in dict.fromkeys(chosen) if metric in self.infos] if chosen else list(self.infos)
+
+    def decimals(self, metric: str) -> int:
+        """Number of decimals of a metric."""
+        return decimals(metric, self.infos[metric], self.layout.decimals)
 
     @property
     def contenders(self) -> list[Contender]:

@@ -24,11 +24,11 @@ def _table(block: Block, rows: Rows, metric: str) -> Table:
     filled = identity(rows.lines)
     for scene in block.scenes:
         scores = [line.score(scene, metric) for line in rows.lines]
-        cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=up)
+        cells = score_cells(scores, block.decimals(metric), higher_is_better=up)
         filled.append(Filled(Column(printable(scene), metric), rows.with_ties(cells, metric, [scene])))
     if len(block.scenes) > 1:
         scores = [line.mean(block.scenes, metric, block.layout.mean) for line in rows.lines]
-        cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=up)
+        cells = score_cells(scores, block.decimals(metric), higher_is_better=up)
         filled.append(Filled(Column(rows.mean_name, metric), rows.with_ties(cells, metric, block.scenes)))
     return table_from(
         rows.of_suite(block.column(metric).heading),

@@ -11,7 +11,6 @@ from nvs_eval.records.record import Record
 from nvs_eval.report.benchmarks.published import load_published
 from nvs_eval.report.benchmarks.suites import load_suite
 from nvs_eval.report.tables.layout import Layout, Tied
-from nvs_eval.report.tables.numbers import DECIMALS
 from nvs_eval.report.tables.published_lines import check_published
 
 # A float64 has no more.
@@ -52,7 +51,7 @@ def layout_of(
         runs=runs,
         mean=mean,
         sort=sort,
-        decimals={**DECIMALS, **chosen},
+        decimals=chosen,
         suite=None if suite is None else load_suite(suite),
         published=published,
         mixed=allow_mixed,

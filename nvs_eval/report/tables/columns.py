@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, median
 
 from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.report.tables.lines import Line, Score
-from nvs_eval.report.tables.numbers import decimals, printable, shown
+from nvs_eval.report.tables.numbers import printable, shown
 from nvs_eval.report.tables.ranks import ranked
 from nvs_eval.report.tables.table import Cell, Column, Table
 
@@ -66,18 +66,15 @@ def identity(lines: Sequence[Line]) -> list[Filled]:
     return found
 
 
-def score_cells(
-    metric: str, scores: Sequence[Score | None], chosen: Mapping[str, int], *, higher_is_better: bool | None
-) -> list[Cell]:
+def score_cells(scores: Sequence[Score | None], digits: int, *, higher_is_better: bool | None) -> list[Cell]:
     """The values as shown, with their ranks.
 
     Args:
-        metric: whose they are.
         scores: None where there is none.
-        chosen: decimals that were asked for.
+        digits: decimals.
         higher_is_better: which way is up, or None where nothing is to be ranked.
     """
-    cells = [score_cell(score, decimals(metric, chosen)) for score in scores]
+    cells = [score_cell(score, digits) for score in scores]
     return cells if higher_is_better is None else ranked(cells, higher_is_better=higher_is_better)
 
 

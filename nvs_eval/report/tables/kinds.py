@@ -17,7 +17,6 @@ from nvs_eval.report.tables.columns import (
     text_cell,
 )
 from nvs_eval.report.tables.lines import Line
-from nvs_eval.report.tables.numbers import decimals
 from nvs_eval.report.tables.rows import Rows, rows_of
 from nvs_eval.report.tables.table import Cell, Column, Table
 
@@ -52,7 +51,7 @@ def scene_table(block: Block, contender: Contender) -> Table:
     of_all = [line.records(scenes) if all(of_rows) else []] if several else []
     for name in dict.fromkeys(block.layout.metrics or (*block.metrics, "views")):
         if name in block.metrics:
-            digits = decimals(name, block.layout.decimals)
+            digits = block.decimals(name)
             scores = [line.score(scene, name) for scene in scenes]
             means = [line.mean(scenes, name, block.layout.mean)] if several else []
             filled.append(Filled(block.column(name), [score_cell(score, digits) for score in (*scores, *means)]))
@@ -91,7 +90,7 @@ def _metrics_table(block: Block, rows: Rows, title: str, *, counts: Sequence[str
 def _cells(block: Block, rows: Rows, metric: str) -> list[Cell]:
     scores = [line.mean(block.scenes, metric, block.layout.mean) for line in rows.lines]
     up = block.infos[metric].higher_is_better
-    cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=None if rows.unranked else up)
+    cells = score_cells(scores, block.decimals(metric), higher_is_better=None if rows.unranked else up)
     return rows.with_ties(cells, metric, block.scenes)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.groups import Contender
-from nvs_eval.report.tables.numbers import DECIMALS
 
 if TYPE_CHECKING:
     from nvs_eval.report.benchmarks.published import Published
@@ -31,7 +30,7 @@ class Layout:
         runs: with rows of methods, whether several runs of a method are rows of their own, or seeds and averaged.
         mean: over the means of scenes, or over the views of all scenes.
         sort: by a metric, the best first, or by "method"; else as the records come.
-        decimals: of metrics, by key or by the key up to the first underscore.
+        decimals: of metrics, by key or by the key up to the first underscore; the metric's own where there is none.
         suite: of whose scenes the tables are; a mean needs all of them.
         published: numbers of others to add as rows.
         mixed: whether published numbers of other protocols may be added, too; nothing is ranked then.
@@ -47,7 +46,7 @@ class Layout:
     runs: Literal["each", "mean"] = "each"
     mean: Literal["scenes", "views"] = "scenes"
     sort: str | None = None
-    decimals: Mapping[str, int] = field(default_factory=lambda: DECIMALS)
+    decimals: Mapping[str, int] = field(default_factory=dict)
     suite: Suite | None = None
     published: Sequence[Published] = ()
     mixed: bool = False

@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
 from nvs_eval.report.tables.table import Column
 
-DECIMALS: Mapping[str, int] = {"psnr": 2, "ssim": 3, "lpips": 3}
-"""How many decimals papers show a metric with, by its name up to the first underscore."""
-_OTHERS = 4
 
-
-def decimals(metric: str, chosen: Mapping[str, int] = DECIMALS) -> int:
-    """How many decimals a metric is shown with, unless said otherwise the same of the colour-corrected render.
+def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, int] | None = None) -> int:
+    """Number of decimals of a metric in tables, which is that of the colour-corrected render too.
 
     Args:
         metric: its key.
-        chosen: by key, or by the key up to the first underscore.
+        info: its entry in a record.
+        chosen: by key, or by the key up to the first underscore. Default: the metric's own.
     """
-    plain = metric.removeprefix("cc_")
+    plain = metric.removeprefix(CORRECTED)
     for name in (metric, plain, plain.partition("_")[0]):
-        if name in chosen:
+        if chosen and name in chosen:
             return chosen[name]
-    return _OTHERS
+    return about_of(metric, info).decimals
 
 
 def shown(value: float, digits: int) -> str:
@@ -34,7 +32,8 @@ def shown(value: float, digits: int) -> str:
 
 def metric_column(metric: str, info: MetricInfo) -> Column:
     """The column of a metric."""
-    return Column(printable(metric), metric, printable(info.unit), info.higher_is_better)
+    title = printable(info.title or "")
+    return Column(printable(metric), metric, printable(info.unit), info.higher_is_better, title=title)
 
 
 def printable(text: str) -> str:

@@ -17,7 +17,7 @@ def per_view_table(block: Block) -> Table:
     filled += identity([line for line, _ in found])
     for metric in block.metrics:
         scores = [Score(row.scores[metric]) if metric in row.scores else None for _, row in found]
-        cells = score_cells(metric, scores, block.layout.decimals, higher_is_better=None)
+        cells = score_cells(scores, block.decimals(metric), higher_is_better=None)
         filled.append(Filled(block.column(metric), cells))
     if coverage := coverage_cells([row for _, row in found]):
         filled.append(coverage)

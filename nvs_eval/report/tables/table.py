@@ -16,6 +16,7 @@ class Column:
         unit: of the values, "" for none.
         higher_is_better: which way is up, or None where neither is.
         numeric: whether it holds numbers.
+        title: of a plugin's metric, its name in LaTeX.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Column:
     unit: str = ""
     higher_is_better: bool | None = None
     numeric: bool = True
+    title: str = ""
 
     @property
     def heading(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nvs_eval.errors import listed
+from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.records.comparable import result_name
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import text_cell
@@ -17,9 +18,8 @@ from nvs_eval.report.words.idle import idle_parts
 from nvs_eval.report.words.names import called
 from nvs_eval.report.words.phrases import absence, parts_of, phrase
 
-_ORDER = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average")
 # Differences between protocols are smaller than those that papers show.
-_DECIMALS = {"psnr": 2}
+_DECIMALS = {"ssim": 4, "lpips": 4}
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ def audit_words(records: Sequence[Record]) -> list[str]:
 
 def _metrics(records: Sequence[Record]) -> list[str]:
     """The metrics of all records: the known ones in their order, others, then those of the colour-corrected render."""
-    found = list(dict.fromkeys(name for record in records for name in record.metrics))
+    found, order = list(dict.fromkeys(name for record in records for name in record.metrics)), list(known_metrics())
 
     def place(name: str) -> tuple[bool, int, int]:
         plain = name.removeprefix("cc_")
-        return name != plain, _ORDER.index(plain) if plain in _ORDER else len(_ORDER), found.index(name)
+        return name != plain, order.index(plain) if plain in order else len(order), found.index(name)
 
     return sorted(found, key=place)
 
@@ -110,17 +110,17 @@ def _cell(name: str, record: Record, first: Record) -> Cell:
 
 
 def _shown(name: str, value: float) -> str:
-    return shown(value, decimals(name, _DECIMALS))
+    return shown(value, decimals(name, chosen=_DECIMALS))
 
 
 def _change(name: str, value: float, first: float) -> str:
     """The difference with its sign, which a zero has none of."""
     if value == first:  # Two infinities have no difference to compute.
-        return f"{0:.{decimals(name, _DECIMALS)}f}"
+        return f"{0:.{decimals(name, chosen=_DECIMALS)}f}"
     change = value - first
     if math.isinf(change):
         return f"{change:+}"
-    text = f"{change:+.{decimals(name, _DECIMALS)}f}"
+    text = f"{change:+.{decimals(name, chosen=_DECIMALS)}f}"
     return text if float(text) else text[1:]
 
 

@@ -6,30 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from nvs_eval.errors import listed
+from nvs_eval.metrics.registry import known_metrics
 
+# What a metric's own signature says is beside the metric; here is what its preparation adds.
 _SAYS: dict[str, str] = {
-    "win:gauss11s1.5": "uses Gaussian windows of 11 pixels (sigma 1.5)",
-    "win:uniform7": "uses uniform windows of 7 pixels",
-    "pad:valid": "takes only windows wholly inside the image",
-    "win:ngp5": "uses instant-ngp's windows of 5 pixels",
-    "pad:symmetric": "repeats the image's edge at its borders",
-    "grey:bt709": "is of the luminance",
-    "grey:bt601-8bit": "is of OpenCV's 8-bit grey",
-    "pad:reflect": "mirrors the image at its borders",
-    "pad:zero": "pads with zeros",
-    "cov:population": "takes population variances",
-    "cov:sample": "takes sample variances",
-    "covclamp": "clamps the covariance",
-    "range:pair": "uses the pair's data range",
-    "net:alex": "compares features of AlexNet",
-    "net:vgg": "compares features of VGG16",
-    "net:squeeze": "compares features of SqueezeNet",
-    "input:scaled": "feeds the network [-1, 1]",
-    "input:unscaled": "feeds the network [0, 1] unscaled",
-    "norm:lpips": "normalises features as the lpips package",
-    "norm:torchmetrics": "normalises features as torchmetrics",
-    "clamp": "clamps the network's input to [0, 1]",
-    "precision:fast": "multiplies in fewer bits (`--precision fast`)",
+    **{part: words for about in known_metrics().values() for part, words in about.phrases.items()},
     "q:float": "does not quantise",
     "q:round8": "rounds to 8 bits",
     "q:trunc8": "truncates to 8 bits",
@@ -39,6 +20,7 @@ _SAYS: dict[str, str] = {
     "beyond:keep": "keeps what is beyond [0, 1]",
     "cc:quadratic": "corrects the render's colours by a quadratic fit",
     "cc:affine": "corrects the render's colours by a gain and an offset",
+    "crop:*": "crops {} pixels from each side",
     "region:right-half": "takes the right half of the image",
     "mask:valid-pixels": "averages over the mask",
     "mask:multiply": "blackens what lies outside the mask",
@@ -49,26 +31,18 @@ _SAYS: dict[str, str] = {
 }
 _VERBS = {"round8": "rounds", "trunc8": "truncates"}
 _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
-    (r"range:(.+)", lambda match: f"has a data range of {match[1]}"),
     (r"of:\[(.+)\]", lambda match: f"is made of {listed(match[1].split())}"),
-    (r"heads:(.+)", lambda match: f"uses the heads of LPIPS {match[1]}"),
-    (r"floor:(.+)", lambda match: f"clamps variances at {match[1]}"),
-    (r"crop:(.+)", lambda match: f"crops {match[1]} pixels from each side"),
     (r"q:(.+)/(.+)", lambda match: _quantised(match[1], match[2])),
     (r"qmask:(.+)", lambda match: f"{_VERBS.get(match[1], match[1])} masks to 8 bits"),
     (r"v(\d+)", lambda match: f"is of version {match[1]}"),
 )
 _ABSENT: dict[str, str] = {
+    **{about: words for metric in known_metrics().values() for about, words in metric.absences.items()},
     "alpha": "composites alpha",
     "beyond": "refuses what is beyond [0, 1]",
     "cc": "does not correct colours",
-    "clamp": "feeds the network unclamped",
-    "covclamp": "does not clamp the covariance",
     "crop": "crops nothing",
-    "grey": "is of each colour channel",
-    "floor": "does not clamp variances",
     "mask": "takes no masks",
-    "precision": "multiplies in float32",
     "qmask": "takes masks as they are",
     "region": "takes the whole image",
 }
@@ -88,6 +62,9 @@ def phrase(part: str) -> str:
     """What a part of a signature says; a part that is not known, such as a plugin's, is quoted."""
     if part in _SAYS:
         return _SAYS[part]
+    about, _, value = part.partition(":")
+    if value and f"{about}:*" in _SAYS:
+        return _SAYS[f"{about}:*"].format(value)
     for pattern, say in _PATTERNS:
         if match := re.fullmatch(pattern, part):
             return say(match)

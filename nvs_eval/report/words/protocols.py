@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nvs_eval.errors import listed
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.report.words.phrases import phrase, split_signature
 
 _ALPHA = {
@@ -40,12 +41,6 @@ _MASK = {
     "has a full one.",
 }
 _ROUNDED = {"none": "kept as floats", "round": "rounded to 8 bits", "truncate": "truncated to 8 bits"}
-_FAMILIES = {
-    "psnr": "the peak signal-to-noise ratio",
-    "ssim": "structural similarity",
-    "lpips": "the learned perceptual distance",
-    "mae": "the mean absolute error",
-}
 
 
 def preparation_words(definition: Mapping[str, Any]) -> list[str]:
@@ -81,7 +76,7 @@ def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> st
     if plain == "mipnerf_average":
         return f"mip-NeRF's average error, made of each view's {listed(list(parameters.values()))}."
     said = [phrase(part) for part in split_signature(signature)[1:] if not re.fullmatch(r"v\d+", part)]
-    called = _FAMILIES.get(plain.partition("_")[0], "a metric of a plugin")
+    called = about_of(plain).words or "a metric of a plugin"
     return f"{called}{corrected}{'; it ' if said else ''}{listed(said)}."
 
 

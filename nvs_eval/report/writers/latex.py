@@ -169,7 +169,7 @@ def _title(table: Table) -> str:
 def _heading(column: Column) -> str:
     # In a table of one metric the columns are scenes, and have no direction of their own.
     is_metric = column.metric is not None and column.higher_is_better is not None
-    name = metric_name(column.metric or "", column.name) if is_metric else escape(column.name)
+    name = metric_name(column.metric or "", column.title or column.name) if is_metric else escape(column.name)
     unit = f" [{escape(column.unit)}]" if column.unit else ""
     return f"{name}{unit}{_ARROWS[column.higher_is_better]}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from nvs_eval.metrics.registry import about_of
+
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -33,15 +35,6 @@ _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
     "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 ).split()
-_METRICS = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "lpips_alex": r"LPIPS\textsubscript{Alex}",
-    "lpips_vgg": r"LPIPS\textsubscript{VGG}",
-    "lpips_squeeze": r"LPIPS\textsubscript{Squeeze}",
-    "mae": "MAE",
-    "mipnerf_average": "Average error",
-}
 
 
 def escape(text: str) -> str:
@@ -64,10 +57,7 @@ def metric_name(metric: str, shown: str) -> str:
         metric: its key.
         shown: as it is shown elsewhere, for one that papers have no name for.
     """
-    plain = metric.removeprefix("cc_")
-    if plain not in _METRICS:
-        return escape(shown)
-    return _METRICS[plain] if plain == metric else f"cc-{_METRICS[plain]}"
+    return about_of(metric).latex or escape(shown)
 
 
 def _escape(character: str, following: str) -> str:

@@ -1,12 +1,15 @@
-"""Peak signal-to-noise ratio, and the mean errors: squared, of which it is made, and absolute."""
+"""Peak signal-to-noise ratio, and the mean squared error, of which it is made."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics.pair import Mask, check_pair, mean_over_plane
+from nvs_eval.metrics.describe import Load, all_digits, checked_number
+from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, mean_over_plane
 
 
 def mse(
@@ -30,21 +33,6 @@ def mse(
     """
     check_pair(reference, render, mask)
     return mean_over_plane((reference - render).square_(), mask)
-
-
-def mae(
-    reference: Float[Tensor, "*#batch 3 h w"],
-    render: Float[Tensor, "*#batch 3 h w"],
-    *,
-    mask: Mask | None = None,
-) -> Float[Tensor, "*batch_out"]:
-    """Mean absolute error over channels and pixels; lower is better. Arguments and errors as for `mse`.
-
-    Returns:
-        `[...]` float64, in units of the images.
-    """
-    check_pair(reference, render, mask)
-    return mean_over_plane((reference - render).abs_(), mask)
 
 
 def psnr(
@@ -72,3 +60,14 @@ def psnr(
         InputError: the shapes or dtypes do not fit.
     """
     return 10 * torch.log10(data_range**2 / mse(reference, render, mask=mask))
+
+
+def describe(name: str, _: MaskMeaning, *, data_range: object) -> tuple[str, Load]:
+    """The signature of a PSNR of a protocol, and its function.
+
+    Raises:
+        InputError: the data range is no finite number above 0.
+    """
+    peak = checked_number(name, "data_range", data_range)
+    function = partial(psnr, data_range=peak)
+    return f"psnr|range:{all_digits(peak)}|v1", lambda _: function

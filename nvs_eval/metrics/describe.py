@@ -1,0 +1,166 @@
+"""The metrics of a protocol, made from their names and parameters."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+from torch import Tensor
+
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.pair import MaskMeaning
+from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
+
+ENTRY_POINTS = "nvs_eval.metrics"
+
+
+class Function(Interface):
+    """The one shape of every metric: `[..., 3, H, W]` twice, leading dimensions broadcast, to `[...]`."""
+
+    def __call__(self, reference: Tensor, render: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """One value an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, ready to be computed.
+
+    Attributes:
+        name: its key in records and tables.
+        unit: of its values, "" for none.
+        higher_is_better: which way is up.
+        signature: everything that changes its value, in the manner of sacreBLEU, its version last:
+            "ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|v1". A number that comes to mean something else gets
+            a new version.
+        function: of the one shape.
+        title: its name in sentences and in LaTeX, for a metric of a plugin. Default: its key.
+        decimals: number of decimals in tables, for a metric of a plugin. Default: 4.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    signature: str
+    function: Function
+    title: str | None = None
+    decimals: int | None = None
+
+
+Load = Callable[[Path | None], Function]
+"""Makes the function of a metric. Its argument is the folder in which to look for weights first."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A metric as a protocol describes it: all of `Metric` but the function, which may have weights to read."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    signature: str
+    load: Load
+    title: str | None = None
+    decimals: int | None = None
+
+    def build(self, *, weights_dir: Path | None = None) -> Metric:
+        """The metric itself.
+
+        Raises:
+            InputError: its weights cannot be had, or are not the true ones.
+        """
+        function = self.load(weights_dir)
+        return Metric(self.name, self.unit, self.higher_is_better, self.signature, function, self.title, self.decimals)
+
+
+def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "valid-pixels") -> Description:
+    """The metric that a protocol asks for under a name; the part before the first underscore says which one it is.
+
+    Args:
+        name: with `cc_` before it where it is computed of the colour-corrected render.
+        parameters: what its number depends on.
+        mask: what a mask means.
+
+    Raises:
+        InputError: the metric or one of its parameters is unknown, missing or has a value that is not known, or the
+            metric has no such meaning of a mask.
+    """
+    plain = name.removeprefix(CORRECTED)
+    family = plain.split("_", 1)[0]
+    if family in FAMILIES:
+        make: Callable[..., tuple[str, Load]] = importlib.import_module(f"nvs_eval.metrics.{family}.metric").describe
+        _check_parameters(name, make, parameters)
+        signature, load = make(plain, mask, **parameters)
+        about = about_of(plain)
+        return Description(name, about.unit, bool(about.higher_is_better), signature, load)
+    plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if plain not in plugins:
+        raise unknown_name("metric", plain, [*known_metrics(), *plugins])
+    if parameters:
+        raise InputError(f"The metric {name!r} takes no parameters; {', '.join(parameters)} given.")
+    metric = _from_plugin(plugins[plain])
+    facts = (metric.unit, metric.higher_is_better, metric.signature)
+    return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
+
+
+def _from_plugin(entry: importlib.metadata.EntryPoint) -> Metric:
+    where = f"the plugin {entry.dist.name if entry.dist else '?'} ({entry.value})"
+    try:
+        metric = entry.load()
+    except Exception as error:
+        raise InputError(f"The metric {entry.name!r} of {where} cannot be loaded: {error}") from error
+    if not isinstance(metric, Metric):
+        raise InputError(f"{where} gives a {type(metric).__name__} for {entry.name!r}, and a Metric is needed.")
+    return metric
+
+
+def _check_parameters(name: str, make: Callable[..., object], given: Mapping[str, Any]) -> None:
+    known = {p.name: p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for parameter in given:
+        if parameter not in known:
+            raise unknown_name(f"parameter of {name}", str(parameter), known)
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in given]
+    if missing:
+        raise InputError(
+            f"The metric {name!r} needs {', '.join(missing)}: nothing that changes a number has a default."
+        )
+
+
+def check_choice(kind: str, given: object, known: Mapping[str, Any] | tuple[str, ...]) -> None:
+    """Check that a parameter is one of the known names.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(given, str):
+        raise InputError(
+            f"The {kind} is {given!r}, and a text is needed: one of {', '.join(map(repr, sorted(known)))}."
+        )
+    if given not in known:
+        raise unknown_name(kind, given, known)
+
+
+def checked_number(name: str, parameter: str, given: object, *, least: float | None = None) -> float:
+    """Return a parameter that must be a finite number, at least `least`, or above 0.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
+        number = float(given)
+        if number > 0 if least is None else number >= least:
+            return number
+    needed = "above 0" if least is None else f"of at least {least:g}"
+    raise InputError(f"{parameter} of {name} is {given!r}, and a finite number {needed} is needed.")
+
+
+def all_digits(number: float) -> str:
+    """All digits of a number, since metrics of one signature are computed once: 1.0 as "1"."""
+    return repr(number).removesuffix(".0")

@@ -1,0 +1,1 @@
+"""Mean absolute error."""
