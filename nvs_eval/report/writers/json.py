@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers import Style
+from nvs_eval.report.writers.registry import Style
 from nvs_eval.report.writers.shared import keys_of, split_means
 
 _VERSION = 1

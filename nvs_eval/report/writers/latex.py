@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from nvs_eval.errors import InputError
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers import Style
 from nvs_eval.report.writers.palettes import PALETTES
+from nvs_eval.report.writers.registry import Style
 from nvs_eval.report.writers.shared import caption_of, split_means
 from nvs_eval.report.writers.tex import escape, metric_name
 

@@ -14,7 +14,7 @@ from rich.text import Span, Text
 
 from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.words.phrases import split_signature
-from nvs_eval.report.writers import Style
+from nvs_eval.report.writers.registry import Style
 
 _UNBOUNDED = 100_000
 _GAP = 2
