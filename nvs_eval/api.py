@@ -15,6 +15,7 @@ from nvs_eval.records.record import Record
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
+    from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
 
@@ -235,16 +236,16 @@ def table(
     """
     from nvs_eval.errors import InputError
     from nvs_eval.records.comparable import check_comparable
-    from nvs_eval.report.tables.choices import layout_of
-    from nvs_eval.report.tables.shown import shown_tables
+    from nvs_eval.report.tables.layout import layout_of
+    from nvs_eval.report.tables.options import TableOptions
+    from nvs_eval.report.tables.tables import shown_tables
     from nvs_eval.report.writers import Style, find_writer
 
     if not records:
         raise InputError("There are no records to make a table of.")
     write = find_writer(format)
     check_cells(records)
-    layout = layout_of(
-        records,
+    options = TableOptions(
         rows=rows,
         columns=columns,
         per_scene=per_scene,
@@ -252,12 +253,13 @@ def table(
         runs=runs,
         mean=mean,
         sort=sort,
-        decimals=decimals,
+        decimals=decimals or {},
         suite=suite,
         with_published=_names(with_published),
         tied=tied,
         allow_mixed=allow_mixed,
     )
+    layout = layout_of(records, options, tied=_ties() if tied else None)
     if not allow_mixed:
         check_comparable(records)
     return write(shown_tables(records, layout, per_view=per_view, format=format), Style(mark=mark, label=label))
@@ -297,6 +299,12 @@ def compare(
         check_cells(records, name)
     found = sides_of(groups, runs=runs)
     return [compared(contenders, metrics=_names(metrics), resamples=resamples) for contenders in found]
+
+
+def _ties() -> Tied:
+    from nvs_eval.comparison.noise import Ties  # The statistics: late, as they need numpy.
+
+    return Ties()
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.words.amounts import amount, digits_of, told_from_zero
 from nvs_eval.errors import counted
-from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.tables.table import Cell, Column, Table
 
@@ -18,17 +18,17 @@ MOST_NAMED = 3
 def difference_table(comparison: Comparison, pair: Pair) -> Table:
     """A row a metric: the means of both, the difference with its interval, the corrected p, wins, losses and ties."""
     differences = list(pair.differences.values())
-    filled = [
-        Filled(Column("metric", numeric=False), [text_cell(_heading(each)) for each in differences]),
-        Filled(Column("A"), [_mean(each, each.mean_a) for each in differences]),
-        Filled(Column("B"), [_mean(each, each.mean_b) for each in differences]),
-        Filled(Column("B - A"), [_difference(each) for each in differences]),
-        Filled(Column("p (Holm)"), [_p(each) for each in differences]),
-        Filled(Column("win/loss/tie", numeric=False), [text_cell(_wins(each)) for each in differences]),
+    columns = [
+        text_column("metric", [_heading(each) for each in differences]),
+        Column("A", cells=[_mean(each, each.mean_a) for each in differences]),
+        Column("B", cells=[_mean(each, each.mean_b) for each in differences]),
+        Column("B - A", cells=[_difference(each) for each in differences]),
+        Column("p (Holm)", cells=[_p(each) for each in differences]),
+        text_column("win/loss/tie", [_wins(each) for each in differences]),
     ]
     return table_from(
         _title(comparison, pair),
-        filled,
+        columns,
         notes=[],
         caption=printable(f"protocol {comparison.protocol} ({comparison.fingerprint}); [95 % interval]"),
         shared={"split": comparison.split, "protocol": comparison.protocol, "fingerprint": comparison.fingerprint},
@@ -39,29 +39,25 @@ def change_table(pair: Pair) -> Table:
     """The views that gain most from A to B under each metric, and those that lose most."""
     rows = [row for difference in pair.differences.values() for row in _largest(pair, difference)]
     headings = ("metric", "largest gains", "largest losses")
-    columns = zip(*rows, strict=True) if rows else [()] * len(headings)
-    filled = [
-        Filled(Column(name, numeric=False), [text_cell(text) for text in texts])
-        for name, texts in zip(headings, columns, strict=True)
-    ]
-    return table_from(f"{pair.b.name} against {pair.a.name}, by view", filled, notes=[], caption="B - A of a view")
+    columns = [text_column(name, [row[place] for row in rows]) for place, name in enumerate(headings)]
+    return table_from(f"{pair.b.name} against {pair.a.name}, by view", columns, notes=[], caption="B - A of a view")
 
 
 def view_table(comparison: Comparison, pair: Pair) -> Table:
     """A row a shared view: the difference B - A in each metric."""
     differences = list(pair.differences.values())
     views = [(scene, view) for scene, names in pair.shared.views.items() for view in names]
-    filled = [
-        Filled(Column("scene", numeric=False), [text_cell(scene) for scene, _ in views]),
-        Filled(Column("view", numeric=False), [text_cell(view) for _, view in views]),
+    columns = [
+        text_column("scene", [scene for scene, _ in views]),
+        text_column("view", [view for _, view in views]),
     ]
     for each in differences:
         values = [float(value) for scene in each.scores.scenes for value in scene.differences]
         cells = [Cell(amount(value, digits_of(each)), value) for value in values]
-        filled.append(Filled(metric_column(each.metric, each.info), cells))
+        columns.append(metric_column(each.metric, each.info, cells))
     return table_from(
         f"{pair.b.name} (B) against {pair.a.name} (A), each view",
-        filled,
+        columns,
         notes=[],
         caption=printable(f"B - A; protocol {comparison.protocol} ({comparison.fingerprint})"),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from nvs_eval.records.record import Record
@@ -38,6 +40,26 @@ class Contender:
     def all_records(self) -> list[Record]:
         """The records of all scenes."""
         return [record for records in self.records.values() for record in records]
+
+    def records_of(self, scenes: Sequence[str]) -> list[Record]:
+        """The records of some scenes."""
+        return [record for scene in scenes for record in self.records.get(scene, ())]
+
+    def has(self, metric: str) -> bool:
+        """Whether there is a mean of a metric over any scene."""
+        return any(self.mean(metric, [scene]) is not None for scene in self.records)
+
+    def mean(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> float | None:
+        """The mean of a metric over scenes, or over their views; None if a run of any of them lacks it.
+
+        Several runs of a scene count as one, their mean.
+        """
+        runs = [self.records.get(scene, ()) for scene in scenes]
+        if not all(records and all(metric in record.metrics for record in records) for records in runs):
+            return None
+        if over == "views" and len(scenes) > 1:
+            return _mean_of_views(metric, runs)
+        return fmean(fmean(record.means[metric] for record in records) for records in runs)
 
 
 def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -105,6 +127,15 @@ def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]]) -> list[Conten
 def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:
     steps = {record.step for records in scenes.values() for record in records}
     return steps.pop() if len(steps) == 1 else None
+
+
+def _mean_of_views(metric: str, scenes: Sequence[Sequence[Record]]) -> float:
+    """The mean over the views of all scenes; of a scene with several runs, a view's score is the mean of them."""
+    total, count = 0.0, 0.0
+    for runs in scenes:
+        total += math.fsum(row.scores[metric] for record in runs for row in record.views) / len(runs)
+        count += sum(len(record.views) for record in runs) / len(runs)
+    return total / count
 
 
 def _step(record: Record) -> int:

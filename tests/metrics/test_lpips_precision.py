@@ -42,7 +42,7 @@ from nvs_eval.report.curves.table import curve_table
 from nvs_eval.report.exports import inria, ns_eval
 from nvs_eval.report.frames import data_frame
 from nvs_eval.report.loggers.runs import LoggedRecord, runs_of
-from nvs_eval.report.tables.published_lines import check_published
+from nvs_eval.report.tables.published_rows import check_published
 from nvs_eval.report.words.audit import audit_table, audit_words
 
 ALEX: dict[str, Any] = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}

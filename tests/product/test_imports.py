@@ -168,7 +168,7 @@ def speakers(package: Path) -> list[str]:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the suite and the choices of a table still lie in too early a room")
+@pytest.mark.xfail(strict=True, reason="the suite still lies in too early a room")
 def test_imports_point_one_way() -> None:
     assert wrong_ways(PACKAGE) == []
 
@@ -177,7 +177,7 @@ def test_only_the_command_line_prints_or_exits() -> None:
     assert speakers(PACKAGE) == []
 
 
-@pytest.mark.xfail(strict=True, reason="inspection, loggers, writers and the command line define things there")
+@pytest.mark.xfail(strict=True, reason="inspection and the command line define things there")
 def test_a_face_defines_nothing() -> None:
     assert unlike_faces(PACKAGE) == []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.helpers import INFO, record, row
+from support.tables import layout
 
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
@@ -16,8 +17,7 @@ from nvs_eval.records.groups import Contender, checkpoints_of, last_steps, metho
 from nvs_eval.records.record import MetricInfo, Record, record_file, write_record
 from nvs_eval.report.benchmarks.published import Published, load_published, named_published, parse_published
 from nvs_eval.report.benchmarks.suites import Scene, Suite, load_suite
-from nvs_eval.report.tables.layout import Layout
-from nvs_eval.report.tables.published_lines import check_published
+from nvs_eval.report.tables.published_rows import check_published
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 
@@ -82,7 +82,7 @@ def test_several_runs_in_a_scene_are_apart_unless_they_are_said_to_be_seeds() ->
     records = [of("a", 20.0, run="x"), of("a", 22.0, run="y"), of("b", 30.0, run="z")]
     assert [each.name for each in methods_of(records)] == ["a/x", "a/y", "b"]
     assert [each.name for each in methods_of(records, runs="mean")] == ["a", "b"]
-    (table,) = tables_of(records, Layout(rows="method", runs="mean"))
+    (table,) = tables_of(records, layout(rows="method", runs="mean"))
     assert texts(table, PSNR) == ["21.00", "30.00"]
     assert table.notes == ["a: mean of 2 runs a scene"]
 
@@ -99,7 +99,7 @@ def test_checkpoints_are_contenders_by_method_run_and_step() -> None:
 
 
 def test_a_row_a_method_is_the_mean_over_scenes() -> None:
-    (table,) = tables_of(TWO, Layout(rows="method"))
+    (table,) = tables_of(TWO, layout(rows="method"))
     assert table.title == "mean of 2 scenes, test views"
     assert headings(table) == ["method", PSNR, SSIM]
     assert texts(table, "method") == ["a", "b"]
@@ -109,23 +109,23 @@ def test_a_row_a_method_is_the_mean_over_scenes() -> None:
 
 def test_a_mean_over_views_counts_each_view_once() -> None:
     records = [of("a", 20.0, views=3), of("a", 30.0, scene="garden")]
-    (scenes,) = tables_of(records, Layout(rows="method"))
-    (views,) = tables_of(records, Layout(rows="method", mean="views"))
+    (scenes,) = tables_of(records, layout(rows="method"))
+    (views,) = tables_of(records, layout(rows="method", mean="views"))
     assert (texts(scenes, PSNR), texts(views, PSNR)) == (["25.00"], ["22.50"])
     assert views.title == "mean of the views of 2 scenes, test views"
     # A scene with two runs has no more views for that.
     seeds = [of("a", 20.0, views=3, run="x"), of("a", 22.0, views=3, run="y"), of("a", 30.0, scene="garden")]
-    (views,) = tables_of(seeds, Layout(rows="method", runs="mean", mean="views"))
+    (views,) = tables_of(seeds, layout(rows="method", runs="mean", mean="views"))
     assert texts(views, PSNR) == [f"{(3 * 21 + 30) / 4:.2f}"]
 
 
 def test_one_scene_is_no_mean() -> None:
-    (table,) = tables_of([of("a", 20.0), of("b", 21.0)], Layout(rows="method"))
+    (table,) = tables_of([of("a", 20.0), of("b", 21.0)], layout(rows="method"))
     assert table.title == "fox, test views"
 
 
 def test_a_column_a_scene_is_a_table_a_metric_with_the_mean_last() -> None:
-    psnr, ssim = tables_of(TWO, Layout(rows="method", columns="scene"))
+    psnr, ssim = tables_of(TWO, layout(rows="method", columns="scene"))
     assert headings(psnr) == ["method", "fox", "garden", "mean of 2 scenes"]
     assert (psnr.title, ssim.title) == ("psnr [dB] ↑, test views", "ssim ↑, test views")
     assert [texts(psnr, scene) for scene in ("fox", "garden", "mean of 2 scenes")] == [
@@ -139,7 +139,7 @@ def test_a_column_a_scene_is_a_table_a_metric_with_the_mean_last() -> None:
 
 
 def test_a_row_a_scene_is_a_table_a_method_with_the_mean_last_and_nothing_ranked() -> None:
-    a, b = tables_of(TWO, Layout(rows="scene"))
+    a, b = tables_of(TWO, layout(rows="scene"))
     assert (a.title, b.title) == ("a, test views", "b, test views")
     assert texts(a, "scene") == ["fox", "garden", "mean of 2 scenes"]
     assert texts(a, PSNR) == ["20.00", "30.00", "25.00"]
@@ -150,33 +150,33 @@ def test_a_row_a_scene_is_a_table_a_method_with_the_mean_last_and_nothing_ranked
 
 def test_scenes_cannot_be_rows_and_columns() -> None:
     with pytest.raises(InputError, match="Rows and columns are both scenes"):
-        Layout(rows="scene", columns="scene")
+        layout(rows="scene", columns="scene")
 
 
 def test_metrics_and_counts_are_chosen_in_their_order() -> None:
     records = [replace(each, views=[replace(view, render_seconds=2.0) for view in each.views]) for each in TWO]
-    (table,) = tables_of(records, Layout(rows="method", metrics=("s/view", "ssim", "views")))
+    (table,) = tables_of(records, layout(rows="method", metrics=("s/view", "ssim", "views")))
     assert headings(table) == ["method", "s/view", SSIM, "views"]
     assert texts(table, "views") == ["2", "2"]
     with pytest.raises(InputError, match=r"Unknown metric 'sim'. Did you mean 'ssim'\? Known: GB, coverage, psnr"):
-        tables_of(TWO, Layout(metrics=("sim",)))
+        tables_of(TWO, layout(metrics=("sim",)))
 
 
 def test_rows_are_sorted_by_a_metric_or_by_name() -> None:
     worst = of("c", 1.0, ssim=0.9)
     missing = replace(worst, method="d", metrics={"ssim": INFO["ssim"]}, views=[row("0000", ssim=0.1)])
     records = [missing, worst, of("b", 3.0, ssim=0.2), of("a", 2.0, ssim=0.3)]
-    assert texts(tables_of(records, Layout(sort="psnr"))[0], "method") == ["b", "a", "c", "d"]
-    assert texts(tables_of(records, Layout(sort="method"))[0], "method") == ["a", "b", "c", "d"]
+    assert texts(tables_of(records, layout(sort="psnr"))[0], "method") == ["b", "a", "c", "d"]
+    assert texts(tables_of(records, layout(sort="method"))[0], "method") == ["a", "b", "c", "d"]
     assert texts(tables_of(records)[0], "method") == ["d", "c", "b", "a"]
     lower = [replace(each, metrics={**each.metrics, "ssim": MetricInfo("", False, "x")}) for each in records]
-    assert texts(tables_of(lower, Layout(sort="ssim"))[0], "method") == ["d", "b", "a", "c"]
+    assert texts(tables_of(lower, layout(sort="ssim"))[0], "method") == ["d", "b", "a", "c"]
     with pytest.raises(InputError, match="Unknown metric to sort by 'lpips'"):
-        tables_of(records, Layout(sort="lpips"))
+        tables_of(records, layout(sort="lpips"))
 
 
 def test_decimals_are_chosen_by_metric() -> None:
-    (table,) = tables_of([of("a", 20.123456, ssim=0.123456)], Layout(decimals={"psnr": 4}))
+    (table,) = tables_of([of("a", 20.123456, ssim=0.123456)], layout(decimals={"psnr": 4}))
     assert (texts(table, PSNR), texts(table, SSIM)) == (["20.1235"], ["0.123"])
     assert values(table, PSNR) == [20.123456]
 
@@ -190,7 +190,7 @@ def test_first_second_and_third_are_by_what_is_shown_and_ties_share_a_rank() -> 
     assert texts(table, PSNR)[:2] == ["28.00", "28.00"]
     # Two are second, so that nobody is third.
     assert ranks(table, PSNR) == [2, 2, None, 1, None, None]
-    (finer,) = tables_of([of(f"m{i}", psnr) for i, psnr in enumerate(shown)], Layout(decimals={"psnr": 3}))
+    (finer,) = tables_of([of(f"m{i}", psnr) for i, psnr in enumerate(shown)], layout(decimals={"psnr": 3}))
     assert ranks(finer, PSNR) == [3, 2, None, 1, None, None]
 
 
@@ -201,7 +201,7 @@ def test_lower_is_better_for_some() -> None:
 
 def test_infinity_is_first_and_the_mean_with_it_infinite() -> None:
     records = [of("a", math.inf), of("b", 20.0), of("a", 30.0, scene="garden"), of("b", 31.0, scene="garden")]
-    (table,) = tables_of(records, Layout(rows="method"))
+    (table,) = tables_of(records, layout(rows="method"))
     assert (texts(table, PSNR), ranks(table, PSNR)) == (["inf", "25.50"], [1, 2])
 
 
@@ -210,7 +210,7 @@ def test_a_metric_that_only_some_have_is_an_empty_cell_without_rank_or_mean() ->
     (table,) = tables_of([*TWO[:1], TWO[2], extra])
     assert texts(table, "lpips_alex ↓") == ["", "", "0.200"]
     assert ranks(table, "lpips_alex ↓") == [None] * 3
-    (mean,) = tables_of([*TWO, extra, of("c", 11.0, scene="garden")], Layout(rows="method"))
+    (mean,) = tables_of([*TWO, extra, of("c", 11.0, scene="garden")], layout(rows="method"))
     assert texts(mean, "lpips_alex ↓") == ["", "", ""]
     assert texts(mean, PSNR) == ["25.00", "24.50", "10.50"]
 
@@ -220,57 +220,57 @@ def test_a_metric_that_only_some_have_is_an_empty_cell_without_rank_or_mean() ->
 
 def test_a_mean_needs_every_scene_of_the_suite() -> None:
     records = [*TWO, of("a", 40.0, scene="stump"), of("a", 99.0, scene="other")]
-    (table,) = tables_of(records, Layout(rows="method", suite=SUITE))
+    (table,) = tables_of(records, layout(rows="method", suite=SUITE))
     assert table.title == "Three scenes, mean of 3 scenes, test views"
     assert texts(table, PSNR) == ["30.00", ""]
     assert table.notes == ["b: no mean, for want of stump"]
-    psnr, _ = tables_of(records, Layout(rows="method", columns="scene", suite=SUITE))
+    psnr, _ = tables_of(records, layout(rows="method", columns="scene", suite=SUITE))
     assert headings(psnr) == ["method", "garden", "stump", "fox", "mean of 3 scenes"]
     assert texts(psnr, "stump") == ["40.00", ""]
 
 
 def test_a_scene_that_nobody_has_still_makes_a_mean_impossible() -> None:
-    (table,) = tables_of(TWO, Layout(rows="method", suite=SUITE))
+    (table,) = tables_of(TWO, layout(rows="method", suite=SUITE))
     assert texts(table, PSNR) == ["", ""]
     assert table.notes == ["a, b: no mean, for want of stump"]
 
 
 def test_a_mean_that_only_some_metrics_lack_names_them() -> None:
     lacking = record([row("0000", psnr=1.0)], method="b", scene="garden")
-    (table,) = tables_of([*TWO[:3], lacking], Layout(rows="method"))
+    (table,) = tables_of([*TWO[:3], lacking], layout(rows="method"))
     assert (texts(table, PSNR), texts(table, SSIM)) == (["25.00", "12.50"], ["0.500", ""])
     assert table.notes == ["b: no mean of ssim, for want of garden"]
     both = [replace(each, scene="stump") for each in (TWO[0], TWO[2])]
-    (table,) = tables_of([*TWO[:3], lacking, both[0]], Layout(rows="method"))
+    (table,) = tables_of([*TWO[:3], lacking, both[0]], layout(rows="method"))
     assert table.notes == ["b: no mean of psnr, for want of stump", "b: no mean of ssim, for want of garden, stump"]
 
 
 def test_counts_alone_are_a_table() -> None:
-    (table,) = tables_of(TWO, Layout(rows="method", metrics=("views",)))
+    (table,) = tables_of(TWO, layout(rows="method", metrics=("views",)))
     assert headings(table) == ["method", "views"]
     with pytest.raises(InputError, match="--metrics names none"):
-        tables_of(TWO, Layout(rows="method", columns="scene", metrics=("views",)))
-    (twice,) = tables_of(TWO, Layout(rows="method", metrics=("psnr", "psnr")))
+        tables_of(TWO, layout(rows="method", columns="scene", metrics=("views",)))
+    (twice,) = tables_of(TWO, layout(rows="method", metrics=("psnr", "psnr")))
     assert headings(twice) == ["method", PSNR]
 
 
 def test_scenes_are_sorted_too_and_counts_have_no_sum_without_a_mean() -> None:
-    (table,) = tables_of([*TWO[:2], of("a", 99.0, scene="stump")], Layout(rows="scene", sort="psnr"))
+    (table,) = tables_of([*TWO[:2], of("a", 99.0, scene="stump")], layout(rows="scene", sort="psnr"))
     assert texts(table, "scene") == ["stump", "garden", "fox", "mean of 3 scenes"]
-    (table,) = tables_of(TWO[:2], Layout(rows="scene", suite=SUITE))
+    (table,) = tables_of(TWO[:2], layout(rows="scene", suite=SUITE))
     assert table.title == "Three scenes, a, test views"
     assert (texts(table, PSNR), texts(table, "views")) == (["30.00", "", "20.00", ""], ["1", "", "1", ""])
 
 
 def test_scenes_go_by_the_suites_names() -> None:
     records = [of("a", 40.0, scene="reynard"), of("a", 40.0, scene="garden")]
-    psnr, _ = tables_of(records, Layout(rows="method", columns="scene", suite=SUITE))
+    psnr, _ = tables_of(records, layout(rows="method", columns="scene", suite=SUITE))
     assert texts(psnr, "fox") == ["40.00"]
 
 
 def test_records_of_other_scenes_alone_are_an_error() -> None:
     with pytest.raises(InputError, match=r"None of the records is of a scene of three \(garden, stump, fox\)"):
-        tables_of([of("a", 1.0, scene="other")], Layout(suite=SUITE))
+        tables_of([of("a", 1.0, scene="other")], layout(suite=SUITE))
 
 
 # --- What may be compared -------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_records_of_other_scenes_alone_are_an_error() -> None:
 def test_other_images_in_one_scene_are_marked_and_nothing_is_ranked() -> None:
     odd = replace(TWO[3], views=[replace(view, reference_sha256="1" * 64) for view in TWO[3].views])
     third = of("c", 9.0, scene="garden")
-    (table,) = tables_of([*TWO[:3], odd, third, of("c", 8.0)], Layout(rows="method"))
+    (table,) = tables_of([*TWO[:3], odd, third, of("c", 8.0)], layout(rows="method"))
     assert ranks(table, PSNR) == [None] * 3
     marks = [cells[0].mark for cells in table.rows]
     assert marks == ["", "†", ""]
@@ -291,7 +291,7 @@ def test_other_images_in_one_scene_are_marked_and_nothing_is_ranked() -> None:
 
 def test_what_a_row_is_made_of_is_said() -> None:
     records = [of("a", 1.0, step=7), of("a", 2.0, step=30), of("a", 3.0, step=9, scene="garden")]
-    (table,) = tables_of(records, Layout(rows="method"))
+    (table,) = tables_of(records, layout(rows="method"))
     assert table.notes == [
         "Of each run the last checkpoint; 1 earlier one not shown.",
         "a: of different steps, 9, 30",
@@ -300,13 +300,13 @@ def test_what_a_row_is_made_of_is_said() -> None:
 
 def test_per_view_tables_have_a_row_a_view_of_every_record_whatever_the_rows() -> None:
     records = [of("a", 1.0, run="x", views=2), of("a", 2.0, run="y", views=2)]
-    (table,) = per_view_tables(records, Layout(rows="scene", metrics=("psnr",), runs="mean"))
+    (table,) = per_view_tables(records, layout(rows="scene", metrics=("psnr",), runs="mean"))
     assert headings(table) == ["view", "method", "run", PSNR]
     assert texts(table, PSNR) == ["1.00", "1.00", "2.00", "2.00"]
     steps = [of("a", float(step), step=step) for step in (1, 2)]
-    assert texts(per_view_tables(steps, Layout(rows="method"))[0], "step") == ["2"]
+    assert texts(per_view_tables(steps, layout(rows="method"))[0], "step") == ["2"]
     assert texts(per_view_tables(steps)[0], "step") == ["1", "2"]
-    assert per_view_tables(steps, Layout(metrics=("views",))) == []
+    assert per_view_tables(steps, layout(metrics=("views",))) == []
 
 
 def test_what_cannot_be_told_from_the_best_is_marked_by_whoever_can_tell() -> None:
@@ -316,7 +316,7 @@ def test_what_cannot_be_told_from_the_best_is_marked_by_whoever_can_tell() -> No
         asked.append(([each.name for each in contenders], list(scenes), metric))
         return [1] if metric == "psnr" else []
 
-    (table,) = tables_of(TWO, Layout(rows="method", tied=tied))
+    (table,) = tables_of(TWO, layout(rows="method", tied=tied))
     assert asked == [(["a", "b"], ["fox", "garden"], metric) for metric in ("psnr", "ssim")]
     assert [cells[1].mark for cells in table.rows] == ["", "≈"]
     assert table.notes == ["≈: cannot be told from the best with the views there are"]
@@ -343,7 +343,7 @@ OURS = [of("ours", 26.0, scene="garden", protocol=INRIA), of("ours", 26.6, scene
 
 
 def test_published_numbers_are_rows_with_no_more_digits_than_they_have() -> None:
-    psnr, ssim = tables_of(OURS, Layout(rows="method", columns="scene", published=[published()]))
+    psnr, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[published()]))
     assert texts(psnr, "method") == ["ours", "Theirs"]
     assert [cells[0].mark for cells in psnr.rows] == ["", "‡"]
     assert (texts(psnr, "garden"), ranks(psnr, "garden")) == (["26.00", "27.4"], [2, 1])
@@ -365,7 +365,7 @@ def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
         ours = replace(record(protocol=protocol), views=views, metrics=dict.fromkeys(means, INFO["psnr"]))
         named = [replace(ours, scene=scene) for scene in suite.names]
         decimals = dict.fromkeys(means, 9)
-        (table,) = tables_of(named, Layout(rows="method", suite=suite, published=[theirs], decimals=decimals))
+        (table,) = tables_of(named, layout(rows="method", suite=suite, published=[theirs], decimals=decimals))
         assert {column.name: cell.text for column, cell in zip(table.columns, table.rows[1], strict=True)} == {
             "method": theirs.title, **{metric: value.text for metric, value in means.items()},
         }  # fmt: skip
@@ -373,7 +373,7 @@ def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
 
 def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:
     two = Suite("mipnerf360", "two of them", "", "test", [Scene("garden", "garden", 4), Scene("stump", "stump", 4)])
-    (table,) = tables_of(OURS, Layout(rows="method", suite=two, metrics=("psnr",), published=[published()]))
+    (table,) = tables_of(OURS, layout(rows="method", suite=two, metrics=("psnr",), published=[published()]))
     assert texts(table, PSNR) == ["26.30", "27.0"]
 
 
@@ -384,21 +384,21 @@ def test_a_published_scene_of_another_benchmark_is_refused() -> None:
     theirs = published(scores={"room": {"psnr": "30.6"}, "garden": {"psnr": "27.4"}})
     said = r"Theirs \(theirs\) was published of mipnerf360, and room of the records may be of another benchmark"
     alone, llff, unknown, known = (ours("room", *more) for more in ((), ("fern",), ("attic",), ("attic", "garden")))
-    layout = Layout(rows="method", columns="scene", published=[theirs])
+    chosen = layout(rows="method", columns="scene", published=[theirs])
     for records, suite in ((alone, None), (llff, None), (llff, load_suite("llff")), (unknown, None)):
         with pytest.raises(InputError, match=said):
-            tables_of(records, replace(layout, suite=suite))
+            tables_of(records, replace(chosen, suite=suite))
     for records, suite in ((known, None), (alone, load_suite("mipnerf360"))):
-        psnr, _ = tables_of(records, replace(layout, suite=suite))
+        psnr, _ = tables_of(records, replace(chosen, suite=suite))
         assert texts(psnr, "room") == ["26.00", "30.6"]
     # A table of room alone is in the company of the others.
-    tables = tables_of(ours("room", "garden"), Layout(published=[theirs]))
+    tables = tables_of(ours("room", "garden"), layout(published=[theirs]))
     assert [texts(table, PSNR) for table in tables] == [["26.00", "30.6"], ["26.00", "27.4"]]
 
 
 def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
     own = Suite("mine", "Mine", "", "test", [Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)])
-    psnr, _ = tables_of(OURS, Layout(rows="method", columns="scene", published=[published()], suite=own))
+    psnr, _ = tables_of(OURS, layout(rows="method", columns="scene", published=[published()], suite=own))
     assert texts(psnr, "garden") == ["26.00", "27.4"]
     assert psnr.title == "Mine, psnr [dB] ↑, test views"
 
@@ -406,14 +406,14 @@ def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
 def test_what_was_published_with_fewer_decimals_is_no_better_for_that() -> None:
     ours = [of("a", 27.44, scene="garden", protocol=INRIA), of("b", 27.36, scene="garden", protocol=INRIA)]
     theirs = published(scores={"garden": {"psnr": "27.4"}})
-    psnr, _ = tables_of(ours, Layout(rows="method", columns="scene", published=[theirs]))
+    psnr, _ = tables_of(ours, layout(rows="method", columns="scene", published=[theirs]))
     assert (texts(psnr, "garden"), ranks(psnr, "garden")) == (["27.44", "27.36", "27.4"], [1, 1, 1])
 
 
 def test_a_published_row_without_a_number_is_no_row() -> None:
     theirs = published(scores={"garden": {"psnr": "27.4"}, "stump": {"psnr": "26.5"}})
-    (ssim,) = tables_of(OURS, Layout(rows="method", metrics=("ssim",), published=[theirs]))
-    (views,) = tables_of(OURS, Layout(rows="method", mean="views", published=[theirs]))
+    (ssim,) = tables_of(OURS, layout(rows="method", metrics=("ssim",), published=[theirs]))
+    (views,) = tables_of(OURS, layout(rows="method", mean="views", published=[theirs]))
     assert texts(ssim, "method") == texts(views, "method") == ["ours"]
     assert ssim.notes == views.notes == []
 
@@ -421,13 +421,13 @@ def test_a_published_row_without_a_number_is_no_row() -> None:
 def test_a_mean_is_the_published_one_also_where_nobody_named_the_suite() -> None:
     suite = load_suite("deepblending")
     ours = [of("ours", 26.0, scene=scene, protocol=INRIA) for scene in suite.names]
-    (table,) = tables_of(ours, Layout(rows="method", metrics=("psnr",), published=[load_published("3dgs")]))
+    (table,) = tables_of(ours, layout(rows="method", metrics=("psnr",), published=[load_published("3dgs")]))
     assert texts(table, PSNR)[1] == load_published("3dgs").means["deepblending"]["psnr"].text
 
 
 def test_what_a_publisher_notes_is_noted() -> None:
     theirs = published(note="scored on black", differs={"ssim": "windows wholly inside"})
-    psnr, ssim = tables_of(OURS, Layout(rows="method", columns="scene", published=[theirs]))
+    psnr, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[theirs]))
     assert "‡ Theirs: scored on black" in psnr.notes
     # What is said of one metric stands below its table alone.
     assert not any("§" in note for note in psnr.notes)
@@ -435,20 +435,20 @@ def test_what_a_publisher_notes_is_noted() -> None:
 
 
 def test_nothing_is_tied_with_a_best_that_was_published() -> None:
-    layout = Layout(rows="method", columns="scene", published=[published()], tied=lambda c, s, m: [0])
+    chosen = layout(rows="method", columns="scene", published=[published()], tied=lambda c, s, m: [0])
     better = [*OURS, *(replace(each, method="far") for each in OURS)]
-    psnr, _ = tables_of(better, layout)
+    psnr, _ = tables_of(better, chosen)
     assert {cells[1].mark for cells in psnr.rows} == {""}
     assert [cells[2].mark for cells in psnr.rows] == ["", "", ""]
-    (alone, _) = tables_of(better, replace(layout, published=[], decimals={"psnr": 9}, tied=lambda c, s, m: [1]))
+    (alone, _) = tables_of(better, replace(chosen, published=[], decimals={"psnr": 9}, tied=lambda c, s, m: [1]))
     assert [cells[1].mark for cells in alone.rows] == ["", ""]
     with pytest.raises(InputError, match="leave `--tied` out, or `--mean views`"):
-        Layout(mean="views", tied=lambda c, s, m: [])
+        layout(mean="views", tied=lambda c, s, m: [])
 
 
 def test_a_published_metric_that_is_not_the_protocols_is_marked_and_has_no_rank() -> None:
     theirs = published(differs={"ssim": "windows wholly inside"})
-    _, ssim = tables_of(OURS, Layout(rows="method", columns="scene", published=[theirs]))
+    _, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[theirs]))
     assert [cells[1].mark for cells in ssim.rows] == ["", "§"]
     assert ranks(ssim, "garden") == [None, None]
     assert "§ ssim of Theirs has no rank: windows wholly inside" in ssim.notes
@@ -464,14 +464,14 @@ def test_published_numbers_of_another_protocol_or_scene_are_refused_unless_mixed
     ):
         check_published([published()], [of("a", 1.0, protocol=INRIA)])
     check_published([published()], OURS)
-    tables = tables_of(TWO, Layout(rows="method", columns="scene", published=[published()]))
+    tables = tables_of(TWO, layout(rows="method", columns="scene", published=[published()]))
     assert "Theirs" not in texts(tables[0], "method")
-    (psnr, _) = tables_of(TWO, Layout(rows="method", columns="scene", published=[published()], mixed=True))
+    (psnr, _) = tables_of(TWO, layout(rows="method", columns="scene", published=[published()], allow_mixed=True))
     assert [cells[0].mark for cells in psnr.rows] == ["", "", "‡†"]
     assert ranks(psnr, "garden") == [None] * 3
     assert psnr.notes[0] == "† Theirs: of protocol inria-3dgs (82a74b27)"
     with pytest.raises(InputError, match="published numbers need `--rows method`"):
-        Layout(rows="scene", published=[published()])
+        layout(rows="scene", published=[published()])
 
 
 # --- The command ----------------------------------------------------------------------------------------------------

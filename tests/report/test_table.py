@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 from support.helpers import INFO, record, row
+from support.tables import table_of_rows
 
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import median_seconds
@@ -243,7 +244,9 @@ def test_what_stands_beside_numbers_is_aligned_and_columns_without_room_go_below
         [Cell("bb"), Cell("25.91", aside="(+16.41)"), Cell("0.7000", aside="(-0.1000)")],
         [Cell("c"), Cell("9.50", aside="(0.00)"), Cell("-")],
     ]
-    table = Table("title", [Column("protocol", numeric=False), Column("psnr"), Column("ssim")], cells, "caption")
+    table = table_of_rows(
+        "title", [Column("protocol", numeric=False), Column("psnr"), Column("ssim")], cells, "caption"
+    )
     assert [line.rstrip() for line in without_style(shown(table, width=60)).splitlines()] == [
         "title",
         "protocol  psnr            ssim",
@@ -295,7 +298,9 @@ def test_in_a_narrow_terminal_names_are_folded_and_no_number_is_cut(width: int) 
 
 def test_names_of_several_words_are_folded_between_them() -> None:
     cells = [[Cell("a method of words"), Cell("1.00")], [Cell("b"), Cell("2.00")]]
-    text = shown(Table("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=20, terminal=False)
+    text = shown(
+        table_of_rows("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=20, terminal=False
+    )
     assert text.splitlines()[3:6] == ["a method of", "words           1.00", "b               2.00"]
 
 
@@ -305,14 +310,16 @@ def test_numbers_of_fewer_decimals_keep_their_point_below_the_others() -> None:
         [Cell("b"), Cell("9.2", 9.2, mark="‡")],
         [Cell("c"), Cell("inf", math.inf)],
     ]
-    text = shown(Table("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=80, terminal=False)
+    text = shown(
+        table_of_rows("t", [Column("name", numeric=False), Column("psnr")], cells, "c"), width=80, terminal=False
+    )
     assert text.splitlines()[3:6] == ["a     27.16", "b      9.2‡", "c       inf"]
 
 
 def test_the_widest_names_are_folded_first() -> None:
     cells = [[Cell("short-name"), Cell("x" * 40), Cell("1.00")]]
     columns = [Column("name", numeric=False), Column("about", numeric=False), Column("psnr")]
-    text = shown(Table("t", columns, cells, "c"), width=40, terminal=False)
+    text = shown(table_of_rows("t", columns, cells, "c"), width=40, terminal=False)
     assert text.splitlines()[3:5] == [f"{'':10}  {'x' * 22}", f"short-name  {'x' * 18}{'':4}  1.00"]
 
 

@@ -18,13 +18,12 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from support.helpers import Said, record, row
-from support.tables import NAMES, hostile_table
+from support.tables import NAMES, hostile_table, layout, table_of_rows, with_rows
 
 import nvs_eval
 from nvs_eval.errors import InputError
 from nvs_eval.records.files import read_records
 from nvs_eval.records.record import Record, write_record
-from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 from nvs_eval.report.writers import FORMATS, Style, find_writer
@@ -105,7 +104,7 @@ def test_markdown_says_what_the_table_says() -> None:
 
 
 def test_markdown_takes_no_name_for_markup() -> None:
-    names = [replace(hostile_table(), rows=[[*cells[:2], *[Cell("")] * 5] for cells in hostile_table().rows])]
+    names = [with_rows(hostile_table(), [[*cells[:2], *[Cell("")] * 5] for cells in hostile_table().rows])]
     children = [child for token in inlines(written(names, "markdown"), "td_open") for child in token.children or []]
     assert {child.type for child in children} == {"text"}
     assert not re.search(r"www\.|https?:|@", written(names, "markdown"))
@@ -122,11 +121,11 @@ def test_markdown_marks_ranks_with_letters(mark: str) -> None:
         record([row("0001", psnr=value)], method=name)
         for name, value in {"a": 3.0, "b": 3.0, "c": 1.0, "d": 0.0, "e": 2.0}.items()
     ]
-    text = written(tables_of(records, Layout(metrics=["psnr"])), "markdown", mark=mark)
+    text = written(tables_of(records, layout(metrics=["psnr"])), "markdown", mark=mark)
     shown = [line.split(" | ")[1].removesuffix(" |") for line in text.splitlines() if line.startswith("| ")][2:]
     marked = ["**3.00**", "**3.00**", "1.00", "0.00", "*2.00*"]
     assert shown == (["3.00", "3.00", "1.00", "0.00", "2.00"] if mark == "none" else marked)
-    two = tables_of(records[2:], Layout(metrics=["psnr"]))
+    two = tables_of(records[2:], layout(metrics=["psnr"]))
     assert ("<ins>1.00</ins>" in written(two, "markdown", mark=mark)) == (mark != "none")
 
 
@@ -153,9 +152,9 @@ def test_csv_has_everything_in_full_and_names_as_they_are() -> None:
 
 def test_csv_leaves_out_rows_that_are_means_and_keeps_columns_that_are() -> None:
     of_both = [each for each in uneven() if each.method == "=b"]
-    by_row = written(tables_of(of_both, Layout(rows="scene")), "csv")
+    by_row = written(tables_of(of_both, layout(rows="scene")), "csv")
     assert [line["scene"] for line in csv.DictReader(io.StringIO(by_row))] == ["fox", "garden"]
-    by_column = written(tables_of(of_both, Layout(rows="method", columns="scene")), "csv")
+    by_column = written(tables_of(of_both, layout(rows="method", columns="scene")), "csv")
     assert by_column.splitlines() == [
         "split,protocol,fingerprint,metric,method,step,fox,garden,mean of 2 scenes",
         "test,standard,9f2c51ab,psnr,=b,70,21.0,21.0,21.0",
@@ -175,7 +174,7 @@ def test_csv_says_which_numbers_are_marked() -> None:
         [Cell("b", "b", mark="‡"), Cell("1", 1.0), Cell("2", 2.0, mark="§"), Cell("7", 7)],
         [Cell("c", "c"), Cell("1", 1.0), Cell("2", 2.0, mark="≈"), Cell("7", 7)],
     ]
-    table = Table("", columns, cells, "")
+    table = table_of_rows("", columns, cells, "")
     assert written([table], "csv").splitlines() == [
         "method,psnr,ssim,ssim_mark,views,mark",
         "a,1.0,2.0,,7,",
@@ -183,15 +182,15 @@ def test_csv_says_which_numbers_are_marked() -> None:
         "c,1.0,2.0,≈,7,",
     ]
     named = [columns[0], Column("ssim_mark"), Column("ssim"), Column("mark")]
-    assert written([replace(table, columns=named)], "csv").splitlines()[0] == (
+    assert written([table_of_rows("", named, cells, "")], "csv").splitlines()[0] == (
         "method,ssim_mark,ssim,ssim_mark_,mark,mark_"
     )
-    assert written([replace(table, rows=cells[:1])], "csv").splitlines()[0] == "method,psnr,ssim,views"
+    assert written([table_of_rows("", columns, cells[:1], "")], "csv").splitlines()[0] == "method,psnr,ssim,views"
 
 
 def test_csv_tells_scenes_from_what_rows_share() -> None:
     records = [replace(uneven()[1], scene=scene) for scene in ("method", "split", "step")]
-    (table,) = tables_of(records, Layout(rows="method", columns="scene"))
+    (table,) = tables_of(records, layout(rows="method", columns="scene"))
     header = written([table], "csv").splitlines()[0]
     assert header.endswith("method,step,method (2),split (2),step (2),mean of 3 scenes")
     (plain,) = json.loads(written([table], "json"))["tables"]
@@ -200,7 +199,11 @@ def test_csv_tells_scenes_from_what_rows_share() -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, HOSTILE, " x ", "\r", '"', "a,b", "\t"])
 def test_csv_gives_every_name_back(name: str) -> None:
-    table = Table("", [Column("method", numeric=False), Column("psnr", "psnr")], [[Cell("", name), Cell("1", 1.0)]], "")
+    columns = [
+        Column("method", numeric=False, cells=[Cell("", name)]),
+        Column("psnr", "psnr", cells=[Cell("1", 1.0)]),
+    ]
+    table = Table("", columns, "")
     assert list(csv.reader(io.StringIO(written([table], "csv"), newline=""))) == [["method", "psnr"], [name, "1.0"]]
 
 
@@ -305,7 +308,7 @@ def test_json_has_values_in_full_and_as_they_are_shown() -> None:
 
 def test_json_has_means_apart() -> None:
     both = [each for each in uneven() if each.method == "=b"]
-    (plain,) = json.loads(written(tables_of(both, Layout(rows="scene")), "json"))["tables"]
+    (plain,) = json.loads(written(tables_of(both, layout(rows="scene")), "json"))["tables"]
     assert [each["scene"]["value"] for each in plain["rows"]] == ["fox", "garden"]
     assert [each["scene"]["value"] for each in plain["means"]] == ["mean of 2 scenes"]
 
@@ -376,7 +379,7 @@ def test_html_marks_ranks(mark: str) -> None:
         record([row("0001", psnr=value)], method=name)
         for name, value in {"a": 3.0, "b": 3.0, "c": 1.0, "d": 2.0}.items()
     ]
-    text = written(tables_of(records, Layout(metrics=["psnr"])), "html", mark=mark)
+    text = written(tables_of(records, layout(metrics=["psnr"])), "html", mark=mark)
     ranks = ["n r1", "n r1", "n", "n r3"]
     assert [cells[1] for cells in Page(text).classes[1:]] == (["n"] * 4 if mark == "none" else ranks)
     assert ("font-weight: 700" in text) == (mark in ("bold", "none"))

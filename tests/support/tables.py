@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
+from nvs_eval.report.benchmarks.published import Published
+from nvs_eval.report.benchmarks.suites import Suite
+from nvs_eval.report.tables.layout import Layout, Tied
+from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.table import Cell, Column, Table
 
 NAMES = (
@@ -34,10 +41,37 @@ COLUMNS = (
 MARKS = ("", "†", "‡", "§", "≈", "‡†")
 
 
+def table_of_rows(
+    title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], caption: str, **parts: Any
+) -> Table:
+    """A table of rows of cells: they become the columns' cells."""
+    cells = [[row[place] for row in rows] for place in range(len(columns))]
+    filled = [replace(column, cells=below) for column, below in zip(columns, cells, strict=True)]
+    return Table(title, filled, caption, **parts)
+
+
+def with_rows(table: Table, rows: Sequence[Sequence[Cell]]) -> Table:
+    """A table with other rows."""
+    filled = table_of_rows("", table.columns[: len(rows[0])], rows, "")
+    return replace(table, columns=filled.columns)
+
+
+def layout(
+    *,
+    suite: Suite | None = None,
+    published: Sequence[Published] = (),
+    decimals: Mapping[str, int] = MappingProxyType({}),
+    tied: Tied | None = None,
+    **options: Any,
+) -> Layout:
+    """A layout by the fields of its own and by those of its options."""
+    return Layout(options=TableOptions(**options), suite=suite, published=published, decimals=decimals, tied=tied)
+
+
 def hostile_table(names: Sequence[str] = NAMES, *, means: int = 1) -> Table:
     """A table with a row a name: an infinity, empty cells, numbers of fewer decimals, all ranks and marks."""
     rows = [_row(index, name) for index, name in enumerate(names)]
-    return Table(
+    return table_of_rows(
         "fox_#1 & co, test views",
         COLUMNS,
         rows,
@@ -46,7 +80,6 @@ def hostile_table(names: Sequence[str] = NAMES, *, means: int = 1) -> Table:
         signatures=["psnr|range:1|q:`x`", "50% # $ \\ { </code>"],
         notes=["† [ours]: not comparable with a_b, for 50%", "‡ published in X & Y", "§ ≈ ∞ ↑ <b>"],
         means=means,
-        identity=2,
         views=[7, 9],
     )
 

@@ -34,10 +34,11 @@ class CheckCommand:
         """Check, say what got worse, and give the exit code."""
         from nvs_eval.cli.commands.compare import say_earlier
         from nvs_eval.cli.console import put, results
-        from nvs_eval.cli.options.layout import of_protocols, parse_pairs
+        from nvs_eval.cli.options.layout import of_protocols
         from nvs_eval.comparison.gate.checks import checks
         from nvs_eval.comparison.gate.report import failed_table, summary, to_plain
         from nvs_eval.records.files import read_record_files
+        from nvs_eval.report.tables.layout import parse_pairs
         from nvs_eval.report.writers.text import print_text
 
         tolerances = parse_pairs("--tolerance", self.tolerance)

@@ -35,33 +35,31 @@ class PublishedCommand:
 
 
 def _list(found: Sequence[Published]) -> Table:
-    from nvs_eval.report.tables.columns import Filled, table_from, text_cell
-    from nvs_eval.report.tables.table import Column
+    from nvs_eval.report.tables.columns import table_from, text_column
 
-    columns = {
-        "name": [each.name for each in found],
-        "protocol": [each.protocol_name for each in found],
-        "suites": [", ".join(each.suites) for each in found],
-    }
-    filled = [Filled(Column(name, numeric=False), [text_cell(text) for text in each]) for name, each in columns.items()]
-    return table_from("published numbers", filled, notes=[], caption="`nvs-eval published NAME` shows one")
+    columns = [
+        text_column("name", [each.name for each in found]),
+        text_column("protocol", [each.protocol_name for each in found]),
+        text_column("suites", [", ".join(each.suites) for each in found]),
+    ]
+    return table_from("published numbers", columns, notes=[], caption="`nvs-eval published NAME` shows one")
 
 
 def _numbers(published: Published) -> Table:
-    from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+    from nvs_eval.report.tables.columns import table_from, text_column
     from nvs_eval.report.tables.table import Cell, Column
 
     rows = {**published.scores, **{f"mean of {suite}": means for suite, means in published.means.items()}}
-    filled = [Filled(Column("scene", numeric=False), [text_cell(scene) for scene in rows])]
+    columns = [text_column("scene", rows)]
     for metric in published.metrics:
         values = [row.get(metric) for row in rows.values()]
         cells = [Cell("") if value is None else Cell(value.text, value.value) for value in values]
-        filled.append(Filled(Column(metric), cells))
+        columns.append(Column(metric, cells=cells))
     steps = [f"{published.steps} steps"] if published.steps else []
     differs = [f"{metric} is not that of the protocol: {reason}" for metric, reason in published.differs.items()]
     return table_from(
         f"{published.title}: {published.source}",
-        filled,
+        columns,
         notes=[*steps, *differs, *([published.note] if published.note else [])],
         caption=f"protocol {published.protocol_name} ({published.fingerprint})",
         means=len(published.means),

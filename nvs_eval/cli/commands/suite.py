@@ -103,8 +103,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
             InputError: the options of the tables are wrong.
         """
         from nvs_eval.evaluation.suite.plan import made_up_record
-        from nvs_eval.report.tables.chosen import chosen_records
-        from nvs_eval.report.tables.tables import tables_of
+        from nvs_eval.report.tables.tables import chosen_records, tables_of
 
         if not all(entry.protocols for entry in entries):
             return  # With `auto` it is known only when runs are opened.
@@ -119,8 +118,7 @@ class SuiteCommand(WriteOptions, LayoutOptions):
     def _put_tables(self, file: SuiteFile, found: Sequence[Record], entries: Sequence[Entry]) -> None:
         from nvs_eval.cli.console import say
         from nvs_eval.evaluation.suite.entries import no_records
-        from nvs_eval.report.tables.chosen import chosen_records
-        from nvs_eval.report.tables.shown import shown_tables
+        from nvs_eval.report.tables.tables import chosen_records, shown_tables
 
         if not found:
             say(f"{no_records(entries)}, and so no table.")

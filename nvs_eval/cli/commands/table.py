@@ -25,8 +25,7 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         """Print or write the tables."""
         from nvs_eval.records.comparable import check_comparable
         from nvs_eval.records.files import output_dir_of, read_record_files
-        from nvs_eval.report.tables.chosen import chosen_records
-        from nvs_eval.report.tables.shown import shown_tables
+        from nvs_eval.report.tables.tables import chosen_records, shown_tables
 
         self.check_output()
         sinks = self.sinks()

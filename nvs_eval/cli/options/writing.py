@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError
+from nvs_eval.report.tables.options import TableOptions
 
 if TYPE_CHECKING:
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.table import Table
 
 
-# Options of the same commands that say how tables are laid out or look: of rows of scores, they would say nothing.
-_OF_TABLES = (
-    "rows", "columns", "per_scene", "runs", "mean", "sort", "decimals", "with_published", "tied", "per_view", "mark",
-    "label",
-)  # fmt: skip
+# Options of the same commands that choose records and metrics, and so say something of rows of scores, too.
+_CHOOSING = {"metrics", "protocol", "suite", "allow_mixed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +60,11 @@ class WriteOptions:
     def _check_long(self) -> None:
         if self.format not in ("csv", "json"):
             raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
+        of_tables = {field.name for field in fields(TableOptions)} - _CHOOSING | {"per_view", "mark", "label"}
         given = [
             f"--{field.name.replace('_', '-')}"
             for field in fields(self)
-            if field.name in _OF_TABLES and getattr(self, field.name) != field.default
+            if field.name in of_tables and getattr(self, field.name) != field.default
         ]
         if given:
             raise InputError(

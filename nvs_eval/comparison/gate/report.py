@@ -10,7 +10,7 @@ from nvs_eval.comparison.model import Difference
 from nvs_eval.comparison.plain import number
 from nvs_eval.comparison.words.amounts import amount, digits_of
 from nvs_eval.errors import some
-from nvs_eval.report.tables.columns import Filled, table_from, text_cell
+from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.numbers import decimals, metric_column, shown
 from nvs_eval.report.tables.table import Cell, Column, Table
 
@@ -47,21 +47,21 @@ def failed_table(checks: Sequence[Check]) -> Table:
     """A row a score that got worse: old and new means, the difference with its interval, the tolerance, the views."""
     failed = [check for check in checks if check.failed]
     differences = [check.difference for check in failed]
-    filled = [
-        Filled(Column("method", numeric=False), [text_cell(check.method) for check in failed]),
-        Filled(Column("scene", numeric=False), [text_cell(check.scene or ALL_SCENES) for check in failed]),
-        Filled(Column("protocol", numeric=False), [text_cell(check.protocol) for check in failed]),
-        Filled(Column("metric", numeric=False), [text_cell(_heading(check)) for check in failed]),
-        Filled(Column("baseline"), [_mean(each, each.mean_a) for each in differences]),
-        Filled(Column("new"), [_mean(each, each.mean_b) for each in differences]),
-        Filled(Column("difference"), [_difference(check) for check in failed]),
-        Filled(Column("tolerance"), [Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
-        Filled(Column("views worse", numeric=False), [text_cell(_views(check)) for check in failed]),
+    columns = [
+        text_column("method", [check.method for check in failed]),
+        text_column("scene", [check.scene or ALL_SCENES for check in failed]),
+        text_column("protocol", [check.protocol for check in failed]),
+        text_column("metric", [_heading(check) for check in failed]),
+        Column("baseline", cells=[_mean(each, each.mean_a) for each in differences]),
+        Column("new", cells=[_mean(each, each.mean_b) for each in differences]),
+        Column("difference", cells=[_difference(check) for check in failed]),
+        Column("tolerance", cells=[Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
+        text_column("views worse", [_views(check) for check in failed]),
     ]
     infinite = any(check.difference.scores.infinite for check in failed)
     notes = ["Over the views on which neither side alone is infinite."] if infinite else []
     told = any(not check.blind for check in failed)
-    return table_from("got worse", filled, notes=notes, caption=f"new - baseline{' [95 % interval]' if told else ''}")
+    return table_from("got worse", columns, notes=notes, caption=f"new - baseline{' [95 % interval]' if told else ''}")
 
 
 def to_plain(checks: Sequence[Check]) -> dict[str, Any]:

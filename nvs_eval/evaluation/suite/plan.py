@@ -33,22 +33,19 @@ def state_of(entry: Entry, failures: list[tuple[str, Entry]]) -> str:
 
 def plan_table(file: SuiteFile, states: Mapping[tuple[str, str], str]) -> Table:
     """The states of methods and scenes, a row a scene and a column a method; nothing where none was asked for."""
-    from nvs_eval.report.tables.columns import Filled, table_from, text_cell
-    from nvs_eval.report.tables.numbers import printable
-    from nvs_eval.report.tables.table import Column
+    from nvs_eval.report.tables.columns import table_from, text_column
 
     scenes = [name for name in file.suite.names if any(scene == name for _, scene in states)]
     methods = [each.name for each in file.methods if any(method == each.name for method, _ in states)]
-    filled = [Filled(Column("scene", numeric=False), [text_cell(name) for name in scenes])]
+    columns = [text_column("scene", scenes)]
     for method in methods:
-        cells = [text_cell(states.get((method, scene), "")) for scene in scenes]
-        filled.append(Filled(Column(printable(method), numeric=False), cells))
+        columns.append(text_column(method, [states.get((method, scene), "") for scene in scenes]))
     counted = [
         f"{list(states.values()).count(state)} {state}"
         for state in ("done", "to do", "missing", "fails")
         if state in states.values()
     ]
-    return table_from(f"{file.suite.title}: what there is to do", filled, notes=[], caption=", ".join(counted))
+    return table_from(f"{file.suite.title}: what there is to do", columns, caption=", ".join(counted))
 
 
 def made_up_record(entry: Entry, protocol: Protocol) -> Record:

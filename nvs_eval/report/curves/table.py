@@ -9,7 +9,8 @@ from typing import Any
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.records.record import Record
 from nvs_eval.report.curves.curves import Curve, SceneCurves
-from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
+from nvs_eval.report.tables.columns import score_cell, table_from, text_column
+from nvs_eval.report.tables.numbers import decimals, metric_column, printable
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.words.names import called
 
@@ -22,20 +23,25 @@ _HOW = "improving until: the first step that no later one beats beyond the noise
 
 def curve_table(curves: SceneCurves) -> Table:
     """The table of a scene under a protocol: a row a run and metric."""
-    several_runs = any(curve.run for curve in curves.curves)
-    identity = [("method", "method"), *([("run", "run")] if several_runs else []), ("metric", "metric")]
-    columns = [
-        *(Column(name, numeric=False) for name, _ in identity),
-        *map(Column, ("first", "last", "best", "at step")),
-        Column("improving", numeric=False),
+    rows = curves.curves
+    columns = [text_column("method", [curve.method for curve in rows])]
+    if any(curve.run for curve in rows):
+        columns.append(text_column("run", [curve.run or "" for curve in rows]))
+    headings = [metric_column(curve.metric, curve.info).heading for curve in rows]
+    columns += [
+        text_column("metric", headings),
+        Column("first", cells=[_score(curve, curve.values[0]) for curve in rows]),
+        Column("last", cells=[_score(curve, curve.values[-1]) for curve in rows]),
+        Column("best", cells=[_score(curve, curve.best_value) for curve in rows]),
+        Column("at step", cells=[Cell(str(curve.best), curve.best) for curve in rows]),
+        Column("improving", numeric=False, cells=[_progress(curve) for curve in rows]),
         # It may be long: last, it keeps no number from its place; and what is numeric is never folded.
-        Column("curve"),
+        Column("curve", cells=[Cell(line := sparkline(curve.values), line) for curve in rows]),
     ]
-    return Table(
-        title=printable(f"{curves.scene}, {curves.split} views, over the steps"),
-        columns=columns,
-        identity=len(identity),
-        rows=[_row(curve, several_runs=several_runs) for curve in curves.curves],
+    return table_from(
+        f"{curves.scene}, {curves.split} views, over the steps",
+        columns,
+        notes=[*_steps_notes(rows), _HOW, *_progress_notes(rows)],
         caption=printable(f"protocol {curves.protocol} ({curves.fingerprint})"),
         shared={
             "scene": curves.scene,
@@ -44,22 +50,11 @@ def curve_table(curves: SceneCurves) -> Table:
             "fingerprint": curves.fingerprint,
         },
         signatures=[printable(info.signature) for info in curves.infos.values()],
-        notes=[printable(note) for note in (*_steps_notes(curves.curves), _HOW, *_progress_notes(curves.curves))],
     )
 
 
-def _row(curve: Curve, *, several_runs: bool) -> list[Cell]:
-    digits = decimals(curve.metric, curve.info)
-    numbers = [curve.values[0], curve.values[-1], curve.best_value]
-    return [
-        Cell(printable(curve.method), curve.method),
-        *([Cell(printable(curve.run or ""), curve.run)] if several_runs else []),
-        Cell(metric_column(curve.metric, curve.info).heading, curve.metric),
-        *(Cell(shown(number, digits), number) for number in numbers),
-        Cell(str(curve.best), curve.best),
-        _progress(curve),
-        Cell(line := sparkline(curve.values), line),
-    ]
+def _score(curve: Curve, value: float) -> Cell:
+    return score_cell(value, decimals(curve.metric, curve.info))
 
 
 def sparkline(values: Sequence[float]) -> str:

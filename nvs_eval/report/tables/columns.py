@@ -1,118 +1,161 @@
-"""The columns of tables: who, how good, how many views, at what cost."""
+"""The columns of tables: who, how good, how many views, at what cost; and tables made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import mean, median
+from typing import Any
 
+from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record, ViewRow
-from nvs_eval.report.tables.lines import Line, Score
+from nvs_eval.report.tables.blocks import Block, Row, value_mark
+from nvs_eval.report.tables.layout import Tied
 from nvs_eval.report.tables.numbers import printable, shown
-from nvs_eval.report.tables.ranks import ranked
-from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.tables.table import TIED, Cell, Column, Table
 
-_IDENTITY = ("view", "scene", "method", "run", "step", "protocol", "metric")
-TIED = "≈"
-"""Marks what cannot be told from the best."""
+_LAST_RANK = 3
+_MOST_DECIMALS = 99
 
 
-@dataclass(frozen=True)
-class Filled:
-    """A column and what stands in it."""
-
-    column: Column
-    cells: Sequence[Cell]
-
-
-def table_from(title: str, filled: Sequence[Filled], *, notes: Sequence[str], **parts: object) -> Table:
+def table_from(title: str, columns: Sequence[Column], *, notes: Iterable[str] = (), **parts: Any) -> Table:
     """A table of columns.
 
     Args:
         title: as it is printed.
-        filled: the columns, all of as many cells.
+        columns: all of as many cells.
         notes: what else must be known, in any characters.
         **parts: the other fields of the table.
     """
-    return Table(
-        title=printable(title),
-        columns=[each.column for each in filled],
-        identity=sum(each.column.name in _IDENTITY and each.column.metric is None for each in filled),
-        rows=list(zip(*(each.cells for each in filled), strict=True)),
-        notes=[printable(note) for note in dict.fromkeys([*notes, *_tied_notes(filled)])],
-        **parts,  # pyright: ignore[reportArgumentType]
-    )
+    return Table(printable(title), columns, notes=[printable(note) for note in dict.fromkeys(notes)], **parts)
 
 
-def _tied_notes(filled: Sequence[Filled]) -> list[str]:
-    tied = any(TIED in cell.mark for each in filled for cell in each.cells)
-    return [f"{TIED}: cannot be told from the best with the views there are"] if tied else []
+def text_column(name: str, texts: Iterable[str]) -> Column:
+    """A column of names or words."""
+    return Column(printable(name), numeric=False, cells=[Cell(printable(text), text) for text in texts])
 
 
-def text_cell(text: str) -> Cell:
-    """A name."""
-    return Cell(printable(text), text)
+def identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
+    """Method, run and step, as far as any row has them."""
+    methods = [Cell(printable(row.method), row.method, mark=block.mark(row)) for row in rows]
+    columns = [Column("method", numeric=False, cells=methods)]
+    if any(row.run for row in rows):
+        columns.append(text_column("run", [row.run or "" for row in rows]))
+    if any(row.step is not None for row in rows):
+        cells = [Cell("" if row.step is None else str(row.step), row.step) for row in rows]
+        columns.append(Column("step", cells=cells))
+    return columns
 
 
-def identity(lines: Sequence[Line]) -> list[Filled]:
-    """Method, run and step, as far as any line has them."""
-    methods = [replace(text_cell(line.method), mark=line.mark) for line in lines]
-    found = [Filled(Column("method", numeric=False), methods)]
-    if any(line.run for line in lines):
-        found.append(Filled(Column("run", numeric=False), [text_cell(line.run or "") for line in lines]))
-    if any(line.step is not None for line in lines):
-        cells = [Cell("" if line.step is None else str(line.step), line.step) for line in lines]
-        found.append(Filled(Column("step"), cells))
-    return found
+# --- Scores ---
 
 
-def score_cells(scores: Sequence[Score | None], digits: int, *, higher_is_better: bool | None) -> list[Cell]:
-    """The values as shown, with their ranks.
+def score_cell(value: float | None, digits: int) -> Cell:
+    """A value as it is shown."""
+    return Cell("") if value is None else Cell(shown(value, digits), value)
+
+
+def score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Sequence[str]) -> Column:
+    """A column of a metric, filled with the means of rows over some scenes: as shown, with ranks and ties.
 
     Args:
-        scores: None where there is none.
-        digits: decimals.
-        higher_is_better: which way is up, or None where nothing is to be ranked.
+        column: of the metric, without cells.
+        block: that the rows are of.
+        rows: of the table.
+        scenes: one, or several of which the mean is taken.
     """
-    cells = [score_cell(score, digits) for score in scores]
-    return cells if higher_is_better is None else ranked(cells, higher_is_better=higher_is_better)
+    metric = column.metric or ""
+    over = block.layout.options.mean
+    digits = block.decimals(metric)
+    means = [row.mean(metric, scenes, over) for row in rows]
+    texts, marks = [], []
+    for row, value in zip(rows, means, strict=True):
+        # A number has no more decimals than were published.
+        most = digits if isinstance(row, Contender) or value is None else row.decimals(metric, scenes, over)
+        texts.append("" if value is None else shown(value, min(digits, most)))
+        marks.append("" if value is None else value_mark(row, metric))
+    ranks: list[int | None] = [None] * len(rows)
+    if block.ranks(rows):
+        ranked = [None if mark else value for value, mark in zip(means, marks, strict=True)]
+        ranks = ranks_of(ranked, texts, higher_is_better=block.infos[metric].higher_is_better)
+        contenders = {
+            place: row for place, row in enumerate(rows) if isinstance(row, Contender) and means[place] is not None
+        }
+        # Where the best is a published row there is nothing to tell others from it with.
+        if any(ranks[place] == 1 for place in contenders):
+            for place in _tied(block.layout.tied, contenders, scenes, metric):
+                marks[place] += TIED if ranks[place] != 1 else ""
+    cells = [
+        Cell(text, value, rank, mark=mark) for text, value, rank, mark in zip(texts, means, ranks, marks, strict=True)
+    ]
+    return replace(column, cells=cells)
 
 
-def score_cell(score: Score | None, digits: int) -> Cell:
-    """One value as shown, with no more decimals than it has."""
-    if score is None:
-        return Cell("")
-    known = digits if score.digits is None else min(digits, score.digits)
-    return Cell(shown(score.value, known), score.value, mark=score.mark)
+def ranks_of(values: Sequence[float | None], texts: Sequence[str], *, higher_is_better: bool) -> list[int | None]:
+    """First, second and third of a column, by what is shown: as many rows as are better, and one.
+
+    What is shown as equal is equally good, and shares a rank; so does what cannot be told apart because some number of
+    the column was published with fewer decimals. None has no rank, nor has a value to which there is no other.
+
+    Args:
+        values: in full; None where there is none, or it has no rank.
+        texts: as they are shown.
+        higher_is_better: which way is up.
+    """
+    digits = min((_decimals(text) for value, text in zip(values, texts, strict=True) if value is not None), default=0)
+    rounded = [None if value is None else round(value, digits) for value in values]
+    ordered = sorted((value for value in rounded if value is not None), reverse=higher_is_better)
+    if len(ordered) < 2:
+        return [None] * len(values)
+    ranks: dict[float | None, int] = {}
+    for rank, value in enumerate(ordered, start=1):
+        if rank <= _LAST_RANK:
+            ranks.setdefault(value, rank)
+    return [ranks.get(value) for value in rounded]
 
 
-def count_column(name: str, rows: Sequence[Sequence[Record]]) -> Filled | None:
+def _decimals(text: str) -> int:
+    """How many a number is shown with; infinity has as many as anybody."""
+    return _MOST_DECIMALS if text == "inf" else len(text.partition(".")[2])
+
+
+def _tied(tied: Tied | None, contenders: Mapping[int, Contender], scenes: Sequence[str], metric: str) -> list[int]:
+    """The places of the contenders that cannot be told from the best, if that was asked for."""
+    if tied is None or len(contenders) < 2:
+        return []
+    places = list(contenders)
+    return [places[index] for index in tied(list(contenders.values()), scenes, metric)]
+
+
+# --- Counts ---
+
+
+def count_column(name: str, rows: Sequence[Sequence[Record]]) -> Column | None:
     """How many views, how much of them masks keep, and what rendering took; None where nothing of it is known.
 
     Args:
         name: "views", "coverage", "s/view" or "GB".
         rows: the records of each row.
     """
-    say, digits = _COUNTS[name]
-    values = [say(records) if records else None for records in rows]
+    count, digits = _COUNTS[name]
+    values = [count(records) if records else None for records in rows]
     if all(value is None for value in values):
         return None
-    cells = [Cell("" if value is None else format(value, digits), value) for value in values]
-    return Filled(Column(name), cells)
+    return Column(name, cells=[Cell("" if value is None else format(value, digits), value) for value in values])
+
+
+def coverage_column(rows: Sequence[ViewRow]) -> Column | None:
+    """Of single views, how much of each its mask keeps; None where there are no masks."""
+    if all(row.coverage is None for row in rows):
+        return None
+    cells = [Cell("" if row.coverage is None else f"{row.coverage:.3f}", row.coverage) for row in rows]
+    return Column("coverage", cells=cells)
 
 
 def median_seconds(rows: Sequence[ViewRow]) -> float | None:
     """The median time to render a view, over those whose time is known; None if there are none."""
     known = [row.render_seconds for row in rows if row.render_seconds is not None]
     return median(known) if known else None
-
-
-def coverage_cells(rows: Sequence[ViewRow]) -> Filled | None:
-    """Of single views, how much of each its mask keeps; None where there are no masks."""
-    if all(row.coverage is None for row in rows):
-        return None
-    cells = [Cell("" if row.coverage is None else f"{row.coverage:.3f}", row.coverage) for row in rows]
-    return Filled(Column("coverage"), cells)
 
 
 def view_count(records: Sequence[Record]) -> int:
@@ -130,8 +173,8 @@ def _seconds(records: Sequence[Record]) -> float | None:
 
 
 def _memory(records: Sequence[Record]) -> float | None:
-    said = [record.provenance.get("peak_memory_bytes") for record in records]
-    known = [value for value in said if isinstance(value, int | float)]
+    peaks = [record.provenance.get("peak_memory_bytes") for record in records]
+    known = [value for value in peaks if isinstance(value, int | float)]
     return max(known) / 1e9 if known else None
 
 

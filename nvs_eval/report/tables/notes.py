@@ -3,83 +3,94 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from nvs_eval.errors import counted, listed, some
-from nvs_eval.records.comparable import difference, result_name, usual_of
+from nvs_eval.records.comparable import result_name
+from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
-
-ODD = "†"
-"""Marks a row whose numbers may not be compared with most others."""
-
-
-def odd_records(scenes: Sequence[Sequence[Record]]) -> list[tuple[Record, Record, str]]:
-    """The records that were not scored on what most of their scene were: each, what is usual, and what differs.
-
-    Args:
-        scenes: the records of each, all of one split and protocol.
-    """
-    found = []
-    for records in scenes:
-        usual = usual_of(records)
-        compared = [(record, usual, difference(usual, record)) for record in records]
-        found += [(record, usual, said) for record, usual, said in compared if said]
-    return found
+from nvs_eval.report.tables.blocks import Block, Row
+from nvs_eval.report.tables.published_rows import PublishedRow, published_notes
+from nvs_eval.report.tables.table import ODD
 
 
-def odd_notes(odd: Sequence[tuple[Record, Record, str]], *, scenes: int) -> Iterator[str]:
-    """Which rows those are.
+def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[str]:
+    """What must be known of some rows of a block, in a table of some metrics."""
+    records = [record for row in rows for record in row.records_of(block.scenes)]
+    yield from _odd_notes(block)
+    published = [row for row in rows if isinstance(row, PublishedRow)]
+    published.sort(key=lambda row: block.layout.published.index(row.published))
+    yield from published_notes(published, block.records[0], metrics)
+    if not block.ranks(rows):
+        yield "As not all rows may be compared with each other, none is marked as best."
+    if block.several:
+        yield from _missing_notes(block, rows, metrics)
+    yield from left_out_notes(records)
+    yield from _mask_notes(records)
+    yield from _step_notes(block, rows)
+    for row in rows:
+        counts = {len(row.records_of([scene])) for scene in block.scenes} - {0}
+        if max(counts, default=1) > 1:
+            yield f"{row.name}: mean of {' or '.join(map(str, sorted(counts)))} runs a scene"
 
-    Args:
-        odd: as from `odd_records`.
-        scenes: of how many scenes the table is; of several, it is said of which.
-    """
+
+def _odd_notes(block: Block) -> Iterator[str]:
+    """Which records were not scored on what most of their scene were; of several scenes it is said of which."""
     together: dict[tuple[str, str, str], list[str]] = {}
-    for record, usual, said in odd:
-        where = f"{record.scene}: " if scenes > 1 else ""
-        together.setdefault((where, said, result_name(usual)), []).append(result_name(record))
-    for (where, said, usual), names in together.items():
-        yield f"{ODD} {where}{', '.join(dict.fromkeys(names))}: not comparable with {usual}, for {said}"
+    for record, usual, difference in block.odd:
+        scene = f"{record.scene}: " if block.several else ""
+        together.setdefault((scene, difference, result_name(usual)), []).append(result_name(record))
+    for (scene, difference, usual), names in together.items():
+        yield f"{ODD} {scene}{', '.join(dict.fromkeys(names))}: not comparable with {usual}, for {difference}"
+
+
+def _missing_notes(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[str]:
+    """Which rows have no mean, for want of which scenes; of which metrics, if not of all."""
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, row in {row.name: row for row in rows}.items():
+        without = [metric for metric in metrics if block.mean(row, metric) is None and row.has(metric)]
+        missing = {metric: scenes for metric in without if (scenes := tuple(block.missing(row, metric)))}
+        for scenes in dict.fromkeys(missing.values()):
+            lacking = [metric for metric in missing if missing[metric] == scenes]
+            of_metrics = "" if lacking == list(metrics) else f" of {listed(lacking)}"
+            together.setdefault((of_metrics, scenes), []).append(name)
+    for (of_metrics, scenes), names in together.items():
+        yield f"{', '.join(names)}: no mean{of_metrics}, for want of {some(scenes)}"
 
 
 def left_out_notes(records: Sequence[Record]) -> Iterator[str]:
     """How many views were not scored and why, with the name of the result where that is not said of all."""
-    said = [_left_out(record) for record in records]
-    for note in dict.fromkeys(filter(None, said)):
-        names = [_named(record, records) for record, each in zip(records, said, strict=True) if each == note]
-        yield note if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {note}"
-
-
-def mask_notes(records: Sequence[Record]) -> Iterator[str]:
-    """Masks that came with renders and were not used, which changes what a protocol with masks is to reproduce."""
-    for record in records:
-        if isinstance(masks := record.provenance.get("masks_not_used"), str):
-            yield f"{_named(record, records)}: masks came with the renders ({masks}) and were not used"
-
-
-def missing_notes(missing: Mapping[str, Mapping[str, Sequence[str]]], metrics: Sequence[str]) -> Iterator[str]:
-    """Which rows have no mean, for want of which scenes; of which metrics, if not of all.
-
-    Args:
-        missing: of each row, by metric, the scenes that it lacks; those of which there is no mean.
-        metrics: of the table.
-    """
-    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for name, of_metrics in missing.items():
-        for scenes in dict.fromkeys(map(tuple, of_metrics.values())):
-            of = [metric for metric, lacking in of_metrics.items() if tuple(lacking) == scenes]
-            what = "" if of == list(metrics) else f" of {listed(of)}"
-            together.setdefault((what, scenes), []).append(name)
-    for (what, scenes), names in together.items():
-        yield f"{', '.join(names)}: no mean{what}, for want of {some(scenes)}"
-
-
-def _named(record: Record, records: Sequence[Record]) -> str:
-    several = len({each.scene for each in records}) > 1
-    return f"{record.scene}, {result_name(record)}" if several else result_name(record)
+    reasons = [_left_out(record) for record in records]
+    for reason in dict.fromkeys(filter(None, reasons)):
+        names = [_name(record, records) for record, own in zip(records, reasons, strict=True) if own == reason]
+        yield reason if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {reason}"
 
 
 def _left_out(record: Record) -> str:
     given = record.provenance.get("left_out")
     reasons = Counter(map(str, given.values())) if isinstance(given, dict) else {}
     return "; ".join(f"{counted(count, 'view')} left out: {reason}" for reason, count in reasons.items())
+
+
+def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
+    """Masks that came with renders and were not used, which changes what a protocol with masks is to reproduce."""
+    for record in records:
+        if isinstance(masks := record.provenance.get("masks_not_used"), str):
+            yield f"{_name(record, records)}: masks came with the renders ({masks}) and were not used"
+
+
+def _name(record: Record, records: Sequence[Record]) -> str:
+    several = len({other.scene for other in records}) > 1
+    return f"{record.scene}, {result_name(record)}" if several else result_name(record)
+
+
+def _step_notes(block: Block, rows: Sequence[Row]) -> Iterator[str]:
+    """That earlier checkpoints are not shown, and whose scenes are of different steps."""
+    if block.layout.options.rows == "checkpoint":
+        return
+    if earlier := len(block.records) - len(last_steps(block.records)):
+        yield f"Of each run the last checkpoint; {counted(earlier, 'earlier one')} not shown."
+    for row in rows:
+        steps = {record.step for record in row.records_of(block.scenes) if record.step is not None}
+        if len(steps) > 1:
+            yield f"{row.name}: of different steps, {some(map(str, sorted(steps)))}"

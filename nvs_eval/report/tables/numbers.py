@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.report.tables.table import Column
+from nvs_eval.report.tables.table import Cell, Column
 
 
 def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, int] | None = None) -> int:
@@ -30,10 +30,10 @@ def shown(value: float, digits: int) -> str:
     return "inf" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def metric_column(metric: str, info: MetricInfo) -> Column:
+def metric_column(metric: str, info: MetricInfo, cells: Sequence[Cell] = ()) -> Column:
     """The column of a metric."""
     title = printable(info.title or "")
-    return Column(printable(metric), metric, printable(info.unit), info.higher_is_better, title=title)
+    return Column(printable(metric), metric, printable(info.unit), info.higher_is_better, cells=cells, title=title)
 
 
 def printable(text: str) -> str:

@@ -1,46 +1,26 @@
-"""What every writer is given: a table, laid out and ranked, its numbers both exact and as they are shown."""
+"""What every writer is given: a table made of columns, ranked, its numbers both exact and as they are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+ODD = "†"
+"""Marks a row whose numbers may not be compared with most others."""
+PUBLISHED = "‡"
+"""Marks a row that was published, and not computed here."""
+DIFFERS = "§"
+"""Marks a published value that was not computed as the protocol says."""
+TIED = "≈"
+"""Marks what cannot be told from the best."""
 
-@dataclass(frozen=True)
-class Column:
-    """What stands in a column.
-
-    Attributes:
-        name: a metric, a scene, or what identifies or counts ("method", "views").
-        metric: whose values they are, or None.
-        unit: of the values, "" for none.
-        higher_is_better: which way is up, or None where neither is.
-        numeric: whether it holds numbers.
-        title: of a plugin's metric, its name in LaTeX.
-    """
-
-    name: str
-    metric: str | None = None
-    unit: str = ""
-    higher_is_better: bool | None = None
-    numeric: bool = True
-    title: str = ""
-
-    @property
-    def heading(self) -> str:
-        """Its name with the unit and which way is up."""
-        unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.name}{unit}{arrow(self.higher_is_better)}"
-
-
-def arrow(higher_is_better: bool | None) -> str:
-    """Which way is up, with a space before it; nothing where neither is."""
-    return {True: " ↑", False: " ↓", None: ""}[higher_is_better]
+_IDENTITY = ("view", "scene", "method", "run", "step", "protocol", "fingerprint", "metric")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """One place of a table.
 
     Attributes:
         text: the name or number as it is shown; "" where there is none.
@@ -58,29 +38,69 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column and its cells, one a row of the table.
+
+    Attributes:
+        name: a metric, a scene, or what identifies or counts ("method", "views").
+        metric: whose values they are, or None.
+        unit: of the values, "" for none.
+        higher_is_better: which way is up, or None where neither is.
+        numeric: whether it holds numbers.
+        cells: from the first row to the last.
+        title: of a plugin's metric, its name in LaTeX.
+    """
+
+    name: str
+    metric: str | None = None
+    unit: str = ""
+    higher_is_better: bool | None = None
+    numeric: bool = True
+    cells: Sequence[Cell] = ()
+    title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Its name with the unit and which way is up."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.name}{unit}{arrow(self.higher_is_better)}"
+
+
+def arrow(higher_is_better: bool | None) -> str:
+    """Which way is up, with a space before it; nothing where neither is."""
+    return {True: " ↑", False: " ↓", None: ""}[higher_is_better]
+
+
+@dataclass(frozen=True)
 class Table:
     """One block: rows that may be compared with each other, or are marked where they may not.
 
     Attributes:
         title: what is compared.
-        columns: what stands in them.
-        rows: as many cells a row.
+        columns: with a cell a row each.
         caption: how the numbers were made.
         shared: what all rows have in common and no column says: scene, split, protocol, fingerprint, metric.
         signatures: of each metric, as the second half of the caption.
         notes: what else must be known of some rows.
         means: how many of the last rows are means of those above.
-        identity: how many of the first columns say whose a row is.
         views: how many views the rows are of, each number once, ascending; none where that is not known.
     """
 
     title: str
     columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
     caption: str
     shared: Mapping[str, str] = field(default_factory=dict)
     signatures: Sequence[str] = ()
     notes: Sequence[str] = ()
     means: int = 0
-    identity: int = 1
     views: Sequence[int] = ()
+
+    @cached_property
+    def rows(self) -> list[tuple[Cell, ...]]:
+        """The cells of each row, one a column."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    @property
+    def identity(self) -> int:
+        """How many of the first columns say whose a row is."""
+        return sum(column.name in _IDENTITY and column.metric is None for column in self.columns)

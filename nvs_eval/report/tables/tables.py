@@ -1,18 +1,29 @@
-"""Records, laid out as tables."""
+"""Records, laid out as tables: each kind of table is a list of columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nvs_eval.records.groups import last_steps
+from nvs_eval.errors import unknown_name
+from nvs_eval.records.groups import Contender, last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import Block, blocks
-from nvs_eval.report.tables.by_scene import metric_tables
-from nvs_eval.report.tables.kinds import checkpoint_table, method_table, scene_table
+from nvs_eval.report.tables.blocks import COUNTS, Block, Row, blocks
+from nvs_eval.report.tables.columns import (
+    count_column,
+    coverage_column,
+    identity_columns,
+    score_cell,
+    score_column,
+    table_from,
+    text_column,
+    view_count,
+)
 from nvs_eval.report.tables.layout import Layout
-from nvs_eval.report.tables.per_view import per_view_table
-from nvs_eval.report.tables.table import Table
+from nvs_eval.report.tables.notes import notes_of
+from nvs_eval.report.tables.numbers import printable
+from nvs_eval.report.tables.options import TableOptions
+from nvs_eval.report.tables.table import TIED, Column, Table
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
@@ -37,24 +48,184 @@ def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> 
         InputError: as for `tables_of`.
     """
     layout = layout or Layout()
-    plain = replace(layout, rows="checkpoint", columns="metric", published=(), tied=None)
-    found = [block for block in blocks(records, plain) if block.metrics]
-    if layout.rows != "checkpoint":
-        found = [replace(block, records=last_steps(block.records)) for block in found]
-    return [per_view_table(part) for block in found for part in _by_scene(block)]
+    options = replace(layout.options, rows="checkpoint", columns="metric")
+    with_metrics = [
+        block for block in blocks(records, replace(layout, options=options, published=(), tied=None)) if block.metrics
+    ]
+    if layout.options.rows != "checkpoint":
+        with_metrics = [replace(block, records=last_steps(block.records)) for block in with_metrics]
+    return [_view_table(part) for block in with_metrics for part in block.by_scene]
+
+
+def shown_tables(records: Sequence[Record], layout: Layout, *, per_view: bool, format: str) -> list[Table]:
+    """The tables of records, and those with a row a view below them.
+
+    As CSV all tables are one, in which means and views would be rows of one kind: there the views stand alone.
+
+    Args:
+        records: as for `tables_of`.
+        layout: how.
+        per_view: whether the scores of each view are asked for.
+        format: by the name of its writer.
+
+    Raises:
+        InputError: what the layout names is not there, or it cannot be laid out so.
+    """
+    tables = tables_of(records, layout)
+    if not per_view:
+        return tables
+    views = per_view_tables(records, layout)
+    return views if format == "csv" else [*tables, *views]
+
+
+def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
+    """The records that the tables of a layout are of, those of one split and protocol after each other.
+
+    Args:
+        records: any number.
+        layout: of which the suite and the metrics are taken.
+
+    Returns:
+        The records of the suite's scenes, under its names of them, with the metrics that were chosen alone.
+
+    Raises:
+        InputError: none is of the suite, or a metric is of none of them.
+    """
+    metrics = layout.options.metrics
+    known = {metric for record in records for metric in record.metrics}
+    for metric in metrics:
+        if metric not in known:  # What tables count is no metric.
+            raise unknown_name("metric", metric, known)
+    chosen = Layout(options=TableOptions(metrics=metrics), suite=layout.suite)
+    return [_with(record, block.metrics) for block in blocks(records, chosen) for record in block.records]
+
+
+def _with(record: Record, metrics: Sequence[str]) -> Record:
+    chosen = {metric: record.metrics[metric] for metric in metrics if metric in record.metrics}
+    return record if list(chosen) == list(record.metrics) else replace(record, metrics=chosen)
+
+
+# --- The kinds ---
 
 
 def _tables_of_block(block: Block) -> list[Table]:
-    layout = block.layout
-    if layout.columns == "scene":
-        return metric_tables(block)
-    if layout.rows == "scene":
-        return [scene_table(block, contender) for contender in block.contenders]
-    if layout.rows == "method":
-        return [method_table(block)]
-    return [checkpoint_table(part) for part in _by_scene(block)]
+    options = block.layout.options
+    if options.columns == "scene":
+        return [_metric_table(block, metric) for metric in block.metrics]
+    if options.rows == "scene":
+        return [_scene_table(block, contender) for contender in block.contenders]
+    if options.rows == "method":
+        return [_row_table(block)]
+    return [_row_table(part, counts=COUNTS) for part in block.by_scene]
 
 
-def _by_scene(block: Block) -> list[Block]:
-    there = {record.scene for record in block.records}
-    return [block.of_scene(scene) for scene in block.scenes if scene in there]
+def _row_table(block: Block, *, counts: Sequence[str] = ()) -> Table:
+    """A row a method or checkpoint and a column a metric, its mean over the scenes, then what is counted."""
+    metrics = block.metrics
+    # Nothing is published of a mean over views.
+    rows = block.rows_with([] if block.several and block.layout.options.mean == "views" else metrics)
+    columns = identity_columns(block, rows)
+    for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
+        if name in metrics:
+            columns.append(score_column(block.column(name), block, rows, block.scenes))
+        elif name in COUNTS and (column := count_column(name, [row.records_of(block.scenes) for row in rows])):
+            columns.append(column)
+    scene = block.mean_name if block.several else block.scenes[0]
+    return _table(block.title(scene, suite=block.several), columns, block, rows, metrics, scene=scene)
+
+
+def _metric_table(block: Block, metric: str) -> Table:
+    """What a supplement has, of one metric: a row a method or checkpoint, a column a scene, the mean last."""
+    rows = block.rows_with([metric])
+    columns = identity_columns(block, rows)
+    columns += [score_column(Column(printable(scene), metric), block, rows, [scene]) for scene in block.scenes]
+    if block.several:
+        columns.append(score_column(Column(block.mean_name, metric), block, rows, block.scenes))
+    return _table(block.title(block.column(metric).heading), columns, block, rows, [metric], metric=metric)
+
+
+def _scene_table(block: Block, contender: Contender) -> Table:
+    """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
+    block = replace(block, records=contender.all_records)
+    scenes = _sorted_scenes(block, contender)
+    columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
+    counted = [contender.records_of([scene]) for scene in scenes]
+    if block.several:  # What is counted over all scenes says nothing where there is no mean over them.
+        counted.append(contender.records_of(scenes) if all(counted) else [])
+    for name in dict.fromkeys(block.layout.options.metrics or (*block.metrics, "views")):
+        if name in block.metrics:
+            values = [contender.mean(name, [scene]) for scene in scenes]
+            means = [contender.mean(name, scenes, block.layout.options.mean)] if block.several else []
+            digits = block.decimals(name)
+            cells = [score_cell(value, digits) for value in (*values, *means)]
+            columns.append(replace(block.column(name), cells=cells))
+        elif name in COUNTS and (column := count_column(name, counted)):
+            columns.append(column)
+    identity = {"method": contender.method, "run": contender.run, "step": contender.step}
+    shared = {name: str(value) for name, value in identity.items() if value is not None}
+    title = block.title(contender.name)
+    return _table(title, columns, block, block.rows, block.metrics, means=int(block.several), **shared)
+
+
+def _sorted_scenes(block: Block, contender: Contender) -> list[str]:
+    """In their order, or by the metric that was asked for, what lacks it last."""
+    by = block.layout.options.sort
+    if by is None or by == "method":
+        return list(block.scenes)
+    sign = -1 if by in block.infos and block.infos[by].higher_is_better else 1
+    values = {scene: contender.mean(by, [scene]) for scene in block.scenes}
+    return sorted(values, key=lambda scene: (values[scene] is None, sign * (values[scene] or 0.0)))
+
+
+def _view_table(block: Block) -> Table:
+    """Of one scene: a row a view and record, nothing ranked."""
+    views = [(row, view) for row in block.rows for record in row.records_of(block.scenes) for view in record.views]
+    columns = [text_column("view", [view.name for _, view in views])]
+    columns += identity_columns(block, [row for row, _ in views])
+    for metric in block.metrics:
+        digits = block.decimals(metric)
+        cells = [score_cell(view.scores.get(metric), digits) for _, view in views]
+        columns.append(replace(block.column(metric), cells=cells))
+    if coverage := coverage_column([view for _, view in views]):
+        columns.append(coverage)
+    (scene,) = block.scenes
+    return _table(block.title(scene, suite=False), columns, block, block.rows, block.metrics, scene=scene)
+
+
+def _table(
+    title: str,
+    columns: Sequence[Column],
+    block: Block,
+    rows: Sequence[Row],
+    metrics: Sequence[str],
+    *,
+    means: int = 0,
+    **shared: str,
+) -> Table:
+    """A table of a block.
+
+    Args:
+        title: of the table.
+        columns: with their cells.
+        block: whose records it is of.
+        rows: that it shows, or is made of.
+        metrics: of which it has notes and signatures.
+        means: how many of the last rows are means.
+        **shared: what all rows have in common besides split and protocol.
+    """
+    first = block.records[0]
+    tied = any(TIED in cell.mark for column in columns for cell in column.cells)
+    notes = [*notes_of(block, rows, metrics), *([_TIED_NOTE] if tied else [])]
+    return table_from(
+        title,
+        columns,
+        notes=notes,
+        caption=printable(f"protocol {first.protocol_title} ({first.fingerprint})"),
+        shared={"split": first.split, "protocol": first.protocol_title, "fingerprint": first.fingerprint, **shared},
+        signatures=[printable(block.infos[metric].signature) for metric in metrics],
+        means=means,
+        views=sorted({view_count(row.records_of(block.scenes)) for row in rows if isinstance(row, Contender)}),
+    )
+
+
+_TIED_NOTE = f"{TIED}: cannot be told from the best with the views there are"

@@ -10,7 +10,7 @@ from nvs_eval.errors import listed
 from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.records.comparable import result_name
 from nvs_eval.records.record import MetricInfo, Record
-from nvs_eval.report.tables.columns import text_cell
+from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.notes import left_out_notes
 from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
 from nvs_eval.report.tables.table import Cell, Column, Table
@@ -46,22 +46,21 @@ def audit_table(records: Sequence[Record]) -> Table:
     """
     first = records[0]
     names = _metrics(records)
-    columns = [[_cell(name, record, first) for record in records] for name in names]
-    protocols = [text_cell(record.protocol_title) for record in records]
-    fingerprints = [text_cell(record.fingerprint) for record in records]
     infos = {name: info for record in reversed(records) for name, info in record.metrics.items()}
-    headings = [metric_column(name, infos[name]) for name in names]
+    columns = [
+        text_column("protocol", [record.protocol_title for record in records]),
+        text_column("fingerprint", [record.fingerprint for record in records]),
+    ]
     if len({record.views_sha256 for record in records}) > 1:
-        headings.insert(0, Column("views"))
-        columns.insert(0, [Cell(str(len(record.views)), len(record.views)) for record in records])
-    return Table(
-        title=printable(f"{first.scene}, {result_name(first)}, {_split(records)}"),
-        columns=[Column("protocol", numeric=False), Column("fingerprint", numeric=False), *headings],
-        rows=list(zip(protocols, fingerprints, *columns, strict=True)),
-        shared={"scene": first.scene, "method": result_name(first), "split": first.split},
+        columns.append(Column("views", cells=[Cell(str(len(record.views)), len(record.views)) for record in records]))
+    for name in names:
+        columns.append(metric_column(name, infos[name], [_cell(name, record, first) for record in records]))
+    return table_from(
+        f"{first.scene}, {result_name(first)}, {_split(records)}",
+        columns,
+        notes=_left_out(records),
         caption=printable(f"in brackets: the difference from {first.protocol['name']}; nothing is ranked"),
-        notes=[printable(note) for note in _left_out(records)],
-        identity=2,
+        shared={"scene": first.scene, "method": result_name(first), "split": first.split},
     )
 
 

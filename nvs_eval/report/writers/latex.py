@@ -54,10 +54,9 @@ class _Drawn:
     @property
     def wide(self) -> bool:
         """Whether it is wider than a column of a two-column paper: it has the page's width then."""
-        cells = list(zip(*self.table.rows, strict=True)) or [()] * len(self.table.columns)
         letters = [
-            max(len(column.heading), *(len(cell.text) + len(cell.aside) for cell in below), 0)
-            for column, below in zip(self.table.columns, cells, strict=True)
+            max(len(column.heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
+            for column in self.table.columns
         ]
         return sum(letters) + _SPACE * len(letters) > _COLUMN
 
@@ -101,7 +100,7 @@ class _Drawn:
 
     def _rows(self) -> Iterator[str]:
         rows, means = split_means(self.table)
-        fractions = [_fraction(cells) for cells in zip(*self.table.rows, strict=True)]
+        fractions = [_fraction(column.cells) for column in self.table.columns]
         for part in (rows, means):
             for place, row in enumerate(part):
                 rule = "\\midrule\n    " if part is means and place == 0 else ""

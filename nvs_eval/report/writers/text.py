@@ -12,7 +12,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Span, Text
 
-from nvs_eval.report.tables.table import Cell, Table
+from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.words.phrases import split_signature
 from nvs_eval.report.writers.registry import Style
 
@@ -41,7 +41,7 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     Without `ranks` nothing is marked.
     """
     if not ranks:
-        table = replace(table, rows=[[replace(cell, rank=None) for cell in row] for row in table.rows])
+        table = replace(table, columns=[_unranked(column) for column in table.columns])
     parts = list(_parts(table, console.width))
     width = max(console.width, *map(_width, parts))
     below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
@@ -60,6 +60,10 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
         wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)), soft_wrap=True)
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
+
+
+def _unranked(column: Column) -> Column:
+    return replace(column, cells=[replace(cell, rank=None) for cell in column.cells])
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
 
 def _column(table: Table, index: int, *, stacked: bool) -> _Column:
     column = table.columns[index]
-    cells = [row[index] for row in table.rows]
+    cells = column.cells
     heading = re.sub(r"_| (?=\[)| (?=of )", "\n", column.heading) if stacked else column.heading
     fractions = {len(cell.text.partition(".")[2]) for cell in cells if "." in cell.text}
     if not column.numeric:
