@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nvs_eval.images.files import load_image, save_png
 from nvs_eval.metrics.lpips.metric import load_lpips
-from nvs_eval.metrics.weights.backbones import NETS, Net, find_backbone
+from nvs_eval.metrics.weights.backbones import find_backbone
+from nvs_eval.metrics.weights.pins import NETS, Net
 
 
 def main(arguments: Sequence[str] | None = None) -> tuple[float, float]:

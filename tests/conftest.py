@@ -31,7 +31,8 @@ import pytest  # noqa: E402
 from support.helpers import FakeCheckpoint, Opener, Said, fill, protocol_file  # noqa: E402
 
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips  # noqa: E402
-from nvs_eval.metrics.weights.backbones import Net, find_backbone  # noqa: E402
+from nvs_eval.metrics.weights.backbones import find_backbone  # noqa: E402
+from nvs_eval.metrics.weights.pins import Net  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

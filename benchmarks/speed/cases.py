@@ -19,7 +19,7 @@ from benchmarks.speed.contenders import (
     torchmetrics_ssim,
 )
 from benchmarks.speed.images import MADE, RENDERS, Kind
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 
 FIVE = {
     "lpips_alex": "lpips alex",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from nvs_eval.metrics.lpips.precision import Precision
-    from nvs_eval.metrics.weights.backbones import Net
+    from nvs_eval.metrics.weights.pins import Net
 
 Score = Callable[["torch.Tensor", "torch.Tensor"], Sequence[float]]
 

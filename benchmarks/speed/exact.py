@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.speed.images import Array
 from benchmarks.speed.places import ROOT
-from nvs_eval.metrics.weights.backbones import Net, load_backbone
+from nvs_eval.metrics.weights.backbones import load_backbone
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.system.files import write_whole
 
 _FILE = ROOT / "benchmarks" / "speed" / "exact.json"

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.speed.exact import MODELS, TAPS
-from nvs_eval.metrics.weights.backbones import NETS, Net
+from nvs_eval.metrics.weights.pins import NETS, Net
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,8 @@ def torch_home() -> Path:
     import torch
     import torchvision
 
-    from nvs_eval.metrics.weights.backbones import Net, find_backbone, load_backbone
+    from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone
+    from nvs_eval.metrics.weights.pins import Net
 
     files: dict[Net, tuple[str, str]] = {
         "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),

@@ -17,7 +17,8 @@ from nvs_eval.metrics.describe import Description, Metric
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
-from nvs_eval.metrics.weights.backbones import Net, require
+from nvs_eval.metrics.weights.backbones import require
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.fields import AVERAGE
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.sources.views import View

@@ -24,7 +24,7 @@ from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 if TYPE_CHECKING:
     from nvs_eval.metrics.lpips.precision import Precision
-    from nvs_eval.metrics.weights.backbones import Net
+    from nvs_eval.metrics.weights.pins import Net
 
 DEFAULT = "standard"
 

@@ -11,7 +11,8 @@ import torch
 import torchmetrics.functional.image.lpips as torchmetrics_lpips
 from torch import Tensor, nn
 
-from nvs_eval.metrics.weights.backbones import Net, load_backbone
+from nvs_eval.metrics.weights.backbones import load_backbone
+from nvs_eval.metrics.weights.pins import Net
 
 _NAMES = ("psnr", "ssim", "lpips")
 _NETS: dict[str, Net] = {"alexnet": "alex", "vgg16": "vgg", "squeezenet1_1": "squeeze"}

@@ -34,7 +34,8 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import Reading, save_npy, save_png
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.weights.backbones import NETS, Found, Net, find_backbone
+from nvs_eval.metrics.weights.backbones import Found, find_backbone
+from nvs_eval.metrics.weights.pins import NETS, Net
 from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols
 from nvs_eval.records.record import MetricInfo, Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders

@@ -16,7 +16,7 @@ from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.view_rows import relative_path
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import load_protocol
 from nvs_eval.records.record import read_record, record_file, to_plain, write_record
 from nvs_eval.sources.views import Column, Render, View

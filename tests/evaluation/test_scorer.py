@@ -22,7 +22,8 @@ from nvs_eval.metrics.lpips import networks
 from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.ssim.metric import KERNELS
-from nvs_eval.metrics.weights.backbones import NETS, Net, backbone_sha256
+from nvs_eval.metrics.weights.download import DownloadError
+from nvs_eval.metrics.weights.pins import NETS, Net, backbone_sha256
 from nvs_eval.protocols.protocol import load_protocol
 
 # --- The numbers ----------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_weights_that_cannot_be_had_stop_it_before_anything_is_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network in tests")
+        raise DownloadError("no network in tests")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -27,7 +27,7 @@ from nvs_eval.metrics.describe import Description
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.psnr.metric import psnr
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import View
 

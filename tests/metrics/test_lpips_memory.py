@@ -26,7 +26,7 @@ from nvs_eval.metrics.lpips.memory import Pass, bytes_needed
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import Wanted
 from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Plan, plan_passes
-from nvs_eval.metrics.weights.backbones import NETS, Net
+from nvs_eval.metrics.weights.pins import NETS, Net
 
 LoadLpips = Callable[..., Lpips]
 

@@ -24,7 +24,7 @@ from nvs_eval.metrics.lpips.networks import NETWORKS, SMALLEST, Conv, Fire, Pool
 from nvs_eval.metrics.lpips.passes import Wanted, score_together
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.lpips.streaming import Stream
-from nvs_eval.metrics.weights.backbones import NETS, Net
+from nvs_eval.metrics.weights.pins import NETS, Net
 
 CPU = torch.device("cpu")
 LoadLpips = Callable[..., Lpips]

@@ -20,7 +20,7 @@ from support.made_up import made_up_protocols
 import nvs_eval.evaluation.prepare as prepare_module
 from nvs_eval.metrics import colour_correction as colour
 from nvs_eval.metrics.ssim.formula import Constants
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import load_protocol, named_protocols
 
 GOLDEN: Values = json.loads((Path(__file__).parents[1] / "golden" / "signatures.json").read_text())["values"]

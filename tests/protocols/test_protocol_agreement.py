@@ -27,7 +27,7 @@ from support.peer_scores import Array, Case, Peer
 
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import Render, View
 

@@ -12,7 +12,8 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nvs_eval.metrics.weights.backbones import Found, Net
+    from nvs_eval.metrics.weights.backbones import Found
+    from nvs_eval.metrics.weights.pins import Net
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Weights:
 
 
 def _install(files: tuple[Path, ...]) -> int:
-    from nvs_eval.metrics.weights.backbones import install
+    from nvs_eval.metrics.weights.install import install
 
     for done in install(files):
         print(f"{done.net}: {'already there' if done.already_there else f'installed from {done.source}'}: {done.path}")
@@ -57,7 +58,8 @@ def _install(files: tuple[Path, ...]) -> int:
 
 def _show(weights_dir: Path | None) -> int:
     from nvs_eval.cli.console import results
-    from nvs_eval.metrics.weights.backbones import NETS, find_backbone, offline_hint
+    from nvs_eval.metrics.weights.backbones import find_backbone, offline_hint
+    from nvs_eval.metrics.weights.pins import NETS
 
     backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
     heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
@@ -76,7 +78,8 @@ def _show(weights_dir: Path | None) -> int:
 
 
 def _head_faults(net: Net) -> dict[str, str]:
-    from nvs_eval.metrics.weights.backbones import VERSIONS, load_heads
+    from nvs_eval.metrics.weights.backbones import load_heads
+    from nvs_eval.metrics.weights.pins import VERSIONS
 
     faults: dict[str, str] = {}
     for version in VERSIONS:
@@ -90,7 +93,7 @@ def _head_faults(net: Net) -> dict[str, str]:
 def _table(backbones: list[Found], heads: dict[Net, dict[str, str]]) -> Table:
     from rich.table import Table
 
-    from nvs_eval.metrics.weights.backbones import VERSIONS, backbone_sha256
+    from nvs_eval.metrics.weights.pins import VERSIONS, backbone_sha256
 
     table = Table()
     for column in ("net", "from", "path", "verified", "heads"):

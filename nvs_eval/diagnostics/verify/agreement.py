@@ -12,7 +12,7 @@ from nvs_eval.diagnostics.verify.made import made_pair, with_floats, with_mask
 from nvs_eval.diagnostics.verify.prepare import Pair
 from nvs_eval.diagnostics.verify.scores import AVERAGE, Independent, average_error
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.sources.views import Render, View
 

@@ -18,7 +18,8 @@ from nvs_eval.diagnostics.verify.made import KNOWN_LPIPS, made_pair
 from nvs_eval.diagnostics.verify.record import Compared, tolerance_of
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import device_name
-from nvs_eval.metrics.weights.backbones import NETS, VERSIONS, Net, backbone_sha256, find_backbone, load_heads
+from nvs_eval.metrics.weights.backbones import find_backbone, load_heads
+from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_sha256
 
 _TOPICS = {"psnr": "PSNR", "mae": "MAE", "ssim": "SSIM", "cc": "colour correction", "mipnerf": "mip-NeRF's average"}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nvs_eval.diagnostics.verify.prepare import Array, Pair
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 
 # The right half is still large enough for every network.
 HEIGHT, WIDTH = 40, 72

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.diagnostics.verify.prepare import Pair
-from nvs_eval.metrics.weights.backbones import Net, Version, load_backbone, load_heads
+from nvs_eval.metrics.weights.backbones import load_backbone, load_heads
+from nvs_eval.metrics.weights.pins import Net, Version
 
 # More than this in float64 takes gigabytes and minutes, for digits that no comparison looks at.
 _MOST_PIXELS_IN_FLOAT64 = 2**18

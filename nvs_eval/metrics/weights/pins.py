@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float32, Shaped
@@ -42,7 +42,7 @@ def backbone_pins(net: Net) -> dict[str, Pin]:
     """
     if net not in NETS:
         raise unknown_name("LPIPS net", net, NETS)
-    return _pins(_pin_file()["backbones"][net])
+    return _pin_file().backbones[net]
 
 
 def head_pins(net: Net, version: Version) -> dict[str, Pin]:
@@ -55,7 +55,7 @@ def head_pins(net: Net, version: Version) -> dict[str, Pin]:
         raise unknown_name("LPIPS net", net, NETS)
     if version not in VERSIONS:
         raise unknown_name("LPIPS version", version, VERSIONS)
-    return _pins(_pin_file()["heads"][version][net])
+    return _pin_file().heads[version][net]
 
 
 def backbone_sha256(net: Net) -> str:
@@ -114,10 +114,11 @@ def _shape(shape: Iterable[int]) -> str:
     return "x".join(map(str, shape)) or "a single number"
 
 
+class _PinFile(msgspec.Struct):
+    backbones: dict[Net, dict[str, Pin]]
+    heads: dict[Version, dict[Net, dict[str, Pin]]]
+
+
 @functools.cache
-def _pin_file() -> dict:
-    return json.loads(Path(__file__).with_name("pins.json").read_text(encoding="utf-8"))
-
-
-def _pins(table: Mapping[str, dict]) -> dict[str, Pin]:
-    return {name: Pin(tuple(entry["shape"]), entry["sha256"]) for name, entry in table.items()}
+def _pin_file() -> _PinFile:
+    return msgspec.json.decode(Path(__file__).with_name("pins.json").read_bytes(), type=_PinFile)
