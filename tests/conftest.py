@@ -28,7 +28,10 @@ install_import_hook(
 )
 
 import pytest  # noqa: E402
-from support.helpers import FakeCheckpoint, Opener, Said, fill, protocol_file  # noqa: E402
+from support.checkpoints import FakeCheckpoint, Opener  # noqa: E402
+from support.commands import Said  # noqa: E402
+from support.protocols import protocol_file  # noqa: E402
+from support.scenes import fill  # noqa: E402
 
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips  # noqa: E402
 from nvs_eval.metrics.weights.backbones import find_backbone  # noqa: E402

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from support.helpers import Said, record, row
+from support.commands import Said
+from support.records import record, row
 
 from nvs_eval.records.record import write_record
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 
 from nvs_eval.cli import main
 from nvs_eval.comparison.comparing import compared

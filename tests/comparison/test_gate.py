@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.helpers import Said, record, row
+from support.commands import Said
+from support.records import record, row
 
 from nvs_eval.cli import main
 from nvs_eval.comparison.gate.checks import Check, checks, default_tolerance

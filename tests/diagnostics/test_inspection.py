@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from support.helpers import HALF, HEIGHT, LIGHT, WIDTH, FakeCheckpoint, evaluate_checkpoints, image, record, row
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.protocols import HALF, LIGHT
+from support.records import record, row
+from support.scenes import HEIGHT, WIDTH, image
 
 from nvs_eval.cli import main
 from nvs_eval.diagnostics.inspection import DataView, Finding, Inspection, RunData, find_inspector, of_all

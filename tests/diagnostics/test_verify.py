@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_of
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
 from support.pairs import array_pairs
+from support.protocols import FLOAT, HALF, LIGHT, protocol_of
+from support.scenes import float_image
 
 from nvs_eval.cli import main
 from nvs_eval.diagnostics.verify import installation, perceptual

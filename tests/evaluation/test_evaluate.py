@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import FLOAT, IGNORING, LIGHT, float_image, image, protocol_of
+from support.protocols import FLOAT, IGNORING, LIGHT, protocol_of
+from support.scenes import float_image, image
 
 from nvs_eval import __version__
 from nvs_eval.errors import InputError

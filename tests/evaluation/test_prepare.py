@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from support.agreement import assert_agree
-from support.helpers import LIGHT, float_image, image, protocol_of
-from support.scoring import changed, outcomes, scores, view
+from support.protocols import LIGHT, changed, protocol_of
+from support.scenes import float_image, image
+from support.scoring import outcomes, scores, view
 from torch import Tensor
 
 from nvs_eval.errors import InputError

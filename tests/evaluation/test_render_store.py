@@ -12,22 +12,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from support.helpers import (
-    FLOAT,
-    HALF,
-    LIGHT,
-    FakeCheckpoint,
-    evaluate_checkpoints,
-    files_below,
-    float_image,
-    image,
-    protocol_of,
-    rows,
-    write_pngs,
-)
-from support.helpers import (
-    record as record_of,
-)
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.protocols import FLOAT, HALF, LIGHT, protocol_of
+from support.records import record as record_of
+from support.records import rows
+from support.scenes import files_below, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate

@@ -9,22 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.helpers import (
-    FLOAT,
-    HALF,
-    IGNORING,
-    LIGHT,
-    WIDTH,
-    FakeCheckpoint,
-    evaluate_checkpoints,
-    files_below,
-    float_image,
-    image,
-    masks_in,
-    protocol_of,
-    rows,
-    write_masks,
-)
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.protocols import FLOAT, HALF, IGNORING, LIGHT, protocol_of
+from support.records import rows
+from support.scenes import WIDTH, files_below, float_image, image, masks_in, write_masks
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.render_store import Keep

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 from support.agreement import assert_agree
-from support.helpers import FLOAT, LIGHT, float_image, image
 from support.pairs import photograph
-from support.scoring import CPU, SQUEEZE, changed, scores, view
+from support.protocols import FLOAT, LIGHT, SQUEEZE, changed
+from support.scenes import float_image, image
+from support.scoring import CPU, scores, view
 from torch import Tensor
 
 import nvs_eval.evaluation.prepare as prepare_module

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import LIGHT, protocol_of
+from support.protocols import LIGHT, protocol_of
 
 from nvs_eval.evaluation import upload
 from nvs_eval.evaluation.evaluate import Session, evaluate

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from support.formula import Values, said
-from support.made_up import made_up_protocols
+from support.protocols import made_up_protocols
 
 from nvs_eval.protocols.protocol import load_protocol, named_protocols
 

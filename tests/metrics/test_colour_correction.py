@@ -10,9 +10,10 @@ import pytest
 import torch
 from reference.colour import affine, quadratic
 from support.agreement import assert_agree
-from support.helpers import LIGHT, float_image, image
 from support.pairs import array_pairs, pairs
-from support.scoring import changed, scores, view
+from support.protocols import LIGHT, changed
+from support.scenes import float_image, image
+from support.scoring import scores, view
 from torch import Tensor
 
 from nvs_eval.evaluation.prepare import prepare

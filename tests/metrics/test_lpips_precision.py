@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support.helpers import LIGHT, FakeCheckpoint, Opener, Said, image, protocol_file, protocol_of, record, row
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.protocols import LIGHT, protocol_file, protocol_of
+from support.records import record, row
+from support.scenes import image
 from support.scoring import CPU, view
 
 import nvs_eval

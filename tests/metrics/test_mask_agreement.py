@@ -13,8 +13,8 @@ from reference import dycheck, whole
 from reference.preparation import bbox, fill, multiply
 from reference.ssim import DMPIX_WITHOUT_FLOOR, TOOLS, Array, ssim_map
 from support.agreement import assert_agree
-from support.helpers import FLOAT, protocol_of
 from support.pairs import array_masks, array_pairs
+from support.protocols import FLOAT, protocol_of
 
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Scorer

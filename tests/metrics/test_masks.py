@@ -17,8 +17,9 @@ from reference.dycheck import ssim as dycheck_ssim
 from reference.ssim import TOOLS
 from reference.ssim import ssim_map as reference_map
 from support.agreement import assert_agree, generator
-from support.helpers import LIGHT, float_image, image
-from support.scoring import SQUEEZE, WITH_LPIPS, changed, outcomes, scores, view
+from support.protocols import LIGHT, SQUEEZE, WITH_LPIPS, changed
+from support.scenes import float_image, image
+from support.scoring import outcomes, scores, view
 from torch import Tensor
 
 from nvs_eval.errors import InputError

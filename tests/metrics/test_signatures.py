@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.formula import Values, said, views
-from support.made_up import made_up_protocols
+from support.protocols import made_up_protocols
 
 import nvs_eval.evaluation.prepare as prepare_module
 from nvs_eval.metrics import colour_correction as colour

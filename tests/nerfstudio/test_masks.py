@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.helpers import LIGHT, Said, protocol_file
+from support.commands import Said
+from support.protocols import LIGHT, protocol_file
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.helpers import Opener, Said, files_below, record, row
+from support.checkpoints import Opener
+from support.commands import Said
+from support.records import record, row
+from support.scenes import files_below
 
 import nvs_eval
 from nvs_eval.errors import InputError

@@ -17,21 +17,10 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from support.helpers import (
-    FLOAT,
-    HEIGHT,
-    LIGHT,
-    NAMES,
-    WIDTH,
-    FakeCheckpoint,
-    Opener,
-    Said,
-    files_below,
-    fill,
-    flat,
-    image,
-    protocol_file,
-)
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.protocols import FLOAT, LIGHT, protocol_file
+from support.scenes import HEIGHT, NAMES, WIDTH, files_below, fill, flat, image
 
 from nvs_eval.cli import main
 from nvs_eval.evaluation.scorer import Scorer

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.helpers import protocol_file, record, write_pngs
+from support.protocols import protocol_file
+from support.records import record
+from support.scenes import write_pngs
 
 import nvs_eval
 from nvs_eval.metrics.registry import FAMILIES

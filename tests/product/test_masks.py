@@ -8,21 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.helpers import (
-    FLOAT,
-    HEIGHT,
-    IGNORING,
-    LIGHT,
-    UNMASKED,
-    WIDTH,
-    FakeCheckpoint,
-    Opener,
-    Said,
-    image,
-    masks_in,
-    protocol_file,
-    write_masks,
-)
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.protocols import FLOAT, IGNORING, LIGHT, UNMASKED, protocol_file
+from support.scenes import HEIGHT, WIDTH, image, masks_in, write_masks
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png

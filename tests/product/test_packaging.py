@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.helpers import protocol_file, write_pngs
+from support.protocols import protocol_file
+from support.scenes import write_pngs
 
 import nvs_eval
 from nvs_eval.system.yaml_files import config_folder

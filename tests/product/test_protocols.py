@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.helpers import LIGHT, protocol_file
+from support.protocols import LIGHT, protocol_file
 
 from nvs_eval.cli import main
 from nvs_eval.protocols.protocol import load_protocol, named_protocols

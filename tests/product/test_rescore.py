@@ -14,24 +14,10 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from support.helpers import (
-    FLOAT,
-    HALF,
-    HEIGHT,
-    IGNORING,
-    LIGHT,
-    UNMASKED,
-    WIDTH,
-    FakeCheckpoint,
-    Opener,
-    Said,
-    files_below,
-    float_image,
-    image,
-    masks_in,
-    protocol_file,
-    write_masks,
-)
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.protocols import FLOAT, HALF, IGNORING, LIGHT, UNMASKED, protocol_file
+from support.scenes import HEIGHT, WIDTH, files_below, float_image, image, masks_in, write_masks
 
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_npy, save_png

@@ -13,17 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support.helpers import (
-    FLOAT,
-    FakeCheckpoint,
-    Opener,
-    Said,
-    files_below,
-    image,
-    protocol_file,
-    write_masks,
-    write_pngs,
-)
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.protocols import FLOAT, protocol_file
+from support.scenes import files_below, image, write_masks, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.helpers import LIGHT, protocol_file, protocol_of
+from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics import registry

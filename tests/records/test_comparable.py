@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.helpers import record, row
+from support.records import record, row
 
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError

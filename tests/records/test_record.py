@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import (

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.helpers import record, row
+from support.records import record, row
 
 from nvs_eval.errors import listed
 from nvs_eval.protocols.protocol import load_protocol, named_protocols

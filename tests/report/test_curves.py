@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.helpers import Said, record, row
+from support.commands import Said
+from support.records import record, row
 
 from nvs_eval.cli import main
 from nvs_eval.comparison.improvement import improved

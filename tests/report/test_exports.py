@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError

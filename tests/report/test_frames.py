@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 
 import nvs_eval
 from nvs_eval.errors import InputError

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.helpers import record, row
+from support.records import record, row
 from support.tables import MARKS, hostile_table, layout
 
 from nvs_eval.errors import InputError

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 from support.tables import layout
 
 from nvs_eval.cli import main

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.helpers import INFO, Opener, Said, files_below, record, row
+from support.checkpoints import Opener
+from support.commands import Said
+from support.records import INFO, record, row
+from support.scenes import files_below
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, read_record, record_file, write_record
@@ -160,7 +163,7 @@ def test_runs_audits_and_new_scores_are_logged(
     here: Path,
     scalars: Callable[[Path], dict[str, list[tuple[int, float]]]],
 ) -> None:
-    from support.helpers import FLOAT, HALF, protocol_file
+    from support.protocols import FLOAT, HALF, protocol_file
 
     protocol_file(here, FLOAT, "float.yaml")
     protocol_file(here, HALF, "half.yaml")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from support.helpers import INFO, record, row
+from support.records import INFO, record, row
 from support.tables import table_of_rows
 
 from nvs_eval.records.record import Record

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from support.helpers import Said, record, row
+from support.commands import Said
+from support.records import record, row
 from support.tables import NAMES, hostile_table, layout, table_of_rows, with_rows
 
 import nvs_eval

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.helpers import HEIGHT, WIDTH, float_image, image, write_pngs
+from support.scenes import HEIGHT, WIDTH, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, save_npy, save_png

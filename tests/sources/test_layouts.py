@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import HEIGHT, WIDTH, files_below, image, protocol_file, write_pngs
+from support.protocols import protocol_file
+from support.scenes import HEIGHT, WIDTH, files_below, image, write_pngs
 from torch import Tensor
 
 from nvs_eval.cli import main

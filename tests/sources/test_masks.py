@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.helpers import image
+from support.scenes import image
 from torch import Tensor
 
 from nvs_eval.errors import InputError

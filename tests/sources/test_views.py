@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import float_image
+from support.scenes import float_image
 from torch import Tensor
 
 from nvs_eval.errors import InputError

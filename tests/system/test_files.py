@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.helpers import Said, record
+from support.commands import Said
+from support.records import record
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import write_record

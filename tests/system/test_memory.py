@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.helpers import Said, protocol_of
+from support.commands import Said
+from support.protocols import protocol_of
 
 import nvs_eval
 from nvs_eval.errors import InputError

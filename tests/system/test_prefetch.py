@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import LIGHT, protocol_of, write_pngs
+from support.protocols import LIGHT, protocol_of
+from support.scenes import write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate

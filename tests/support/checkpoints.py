@@ -1,0 +1,121 @@
+"""Checkpoints without nerfstudio, and what `nvs-eval run` does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from support.protocols import protocol_of
+from support.scenes import HEIGHT, WIDTH, float_image, image
+from torch import Tensor
+
+from nvs_eval.evaluation.evaluate import Session
+from nvs_eval.evaluation.render_store import Keep
+from nvs_eval.evaluation.rendering import Evaluation, plan_renders
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.records.record import Record, record_file, write_record
+from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.views import Column, Render, View
+
+
+@dataclass(eq=False)
+class FakeCheckpoint:
+    """A checkpoint whose renders are noise: what a plugin would offer, without anything trained.
+
+    Attributes:
+        step: of the checkpoint; also the seed of its renders.
+        views: their names.
+        references: makes the reference of the view at an index.
+        renders: makes the render of the view at an index.
+        on_view: is told each index before its view is rendered: to interrupt, for example.
+        masks: that came with the data.
+        own_protocol: of the model, as `--protocol auto` takes it.
+        rendered: the names of the views rendered so far, over all iterations.
+    """
+
+    step: int
+    views: Sequence[str] = ("a", "cam0/b", "c")
+    references: Callable[[int], Tensor] = image
+    renders: Callable[[int], Tensor] | None = None
+    on_view: Callable[[int], None] = lambda index: None
+    scene: str = "fox"
+    method: str = "fake"
+    masks: Masks | None = None
+    own_protocol: str | None = None
+    identity: dict[str, str] = field(default_factory=dict)
+    rendered: list[str] = field(default_factory=list)
+
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        known = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
+        provenance = {**known, **self.identity}
+        self.columns = (Column(self.scene, self.method, "base", self.step, self.split, provenance),)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.views
+
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        return [(WIDTH, HEIGHT)] * len(self.views)
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __iter__(self) -> Iterator[View]:
+        for index, name in enumerate(self.views):
+            self.on_view(index)
+            render = self.renders(index) if self.renders else float_image(1000 * self.step + index)
+            # The first render warms up, and its time is not known.
+            seconds = float(index) if index else None
+            self.rendered.append(name)
+            yield View(name, self.references(index), (Render(render, seconds=seconds),))
+        self.columns[0].provenance["peak_memory_bytes"] = 12345
+
+
+class Opener(NamedTuple):
+    """Stands in for the plugin: what it was asked for, and the checkpoints it gives.
+
+    Attributes:
+        asked: the path and options of each call.
+        given: to every path that has none of its own.
+        of: by path.
+    """
+
+    asked: list[dict[str, Any]]
+    given: list[FakeCheckpoint]
+    of: dict[str, list[FakeCheckpoint]]
+
+    def __call__(self, path: Path, **options: Any) -> list[FakeCheckpoint]:
+        self.asked.append({"path": path, **options})
+        return self.of.get(str(path), self.given)
+
+    @property
+    def rendered(self) -> list[str]:
+        """All views that were rendered."""
+        every = [*self.given, *(checkpoint for checkpoints in self.of.values() for checkpoint in checkpoints)]
+        return [name for checkpoint in every for name in checkpoint.rendered]
+
+
+@contextmanager
+def no_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+def evaluate_checkpoints(
+    checkpoints: Sequence[FakeCheckpoint], output_dir: Path, *protocols: str, keep: Keep = "png"
+) -> list[Record]:
+    """What `nvs-eval run` does with checkpoints that have no records yet; the records are written, too."""
+
+    def write(records: Sequence[Record]) -> None:
+        for each in records:
+            write_record(record_file(each, output_dir), each)
+
+    scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
+    plan = plan_renders(checkpoints, scorer.protocols, keep)
+    return Evaluation(scorer, Session(output_dir), plan, no_progress, write).run(checkpoints)
