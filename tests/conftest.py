@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+
+# One thread in each worker, and in the processes that tests start: torch reads this when it is imported. Images here
+# are so small that a second thread costs more than it brings. Tests of threads set their number themselves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import support.shapes  # noqa: F401  The hook names it, and does not import it.
 from jaxtyping import config, install_import_hook
