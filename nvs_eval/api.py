@@ -10,8 +10,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nvs_eval.records.arguments import check_cells, checked
-from nvs_eval.records.record import Record
+from nvs_eval.records.comparable import check_cells
+from nvs_eval.records.record import Record, Records
+from nvs_eval.system.arguments import checked
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
@@ -191,7 +192,7 @@ def run(
 
 @checked
 def table(
-    records: Sequence[Record],
+    records: Records,
     *,
     format: str = "text",
     rows: Literal["checkpoint", "method", "scene"] = "checkpoint",
@@ -267,7 +268,7 @@ def table(
 
 @checked
 def compare(
-    *sides: Sequence[Record],
+    *sides: Records,
     metrics: str | Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     resamples: int = 10_000,

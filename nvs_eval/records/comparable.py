@@ -89,6 +89,19 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
         )
 
 
+def check_cells(records: Sequence[Record], name: str = "records") -> None:
+    """Check that no two records of an argument are of one cell.
+
+    Args:
+        records: Any number.
+        name: Name of the argument in errors.
+
+    Raises:
+        InputError: Two are, which the message names by their place.
+    """
+    check_distinct_cells(records, [Path(f"{name}[{place}]") for place in range(len(records))])
+
+
 def precision_advice(records: Sequence[Record]) -> str:
     """What to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.records.arguments import checked
 from nvs_eval.records.comparable import check_distinct_cells
 from nvs_eval.records.record import Record, read_record, record_folder
 from nvs_eval.records.schema import NoRecordError
+from nvs_eval.system.arguments import checked
 
 FilePath = str | os.PathLike[str]
 

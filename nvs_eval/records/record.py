@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
@@ -102,6 +104,13 @@ class Record:
         # What is the same of all views, as mostly, is said once: that is much the faster.
         rest = [repr(column if len(set(column)) > 1 else column[:1]) for column in columns]
         return _sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
+
+
+Records = Annotated[
+    Sequence[Record],
+    msgspec.Meta(description="a list of records: what score, run or read_records gave, in [brackets] if one"),
+]
+"""Records as an argument of the Python API."""
 
 
 def is_fast(metric: MetricInfo) -> bool:

@@ -1,4 +1,4 @@
-"""What a record's file holds: read into its types at once where all is well, and with care where it is not.
+"""A record's file, read into its types at once where all is well, and with care where it is not.
 
 Most files are read by msgspec alone, several times as fast as by json and into less memory.
 """
@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.schema import convert
 
 SCHEMA_VERSION = 1
-
-_Kind = TypeVar("_Kind")
 
 if TYPE_CHECKING:
     Score = float
 else:
-    # As a file has it: what is read has math.inf in place of "inf", and only the decoder ever sees this type.
-    Score = float | Literal["inf"]
+    # Files have "inf" where a record in memory has math.inf. Only the decoder sees this type.
+    Score = Annotated[float | Literal["inf"], msgspec.Meta(description='a number or "inf"')]
 
 
 class NoRecordError(InputError):
@@ -89,7 +87,7 @@ class ViewRow:
 
 
 class Stored(msgspec.Struct):
-    """A record as its file says it, what it repeats included. Other keys of the file are passed over."""
+    """A record as its file has it, with what it repeats. Other keys of the file are ignored."""
 
     schema_version: Literal[1]
     scene: str
@@ -117,7 +115,7 @@ class _Protocol(msgspec.Struct):
 
 
 class _WithProtocol(msgspec.Struct):
-    """What is read of a record's protocol, the whole of which is kept."""
+    """The parts of a record's protocol that are read. The whole of it is kept."""
 
     protocol: _Protocol
 
@@ -126,11 +124,11 @@ _DECODER = msgspec.json.Decoder(Stored)
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a record's file, each part of the type it is to be of. That its parts agree is not checked.
+    """Read a record's file and check the type of each part, but not that the parts agree.
 
     Raises:
-        NoRecordError: it is JSON without a schema_version.
-        InputError: it cannot be read, is damaged, from a newer nvs-eval, or lacks a part.
+        NoRecordError: It is JSON without a schema_version.
+        InputError: It cannot be read, is damaged, from a newer nvs-eval, or lacks a part.
     """
     try:
         data = path.read_bytes()
@@ -138,9 +136,9 @@ def read_stored(path: Path) -> Stored:
         raise InputError(f"The record {path} cannot be read: {error.strerror}.") from error
     try:
         stored = _DECODER.decode(data)
+        msgspec.convert(stored.protocol, _Protocol)
     except (ValueError, RecursionError):
         stored = _read_with_care(data, path)
-    _check_types(stored, _WithProtocol, path)
     for scores in [stored.means, *[row.scores for row in stored.views if "inf" in row.scores.values()]]:
         _read_infinities(scores)
     return stored
@@ -152,7 +150,7 @@ def _read_infinities(scores: Any) -> None:
 
 
 def _read_with_care(data: bytes, path: Path) -> Stored:
-    """Likewise, for what the decoder refused: names of bytes that are no text, or what must be said to be wrong."""
+    """Read what the decoder refused: a record with names that are not UTF-8, or with an error that must be named."""
     try:
         plain = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -160,8 +158,12 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
     if not isinstance(plain, dict) or "schema_version" not in plain:
         raise NoRecordError(f"{path} is not a record of nvs-eval: it has no schema_version.")
     _check_version(plain["schema_version"], path)
-    _check_scores(plain, path)
-    return _check_types(plain, Stored, path)
+    try:
+        stored = convert(plain, Stored, "it")
+        convert(plain, _WithProtocol, "it")
+    except InputError as error:
+        raise InputError(f"{path} is not a record of nvs-eval: {error}") from error
+    return stored
 
 
 def _check_version(version: object, path: Path) -> None:
@@ -185,25 +187,3 @@ def _finite(number: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{number} is beyond what a number can be")
     return value
-
-
-def _check_scores(plain: Mapping[str, Any], path: Path) -> None:
-    """Say which score is none; of scores that are no mapping, the check of types says more."""
-    rows = plain.get("views")
-    found = [row.get("scores") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    for scores in (*found, plain.get("means")):
-        for name, value in scores.items() if isinstance(scores, dict) else ():
-            if value != "inf" and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise InputError(f'The record {path}: its score {name} is {value!r}, and a number or "inf" is needed.')
-
-
-def _check_types(plain: object, kind: type[_Kind], path: Path) -> _Kind:
-    """What was read, as what it is to be."""
-    try:
-        return msgspec.convert(plain, kind, from_attributes=True)
-    except (ValueError, RecursionError) as error:
-        missing = re.match(r"Object missing required field (`\w+`)(.*)", str(error))
-        if missing:
-            lacking = f"{missing[1]}{missing[2]}"
-            raise InputError(f"{path} is not a whole record of nvs-eval: it lacks {lacking}.") from error
-        raise InputError(f"{path} is not a record of nvs-eval: {error}.") from error

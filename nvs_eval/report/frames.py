@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
-from nvs_eval.records.arguments import check_cells, checked
-from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.records.comparable import check_cells
+from nvs_eval.records.record import Record, Records, ViewRow
+from nvs_eval.system.arguments import checked
 
 if TYPE_CHECKING:
     import pandas  # pyright: ignore[reportMissingImports]
@@ -27,7 +27,7 @@ _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_b
 
 
 @checked
-def data_frame(records: Sequence[Record], *, shape: Literal["long", "wide"] = "long") -> pandas.DataFrame:
+def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> pandas.DataFrame:
     """Records as a pandas DataFrame.
 
     Both shapes begin with the columns scene, method, run, step, split, protocol, fingerprint and view. `run` and `step`

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, some, unknown_name
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 _SINGULAR = {str: "a text", Path: "a path", int: "a whole number", float: "a number"}
 _SINGULAR |= {bool: "True or False", type(None): "None"}
 _PLURAL = {str: "texts", Path: "paths", int: "whole numbers", float: "numbers"}
+_LISTS = (list, tuple, Sequence)
 _LONGEST_SHOWN = 60
 
 
@@ -130,7 +131,7 @@ def _check_names(value: Mapping[Any, Any], fields: Mapping[str, Field], what: st
         if name not in fields:
             raise unknown_name(f"field of {what}", str(name), fields)
     if missing := [name for name, field in fields.items() if field.required and name not in value]:
-        raise InputError(f"{what} lacks {', '.join(missing)}: there is no default.")
+        raise InputError(f"{what} lacks {some(missing)}: there is no default.")
 
 
 # --- What is wrong --------------------------------------------------------------------------------------------------
@@ -170,21 +171,22 @@ def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, 
         for field, (hint, _) in fields_of(kind).items():
             if field in value:
                 yield value[field], hint, f"{place}.{field}" if place else field
-        for key, item in value.items() if inner else ():
+        for key, item in value.items() if get_origin(kind) in (dict, Mapping) else ():
             yield key, inner[0], f"a name in {name}"
             yield item, inner[1], f"{name}.{key}"
     elif isinstance(value, _One):
         yield value[0], inner[0], name
-    elif isinstance(value, list) and inner and (Ellipsis in inner or len(inner) in (1, len(value))):
-        for index, item in enumerate(value):
-            yield item, inner[index if Ellipsis not in inner and len(inner) > 1 else 0], f"{name}[{index}]"
+    elif isinstance(value, list) and (origin := get_origin(kind)) in _LISTS:
+        hints = inner if origin is tuple and Ellipsis not in inner else inner[:1] * len(value)
+        for index, (item, hint) in enumerate(zip(value, hints, strict=False)):
+            yield item, hint, f"{name}[{index}]"
 
 
 def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
     """Return the error for a value of which no part alone is wrong."""
     members = [bare_type(member) for member in union_members(bare_type(hint))]
     choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
-    if choices and isinstance(value, str):
+    if choices and isinstance(value, str) and not _meta(hint).description:
         return unknown_name(place, value, map(str, choices))
     advice = ""
     # YAML reads 0001 as the number 1, no as False, and 2024-01-01 as a day.
@@ -200,6 +202,12 @@ def bare_type(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
+def _meta(hint: Any) -> msgspec.Meta:
+    """Return what a type is annotated with for msgspec."""
+    metas = [meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
+    return metas[0] if metas else msgspec.Meta()
+
+
 def union_members(hint: Any) -> tuple[Any, ...]:
     """Return the types of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -211,7 +219,7 @@ def _member(value: Any, hint: Any) -> Any:
     if isinstance(value, dict):
         fitting = [member for member in members if fields_of(member) or get_origin(member) in (dict, Mapping)]
     else:
-        fitting = [member for member in members if get_origin(member) in (list, tuple, Sequence)]
+        fitting = [member for member in members if get_origin(member) in _LISTS]
     return fitting[0] if fitting else members[0]
 
 
@@ -219,8 +227,7 @@ def _needed(hint: Any) -> list[str]:
     """Return in words what values a type takes."""
     if get_origin(hint) is not Annotated:
         return [words for member in union_members(hint) for words in _member_needed(member)]
-    metas = [meta for meta in hint.__metadata__ if isinstance(meta, msgspec.Meta)]
-    meta = metas[0] if metas else msgspec.Meta()
+    meta = _meta(hint)
     *others, last = [meta.description] if meta.description else _needed(bare_type(hint))
     limits = "" if meta.ge is None else f" of at least {meta.ge}"
     limits += "" if meta.min_length is None else " that is not empty"
@@ -233,7 +240,7 @@ def _member_needed(hint: Any) -> list[str]:
         return _needed(hint)
     if origin is Literal:
         return [repr(choice) for choice in inner]
-    if origin in (list, tuple, Sequence):
+    if origin in _LISTS:
         items = " or ".join(_PLURAL.get(bare_type(member), "mappings") for member in union_members(bare_type(inner[0])))
         return [f"{len(inner)} {items}" if origin is tuple and Ellipsis not in inner else f"a list of {items}"]
     if fields := fields_of(hint):

@@ -138,7 +138,7 @@ def test_a_file_that_is_named_must_be_a_record(before: list[str], out: Path) -> 
     [
         ('{"schema_version": 1, "scene": "fox"', "out/other.json is not JSON ("),
         ("", "out/other.json is not JSON ("),
-        ('{"schema_version": 1}', "out/other.json is not a whole record of nvs-eval: it lacks `scene`."),
+        ('{"schema_version": 1}', "out/other.json is not a record of nvs-eval: it lacks scene, method, "),
         ('{"schema_version": 2}', "out/other.json has schema_version 2, and this nvs-eval reads 1: upgrade"),
     ],
     ids=["truncated", "empty", "a part of one", "a newer one"],
