@@ -12,14 +12,17 @@ from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from msgspec import Meta
+
+from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.images.pixels import AlphaRule, Quantisation
 from nvs_eval.metrics.describe import Description, describe
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, about_of
-from nvs_eval.protocols.fields import AVERAGE, checked_fields, is_lpips
 from nvs_eval.records.record import MetricInfo
+from nvs_eval.system.schema import Text, convert
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 if TYPE_CHECKING:
@@ -27,6 +30,19 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.weights.pins import Net
 
 DEFAULT = "standard"
+AVERAGE = "mipnerf_average"
+"""The metric that is made of three others."""
+_AVERAGED = ("psnr", "ssim", "lpips")
+
+Decimals = Annotated[int, Meta(ge=0)]
+Metrics = Annotated[
+    Mapping[str, Mapping[str, Any]],
+    Meta(
+        min_length=1,
+        description="a mapping of at least one metric to its parameters",
+        examples=["psnr: {data_range: 1}"],
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -63,16 +79,16 @@ class Protocol:
         round_means: decimals to which means are rounded, or None.
     """
 
-    name: str
+    name: Text
     alpha: AlphaRule
     colour_correction: Literal["none", "quadratic", "affine"]
     out_of_range: Literal["error", "clamp", "keep"]
     quantise: Quantise
     region: Literal["full", "right-half"]
-    crop: int
+    crop: Decimals
     mask: Literal["none", "ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"]
-    metrics: Mapping[str, Mapping[str, Any]]
-    round_means: int | None
+    metrics: Metrics
+    round_means: Decimals | None
 
     @cached_property
     def definition(self) -> dict[str, Any]:
@@ -144,7 +160,7 @@ class Protocol:
     @property
     def nets(self) -> list[Net]:
         """The LPIPS nets that its metrics need, sorted."""
-        return sorted({given["net"] for name, given in self.metrics.items() if is_lpips(name)})
+        return sorted({given["net"] for name, given in self.metrics.items() if _is_lpips(name)})
 
     @property
     def precision(self) -> Precision:
@@ -174,7 +190,7 @@ class Protocol:
         def changed(given: Mapping[str, Any]) -> Mapping[str, Any]:
             return {**{key: value for key, value in given.items() if key != "precision"}, **fast}
 
-        metrics = {name: changed(given) if is_lpips(name) else given for name, given in self.metrics.items()}
+        metrics = {name: changed(given) if _is_lpips(name) else given for name, given in self.metrics.items()}
         return replace(self, metrics=metrics)
 
     def _preparation_signature(self) -> list[str]:
@@ -225,6 +241,59 @@ def parse_protocol(data: object) -> Protocol:
     Raises:
         InputError: a field is unknown, missing or has a value that is not known; the message names it.
     """
-    protocol = Protocol(**checked_fields(data, Protocol, Quantise))
+    protocol = convert(data, Protocol, "a protocol")
+    metrics = {
+        # A parameter with its default is left out, so that it does not change the fingerprint.
+        name: {key: value for key, value in parameters.items() if not _is_default(name, key, value)}
+        for name, parameters in protocol.metrics.items()
+    }
+    protocol = replace(protocol, metrics=metrics)
+    _check_together(protocol)
     _ = protocol.fingerprint  # Describing the metrics checks their parameters.
     return protocol
+
+
+def _is_lpips(metric: str) -> bool:
+    return metric.removeprefix(CORRECTED).split("_")[0] == "lpips"
+
+
+def _is_default(metric: str, key: str, value: object) -> bool:
+    return value is None or value is False or (_is_lpips(metric) and (key, value) == ("precision", "exact"))
+
+
+def _check_together(protocol: Protocol) -> None:
+    """Check the fields that depend on each other."""
+    corrected = [name for name in protocol.metrics if name.startswith(CORRECTED)]
+    if corrected and protocol.colour_correction == "none":
+        raise InputError(
+            f"{', '.join(corrected)} are of the colour-corrected render, and colour_correction is none: say quadratic "
+            "or affine."
+        )
+    if protocol.colour_correction != "none" and not corrected:
+        raise InputError(
+            f"colour_correction is {protocol.colour_correction}, and no metric begins with cc_: add cc_psnr, ... for "
+            "the corrected render, beside those of the render as it is."
+        )
+    for name, parameters in protocol.metrics.items():
+        if parameters.get("kernel") == "uniform7-gray" and "none" in (
+            protocol.quantise.render,
+            protocol.quantise.reference,
+        ):
+            raise InputError(
+                f"{name} has the kernel 'uniform7-gray', which is of 8-bit levels: quantise render and reference by "
+                "round or truncate."
+            )
+    if AVERAGE in protocol.metrics:
+        _check_average(protocol.metrics)
+
+
+def _check_average(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    parts = metrics[AVERAGE]
+    if set(parts) != set(_AVERAGED):
+        raise InputError(
+            f"{AVERAGE} needs the parameters {', '.join(_AVERAGED)}: which metrics of this protocol they are."
+        )
+    for family, name in parts.items():
+        if not isinstance(name, str) or name not in metrics or name.split("_")[0] != family:
+            candidates = [metric for metric in metrics if metric.split("_")[0] == family]
+            raise unknown_name(f"{family} of {AVERAGE}", str(name), candidates)

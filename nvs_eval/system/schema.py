@@ -48,8 +48,8 @@ class _One(list[Any]):
 def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Path] = Path) -> T:
     """Convert plain data into a type.
 
-    Fields of a dataclass that are tuples of any length also take a single value. Unknown fields are an error in a
-    dataclass that is asked for, and in Structs that forbid them. Fields of these are named in errors by themselves.
+    Fields of a dataclass that are tuples of any length also take a single value. Unknown fields are an error, except
+    in Structs that do not forbid them, and in dataclasses within a Struct.
 
     Args:
         value: Mappings, lists, texts and numbers.
@@ -60,15 +60,9 @@ def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Pa
     Raises:
         InputError: The value does not fit. The message names the part, what it must be, and what it is.
     """
-    judge, plain, target = _Judge(functools.partial(_custom_type, path)), value, typing.cast("Any", kind)
+    judge, plain = _Judge(functools.partial(_custom_type, path)), value
     try:
-        plain = _plain(value)
-        if dataclasses.is_dataclass(target) and isinstance(plain, dict):
-            fields = fields_of(kind)
-            _check_names(plain, fields, what)
-            plain = {name: _several(given, fields[name].hint) for name, given in plain.items()}
-        else:
-            plain = _several(plain, kind)
+        plain = _prepared(_plain(value), kind, what)
         return msgspec.convert(plain, kind, dec_hook=judge.custom_type)
     except msgspec.ValidationError as error:
         raise judge.refusal(plain, kind, what) from error
@@ -107,10 +101,24 @@ def _plain(value: object) -> Any:
     return [_plain(item) for item in value] if isinstance(value, Collection) else value
 
 
-def _several(value: Any, hint: Any) -> Any:
-    """Return a value for a tuple of any length as a list, for another type as it is."""
-    origin, inner = get_origin(bare_type(hint)), get_args(bare_type(hint))
-    return _One([value]) if origin is tuple and Ellipsis in inner and not isinstance(value, list) else value
+def _prepared(value: Any, hint: Any, what: str, place: str = "") -> Any:
+    """Return a value with single values of dataclasses as lists, where these are needed.
+
+    Raises:
+        InputError: A field of a dataclass is missing or unknown. msgspec ignores unknown ones.
+    """
+    kind = _member(value, hint)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        fields = fields_of(kind)
+        _check_names(value, fields, place or what)
+        return {name: _prepared(item, fields[name].hint, what, _joined(place, name)) for name, item in value.items()}
+    only = {bare_type(member) for member in union_members(bare_type(hint))} <= {kind, type(None)}
+    several = only and get_origin(kind) is tuple and Ellipsis in get_args(kind)
+    return _One([value]) if several and not isinstance(value, list | None) else value
+
+
+def _joined(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
 
 
 def _custom_type(path: Callable[[str], Path], kind: type, value: object) -> object:
@@ -170,7 +178,7 @@ def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, 
     if isinstance(value, dict):
         for field, (hint, _) in fields_of(kind).items():
             if field in value:
-                yield value[field], hint, f"{place}.{field}" if place else field
+                yield value[field], hint, _joined(place, field)
         for key, item in value.items() if get_origin(kind) in (dict, Mapping) else ():
             yield key, inner[0], f"a name in {name}"
             yield item, inner[1], f"{name}.{key}"
@@ -230,7 +238,8 @@ def _needed(hint: Any) -> list[str]:
     meta = _meta(hint)
     *others, last = [meta.description] if meta.description else _needed(bare_type(hint))
     limits = "" if meta.ge is None else f" of at least {meta.ge}"
-    limits += "" if meta.min_length is None else " that is not empty"
+    limits += "" if meta.le is None else f" and at most {meta.le}"
+    limits += "" if meta.min_length is None or meta.description else " that is not empty"
     return [*others, "".join([last, limits, *(f", such as `{example}`" for example in meta.examples or ())])]
 
 

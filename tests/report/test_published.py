@@ -168,6 +168,10 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     return data
 
 
+FINGERPRINT = r"^protocol\.fingerprint must be eight hexadecimal digits in quotes, .*Got "
+DIGITS = r"^scores\.drjohnson\.psnr must be a number in quotes with the digits that were published"
+
+
 def score(**row: object) -> Callable[[dict[str, Any]], object]:
     return lambda d: d["scores"]["drjohnson"].update(row)
 
@@ -176,40 +180,43 @@ def score(**row: object) -> Callable[[dict[str, Any]], object]:
     ("change", "said"),
     [
         (lambda d: d.update(sources="x"), r"^Unknown field of published numbers 'sources'\. Did you mean 'source'\?"),
-        (lambda d: d.pop("suites"), r"^published numbers lacks suites\.$"),
-        (lambda d: d.update(title=3), r"^title is 3, and a text is needed\.$"),
+        (lambda d: d.pop("suites"), r"^published numbers lacks suites: there is no default\.$"),
+        (lambda d: d.update(title=3), r"^title must be a text\. Got 3\."),
         (
             lambda d: d.update(protocol="inria-3dgs"),
-            r"^protocol must be a mapping with the fields name, fingerprint\.$",
+            r"^protocol must be a mapping with the fields name, fingerprint\. Got 'inria-3dgs'\.$",
         ),
-        (lambda d: d["protocol"].update(name=None), r"^the protocol's name is None, and a text is needed\.$"),
-        (lambda d: d["protocol"].update(fingerprint=12345678), r"^the protocol's fingerprint is 12345678, and eight "),
-        (lambda d: d["protocol"].update(fingerprint="0123ABCD"), r"^the protocol's fingerprint is '0123ABCD', and "),
-        (lambda d: d["protocol"].update(fingerprint="0123abcde"), r"^the protocol's fingerprint is '0123abcde', and "),
-        (lambda d: d.update(suites="deepblending"), r"^suites must be a list that is not empty: "),
+        (lambda d: d["protocol"].update(name=None), r"^protocol\.name must be a text\. Got None\.$"),
+        (lambda d: d["protocol"].update(fingerprint=12345678), FINGERPRINT + "12345678"),
+        (lambda d: d["protocol"].update(fingerprint="0123ABCD"), FINGERPRINT + "'0123ABCD'"),
+        (lambda d: d["protocol"].update(fingerprint="0123abcde"), FINGERPRINT + "'0123abcde'"),
+        (
+            lambda d: d.update(suites="deepblending"),
+            r"^suites must be a list of texts that is not empty, such as .*Got 'deepblending'",
+        ),
         (lambda d: d.update(suites=["deepblendin"]), r"^Unknown suite 'deepblendin'\. Did you mean 'deepblending'\?"),
         (lambda d: d.update(suites=["deepblending"] * 2), r"^the suite deepblending is given twice: leave one out\.$"),
-        (lambda d: d.update(scores={}), r"^scores must be a mapping that is not empty: `garden: "),
-        (lambda d: d["scores"].update(playroom={}), r"^scores of playroom must be a mapping that is not empty"),
-        (lambda d: d["scores"].update({1: {"psnr": "20"}}), r"^a name in scores is 1, and a text is needed\.$"),
+        (lambda d: d.update(scores={}), r"^scores must be a mapping that is not empty, such as `garden: .*Got \{\}"),
+        (lambda d: d["scores"].update(playroom={}), r"^scores\.playroom must be a mapping that is not empty"),
+        (lambda d: d["scores"].update({1: {"psnr": "20"}}), r"^a name in scores must be a text\. Got 1\."),
         (lambda d: d["scores"].update(playrom={"psnr": "20"}), r"^Unknown scene 'playrom'\. Did you mean 'playroom'\?"),
-        (score(pnsr="20"), r"^Unknown metric of drjohnson 'pnsr'\. Did you mean 'psnr'\?"),
-        (score(psnr=26.55), r"^psnr of drjohnson is 26\.55, and a number in quotes is needed, .* Say `\"26\.550\"`\.$"),
-        (score(psnr="26,55"), r"^psnr of drjohnson is '26,55', and a number in quotes is needed"),
-        (score(psnr="nan"), r"^psnr of drjohnson is 'nan', and a number in quotes is needed"),
-        (score(psnr="26.55 "), r"^psnr of drjohnson is '26\.55 ', and a number in quotes is needed"),
-        (score(psnr="26."), r"^psnr of drjohnson is '26\.', and a number in quotes is needed"),
-        (score(psnr="9.99"), r"^psnr of drjohnson is 9\.99, and it lies between 10 and 60: see the source\.$"),
-        (score(psnr="60.1"), r"^psnr of drjohnson is 60\.1, and it lies between 10 and 60"),
-        (score(ssim="1.001"), r"^ssim of drjohnson is 1\.001, and it lies between 0 and 1"),
-        (score(lpips_vgg="26.5"), r"^lpips_vgg of drjohnson is 26\.5, and it lies between 0 and 1"),
-        (lambda d: d["means"]["deepblending"].update(psnr="2.94"), r"^psnr of deepblending is 2\.94, and it lies "),
+        (score(pnsr="20"), r"^Unknown metric of scores\.drjohnson 'pnsr'\. Did you mean 'psnr'\?"),
+        (score(psnr=26.55), DIGITS + r', such as "26\.550": unquoted, it is 26\.55\. Got 26\.55\.'),
+        (score(psnr="26,55"), DIGITS + r".*Got '26,55'"),
+        (score(psnr="nan"), DIGITS + r".*Got 'nan'"),
+        (score(psnr="26.55 "), DIGITS + r".*Got '26\.55 '"),
+        (score(psnr="26."), DIGITS + r".*Got '26\.'"),
+        (score(psnr="9.99"), r"^scores\.drjohnson\.psnr must lie between 10 and 60\. Got 9\.99\. See the source\.$"),
+        (score(psnr="60.1"), r"psnr must lie between 10 and 60\. Got 60\.1"),
+        (score(ssim="1.001"), r"ssim must lie between 0 and 1\. Got 1\.001"),
+        (score(lpips_vgg="26.5"), r"lpips_vgg must lie between 0 and 1\. Got 26\.5"),
+        (lambda d: d["means"]["deepblending"].update(psnr="2.94"), r"^means\.deepblending\.psnr must lie between"),
         (lambda d: d.update(means={"deep": {"psnr": "29"}}), r"^Unknown suite of means 'deep'\."),
         (lambda d: d.update(means=None), r"^means must be a mapping that is not empty"),
-        (lambda d: d.update(differs={"ssim": ""}), r"^differs of ssim is '', and a text is needed\.$"),
+        (lambda d: d.update(differs={"ssim": ""}), r"^differs\.ssim must be a text\. Got ''\.$"),
         (lambda d: d.update(differs={"lpips_vgg": "x"}), r"^Unknown metric of differs 'lpips_vgg'\. Known: psnr, ssim"),
-        (lambda d: d.update(steps="30k"), r"^steps is '30k', and a whole number of at least 1 is needed\.$"),
-        (lambda d: d.update(note=[]), r"^note is \[\], and a text is needed\.$"),
+        (lambda d: d.update(steps="30k"), r"^steps must be a whole number of at least 1 or None\. Got '30k'\.$"),
+        (lambda d: d.update(note=[]), r"^note must be a text or None\. Got \[\]\.$"),
     ],
 )
 def test_malformed_published_numbers_are_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:

@@ -6,30 +6,40 @@ numpy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.report.benchmarks.suites import load_suite, named_suites
-from nvs_eval.system.yaml_files import (
-    checked_count,
-    checked_keys,
-    checked_list,
-    checked_mapping,
-    checked_text,
-    find_file,
-    named_files,
-    read_as,
-)
+from nvs_eval.system.schema import Count, Text, convert
+from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 _BOUNDS = {metric: about.bounds for metric, about in known_metrics().items() if about.bounds}
-"""What may be published, and between which values a method that works at all lies: beyond them it is a slip."""
-_NEEDED = ("name", "title", "source", "protocol", "suites", "scores")
-_OPTIONAL = ("means", "differs", "steps", "note")
+"""The metrics that may be published, and the range of plausible values of each."""
+
+Digits = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9]+(\.[0-9]+)?\Z",
+        description='a number in quotes with the digits that were published, such as "26.550": unquoted, it is 26.55',
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9a-f]{8}\Z",
+        description="eight hexadecimal digits in quotes, as `nvs-eval protocols` prints them",
+    ),
+]
+Rows = Annotated[
+    Mapping[Text, Annotated[Mapping[str, Digits], Meta(min_length=1)]],
+    Meta(min_length=1, examples=['garden: {psnr: "27.41", ssim: "0.868"}']),
+]
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,28 @@ class Published:
         return tuple(dict.fromkeys(metric for row in rows for metric in row))
 
 
+class _Protocol(Struct, frozen=True, forbid_unknown_fields=True):
+    """The protocol as a file of published numbers names it."""
+
+    name: Text
+    fingerprint: Fingerprint
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of published numbers."""
+
+    name: Text
+    title: Text
+    source: Text
+    protocol: _Protocol
+    suites: Annotated[tuple[Text, ...], Meta(min_length=1, examples=["suites: [mipnerf360]"])]
+    scores: Rows
+    means: Rows = {}
+    differs: Annotated[Mapping[Text, Text], Meta(min_length=1, examples=["ssim: windows wholly inside"])] = {}
+    steps: Count | None = None
+    note: Text | None = None
+
+
 def named_published() -> dict[str, Path]:
     """The published numbers that come with nvs-eval: their files by name."""
     return named_files("published")
@@ -108,72 +140,40 @@ def parse_published(data: object) -> Published:
     Raises:
         InputError: a field is unknown, missing, of the wrong type or beyond what is plausible; the message names it.
     """
-    values = checked_keys(data, "published numbers", _NEEDED, _OPTIONAL)
-    name, title, source = (checked_text(values[field], field) for field in ("name", "title", "source"))
-    protocol = checked_keys(values["protocol"], "protocol", ("name", "fingerprint"))
-    suites = _suites(values["suites"])
-    steps, note = values.get("steps"), values.get("note")
+    file = convert(data, _File, "published numbers")
+    if repeated := [name for name in dict.fromkeys(file.suites) if file.suites.count(name) > 1]:
+        raise InputError(f"the suite {repeated[0]} is given twice: leave one out.")
     published = Published(
-        name,
-        title,
-        source,
-        checked_text(protocol["name"], "the protocol's name"),
-        _fingerprint(protocol["fingerprint"]),
-        suites,
-        _rows(values["scores"], "scores"),
-        _rows(values["means"], "means") if "means" in values else {},
-        _reasons(values["differs"]) if "differs" in values else {},
-        None if steps is None else checked_count(steps, "steps"),
-        "" if note is None else checked_text(note, "note"),
+        name=file.name,
+        title=file.title,
+        source=file.source,
+        protocol_name=file.protocol.name,
+        fingerprint=file.protocol.fingerprint,
+        suites=file.suites,
+        scores=_values(file.scores, "scores"),
+        means=_values(file.means, "means"),
+        differs=file.differs,
+        steps=file.steps,
+        note=file.note or "",
     )
     _check_known(published)
     return published
 
 
-def _fingerprint(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{8}", value):
-        raise InputError(
-            f"the protocol's fingerprint is {value!r}, and eight hexadecimal digits in quotes are needed, as "
-            "`nvs-eval protocols` prints them."
-        )
-    return value
+def _values(rows: Mapping[str, Mapping[str, str]], what: str) -> dict[str, dict[str, Value]]:
+    return {
+        place: {metric: _value(digits, metric, f"{what}.{place}") for metric, digits in row.items()}
+        for place, row in rows.items()
+    }
 
 
-def _suites(value: object) -> tuple[str, ...]:
-    names = tuple(checked_text(name, "a suite") for name in checked_list(value, "suites", "suites: [mipnerf360]"))
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if repeated:
-        raise InputError(f"the suite {repeated[0]} is given twice: leave one out.")
-    return names
-
-
-def _rows(value: object, what: str) -> dict[str, dict[str, Value]]:
-    example = 'garden: {psnr: "27.41", ssim: "0.868"}'
-    rows = checked_mapping(value, what, example)
-    return {place: _row(checked_mapping(row, f"{what} of {place}", example), place) for place, row in rows.items()}
-
-
-def _row(row: Mapping[str, Any], place: str) -> dict[str, Value]:
-    return {metric: _value(value, metric, place) for metric, value in row.items()}
-
-
-def _value(value: object, metric: str, place: str) -> Value:
+def _value(digits: str, metric: str, place: str) -> Value:
     if metric not in _BOUNDS:
         raise unknown_name(f"metric of {place}", metric, _BOUNDS)
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        raise InputError(
-            f"{metric} of {place} is {value!r}, and a number in quotes is needed, with the digits that were published: "
-            'unquoted, 26.550 would be 26.55. Say `"26.550"`.'
-        )
     low, high = _BOUNDS[metric]
-    if not low <= float(value) <= high:
-        raise InputError(f"{metric} of {place} is {value}, and it lies between {low:g} and {high:g}: see the source.")
-    return Value(float(value), value)
-
-
-def _reasons(value: object) -> dict[str, str]:
-    reasons = checked_mapping(value, "differs", "ssim: windows wholly inside")
-    return {metric: checked_text(reason, f"differs of {metric}") for metric, reason in reasons.items()}
+    if not low <= float(digits) <= high:
+        raise InputError(f"{place}.{metric} must lie between {low:g} and {high:g}. Got {digits}. See the source.")
+    return Value(float(digits), digits)
 
 
 def _check_known(published: Published) -> None:

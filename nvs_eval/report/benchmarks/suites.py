@@ -6,27 +6,17 @@ torch or numpy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.system.yaml_files import (
-    checked_count,
-    checked_keys,
-    checked_list,
-    checked_text,
-    find_file,
-    named_files,
-    read_as,
-)
+import msgspec
 
-Split = Literal["every-8th", "test"]
+from nvs_eval.errors import InputError
+from nvs_eval.system.schema import Count, Text, convert
+from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A scene of a benchmark.
 
     Attributes:
@@ -37,15 +27,14 @@ class Scene:
         aliases: other names that it goes by.
     """
 
-    name: str
-    folder: str
-    factor: int
-    held_out: int | None = None
-    aliases: Sequence[str] = ()
+    name: Text
+    folder: Text
+    factor: Count
+    held_out: Count | None = None
+    aliases: tuple[Text, ...] = ()
 
 
-@dataclass(frozen=True)
-class Suite:
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The scenes over which a benchmark's means are taken.
 
     Attributes:
@@ -57,11 +46,13 @@ class Suite:
         scenes: in the order usual in papers.
     """
 
-    name: str
-    title: str
-    source: str
-    split: Split
-    scenes: Sequence[Scene]
+    name: Text
+    title: Text
+    source: Text
+    split: Literal["every-8th", "test"]
+    scenes: Annotated[
+        tuple[Scene, ...], msgspec.Meta(min_length=1, examples=["scenes: [{name: garden, folder: garden, factor: 4}]"])
+    ]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,34 +84,10 @@ def parse_suite(data: object) -> Suite:
     Raises:
         InputError: a field is unknown, missing or of the wrong type, or a scene is there twice; the message names it.
     """
-    values = checked_keys(data, "a suite", ("name", "title", "source", "split", "scenes"))
-    name, title, source = (checked_text(values[field], field) for field in ("name", "title", "source"))
-    if values["split"] not in get_args(Split):
-        raise unknown_name("split", str(values["split"]), get_args(Split))
-    example = "scenes: [{name: garden, folder: garden, factor: 4}]"
-    scenes = tuple(_scene(scene) for scene in checked_list(values["scenes"], "scenes", example))
-    _check_distinct(scenes)
-    return Suite(name, title, source, values["split"], scenes)
-
-
-def _scene(data: object) -> Scene:
-    values = checked_keys(data, "a scene", ("name", "folder", "factor"), ("held_out", "aliases"))
-    name = checked_text(values["name"], "a scene's name")
-    held_out, aliases = values.get("held_out"), values.get("aliases", [])
-    if not isinstance(aliases, list):
-        raise InputError(f"aliases of {name} is {aliases!r}, and a list of names is needed.")
-    return Scene(
-        name,
-        checked_text(values["folder"], f"folder of {name}"),
-        checked_count(values["factor"], f"factor of {name}"),
-        None if held_out is None else checked_count(held_out, f"held_out of {name}"),
-        tuple(checked_text(alias, f"an alias of {name}") for alias in aliases),
-    )
-
-
-def _check_distinct(scenes: Sequence[Scene]) -> None:
-    seen: set[str] = set()
-    for name in (name for scene in scenes for name in (scene.name, *scene.aliases)):
-        if name in seen:
+    suite = convert(data, Suite, "a suite")
+    names: set[str] = set()
+    for name in (name for scene in suite.scenes for name in (scene.name, *scene.aliases)):
+        if name in names:
             raise InputError(f"the scene {name} is given twice, by name or alias: leave one out.")
-        seen.add(name)
+        names.add(name)
+    return suite
