@@ -23,10 +23,10 @@ from nvs_eval.evaluation import shared_work
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import by_planes, quantise
-from nvs_eval.metrics import registry
-from nvs_eval.metrics.describe import Description
+from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
+from nvs_eval.metrics.psnr import metric as psnr_metric
 from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, named_protocols
@@ -167,10 +167,10 @@ def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(render))
         return psnr(reference, render, mask=mask)
 
-    def describe(name: str, _: Any, *, data_range: float) -> Description:
-        return Description(name, "dB", True, f"psnr|range:{data_range:g}|v1", lambda _: counted)
+    def describe(name: str, _: Any, *, data_range: float) -> tuple[str, Load]:
+        return f"psnr|range:{data_range:g}|v1", lambda _: counted
 
-    monkeypatch.setattr(registry, "_FAMILIES", {**registry._FAMILIES, "psnr": describe})
+    monkeypatch.setattr(psnr_metric, "describe", describe)
     return calls
 
 

@@ -11,7 +11,8 @@ import yaml
 from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics import registry
+from nvs_eval.metrics.describe import Load
+from nvs_eval.metrics.psnr import metric as psnr
 from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
@@ -91,14 +92,14 @@ def test_every_parameter_is_in_the_fingerprint(path: str, value: object) -> None
     assert parse_protocol(change(path, value)).fingerprint != protocol_of(LIGHT).fingerprint
 
 
-def test_a_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = protocol_of(LIGHT)
-    make = registry._psnr
+    describe = psnr.describe
 
-    def second(name: str, mask: Any, *, data_range: float) -> registry.Description:
-        return replace(make(name, mask, data_range=data_range), signature=f"psnr|range:{data_range:g}|v2")
+    def second(name: str, mask: Any, *, data_range: float) -> tuple[str, Load]:
+        return f"psnr|range:{data_range:g}|v2", describe(name, mask, data_range=data_range)[1]
 
-    monkeypatch.setattr(registry, "_FAMILIES", {**registry._FAMILIES, "psnr": second})
+    monkeypatch.setattr(psnr, "describe", second)
     after = protocol_of(LIGHT)
     assert after.definition == before.definition
     assert after.signatures["psnr"] == "psnr|range:1|q:round8|mask:valid-pixels|v2"
