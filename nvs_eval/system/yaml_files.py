@@ -1,11 +1,11 @@
-"""YAML files of plain data, read and checked the same way whatever they describe.
+"""YAML files of plain data, read the same way whatever they describe.
 
 Nothing here imports torch or numpy, so that a table is there at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,65 +81,3 @@ def _load(text: str) -> object:
 
     # It makes nothing but plain data, as the safe loader that it is.
     return yaml.load(text, Loader=OnceEach)
-
-
-def checked_keys(data: object, what: str, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
-    """A mapping that has all the fields that are needed, and none that is not known.
-
-    Raises:
-        InputError: naming the field.
-    """
-    known = [*needed, *optional]
-    if not isinstance(data, Mapping):
-        raise InputError(f"{what} must be a mapping with the fields {', '.join(known)}.")
-    for name in data:
-        if name not in known:
-            raise unknown_name(f"field of {what}", str(name), known)
-    missing = [name for name in needed if name not in data]
-    if missing:
-        raise InputError(f"{what} lacks {', '.join(missing)}.")
-    return dict(data)
-
-
-def checked_text(value: object, what: str) -> str:
-    """A text that is not empty.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{what} is {value!r}, and a text is needed.")
-    return value
-
-
-def checked_count(value: object, what: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{what} is {value!r}, and a whole number of at least 1 is needed.")
-    return value
-
-
-def checked_mapping(value: object, what: str, example: str) -> dict[str, Any]:
-    """A mapping of texts that is not empty.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(value, Mapping) or not value:
-        raise InputError(f"{what} must be a mapping that is not empty: `{example}`.")
-    return {checked_text(name, f"a name in {what}"): item for name, item in value.items()}
-
-
-def checked_list(value: object, what: str, example: str) -> list[Any]:
-    """A list that is not empty.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(value, list) or not value:
-        raise InputError(f"{what} must be a list that is not empty: `{example}`.")
-    return value

@@ -551,9 +551,15 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
     ("changes", "message"),
     [
         ({"scenes": None}, "it names no scenes: say `suite: mipnerf360`"),
-        ({"scenes": []}, "scenes must be a list that is not empty"),
-        ({"scenes": [7]}, "a scene's name is 7, and a text is needed"),
-        ({"scenes": [{"name": "fox", "fodler": "x"}]}, "Unknown field of a scene 'fodler'. Did you mean 'folder'?"),
+        (
+            {"scenes": []},
+            "scenes must be a list of texts or mappings that is not empty, such as `scenes: [",
+        ),
+        (
+            {"scenes": [7]},
+            "scenes[0] must be a text or a mapping with the fields name, folder, factor. Got 7.",
+        ),
+        ({"scenes": [{"name": "fox", "fodler": "x"}]}, "Unknown field of scenes[0] 'fodler'. Did you mean 'folder'?"),
         ({"scenes": ["fox", "garden", "fox"]}, "'fox' is there twice among the scenes: leave one out."),
         (
             {"suite": "mipnerf360", "scenes": ["room", "room"]},
@@ -565,13 +571,14 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"suite": "none.yaml"}, "The suite file none.yaml cannot be read: No such file"),
         ({"metods": {}}, "Unknown field of the file 'metods'. Did you mean 'methods'?"),
         ({"steps": "last"}, "Unknown field of the file 'steps'."),
-        ({"methods": None}, "the file lacks methods."),
+        ({"suite": "mipnerf360", "scenes": [{"name": "room", "factor": 2}]}, "are those of mipnerf360: give its name"),
+        ({"methods": None}, "the file lacks methods: there is no default."),
         ({"methods": []}, "methods must be a mapping that is not empty"),
         ({"methods": {"a": "renders"}}, "the method a must have either `score:`"),
         ({"methods": {"a": {"reference": "x"}}}, "the method a must have either `score:`"),
         ({"methods": {"a": {"score": "x", "run": "y"}}}, "the method a must have either `score:`"),
-        ({"methods": {"a": {"score": 7}}}, "score of a is 7, and a text is needed."),
-        ({"methods": {"a": {"score": []}}}, "score of a must be a list that is not empty"),
+        ({"methods": {"a": {"score": 7}}}, "methods.a.score must be a text or a list of texts. Got 7."),
+        ({"methods": {"a": {"score": []}}}, "methods.a.score must be a list of texts that is not empty"),
         ({"methods": {"a b": SCORED, "A B": SCORED}}, "the methods 'a b' and 'A B' would be written to one folder"),
         ({"methods": {"a/b": SCORED, "a:b": SCORED}}, "the methods 'a/b' and 'a:b' would be written to one folder"),
         (
@@ -592,24 +599,30 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"methods": {"a": {"score": "renders/{"}}}, "'renders/{' is no path with placeholders"),
         ({"methods": {"a": {"score": "x/{factor}"}}}, "and the factor of the scene fox is not said"),
         ({"methods": {"a": {**SCORED, "reference": "{fold}"}}}, "Unknown placeholder of '{fold}' 'fold'."),
-        ({"methods": {"a": {**SCORED, "grey_to_rgb": "yes"}}}, "a: grey_to_rgb is 'yes', and true or false is needed."),
-        ({"methods": {"a": {**SCORED, "exr": "lin"}}}, "Unknown value of exr 'lin'. Did you mean 'linear'?"),
+        ({"methods": {"a": {**SCORED, "grey_to_rgb": "yes"}}}, "a: grey_to_rgb must be True or False. Got 'yes'."),
+        ({"methods": {"a": {**SCORED, "exr": "lin"}}}, "Unknown exr 'lin'. Did you mean 'linear'?"),
         ({"methods": {"a": {**SCORED, "background": "pink"}}}, "a: The background is 'pink'"),
         ({"methods": {"a": {**SCORED, "protocol": "inria"}}}, "a: Unknown protocol 'inria'."),
         ({"methods": {"a": {**SCORED, "protocol": "p.yaml"}}}, "a: The protocol file p.yaml cannot be read"),
         ({"methods": {"a": {**SCORED, "protocol": "auto"}}}, "a: `--protocol auto` stands for"),
         ({"methods": {"a": {**SCORED, "device": "gpu"}}}, "a: The device 'gpu' cannot be used here"),
         ({"methods": {"a": {**SCORED, "masks": "m", "data_masks": True}}}, "a: --masks names masks and --data-masks"),
-        ({"methods": {"a": {"run": "x", "every": "8"}}}, "a: every is '8', and a whole number is needed."),
-        ({"methods": {"a": {"run": "x", "every": True}}}, "a: every is True, and a whole number is needed."),
-        ({"methods": {"a": {"run": "x", "views": [1]}}}, "a: views is 1, and a text is needed: put names of digits in"),
+        ({"methods": {"a": {"run": "x", "every": "8"}}}, "a: every must be a whole number. Got '8'."),
+        ({"methods": {"a": {"run": "x", "every": True}}}, "a: every must be a whole number. Got True."),
+        (
+            {"methods": {"a": {"run": "x", "views": [1]}}},
+            "a: views[0] must be a text. Got 1. Put names of digits in",
+        ),
         ({"methods": {"a": {"run": "x", "steps": "lats"}}}, "a: --steps is 'lats'"),
-        ({"methods": {"a": {"run": "x", "steps": True}}}, "a: steps is True, and a text is needed"),
-        ({"methods": {"a": {"run": "x", "keep_renders": None}}}, "a: Unknown value of keep_renders 'None'."),
-        ({"output_dir": 7}, "output_dir is 7, and a text is needed."),
+        ({"methods": {"a": {"run": "x", "steps": True}}}, "a: steps must be a text or a list of texts. Got True."),
+        (
+            {"methods": {"a": {"run": "x", "keep_renders": None}}},
+            "a: keep_renders must be 'all', 'png' or 'none'. Got",
+        ),
+        ({"output_dir": 7}, "output_dir must be a text. Got 7."),
     ],
 )
-def test_a_bad_file_is_refused_before_anything_is_done(
+def test_bad_file_is_refused_before_any_work(
     changes: dict[str, object], message: str, project: Path, refused: Callable[..., str]
 ) -> None:
     said = refused("suite", changed(**changes))

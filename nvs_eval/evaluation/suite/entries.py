@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nvs_eval.cli.commands.run import Run
 from nvs_eval.cli.commands.score import Score
-from nvs_eval.cli.options.plain import checked_option, option_types
 from nvs_eval.errors import InputError, counted, some
+from nvs_eval.system.schema import convert, fields_of
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.suite.file import Method, SuiteFile
@@ -73,7 +73,7 @@ class Entry:
 
 def file_options() -> dict[Any, list[str]]:
     """The options that a method of a file may have, by its command."""
-    return {name: [each for each in option_types(kind) if each not in _NOT_OPTIONS] for name, kind in _KINDS.items()}
+    return {command: [name for name in fields_of(kind) if name not in _NOT_OPTIONS] for command, kind in _KINDS.items()}
 
 
 def entries_of(file: SuiteFile, changes: Mapping[str, Any]) -> list[Entry]:
@@ -98,27 +98,19 @@ def entries_of(file: SuiteFile, changes: Mapping[str, Any]) -> list[Entry]:
 
 def _entry(file: SuiteFile, method: Method, scene: Scene, changes: Mapping[str, Any]) -> Entry:
     values = file.placeholders(method, scene)
-    options = _options(file, method, values)
-    found = [(text, file.matches(text, values)) for text in method.inputs]
-    missing = [text for text, paths in found if not paths]
-    missing += [str(method.options[name]) for name in _PLACES if options.get(name) and not options[name].exists()]
-    inputs = tuple(dict.fromkeys(path for _, paths in found for path in paths))
-    options |= {_INPUTS[method.command]: inputs, "scene": scene.name, "method": (method.name,), **changes}
-    if method.command == "score":
-        # Several folders are several steps of it, or an error.
-        options["method"] *= len(inputs)
-    command = _KINDS[method.command](**options)
-    return Entry(method.name, scene.name, command, missing)
-
-
-def _options(file: SuiteFile, method: Method, values: Mapping[str, str]) -> dict[str, Any]:
-    types = option_types(_KINDS[method.command])
     path = partial(file.path, values=values)
-    found = {}
-    for name, given in method.options.items():
-        checked = checked_option(_as_texts(given) if name == "steps" else given, types[name], name, path)
-        found[name] = tuple(_protocol(each, path) for each in checked) if name == "protocol" else checked
-    return found
+    matches = {text: file.matches(text, values) for text in method.inputs}
+    inputs = list(dict.fromkeys(match for paths in matches.values() for match in paths))
+    # Several folders are several steps of a method, or an error.
+    names = [method.name] * (len(inputs) if method.command == "score" else 1)
+    given = {**method.options, _INPUTS[method.command]: inputs, "scene": scene.name, "method": names, **changes}
+    if "steps" in given:
+        given["steps"] = _as_texts(given["steps"])
+    command = convert(given, _KINDS[method.command], method.name, path=path)
+    places = [name for name in _PLACES if (place := getattr(command, name, None)) and not place.exists()]
+    missing = [text for text, paths in matches.items() if not paths] + [str(method.options[name]) for name in places]
+    command = replace(command, protocol=tuple(_protocol(name, path) for name in command.protocol))
+    return Entry(method.name, scene.name, command, missing)
 
 
 def _in_file(file: SuiteFile, method: str, error: InputError) -> InputError:

@@ -1,6 +1,6 @@
 """The file of `nvs-eval suite`: which methods are evaluated on which scenes, and where their renders or runs lie.
 
-Only what the file itself says is checked here; what options there are, and what they may be, is the commands'.
+The file itself is checked here. Options of its methods belong to `run` and `score`, and are checked in `entries`.
 """
 
 from __future__ import annotations
@@ -8,19 +8,21 @@ from __future__ import annotations
 import glob
 import string
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.record import safe_name
 from nvs_eval.report.benchmarks.suites import Scene, Suite, load_suite, named_suites
-from nvs_eval.system.yaml_files import checked_count, checked_keys, checked_list, checked_mapping, checked_text, read_as
+from nvs_eval.system.schema import Count, Text, convert, fields_of
+from nvs_eval.system.yaml_files import read_as
 
 Command = Literal["run", "score"]
-_COMMANDS: tuple[Command, Command] = ("run", "score")
-_OWN = ("suite", "scenes", "title", "output_dir", "methods")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
 _SCENES = "scenes: [fox, garden]"
 
@@ -44,7 +46,7 @@ class Method:
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """What a file says.
+    """A suite file, read and checked.
 
     Attributes:
         file: where it is; its relative paths lead from its folder.
@@ -61,12 +63,12 @@ class SuiteFile:
     factors: Collection[str]
 
     def placeholders(self, method: Method, scene: Scene) -> dict[str, str]:
-        """What placeholders stand for."""
-        known = {"scene": scene.name, "folder": scene.folder, "method": method.name}
-        return {**known, "factor": str(scene.factor)} if scene.name in self.factors else known
+        """Values of the placeholders."""
+        values = {"scene": scene.name, "folder": scene.folder, "method": method.name}
+        return {**values, "factor": str(scene.factor)} if scene.name in self.factors else values
 
     def path(self, text: str, values: Mapping[str, str]) -> Path:
-        """A path of the file, from here.
+        """Return a path of the file, from here.
 
         Raises:
             InputError: it has a placeholder that stands for nothing.
@@ -74,7 +76,7 @@ class SuiteFile:
         return self.file.parent / Path(_filled(text, values)).expanduser()
 
     def matches(self, text: str, values: Mapping[str, str]) -> list[Path]:
-        """The path, or all that fit a pattern, sorted; none where nothing is there.
+        """Return the path, or all that fit a pattern, sorted; none where nothing is there.
 
         Raises:
             InputError: it has a placeholder that stands for nothing.
@@ -83,7 +85,25 @@ class SuiteFile:
             return [path]  # Its name may well have brackets.
         names = {name: glob.escape(value) for name, value in values.items()}
         pattern = Path(glob.escape(str(self.file.parent))) / Path(_filled(text, names)).expanduser()
-        return [Path(found) for found in sorted(glob.glob(str(pattern), recursive=True))]
+        return [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]
+
+
+class _OwnScene(Struct, frozen=True, forbid_unknown_fields=True):
+    """A scene of the file's own."""
+
+    name: Text
+    folder: Text | None = None
+    factor: Count | None = None
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file says itself, beside the options of `run` and `score`."""
+
+    methods: Annotated[Mapping[Text, Any], Meta(min_length=1, examples=[_EXAMPLE])]
+    suite: Text | None = None
+    scenes: Annotated[tuple[Text | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] | None = None
+    title: Text | None = None
+    output_dir: Text = "nvs-eval-results"
 
 
 def load_suite_file(path: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
@@ -101,23 +121,25 @@ def load_suite_file(path: Path, options: Mapping[Command, Collection[str]]) -> S
             f"{path} is a list of scenes: what is evaluated on them must be said too, in a file with `suite: {path}` "
             "and `methods:`; docs/suites.md has an example."
         )
-    return read_as(path, "suite", partial(_parse, file=path, options=options))
+    return read_as(path, "suite", partial(_parse, path=path, options=options))
 
 
-def _parse(data: object, *, file: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
+def _parse(data: object, *, path: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
     _check_no_other_file(data)
-    used = _commands_used(data)
-    common = sorted({name for command in used for name in options[command]})
-    values = checked_keys(data, "the file", ("methods",), (*(name for name in _OWN if name != "methods"), *common))
-    suite, factors = _suite(values, file)
-    methods = [
-        _method(name, given, {name: values[name] for name in common if name in values}, options)
-        for name, given in checked_mapping(values["methods"], "methods", _EXAMPLE).items()
-    ]
+    own, common = data, {}
+    if isinstance(data, Mapping):
+        shared = {name for command in _commands_used(data) for name in options[command]}
+        common = {name: value for name, value in data.items() if name in shared}
+        own = {name: value for name, value in data.items() if name not in common}
+        for name in own:
+            if name not in fields_of(_File):
+                raise unknown_name("field of the file", str(name), {*fields_of(_File), *shared})
+    file = convert(own, _File, "the file")
+    suite, factors = _suite(file, path)
+    methods = [_method(name, given, common, options) for name, given in file.methods.items()]
     _check_apart("methods", [method.name for method in methods])
     _check_apart("scenes", suite.names)
-    output_dir = checked_text(values.get("output_dir", "nvs-eval-results"), "output_dir")
-    return SuiteFile(file, suite, file.parent / Path(output_dir).expanduser(), methods, factors)
+    return SuiteFile(path, suite, path.parent / Path(file.output_dir).expanduser(), methods, factors)
 
 
 def _check_no_other_file(data: object) -> None:
@@ -140,51 +162,43 @@ def _check_no_other_file(data: object) -> None:
         )
 
 
-def _commands_used(data: object) -> set[Command]:
-    """By which commands methods are evaluated, as far as the file can be understood; else both."""
-    methods = data.get("methods") if isinstance(data, Mapping) else None
+def _commands_used(data: Mapping[Any, Any]) -> set[Command]:
+    """Return the commands by which methods are evaluated, as far as the file can be understood; else both."""
+    methods = data.get("methods")
     given = [method for method in methods.values() if isinstance(method, Mapping)] if isinstance(methods, dict) else []
-    return {command for command in _COMMANDS for method in given if command in method} or set(_COMMANDS)
+    return {command for command in get_args(Command) for method in given if command in method} or set(get_args(Command))
 
 
 # --- Scenes ---------------------------------------------------------------------------------------------------------
 
 
-def _suite(values: Mapping[str, Any], file: Path) -> tuple[Suite, set[str]]:
-    """The scenes, and those of which the factor is known."""
-    if "suite" not in values and "scenes" not in values:
-        raise InputError(f"it names no scenes: say `suite: mipnerf360`, or another suite, or `{_SCENES}`.")
-    if "suite" not in values:
-        return _own_suite(values, file.stem)
-    name = checked_text(values["suite"], "suite")
-    is_file = name.endswith((".yaml", ".yml")) and name not in named_suites()
-    suite = load_suite(file.parent / name if is_file else name)
-    if "scenes" in values:
-        chosen = [_of_suite(name, suite) for name in checked_list(values["scenes"], "scenes", _SCENES)]
-        suite = replace(suite, name=file.stem, title=f"{len(chosen)} scenes of {suite.title}", scenes=tuple(chosen))
-    if "title" in values:
-        suite = replace(suite, title=checked_text(values["title"], "title"))
-    return suite, set(suite.names)
+def _suite(file: _File, path: Path) -> tuple[Suite, set[str]]:
+    """Return the scenes, and the names of those of which the factor is known."""
+    if file.suite is None:
+        return _own_suite(file, path.stem)
+    is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
+    suite = load_suite(path.parent / file.suite if is_file else file.suite)
+    if file.scenes is not None:
+        scenes = tuple(_of_suite(scene, suite) for scene in file.scenes)
+        suite = replace(suite, name=path.stem, title=f"{len(scenes)} scenes of {suite.title}", scenes=scenes)
+    return replace(suite, title=file.title or suite.title), set(suite.names)
 
 
-def _of_suite(name: object, suite: Suite) -> Scene:
-    if not isinstance(name, str) or (scene := suite.scene(name)) is None:
-        raise unknown_name(f"scene of {suite.name}", str(name), suite.names)
+def _of_suite(name: str | _OwnScene, suite: Suite) -> Scene:
+    if not isinstance(name, str):
+        raise InputError(f"the folder and factor of {name.name} are those of {suite.name}: give its name alone.")
+    if (scene := suite.scene(name)) is None:
+        raise unknown_name(f"scene of {suite.name}", name, suite.names)
     return scene
 
 
-def _own_suite(values: Mapping[str, Any], stem: str) -> tuple[Suite, set[str]]:
-    found, factors = [], set()
-    for given in checked_list(values["scenes"], "scenes", _SCENES):
-        plain = given if isinstance(given, Mapping) else {"name": given}
-        said = checked_keys(plain, "a scene", ("name",), ("folder", "factor"))
-        name = checked_text(said["name"], "a scene's name")
-        if "factor" in said:
-            factors.add(name)
-        factor = checked_count(said.get("factor", 1), f"factor of {name}")
-        found.append(Scene(name, checked_text(said.get("folder", name), f"folder of {name}"), factor))
-    title = checked_text(values.get("title", some(scene.name for scene in found)), "title")
-    return Suite(stem, title, "", "test", tuple(found)), factors
+def _own_suite(file: _File, stem: str) -> tuple[Suite, set[str]]:
+    if file.scenes is None:
+        raise InputError(f"it names no scenes: say `suite: mipnerf360`, or another suite, or `{_SCENES}`.")
+    own = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes]
+    scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in own)
+    title = file.title or some(scene.name for scene in scenes)
+    return Suite(stem, title, "", "test", scenes), {scene.name for scene in own if scene.factor is not None}
 
 
 def _check_apart(what: str, names: Sequence[str]) -> None:
@@ -210,26 +224,20 @@ def _check_apart(what: str, names: Sequence[str]) -> None:
 
 
 def _method(name: str, given: object, common: Mapping[str, Any], options: Mapping[Command, Collection[str]]) -> Method:
-    which: list[Command] = [each for each in _COMMANDS if isinstance(given, Mapping) and each in given]
-    if not isinstance(given, Mapping) or len(which) != 1:
+    commands = [command for command in get_args(Command) if isinstance(given, Mapping) and command in given]
+    if not isinstance(given, Mapping) or len(commands) != 1:
         raise InputError(
             f"the method {name} must have either `score:` and folders of renders, or `run:` and the config.yml of "
             f"trained runs: `{_EXAMPLE}`."
         )
-    (command,) = which
-    known = options[command]
-    for option in given:
-        if option != command and option not in known:
-            raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), known)
-    inputs = given[command] if isinstance(given[command], list) else [given[command]]
-    paths = checked_list(inputs, f"{command} of {name}", f"{command}: 'output/{{scene}}'")
+    command: Command = commands[0]
     own = {option: value for option, value in given.items() if option != command}
-    return Method(
-        name,
-        command,
-        [checked_text(path, f"{command} of {name}") for path in paths],
-        {**{option: value for option, value in common.items() if option in known}, **own},
-    )
+    for option in own:
+        if option not in options[command]:
+            raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), options[command])
+    paths = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
+    inputs = convert(given[command], paths, f"methods.{name}.{command}")
+    return Method(name, command, inputs, {**{key: common[key] for key in options[command] if key in common}, **own})
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
