@@ -1,7 +1,6 @@
 """nvs-eval: the referee for novel-view synthesis.
 
-Importing this package imports neither torch nor nerfstudio: the public names below load on first use. The loop over
-views is `nvs_eval.evaluation.evaluate.evaluate`, as its module has the name already.
+Importing this package imports neither torch nor nerfstudio: the public names below load on first use.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from nvs_eval.api import score as score
     from nvs_eval.api import table as table
     from nvs_eval.errors import InputError as InputError
+    from nvs_eval.evaluation.evaluate import Session as Session
+    from nvs_eval.evaluation.evaluate import evaluate as evaluate
     from nvs_eval.evaluation.scorer import Scorer as Scorer
     from nvs_eval.images.files import Reading as Reading
     from nvs_eval.images.files import load_image as load_image
@@ -35,23 +36,23 @@ if TYPE_CHECKING:
     from nvs_eval.records.record import Record as Record
     from nvs_eval.records.record import read_record as read_record
     from nvs_eval.records.record import write_record as write_record
+    from nvs_eval.records.result_id import ResultId as ResultId
     from nvs_eval.report.frames import data_frame as data_frame
     from nvs_eval.sources.folders import open_folders as open_folders
-    from nvs_eval.sources.views import Column as Column
     from nvs_eval.sources.views import Render as Render
-    from nvs_eval.sources.views import Source as Source
     from nvs_eval.sources.views import View as View
 
 _HOMES = {
-    "Column": "nvs_eval.sources.views",
     "InputError": "nvs_eval.errors",
     "Metric": "nvs_eval.metrics.describe",
     "Protocol": "nvs_eval.protocols.protocol",
     "Reading": "nvs_eval.images.files",
     "Record": "nvs_eval.records.record",
+    "ResultId": "nvs_eval.records.result_id",
     "Render": "nvs_eval.sources.views",
     "Scorer": "nvs_eval.evaluation.scorer",
-    "Source": "nvs_eval.sources.views",
+    "Session": "nvs_eval.evaluation.evaluate",
+    "evaluate": "nvs_eval.evaluation.evaluate",
     "View": "nvs_eval.sources.views",
     "compare": "nvs_eval.api",
     "correct_colours": "nvs_eval.metrics.colour_correction",
@@ -76,20 +77,21 @@ _HOMES = {
 }
 
 __all__ = [
-    "Column",
     "InputError",
     "Metric",
     "Protocol",
     "Reading",
     "Record",
     "Render",
+    "ResultId",
     "Scorer",
-    "Source",
+    "Session",
     "View",
     "__version__",
     "compare",
     "correct_colours",
     "data_frame",
+    "evaluate",
     "load_image",
     "load_lpips",
     "load_protocol",

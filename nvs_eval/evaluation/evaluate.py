@@ -1,13 +1,13 @@
-"""The loop: every view of a source, under every protocol, into one record a column and protocol."""
+"""The loop: every view of a source, under every protocol, into one record a result and protocol."""
 
 from __future__ import annotations
 
 import functools
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,19 +17,20 @@ import torch
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.prepare import EmptyMask
-from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.evaluation.scorer import Outcome, Scorer
 from nvs_eval.evaluation.upload import on_device
-from nvs_eval.evaluation.view_rows import Rows
+from nvs_eval.evaluation.view_rows import RowMaker
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record, ViewRow, record_folder
-from nvs_eval.sources.views import Column, Source, View
+from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import View
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "imageio", "nerfstudio")
 
 
 Refusal = Callable[[Protocol, InputError], None]
-"""Is told what a protocol cannot score."""
+"""Called with a protocol that cannot score the views, and why."""
 
 
 def _raise(_: Protocol, error: InputError) -> None:
@@ -54,114 +55,103 @@ class Session:
 
 
 def evaluate(
-    source: Source,
+    views: Iterable[View],
+    ids: Sequence[ResultId],
     scorer: Scorer,
     session: Session,
     *,
+    provenance: Sequence[Mapping[str, Any]] = (),
     on_view: Callable[[View], None] = lambda view: None,
     on_refusal: Refusal = _raise,
 ) -> list[Record]:
-    """Score every view of a source and make the records, one a column and protocol.
+    """Score every view and make the records, one a result and protocol.
 
-    A view whose mask is empty is left out, and the record says so.
+    A view whose mask is empty is skipped, and the record says so.
 
     Args:
-        source: yields the views; a list of views with `columns` will do.
-        scorer: scores them.
+        views: the views, each with one render a result.
+        ids: the results, in the order of each view's renders.
+        scorer: scores the views.
         session: what the records have in common.
-        on_view: is told each view when it is scored.
-        on_refusal: is told what a protocol cannot score, once; if it does not raise, there is no record of that
-            protocol.
+        provenance: what identifies the renders of each result, for its records (default: nothing).
+        on_view: called with each view after it is scored.
+        on_refusal: called once for a protocol that cannot score the views; if it does not raise, that protocol has no
+            records.
 
     Raises:
-        InputError: as the source and the scorer; or there is no view, or one lacks a render.
+        InputError: raised by the views or the scorer; or there is no view, or a view lacks a render.
     """
-    results = [_Result(which, [[] for _ in source.columns]) for which in range(len(scorer.protocols))]
+    folders = [session.output_dir / result.folder for result in ids]
+    rows_by_protocol = [_Rows(protocol, [[] for _ in ids]) for protocol in scorer.protocols]
     with ThreadPoolExecutor(1) as background:
-        for view, there in on_device(source, scorer.device):
-            made = Rows(view, background)
-            _add_view(results, made, source.columns, there, scorer, session=session, on_refusal=on_refusal)
+        for view, on_scorer in on_device(views, scorer.device):
+            _check_renders(view, len(ids))
+            maker = RowMaker(view, background)
+            for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
+                rows.add(maker, outcome, folders, on_refusal)
             on_view(view)
-    for result in results:
-        if not result.refused and not any(result.rows):
-            _refuse_nothing(scorer.protocols[result.protocol], result, on_refusal)
+    for rows in rows_by_protocol:
+        rows.check_not_empty(on_refusal)
     return [
-        _record(scorer, result, index, source.columns[index], session)
-        for index in range(len(source.columns))
-        for result in results
-        if not result.refused
+        Record(
+            **asdict(result),
+            protocol=rows.protocol.stamp,
+            metrics=rows.protocol.infos,
+            views=rows.rows[index],
+            provenance=_provenance(scorer, rows, session, provenance[index] if provenance else {}),
+        )
+        for index, result in enumerate(ids)
+        for rows in rows_by_protocol
+        if not rows.refused
     ]
 
 
 @dataclass
-class _Result:
-    """What came of one protocol: the rows of each column, and of the views that were left out why and their masks."""
+class _Rows:
+    """Rows of one protocol for each result, and the reason and mask hash of each skipped view."""
 
-    protocol: int
+    protocol: Protocol
     rows: list[list[ViewRow]]
-    left_out: dict[str, str] = field(default_factory=dict)
-    left_out_masks: dict[str, str | None] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    skipped_masks: dict[str, str | None] = field(default_factory=dict)
     refused: bool = False
 
-
-def _add_view(
-    results: Sequence[_Result],
-    made: Rows,
-    columns: Sequence[Column],
-    there: View,
-    scorer: Scorer,
-    *,
-    session: Session,
-    on_refusal: Refusal,
-) -> None:
-    """Score a view where it lies, and add what came of it to each protocol's result."""
-    view = made.view
-    if len(view.renders) != len(columns):
-        raise InputError(
-            f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(columns)} columns is "
-            "needed."
-        )
-    for result, outcome in zip(results, scorer.outcomes(there), strict=True):
-        protocol = scorer.protocols[result.protocol]
-        if result.refused:
-            continue
+    def add(self, maker: RowMaker, outcome: Outcome, folders: Sequence[Path], on_refusal: Refusal) -> None:
+        """Add the rows of a scored view."""
+        if self.refused:
+            return
         if isinstance(outcome.error, EmptyMask):
-            result.left_out[view.name] = str(outcome.error)
-            result.left_out_masks[view.name] = made.mask_sha256
+            self.skipped[maker.view.name] = str(outcome.error)
+            self.skipped_masks[maker.view.name] = maker.mask_sha256
         elif outcome.error is not None:
-            on_refusal(protocol, outcome.error)
-            result.refused = True
+            self._refuse(outcome.error, on_refusal)
         else:
-            for index, column in enumerate(columns):
-                folder = record_folder(session.output_dir, column.scene, column.method, column.run, column.step)
-                result.rows[index].append(made.row(index, outcome, alpha=protocol.alpha, folder=folder))
+            for index, (rows, folder) in enumerate(zip(self.rows, folders, strict=True)):
+                rows.append(maker.row(index, outcome, alpha=self.protocol.alpha, folder=folder))
+
+    def check_not_empty(self, on_refusal: Refusal) -> None:
+        """Refuse a mean over nothing."""
+        if not self.refused and not any(self.rows):
+            why = f": {next(iter(self.skipped.values()))}" if self.skipped else "."
+            error = InputError(f"There is no view to score: a mean over nothing is no score{why}")
+            self._refuse(error, on_refusal)
+
+    def _refuse(self, error: InputError, on_refusal: Refusal) -> None:
+        on_refusal(self.protocol, error)
+        self.refused = True
 
 
-def _refuse_nothing(protocol: Protocol, result: _Result, on_refusal: Refusal) -> None:
-    why = f": {next(iter(result.left_out.values()))}" if result.left_out else "."
-    on_refusal(protocol, InputError(f"There is no view to score: a mean over nothing is no score{why}"))
-    result.refused = True
+def _check_renders(view: View, results: int) -> None:
+    if len(view.renders) != results:
+        raise InputError(
+            f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {results} results is needed."
+        )
 
 
-def _record(scorer: Scorer, result: _Result, index: int, column: Column, session: Session) -> Record:
-    protocol = scorer.protocols[result.protocol]
-    provenance = _provenance(scorer, protocol, column, session)
-    if result.left_out:
-        provenance |= {"left_out": result.left_out, "left_out_masks": result.left_out_masks}
-    return Record(
-        scene=column.scene,
-        method=column.method,
-        run=column.run,
-        step=column.step,
-        split=column.split,
-        protocol={"name": protocol.name, "definition": protocol.definition, "fingerprint": protocol.fingerprint},
-        metrics=protocol.infos,
-        views=result.rows[index],
-        provenance=provenance,
-    )
-
-
-def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Session) -> dict[str, Any]:
+def _provenance(scorer: Scorer, rows: _Rows, session: Session, of_renders: Mapping[str, Any]) -> dict[str, Any]:
+    """How the records of one result and protocol came about."""
+    protocol = rows.protocol
+    skipped = {"left_out": rows.skipped, "left_out_masks": rows.skipped_masks} if rows.skipped else {}
     return {
         "nvs_eval": version("nvs-eval"),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -171,19 +161,20 @@ def _provenance(scorer: Scorer, protocol: Protocol, column: Column, session: Ses
         "seconds": round(time.monotonic() - session.clock, 3),
         "checkpoint_sha256": None,
         "config_sha256": None,
-        **column.provenance,
+        **of_renders,
         "weights": {net: scorer.weights[net] for net in protocol.nets},
         **_arithmetic(protocol, scorer.device),
+        **skipped,
     }
 
 
 def _arithmetic(protocol: Protocol, device: torch.device) -> dict[str, Any]:
-    """With which bits: those of LPIPS alone can be fewer than float32's."""
-    said: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
+    """Arithmetic used. Only LPIPS can run below float32."""
+    arithmetic: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
     if protocol.precision == "exact":
-        return said
-    used = {products(protocol.precision, device, net) for net in protocol.nets}
-    return {**said, "lpips_products": " and ".join(sorted(used))}
+        return arithmetic
+    dtypes = {products(protocol.precision, device, net) for net in protocol.nets}
+    return {**arithmetic, "lpips_products": " and ".join(sorted(dtypes))}
 
 
 @functools.cache

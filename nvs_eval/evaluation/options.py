@@ -17,8 +17,8 @@ from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.rendering import Progress
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols.protocol import Protocol, load_protocol
-from nvs_eval.records.record import Record, read_record, record_file, record_folder, record_name, write_record
-from nvs_eval.sources.views import Column
+from nvs_eval.records.record import Record, read_record, record_file, record_name, write_record
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.system.devices import find_device
 from nvs_eval.system.files import write_whole
 
@@ -134,7 +134,7 @@ class Terms:
         """
         return Scorer(tuple(protocols), find_device(self.device), self.weights_dir, self.max_memory)
 
-    def check_not_replaced(self, columns: Sequence[Column], protocols: Sequence[Protocol]) -> None:
+    def check_not_replaced(self, ids: Sequence[ResultId], protocols: Sequence[Protocol]) -> None:
         """Check that no record would take the place of one that has masks where it has none, or the reverse.
 
         Raises:
@@ -142,8 +142,8 @@ class Terms:
         """
         if self.output_dir is None or self.overwrite:
             return
-        for column, protocol in itertools.product(columns, protocols):
-            file = self.output_dir / place_of(column) / record_name(protocol.name, protocol.fingerprint)
+        for result, protocol in itertools.product(ids, protocols):
+            file = self.output_dir / result.folder / record_name(protocol.name, protocol.fingerprint)
             try:
                 record = read_record(file)
             except InputError:
@@ -201,25 +201,3 @@ def _own(auto: str | None) -> str:
     if auto is None:
         raise not_known("here")
     return auto
-
-
-def place_of(result: Column | Record) -> Path:
-    """Where the records of a result lie, below the output folder: what identifies it."""
-    return record_folder(Path(), result.scene, result.method, result.run, result.step)
-
-
-def check_distinct(columns: Sequence[Column]) -> None:
-    """Check that no two columns would be written to one place.
-
-    Raises:
-        InputError: naming them.
-    """
-    seen: dict[Path, Column] = {}
-    for column in columns:
-        place = place_of(column)
-        if place in seen:
-            raise InputError(
-                f"{seen[place]} was given twice: two results of one name would overwrite each other. Name one of them "
-                "with `--method`, or give it once."
-            )
-        seen[place] = column

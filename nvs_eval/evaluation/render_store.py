@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,20 +28,23 @@ from nvs_eval.evaluation.view_rows import relative_path
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record, read_record, record_folder, references_sha256
-from nvs_eval.sources.folders import ImageFiles
+from nvs_eval.records.record import Record, read_record, references_sha256
+from nvs_eval.records.result_id import ResultId, safe_name
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Column, Source, View
+from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.views import View
 
 Keep = Literal["all", "png", "none"]
 
 
 @dataclass
 class Kept:
-    """The kept renders of one column, with its references; a context manager while they are written.
+    """The kept renders of one result, with its references; a context manager while they are written.
 
     Attributes:
-        column: what made the renders.
+        id: identity of the result.
+        identity: what identifies the renders, as the checkpoint says it.
         output_dir: of the command.
         floats: whether float32 renders are written, as `.npy`.
         pngs: whether 8-bit renders are written.
@@ -50,7 +53,8 @@ class Kept:
         note: what is known of them.
     """
 
-    column: Column
+    id: ResultId
+    identity: Mapping[str, Any]
     output_dir: Path
     floats: bool
     pngs: bool
@@ -60,13 +64,12 @@ class Kept:
     _partial: Path | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.note = Note(self.column.provenance, self.floats, self.pngs)
+        self.note = Note(dict(self.identity), self.floats, self.pngs)
 
     @property
     def folder(self) -> Path:
-        """Where the records of this column lie; the renders are below it."""
-        column = self.column
-        return record_folder(self.output_dir, column.scene, column.method, column.run, column.step)
+        """Where the records of this result lie; the renders are below it."""
+        return self.output_dir / self.id.folder
 
     @property
     def renders(self) -> Path:
@@ -91,7 +94,7 @@ class Kept:
 
     @property
     def _references_above(self) -> Path:
-        return record_folder(self.output_dir, self.column.scene, "references", None, None).parent
+        return self.output_dir / safe_name(self.id.scene) / "references"
 
     def __enter__(self) -> Kept:
         return self
@@ -179,7 +182,6 @@ class Kept:
         if not all(file.is_file() for file in files):
             self.note = wanted
             return False
-        self.column.provenance.update(note.provenance)
         return True
 
     def settle(self, record: Record, protocol: Protocol, keep: Keep) -> Record:
@@ -195,6 +197,18 @@ class Kept:
         if self.masks is not None and self.masks.binary and protocol.takes_masks:
             provenance["masks"] = "binary"
         return replace(record, views=rows, provenance=provenance)
+
+    def render_set(self) -> RenderSet:
+        """What was written, as files to score."""
+        names = list(self.note.reference_sha256)
+        return RenderSet(
+            self.id,
+            {name: Picture(self.render_file(name)) for name in names},
+            {name: Picture(self.reference_file(name)) for name in names},
+            self.note.provenance,
+            self.note.seconds,
+            self.masks,
+        )
 
     def _paths(self, name: str, keep: Keep) -> dict[str, str | None]:
         if keep == "none":
@@ -241,51 +255,25 @@ def _merge(source: Path, target: Path) -> list[str]:
     return new
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """A source whose views are written as they are yielded; each has one render."""
-
-    source: Source
-    kept: Kept
-
-    @property
-    def columns(self) -> Sequence[Column]:
-        """Those of the source."""
-        return self.source.columns
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[View]:
-        for view in self.source:
-            self.kept.write(view)
-            yield view
-        self.kept.finish()
+def keeping(views: Iterable[View], kept: Kept) -> Iterator[View]:
+    """Write each view, which has one render, before it is yielded."""
+    for view in views:
+        kept.write(view)
+        yield view
+    kept.finish()
 
 
 def as_sources(kept: Sequence[Kept]) -> list[tuple[ImageFiles, list[Kept]]]:
-    """Rendered columns as sources to score, those with the same references and masks together."""
+    """Group rendered results with the same references and masks, each group with the source of its files."""
     groups: dict[tuple, list[Kept]] = {}
-    for column in kept:
-        masks = None if column.masks is None else (column.masks.binary, *column.masks.files.items())
-        key = (column.column.scene, masks, *column.note.reference_sha256.items())
-        groups.setdefault(key, []).append(column)
-    return [(_as_source(group), group) for group in groups.values()]
-
-
-def _as_source(group: Sequence[Kept]) -> ImageFiles:
-    names = list(group[0].note.reference_sha256)
-
-    def renders(column: Kept) -> Mapping[str, Path]:
-        return {name: column.render_file(name) for name in names}
-
-    return ImageFiles(
-        [column.column for column in group],
-        {name: group[0].reference_file(name) for name in names},
-        [renders(column) for column in group],
-        seconds=[column.note.seconds for column in group],
-        masks=group[0].masks,
-    )
+    for one in kept:
+        masks = None if one.masks is None else (one.masks.binary, *one.masks.files.items())
+        groups.setdefault((one.id.scene, masks, *one.note.reference_sha256.items()), []).append(one)
+    # The first one's references serve all: they are the same images.
+    return [
+        (ImageFiles([replace(one.render_set(), references=group[0].render_set().references) for one in group]), group)
+        for group in groups.values()
+    ]
 
 
 def check_not_copies(folder: Path, protocol: Protocol) -> None:

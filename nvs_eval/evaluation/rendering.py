@@ -6,22 +6,24 @@ scored view by view, all together: so each reference is decoded, and its feature
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Refusal, Session, evaluate
 from nvs_eval.evaluation.prepare import check_range
 from nvs_eval.evaluation.render_note import IDENTITY
-from nvs_eval.evaluation.render_store import Keep, Keeping, Kept, as_sources
+from nvs_eval.evaluation.render_store import Keep, Kept, as_sources, keeping
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record, read_record, record_folder, record_name
+from nvs_eval.records.record import Record, read_record, record_name
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.checkpoints import Checkpoint
-from nvs_eval.sources.masks import Masked, Masks
-from nvs_eval.sources.views import Column, Source, View
+from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.views import View
 from nvs_eval.system.disk import space_needed
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -29,40 +31,18 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
-    """A checkpoint under the names that the user gave, with the masks to score with."""
+class Job:
+    """A checkpoint to evaluate.
+
+    Attributes:
+        checkpoint: renders the views.
+        id: identity of the result, under the names that the user gave.
+        masks: masks to score with, or None.
+    """
 
     checkpoint: Checkpoint
-    scene: str | None
-    method: str | None
+    id: ResultId
     masks: Masks | None = None
-
-    @property
-    def columns(self) -> tuple[Column]:
-        """The checkpoint's column, renamed."""
-        (column,) = self.checkpoint.columns
-        return (replace(column, scene=self.scene or column.scene, method=self.method or column.method),)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the views."""
-        return self.checkpoint.names
-
-    @property
-    def sizes(self) -> Sequence[tuple[int, int]]:
-        """Of the views."""
-        return self.checkpoint.sizes
-
-    @property
-    def own_protocol(self) -> str | None:
-        """Of the model."""
-        return self.checkpoint.own_protocol
-
-    def __len__(self) -> int:
-        return len(self.checkpoint)
-
-    def __iter__(self) -> Iterator[View]:
-        return iter(self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -84,18 +64,17 @@ class Plan:
     bytes: int
 
 
-def plan_renders(
-    checkpoints: Sequence[Checkpoint], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False
-) -> Plan:
+def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False) -> Plan:
     """Decide what is written: a protocol that quantises as PNGs do is scored from PNGs, any other from floats.
 
     So are all where a protocol may refuse a render for its range, which its PNG does not tell.
     """
-    staged = len(checkpoints) > 1
+    staged = len(jobs) > 1
     through_png = all(protocol.exact_in_png for protocol in protocols) and not may_refuse
     floats = keep == "all" or (staged and not through_png)
     pngs = keep == "png" or (staged and not floats)
-    needed = sum(space_needed(each.sizes, floats=floats, pngs=pngs, staged=staged) for each in checkpoints)
+    sizes = [job.checkpoint.sizes for job in jobs]
+    needed = sum(space_needed(each, floats=floats, pngs=pngs, staged=staged) for each in sizes)
     return Plan(keep, staged, floats, pngs, needed)
 
 
@@ -119,23 +98,27 @@ class Evaluation:
     on_records: Callable[[Sequence[Record]], None]
     on_refusal: Refusal | None = None
 
-    def run(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
-        """The records of all checkpoints, in no particular order.
+    def run(self, jobs: Sequence[Job]) -> list[Record]:
+        """The records of all jobs, in no particular order.
 
         Raises:
             InputError: as the checkpoints and the scorer; records that were finished before stay.
         """
         if self.plan.staged:
-            return self._staged(checkpoints)
-        return [record for checkpoint in checkpoints for record in self._at_once(checkpoint)]
+            return self._staged(jobs)
+        return [record for job in jobs for record in self._at_once(job)]
 
-    def _at_once(self, checkpoint: Checkpoint) -> list[Record]:
-        kept = self._kept(checkpoint)
+    def _at_once(self, job: Job) -> list[Record]:
+        kept = self._kept(job)
         records: list[Record] = []
         try:
-            with self.progress(f"Rendering and scoring {kept.column}", len(checkpoint)) as advance, kept:
-                source = Keeping(checkpoint, kept)
-                records = self._evaluate(Masked(source, kept.masks) if kept.masks else source, advance)
+            with self.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance, kept:
+                views = keeping(job.checkpoint, kept)
+                if job.masks is not None:
+                    views = map(job.masks.attach, views)
+                records = self._evaluate(views, [job.id], [kept.note.provenance], advance)
+            peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
+            records = [_with_provenance(record, peak_memory) for record in records]
             return self._finish([kept], records)
         finally:
             # Renders that no record names are nobody's, and nothing finds them again.
@@ -144,14 +127,14 @@ class Evaluation:
             elif kept.note.temporary:
                 kept.clean("none")
 
-    def _staged(self, checkpoints: Sequence[Checkpoint]) -> list[Record]:
-        rendered = [self._render(checkpoint) for checkpoint in checkpoints]
+    def _staged(self, jobs: Sequence[Job]) -> list[Record]:
+        rendered = [self._render(job) for job in jobs]
         records = []
         finished: list[tuple[Kept, Keep]] = []
         try:
             for source, kept in as_sources(rendered):
                 with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
-                    scored = self._evaluate(source, advance)
+                    scored = self._evaluate(source, source.ids, source.provenance, advance)
                 records += self._finish(kept, scored)
                 # Renders that no record names are nobody's.
                 for owner in kept:
@@ -162,19 +145,28 @@ class Evaluation:
                 owner.clean(keep)
         return records
 
-    def _evaluate(self, source: Source, advance: Callable[[], None]) -> list[Record]:
+    def _evaluate(
+        self,
+        views: Iterable[View],
+        ids: Sequence[ResultId],
+        provenance: Sequence[Mapping[str, Any]],
+        advance: Callable[[], None],
+    ) -> list[Record]:
         choices = {} if self.on_refusal is None else {"on_refusal": self.on_refusal}
-        return evaluate(source, self.scorer, self.session, on_view=lambda _: advance(), **choices)
+        return evaluate(
+            views, ids, self.scorer, self.session, provenance=provenance, on_view=lambda _: advance(), **choices
+        )
 
-    def _render(self, checkpoint: Checkpoint) -> Kept:
+    def _render(self, job: Job) -> Kept:
         """Render a checkpoint into its folder, unless an interrupted command did."""
-        kept = self._kept(checkpoint)
+        kept, checkpoint = self._kept(job), job.checkpoint
         if kept.restore(checkpoint.names):
             return kept
-        with self.progress(f"Rendering {kept.column}", len(checkpoint)) as advance, kept:
-            for view in Keeping(checkpoint, kept):
+        with self.progress(f"Rendering {job.id}", len(checkpoint)) as advance, kept:
+            for view in keeping(checkpoint, kept):
                 self._check_range(view)
                 advance()
+        kept.note.provenance["peak_memory_bytes"] = checkpoint.peak_memory_bytes
         kept.write_note()
         return kept
 
@@ -184,47 +176,45 @@ class Evaluation:
             for protocol in self.scorer.protocols:
                 check_range(view, protocol)
 
-    def _kept(self, checkpoint: Checkpoint) -> Kept:
-        (column,) = checkpoint.columns
+    def _kept(self, job: Job) -> Kept:
         plan = self.plan
         return Kept(
-            column,
+            job.id,
+            job.checkpoint.provenance,
             self.session.output_dir,
             floats=plan.floats,
             pngs=plan.pngs,
             staged=plan.staged,
-            masks=checkpoint.masks,
+            masks=job.masks,
         )
 
     def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
         """The records with the paths of the renders that stay."""
-        owners = {_identity(owner.column): owner for owner in kept}
+        owners = {owner.id: owner for owner in kept}
         protocols = {protocol.fingerprint: protocol for protocol in self.scorer.protocols}
         settled = [
-            owners[_identity(record)].settle(record, protocols[record.fingerprint], self.plan.keep)
-            for record in records
+            owners[record.id].settle(record, protocols[record.fingerprint], self.plan.keep) for record in records
         ]
         self.on_records(settled)
         return settled
 
 
-def _identity(result: Column | Record) -> tuple[str, str, str | None, int | None]:
-    return result.scene, result.method, result.run, result.step
+def _with_provenance(record: Record, more: Mapping[str, Any]) -> Record:
+    return replace(record, provenance={**record.provenance, **more})
 
 
-def finished_records(checkpoint: Checkpoint, protocols: Sequence[Protocol], output_dir: Path) -> list[Record]:
+def finished_records(job: Job, protocols: Sequence[Protocol], output_dir: Path) -> list[Record]:
     """The records that a checkpoint has already: one for each protocol, of these views, or none at all."""
-    (column,) = checkpoint.columns
-    folder = record_folder(output_dir, column.scene, column.method, column.run, column.step)
+    folder, identity = output_dir / job.id.folder, job.checkpoint.provenance
     found = []
     for protocol in protocols:
         try:
             record = read_record(folder / record_name(protocol.name, protocol.fingerprint))
         except InputError:
             return []
-        same = all(record.provenance.get(key) == column.provenance[key] for key in IDENTITY)
-        masks = checkpoint.masks if protocol.takes_masks else None
-        if not same or not _is_of(record, checkpoint.names, masks) or record.split != column.split:
+        same = all(record.provenance.get(key) == identity[key] for key in IDENTITY)
+        masks = job.masks if protocol.takes_masks else None
+        if not same or not _is_of(record, job.checkpoint.names, masks) or record.split != job.id.split:
             return []
         found.append(record)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.render_note import IDENTITY
@@ -12,11 +13,11 @@ from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.files import output_dir_of
-from nvs_eval.records.record import Record, record_folder
-from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.records.record import Record
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.recorded import reading_of
-from nvs_eval.sources.views import Column
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (
@@ -70,11 +71,9 @@ def root_of(result: Result) -> Path:
     """
     root = output_dir_of(result.file, result.record)
     if root is None:
-        record = result.record
-        place = record_folder(Path(), record.scene, record.method, record.run, record.step)
         raise InputError(
-            f"{result.file} does not lie in {place.as_posix()}, where its scene, method, run and step belong: say with "
-            "`--output-dir` where the new records go."
+            f"{result.file} does not lie in {result.record.id.folder.as_posix()}, where its scene, method, run and "
+            "step belong: say with `--output-dir` where the new records go."
         )
     return root
 
@@ -125,15 +124,21 @@ def check_serves(result: Result, protocol: Protocol) -> None:
 
 def _source(group: Sequence[Result]) -> ImageFiles:
     first = group[0]
-    rows = first.record.views
-    masks = _masks(first)
-    return ImageFiles(
-        [_column(result) for result in group],
-        {row.name: first.path(row.reference, "reference", row.name) for row in rows},
-        [{row.name: each.path(row.render, "render", row.name) for row in each.record.views} for each in group],
-        reading_of(first.record),
-        [{row.name: row.render_seconds for row in each.record.views} for each in group],
-        Masks(masks, binary=_binary(first)) if masks else None,
+    files = _masks(first)
+    masks = Masks(files, binary=_binary(first)) if files else None
+    return ImageFiles([_render_set(result, first, masks) for result in group], reading_of(first.record))
+
+
+def _render_set(result: Result, first: Result, masks: Masks | None) -> RenderSet:
+    """The kept files of a result; the references of the first of a group serve all, as they are the same files."""
+    rows = result.record.views
+    return RenderSet(
+        result.record.id,
+        {row.name: Picture(result.path(row.render, "render", row.name)) for row in rows},
+        {row.name: Picture(first.path(row.reference, "reference", row.name)) for row in first.record.views},
+        _provenance(result),
+        {row.name: row.render_seconds for row in rows},
+        masks,
     )
 
 
@@ -160,13 +165,13 @@ def check_masks_unchanged(result: Result) -> None:
             raise InputError(f"The mask {files[row.name]} has changed since {result.file} was made: score it anew.")
 
 
-def _column(result: Result) -> Column:
+def _provenance(result: Result) -> dict[str, Any]:
     record = result.record
     provenance = {name: record.provenance[name] for name in _CARRIED if name in record.provenance}
     if result.from_run:
         provenance[_FROM_RUN] = "as scored"
     provenance["rescored_from"] = result.file.name
-    return Column(record.scene, record.method, record.run, record.step, record.split, provenance)
+    return provenance
 
 
 def copied_references(result: Result, protocols: Sequence[Protocol]) -> frozenset[str]:

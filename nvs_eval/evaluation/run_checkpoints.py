@@ -12,12 +12,14 @@ import torch
 
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import Session
-from nvs_eval.evaluation.options import AUTO, Terms, Watch, check_distinct, not_known, place_of
+from nvs_eval.evaluation.options import AUTO, Terms, Watch, not_known
 from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import Evaluation, Named, finished_records, plan_renders
+from nvs_eval.evaluation.rendering import Evaluation, Job, finished_records, plan_renders
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources import checkpoints as trained
+from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 from nvs_eval.system.devices import find_device, memory_advice
@@ -56,13 +58,13 @@ def run_checkpoints(runs: Runs, terms: Terms, watch: Watch) -> list[Record]:
         InputError: something that was asked for cannot be had, or be scored.
     """
     running = _Running(runs, terms, watch, terms.session())
-    checkpoints = running.checkpoints()
-    jobs = [running.job(group, protocols) for group, protocols in running.groups(checkpoints)]
+    jobs = running.jobs()
+    groups = [running.group(group, protocols) for group, protocols in running.groups(jobs)]
     terms.check_output()
-    running.check_space(jobs)
-    records = [record for job in jobs for record in job.run()]
-    order = [place_of(checkpoint.columns[0]) for checkpoint in checkpoints]
-    return sorted(records, key=lambda record: order.index(place_of(record)))
+    running.check_space(groups)
+    records = [record for group in groups for record in group.run()]
+    order = [job.id for job in jobs]
+    return sorted(records, key=lambda record: order.index(record.id))
 
 
 def finished_runs(runs: Runs, terms: Terms, watch: Watch) -> list[Record] | None:
@@ -73,19 +75,19 @@ def finished_runs(runs: Runs, terms: Terms, watch: Watch) -> list[Record] | None
     """
     running = _Running(runs, terms, watch, terms.session())
     found = [
-        [] if terms.overwrite else finished_records(checkpoint, protocols, running.session.output_dir)
-        for group, protocols in running.groups(running.checkpoints())
-        for checkpoint in group
+        [] if terms.overwrite else finished_records(job, protocols, running.session.output_dir)
+        for group, protocols in running.groups(running.jobs())
+        for job in group
     ]
     return [record for records in found for record in records] if all(found) else None
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Checkpoints that are scored together, and the records that are there already."""
+class _Group:
+    """Jobs that are scored together, and the records that they have already."""
 
     evaluation: Evaluation | None
-    waiting: Sequence[Named]
+    waiting: Sequence[Job]
     finished: Sequence[Record]
 
     def run(self) -> list[Record]:
@@ -103,16 +105,16 @@ class _Running:
     watch: Watch
     session: Session
 
-    def checkpoints(self) -> list[Named]:
-        """All that were asked for, opened."""
+    def jobs(self) -> list[Job]:
+        """All checkpoints that were asked for, opened."""
         if not self.runs.load_config:
             raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
         _ = self.terms.masked  # Whatever is wrong with it is found first.
-        checkpoints = self._open(find_device(self.terms.device))
-        check_distinct([column for checkpoint in checkpoints for column in checkpoint.columns])
-        return checkpoints
+        jobs = self._open(find_device(self.terms.device))
+        check_distinct(job.id for job in jobs)
+        return jobs
 
-    def _open(self, device: torch.device) -> list[Named]:
+    def _open(self, device: torch.device) -> list[Job]:
         """The checkpoints, under their names and with their masks."""
         runs, methods = self.runs, self.terms.method
         if len(methods) not in (0, 1, len(runs.load_config)):
@@ -123,7 +125,7 @@ class _Running:
         given = None if self.terms.masks is None else Masks(list_images(self.terms.masks))
         opener = trained.find_opener("nerfstudio")
         return [
-            self._mask(Named(checkpoint, self.terms.scene, methods[index % len(methods)] if methods else None), given)
+            self._job(checkpoint, methods[index % len(methods)] if methods else None, given)
             for index, path in enumerate(runs.load_config)
             for checkpoint in opener(
                 path,
@@ -137,73 +139,74 @@ class _Running:
             )
         ]
 
-    def _mask(self, checkpoint: Named, given: Masks | None) -> Named:
-        """The checkpoint with the masks that it is scored with, or none.
+    def _job(self, checkpoint: Checkpoint, method: str | None, given: Masks | None) -> Job:
+        """The checkpoint under its names, with the masks that it is scored with, or none.
 
         Raises:
             InputError: there are none, or they do not fit.
         """
-        column, data_masks = checkpoint.columns[0], self.terms.data_masks
-        masks = checkpoint.checkpoint.masks if data_masks else given
+        own, data_masks = checkpoint.id, self.terms.data_masks
+        result = replace(own, scene=self.terms.scene or own.scene, method=method or own.method)
+        masks = checkpoint.masks if data_masks else given
         if data_masks and masks is None:
-            raise InputError(f"The data of {column} has no masks: leave `--data-masks` out.")
+            raise InputError(f"The data of {result} has no masks: leave `--data-masks` out.")
         if masks is not None:
             masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
         else:
             with suppress(InputError):
-                if checkpoint.checkpoint.masks is not None:
-                    self.watch.say(f"The data of {column} has masks; say `--data-masks` to score with them.")
-        return replace(checkpoint, masks=masks)
+                if checkpoint.masks is not None:
+                    self.watch.say(f"The data of {result} has masks; say `--data-masks` to score with them.")
+        return Job(checkpoint, result, masks)
 
-    def groups(self, checkpoints: Sequence[Named]) -> list[tuple[list[Named], list[Protocol]]]:
-        """Checkpoints that are scored together: with `--protocol auto` those whose models' own code says the same."""
-        groups: dict[tuple[str, ...], tuple[list[Named], list[Protocol]]] = {}
-        for checkpoint in checkpoints:
-            auto = checkpoint.own_protocol if AUTO in self.terms.protocol else None
+    def groups(self, jobs: Sequence[Job]) -> list[tuple[list[Job], list[Protocol]]]:
+        """Jobs that are scored together: with `--protocol auto` those whose models' own code says the same."""
+        groups: dict[tuple[str, ...], tuple[list[Job], list[Protocol]]] = {}
+        for job in jobs:
+            auto = job.checkpoint.own_protocol if AUTO in self.terms.protocol else None
             if AUTO in self.terms.protocol and auto is None:
-                raise not_known(f"of {checkpoint.columns[0]}")
+                raise not_known(f"of {job.id}")
             protocols = self.terms.protocols(auto=auto)
             key = tuple(protocol.fingerprint for protocol in protocols)
-            groups.setdefault(key, ([], protocols))[0].append(checkpoint)
+            groups.setdefault(key, ([], protocols))[0].append(job)
         return list(groups.values())
 
-    def job(self, checkpoints: Sequence[Named], protocols: Sequence[Protocol]) -> _Job:
-        """What there is to do for checkpoints that are scored together, everything of it checked."""
+    def group(self, jobs: Sequence[Job], protocols: Sequence[Protocol]) -> _Group:
+        """What there is to do for jobs that are scored together, everything of it checked."""
         terms, watch = self.terms, self.watch
-        terms.check_not_replaced([checkpoint.columns[0] for checkpoint in checkpoints], protocols)
-        finished = [] if terms.overwrite else self._finished(checkpoints, protocols)
-        known = {place_of(record) for record in finished}
-        waiting = [checkpoint for checkpoint in checkpoints if place_of(checkpoint.columns[0]) not in known]
+        terms.check_not_replaced([job.id for job in jobs], protocols)
+        finished = [] if terms.overwrite else self._finished(jobs, protocols)
+        done = {record.id for record in finished}
+        waiting = [job for job in jobs if job.id not in done]
         if not waiting:
-            return _Job(None, waiting, finished)  # So that no weights are read for nothing.
+            return _Group(None, waiting, finished)  # So that no weights are read for nothing.
         plan = plan_renders(waiting, protocols, self.runs.keep_renders, may_refuse=watch.on_refusal is not None)
         evaluation = Evaluation(
             terms.scorer(protocols), self.session, plan, watch.progress, self._write, watch.on_refusal
         )
-        return _Job(evaluation, waiting, finished)
+        return _Group(evaluation, waiting, finished)
 
-    def _finished(self, checkpoints: Sequence[Named], protocols: Sequence[Protocol]) -> list[Record]:
-        """The records that are there already, of an interrupted command or an earlier one."""
-        found = []
-        for checkpoint in checkpoints:
-            records = finished_records(checkpoint, protocols, self.session.output_dir)
-            if records:
-                self.watch.say(
-                    f"{checkpoint.columns[0]} has its records already; say --overwrite to render and score it again."
-                )
-            found += records
-        return found
+    def _finished(self, jobs: Sequence[Job], protocols: Sequence[Protocol]) -> list[Record]:
+        """The records that exist already, of an interrupted command or an earlier one."""
+        finished = []
+        for job in jobs:
+            if records := finished_records(job, protocols, self.session.output_dir):
+                self.watch.say(f"{job.id} has its records already; say --overwrite to render and score it again.")
+                finished += records
+        return finished
 
     def _write(self, records: Sequence[Record]) -> None:
         self.terms.write(records, self.watch)
 
-    def check_space(self, jobs: Sequence[_Job]) -> None:
+    def check_space(self, groups: Sequence[_Group]) -> None:
         """Say how much the renders take, and check that it is there.
 
         Raises:
             InputError: it is not.
         """
-        needed, folder = sum(job.evaluation.plan.bytes for job in jobs if job.evaluation), self.session.output_dir
+        needed, folder = (
+            sum(group.evaluation.plan.bytes for group in groups if group.evaluation),
+            self.session.output_dir,
+        )
         if needed:
             self.watch.say(
                 f"Renders take up to {in_units(needed)} in {folder} (--keep-renders {self.runs.keep_renders})."

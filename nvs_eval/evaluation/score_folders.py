@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Refusal, Session, evaluate
-from nvs_eval.evaluation.options import Terms, Watch, check_distinct, place_of
+from nvs_eval.evaluation.options import Terms, Watch
 from nvs_eval.evaluation.render_store import check_not_copies
-from nvs_eval.evaluation.resume import only_columns, scored_records
+from nvs_eval.evaluation.resume import scored_records
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import Reading
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.image_source import ImageFiles
-from nvs_eval.sources.views import Column
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.system.devices import memory_advice
 
 
@@ -61,19 +61,21 @@ def complete_scores(folders: Folders, terms: Terms, watch: Watch) -> list[Record
     records, waiting = [], []
     sources = _checked_sources(folders, terms, protocols, watch)
     for source in sources:
-        known = _known(source, protocols, terms)
-        for column, there in zip(source.columns, known, strict=True):
-            if there:
-                watch.say(f"{column} is already scored.")
-            records += there
-        if rest := [index for index, there in enumerate(known) if not there]:
-            waiting.append(only_columns(source, rest))
+        left = []
+        for renders in source.sets:
+            if finished := _finished(renders, protocols, terms):
+                watch.say(f"{renders.id} is already scored.")
+                records += finished
+            else:
+                left.append(renders)
+        if left:
+            waiting.append(replace(source, sets=left))
     if waiting:
         scorer = terms.scorer(protocols)  # Its weights take seconds to read.
         terms.check_output()
         records += [record for source in waiting for record in _score(source, scorer, session, terms, watch)]
-    order = [place_of(column) for source in sources for column in source.columns]
-    return sorted(records, key=lambda record: order.index(place_of(record)))
+    order = [result for source in sources for result in source.ids]
+    return sorted(records, key=lambda record: order.index(record.id))
 
 
 def finished_scores(folders: Folders, terms: Terms, watch: Watch) -> list[Record] | None:
@@ -84,8 +86,8 @@ def finished_scores(folders: Folders, terms: Terms, watch: Watch) -> list[Record
     """
     protocols = terms.protocols()
     sources = _checked_sources(folders, terms, protocols, watch)
-    found = [records for source in sources for records in _known(source, protocols, terms)]
-    return [record for records in found for record in records] if all(found) else None
+    finished = [_finished(renders, protocols, terms) for source in sources for renders in source.sets]
+    return [record for records in finished for record in records] if all(finished) else None
 
 
 def _admitted(folders: Folders, terms: Terms, watch: Watch) -> list[Protocol]:
@@ -99,19 +101,27 @@ def _check_given(folders: Folders) -> None:
         raise InputError("No folder of renders was given.")
 
 
-def _known(source: ImageFiles, protocols: Sequence[Protocol], terms: Terms) -> list[list[Record]]:
-    """The records of each column that are there already."""
+def _finished(renders: RenderSet, protocols: Sequence[Protocol], terms: Terms) -> list[Record]:
+    """The records that a render set has already, unless they are to be overwritten."""
     if terms.overwrite or terms.output_dir is None:
-        return [[] for _ in source.columns]
-    return scored_records(source, protocols, terms.output_dir)
+        return []
+    return scored_records(renders, protocols, terms.output_dir)
 
 
 def _score(source: ImageFiles, scorer: Scorer, session: Session, terms: Terms, watch: Watch) -> list[Record]:
     """Score a source, and write its records."""
     choices = {} if watch.on_refusal is None else {"on_refusal": watch.on_refusal}
-    what = f"Scoring {len(source.columns)} x {len(source)} views"
+    what = f"Scoring {len(source.sets)} x {len(source)} views"
     with watch.progress(what, len(source)) as advance, memory_advice():
-        records = evaluate(source, scorer, session, on_view=lambda _: advance(), **choices)
+        records = evaluate(
+            source,
+            source.ids,
+            scorer,
+            session,
+            provenance=source.provenance,
+            on_view=lambda _: advance(),
+            **choices,
+        )
     terms.write(records, watch)
     return records
 
@@ -120,10 +130,10 @@ def _checked_sources(folders: Folders, terms: Terms, protocols: Sequence[Protoco
     """What there is to score, no two columns of it in one place, none in the place of something else."""
     _check_given(folders)
     sources = _open(folders, terms, protocols)
-    columns = [column for source in sources for column in source.columns]
-    check_distinct(columns)
-    terms.check_not_replaced(columns, protocols)
-    _warn_of_unused_masks(columns, watch)
+    sets = [renders for source in sources for renders in source.sets]
+    check_distinct(renders.id for renders in sets)
+    terms.check_not_replaced([renders.id for renders in sets], protocols)
+    _warn_of_unused_masks(sets, watch)
     return sources
 
 
@@ -141,11 +151,11 @@ def _open(folders: Folders, terms: Terms, protocols: Sequence[Protocol]) -> list
     )
 
 
-def _warn_of_unused_masks(columns: Sequence[Column], watch: Watch) -> None:
-    for column in columns:
-        if masks := column.provenance.get("masks_not_used"):
+def _warn_of_unused_masks(sets: Sequence[RenderSet], watch: Watch) -> None:
+    for renders in sets:
+        if masks := renders.provenance.get("masks_not_used"):
             watch.warn(
-                f"Masks came with {column} ({masks}) and are not used, where NerfBaselines would: say "
+                f"Masks came with {renders.id} ({masks}) and are not used, where NerfBaselines would: say "
                 "`--data-masks` to score with them."
             )
 

@@ -12,7 +12,7 @@ from nvs_eval.records.record import ViewRow
 from nvs_eval.sources.views import View
 
 
-class Rows:
+class RowMaker:
     """Makes a view's rows; its reference, by what becomes of its alpha, and its mask are hashed once.
 
     Args:
@@ -26,8 +26,7 @@ class Rows:
 
     def __init__(self, view: View, background: Executor) -> None:
         self.view = view
-        self._opaque: dict[AlphaRule, View] = {}
-        self._references: dict[int, str] = {}
+        self._references: dict[AlphaRule, str] = {}
         self._begun = background.submit(sha256_of_image, view.reference) if view.is_opaque else None
         self.mask_sha256 = None if view.mask is None else sha256_of_mask(view.mask)
 
@@ -58,11 +57,12 @@ class Rows:
         )
 
     def _reference_sha256(self, rule: AlphaRule) -> str:
-        opaque = self._opaque.setdefault(rule, self.view.opaque(rule))
-        if id(opaque) not in self._references:
-            known = self._begun.result() if self._begun else sha256_of_image(opaque.reference)
-            self._references[id(opaque)] = known
-        return self._references[id(opaque)]
+        if rule not in self._references:
+            if self._begun is not None:
+                self._references[rule] = self._begun.result()
+            else:
+                self._references[rule] = sha256_of_image(self.view.opaque(rule).reference)
+        return self._references[rule]
 
 
 def relative_path(file: Path | None, folder: Path) -> str | None:

@@ -147,6 +147,11 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
+    def stamp(self) -> dict[str, Any]:
+        """Name, definition and fingerprint, as a record carries them."""
+        return {"name": self.name, "definition": self.definition, "fingerprint": self.fingerprint}
+
+    @property
     def exact_in_png(self) -> bool:
         """Whether an 8-bit PNG of a render, clamped and rounded, scores the same as the render itself."""
         return self.quantise.render == "round" and self.out_of_range != "keep" and self.colour_correction == "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from posixpath import normpath
 
@@ -20,11 +20,6 @@ def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
     for record in records:
         blocks.setdefault((record.scene, record.split, record.fingerprint), []).append(record)
     return list(blocks.values())
-
-
-def result_name(record: Record) -> str:
-    """What a result is called within its scene: method, run and step as far as there are any."""
-    return "/".join(str(part) for part in (record.method, record.run, record.step) if part not in (None, ""))
 
 
 def usual_of(block: Sequence[Record]) -> Record:
@@ -83,7 +78,7 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
         record = next(record for record in records if _cell(record) == cell)
         more = f" So are the files of {len(twice) - 1} more." if len(twice) > 1 else ""
         raise InputError(
-            f"{first} and {second} are records of the same: {record.scene}, {result_name(record)}, {record.split} "
+            f"{first} and {second} are records of the same: {record.scene}, {record.id.name}, {record.split} "
             f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Give one of them: which of two "
             "is meant is not guessed, and they are not averaged."
         )
@@ -121,7 +116,7 @@ def precision_advice(records: Sequence[Record]) -> str:
 
 def _cell(record: Record) -> tuple[object, ...]:
     # A run without a name is none.
-    return record.scene, record.method, record.run or None, record.step, record.split, record.fingerprint
+    return replace(record.id, run=record.run or None), record.fingerprint
 
 
 def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
@@ -154,13 +149,13 @@ def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
 
 def _named(record: Record, files: Mapping[int, Path]) -> str:
     file = files.get(id(record))
-    return f"{result_name(record)} ({file})" if file else result_name(record)
+    return f"{record.id.name} ({file})" if file else record.id.name
 
 
 def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
     folders = (files[id(usual)].parent, files[id(odd[0])].parent) if files else None
     others = [_named(record, files) for record in odd[1:]]
-    more = f" Nor do these go with {result_name(usual)}: {some(others, _MOST_NAMED)}." if others else ""
+    more = f" Nor do these go with {usual.id.name}: {some(others, _MOST_NAMED)}." if others else ""
     return (
         f"{usual.scene}: {_named(usual, files)} and {_named(odd[0], files)} were scored with "
         f"{difference(usual, odd[0], folders=folders)}.{more} Such numbers do not rank: score the same images, leave "
@@ -198,7 +193,7 @@ def _pictures(row: ViewRow) -> tuple[object, ...]:
 
 def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
     mine, theirs = ({row.name: row for row in each.views} for each in (record, other))
-    names = (result_name(record), result_name(other))
+    names = (record.id.name, other.id.name)
     if names[0] == names[1]:
         names = ("the first", "the second")
     found = []

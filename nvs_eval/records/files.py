@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import check_distinct_cells
-from nvs_eval.records.record import Record, read_record, record_folder
+from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.schema import NoRecordError
 from nvs_eval.system.arguments import checked
 
@@ -63,7 +63,7 @@ def output_dir_of(file: Path, record: Record) -> Path | None:
         file: of the record.
         record: as it was read.
     """
-    below = record_folder(Path(), record.scene, record.method, record.run, record.step).parts
+    below = record.id.folder.parts
     folder = file.resolve().parent
     if folder.parts[-len(below) :] != below:
         return None

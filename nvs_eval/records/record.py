@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from nvs_eval.errors import InputError
+from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
@@ -50,6 +51,11 @@ class Record:
     metrics: Mapping[str, MetricInfo]
     views: Sequence[ViewRow]
     provenance: Mapping[str, Any]
+
+    @property
+    def id(self) -> ResultId:
+        """Identity of the result."""
+        return ResultId(self.scene, self.method, self.run, self.step, self.split)
 
     @property
     def fingerprint(self) -> str:
@@ -128,12 +134,6 @@ def _sha256_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join([*lines, ""]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def record_folder(output_dir: Path, scene: str, method: str, run: str | None, step: int | None) -> Path:
-    """The folder of a result: `<dir>/<scene>/<method>[/<run>]/<step, or final>`."""
-    parts = [scene, method, *([run] if run else []), "final" if step is None else str(step)]
-    return output_dir.joinpath(*(safe_name(part) for part in parts))
-
-
 def record_name(protocol: str, fingerprint: str) -> str:
     """The name of a record's file."""
     return f"{safe_name(protocol)}-{fingerprint}.json"
@@ -141,14 +141,7 @@ def record_name(protocol: str, fingerprint: str) -> str:
 
 def record_file(record: Record, output_dir: Path) -> Path:
     """Where a record is written."""
-    folder = record_folder(output_dir, record.scene, record.method, record.run, record.step)
-    return folder / record_name(record.protocol["name"], record.fingerprint)
-
-
-def safe_name(name: str) -> str:
-    """A name as one part of a path: no separators, never a hidden file or the folder above."""
-    cleaned = "".join("_" if character in '/\\:*?"<>|\0' or ord(character) < 32 else character for character in name)
-    return f"_{cleaned[1:]}" if cleaned.startswith(".") else cleaned or "_"
+    return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint)
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Column, View
+from nvs_eval.sources.views import View
 from nvs_eval.system.plugins import load_entry
 
 ENTRY_POINTS = "nvs_eval.sources"
 
 
 class Checkpoint(Protocol):
-    """A source of one column: the views of one checkpoint, rendered when it is iterated.
-
-    The column's provenance holds `checkpoint_sha256`, `config_sha256` and `data_sha256`, which together say what the
-    renders will be; more may be added to it while the views are rendered.
-    """
+    """The views of one checkpoint, each with one render, rendered when it is iterated."""
 
     @property
-    def columns(self) -> tuple[Column]:
-        """What makes the renders."""
+    def id(self) -> ResultId:
+        """Identity of the result, as the tool that trained it names it."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """`checkpoint_sha256`, `config_sha256` and `data_sha256`, which together say what the renders will be."""
+        ...
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Peak memory while the views were rendered; None before, and where it cannot be measured."""
         ...
 
     @property

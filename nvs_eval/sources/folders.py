@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 from nvs_eval.errors import InputError, counted
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.archives import Unpacked, is_archive, unpack, without_suffix
-from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.layouts import NOTES, Found, Part, find_layout, known_layouts
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.matching import Folder, match_views, together
+from nvs_eval.sources.matching import match_views, together
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
-from nvs_eval.sources.views import Column
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,13 @@ def open_folders(
     reading = reading or Reading()
     if own_masks:
         # Masks belong to their predictions: so these are not put together with others.
-        sources = [
-            replace(source, masks=_own_masks(one))
-            for one, own in zip(given, columns, strict=True)
-            for source in together(own, reading)
-        ]
+        sources = []
+        for one, own in zip(given, columns, strict=True):
+            masks_of_one = _own_masks(one)
+            sources += together([replace(render_set, masks=masks_of_one) for render_set in own], reading)
     else:
-        found = None if masks is None else Masks(list_images(masks))
-        sources = [replace(source, masks=found) for source in together(list(itertools.chain(*columns)), reading)]
+        common = None if masks is None else Masks(list_images(masks))
+        sources = together([replace(render_set, masks=common) for own in columns for render_set in own], reading)
     for source in sources:
         source.check(alpha)
     return sources
@@ -143,20 +141,15 @@ def _plain(path: Path, folder: Path, place: Path, reference: Path | None) -> Fou
 
 def _folders(
     given: _Given, reference: Path | None, scene: str | None, method: str, *, masks_given: bool
-) -> list[Folder]:
-    """The columns of what was given, with their references."""
+) -> list[RenderSet]:
+    """The render sets of what was given."""
     found = given.found
     return [
-        Folder(
-            Column(
-                scene or found.scene,
-                f"{method}{part.variant}",
-                step=part.step,
-                split=part.split,
-                provenance=_provenance(given, part, masks_given=masks_given),
-            ),
+        RenderSet(
+            ResultId(scene or found.scene, f"{method}{part.variant}", step=part.step, split=part.split),
             _in_archive(part.renders, given.unpacked),
             _references(given, part, reference),
+            _provenance(given, part, masks_given=masks_given),
         )
         for part in found.parts
     ]

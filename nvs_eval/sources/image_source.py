@@ -1,43 +1,75 @@
-"""A source whose images lie in files."""
+"""Renders and references in files, and the views made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Layers, Picture, cut_out, loading
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.sources.views import Render, View
 from nvs_eval.system.prefetch import ahead
 
-Files = Mapping[str, Picture] | Mapping[str, Path]
+
+@dataclass(frozen=True)
+class RenderSet:
+    """The renders of one result and the references they are scored against, in files.
+
+    Attributes:
+        id: identity of the result.
+        renders: render of each view, by view name.
+        references: reference of each view, by view name, in the order of the views.
+        provenance: what identifies the renders (the sha256 of their checkpoint, ...), for the record.
+        seconds: time each render took, where known.
+        masks: masks of the views, if they are scored with masks.
+    """
+
+    id: ResultId
+    renders: Mapping[str, Picture]
+    references: Mapping[str, Picture]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float | None] = field(default_factory=dict)
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A source: views whose images lie in files, each file decoded once, a little before it is its view's turn.
+    """Views whose images lie in files, each file decoded once, shortly before its view's turn.
 
     Attributes:
-        columns: what made the renders.
-        references: the reference of each view, by the view's name; a path is a file that holds one image.
-        renders: for each column, the render of each view.
+        sets: render sets with the same references and masks; a view has one render of each, in this order.
         reading: what to do with grey and linear images, and the background of those with alpha, which the protocols
             composite or drop.
-        seconds: for each column, what each render took, where that is known.
-        masks: of the views, if there are any.
     """
 
-    columns: Sequence[Column]
-    references: Files
-    renders: Sequence[Files]
+    sets: Sequence[RenderSet]
     reading: Reading = field(default_factory=Reading)
-    seconds: Sequence[Mapping[str, float | None]] | None = None
-    masks: Masks | None = None
+
+    @property
+    def ids(self) -> list[ResultId]:
+        """Identity of each result, in the order of each view's renders."""
+        return [render_set.id for render_set in self.sets]
+
+    @property
+    def provenance(self) -> list[Mapping[str, Any]]:
+        """Provenance of each result, in the order of `ids`."""
+        return [render_set.provenance for render_set in self.sets]
+
+    @property
+    def references(self) -> Mapping[str, Picture]:
+        """Reference of each view, by view name."""
+        return self.sets[0].references
+
+    @property
+    def masks(self) -> Masks | None:
+        """Masks of the views, if they are scored with masks."""
+        return self.sets[0].masks
 
     def __len__(self) -> int:
         return len(self.references)
@@ -57,8 +89,8 @@ class ImageFiles:
             name,
             reference,
             tuple(
-                Render(image, picture.file, self._seconds(name, index), alpha=own_alpha)
-                for index, (picture, (image, own_alpha)) in enumerate(zip(pictures[1:], layers, strict=True))
+                Render(image, picture.file, render_set.seconds.get(name), alpha=own_alpha)
+                for render_set, picture, (image, own_alpha) in zip(self.sets, pictures[1:], layers, strict=True)
             ),
             reference_file=pictures[0].file,
             reference_alpha=alpha,
@@ -68,11 +100,7 @@ class ImageFiles:
 
     def _pictures(self, name: str) -> list[Picture]:
         """The reference of a view and its renders."""
-        files = [self.references[name], *(column[name] for column in self.renders)]
-        return [file if isinstance(file, Picture) else Picture(file) for file in files]
-
-    def _seconds(self, name: str, index: int) -> float | None:
-        return None if self.seconds is None else self.seconds[index][name]
+        return [self.references[name], *(render_set.renders[name] for render_set in self.sets)]
 
     def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
         """Check every file's header: it is there, is an image, has usable channels, and the size of its reference.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import decode, stored_size
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.sources.views import Column, Source, View
+from nvs_eval.sources.views import View
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,6 @@ class Masks:
                     f"View {name!r}: the mask {self.files[name]} is {other[0]}x{other[1]} and the image {size[0]}x"
                     f"{size[1]}. Nothing is resized here: give masks of the images' size."
                 )
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A source whose views get masks."""
-
-    source: Source
-    masks: Masks
-
-    @property
-    def columns(self) -> Sequence[Column]:
-        """Those of the source."""
-        return self.source.columns
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[View]:
-        return map(self.masks.attach, self.source)
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:

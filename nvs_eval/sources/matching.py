@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import Reading
-from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.sources.views import Column
 
 
-@dataclass(frozen=True)
-class Folder:
-    """The renders of one column with the references they are scored against, not yet read."""
-
-    column: Column
-    renders: Mapping[str, Picture]
-    references: Mapping[str, Picture]
-
-
-def match_views(folder: Folder, *, allow_missing: bool) -> Folder:
-    """The views of a column, those of both renders and references, in the references' order.
+def match_views(folder: RenderSet, *, allow_missing: bool) -> RenderSet:
+    """Keep the views that have both a render and a reference, in the references' order.
 
     Args:
-        folder: the column.
+        folder: the render set.
         allow_missing: leave out views that only one side has, in place of an error.
 
     Raises:
@@ -34,7 +24,7 @@ def match_views(folder: Folder, *, allow_missing: bool) -> Folder:
     common = [name for name in folder.references if name in folder.renders]
     if not common:
         raise InputError(
-            f"No render of {folder.column} has the name of a reference: renders are {some(folder.renders)}, "
+            f"No render of {folder.id} has the name of a reference: renders are {some(folder.renders)}, "
             f"references are {some(folder.references)}. Give both the same names."
         )
     orphans = [
@@ -47,37 +37,36 @@ def match_views(folder: Folder, *, allow_missing: bool) -> Folder:
     ]
     if orphans and not allow_missing:
         raise InputError(
-            f"The views of {folder.column} do not match: {'; '.join(orphans)}. Add what is missing, or say "
+            f"The views of {folder.id} do not match: {'; '.join(orphans)}. Add what is missing, or say "
             "`--allow-missing` to score the views that both have."
         )
-    return Folder(folder.column, {n: folder.renders[n] for n in common}, {n: folder.references[n] for n in common})
+    return replace(
+        folder,
+        renders={name: folder.renders[name] for name in common},
+        references={name: folder.references[name] for name in common},
+    )
 
 
-def together(folders: Sequence[Folder], reading: Reading) -> list[ImageFiles]:
-    """One source for the columns whose references are the same images."""
-    candidates: dict[tuple, list[Folder]] = {}
+def together(folders: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
+    """Group render sets whose references are the same images, each group to be scored view by view."""
+    candidates: dict[tuple, list[RenderSet]] = {}
     for folder in folders:
-        candidates.setdefault((folder.column.scene, *folder.references), []).append(folder)
+        candidates.setdefault((folder.id.scene, *folder.references), []).append(folder)
     hashes: dict[Picture, str] = {}
     groups = [group for alike in candidates.values() for group in _same_references(alike, hashes)]
     # What rescoring and verifying need to read the files again; what alpha means is the protocols'.
     said = {name: value for name, value in asdict(reading).items() if name != "alpha"}
     return [
-        ImageFiles(
-            [replace(f.column, provenance={**f.column.provenance, "reading": said}) for f in group],
-            group[0].references,
-            [f.renders for f in group],
-            reading,
-        )
+        ImageFiles([replace(f, provenance={**f.provenance, "reading": said}) for f in group], reading)
         for group in groups
     ]
 
 
-def _same_references(folders: Sequence[Folder], hashes: dict[Picture, str]) -> list[list[Folder]]:
+def _same_references(folders: Sequence[RenderSet], hashes: dict[Picture, str]) -> list[list[RenderSet]]:
     """Columns with references of the same names, those together whose references are the same images."""
     if len(folders) == 1:
         return [list(folders)]  # Nothing to compare: a canvas would be decoded for its hash.
-    groups: dict[tuple, list[Folder]] = {}
+    groups: dict[tuple, list[RenderSet]] = {}
     for folder in folders:
         for picture in folder.references.values():
             if picture not in hashes:

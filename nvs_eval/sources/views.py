@@ -1,43 +1,17 @@
-"""A held-out view with its renders, and where views come from."""
+"""A held-out view with its renders. A source is any iterable of views with the ids of their renders' results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.pixels import AlphaRule, check_image, check_mask, without_alpha
-
-
-@dataclass(frozen=True)
-class Column:
-    """What made the renders of one column: a method's training run on a scene, and the step of its checkpoint.
-
-    Attributes:
-        scene: its name.
-        method: its name.
-        run: which training of the method, or None.
-        step: of the checkpoint, or None.
-        split: which views were held out.
-        provenance: what identifies the renders (the sha256 of their checkpoint, ...), for the record.
-    """
-
-    scene: str
-    method: str
-    run: str | None = None
-    step: int | None = None
-    split: str = "test"
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        parts = [self.scene, self.method, self.run, None if self.step is None else str(self.step)]
-        return "/".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -59,12 +33,12 @@ class Render:
 
 @dataclass(frozen=True)
 class View:
-    """One held-out camera: its reference image, and one render of it a column.
+    """One held-out camera: its reference image, and one render of it a result.
 
     Attributes:
         name: the source image's path below the images' common folder, without extension.
         reference: `[H, W, 3]` float32, finite.
-        renders: one a column, in the columns' order, each of the reference's size.
+        renders: one a result, in the order of the source's ids, each of the reference's size.
         mask: `[H, W]` weights in [0, 1] of the pixels that count, or None.
         reference_file: where the reference lies, where it does.
         reference_alpha: `[H, W, 1]`, straight; None for a reference that is opaque.
@@ -132,16 +106,3 @@ def _in(file: Path | None) -> str:
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-class Source(Protocol):
-    """Yields views one by one, each with a render for every column, in the columns' order."""
-
-    @property
-    def columns(self) -> Sequence[Column]:
-        """What made the renders."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[View]: ...

@@ -11,7 +11,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.sources.views import Render, View
 from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.checkpoints import (
     Checkpoint,
@@ -157,7 +158,7 @@ class Run:
 _built: dict[Run, Pipeline] = {}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class NerfstudioCheckpoint:
     """The views of one checkpoint, each rendered when it is its turn.
 
@@ -165,19 +166,25 @@ class NerfstudioCheckpoint:
         run: that it belongs to.
         step: of the checkpoint.
         file: the checkpoint.
+        peak_memory_bytes: peak memory while the views were rendered; None before.
     """
 
     run: Run
     step: int
     file: Path
+    peak_memory_bytes: int | None = field(default=None, init=False)
+
+    @property
+    def id(self) -> ResultId:
+        """Experiment, method and timestamp of the run, and the step."""
+        config = self.run.config
+        scene, method = config.experiment_name or "unnamed", config.method_name or "unnamed"
+        return ResultId(scene, method, config.timestamp or None, self.step, self.run.split)
 
     @cached_property
-    def columns(self) -> tuple[Column]:
-        """The one column; its provenance is completed when the views were rendered."""
-        config = self.run.config
-        provenance = {"checkpoint_sha256": self._checkpoint.sha256, **self.run.identity}
-        scene, method = config.experiment_name or "unnamed", config.method_name or "unnamed"
-        return (Column(scene, method, config.timestamp or None, self.step, self.run.split, provenance),)
+    def provenance(self) -> dict[str, Any]:
+        """The sha256 of checkpoint, configuration and data."""
+        return {"checkpoint_sha256": self._checkpoint.sha256, **self.run.identity}
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
@@ -239,7 +246,7 @@ class NerfstudioCheckpoint:
                 camera, batch = _read(pairs, name)
                 view = render_view(pipeline.model, camera, batch, name=name, device=device, timed=index > 0)
             yield view
-        self.columns[0].provenance["peak_memory_bytes"] = _peak_memory(device)
+        self.peak_memory_bytes = _peak_memory(device)
 
     def _load(self) -> Pipeline:
         pipeline = self.run.pipeline()

@@ -41,7 +41,7 @@ from nvs_eval.metrics.weights.pins import NETS, Net
 from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols
 from nvs_eval.records.record import MetricInfo, Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.masks import Masked, Masks
+from nvs_eval.sources.masks import Masks
 
 LpipsOf = Callable[..., Lpips]
 
@@ -66,7 +66,8 @@ def score(folder: Path, *texts: str, **how: Any) -> list[Path]:
 def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[Path]:
     """Likewise, with what `open_folders` takes."""
     (source,) = open_folders([folder / "ours"], reference=folder / "gt", **how)
-    records = evaluate(source, Scorer(protocols, torch.device("cpu")), Session(folder / "out"))
+    scorer = Scorer(protocols, torch.device("cpu"))
+    records = evaluate(source, source.ids, scorer, Session(folder / "out"), provenance=source.provenance)
     files = [record_file(each, folder / "out") for each in records]
     for file, each in zip(files, records, strict=True):
         write_record(file, each)
@@ -322,10 +323,12 @@ def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
     scene = write_scene(tmp_path, names)
     masks = write_masks(scene, names)
     (source,) = open_folders([scene / "ours"], reference=scene / "gt")
-    masked = Masked(source, Masks({name: masks / f"{name}.png" for name in names}, binary=True))
-    masked.columns[0].provenance["masks"] = "binary"
+    attached = Masks({name: masks / f"{name}.png" for name in names}, binary=True)
+    provenance = [{**source.provenance[0], "masks": "binary"}]
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
-    (record,) = evaluate(masked, scorer, Session(scene / "out"))
+    (record,) = evaluate(
+        map(attached.attach, source), source.ids, scorer, Session(scene / "out"), provenance=provenance
+    )
     file = record_file(record, scene / "out")
     write_record(file, record)
     report = verified(file)

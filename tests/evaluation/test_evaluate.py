@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,19 +20,11 @@ from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import load_protocol
 from nvs_eval.records.record import read_record, record_file, to_plain, write_record
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import Render, View
 
-
-class Listed(list[View]):
-    """The least that is a source: a list of views that knows its columns."""
-
-    def __init__(self, columns: Sequence[Column], views: Sequence[View]) -> None:
-        super().__init__(views)
-        self.columns = columns
-
-
-ONE = (Column("fox", "nerfacto", "base", 2500, provenance={"checkpoint_sha256": "ab12"}),)
-TWO = (Column("fox", "nerfacto"), Column("fox", "splatfacto", "late", 30000, "train"))
+ONE = (ResultId("fox", "nerfacto", "base", 2500),)
+TWO = (ResultId("fox", "nerfacto"), ResultId("fox", "splatfacto", "late", 30000, "train"))
 SCORER = Scorer([protocol_of(LIGHT), protocol_of(FLOAT)], torch.device("cpu"))
 
 
@@ -46,7 +38,7 @@ def view(name: str, *seeds: int, mask: torch.Tensor | None = None) -> View:
 def test_a_list_of_views_is_a_source(tmp_path: Path) -> None:
     views = [view("a", 1), view("cam0/b", 2)]
     session = Session(tmp_path, ("nvs-eval", "score", "renders"))
-    records = evaluate(Listed(ONE, views), SCORER, session)
+    records = evaluate(views, ONE, SCORER, session)
     assert [record.protocol["name"] for record in records] == ["light", "float"]
     for record, protocol in zip(records, SCORER.protocols, strict=True):
         assert (record.scene, record.method, record.run, record.step) == ("fox", "nerfacto", "base", 2500)
@@ -69,7 +61,7 @@ def test_a_list_of_views_is_a_source(tmp_path: Path) -> None:
 
 def test_each_column_and_protocol_has_a_record_of_its_own(tmp_path: Path) -> None:
     views = [view("a", 1, 2), view("b", 3, 4)]
-    records = evaluate(Listed(TWO, views), SCORER, Session(tmp_path))
+    records = evaluate(views, TWO, SCORER, Session(tmp_path))
     assert [(record.method, record.step, record.split, record.protocol["name"]) for record in records] == [
         ("nerfacto", None, "test", "light"),
         ("nerfacto", None, "test", "float"),
@@ -80,7 +72,7 @@ def test_each_column_and_protocol_has_a_record_of_its_own(tmp_path: Path) -> Non
     # Together they score as each column does alone.
     for index, column in enumerate(TWO):
         alone = [View(each.name, each.reference, each.renders[index : index + 1]) for each in views]
-        for record in evaluate(Listed([column], alone), SCORER, Session(tmp_path)):
+        for record in evaluate(alone, [column], SCORER, Session(tmp_path)):
             (same,) = [r for r in records if (r.method, r.fingerprint) == (record.method, record.fingerprint)]
             assert same.views == record.views
 
@@ -91,7 +83,7 @@ def test_paths_are_relative_to_where_the_record_will_lie(tmp_path: Path) -> None
         tmp_path / "results" / "fox" / "nerfacto" / "base" / "2500" / "renders",
     )
     scored = View("a", image(0), (Render(image(1), file=renders / "a.png"),), reference_file=references / "a.png")
-    record, _ = evaluate(Listed(ONE, [scored]), SCORER, Session(tmp_path / "results"))
+    record, _ = evaluate([scored], ONE, SCORER, Session(tmp_path / "results"))
     assert record.views[0].render == "renders/a.png"
     assert record.views[0].reference == "../../../../../data/gt/a.png"
     folder = record_file(record, tmp_path / "results").parent
@@ -103,13 +95,15 @@ def test_coverage_is_the_masks_mean(tmp_path: Path) -> None:
     mask = torch.zeros(40, 48)
     mask[10:30] = 1
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
-    (record,) = evaluate(Listed(ONE, [view("a", 1, mask=mask), view("b", 1)]), scorer, Session(tmp_path))
+    (record,) = evaluate([view("a", 1, mask=mask), view("b", 1)], ONE, scorer, Session(tmp_path))
     assert [row.coverage for row in record.views] == [0.5, None]
 
 
 def test_provenance_says_how_the_record_came_about(tmp_path: Path) -> None:
     command = ("nvs-eval", "run", "--load-config", "config.yml")
-    records = evaluate(Listed(ONE, [view("a", 1)]), SCORER, Session(tmp_path, command))
+    records = evaluate(
+        [view("a", 1)], ONE, SCORER, Session(tmp_path, command), provenance=[{"checkpoint_sha256": "ab12"}]
+    )
     provenance = records[0].provenance
     assert provenance["nvs_eval"] == __version__
     assert provenance["versions"]["torch"] == version("torch")
@@ -124,7 +118,7 @@ def test_provenance_says_how_the_record_came_about(tmp_path: Path) -> None:
 def test_a_record_survives_being_written(tmp_path: Path) -> None:
     identical = View("same", image(0), (Render(image(0)),))
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
-    (record,) = evaluate(Listed(ONE, [identical, view("a", 1)]), scorer, Session(tmp_path))
+    (record,) = evaluate([identical, view("a", 1)], ONE, scorer, Session(tmp_path))
     assert record.views[0].scores["psnr"] == math.inf
     path = record_file(record, tmp_path)
     write_record(path, record)
@@ -138,31 +132,30 @@ def test_a_record_survives_being_written(tmp_path: Path) -> None:
 def test_views_are_taken_one_by_one_and_told_when_they_are_scored(tmp_path: Path) -> None:
     events: list[str] = []
 
-    class Lazy(Listed):
-        def __iter__(self) -> Iterator[View]:
-            for name in ("a", "b"):
-                events.append(f"made {name}")
-                yield view(name, 1)
+    def lazy() -> Iterator[View]:
+        for name in ("a", "b"):
+            events.append(f"made {name}")
+            yield view(name, 1)
 
-    evaluate(Lazy(ONE, []), SCORER, Session(tmp_path), on_view=lambda each: events.append(f"scored {each.name}"))
+    evaluate(lazy(), ONE, SCORER, Session(tmp_path), on_view=lambda each: events.append(f"scored {each.name}"))
     assert events == ["made a", "scored a", "made b", "scored b"]
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
 def test_a_view_without_a_render_for_each_column_is_an_error(seeds: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"View 'b' has {len(seeds)} renders, and one for each of the 2 columns"):
-        evaluate(Listed(TWO, [view("a", 1, 2), view("b", *seeds)]), SCORER, Session(tmp_path))
+        evaluate([view("a", 1, 2), view("b", *seeds)], TWO, SCORER, Session(tmp_path))
 
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no view to score"):
-        evaluate(Listed(ONE, []), SCORER, Session(tmp_path))
+        evaluate([], ONE, SCORER, Session(tmp_path))
 
 
 def test_what_the_scorer_refuses_ends_the_loop(tmp_path: Path) -> None:
     beyond = View("b", image(0), (Render(2 * image(1)),))
     with pytest.raises(InputError, match=r"The render of view 'b' has values from"):
-        evaluate(Listed(ONE, [view("a", 1), beyond]), SCORER, Session(tmp_path))
+        evaluate([view("a", 1), beyond], ONE, SCORER, Session(tmp_path))
 
 
 # --- What a protocol refuses, and what it leaves out ----------------------------------------------------------------
@@ -175,7 +168,8 @@ def test_a_protocol_that_refuses_is_told_once_and_leaves_the_others(tmp_path: Pa
     scorer = Scorer([protocol_of(LIGHT), protocol_of(CLAMPING), protocol_of(FLOAT)], torch.device("cpu"))
     told: list[tuple[str, str]] = []
     (record,) = evaluate(
-        Listed(ONE, [view("a", 1), *beyond, view("d", 1)]),
+        [view("a", 1), *beyond, view("d", 1)],
+        ONE,
         scorer,
         Session(tmp_path),
         on_refusal=lambda protocol, error: told.append((protocol.name, str(error))),
@@ -190,9 +184,7 @@ def test_nothing_to_score_is_told_to_who_wants_to_hear_it(tmp_path: Path) -> Non
     told: list[str] = []
     empty = view("a", 1, mask=torch.zeros(40, 48))
     scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
-    (record,) = evaluate(
-        Listed(ONE, [empty]), scorer, Session(tmp_path), on_refusal=lambda _, error: told.append(str(error))
-    )
+    (record,) = evaluate([empty], ONE, scorer, Session(tmp_path), on_refusal=lambda _, error: told.append(str(error)))
     assert record.protocol["name"] == "ignoring"
     assert told == [
         "There is no view to score: a mean over nothing is no score: The mask of view 'a' is empty: there is nothing "
@@ -204,7 +196,7 @@ def test_views_with_empty_masks_are_left_out_by_name_reason_and_mask(tmp_path: P
     empty = torch.zeros(40, 48)
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
     views = [view("a", 1, 2), view("b", 1, 2, mask=empty), view("c", 1, 2, mask=torch.ones(40, 48))]
-    for record in evaluate(Listed(TWO, views), scorer, Session(tmp_path)):
+    for record in evaluate(views, TWO, scorer, Session(tmp_path)):
         assert [row.name for row in record.views] == ["a", "c"]
         assert record.provenance["left_out"] == {"b": "The mask of view 'b' is empty: there is nothing to score."}
         assert record.provenance["left_out_masks"] == {"b": sha256_of_mask(empty)}
@@ -215,7 +207,7 @@ def test_a_mask_with_a_file_is_known_by_its_path(tmp_path: Path) -> None:
     mask, file = torch.ones(40, 48), tmp_path / "masks" / "a.png"
     scored = View("a", image(0), (Render(image(1)),), mask, mask_file=file)
     scorer = Scorer([protocol_of(LIGHT), protocol_of(IGNORING)], torch.device("cpu"))
-    masked, ignoring = evaluate(Listed(ONE, [scored]), scorer, Session(tmp_path / "results"))
+    masked, ignoring = evaluate([scored], ONE, scorer, Session(tmp_path / "results"))
     assert masked.views[0].mask == "../../../../../masks/a.png"
     assert (ignoring.views[0].mask, ignoring.views[0].mask_sha256) == (None, None)
 
@@ -226,7 +218,7 @@ def test_a_record_names_the_weights_of_its_own_protocol_alone(
     folder = weights_folder("alex") or weights_folder("vgg")
     protocols = [load_protocol(name) for name in ("standard", "nerfstudio", "inria-3dgs", "nerf")]
     scorer = Scorer(protocols, torch.device("cpu"), folder)
-    records = evaluate(Listed(ONE, [view("a", 1)]), scorer, Session(tmp_path))
+    records = evaluate([view("a", 1)], ONE, scorer, Session(tmp_path))
     nets = {record.protocol["name"]: list(record.provenance["weights"]) for record in records}
     assert nets == {"standard": ["alex", "vgg"], "nerfstudio": ["alex"], "inria-3dgs": ["vgg"], "nerf": []}
     assert all(record.provenance["weights"].items() <= scorer.weights.items() for record in records)

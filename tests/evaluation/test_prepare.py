@@ -20,7 +20,8 @@ from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import composite, sha256_of_image
 from nvs_eval.protocols.protocol import Quantise
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import Render, View
 
 # --- The range and 8 bits -------------------------------------------------------------------------------------------
 
@@ -128,11 +129,9 @@ def test_opaque_images_score_the_same_by_every_rule() -> None:
 
 
 def test_the_references_hash_is_of_what_was_scored(tmp_path: Path) -> None:
-    class Listed(list[View]):
-        columns = (Column("fox", "nerfacto"), Column("fox", "splatfacto"))
-
+    ids = (ResultId("fox", "nerfacto"), ResultId("fox", "splatfacto"))
     scorer = Scorer(ALPHA[:2], torch.device("cpu"))
-    records = evaluate(Listed([with_alpha(background=(0.2, 0.4, 0.6))]), scorer, Session(tmp_path))
+    records = evaluate([with_alpha(background=(0.2, 0.4, 0.6))], ids, scorer, Session(tmp_path))
     composited = sha256_of_image(composite(image(0), alpha(4), (0.2, 0.4, 0.6)))
     expected = [composited, sha256_of_image(image(0))] * 2
     assert [record.views[0].reference_sha256 for record in records] == expected

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, job_of
 from support.protocols import FLOAT, HALF, LIGHT, protocol_of
 from support.records import record as record_of
 from support.records import rows
@@ -26,8 +26,10 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import read_record, record_file, write_record
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import ImageFiles, open_folders
-from nvs_eval.sources.views import Column
+from nvs_eval.sources.image_source import RenderSet
+from nvs_eval.sources.pictures import Picture
 from nvs_eval.system.disk import check_space
 
 VIEWS = ("a", "c", "cam0/b")
@@ -131,9 +133,10 @@ def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged:
     scorer = Scorer([protocol_of(protocol)], torch.device("cpu"))
     for record in evaluate_checkpoints(checkpoints, out, protocol, keep=keep):
         folder = record_file(record, out).parent
-        columns = [{row.name: folder / str(row.render) for row in record.views}]
-        references = {row.name: folder / str(row.reference) for row in record.views}
-        (again,) = evaluate(ImageFiles([Column("s", "m")], references, columns), scorer, Session(tmp_path))
+        renders = {row.name: Picture(folder / str(row.render)) for row in record.views}
+        references = {row.name: Picture(folder / str(row.reference)) for row in record.views}
+        source = ImageFiles([RenderSet(ResultId("s", "m"), renders, references)])
+        (again,) = evaluate(source, source.ids, scorer, Session(tmp_path))
         assert [row.scores for row in again.views] == [row.scores for row in record.views]
         assert again.means == record.means
 
@@ -142,7 +145,7 @@ def test_a_folder_of_kept_renders_is_scored_like_that_of_any_other_tool(tmp_path
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     references = tmp_path / "fox" / "references" / record.references_sha256[:12]
     (source,) = open_folders([record_file(record, tmp_path).parent / "renders"], reference=references)
-    (again,) = evaluate(source, Scorer([protocol_of(LIGHT)], torch.device("cpu")), Session(tmp_path))
+    (again,) = evaluate(source, source.ids, Scorer([protocol_of(LIGHT)], torch.device("cpu")), Session(tmp_path))
     scored = {row.name: (row.scores, row.reference_sha256) for row in record.views}
     assert {row.name: (row.scores, row.reference_sha256) for row in again.views} == scored
 
@@ -196,7 +199,7 @@ def test_the_room_that_is_asked_for_is_enough_while_it_renders(
     staged: bool, keep: Keep, protocol: str, tmp_path: Path
 ) -> None:
     checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
-    plan = plan_renders(checkpoints, [protocol_of(protocol)], keep)
+    plan = plan_renders([job_of(checkpoint) for checkpoint in checkpoints], [protocol_of(protocol)], keep)
     most = 0
 
     def measure(index: int) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, evaluate_jobs, job_of
 from support.protocols import FLOAT, HALF, IGNORING, LIGHT, protocol_of
 from support.records import rows
 from support.scenes import WIDTH, files_below, float_image, image, masks_in, write_masks
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import Named, finished_records
+from nvs_eval.evaluation.rendering import finished_records
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.sources.masks import Masks
@@ -67,8 +67,8 @@ def test_the_record_knows_what_the_checkpoint_says(tmp_path: Path) -> None:
 
 
 def test_names_given_by_the_user_reach_records_and_folders(tmp_path: Path) -> None:
-    named = [Named(FakeCheckpoint(step), "garden", "mine") for step in (1, 2)]
-    records = evaluate_checkpoints(named, tmp_path, LIGHT)  # pyright: ignore[reportArgumentType]
+    jobs = [job_of(FakeCheckpoint(step), scene="garden", method="mine") for step in (1, 2)]
+    records = evaluate_jobs(jobs, tmp_path, LIGHT)
     assert [record_file(record, tmp_path).parent for record in records] == [
         tmp_path / "garden" / "mine" / "base" / str(step) for step in (1, 2)
     ]
@@ -364,7 +364,9 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
 
 
 def finished(out: Path, *protocols: str, **changes: Any) -> list[Record]:
-    return finished_records(FakeCheckpoint(1, **changes), [protocol_of(text) for text in protocols or (LIGHT,)], out)
+    return finished_records(
+        job_of(FakeCheckpoint(1, **changes)), [protocol_of(text) for text in protocols or (LIGHT,)], out
+    )
 
 
 def test_a_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:

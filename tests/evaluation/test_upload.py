@@ -16,7 +16,8 @@ from nvs_eval.evaluation import upload
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.upload import on_device
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import Render, View
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 IMAGES = {name: torch.rand(20, 24, 3, generator=torch.Generator().manual_seed(ord(name))) for name in "abcd"}
@@ -168,12 +169,10 @@ def test_a_view_is_copied_aside_and_waited_for(monkeypatch: pytest.MonkeyPatch) 
 
 @needs_cuda
 def test_a_graphics_card_gets_the_same_numbers(tmp_path: Path) -> None:
-    class Listed(list[View]):
-        columns = (Column("scene", "one"), Column("scene", "two"))
-
+    ids = (ResultId("scene", "one"), ResultId("scene", "two"))
     protocol = protocol_of(LIGHT)
     records = [
-        evaluate(Listed(map(view, "abcd")), Scorer([protocol], device), Session(tmp_path))
+        evaluate(map(view, "abcd"), ids, Scorer([protocol], device), Session(tmp_path))
         for device in (CPU, torch.device("cuda"))
     ]
     for ours, theirs in zip(*records, strict=True):

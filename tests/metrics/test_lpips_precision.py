@@ -222,12 +222,10 @@ def test_what_networks_multiply_in(precision: Any, device: str, used: str, monke
     assert products(precision, torch.device(device), "vgg") == used
 
 
-class Views(list):
-    columns = FakeCheckpoint(500).columns
-
-
 def provenance_of(*protocols: Protocol, weights: Path | None = None) -> list[dict[str, Any]]:
-    records = evaluate(Views([view(image(0), image(1))]), Scorer(protocols, CPU, weights), Session(Path("out")))
+    records = evaluate(
+        [view(image(0), image(1))], [FakeCheckpoint(500).id], Scorer(protocols, CPU, weights), Session(Path("out"))
+    )
     return [{key: each.provenance.get(key) for key in ("tf32", "precision", "lpips_products")} for each in records]
 
 

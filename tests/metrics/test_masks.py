@@ -28,7 +28,8 @@ from nvs_eval.evaluation.prepare import EmptyMask, prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 from nvs_eval.protocols.protocol import Protocol, Quantise
-from nvs_eval.sources.views import Column, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import View
 
 MEANINGS = ("valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
 FLOATS = Quantise("none", "none", "none")
@@ -392,8 +393,7 @@ def test_a_mask_that_leaves_ssim_nothing_is_as_empty(mask: Tensor, meaning: str)
     assert math.isfinite(scores(without_ssim, scored)[0]["psnr"][0])
 
 
-class Listed(list[View]):
-    columns = (Column("fox", "nerfacto"), Column("fox", "splatfacto"))
+IDS = (ResultId("fox", "nerfacto"), ResultId("fox", "splatfacto"))
 
 
 def named(name: str, mask: Tensor | None) -> View:
@@ -402,10 +402,10 @@ def named(name: str, mask: Tensor | None) -> View:
 
 
 def test_a_view_with_an_empty_mask_is_left_out_of_that_protocols_records_alone(tmp_path: Path) -> None:
-    views = Listed([named("a", half()), named("b", EMPTY), named("c", only(slice(0, 5), slice(0, 48)))])
+    views = [named("a", half()), named("b", EMPTY), named("c", only(slice(0, 5), slice(0, 48)))]
     scorer = Scorer([changed(), changed(mask="multiply", crop=6), changed(mask="ignored")], torch.device("cpu"))
     told = []
-    records = evaluate(views, scorer, Session(tmp_path), on_view=lambda each: told.append(each.name))
+    records = evaluate(views, IDS, scorer, Session(tmp_path), on_view=lambda each: told.append(each.name))
     assert told == ["a", "b", "c"]
     assert len(records) == 6
     for record in records[:2] + records[3:5]:
@@ -425,13 +425,13 @@ def test_a_view_with_an_empty_mask_is_left_out_of_that_protocols_records_alone(t
 def test_when_no_view_is_left_it_is_an_error(tmp_path: Path) -> None:
     scorer = Scorer([changed()], torch.device("cpu"))
     with pytest.raises(InputError, match=r"no view to score: .*no score: The mask of view 'a' is empty"):
-        evaluate(Listed([named("a", EMPTY), named("b", EMPTY)]), scorer, Session(tmp_path))
+        evaluate([named("a", EMPTY), named("b", EMPTY)], IDS, scorer, Session(tmp_path))
 
 
 def test_the_record_has_the_coverage_of_the_mask_as_it_was_scored(tmp_path: Path) -> None:
     mask = only(slice(0, 10), slice(0, 48)) + half()
     scorer = Scorer([changed(), changed(crop=10), changed(region="right-half", mask="multiply")], torch.device("cpu"))
     mask[:, :24] = 0
-    records = evaluate(Listed([named("a", mask)]), scorer, Session(tmp_path))
+    records = evaluate([named("a", mask)], IDS, scorer, Session(tmp_path))
     # Of the columns, the right half counts; of the rows, three quarters, and of the middle ones half.
     assert [record.views[0].coverage for record in records[:3]] == [0.375, 0.5 * 14 / 28, 0.75]

@@ -22,6 +22,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import read_record
+from nvs_eval.records.result_id import ResultId
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -506,8 +507,7 @@ def runs(project: Path, opener: Opener) -> Iterator[Opener]:
             file.parent.mkdir(parents=True)
             file.touch()
             checkpoint = FakeCheckpoint(500, identity={"data_sha256": scene})
-            (column,) = checkpoint.columns
-            checkpoint.columns = (type(column)(scene, "own", name, 500, "test", column.provenance),)
+            checkpoint.id = ResultId(scene, "own", name, 500)
             opener.of[str(file)] = [checkpoint]
     yield opener
 

@@ -17,7 +17,6 @@ from nvs_eval.records.comparable import (
     check_comparable,
     check_distinct_cells,
     difference,
-    result_name,
     usual_of,
 )
 from nvs_eval.records.record import Record, ViewRow, record_file, write_record
@@ -124,8 +123,8 @@ def test_the_usual_images_are_those_of_most_and_the_first_of_as_many() -> None:
 
 
 def test_a_result_is_named_by_what_it_has() -> None:
-    assert result_name(record(method="m", run="r", step=0)) == "m/r/0"
-    assert result_name(record(method="m", run="", step=None)) == "m"
+    assert record(method="m", run="r", step=0).id.name == "m/r/0"
+    assert record(method="m", run="", step=None).id.name == "m"
 
 
 # --- The refusal ----------------------------------------------------------------------------------------------------

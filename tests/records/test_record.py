@@ -22,13 +22,12 @@ from nvs_eval.records.record import (
     Record,
     read_record,
     record_file,
-    record_folder,
     record_name,
     references_sha256,
-    safe_name,
     to_plain,
     write_record,
 )
+from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.records.schema import MetricInfo, NoRecordError
 
 # Every field is filled, and every number is one that fewer digits would change.
@@ -239,7 +238,7 @@ def test_a_name_is_one_harmless_part_of_a_path(name: str, safe: str) -> None:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(*[st.text(st.characters(exclude_categories=())) | st.sampled_from(["..", "../..", "/", ".x", "\0"])] * 4)
 def test_no_name_leaves_the_output_folder(scene: str, method: str, run: str, protocol: str) -> None:
-    folder = record_folder(Path("/out"), scene, method, run, None)
+    folder = Path("/out") / ResultId(scene, method, run).folder
     assert folder.parts[:2] == ("/", "out")
     assert len(folder.parts) == (6 if run else 5)
     file = folder / record_name(protocol, "9f2c51ab")

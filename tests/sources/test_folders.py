@@ -6,7 +6,6 @@ import shutil
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,11 @@ from support.scenes import HEIGHT, WIDTH, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, save_npy, save_png
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources import pictures
 from nvs_eval.sources.folders import ImageFiles, list_images, open_folders
-from nvs_eval.sources.views import Column
+from nvs_eval.sources.image_source import RenderSet
+from nvs_eval.sources.pictures import Picture
 
 NAMES = {"0001": 1, "0002": 2, "0003": 3}
 
@@ -44,13 +45,13 @@ def model(folder: Path, *steps: int, names: dict[str, int] = NAMES, trained_on: 
     return folder
 
 
-def bare(source: ImageFiles) -> list[Column]:
+def bare(source: ImageFiles) -> list[ResultId]:
     """The columns without what their provenance says."""
-    return [replace(column, provenance={}) for column in source.columns]
+    return source.ids
 
 
 def columns(sources: Sequence[ImageFiles]) -> list[list[str]]:
-    return [[str(column) for column in source.columns] for source in sources]
+    return [[result.label for result in source.ids] for source in sources]
 
 
 # --- Matching -------------------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def columns(sources: Sequence[ImageFiles]) -> list[list[str]]:
 
 def test_renders_are_matched_with_references_by_name(garden: Path) -> None:
     (source,) = open_folders([garden / "ours"], reference=garden / "gt")
-    assert bare(source) == [Column("garden", "ours")]
+    assert bare(source) == [ResultId("garden", "ours")]
     views = list(source)
     assert [view.name for view in views] == list(NAMES)
     for view, seed in zip(views, NAMES.values(), strict=True):
@@ -265,7 +266,7 @@ def test_a_link_to_nothing_is_not_overlooked(garden: Path) -> None:
 def test_a_model_brings_its_references_and_each_iteration_is_a_step(tmp_path: Path) -> None:
     folder = model(tmp_path / "garden-3dgs", 30000, 7000, trained_on="/data/360/garden/")
     (source,) = open_folders([folder])
-    assert bare(source) == [Column("garden", "garden-3dgs", step=step) for step in (7000, 30000)]
+    assert bare(source) == [ResultId("garden", "garden-3dgs", step=step) for step in (7000, 30000)]
     first = next(iter(source))
     assert torch.equal(first.reference, image(1))
     assert [render.file for render in first.renders] == [
@@ -278,18 +279,18 @@ def test_the_training_views_of_a_model_are_no_held_out_views(tmp_path: Path) -> 
     write_pngs(folder / "train" / "ours_999" / "gt", NAMES)
     write_pngs(folder / "train" / "ours_999" / "renders", NAMES)
     (source,) = open_folders([folder])
-    assert [(column.step, column.split) for column in source.columns] == [(7000, "test")]
+    assert [(result.step, result.split) for result in source.ids] == [(7000, "test")]
 
 
 def test_training_views_given_by_themselves_are_called_so(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", 7000, trained_on="/data/garden")
     (source,) = open_folders([folder / "train" / "ours_7000"])
-    assert bare(source) == [Column("garden", "m", step=7000, split="train")]
+    assert bare(source) == [ResultId("garden", "m", step=7000, split="train")]
 
 
 def test_one_iteration_may_be_given_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = model(tmp_path / "m", 7000, 30000, trained_on="/data/garden")
-    expected = [Column("garden", "m", step=30000)]
+    expected = [ResultId("garden", "m", step=30000)]
     (source,) = open_folders([folder / "test" / "ours_30000"])
     assert bare(source) == expected
     # From within, where the path itself says nothing of the model.
@@ -329,7 +330,7 @@ def test_renders_called_like_an_iteration_are_an_ordinary_folder(tmp_path: Path)
     write_pngs(tmp_path / "garden" / "gt", NAMES)
     write_pngs(tmp_path / "garden" / "ours_7000", NAMES)
     (source,) = open_folders([tmp_path / "garden" / "ours_7000"], reference=tmp_path / "garden" / "gt")
-    assert bare(source) == [Column("garden", "ours_7000")]
+    assert bare(source) == [ResultId("garden", "ours_7000")]
 
 
 # --- Groups ---------------------------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ def test_names_given_by_the_user_win(garden: Path) -> None:
     (source,) = open_folders(
         [garden / "ours", garden / "theirs"], reference=garden / "gt", scene="s", methods=["a", "b/c"]
     )
-    assert bare(source) == [Column("s", "a"), Column("s", "b/c")]
+    assert bare(source) == [ResultId("s", "a"), ResultId("s", "b/c")]
 
 
 def test_a_method_is_named_for_each_folder_or_for_none(garden: Path) -> None:
@@ -402,12 +403,12 @@ def test_names_that_collide_get_the_shortest_path_that_tells_them_apart(
 ) -> None:
     write_pngs(tmp_path / "gt", NAMES)
     (source,) = open_folders([write_pngs(tmp_path / folder, NAMES) for folder in given], reference=tmp_path / "gt")
-    assert [column.method for column in source.columns] == names
+    assert [result.method for result in source.ids] == names
 
 
 def test_models_that_collide_are_told_apart_by_what_is_above_them(tmp_path: Path) -> None:
     (source,) = open_folders([model(tmp_path / run / "m", 7000, trained_on="/d/garden") for run in ("one", "two")])
-    assert [column.method for column in source.columns] == ["one/m", "two/m"]
+    assert [result.method for result in source.ids] == ["one/m", "two/m"]
 
 
 def test_a_folder_given_twice_is_an_error(garden: Path) -> None:
@@ -419,13 +420,13 @@ def test_a_folder_given_twice_is_an_error(garden: Path) -> None:
 def test_a_relative_folder_has_the_name_of_what_it_is(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(garden / "ours")
     (source,) = open_folders([Path()], reference=Path("../gt"))
-    assert bare(source) == [Column("garden", "ours")]
+    assert bare(source) == [ResultId("garden", "ours")]
 
 
 def test_times_of_renders_reach_the_views(garden: Path) -> None:
-    files = {name: garden / "ours" / f"{name}.png" for name in NAMES}
+    files = {name: Picture(garden / "ours" / f"{name}.png") for name in NAMES}
     times = {"0001": None, "0002": 2.0, "0003": 3.0}
-    source = ImageFiles([Column("s", "m")], files, [files], seconds=[times])
+    source = ImageFiles([RenderSet(ResultId("s", "m"), files, files, seconds=times)])
     assert [view.renders[0].seconds for view in source] == [None, 2.0, 3.0]
 
 

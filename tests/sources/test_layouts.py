@@ -12,7 +12,6 @@ import tempfile
 import zipfile
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,10 @@ from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, load_layers, save_png
 from nvs_eval.records.record import Record, read_record
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources import pictures
 from nvs_eval.sources.folders import ImageFiles, open_folders
 from nvs_eval.sources.masks import load_mask
-from nvs_eval.sources.views import Column
 
 VIEWS = {"0000": 1, "0001": 2}
 
@@ -46,8 +45,8 @@ def canvas(path: Path, *seeds: int) -> None:
     save_png(path, torch.cat([image(seed) for seed in seeds], dim=1))
 
 
-def bare(source: ImageFiles) -> list[Column]:
-    return [replace(column, provenance={}) for column in source.columns]
+def bare(source: ImageFiles) -> list[ResultId]:
+    return source.ids
 
 
 def check_views(source: ImageFiles, expected: dict[str, tuple[int, ...]]) -> None:
@@ -100,17 +99,17 @@ def predictions(folder: Path, *, info: object = INFO, mask: bool = False) -> Pat
 def test_predictions_bring_references_scene_and_method(tmp_path: Path) -> None:
     folder = predictions(tmp_path / "predictions-30000")
     (source,) = open_folders([folder])
-    assert bare(source) == [Column("garden", "gaussian-splatting", step=30000)]
+    assert bare(source) == [ResultId("garden", "gaussian-splatting", step=30000)]
     check_views(source, PREDICTED)
     first = next(iter(source))
     assert first.reference_file == folder / "gt-color" / "cam0" / "DSC07956.png"
     assert first.renders[0].file == folder / "color" / "cam0" / "DSC07956.png"
-    assert list(source.columns[0].provenance) == ["reading"]
+    assert list(source.provenance[0]) == ["reading"]
 
 
 def test_predictions_of_another_split_are_called_so(tmp_path: Path) -> None:
     (source,) = open_folders([predictions(tmp_path / "predictions-100-train")])
-    assert bare(source) == [Column("garden", "gaussian-splatting", step=100, split="train")]
+    assert bare(source) == [ResultId("garden", "gaussian-splatting", step=100, split="train")]
 
 
 @pytest.mark.parametrize(
@@ -128,24 +127,24 @@ def test_predictions_that_do_not_say_are_named_after_their_folders(
     info: object, said: tuple[str, str], tmp_path: Path
 ) -> None:
     (source,) = open_folders([predictions(tmp_path / "bicycle" / "mine", info=info)])
-    assert bare(source) == [Column(*said)]
+    assert bare(source) == [ResultId(*said)]
 
 
 def test_names_given_by_the_user_win_over_those_of_predictions(tmp_path: Path) -> None:
     (source,) = open_folders([predictions(tmp_path / "p")], scene="s", methods=["m"])
-    assert bare(source) == [Column("s", "m")]
+    assert bare(source) == [ResultId("s", "m")]
 
 
 def test_masks_of_predictions_are_not_used_unless_they_are_given(tmp_path: Path) -> None:
     folder = predictions(tmp_path / "p", mask=True)
     (source,) = open_folders([folder])
     assert next(iter(source)).mask is None
-    assert source.columns[0].provenance["masks_not_used"] == str(folder / "mask")
+    assert source.provenance[0]["masks_not_used"] == str(folder / "mask")
     (source,) = open_folders([folder], masks=folder / "mask")
     first = next(iter(source))
     assert first.mask is not None
     assert first.mask_file == folder / "mask" / "cam0" / "DSC07956.png"
-    assert "masks_not_used" not in source.columns[0].provenance
+    assert "masks_not_used" not in source.provenance[0]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -158,7 +157,7 @@ def test_masks_that_came_with_predictions_are_used_where_they_are_asked_for(pack
     assert torch.equal(first.mask, load_mask(folder / "mask" / "cam0" / "DSC07956.png"))
     # What is in an archive is no file that a record could name.
     assert first.mask_file == (None if packed else folder / "mask" / "cam0" / "DSC07956.png")
-    assert "masks_not_used" not in source.columns[0].provenance
+    assert "masks_not_used" not in source.provenance[0]
 
 
 def test_renders_without_masks_of_their_own_are_refused_where_these_are_asked_for(tmp_path: Path) -> None:
@@ -197,7 +196,7 @@ def test_an_archive_is_read_as_the_folder_that_was_packed(
 ) -> None:
     archive = pack(predictions(tmp_path / "p"), tmp_path / f"predictions-7000.{suffix}", prefix)
     (source,) = open_folders([archive])
-    assert bare(source) == [Column("garden", "gaussian-splatting", step=7000)]
+    assert bare(source) == [ResultId("garden", "gaussian-splatting", step=7000)]
     check_views(source, PREDICTED)
     # Only what may be needed was unpacked.
     assert {Path(file).suffix for file in files_below(temporary)} == {".png", ".json"}
@@ -209,7 +208,7 @@ def test_what_nerfbaselines_publishes_has_predictions_beside_other_things(tmp_pa
     (whole / "results.json").write_text("{}")
     save_png(whole / "checkpoint" / "preview.png", image(5))
     (source,) = open_folders([pack(whole, tmp_path / "garden.zip")])
-    assert bare(source) == [Column("garden", "gaussian-splatting")]
+    assert bare(source) == [ResultId("garden", "gaussian-splatting")]
     check_views(source, PREDICTED)
 
 
@@ -223,7 +222,7 @@ def test_an_image_in_an_archive_has_no_file_and_the_record_says_which_archive(
     (source,) = open_folders([Path("p.tar.gz")])
     for view in source:
         assert (view.reference_file, view.renders[0].file) == (None, None)
-    assert source.columns[0].provenance == {
+    assert source.provenance[0] == {
         "renders_from": "p.tar.gz",
         "archive_sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
         "masks_not_used": "p.tar.gz/mask",
@@ -249,7 +248,7 @@ def test_an_archive_and_a_folder_of_the_same_references_are_one_source(tmp_path:
     folder = predictions(tmp_path / "p", info={**INFO, "method": "other"})
     archive = pack(predictions(tmp_path / "q"), tmp_path / "q.zip")
     (source,) = open_folders([folder, archive])
-    assert [column.method for column in source.columns] == ["other", "gaussian-splatting"]
+    assert [result.method for result in source.ids] == ["other", "gaussian-splatting"]
 
 
 def test_a_plain_archive_is_matched_with_the_references_and_named_after_itself(tmp_path: Path) -> None:
@@ -257,7 +256,7 @@ def test_a_plain_archive_is_matched_with_the_references_and_named_after_itself(t
     renders = write_pngs(tmp_path / "r", {name: seed + 10 for name, seed in VIEWS.items()})
     archive = pack(renders, tmp_path / "runs" / "ours.tar.gz", "renders/")
     (source,) = open_folders([archive], reference=references)
-    assert bare(source) == [Column("garden", "ours")]
+    assert bare(source) == [ResultId("garden", "ours")]
     check_views(source, {"0000": (1, 11), "0001": (2, 12)})
     assert next(iter(source)).reference_file == references / "0000.png"
     assert refusal(archive).startswith(f"{archive} has no references of its own: say `--reference DIR`.")
@@ -450,17 +449,17 @@ def gsplat(folder: Path, *steps: int, stage: str = "val", data: str | None = "da
 def test_the_canvases_of_gsplat_are_halves_and_each_step_is_a_row(tmp_path: Path) -> None:
     folder = gsplat(tmp_path / "ours", 29999, 6999)
     (source,) = open_folders([folder])
-    assert bare(source) == [Column("garden", "ours", step=6999), Column("garden", "ours", step=29999)]
+    assert bare(source) == [ResultId("garden", "ours", step=6999), ResultId("garden", "ours", step=29999)]
     check_views(source, {"0000": (1, 7000, 30000), "0001": (2, 7001, 30001)})
 
 
 def test_the_folder_of_canvases_may_be_given_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = gsplat(tmp_path / "ours", 29999)
     (source,) = open_folders([folder / "renders"])
-    assert bare(source) == [Column("garden", "ours", step=29999)]
+    assert bare(source) == [ResultId("garden", "ours", step=29999)]
     monkeypatch.chdir(folder / "renders")
     (source,) = open_folders([Path()])
-    assert bare(source) == [Column("garden", "ours", step=29999)]
+    assert bare(source) == [ResultId("garden", "ours", step=29999)]
 
 
 def test_a_half_of_a_canvas_has_no_file_and_the_record_says_which_folder(tmp_path: Path) -> None:
@@ -468,8 +467,8 @@ def test_a_half_of_a_canvas_has_no_file_and_the_record_says_which_folder(tmp_pat
     (source,) = open_folders([folder])
     for view in source:
         assert (view.reference_file, view.renders[0].file) == (None, None)
-    assert source.columns[0].provenance["renders_from"] == str(folder)
-    assert "archive_sha256" not in source.columns[0].provenance
+    assert source.provenance[0]["renders_from"] == str(folder)
+    assert "archive_sha256" not in source.provenance[0]
 
 
 @pytest.mark.parametrize(
@@ -477,13 +476,13 @@ def test_a_half_of_a_canvas_has_no_file_and_the_record_says_which_folder(tmp_pat
 )
 def test_the_scene_of_gsplat_is_that_of_its_data(data: str | None, scene: str, tmp_path: Path) -> None:
     (source,) = open_folders([gsplat(tmp_path / "above" / "ours", 29999, data=data)])
-    assert bare(source) == [Column(scene, "ours", step=29999)]
+    assert bare(source) == [ResultId(scene, "ours", step=29999)]
 
 
 def test_compressed_splats_are_a_method_of_their_own(tmp_path: Path) -> None:
     folder = gsplat(gsplat(tmp_path / "ours", 29999, stage="compress"), 6999, 29999)
     (source,) = open_folders([folder])
-    assert [str(column) for column in source.columns] == [
+    assert [result.label for result in source.ids] == [
         "garden/ours/6999",
         "garden/ours/29999",
         "garden/ours-compress/29999",
@@ -498,7 +497,7 @@ def test_canvases_without_a_step_are_read_beside_the_configuration_of_their_trai
     assert "has no references of its own" in refusal(folder / "renders")
     (folder / "cfg.json").write_text('{"disable_viewer": false, "data_dir": "data/360_v2/garden", "test_every": 8}')
     (source,) = open_folders([folder])
-    assert bare(source) == [Column("garden", "2dgs")]
+    assert bare(source) == [ResultId("garden", "2dgs")]
     check_views(source, {"0000": (1, 11), "0001": (2, 12)})
 
 
@@ -513,9 +512,9 @@ def test_other_images_beside_canvases_are_not_views(tmp_path: Path) -> None:
 def test_results_with_the_same_references_are_scored_together_and_others_apart(tmp_path: Path) -> None:
     a, b = (gsplat(tmp_path / name, 6999) for name in "ab")
     (source,) = open_folders([a, b])
-    assert [column.method for column in source.columns] == ["a", "b"]
+    assert [result.method for result in source.ids] == ["a", "b"]
     canvas(b / "renders" / "val_step6999_0001.png", 3, 4)
-    assert [len(source.columns) for source in open_folders([a, b])] == [1, 1]
+    assert [len(source.sets) for source in open_folders([a, b])] == [1, 1]
 
 
 def test_a_canvas_is_decoded_once_a_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,7 +551,7 @@ def test_images_that_are_called_like_canvases_are_none_where_references_are_call
         write_pngs(tmp_path / name / "gt", {name: seed})
         write_pngs(tmp_path / name / "ours", {name: seed + 10})
         (source,) = open_folders([tmp_path / name / "ours"], reference=tmp_path / name / "gt")
-        assert bare(source) == [Column(name, "ours")]
+        assert bare(source) == [ResultId(name, "ours")]
         check_views(source, {name: (seed, seed + 10)})
 
 
@@ -584,9 +583,9 @@ def ns_eval(folder: Path, *offsets: int, accumulated: int | None = 1) -> Path:
 def test_what_ns_eval_writes_is_halves(accumulated: int | None, tmp_path: Path) -> None:
     folder = ns_eval(tmp_path / "fox" / "nerfacto", 10, accumulated=accumulated)
     (source,) = open_folders([folder])
-    assert bare(source) == [Column("fox", "nerfacto")]
+    assert bare(source) == [ResultId("fox", "nerfacto")]
     check_views(source, {"0000": (1, 11), "0001": (2, 12)})
-    assert source.columns[0].provenance["renders_from"] == str(folder)
+    assert source.provenance[0]["renders_from"] == str(folder)
 
 
 def test_of_a_coarse_and_a_fine_render_the_fine_one_is_scored(tmp_path: Path) -> None:
@@ -613,11 +612,11 @@ def test_two_methods_of_ns_eval_share_their_references(tmp_path: Path) -> None:
 def test_canvases_may_come_in_an_archive(tmp_path: Path) -> None:
     archive = pack(ns_eval(tmp_path / "n", 10, 20, accumulated=2), tmp_path / "fox" / "vanilla-nerf.tar.gz", "out/")
     (source,) = open_folders([archive])
-    assert bare(source) == [Column("fox", "vanilla-nerf")]
+    assert bare(source) == [ResultId("fox", "vanilla-nerf")]
     check_views(source, {"0000": (1, 21), "0001": (2, 22)})
     archive = pack(gsplat(tmp_path / "g", 29999), tmp_path / "g.zip", "garden/")
     (source,) = open_folders([archive])
-    assert bare(source) == [Column("garden", "g", step=29999)]
+    assert bare(source) == [ResultId("garden", "g", step=29999)]
 
 
 # --- 3D Gaussian splatting, and the command -------------------------------------------------------------------------
@@ -634,7 +633,7 @@ def model(folder: Path, *steps: int, scene: str) -> Path:
 def test_a_model_may_come_in_an_archive(tmp_path: Path) -> None:
     archive = pack(model(tmp_path / "m", 7000, 30000, scene="garden"), tmp_path / "ours.zip", "output/")
     (source,) = open_folders([archive])
-    assert bare(source) == [Column("garden", "ours", step=7000), Column("garden", "ours", step=30000)]
+    assert bare(source) == [ResultId("garden", "ours", step=7000), ResultId("garden", "ours", step=30000)]
     check_views(source, {"0000": (1, 7001, 30001), "0001": (2, 7002, 30002)})
 
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 from PIL import Image
 from support.scenes import image
-from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.sources.masks import Masked, Masks, load_mask, probe_mask
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.sources.masks import Masks, load_mask, probe_mask
+from nvs_eval.sources.views import Render, View
 
 LEVELS = np.arange(40 * 48).reshape(40, 48) % 256
 HALF = np.where(np.arange(48) < 24, 255, 0) * np.ones((40, 1))
@@ -145,16 +144,11 @@ def test_views_without_a_mask_are_named(tmp_path: Path) -> None:
         masks.check(dict.fromkeys(("a", "b", "d"), (48, 40)))
 
 
-def test_a_source_with_masks_is_a_source(tmp_path: Path) -> None:
-    class Listed(list[View]):
-        columns = (Column("fox", "nerfacto"),)
-
-    source = Listed([view("a"), view("b")])
-    masked = Masked(source, Masks({name: png(tmp_path / f"{name}.png", HALF) for name in "ab"}))
+def test_attach_gives_each_view_of_a_source_its_mask(tmp_path: Path) -> None:
+    masks = Masks({name: png(tmp_path / f"{name}.png", HALF) for name in "ab"})
+    masked = [each.mask for each in map(masks.attach, [view("a"), view("b")])]
     assert len(masked) == 2
-    assert masked.columns == source.columns
-    found: list[Tensor | None] = [each.mask for each in masked]
-    assert all(mask is not None and mask.mean() == 0.5 for mask in found)
+    assert all(mask is not None and mask.mean() == 0.5 for mask in masked)
 
 
 def test_one_bit_a_pixel_is_read_as_black_and_white(tmp_path: Path) -> None:

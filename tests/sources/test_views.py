@@ -8,7 +8,8 @@ from support.scenes import float_image
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import Render, View
 
 IMAGE = float_image(0, 4, 5)
 
@@ -76,10 +77,10 @@ def test_alpha_is_composited_or_dropped_of_reference_and_renders() -> None:
 @pytest.mark.parametrize(
     ("column", "text"),
     [
-        (Column("fox", "nerfacto", "base", 2500), "fox/nerfacto/base/2500"),
-        (Column("fox", "nerfacto", step=0), "fox/nerfacto/0"),
-        (Column("fox", "nerfacto"), "fox/nerfacto"),
+        (ResultId("fox", "nerfacto", "base", 2500), "fox/nerfacto/base/2500"),
+        (ResultId("fox", "nerfacto", step=0), "fox/nerfacto/0"),
+        (ResultId("fox", "nerfacto"), "fox/nerfacto"),
     ],
 )
-def test_a_column_says_what_it_is(column: Column, text: str) -> None:
+def test_a_result_id_is_read_as_its_label(column: ResultId, text: str) -> None:
     assert str(column) == text

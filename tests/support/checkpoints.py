@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import Evaluation, plan_renders
+from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record, record_file, write_record
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Column, Render, View
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import Render, View
 
 
 @dataclass(eq=False)
@@ -53,8 +54,9 @@ class FakeCheckpoint:
 
     def __post_init__(self) -> None:
         known = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
-        provenance = {**known, **self.identity}
-        self.columns = (Column(self.scene, self.method, "base", self.step, self.split, provenance),)
+        self.provenance = {**known, **self.identity}
+        self.id = ResultId(self.scene, self.method, "base", self.step, self.split)
+        self.peak_memory_bytes: int | None = None
 
     @property
     def names(self) -> Sequence[str]:
@@ -75,7 +77,7 @@ class FakeCheckpoint:
             seconds = float(index) if index else None
             self.rendered.append(name)
             yield View(name, self.references(index), (Render(render, seconds=seconds),))
-        self.columns[0].provenance["peak_memory_bytes"] = 12345
+        self.peak_memory_bytes = 12345
 
 
 class Opener(NamedTuple):
@@ -107,15 +109,25 @@ def no_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     yield lambda: None
 
 
+def job_of(checkpoint: FakeCheckpoint, **names: str) -> Job:
+    """A checkpoint to evaluate with its own masks, under its own names but for those given."""
+    return Job(checkpoint, replace(checkpoint.id, **names), checkpoint.masks)
+
+
 def evaluate_checkpoints(
     checkpoints: Sequence[FakeCheckpoint], output_dir: Path, *protocols: str, keep: Keep = "png"
 ) -> list[Record]:
     """What `nvs-eval run` does with checkpoints that have no records yet; the records are written, too."""
+    return evaluate_jobs([job_of(checkpoint) for checkpoint in checkpoints], output_dir, *protocols, keep=keep)
+
+
+def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: Keep = "png") -> list[Record]:
+    """What `nvs-eval run` does with jobs that have no records yet; the records are written, too."""
 
     def write(records: Sequence[Record]) -> None:
         for each in records:
             write_record(record_file(each, output_dir), each)
 
     scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
-    plan = plan_renders(checkpoints, scorer.protocols, keep)
-    return Evaluation(scorer, Session(output_dir), plan, no_progress, write).run(checkpoints)
+    plan = plan_renders(jobs, scorer.protocols, keep)
+    return Evaluation(scorer, Session(output_dir), plan, no_progress, write).run(jobs)

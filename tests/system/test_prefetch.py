@@ -202,7 +202,7 @@ def test_an_interruption_while_a_view_is_scored_leaves_no_thread(source: ImageFi
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(source, scorer, Session(tmp_path), on_view=interrupt)
+        evaluate(source, source.ids, scorer, Session(tmp_path), on_view=interrupt)
     assert len(seen) == 2
     assert ours() == []
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nvs_eval.evaluation.options import Terms
     from nvs_eval.protocols.protocol import Protocol
     from nvs_eval.records.record import Record
+    from nvs_eval.records.result_id import ResultId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,7 @@ def _say_refusal(protocol: Protocol, error: InputError) -> None:
 
 def _by_result(records: list[Record]) -> list[list[Record]]:
     """The records of each scene, method, run and step."""
-    from nvs_eval.evaluation.options import place_of
-
-    groups: dict[Path, list[Record]] = {}
+    groups: dict[ResultId, list[Record]] = {}
     for record in records:
-        groups.setdefault(place_of(record), []).append(record)
+        groups.setdefault(record.id, []).append(record)
     return list(groups.values())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nvs_eval.evaluation.rescoring import Result
     from nvs_eval.protocols.protocol import Protocol
     from nvs_eval.records.record import Record
+    from nvs_eval.records.result_id import ResultId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,12 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
     Raises:
         InputError: of one there is none. Or it was scored with masks that mean nothing to a protocol.
     """
-    from nvs_eval.evaluation.options import place_of
     from nvs_eval.evaluation.prepare import check_masks
 
     # A protocol that ignores masks says nothing of them in its records: those that know them come first.
-    groups: dict[tuple[Path, Path], list[Result]] = {}
+    groups: dict[tuple[Path, ResultId], list[Result]] = {}
     for result in sorted(results, key=lambda result: not result.masked):
-        groups.setdefault((result.file.resolve().parent, place_of(result.record)), []).append(result)
+        groups.setdefault((result.file.resolve().parent, result.record.id), []).append(result)
     taken = {id(_best(group, protocols)) for group in groups.values()}
     chosen = [result for result in results if id(result) in taken]
     for result in chosen:
@@ -111,12 +111,11 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
 def _finished(result: Result, protocols: Sequence[Protocol], root: Path) -> dict[str, Record]:
     """The records of the same renders that are there already, by fingerprint."""
     from nvs_eval.cli.console import say
-    from nvs_eval.evaluation.options import place_of
     from nvs_eval.records.record import read_record, record_name
 
     found = {}
     for protocol in protocols:
-        file = root / place_of(result.record) / record_name(protocol.name, protocol.fingerprint)
+        file = root / result.record.id.folder / record_name(protocol.name, protocol.fingerprint)
         if file.is_file() and result.made_with(before := read_record(file)):
             found[protocol.fingerprint] = before
             say(f"{file} is there already; say --overwrite to score it again.")
@@ -127,35 +126,40 @@ class _Job:
     """The results below one output folder that are scored under the same protocols; checked when it is made."""
 
     def __init__(self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], terms: Terms) -> None:
-        from nvs_eval.evaluation.options import check_distinct, place_of
         from nvs_eval.evaluation.rescoring import check_masks_unchanged, copied_references, sources_of
+        from nvs_eval.records.result_id import check_distinct
 
         self.root = root
         self._terms = replace(terms, output_dir=root)
         self._sources = sources_of(results, protocols)
-        check_distinct([column for source in self._sources for column in source.columns])
+        check_distinct(result_id for source in self._sources for result_id in source.ids)
         for result in results:
             check_masks_unchanged(result)
-        self._results = {place_of(result.record): result for result in results}
-        self._copies = {place: copied_references(result, protocols) for place, result in self._results.items()}
+        self._results = {result.record.id: result for result in results}
+        self._copies = {result_id: copied_references(result, protocols) for result_id, result in self._results.items()}
         self._scorer = terms.scorer(protocols)
 
     def run(self) -> list[Record]:
         """Score, and write the records."""
         from nvs_eval.evaluation.evaluate import evaluate
-        from nvs_eval.evaluation.options import place_of
         from nvs_eval.evaluation.rescoring import with_known_references
         from nvs_eval.system.devices import memory_advice
 
         session, told = self._terms.session(), watch()
         records = []
         for source in self._sources:
-            with told.progress(f"Scoring {len(source.columns)} x {len(source)} views", len(source)) as advance:
+            with told.progress(f"Scoring {len(source.sets)} x {len(source)} views", len(source)) as advance:
                 with memory_advice():
-                    scored = evaluate(source, self._scorer, session, on_view=lambda _, advance=advance: advance())
+                    scored = evaluate(
+                        source,
+                        source.ids,
+                        self._scorer,
+                        session,
+                        provenance=source.provenance,
+                        on_view=lambda _, advance=advance: advance(),
+                    )
             settled = [
-                with_known_references(record, self._results[place_of(record)], self._copies[place_of(record)])
-                for record in scored
+                with_known_references(record, self._results[record.id], self._copies[record.id]) for record in scored
             ]
             self._terms.write(settled, told)
             records += settled

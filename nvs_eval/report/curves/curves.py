@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nvs_eval.errors import InputError, some, unknown_name
-from nvs_eval.records.comparable import difference, result_name, usual_of
+from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.record import MetricInfo, Record
 
 
@@ -220,8 +220,8 @@ def _check_same(records: Sequence[Record], places: Mapping[int, Path]) -> None:
 
 
 def _named(record: Record, places: Mapping[int, Path]) -> str:
-    return f"{result_name(record)} ({places[id(record)]})" if places else result_name(record)
+    return f"{record.id.name} ({places[id(record)]})" if places else record.id.name
 
 
 def _full_name(record: Record) -> str:
-    return f"{record.scene}/{result_name(record)}"
+    return record.id.label

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.records.record import safe_name
+from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.curves.curves import Curve, SceneCurves
 from nvs_eval.report.tables.numbers import metric_column, printable
 

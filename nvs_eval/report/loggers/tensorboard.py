@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nvs_eval.errors import counted
-from nvs_eval.records.record import Record, record_folder, safe_name
+from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun
 from nvs_eval.report.loggers.sinks import Sink, missing_package
 from nvs_eval.system.files import write_whole
@@ -46,7 +47,7 @@ def event_file(logged: LoggedRecord) -> Path:
     TensorBoard reads the files of a run in the order of their names, which is that of the steps.
     """
     record = logged.record
-    folder = record_folder(logged.folder, record.scene, record.method, record.run, record.step).parent
+    folder = (logged.folder / record.id.folder).parent
     return folder / f"events.out.tfevents.{logged.step:010d}.{safe_name(logged.label)}"
 
 

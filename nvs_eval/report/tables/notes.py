@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from nvs_eval.errors import counted, listed, some
-from nvs_eval.records.comparable import result_name
 from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block, Row
@@ -39,7 +38,7 @@ def _odd_notes(block: Block) -> Iterator[str]:
     together: dict[tuple[str, str, str], list[str]] = {}
     for record, usual, difference in block.odd:
         scene = f"{record.scene}: " if block.several else ""
-        together.setdefault((scene, difference, result_name(usual)), []).append(result_name(record))
+        together.setdefault((scene, difference, usual.id.name), []).append(record.id.name)
     for (scene, difference, usual), names in together.items():
         yield f"{ODD} {scene}{', '.join(dict.fromkeys(names))}: not comparable with {usual}, for {difference}"
 
@@ -81,7 +80,7 @@ def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
 
 def _name(record: Record, records: Sequence[Record]) -> str:
     several = len({other.scene for other in records}) > 1
-    return f"{record.scene}, {result_name(record)}" if several else result_name(record)
+    return f"{record.scene}, {record.id.name}" if several else record.id.name
 
 
 def _step_notes(block: Block, rows: Sequence[Row]) -> Iterator[str]:

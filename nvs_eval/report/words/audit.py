@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from nvs_eval.errors import listed
 from nvs_eval.metrics.registry import known_metrics
-from nvs_eval.records.comparable import result_name
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.notes import left_out_notes
@@ -56,11 +55,11 @@ def audit_table(records: Sequence[Record]) -> Table:
     for name in names:
         columns.append(metric_column(name, infos[name], [_cell(name, record, first) for record in records]))
     return table_from(
-        f"{first.scene}, {result_name(first)}, {_split(records)}",
+        f"{first.scene}, {first.id.name}, {_split(records)}",
         columns,
         notes=_left_out(records),
         caption=printable(f"in brackets: the difference from {first.protocol['name']}; nothing is ranked"),
-        shared={"scene": first.scene, "method": result_name(first), "split": first.split},
+        shared={"scene": first.scene, "method": first.id.name, "split": first.split},
     )
 
 
