@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import Reading
@@ -56,10 +57,13 @@ def together(folders: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]
     groups = [group for alike in candidates.values() for group in _same_references(alike, hashes)]
     # What rescoring and verifying need to read the files again; what alpha means is the protocols'.
     said = {name: value for name, value in asdict(reading).items() if name != "alpha"}
-    return [
-        ImageFiles([replace(f, provenance={**f.provenance, "reading": said}) for f in group], reading)
-        for group in groups
-    ]
+    return [ImageFiles([_as_scored(render_set, group[0], said) for render_set in group], reading) for group in groups]
+
+
+def _as_scored(render_set: RenderSet, first: RenderSet, reading: dict[str, Any]) -> RenderSet:
+    """A set of a group: the first one's references are read for all, as they are the same images."""
+    provenance = {**render_set.provenance, "reading": reading}
+    return replace(render_set, references=first.references, provenance=provenance)
 
 
 def _same_references(folders: Sequence[RenderSet], hashes: dict[Picture, str]) -> list[list[RenderSet]]:

@@ -143,7 +143,7 @@ def test_views_are_taken_one_by_one_and_told_when_they_are_scored(tmp_path: Path
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
 def test_a_view_without_a_render_for_each_column_is_an_error(seeds: tuple[int, ...], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"View 'b' has {len(seeds)} renders, and one for each of the 2 columns"):
+    with pytest.raises(InputError, match=rf"View 'b' has {len(seeds)} renders, and one for each of the 2 results"):
         evaluate([view("a", 1, 2), view("b", *seeds)], TWO, SCORER, Session(tmp_path))
 
 
