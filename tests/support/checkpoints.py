@@ -18,8 +18,8 @@ from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record, record_file, write_record
-from nvs_eval.sources.masks import Masks
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import Render, View
 
 
