@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
+from contextlib import suppress
 
 
 def prepare() -> None:
@@ -16,6 +18,17 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def reader_is_gone() -> bool:
+    """Whether nobody reads stdout or stderr any more; True where the system cannot tell."""
+    if not hasattr(select, "poll"):
+        return True
+    poller = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # A stand-in for a stream has no file.
+            poller.register(stream.fileno(), 0)  # Without events to wait for, it tells of errors alone.
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
 
 
 def silence_broken() -> None:

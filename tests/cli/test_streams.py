@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from support.commands import Said
 from support.records import record, row
 
 from nvs_eval.records.record import write_record
@@ -100,16 +99,3 @@ def test_whoever_has_seen_enough_is_no_error() -> None:
         done = process(*args, stdout=write)
         assert (done.returncode, done.stderr) == (0, b"")
     os.close(write)
-
-
-def test_what_the_system_refuses_is_a_message(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", "somewhere/file")
-
-    monkeypatch.setattr("nvs_eval.records.files.read_record_files", refuse)
-    said = cli(*TABLE)
-    assert (said.code, said.out) == (2, "")
-    assert said.err == (
-        "Error: The system refused to read or write: [Errno 13] Permission denied: 'somewhere/file'. What is finished "
-        "is kept: when that is mended, go on.\n"
-    )
