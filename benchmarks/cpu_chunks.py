@@ -26,11 +26,11 @@ def main() -> None:
         for rays in (512, 1024, 2048, 4096, 8192, 16384, 32768):
             (source,) = open_run(
                 arguments.config, steps="last", split="test", views=(), every=1000, data=None,
-                device=torch.device("cpu"), eval_num_rays_per_chunk=rays,
+                device=torch.device("cpu"), eval_num_rays_per_chunk=rays, warn=print,
             )  # fmt: skip
             pipeline = source._load()
-            from nvs_eval_nerfstudio._quiet import quiet
             from nvs_eval_nerfstudio.eval_data import evaluation_pairs
+            from nvs_eval_nerfstudio.quiet import quiet
 
             with quiet(), torch.no_grad():
                 pairs = evaluation_pairs(pipeline.datamanager, "test", source.run.indices, torch.device("cpu"))

@@ -136,6 +136,7 @@ class _Running:
                 data=runs.data,
                 device=device,
                 eval_num_rays_per_chunk=runs.eval_num_rays_per_chunk,
+                warn=self.watch.warn,
             )
         ]
 

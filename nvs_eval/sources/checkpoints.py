@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -73,8 +73,11 @@ class Opener(Protocol):
         data: Path | None,
         device: torch.device,
         eval_num_rays_per_chunk: int | None,
+        warn: Callable[[str], None],
     ) -> Sequence[Checkpoint]:
         """The sources of the chosen checkpoints, in the order of their steps.
+
+        `warn` is called with what the user had better read; nothing is printed.
 
         Raises:
             InputError: something that is needed is not there; nothing was rendered yet.

@@ -16,22 +16,11 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.metrics.weights.pins import NETS, backbone_pins, find_fault, head_pins
-from nvs_eval_nerfstudio._checkpoint_file import CHECKPOINT_NAME, Checkpoint, load_checkpoint
+from nvs_eval_nerfstudio.checkpoint_file import CHECKPOINT_NAME, Checkpoint
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
     from nerfstudio.pipelines.base_pipeline import Pipeline
-
-__all__ = [
-    "Checkpoint",
-    "LpipsEntries",
-    "checkpoint_folder",
-    "choose_steps",
-    "list_steps",
-    "load_checkpoint",
-    "load_into",
-    "lpips_entries",
-]
 
 LpipsEntries = Literal["absent", "true", "other"]
 """A checkpoint's own LPIPS network, with which ns-eval would score: not there, the published one, another one."""

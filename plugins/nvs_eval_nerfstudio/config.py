@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio._config_loader import ConfigLoader
-from nvs_eval_nerfstudio._quiet import quiet
+from nvs_eval_nerfstudio.config_loader import ConfigLoader
+from nvs_eval_nerfstudio.quiet import quiet
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols.protocol import load_protocol
 from nvs_eval.sources.views import Render, View
+from nvs_eval_nerfstudio.pairs import split_pair
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
@@ -109,8 +109,6 @@ def _evaluate(
     own: Evaluate, scorer: Scorer, outputs: dict[str, Any], batch: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What the model's own method returns, and the scores and the error map beside it."""
-    from nvs_eval_nerfstudio.source import split_pair
-
     metrics, images = own(outputs, batch)
     try:
         reference, *renders = split_pair(images, width=_width(outputs), model="This model")
@@ -142,8 +140,10 @@ def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, floa
 
 
 def _unscored(scorer: Scorer, error: InputError) -> dict[str, float]:
-    """What cannot be scored ends no training: it is said, and scored NaN."""
-    print(f"nvs-eval: {error}", file=sys.stderr)
+    """Scores of NaN for what cannot be scored, which is printed as nerfstudio prints, and ends no training."""
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    CONSOLE.print(f"nvs-eval: {error}", markup=False, soft_wrap=True)
     return {f"{protocol.label}/{metric}": math.nan for protocol in scorer.protocols for metric in protocol.metrics}
 
 

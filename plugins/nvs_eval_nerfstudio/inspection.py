@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvs_eval.diagnostics.inspection import DataView, RunData
-from nvs_eval_nerfstudio._quiet import quiet
-from nvs_eval_nerfstudio._split_rules import split_rule
 from nvs_eval_nerfstudio.config import load_config
+from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.split_rules import split_rule
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
-from unittest import mock
 
 import torch
 import torchmetrics.functional.image.lpips as torchmetrics_lpips
 from torch import Tensor, nn
 
+from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights.backbones import load_backbone
 from nvs_eval.metrics.weights.pins import Net
 
 _NAMES = ("psnr", "ssim", "lpips")
-_NETS: dict[str, Net] = {"alexnet": "alex", "vgg16": "vgg", "squeezenet1_1": "squeeze"}
+_BACKBONES: dict[str, Net] = {"Alexnet": "alex", "Vgg16": "vgg", "SqueezeNet": "squeeze"}
 _PACKAGES = ("torchmetrics", "pytorch_msssim", "lpips")
 
 
@@ -57,8 +60,11 @@ def no_downloads() -> Iterator[None]:
 
     Every nerfstudio model builds that LPIPS in its constructor. It is either filled from the checkpoint, or replaced by
     `without_own_metrics`; it is never scored with as it is.
+
+    Raises:
+        InputError: this torchmetrics has no such backbones.
     """
-    with _backbones(lambda net, features: None):
+    with _backbones_filled(lambda net, backbone: None):
         yield
 
 
@@ -69,33 +75,46 @@ def verified_backbones() -> Iterator[None]:
     They are torchvision's to the bit, so that no number changes; they are there without internet too.
 
     Raises:
-        InputError: where they cannot be had, when such an LPIPS is built.
+        InputError: this torchmetrics has no such backbones; or, when such an LPIPS is built, the weights cannot be had.
     """
 
-    def fill(net: Net, features: nn.Module) -> None:
+    def fill(net: Net, backbone: nn.Module) -> None:
         weights = load_backbone(net)
-        features.load_state_dict({name.removeprefix("features."): tensor for name, tensor in weights.items()})
+        # torchmetrics cuts torchvision's `features` into slices, whose layers keep their numbers.
+        names = {name: re.sub(r"^slices?\.?\d+\.", "features.", name) for name in backbone.state_dict()}
+        backbone.load_state_dict({name: weights[published] for name, published in names.items()})
 
-    with _backbones(fill):
+    with _backbones_filled(fill):
         yield
 
 
 @contextmanager
-def _backbones(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
-    original = torchmetrics_lpips._get_tv_model_features
+def _backbones_filled(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
+    """Replace the public classes of the backbones, which torchmetrics' LPIPS looks up when it is built, by builders."""
+    if missing := [name for name in _BACKBONES if not hasattr(torchmetrics_lpips, name)]:
+        raise InputError(
+            f"torchmetrics {version('torchmetrics')} has no {' and no '.join(missing)} in "
+            f"{torchmetrics_lpips.__name__}, from which nerfstudio's models build their LPIPS. Install another version."
+        )
+    originals = {name: getattr(torchmetrics_lpips, name) for name in _BACKBONES}
 
-    def build(net: str, pretrained: bool = False) -> nn.Module:
+    def build(name: str, *, requires_grad: bool = False, pretrained: bool = True) -> nn.Module:
         if not pretrained:
-            return original(net, pretrained=False)
-        # On the meta device the classifier, which nobody needs, is not initialised either.
+            return originals[name](requires_grad=requires_grad, pretrained=False)
+        # On the meta device nothing is initialised, torchvision's classifier, which nobody needs, included.
         with torch.device("meta"):
-            features = original(net, pretrained=False)
-        features = features.to_empty(device="cpu")
-        fill(_NETS[net], features)
-        return features
+            backbone = originals[name](requires_grad=requires_grad, pretrained=False)
+        backbone = backbone.to_empty(device="cpu")
+        fill(_BACKBONES[name], backbone)
+        return backbone
 
-    with mock.patch.object(torchmetrics_lpips, "_get_tv_model_features", build):
+    try:
+        for name in originals:
+            setattr(torchmetrics_lpips, name, functools.partial(build, name))
         yield
+    finally:
+        for name, original in originals.items():
+            setattr(torchmetrics_lpips, name, original)
 
 
 class _Nothing(nn.Module):

@@ -1,44 +1,31 @@
-"""Views rendered from a trained nerfstudio run: a source for each of its checkpoints.
-
-The pair that is scored is the one the model itself prepares for its own metrics: every model with metrics returns
-`images_dict["img"]`, its reference and its renders side by side. So background compositing, undistortion and whatever
-a third-party model does are its own, and nothing is done twice.
-"""
+"""Views rendered from a trained nerfstudio run: a source for each of its checkpoints."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Render, View
-from nvs_eval_nerfstudio._quiet import quiet
-from nvs_eval_nerfstudio.checkpoints import (
-    Checkpoint,
-    checkpoint_folder,
-    choose_steps,
-    list_steps,
-    load_checkpoint,
-    load_into,
-)
+from nvs_eval.sources.views import View
+from nvs_eval_nerfstudio.checkpoint_file import Checkpoint, load_checkpoint
+from nvs_eval_nerfstudio.checkpoints import checkpoint_folder, choose_steps, list_steps, load_into
 from nvs_eval_nerfstudio.config import load_config
-from nvs_eval_nerfstudio.own_metrics import own_protocol
+from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
+from nvs_eval_nerfstudio.pairs import read_pair, render_view
+from nvs_eval_nerfstudio.quiet import quiet
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
     from nerfstudio.engine.trainer import TrainerConfig
-    from nerfstudio.models.base_model import Model
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
 
@@ -52,6 +39,7 @@ def open_run(
     data: Path | None,
     device: torch.device,
     eval_num_rays_per_chunk: int | None,
+    warn: Callable[[str], None],
 ) -> list[NerfstudioCheckpoint]:
     """A source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
 
@@ -65,6 +53,7 @@ def open_run(
         device: to render on.
         eval_num_rays_per_chunk: rays in one forward pass, or None for what the run was trained with; on a CPU for at
             most 2048, which changes no value.
+        warn: called with what the user had better read.
 
     Raises:
         InputError: the run, a checkpoint of it or its data cannot be had.
@@ -72,7 +61,7 @@ def open_run(
     config = load_config(path)
     folder = checkpoint_folder(path, config)
     if folder.parent.resolve() != path.parent.resolve():
-        print(f"No checkpoints lie beside {path}: those in {folder}, which it names, are taken.", file=sys.stderr)
+        warn(f"No checkpoints lie beside {path}: those in {folder}, which it names, are taken.")
     available = list_steps(folder)
     chosen = choose_steps(available, steps)
     from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
@@ -82,7 +71,7 @@ def open_run(
         parsed = parse_views(config, split)
     _set_chunk(config, eval_num_rays_per_chunk, device)
     names = view_names(parsed.image_filenames)
-    run = Run(path, config, device, split, parsed, names, choose_views(names, wanted=views, every=every))
+    run = Run(path, config, device, split, parsed, names, choose_views(names, wanted=views, every=every), warn)
     return [NerfstudioCheckpoint(run, step, available[step]) for step in chosen]
 
 
@@ -111,6 +100,7 @@ class Run:
         parsed: all views of the split.
         all_names: their names.
         indices: the positions of those to evaluate.
+        warn: called with what the user had better read.
     """
 
     path: Path
@@ -120,6 +110,7 @@ class Run:
     parsed: DataparserOutputs
     all_names: list[str]
     indices: list[int]
+    warn: Callable[[str], None]
 
     @property
     def names(self) -> list[str]:
@@ -146,7 +137,6 @@ class Run:
 
     def _build(self) -> Pipeline:
         from nvs_eval_nerfstudio.hook import original_target
-        from nvs_eval_nerfstudio.own_metrics import no_downloads, without_own_metrics
 
         self.config.pipeline._target = original_target(self.config.pipeline._target)
         with no_downloads():
@@ -243,90 +233,19 @@ class NerfstudioCheckpoint:
             pairs = evaluation_pairs(pipeline.datamanager, self.run.split, self.run.indices, device)
         for index, name in enumerate(self.names):
             with quiet(), torch.no_grad():
-                camera, batch = _read(pairs, name)
+                camera, batch = read_pair(pairs, name)
                 view = render_view(pipeline.model, camera, batch, name=name, device=device, timed=index > 0)
             yield view
         self.peak_memory_bytes = _peak_memory(device)
 
     def _load(self) -> Pipeline:
         pipeline = self.run.pipeline()
-        entries = load_into(pipeline, self._checkpoint, path=self.file)
-        if entries == "other":
-            print(
+        if load_into(pipeline, self._checkpoint, path=self.file) == "other":
+            self.run.warn(
                 f"{self.file}: the LPIPS network in this checkpoint is not the published one. ns-eval would score with "
-                "it; nvs-eval does not.",
-                file=sys.stderr,
+                "it; nvs-eval does not."
             )
         return pipeline.eval()
-
-
-def _read(pairs: Iterator[tuple[Any, dict[str, Any]]], name: str) -> tuple[Any, dict[str, Any]]:
-    """The camera and batch of a view.
-
-    Raises:
-        InputError: its image cannot be read, or is not of the size that its camera has.
-    """
-    try:
-        camera, batch = next(pairs)
-    except (OSError, ValueError, AssertionError, SyntaxError) as error:  # pillow says SyntaxError of broken PNGs.
-        raise InputError(
-            f"The image of view {name!r} cannot be read: {error}. Put a whole one in its place."
-        ) from error
-    height, width = batch["image"].shape[:2]
-    expected = int(camera.width.flatten()[0]), int(camera.height.flatten()[0])
-    if (width, height) != expected:
-        raise InputError(
-            f"The image of view {name!r} is {width}x{height} and its camera {expected[0]}x{expected[1]}. Nothing is "
-            "resized here: is this the data that the run was trained on?"
-        )
-    return camera, batch
-
-
-def render_view(
-    model: Model, camera: Any, batch: dict[str, Any], *, name: str, device: torch.device, timed: bool
-) -> View:
-    """Render one view and pair it as the model does for its own metrics.
-
-    Args:
-        model: in evaluation mode.
-        camera: of the view.
-        batch: its data.
-        name: of the view.
-        device: that is waited for, so that the time is that of the render.
-        timed: whether the time counts; a first render warms up.
-
-    Raises:
-        InputError: the model prepares no pair.
-    """
-    _wait(device)
-    start = time.perf_counter()
-    outputs = model.get_outputs_for_camera(camera)
-    _wait(device)
-    seconds = time.perf_counter() - start
-    _, images = model.get_image_metrics_and_images(outputs, batch)
-    reference, *renders = split_pair(images, width=int(camera.width.flatten()[0]), model=type(model).__name__)
-    return View(name, reference, (Render(renders[-1], seconds=seconds if timed else None),))
-
-
-def split_pair(images: dict[str, Tensor], *, width: int, model: str) -> list[Tensor]:
-    """The reference and the renders (the last is the finest) that a model puts side by side, each `[H, W, 3]`.
-
-    Raises:
-        InputError: the model returns no such image, or one of another width.
-    """
-    image = images.get("img")
-    if image is None or image.shape[1] % width or image.shape[1] < 2 * width:
-        found = "no image 'img'" if image is None else f"an image of {image.shape[1]} columns for a camera of {width}"
-        raise InputError(
-            f"{model} gives {found}, and its reference and render side by side are needed: this method has no "
-            "held-out views to be scored by."
-        )
-    return [part.detach().float().contiguous() for part in image.split(width, dim=1)]
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak_memory(device: torch.device) -> int | None:

@@ -99,7 +99,10 @@ def test_a_render_that_cannot_be_scored_ends_no_training(protocol: str, capsys: 
     metrics, _ = _evaluate(protocol, reference, torch.full_like(reference, torch.nan))
     assert math.isnan(metrics["quick/psnr"]) and math.isnan(metrics["quick/ssim"])
     assert metrics["psnr"] == 1.5
-    assert "NaN" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out.startswith("nvs-eval: ")
+    assert "NaN" in printed.out
+    assert printed.err == ""
 
 
 def test_nothing_is_hooked_where_nothing_is_evaluated(protocol: str) -> None:
@@ -154,4 +157,4 @@ def test_a_model_without_a_pair_ends_no_training(protocol: str, capsys: pytest.C
     metrics, images = _evaluate(protocol, torch.rand(20, 24, 3))
     assert metrics["psnr"] == 1.5 and math.isnan(metrics["quick/psnr"])
     assert ERROR_IMAGE not in images
-    assert "This model gives an image of 24 columns for a camera of 24" in capsys.readouterr().err
+    assert "nvs-eval: This model gives an image of 24 columns for a camera of 24, and" in capsys.readouterr().out

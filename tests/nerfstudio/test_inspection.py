@@ -22,10 +22,10 @@ from nvs_eval.diagnostics import inspection
 from nvs_eval.diagnostics.inspection import Inspection, RunData
 from nvs_eval.diagnostics.inspection.data import inspect_data
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio._quiet import quiet
-from nvs_eval_nerfstudio._split_rules import split_rule
 from nvs_eval_nerfstudio.config import import_nerfstudio
 from nvs_eval_nerfstudio.inspection import inspect_run
+from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.split_rules import split_rule
 
 import_nerfstudio()
 

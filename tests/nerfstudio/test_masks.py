@@ -20,8 +20,8 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 from nvs_eval.sources.masks import Masks, load_mask
-from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.config import import_nerfstudio
+from nvs_eval_nerfstudio.quiet import quiet
 
 import_nerfstudio()
 
@@ -66,7 +66,7 @@ def checkpoint(
         parsed = parse_views(config, "test")
     names = view_names(parsed.image_filenames)
     chosen = list(range(len(names))) if indices is None else indices
-    run = Run(Path("config.yml"), config, torch.device("cpu"), "test", parsed, names, chosen)
+    run = Run(Path("config.yml"), config, torch.device("cpu"), "test", parsed, names, chosen, pytest.fail)
     return NerfstudioCheckpoint(run, 1, Path("step-000000001.ckpt"))
 
 

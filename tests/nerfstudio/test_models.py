@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,13 +15,14 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip insta
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.metrics.weights.backbones import find_backbone
+from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import load_protocol
-from nvs_eval_nerfstudio._quiet import quiet
 from nvs_eval_nerfstudio.config import import_nerfstudio
 from nvs_eval_nerfstudio.hook import _evaluate, with_nvs_eval
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, verified_backbones, without_own_metrics
-from nvs_eval_nerfstudio.source import split_pair
+from nvs_eval_nerfstudio.pairs import read_pair, split_pair
+from nvs_eval_nerfstudio.quiet import quiet
 
 import_nerfstudio()
 
@@ -88,6 +90,41 @@ def test_a_model_without_its_metrics_prepares_the_same_pair() -> None:
     assert not any(key.startswith("lpips") for key in model.state_dict())
 
 
+@pytest.mark.parametrize("scope", [no_downloads, verified_backbones])
+def test_a_torchmetrics_of_other_names_is_named_with_its_version(scope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchmetrics
+    from torchmetrics.functional.image import lpips
+
+    monkeypatch.delattr(lpips, "Vgg16")
+    message = f"^torchmetrics {re.escape(torchmetrics.__version__)} has no Vgg16 in torchmetrics.functional.image.lpips"
+    with pytest.raises(InputError, match=message), scope():
+        pass
+
+
+def test_the_backbones_come_back_after_an_error() -> None:
+    from torchmetrics.functional.image import lpips
+
+    before = (lpips.Alexnet, lpips.Vgg16, lpips.SqueezeNet)
+    with pytest.raises(RuntimeError, match="broken"), no_downloads():
+        assert lpips.Vgg16 is not before[1]
+        raise RuntimeError("broken")
+    assert (lpips.Alexnet, lpips.Vgg16, lpips.SqueezeNet) == before
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_torchmetrics_lpips_gets_the_verified_backbone(net: Net) -> None:
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    if not find_backbone(net).verified:
+        pytest.skip(f"the weights of {net} are not here: nvs-eval weights says where to get them")
+    with quiet(), verified_backbones():
+        state = LearnedPerceptualImagePatchSimilarity(net_type=net).net.net.state_dict()
+    published = load_backbone(net)
+    for name, tensor in state.items():
+        assert torch.equal(tensor, published[re.sub(r"^slices?\.?\d+\.", "features.", name)])
+    assert len(state) == len(published)
+
+
 def test_a_model_that_gives_no_pair_is_said_to() -> None:
     with pytest.raises(InputError, match="generfacto gives an image of 48 columns for a camera of 48"):
         split_pair({"img": torch.zeros(40, 48, 3)}, width=48, model="generfacto")
@@ -131,24 +168,20 @@ def _pair(width: int, height: int) -> Any:
 
 
 def test_a_views_image_must_have_the_size_of_its_camera() -> None:
-    from nvs_eval_nerfstudio.source import _read
-
-    camera, _ = _read(_pair(24, 20), "0001")
+    camera, _ = read_pair(_pair(24, 20), "0001")
     assert int(camera.width) == 24
     with pytest.raises(InputError, match="The image of view '0001' is 12x10 and its camera 24x20"):
-        _read(_pair(12, 10), "0001")
+        read_pair(_pair(12, 10), "0001")
 
 
 @pytest.mark.parametrize("error", [OSError("image file is truncated"), SyntaxError("broken PNG file")])
 def test_an_unreadable_image_of_a_view_is_named(error: Exception) -> None:
-    from nvs_eval_nerfstudio.source import _read
-
     def broken() -> Any:
         raise error
         yield
 
     with pytest.raises(InputError, match=f"The image of view '0001' cannot be read: {error}"):
-        _read(broken(), "0001")
+        read_pair(broken(), "0001")
 
 
 def test_data_that_is_no_data_is_said_to_be_so(tmp_path: Path) -> None:

@@ -636,7 +636,9 @@ def test_help_ends_with_0(cli: Callable[..., Said]) -> None:
 RUN = ("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml")
 
 
-def test_run_renders_scores_writes_and_prints(cli: Callable[..., Said], opener: Opener) -> None:
+def test_run_renders_scores_writes_and_prints(
+    cli: Callable[..., Said], opener: Opener, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = cli(*RUN)
     assert said.code == 0
     assert re.findall(r"^fake +base +(\d+) ", said.out, re.MULTILINE) == ["500", "2500"]
@@ -648,6 +650,8 @@ def test_run_renders_scores_writes_and_prints(cli: Callable[..., Said], opener: 
     ]
     assert cli("table", "nvs-eval-results").out == said.out
     (asked,) = opener.asked
+    asked.pop("warn")("a warning")
+    assert capsys.readouterr().err == "a warning\n"
     assert asked == {
         "path": Path("config.yml"),
         "steps": "all",

@@ -192,8 +192,19 @@ def test_the_rules_are_about_modules_that_are_there() -> None:
     assert "torch" in reached(graph, "nvs_eval.evaluation.scorer")
 
 
+PLUGIN = PACKAGE.parent / "plugins" / "nvs_eval_nerfstudio"
+
+
+def test_the_plugin_neither_prints_nor_imports_in_a_circle() -> None:
+    graph = import_graph(PLUGIN)
+    assert [module for module in graph if module in reached(graph, module)] == []
+    # The training of the demo is a program of its own.
+    assert {speaker.partition(":")[0] for speaker in speakers(PLUGIN)} == {"nvs_eval_nerfstudio.train_small"}
+    assert len(graph) > 10
+
+
 def test_the_plugin_builds_on_the_package_and_not_on_its_command_line() -> None:
-    modules = sources(PACKAGE.parent / "plugins" / "nvs_eval_nerfstudio")
+    modules = sources(PLUGIN)
     needed = {name for module, tree in modules.items() for name in imported(module, tree, modules)}
     assert [name for name in needed if is_in(name, "nvs_eval.cli")] == []
     assert "nvs_eval.sources.views" in needed

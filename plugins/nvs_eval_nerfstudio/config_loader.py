@@ -27,7 +27,7 @@ from typing import Any, cast
 import yaml
 
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio._quiet import quiet
+from nvs_eval_nerfstudio.quiet import quiet
 
 _YAML = "tag:yaml.org,2002:"
 _PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "complex", "list", "tuple", "dict")

@@ -1,0 +1,59 @@
+"""nerfstudio without its chatter."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from nvs_eval.errors import InputError
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Run nerfstudio's code without what its user can do nothing about.
+
+    nerfstudio 1.1.5 uses what torch and websockets have since deprecated, and prints what it is doing on stdout, which
+    is for tables. An error that ends it carries that text as a note, which its traceback shows from Python 3.11 on.
+
+    Raises:
+        InputError: nerfstudio asks something: nobody would see the question, and an answer might change the data.
+    """
+    output = io.StringIO()
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"(nerfstudio|torch|torchmetrics)(\.|$)")
+        try:
+            with redirect_stdout(output), _questions_refused(output):
+                yield
+        except Exception as error:
+            if output.getvalue() and hasattr(error, "add_note"):
+                error.add_note(f"nerfstudio printed before:\n{output.getvalue().rstrip()}")
+            raise
+
+
+@contextmanager
+def _questions_refused(output: io.StringIO) -> Iterator[None]:
+    stdin, sys.stdin = sys.stdin, _NoAnswers(output)
+    try:
+        yield
+    finally:
+        sys.stdin = stdin
+
+
+class _NoAnswers(io.StringIO):
+    """Stands in for stdin: a question is an error that quotes it."""
+
+    def __init__(self, output: io.StringIO) -> None:
+        super().__init__()
+        self._output = output
+
+    def readline(self, size: int | None = -1, /) -> str:
+        question = " ".join(self._output.getvalue().split())
+        raise InputError(
+            f"nerfstudio has a question before it reads this data: {question!r}. Answer it by starting ns-train "
+            "on the data; where downscaled images (images_2, ...) are missing, make them."
+        )
