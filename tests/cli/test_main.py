@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.helpers import Said
+from support.commands import Said
 
 import nvs_eval.cli
 from nvs_eval.errors import InputError

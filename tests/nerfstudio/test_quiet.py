@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.helpers import protocol_file
+from support.protocols import protocol_file
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
 
