@@ -11,7 +11,7 @@ from nvs_eval.errors import InputError, counted
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.records.result_id import ResultId
-from nvs_eval.sources.archives import Unpacked, is_archive, unpack, without_suffix
+from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.layouts import NOTES, Found, Part, find_layout, known_layouts
 from nvs_eval.sources.masks import Masks
@@ -109,7 +109,7 @@ def _open(path: Path, reference: Path | None) -> _Given:
         )
     unpacked = unpack(path, also=NOTES)
     place = without_suffix(path.resolve())
-    with Unpacked.naming(unpacked):
+    with naming(unpacked):
         # An archive often holds one folder that holds everything.
         levels = [unpacked.folder]
         while len(below := list(levels[-1].iterdir())) == 1 and below[0].is_dir():
@@ -160,7 +160,7 @@ def _references(given: _Given, part: Part, reference: Path | None) -> Mapping[st
         return whole_files(list_images(reference))
     if not isinstance(part.references, Path):
         return _in_archive(part.references, given.unpacked)
-    with Unpacked.naming(given.unpacked):
+    with naming(given.unpacked):
         return _in_archive(whole_files(list_images(part.references)), given.unpacked)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import EXTENSIONS, Reading, decode, load_layers, probe_image
 from nvs_eval.images.pixels import by_planes, sha256_of_image
-from nvs_eval.sources.archives import Unpacked
+from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
 
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
@@ -50,7 +50,7 @@ class Picture:
         Raises:
             InputError: as `probe_image`; or a canvas has no such parts.
         """
-        with Unpacked.naming(self.archive):
+        with naming(self.archive):
             width, height = probe_image(self.path, reading)
             return self._part_width(width), height
 
@@ -60,7 +60,7 @@ class Picture:
         Raises:
             InputError: it cannot be read.
         """
-        with Unpacked.naming(self.archive):
+        with naming(self.archive):
             if self.parts > 1:
                 return sha256_of_image(self._cut(decode(self.path)))
             try:
@@ -74,7 +74,7 @@ class Picture:
         Raises:
             InputError: as `load_layers`.
         """
-        with Unpacked.naming(self.archive):
+        with naming(self.archive):
             return load_layers(self.path, reading)
 
     def of_file(self, layers: Layers) -> Layers:
@@ -84,7 +84,7 @@ class Picture:
             InputError: the canvas has no such parts.
         """
         colours, alpha = layers
-        with Unpacked.naming(self.archive):
+        with naming(self.archive):
             return self._cut(colours), None if alpha is None else self._cut(alpha)
 
     def _cut(self, pixels: Tensor) -> Tensor:
