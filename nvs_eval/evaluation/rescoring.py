@@ -14,10 +14,9 @@ from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.files import output_dir_of
 from nvs_eval.records.record import Record
-from nvs_eval.sources.image_source import ImageFiles, RenderSet
+from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.sources.recorded import reading_of
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (

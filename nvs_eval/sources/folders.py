@@ -1,7 +1,8 @@
-"""Views from folders of images: renders and references matched by name, or a layout that is known."""
+"""Views from folders of images: renders and references matched by name, or a layout that is recognised."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,18 +14,18 @@ from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
-from nvs_eval.sources.layouts import NOTES, Found, Part, find_layout, known_layouts
+from nvs_eval.sources.layouts import NOTES, Contents, RenderFiles, known_layouts, read_layout
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.matching import match_views, together
+from nvs_eval.sources.matching import group_by_references, match_views
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What the user gave as renders, and what was found in it."""
+class _Opened:
+    """A folder or archive of renders, as the user named it, and its contents."""
 
     path: Path
-    found: Found
+    contents: Contents
     unpacked: Unpacked | None
 
 
@@ -40,24 +41,24 @@ def open_folders(
     masks: Path | None = None,
     own_masks: bool = False,
 ) -> list[ImageFiles]:
-    """The sources for folders of renders: one for all columns whose references are the same images, by their hash.
+    """The sources for folders of renders: one for all results whose references and masks are the same.
 
-    A folder of a layout that is known (`nvs_eval.sources.layouts`) brings its references, and perhaps its steps; any
-    other is matched by name with the folder `reference`, subfolders included. An archive is read as the folder that was
-    packed; it is unpacked into a temporary folder, which is removed when its source is.
+    A folder of a known layout (`nvs_eval.sources.layouts`) brings its references, and perhaps its steps; any other is
+    matched by name with the folder `reference`, subfolders included. An archive is read as the folder that was packed;
+    it is unpacked into a temporary folder, which is removed when its source is.
 
     Args:
         renders: folders, or archives (zip, tar.gz).
-        reference: the folder of references for those that bring none, or in place of those they bring.
-        scene: its name; else that of the folder above the references (of a known layout: of the data it was trained
-            on, where it says so).
-        methods: one a folder, or none; else what the layout says, or the folder's own name, with as much of its path as
-            tells them apart.
-        allow_missing: leave out views that only one side has, in place of an error.
+        reference: folder of references, for renders that bring none or in place of those they bring.
+        scene: name of the scene (default: that of the data it was trained on, where the layout tells; else that of the
+            folder above the references).
+        methods: name of the method of each folder (default: what the layout says, or the folder's own name, with as
+            much of its path as makes it unique).
+        allow_missing: skip views that only one side has, in place of an error.
         reading: what to do with grey and linear images, and the background of those with alpha.
-        alpha: what the protocols do with alpha.
-        masks: the folder of masks, matched with the references by name: one for each view that is scored.
-        own_masks: take the masks that came with the renders, as NerfBaselines leaves them, in place of such a folder.
+        alpha: the protocols' rules for alpha.
+        masks: folder of masks, one for each view that is scored, by view name.
+        own_masks: take the masks that came with the renders, as NerfBaselines writes them, in place of such a folder.
 
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
@@ -67,31 +68,24 @@ def open_folders(
             f"{counted(len(methods), 'method')} for {counted(len(renders), 'folder')} of renders: give one for each, "
             "or none."
         )
-    given = _open_all(renders, reference)
-    asked = masks is not None or own_masks
-    columns = [
-        [
-            match_views(folder, allow_missing=allow_missing)
-            for folder in _folders(one, reference, scene, method, masks_given=asked)
-        ]
-        for one, method in zip(given, methods or _names(given), strict=True)
+    _check_folders(renders)
+    references = None if reference is None else whole_files(list_images(reference))
+    inputs = [_open(path, reference, references or {}) for path in renders]
+    common_masks = None if masks is None else Masks(list_images(masks))
+    render_sets = [
+        match_views(render_set, allow_missing=allow_missing)
+        for opened, method in zip(inputs, methods or _method_names(inputs), strict=True)
+        for render_set in _render_sets(
+            opened, references, scene, method, masks=_own_masks(opened) if own_masks else common_masks
+        )
     ]
-    reading = reading or Reading()
-    if own_masks:
-        # Masks belong to their predictions: so these are not put together with others.
-        sources = []
-        for one, own in zip(given, columns, strict=True):
-            masks_of_one = _own_masks(one)
-            sources += together([replace(render_set, masks=masks_of_one) for render_set in own], reading)
-    else:
-        common = None if masks is None else Masks(list_images(masks))
-        sources = together([replace(render_set, masks=common) for own in columns for render_set in own], reading)
+    sources = group_by_references(render_sets, reading or Reading())
     for source in sources:
         source.check(alpha)
     return sources
 
 
-def _open_all(renders: Sequence[Path], reference: Path | None) -> list[_Given]:
+def _check_folders(renders: Sequence[Path]) -> None:
     for path in renders:
         if not is_archive(path):
             check_folder(path, "of renders ")
@@ -99,111 +93,106 @@ def _open_all(renders: Sequence[Path], reference: Path | None) -> list[_Given]:
     for path in resolved:
         if resolved.count(path) > 1:
             raise InputError(f"The folder {path} was given twice.")
-    return [_open(path, reference) for path in renders]
 
 
-def _open(path: Path, reference: Path | None) -> _Given:
-    if not is_archive(path):
-        return _Given(
-            path, _find(path, path.resolve(), reference) or _plain(path, path, path.resolve(), reference), None
-        )
-    unpacked = unpack(path, also=NOTES)
-    place = without_suffix(path.resolve())
+def _open(path: Path, reference: Path | None, references: Mapping[str, Picture]) -> _Opened:
+    """Read a folder or archive by its layout, or else as a folder to match with the references."""
+    unpacked = unpack(path, also=NOTES) if is_archive(path) else None
+    place = path.resolve() if unpacked is None else without_suffix(path.resolve())
+    # An archive often has one folder around everything.
+    levels = [path if unpacked is None else unpacked.folder]
+    while unpacked and len(below := list(levels[-1].iterdir())) == 1 and below[0].is_dir():
+        levels.append(below[0])
     with naming(unpacked):
-        # An archive often holds one folder that holds everything.
-        levels = [unpacked.folder]
-        while len(below := list(levels[-1].iterdir())) == 1 and below[0].is_dir():
-            levels.append(below[0])
-        found = next((found for level in levels if (found := _find(level, place, reference))), None)
-        return _Given(path, found or _plain(path, levels[-1], place, reference), unpacked)
+        for level in levels:
+            contents = read_layout(level, place)
+            if contents is not None and not _canvas_names(contents) & set(references):
+                return _Opened(path, contents, unpacked)
+        if reference is None:
+            raise InputError(
+                f"{path} has no references of its own: say `--reference DIR`. What brings its references is known by "
+                f"these files: {known_layouts()}."
+            )
+        files = RenderFiles(whole_files(list_images(levels[-1])), references)
+    return _Opened(path, Contents([files], place, reference.resolve().parent.name), unpacked)
 
 
-def _find(folder: Path, place: Path, reference: Path | None) -> Found | None:
-    """What a known layout finds in a folder."""
-    found = find_layout(folder, place)
-    if found is None or reference is None:
-        return found
-    canvases = {p.path.stem for part in found.parts for p in part.renders.values() if p.parts > 1}
-    # Files that are called like canvases are none where there are references of just these names.
-    return None if canvases & set(list_images(reference)) else found
+def _canvas_names(contents: Contents) -> set[str]:
+    """Names of the canvases: where references have just these names, the files are no canvases."""
+    pictures = (picture for files in contents.results for picture in files.renders.values())
+    return {picture.path.stem for picture in pictures if picture.parts > 1}
 
 
-def _plain(path: Path, folder: Path, place: Path, reference: Path | None) -> Found:
-    """A folder that is matched with the folder of references."""
-    if reference is None:
-        raise InputError(
-            f"{path} has no references of its own: say `--reference DIR`. What brings its references is known by these "
-            f"files: {known_layouts()}."
-        )
-    part = Part(whole_files(list_images(folder)), reference)
-    return Found([part], place, reference.resolve().parent.name)
-
-
-def _folders(
-    given: _Given, reference: Path | None, scene: str | None, method: str, *, masks_given: bool
+def _render_sets(
+    opened: _Opened,
+    references: Mapping[str, Picture] | None,
+    scene: str | None,
+    method: str,
+    *,
+    masks: Masks | None,
 ) -> list[RenderSet]:
-    """The render sets of what was given."""
-    found = given.found
+    """The renders of each result, with the user's references or their own."""
     return [
         RenderSet(
-            ResultId(scene or found.scene, f"{method}{part.variant}", step=part.step, split=part.split),
-            _in_archive(part.renders, given.unpacked),
-            _references(given, part, reference),
-            _provenance(given, part, masks_given=masks_given),
+            ResultId(scene or opened.contents.scene, f"{method}{files.variant}", step=files.step, split=files.split),
+            _in_archive(files.renders, opened.unpacked),
+            _own_references(opened, files) if references is None else references,
+            _provenance(opened, files, masked=masks is not None),
+            masks=masks,
         )
-        for part in found.parts
+        for files in opened.contents.results
     ]
 
 
-def _references(given: _Given, part: Part, reference: Path | None) -> Mapping[str, Picture]:
-    if reference is not None:
-        return whole_files(list_images(reference))
-    if not isinstance(part.references, Path):
-        return _in_archive(part.references, given.unpacked)
-    with naming(given.unpacked):
-        return _in_archive(whole_files(list_images(part.references)), given.unpacked)
-
-
-def _own_masks(given: _Given) -> Masks:
-    """The masks that came with renders.
-
-    Raises:
-        InputError: none came.
-    """
-    if given.found.masks is None:
-        raise InputError(f"No masks came with {given.path}: leave `--data-masks` out, or say `--masks DIR`.")
-    # What is in an archive is no file that a record could name.
-    return Masks(list_images(given.found.masks), lasting=given.unpacked is None)
+def _own_references(opened: _Opened, files: RenderFiles) -> Mapping[str, Picture]:
+    references = files.references
+    if isinstance(references, Path):
+        with naming(opened.unpacked):
+            references = whole_files(list_images(references))
+    return _in_archive(references, opened.unpacked)
 
 
 def _in_archive(pictures: Mapping[str, Picture], unpacked: Unpacked | None) -> Mapping[str, Picture]:
     return {name: replace(picture, archive=unpacked) for name, picture in pictures.items()}
 
 
-def _provenance(given: _Given, part: Part, *, masks_given: bool) -> dict[str, Any]:
-    """Where renders are that have no files of their own, and masks that lie beside them and were not asked for."""
-    said: dict[str, Any] = {}
-    if given.unpacked is not None or any(picture.parts > 1 for picture in part.renders.values()):
-        said["renders_from"] = str(given.path)
-    if given.unpacked is not None:
-        said["archive_sha256"] = given.unpacked.sha256
-    if given.found.masks is not None and not masks_given:
-        masks = str(given.found.masks)
-        said["masks_not_used"] = masks if given.unpacked is None else given.unpacked.named(masks)
-    return said
+def _own_masks(opened: _Opened) -> Masks:
+    """The masks that came with renders.
 
-
-def _names(given: Sequence[_Given]) -> list[str]:
-    """The method of each: what it says itself, else the name of its folder.
-
-    Where these names collide, the shortest trailing path that tells them apart; several iterations of one model are one
-    method.
+    Raises:
+        InputError: none came.
     """
-    folders = [one.found.named_after for one in given]
+    folder = opened.contents.masks
+    if folder is None:
+        raise InputError(f"No masks came with {opened.path}: leave `--data-masks` out, or say `--masks DIR`.")
+    # A record cannot name files of an archive.
+    return Masks(list_images(folder), lasting=opened.unpacked is None)
+
+
+def _provenance(opened: _Opened, files: RenderFiles, *, masked: bool) -> dict[str, Any]:
+    """Origin of renders that have no files of their own, and masks that came with them and are not used."""
+    entries: dict[str, Any] = {}
+    unpacked, masks = opened.unpacked, opened.contents.masks
+    if unpacked is not None or any(picture.parts > 1 for picture in files.renders.values()):
+        entries["renders_from"] = str(opened.path)
+    if unpacked is not None:
+        entries["archive_sha256"] = unpacked.sha256
+    if masks is not None and not masked:
+        entries["masks_not_used"] = str(masks) if unpacked is None else unpacked.named(str(masks))
+    return entries
+
+
+def _method_names(inputs: Sequence[_Opened]) -> list[str]:
+    """Name of each input's method: from its layout, else the name of its folder.
+
+    Where these names collide, the shortest trailing path that makes them unique; several iterations of one model are
+    one method.
+    """
+    folders = [opened.contents.named_after for opened in inputs]
     depths = dict.fromkeys(folders, 1)
     while True:
         names = {path: "/".join(path.parts[-depth:]) for path, depth in depths.items()}
-        said = list(names.values())
-        if len(set(said)) == len(said):
-            return [one.found.method or names[path] for one, path in zip(given, folders, strict=True)]
-        depths = {path: depth + (said.count(names[path]) > 1) for path, depth in depths.items()}
+        counts = Counter(names.values())
+        if max(counts.values(), default=0) <= 1:
+            return [opened.contents.method or names[path] for opened, path in zip(inputs, folders, strict=True)]
+        depths = {path: depth + (counts[names[path]] > 1) for path, depth in depths.items()}

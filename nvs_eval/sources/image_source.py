@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import Reading
+from nvs_eval.images.files import Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
+from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.pictures import Layers, Picture, cut_out, loading
+from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import Render, View
 from nvs_eval.system.prefetch import ahead
 
@@ -76,55 +82,84 @@ class ImageFiles:
 
     def __iter__(self) -> Generator[View, None, None]:
         """The views; while one is used, the files of the next two are read in the background."""
-        work = (loading(self._pictures(name), self.reading) for name in self.references)
+        work = (self._reads(name) for name in self.references)
         with closing(ahead(work)) as loaded:
             for name in self.references:
                 yield self._view(name, next(loaded))
 
-    def _view(self, name: str, loaded: Sequence[Layers]) -> View:
-        """The view of a name, of its files as they were read."""
+    def _reads(self, name: str) -> list[Callable[[], Any]]:
+        """The calls that read the files of a view, each once, and its mask."""
+        files = _by_path(self._pictures(name)).values()
+        mask = (lambda: None) if self.masks is None else partial(self.masks.load, name)
+        return [*(partial(picture.load_file, self.reading) for picture in files), mask]
+
+    def _view(self, name: str, loaded: Sequence[Any]) -> View:
+        """The view of a name, from what the calls of `_reads` returned."""
         pictures = self._pictures(name)
-        (reference, alpha), *layers = cut_out(pictures, loaded)
-        view = View(
+        *layers, mask = loaded
+        files = dict(zip(_by_path(pictures), layers, strict=True))
+        (reference, alpha), *images = (picture.cut_out(files[picture.path]) for picture in pictures)
+        return View(
             name,
             reference,
             tuple(
                 Render(image, picture.file, render_set.seconds.get(name), alpha=own_alpha)
-                for render_set, picture, (image, own_alpha) in zip(self.sets, pictures[1:], layers, strict=True)
+                for render_set, picture, (image, own_alpha) in zip(self.sets, pictures[1:], images, strict=True)
             ),
+            mask,
             reference_file=pictures[0].file,
             reference_alpha=alpha,
+            mask_file=None if self.masks is None else self.masks.lasting_file(name),
             background=self.reading.background,
         )
-        return view if self.masks is None else self.masks.attach(view)
 
     def _pictures(self, name: str) -> list[Picture]:
         """The reference of a view and its renders."""
         return [self.references[name], *(render_set.renders[name] for render_set in self.sets)]
 
     def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
-        """Check every file's header: it is there, is an image, has usable channels, and the size of its reference.
+        """Check the header of every file, once: it exists, is an image of usable channels and of its reference's size.
 
         Args:
-            alpha: what the protocols do with alpha: an image that has it must have what they need.
+            alpha: the protocols' rules for alpha: an image that has it must have what they need.
 
         Raises:
             InputError: naming the file.
         """
+        probe = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
         sizes = {}
         for name in self.references:
             reference, *renders = self._pictures(name)
-            size = self._probe(reference, alpha)
+            size = sizes[name] = reference.size(probe)
             for render in renders:
-                if (other := self._probe(render, alpha)) != size:
+                if (other := render.size(probe)) != size:
                     raise InputError(
                         f"View {name!r}: the render {render} is {other[0]}x{other[1]} and the reference {reference} is "
                         f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
                     )
-            sizes[name] = size
         if self.masks is not None:
             self.masks.check(sizes)
 
-    def _probe(self, picture: Picture, alpha: Collection[AlphaRule]) -> tuple[int, int]:
-        (size,) = {picture.probe(replace(self.reading, alpha=rule)) for rule in alpha}
-        return size
+
+def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
+    """One picture of each file, by the file's path."""
+    return {picture.path: picture for picture in pictures}
+
+
+def reading_entry(reading: Reading) -> dict[str, Any]:
+    """Entry `reading` of a record's provenance: how to read its files again. What alpha means is the protocol's."""
+    return {name: value for name, value in asdict(reading).items() if name != "alpha"}
+
+
+def reading_of(record: Record) -> Reading:
+    """How the files of a record were read; the default where its provenance does not tell."""
+    entry: Any = record.provenance.get("reading")
+    alpha = record.protocol["definition"].get("alpha")
+    choices = {
+        **(entry if isinstance(entry, dict) else {}),
+        "alpha": alpha if alpha in get_args(AlphaRule) else "composite",
+    }
+    try:
+        return msgspec.convert(choices, Reading)
+    except msgspec.ValidationError:
+        return Reading(alpha=choices["alpha"])

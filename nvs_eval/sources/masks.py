@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,14 +23,28 @@ class Masks:
     """The masks of views, in files.
 
     Attributes:
-        files: by the views' names.
+        files: file of each view's mask, by view name.
         binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
-        lasting: whether the files are there to stay, so that a record can name them.
+        lasting: whether the files stay where they are, so that a record can name them.
     """
 
     files: Mapping[str, Path]
     binary: bool = False
     lasting: bool = True
+
+    def load(self, name: str) -> Float[Tensor, "h w"]:
+        """Read the mask of a view.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        mask = load_mask(self.files[name])
+        # By NumPy, as in `load_mask`: torch would start threads of its own in each that reads ahead.
+        return torch.from_numpy((mask.numpy() > 0).astype(np.float32)) if self.binary else mask
+
+    def lasting_file(self, name: str) -> Path | None:
+        """File of a view's mask that a record can name; None where there is none."""
+        return self.files[name] if self.lasting else None
 
     def attach(self, view: View) -> View:
         """The view with its mask.
@@ -37,22 +52,18 @@ class Masks:
         Raises:
             InputError: the mask cannot be read, or is not of the view's size.
         """
-        return replace(view, mask=self._load(view.name), mask_file=self.files[view.name] if self.lasting else None)
+        return replace(view, mask=self.load(view.name), mask_file=self.lasting_file(view.name))
 
     def sha256(self, name: str) -> str:
-        """Of a view's mask, as its row in a record has it.
+        """Hash of a view's mask, as in its row of a record.
 
         Raises:
             InputError: the mask cannot be read.
         """
-        return sha256_of_mask(self._load(name))
-
-    def _load(self, name: str) -> Tensor:
-        mask = load_mask(self.files[name])
-        return (mask > 0).to(mask.dtype) if self.binary else mask
+        return sha256_of_mask(self.load(name))
 
     def check(self, sizes: Mapping[str, tuple[int, int]]) -> None:
-        """Check that there is a mask for each view, and that it is of the view's width and height.
+        """Check that each view has a mask of its width and height.
 
         Raises:
             InputError: naming what is missing, or the file.
@@ -81,11 +92,12 @@ def load_mask(path: Path) -> Float[Tensor, "h w"]:
     Raises:
         InputError: the file cannot be read, or is no mask.
     """
-    values = _load_array(path) if path.suffix.lower() == ".npy" else decode(path)
+    is_array = path.suffix.lower() == ".npy"
+    values = np.atleast_3d(_load_array(path).astype(np.float32)) if is_array else decode(path).numpy()
     channels = values.shape[-1]
     if channels != 1 and (channels != 3 or not (values == values[..., :1]).all()):
         raise InputError(f"The mask {path} has {channels} channels that differ, and one grey channel is needed.")
-    return values[..., 0].contiguous()
+    return torch.from_numpy(np.ascontiguousarray(values[..., 0]))
 
 
 def probe_mask(path: Path) -> tuple[int, int]:
@@ -94,15 +106,15 @@ def probe_mask(path: Path) -> tuple[int, int]:
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix.lower() == ".npy":
-        height, width = _load_array(path).shape[:2]
-        return width, height
-    return stored_size(path)
+    if path.suffix.lower() != ".npy":
+        return stored_size(path)
+    height, width = _load_array(path, mmap_mode="r").shape[:2]
+    return width, height
 
 
-def _load_array(path: Path) -> Tensor:
+def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"The mask {path} cannot be read: {error}.") from error
     if array.dtype.kind not in "bf" or array.ndim not in (2, 3):
@@ -110,5 +122,4 @@ def _load_array(path: Path) -> Tensor:
             f"The mask {path} holds {array.dtype} of shape {list(array.shape)}, and booleans or floats in [0, 1] of "
             "shape [height, width] are needed."
         )
-    values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return values[..., None] if values.ndim == 2 else values
+    return array

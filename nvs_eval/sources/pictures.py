@@ -1,22 +1,22 @@
-"""Where the image of a render or a reference lies: in a file, in a part of one, or in an archive."""
+"""Image files of a folder by view name, and where a view's image lies: in a file, in a part of one, in an archive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import EXTENSIONS, Reading, decode, load_layers, probe_image
+from nvs_eval.images.files import EXTENSIONS, Reading, decode, load_layers
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
 
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
+"""Colours and alpha of an image."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Picture:
 
     Attributes:
         path: the file.
-        part: which of its images, from the left, counted from 0.
-        parts: how many it holds.
-        archive: what the file was unpacked from, whose folder lasts as long as any picture in it.
+        part: index of the image in its canvas, from the left.
+        parts: number of images in the file.
+        archive: archive that the file was unpacked from; its folder lasts as long as any picture in it.
     """
 
     path: Path
@@ -37,25 +37,28 @@ class Picture:
 
     @property
     def file(self) -> Path | None:
-        """The file that holds exactly this image and is the user's; None where there is none."""
+        """The user's file that holds exactly this image; None where there is none."""
         return self.path if self.parts == 1 and self.archive is None else None
 
     def __str__(self) -> str:
         which = "" if self.parts == 1 else f" (image {self.part + 1} of {self.parts} in it)"
         return f"{self.path if self.archive is None else self.archive.named(str(self.path))}{which}"
 
-    def probe(self, reading: Reading) -> tuple[int, int]:
-        """Width and height, from the file's header alone where the format has one.
+    def size(self, probe: Callable[[Path], tuple[int, int]]) -> tuple[int, int]:
+        """Width and height.
+
+        Args:
+            probe: returns those of a file.
 
         Raises:
-            InputError: as `probe_image`; or a canvas has no such parts.
+            InputError: as `probe`; or a canvas has no such parts.
         """
         with naming(self.archive):
-            width, height = probe_image(self.path, reading)
+            width, height = probe(self.path)
             return self._part_width(width), height
 
     def sha256(self) -> str:
-        """What two pictures that are the same image have in common: of a file its bytes, of a part its pixels.
+        """Hash of the file's bytes, or of the pixels of a part: equal for pictures of the same image.
 
         Raises:
             InputError: it cannot be read.
@@ -77,8 +80,8 @@ class Picture:
         with naming(self.archive):
             return load_layers(self.path, reading)
 
-    def of_file(self, layers: Layers) -> Layers:
-        """This picture's share of what `load_file` gave.
+    def cut_out(self, layers: Layers) -> Layers:
+        """Cut this picture out of the layers of its file.
 
         Raises:
             InputError: the canvas has no such parts.
@@ -100,41 +103,20 @@ class Picture:
         return width // self.parts
 
 
-def loading(pictures: Sequence[Picture], reading: Reading) -> list[Callable[[], Layers]]:
-    """What reads the files that pictures lie in, one call a file; each raises InputError if its file cannot be read."""
-    files = {picture.path: picture for picture in reversed(pictures)}
-    return [partial(files[path].load_file, reading) for path in _paths(pictures)]
-
-
-def cut_out(pictures: Sequence[Picture], loaded: Sequence[Layers]) -> list[Layers]:
-    """Colours and alpha of each picture, out of what the calls of `loading` gave.
-
-    Raises:
-        InputError: a canvas has no such parts.
-    """
-    whole = dict(zip(_paths(pictures), loaded, strict=True))
-    return [picture.of_file(whole[picture.path]) for picture in pictures]
-
-
-def _paths(pictures: Sequence[Picture]) -> list[Path]:
-    """The files that pictures lie in, each once."""
-    return list(dict.fromkeys(picture.path for picture in pictures))
-
-
 def whole_files(files: Mapping[str, Path]) -> dict[str, Picture]:
-    """The pictures of files that hold one image each, by view name."""
+    """Pictures of files that hold one image each, by view name."""
     return {name: Picture(path) for name, path in files.items()}
 
 
 def check_folder(folder: Path, what: str = "") -> None:
-    """Check that a folder is there.
+    """Check that a folder exists.
 
     Args:
-        folder: it.
-        what: what it is a folder of, for the message.
+        folder: its path.
+        what: content of the folder, for the message.
 
     Raises:
-        InputError: it is not.
+        InputError: it does not.
     """
     if not folder.is_dir():
         raise InputError(f"The folder {what}{folder} {'is no folder' if folder.exists() else 'does not exist'}.")

@@ -12,7 +12,7 @@ from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import Record, ViewRow, read_record
-from nvs_eval.sources.recorded import reading_of
+from nvs_eval.sources.image_source import reading_of
 
 FEW = 0.01
 """Below which coverage a mask leaves so few pixels that its view's scores say little."""

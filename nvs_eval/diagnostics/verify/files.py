@@ -14,8 +14,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, load_layers
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.sources.image_source import reading_of
 from nvs_eval.sources.masks import load_mask
-from nvs_eval.sources.recorded import reading_of
 
 
 class Changed(Exception):
