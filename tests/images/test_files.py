@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.pngs import chunk, png_bytes
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, load_image, probe_image, save_npy, save_png
@@ -22,21 +22,6 @@ RGB8 = RANDOM.randint(0, 256, (5, 7, 3)).astype(np.uint8)
 ALPHA8 = RANDOM.randint(0, 256, (5, 7, 1)).astype(np.uint8)
 WHITE = Reading(background=(1.0, 1.0, 1.0))
 GREY_OVER_BLACK = Reading(grey_to_rgb=True, background=(0.0, 0.0, 0.0))
-
-COLOUR_TYPE = {1: 0, 3: 2, 2: 4, 4: 6}
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_bytes(values: np.ndarray, *, depth: int = 16, before_pixels: bytes = b"") -> bytes:
-    """A PNG byte by byte, `[H, W, C]`, by no library that could round its values."""
-    height, width, channels = values.shape
-    header = struct.pack(">IIBBBBB", width, height, depth, COLOUR_TYPE[channels], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2" if depth == 16 else "u1").tobytes() for row in values)
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before_pixels + pixels + chunk(b"IEND", b"")
 
 
 def deep(channels: int) -> np.ndarray:

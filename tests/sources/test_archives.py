@@ -1,0 +1,282 @@
+"""Archives: read as the folders that were packed; nothing of one that is damaged or harmful is written."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.layouts import (
+    PREDICTED,
+    VIEWS,
+    check_views,
+    gsplat,
+    model,
+    ns_eval,
+    pack,
+    predictions,
+    refusal,
+)
+from support.scenes import HEIGHT, files_below, image, write_pngs
+
+from nvs_eval.images.files import save_png
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.folders import open_folders
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "predictions/", "results/garden/"])
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz", "tgz"])
+def test_an_archive_is_read_as_the_folder_that_was_packed(
+    suffix: str, prefix: str, tmp_path: Path, temporary: Path
+) -> None:
+    archive = pack(predictions(tmp_path / "p"), tmp_path / f"predictions-7000.{suffix}", prefix)
+    (source,) = open_folders([archive])
+    assert source.ids == [ResultId("garden", "gaussian-splatting", step=7000)]
+    check_views(source, PREDICTED)
+    # Only what may be needed was unpacked.
+    assert {Path(file).suffix for file in files_below(temporary)} == {".png", ".json"}
+
+
+def test_predictions_published_beside_other_files_are_read(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    predictions(whole / "predictions")
+    (whole / "results.json").write_text("{}")
+    save_png(whole / "checkpoint" / "preview.png", image(5))
+    (source,) = open_folders([pack(whole, tmp_path / "garden.zip")])
+    assert source.ids == [ResultId("garden", "gaussian-splatting")]
+    check_views(source, PREDICTED)
+
+
+def test_an_image_in_an_archive_has_no_file_but_a_provenance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    archive = pack(predictions(tmp_path / "p", mask=True), tmp_path / "p.tar.gz")
+    monkeypatch.chdir(tmp_path)
+    (source,) = open_folders([Path("p.tar.gz")])
+    for view in source:
+        assert (view.reference_file, view.renders[0].file) == (None, None)
+    assert source.provenance[0] == {
+        "renders_from": "p.tar.gz",
+        "archive_sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "masks_not_used": "p.tar.gz/mask",
+        "reading": {"background": None, "grey_to_rgb": False, "exr": None},
+    }
+
+
+def test_unpacked_files_last_as_long_as_their_source(tmp_path: Path, temporary: Path) -> None:
+    archive = pack(predictions(tmp_path / "p"), tmp_path / "p.zip")
+    sources = open_folders([archive, predictions(tmp_path / "q", info=None)])
+    views = iter(sources[0])
+    del sources
+    gc.collect()
+    next(views)
+    assert len(list(temporary.iterdir())) == 1
+    assert len(list(views)) == 1
+    del views
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_plain_archive_is_matched_and_named_after_itself(tmp_path: Path) -> None:
+    references = write_pngs(tmp_path / "garden" / "gt", VIEWS)
+    renders = write_pngs(tmp_path / "r", {name: seed + 10 for name, seed in VIEWS.items()})
+    archive = pack(renders, tmp_path / "runs" / "ours.tar.gz", "renders/")
+    (source,) = open_folders([archive], reference=references)
+    assert source.ids == [ResultId("garden", "ours")]
+    check_views(source, {"0000": (1, 11), "0001": (2, 12)})
+    assert next(iter(source)).reference_file == references / "0000.png"
+    assert refusal(archive).startswith(f"{archive} has no references of its own: say `--reference DIR`.")
+
+
+def test_hidden_files_of_an_archive_are_none(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p")
+    save_png(folder / "__MACOSX" / "._a.png", image(1))
+    save_png(folder / "color" / ".cache" / "b.png", image(1))
+    (source,) = open_folders([pack(folder, tmp_path / "p.zip")])
+    assert len(source) == 2
+
+
+def test_backslashes_in_an_archive_separate_folders(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as packed:
+        for file in sorted(folder.rglob("*.png")):
+            packed.writestr(file.relative_to(folder).as_posix().replace("/", "\\"), file.read_bytes())
+    (source,) = open_folders([tmp_path / "p.zip"])
+    check_views(source, PREDICTED)
+
+
+def test_canvases_may_come_in_an_archive(tmp_path: Path) -> None:
+    archive = pack(ns_eval(tmp_path / "n", 10, 20, accumulated=2), tmp_path / "fox" / "vanilla-nerf.tar.gz", "out/")
+    (source,) = open_folders([archive])
+    assert source.ids == [ResultId("fox", "vanilla-nerf")]
+    check_views(source, {"0000": (1, 21), "0001": (2, 22)})
+    archive = pack(gsplat(tmp_path / "g", 29999), tmp_path / "g.zip", "garden/")
+    (source,) = open_folders([archive])
+    assert source.ids == [ResultId("garden", "g", step=29999)]
+
+
+def test_a_model_may_come_in_an_archive(tmp_path: Path) -> None:
+    archive = pack(
+        model(tmp_path / "m", 7000, 30000, trained_on="/data/garden", names=VIEWS), tmp_path / "ours.zip", "output/"
+    )
+    (source,) = open_folders([archive])
+    assert source.ids == [ResultId("garden", "ours", step=7000), ResultId("garden", "ours", step=30000)]
+    check_views(source, {"0000": (1, 7001, 30001), "0001": (2, 7002, 30002)})
+
+
+def test_errors_name_the_archive_and_what_is_in_it(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p")
+    damaged = folder / "color" / "cam0" / "DSC07956.png"
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    archive = pack(folder, tmp_path / "p.zip")
+    assert refusal(archive).startswith(f"{archive}/color/cam0/DSC07956.png cannot be read as an image")
+    save_png(damaged, image(1, height=HEIGHT + 1))
+    archive = pack(folder, tmp_path / "q.tar.gz")
+    assert refusal(archive).startswith(
+        f"View 'cam0/DSC07956': the render {archive}/color/cam0/DSC07956.png is 48x41 and the reference "
+        f"{archive}/gt-color/cam0/DSC07956.png is 48x40."
+    )
+    shutil.rmtree(folder / "color")
+    (folder / "color").mkdir()
+    (folder / "color" / "info.json").write_text("{}")
+    archive = pack(folder, tmp_path / "r.zip")
+    assert refusal(archive) == f"The folder {archive}/color has no images (.png, .jpg, .jpeg, .npy, .exr)."
+
+
+# --- Archives that are damaged, or meant to do damage -----------------------------------------------------------------
+
+
+def tar_with(archive: Path, *infos: tarfile.TarInfo) -> Path:
+    with tarfile.open(archive, "w:gz") as packed:
+        good = tarfile.TarInfo("good.png")
+        good.size = 4
+        packed.addfile(good, io.BytesIO(b"good"))
+        for info in infos:
+            packed.addfile(info, io.BytesIO(b"\0" * info.size))
+    return archive
+
+
+def zip_with(archive: Path, *infos: zipfile.ZipInfo) -> Path:
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("good.png", b"good")
+        for info in infos:
+            packed.writestr(info, b"/etc/passwd")
+    return archive
+
+
+@pytest.fixture
+def untouched(tmp_path: Path, temporary: Path) -> Callable[[Path], str]:
+    """What an archive is refused with, nothing of it left or written anywhere."""
+
+    def refused(archive: Path) -> str:
+        before = files_below(tmp_path)
+        said = refusal(archive)
+        gc.collect()
+        assert files_below(tmp_path) == before
+        assert list(temporary.iterdir()) == []
+        assert str(archive) in said
+        return said
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    "name", ["/abs.png", "../up.png", "a/../../up.png", "..\\up.png", "C:/x.png", "\\\\host\\x.png"]
+)
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_a_name_that_leads_out_of_the_archive_is_refused(
+    suffix: str, name: str, tmp_path: Path, untouched: Callable[[Path], str]
+) -> None:
+    archive = tmp_path / f"evil.{suffix}"
+    if suffix == "zip":
+        zip_with(archive, zipfile.ZipInfo(name))
+        name = name.replace("\\", "/")
+    else:
+        tar_with(archive, tarfile.TarInfo(name))
+    assert untouched(archive) == (
+        f"{archive} holds {name!r}, which leads out of the folder that it is unpacked into: nothing was unpacked. Do "
+        "not trust this archive, or pack it again with relative paths."
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (tarfile.SYMTYPE, "a link to '/etc/passwd'"),
+        (tarfile.LNKTYPE, "a link to '/etc/passwd'"),
+        (tarfile.CHRTYPE, "a device"),
+        (tarfile.FIFOTYPE, "a device"),
+    ],
+)
+def test_links_and_devices_in_a_tar_are_refused(
+    kind: bytes, said: str, tmp_path: Path, untouched: Callable[[Path], str]
+) -> None:
+    info = tarfile.TarInfo("color/0001.png")
+    info.type, info.linkname = kind, "/etc/passwd"
+    assert untouched(tar_with(tmp_path / "evil.tar.gz", info)).endswith(
+        f"holds 'color/0001.png', which is {said}, and only files and folders are unpacked: pack the files themselves "
+        "(of tar, `--dereference`)."
+    )
+
+
+@pytest.mark.parametrize(("mode", "said"), [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "a device")])
+def test_links_and_devices_in_a_zip_are_refused(
+    mode: int, said: str, tmp_path: Path, untouched: Callable[[Path], str]
+) -> None:
+    info = zipfile.ZipInfo("color/0001.png")
+    info.external_attr = (mode | 0o777) << 16
+    assert f"holds 'color/0001.png', which is {said}, and only" in untouched(zip_with(tmp_path / "evil.zip", info))
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_too_little_room_is_refused_before_anything_is_written(
+    suffix: str, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, untouched: Callable[[Path], str]
+) -> None:
+    folder = predictions(tmp_path / "p")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.suffix in (".png", ".json"))
+    archive = pack(folder, tmp_path / f"p.{suffix}")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, size))
+    assert len(open_folders([archive])) == 1
+    gc.collect()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, size - 1))
+    assert untouched(archive) == (
+        f"The images in {archive} need {size / 1e6:.1f} MB in {temporary}, and {(size - 1) / 1e6:.1f} MB are free: "
+        "make room, set the environment variable TMPDIR, or unpack it yourself and give the folder."
+    )
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "checksum"])
+def test_a_damaged_archive_is_named(damage: str, suffix: str, tmp_path: Path, untouched: Callable[[Path], str]) -> None:
+    archive = pack(predictions(tmp_path / "p"), tmp_path / f"p.{suffix}")
+    whole = archive.read_bytes()
+    middle = len(whole) // 2
+    content = {
+        "empty": b"",
+        "text": b"no archive",
+        "cut": whole[:-100],
+        "flipped": whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :],
+        "checksum": whole[:-6] + bytes([whole[-6] ^ 255]) + whole[-5:],
+    }
+    archive.write_bytes(content[damage])
+    assert untouched(archive).startswith(f"{archive} cannot be unpacked: ")
+
+
+def test_an_encrypted_archive_is_named(tmp_path: Path, untouched: Callable[[Path], str]) -> None:
+    archive = pack(predictions(tmp_path / "p"), tmp_path / "p.zip")
+    data = bytearray(archive.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + flags] |= 1
+            place = data.find(signature, place + 1)
+    archive.write_bytes(data)
+    assert "encrypted" in untouched(archive)

@@ -1,0 +1,211 @@
+"""Views from files: which files are opened when, what is decoded, and what is checked before."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.layouts import (
+    NAMES,
+    gsplat,
+    refusal,
+)
+from support.pngs import png_bytes
+from support.records import record
+from support.scenes import HEIGHT, WIDTH, float_image, image, write_pngs
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.images.files import EXTENSIONS, Reading, load_layers, save_npy, save_png
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources import pictures
+from nvs_eval.sources.folders import ImageFiles, open_folders
+from nvs_eval.sources.image_source import RenderSet, reading_entry, reading_of
+from nvs_eval.sources.masks import load_mask
+from nvs_eval.sources.pictures import Picture
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each image file was opened."""
+    counts: Counter[Path] = Counter()
+    true = io.open
+
+    def counting(file: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(file, str | os.PathLike) and Path(file).suffix in EXTENSIONS:
+            counts[Path(file)] += 1
+        return true(file, *args, **options)
+
+    for module in (io, builtins):
+        monkeypatch.setattr(module, "open", counting)
+    return counts
+
+
+@pytest.fixture
+def masks(garden: Path) -> Path:
+    """White masks of all views."""
+    for name in NAMES:
+        save_png(garden / "masks" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
+    return garden / "masks"
+
+
+def test_each_file_is_opened_once_to_check_and_once_to_decode(garden: Path, masks: Path, opened: Counter[Path]) -> None:
+    save_npy(garden / "theirs" / "0001.npy", float_image(1))
+    (garden / "theirs" / "0001.png").unlink()
+    opened.clear()
+    (source,) = open_folders(
+        [garden / "ours", garden / "theirs"],
+        reference=garden / "gt",
+        masks=masks,
+        alpha=("composite", "drop", "error"),
+    )
+    arrays = opened.pop(garden / "theirs" / "0001.npy")
+    assert opened == Counter({file: 1 for file in garden.glob("*/*.png")})
+    assert arrays == 2  # NumPy opens an array twice to map it into memory.
+    opened.clear()
+    list(source)
+    assert opened == Counter({file: 1 for file in garden.glob("*/*.*")})
+
+
+def test_masks_are_decoded_in_the_background(garden: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def load(path: Path) -> Tensor:
+        threads.append(threading.current_thread().name)
+        return load_mask(path)
+
+    monkeypatch.setattr("nvs_eval.sources.masks.load_mask", load)
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt", masks=masks)
+    assert all(view.mask is not None and view.mask.eq(1).all() for view in source)
+    assert len(threads) == 3
+    assert all(name.startswith("nvs-eval-ahead") for name in threads)
+
+
+def test_a_reference_is_decoded_once_for_all_renders(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Path] = []
+
+    def load(path: Path, reading: Reading) -> tuple[torch.Tensor, None]:
+        decoded.append(path)
+        return image(0), None
+
+    monkeypatch.setattr(pictures, "load_layers", load)
+    (source,) = open_folders([garden / "theirs", garden / "ours"], reference=garden / "gt")
+    assert len(list(source)) == len(source) == 3
+    assert sorted(decoded) == sorted(garden.glob("*/*.png"))
+
+
+def test_a_canvas_is_decoded_once_a_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def load(path: Path, reading: Reading) -> tuple[Tensor, Tensor | None]:
+        read.append(path.name)
+        return load_layers(path, reading)
+
+    monkeypatch.setattr(pictures, "load_layers", load)
+    monkeypatch.setattr(pictures, "decode", lambda path: pytest.fail(f"{path} was decoded for its hash alone"))
+    (source,) = open_folders([gsplat(tmp_path / "ours", 29999)])
+    assert len(list(source)) == 2
+    assert read == ["val_step29999_0000.png", "val_step29999_0001.png"]
+
+
+def test_formats_mixed_in_one_folder_keep_their_precision(tmp_path: Path) -> None:
+    sixteen = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
+    save_png(tmp_path / "ours" / "b.png", image(2))
+    (tmp_path / "ours" / "a.png").write_bytes(png_bytes(sixteen))
+    save_npy(tmp_path / "ours" / "c.npy", float_image(3))
+    write_pngs(tmp_path / "gt", {"a": 4, "b": 5, "c": 6})
+    (source,) = open_folders([tmp_path / "ours"], reference=tmp_path / "gt")
+    a, b, c = (view.renders[0].image for view in source)
+    assert torch.equal(a, torch.from_numpy((sixteen / 65535).astype(np.float32)))
+    assert torch.equal(b, image(2))
+    assert torch.equal(c, float_image(3))
+
+
+def test_times_of_renders_reach_the_views(garden: Path) -> None:
+    files = {name: Picture(garden / "ours" / f"{name}.png") for name in NAMES}
+    times = {"0001": None, "0002": 2.0, "0003": 3.0}
+    source = ImageFiles([RenderSet(ResultId("s", "m"), files, files, seconds=times)])
+    assert [view.renders[0].seconds for view in source] == [None, 2.0, 3.0]
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_that_differ_are_an_error_before_scoring(garden: Path) -> None:
+    save_png(garden / "ours" / "0003.png", image(1, height=HEIGHT + 1))
+    with pytest.raises(InputError) as error:
+        open_folders([garden / "ours"], reference=garden / "gt")
+    assert str(error.value) == (
+        f"View '0003': the render {garden}/ours/0003.png is 48x41 and the reference {garden}/gt/0003.png is 48x40. "
+        "Nothing is resized here: render at the reference's size."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be read as an image"),
+        (b"no image at all", "cannot be read as an image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named_before_scoring(garden: Path, content: bytes, said: str) -> None:
+    (garden / "ours" / "0002.png").write_bytes(content)
+    with pytest.raises(InputError, match=said) as error:
+        open_folders([garden / "ours"], reference=garden / "gt")
+    assert str(garden / "ours" / "0002.png") in str(error.value)
+
+
+def test_damage_below_the_header_is_named_when_it_is_met(garden: Path) -> None:
+    file = garden / "ours" / "0002.png"
+    file.write_bytes(file.read_bytes()[:-200])
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt")
+    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image"):
+        list(source)
+
+
+def test_a_link_to_nothing_is_not_overlooked(garden: Path) -> None:
+    (garden / "ours" / "0002.png").unlink()
+    (garden / "ours" / "0002.png").symlink_to(garden / "gone.png")
+    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image"):
+        open_folders([garden / "ours"], reference=garden / "gt", allow_missing=True)
+
+
+def test_a_reference_that_cannot_be_read_is_named(garden: Path) -> None:
+    reference = garden / "gt" / f"{next(iter(NAMES))}.png"
+    reference.unlink()
+    reference.symlink_to("/nowhere")
+    with pytest.raises(InputError, match=rf"{reference.name} cannot be read"):
+        open_folders([garden / "ours"], reference=garden / "gt")
+
+
+def test_a_canvas_without_two_halves_is_named(tmp_path: Path) -> None:
+    folder = gsplat(tmp_path / "ours", 29999)
+    odd = folder / "renders" / "val_step29999_0001.png"
+    save_png(odd, image(1, width=2 * WIDTH + 1))
+    assert refusal(folder) == f"{odd} is 97 pixels wide, and 2 images of one width side by side are needed."
+
+
+# --- How files were read --------------------------------------------------------------------------------------------
+
+
+def test_a_record_knows_how_its_files_were_read() -> None:
+    reading = Reading(background=(1.0, 0.5, 0.0), grey_to_rgb=True, exr="linear")
+    entry = json.loads(json.dumps(reading_entry(reading)))
+    dropping = {"name": "light", "definition": {"alpha": "drop", "round_means": None}, "fingerprint": "9f2c51ab"}
+    assert reading_of(record(provenance={"reading": entry})) == reading
+    assert reading_of(record(provenance={"reading": entry}, protocol=dropping)) == replace(reading, alpha="drop")
+
+
+@pytest.mark.parametrize("entry", [None, [], {}, {"background": "white", "exr": 3}, {"background": [1, 1]}])
+def test_an_entry_that_does_not_tell_counts_as_none(entry: object) -> None:
+    assert reading_of(record(provenance={"reading": entry})) == Reading()
