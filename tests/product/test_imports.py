@@ -170,7 +170,6 @@ def speakers(package: Path) -> list[str]:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the suite still lies in too early a room")
 def test_imports_point_one_way() -> None:
     assert wrong_ways(PACKAGE) == []
 

@@ -235,7 +235,7 @@ def _method(name: str, given: object, common: Mapping[str, Any], options: Mappin
     for option in own:
         if option not in options[command]:
             raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), options[command])
-    paths = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
+    paths: Any = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
     inputs = convert(given[command], paths, f"methods.{name}.{command}")
     return Method(name, command, inputs, {**{key: common[key] for key in options[command] if key in common}, **own})
 
