@@ -6,6 +6,7 @@ It is a program because Triton reads `TRITON_INTERPRET` when a kernel is defined
 from __future__ import annotations
 
 import json
+import os
 import sys
 from unittest.mock import patch
 
@@ -33,5 +34,6 @@ def scores(kernel: str) -> list[list[float]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # The interpreter runs one program at a time.
-    with patch.object(module, "has_triton", lambda device: True):
+    chosen = patch.dict(os.environ, {module.ENVIRONMENT: "triton"})
+    with chosen, patch.object(module, "has_triton", lambda device: True):
         json.dump((scores(sys.argv[1]), module.agrees(torch.device("cpu"))), sys.stdout)

@@ -15,10 +15,9 @@ to several 1e-5 of SSIM.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,15 +25,10 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.describe import Load, all_digits, check_choice, checked_number
-from nvs_eval.metrics.pair import Mask, MaskMeaning, broadcast_shapes, check_pair, widest_float
-from nvs_eval.metrics.ssim.block_threads import each
-from nvs_eval.metrics.ssim.blocks import Block, blocks_of, in_grey, planes_of
-from nvs_eval.metrics.ssim.formula import Constants, Planes
+from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, widest_float
+from nvs_eval.metrics.ssim.blocks import Block
 from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
-from nvs_eval.metrics.ssim.pairs import Group, Member, groups_of
-from nvs_eval.metrics.ssim.shares import share_of
-
-Result = TypeVar("Result")
+from nvs_eval.metrics.ssim.pairs import Member, Pairs, map_size
 
 
 def ssim(
@@ -77,7 +71,7 @@ def ssim(
         if how.padding != "valid" or how.sample_covariance:
             raise InputError(f"dycheck's mask is defined for SSIM without padding, and the kernel is {kernel!r}.")
     elif mask is not None:
-        weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, _map_size(reference, how))
+        weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, map_size(reference, how))
         mask = None
 
     def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
@@ -86,14 +80,14 @@ def ssim(
         # Kept tensors would lie between the planes of one block and the next, and memory grow with the image.
         return total if total.requires_grad or total.device.type != "cpu" else total.item()
 
-    pairs = _Pairs(reference, render, mask, weights)
+    pairs = Pairs(reference, render, mask, weights)
     sums = pairs.score(how, data_range, add_up)
     wide = widest_float(reference.device)
     if not sums:
         return reference.new_empty(pairs.batch, dtype=wide)
     channels = 3 if how.grey is None else 1
     if weights is None:
-        count = channels * torch.Size(_map_size(reference, how)).numel()
+        count = channels * torch.Size(map_size(reference, how)).numel()
     else:
         count = channels * weights.sum(dim=(-3, -2, -1), dtype=wide)
     totals = [torch.as_tensor(sum(parts), dtype=wide, device=reference.device) for parts in sums]
@@ -116,8 +110,8 @@ def ssim_map(
     """
     check_pair(reference, render)
     how = _kernel(kernel, reference, None)
-    pairs = _Pairs(reference, render)
-    shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *_map_size(reference, how))
+    pairs = Pairs(reference, render)
+    shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *map_size(reference, how))
     values = reference.new_empty(shape, dtype=widest_float(reference.device))
 
     def put(member: Member, block: Block, scores: Tensor) -> None:
@@ -161,83 +155,6 @@ def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
             f"these are {width}x{height}."
         )
     return how
-
-
-class _Pairs:
-    """A reference and its renders, or batches of them, with what weighs their pixels or their maps."""
-
-    def __init__(
-        self, reference: Tensor, render: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
-    ) -> None:
-        self._reference, self._render, self._mask, self._weights = reference, render, mask, weights
-        self._given = [images for images in (reference, render, mask, weights) if images is not None]
-        self.batch = broadcast_shapes(*(images.shape[:-3] for images in self._given))
-
-    def score(
-        self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
-    ) -> list[list[Result]]:
-        """What is made of the map of each pair, block by block."""
-        centred = data_range == "pair"
-        extents = (
-            _pair_extent(self._reference, self._render, how) if centred else _constant(data_range, self._reference)
-        )
-        groups = groups_of(self.batch, self._reference, self._render, extents, mask=self._mask, weights=self._weights)
-        graph = torch.is_grad_enabled() and any(images.requires_grad for images in self._given)
-        blocks = blocks_of(_map_size(self._reference, how), how, self._reference.device, whole=graph)
-        found: list[list[Result]] = [[] for _ in range(self.batch.numel())]
-        for group in groups:
-            work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
-            # Gradients are of one block, and other devices work on one at a time.
-            alone = graph or self._reference.device.type != "cpu"
-            for results in [work(block) for block in blocks] if alone else each(blocks, work):
-                for member, result in zip(group.members, results, strict=True):
-                    found[member.position].append(result)
-        return found
-
-
-def _score_block(
-    block: Block,
-    *,
-    group: Group,
-    how: Kernel,
-    consume: Callable[[Member, Block, Tensor], Result],
-    centred: bool,
-    graph: bool,
-) -> list[Result]:
-    """What is made of a block of the maps of a reference's renders."""
-
-    def planes(image: Tensor) -> Planes:
-        values = planes_of(image, block, how)
-        return Planes.centred(values, how.border) if centred and group.mask is None else Planes(values, None)
-
-    x, constants = planes(group.reference), Constants.of(group.extent, how)
-    mask = None if group.mask is None else planes_of(group.mask, block, how)
-    share = share_of(x, constants, how, mask=mask, graph=graph)
-    rows, columns = block.size
-    return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
-
-
-def _constant(extent: float, like: Tensor) -> Tensor:
-    return torch.full((1, 1, 1), extent, dtype=widest_float(like.device), device=like.device)
-
-
-def _pair_extent(reference: Tensor, render: Tensor, how: Kernel) -> Tensor:
-    extent = torch.maximum(_extent(reference, how), _extent(render, how))
-    # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
-    return extent.masked_fill(extent == 0, torch.nan)
-
-
-def _extent(image: Tensor, how: Kernel) -> Tensor:
-    wide, ends = widest_float(image.device), (-3, -2, -1)
-    if how.grey is not None:
-        image = in_grey(image.to(wide), how.grey)
-    return (image.amax(dim=ends).to(wide) - image.amin(dim=ends).to(wide))[..., None, None, None]
-
-
-def _map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
-    """The rows and columns of a map."""
-    lost = len(how.taps) - 1 if how.padding == "valid" else 0
-    return image.shape[-2] - lost, image.shape[-1] - lost
 
 
 def _centre(mask: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ inside.
 
 from __future__ import annotations
 
+import os
 import warnings
 from functools import cache, partial
 from importlib.util import find_spec
@@ -14,10 +15,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics.ssim.dycheck import PartialBlur
+from nvs_eval.errors import unknown_name
 from nvs_eval.metrics.ssim.formula import Clamped, Constants, Plain, Planes
 from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
-from nvs_eval.metrics.ssim.windows import STEP, blur
+from nvs_eval.metrics.ssim.windows import STEP, blur, slide_columns, slide_rows
+
+ENVIRONMENT = "NVS_EVAL_SSIM"
+"""Environment variable. On CUDA, `triton` computes SSIM by kernels of our own, and `torch` (default) by torch."""
 
 _ROUNDING = 1e-10
 
@@ -41,12 +45,24 @@ def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | Non
         graph: whether gradients are asked for.
     """
     if mask is not None:
-        return Clamped(x, constants, PartialBlur(mask, how.taps))
-    if not graph and has_triton(x.values.device):
+        return Clamped(x, constants, _PartialBlur(mask, how.taps))
+    if not graph and asks_for_triton() and has_triton(x.values.device):
         from nvs_eval.metrics.ssim.triton import Fused  # Triton is not everywhere.
 
         return Fused(x, constants, how.taps)
     return (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
+
+
+def asks_for_triton() -> bool:
+    """Whether the environment asks for the Triton kernels, which no test has run on a card yet.
+
+    Raises:
+        InputError: NVS_EVAL_SSIM is neither `torch` nor `triton`.
+    """
+    choice = os.environ.get(ENVIRONMENT) or "torch"
+    if choice not in ("torch", "triton"):
+        raise unknown_name(f"value of the environment variable {ENVIRONMENT}", choice, ("torch", "triton"))
+    return choice == "triton"
 
 
 @cache
@@ -81,3 +97,33 @@ def agrees(device: torch.device) -> bool:
             stacklevel=2,
         )
     return not reason
+
+
+class _PartialBlur:
+    """The windowed means of dycheck's masked SSIM: a blur that knows which pixels count, by partial convolution.
+
+    H. Gao et al., "Monocular dynamic view synthesis: a reality check", 2022; KAIR-BAIR/dycheck, core/metrics/image.py.
+    Each blur is divided by the number of pixels that count, which are not weighted by the window: so its weights sum to
+    1 only where all of them count, and no constant may be subtracted before squaring.
+
+    Args:
+        mask: of the planes `[p, h, w]` that are blurred, `[1, h, w]`.
+        taps: of the window, for the windows wholly inside the planes.
+    """
+
+    def __init__(self, mask: Tensor, taps: tuple[float, ...]) -> None:
+        self._taps = taps
+        ones = (1.0,) * len(taps)
+        # The columns first; then the rows, where each pixel counts that had any that did in its row.
+        self._mask, self._across = mask, slide_columns(mask, ones)
+        self._any = (self._across != 0).to(mask.dtype)
+        self._down = slide_rows(self._any, ones)
+
+    def __call__(self, planes: Tensor) -> Tensor:
+        """The means over the pixels that count, 0 where none does."""
+        across = self._share(slide_columns(planes * self._mask, self._taps), self._across)
+        return self._share(slide_rows(across * self._any, self._taps), self._down)
+
+    def _share(self, sums: Tensor, counts: Tensor) -> Tensor:
+        counted = counts != 0
+        return torch.where(counted, sums * len(self._taps) / torch.where(counted, counts, 1.0), 0.0)
