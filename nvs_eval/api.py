@@ -289,8 +289,7 @@ def compare(
     Raises:
         InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
     """
-    from nvs_eval.comparison.comparing import compared
-    from nvs_eval.comparison.sides import sides_of
+    from nvs_eval.comparison.compare import compare
     from nvs_eval.errors import InputError
 
     if not any(sides):
@@ -298,8 +297,7 @@ def compare(
     groups = {f"side {number}": list(side) for number, side in enumerate(sides, start=1)}
     for name, records in groups.items():
         check_cells(records, name)
-    found = sides_of(groups, runs=runs)
-    return [compared(contenders, metrics=_names(metrics), resamples=resamples) for contenders in found]
+    return compare(groups, metrics=_names(metrics), runs=runs, resamples=resamples)
 
 
 def _ties() -> Tied:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -43,6 +43,15 @@ def put(text: str) -> None:
     """A finished text on stdout, as it is: what programs read never passes through rich."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def put_sentences(sentences: Iterable[str]) -> None:
+    """Sentences on stdout, a paragraph each: wrapped in a terminal, elsewhere a line."""
+    from nvs_eval.report.tables.numbers import printable
+
+    out = results()
+    for sentence in sentences:
+        out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)
 
 
 def say(message: str, *, style: str = "") -> None:

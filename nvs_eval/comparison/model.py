@@ -1,14 +1,15 @@
-"""What a comparison finds: differences by metric, of pairs of contenders."""
+"""The result of a comparison: the differences of pairs of contenders by metric, as plain data and as JSON values."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nvs_eval.comparison.shared import Shared
-from nvs_eval.comparison.statistics.intervals import Interval
-from nvs_eval.comparison.statistics.jackknife import Jackknife
+from nvs_eval.comparison.statistics.intervals import LEVEL, Interval
+from nvs_eval.comparison.statistics.jackknife import Jackknife, Without
 from nvs_eval.comparison.statistics.ranks import SignedRank, Wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.records.groups import Contender
@@ -18,9 +19,21 @@ SIGNIFICANT = 0.05
 """Below which a corrected p confirms what an interval says."""
 
 
+def json_number(value: float | None) -> float | str | None:
+    """Return a number as JSON has it: infinities are the strings "inf" and "-inf"."""
+    if value is None or math.isfinite(value):
+        return value
+    return "inf" if value > 0 else "-inf"
+
+
+def json_interval(low: float | None, high: float | None) -> list[float | str | None] | None:
+    """Return both ends of an interval as JSON has them, or None where there is no interval."""
+    return None if low is None else [json_number(low), json_number(high)]
+
+
 @dataclass(frozen=True)
 class Change:
-    """What a view gains from A to B."""
+    """The difference of one view, B - A."""
 
     scene: str
     view: str
@@ -57,7 +70,7 @@ class Difference:
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable", "unknown"]:
-        """Of B against A, by the interval; unknown where there is none."""
+        """How B is against A by the interval; unknown where there is none."""
         if self.interval.low is None:
             return "unknown"
         if self.interval.sign == 0:
@@ -66,13 +79,18 @@ class Difference:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the test, corrected for all tests of the comparison, says the same as the interval."""
-        return self.told_by_ranks and self.interval.sign == self.test.sign
+        """Whether the test, corrected for all tests of the comparison, agrees with the interval."""
+        return self.ranks_differ and self.interval.sign == self.test.sign
 
     @property
-    def told_by_ranks(self) -> bool:
-        """Whether the test, corrected for all tests of the comparison, says that there is a difference."""
+    def ranks_differ(self) -> bool:
+        """Whether the test, corrected for all tests of the comparison, finds a difference."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANT
+
+    @property
+    def better_by_ranks(self) -> bool:
+        """Whether the ranks of the views that B improves outweigh those of the views that it makes worse."""
+        return (self.test.sign > 0) == self.info.higher_is_better
 
     @property
     def identical(self) -> bool:
@@ -81,17 +99,63 @@ class Difference:
 
     @property
     def changes(self) -> list[Change]:
-        """Of each view, from the largest gain to the largest loss."""
-        found = [
+        """The difference of each view, from the largest gain to the largest loss."""
+        changes = [
             Change(scene.name, view, float(value))
             for scene in self.scores.scenes
             for view, value in zip(scene.views, scene.differences, strict=True)
         ]
-        return sorted(found, key=lambda change: change.difference, reverse=self.info.higher_is_better)
+        return sorted(changes, key=lambda change: change.difference, reverse=self.info.higher_is_better)
 
     def gain(self, change: Change) -> float:
         """A change as a gain: above zero where B is better."""
         return change.difference if self.info.higher_is_better else -change.difference
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as JSON values, in full precision."""
+        interval, test = self.interval, self.test
+        return {
+            "unit": self.info.unit,
+            "higher_is_better": self.info.higher_is_better,
+            "signature": self.info.signature,
+            "mean_a": json_number(self.mean_a),
+            "mean_b": json_number(self.mean_b),
+            "difference": json_number(interval.difference),
+            "interval": json_interval(interval.low, interval.high),
+            "standard_error": json_number(interval.standard_error),
+            "reason": interval.reason,
+            "caution": interval.caution,
+            "note": interval.note,
+            "verdict": self.verdict,
+            "confirmed": self.confirmed,
+            "wilcoxon": {
+                "p": test.p,
+                "p_holm": self.p_holm,
+                "units": test.units,
+                "sign": test.sign,
+                "reason": test.reason,
+            },
+            "wins": self.wins.wins,
+            "losses": self.wins.losses,
+            "ties": self.wins.ties,
+            "views": [
+                {"scene": change.scene, "view": change.view, "difference": json_number(change.difference)}
+                for change in self.changes
+            ],
+            "hangs_on": {
+                "views": [_without(view) for view in self.jackknife.pivotal_views],
+                "scenes": [_without(scene) for scene in self.jackknife.pivotal_scenes],
+            },
+        }
+
+
+def _without(left_out: Without) -> dict[str, Any]:
+    return {
+        "scene": left_out.scene,
+        "view": left_out.view,
+        "difference": json_number(left_out.difference),
+        "interval": json_interval(left_out.low, left_out.high),
+    }
 
 
 @dataclass(frozen=True)
@@ -101,7 +165,7 @@ class Pair:
     Attributes:
         shared: what both were scored on.
         differences: by metric.
-        words: what is to be said of it, a sentence an item.
+        words: sentences on the result.
     """
 
     shared: Shared
@@ -117,6 +181,20 @@ class Pair:
     def b(self) -> Contender:
         """The one that is compared."""
         return self.shared.b
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        sides = {
+            key: {"name": side.name, "method": side.method, "run": side.run, "step": side.step}
+            for key, side in (("a", self.a), ("b", self.b))
+        }
+        return {
+            **sides,
+            "views": {scene: len(views) for scene, views in self.shared.views.items()},
+            "notes": list(self.shared.notes),
+            "words": list(self.words),
+            "metrics": {name: difference.to_plain() for name, difference in self.differences.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -137,5 +215,15 @@ class Comparison:
 
     @property
     def tests(self) -> int:
-        """How many there are, over which Holm's correction is."""
-        return sum(each.p_holm is not None for pair in self.pairs for each in pair.differences.values())
+        """Number of tests for which Holm's correction is made."""
+        return sum(difference.p_holm is not None for pair in self.pairs for difference in pair.differences.values())
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as JSON values, in full precision."""
+        return {
+            "split": self.split,
+            "protocol": {"name": self.protocol, "fingerprint": self.fingerprint},
+            "level": LEVEL,
+            "tests": self.tests,
+            "pairs": [pair.to_plain() for pair in self.pairs],
+        }

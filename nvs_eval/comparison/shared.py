@@ -12,12 +12,12 @@ from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import difference
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo, Record, ViewRow
-from nvs_eval.report.words.names import called
+from nvs_eval.report.words.phrases import metric_title
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What two contenders were both scored on.
+    """The views and metrics that two contenders were both scored on.
 
     Attributes:
         a: the first.
@@ -34,7 +34,7 @@ class Shared:
     notes: Sequence[str]
 
     def scores(self, metric: str) -> Scores:
-        """Those of a metric."""
+        """The scores of both in a metric."""
         scenes = []
         for scene, views in self.views.items():
             a, b = (_scores(side.records[scene], views, metric) for side in (self.a, self.b))
@@ -43,12 +43,12 @@ class Shared:
 
 
 def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -> Shared:
-    """What two contenders were both scored on.
+    """Find the views and metrics that two contenders were both scored on.
 
     Args:
         a: the first.
         b: the second, of the same split and protocol.
-        scenes: only these; else all that both have.
+        scenes: the scenes to look at (default: all that both have).
 
     Raises:
         InputError: they share no view or no metric; or views of one name are not of the same image or mask.
@@ -69,11 +69,13 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
             "was scored on the same views."
         )
     records = [record for side in (a, b) for scene in views for record in side.records[scene]]
-    infos = {name: info for name, info in records[0].metrics.items() if all(name in each.metrics for each in records)}
+    infos = {
+        name: info for name, info in records[0].metrics.items() if all(name in record.metrics for record in records)
+    }
     others = {name for record in records for name in record.metrics} - infos.keys()
     if not infos:
         raise InputError(f"{a.name} and {b.name} share no metric: score them under one protocol.")
-    notes += [f"{called(name)}: not of all records, and left out" for name in sorted(others)]
+    notes += [f"{metric_title(name)}: not of all records, and left out" for name in sorted(others)]
     notes += [note for side in (a, b) for note in _step_notes(side, views)]
     return Shared(a, b, views, infos, notes)
 
@@ -86,16 +88,16 @@ def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> Arr
 
 def _shared_views(records: Sequence[Record]) -> list[str]:
     names = [{row.name for row in record.views} for record in records]
-    return [row.name for row in records[0].views if all(row.name in each for each in names)]
+    return [row.name for row in records[0].views if all(row.name in others for others in names)]
 
 
 def _check_same(scene: str, records: Sequence[Record], names: Sequence[str]) -> None:
     wanted = set(names)
     parts = [replace(record, views=[row for row in record.views if row.name in wanted]) for record in records]
     for part in parts[1:]:
-        if said := difference(parts[0], part):
+        if differing := difference(parts[0], part):
             raise InputError(
-                f"{scene}: {_named(parts[0])} and {_named(part)} were scored with {said}. Such numbers cannot be "
+                f"{scene}: {_named(parts[0])} and {_named(part)} were scored with {differing}. Such numbers cannot be "
                 "compared: score the same images."
             )
 
@@ -106,14 +108,14 @@ def _named(record: Record) -> str:
 
 def _scene_notes(a: Contender, b: Contender) -> list[str]:
     sides = ((a, b), (b, a))
-    found = [(one.name, [s for s in one.records if s not in other.records]) for one, other in sides]
-    return [f"Only {name} has {some(scenes)}: left out" for name, scenes in found if scenes]
+    alone = [(one.name, [scene for scene in one.records if scene not in other.records]) for one, other in sides]
+    return [f"Only {name} has {some(scenes)}: left out" for name, scenes in alone if scenes]
 
 
 def _view_notes(scene: str, records: Sequence[Record], names: Sequence[str]) -> list[str]:
-    known = set(names)
+    compared = set(names)
     everything = dict.fromkeys(row.name for record in records for row in record.views)
-    others = [name for name in everything if name not in known]
+    others = [name for name in everything if name not in compared]
     if not others:
         return []
     return [f"{scene}: compared on the {len(names)} of {len(everything)} views that all have; without {some(others)}"]
@@ -124,8 +126,8 @@ def _step_notes(side: Contender, scenes: Iterable[str]) -> list[str]:
     steps = {record.step for scene in scenes for record in side.records[scene]}
     if len(steps) < 2:
         return []
-    known = [str(step) for step in sorted(step for step in steps if step is not None)]
-    return [f"{side.name}: of different steps, {', '.join([*known, *(['none'] if None in steps else [])])}"]
+    numbers = [str(step) for step in sorted(step for step in steps if step is not None)]
+    return [f"{side.name}: of different steps, {', '.join([*numbers, *(['none'] if None in steps else [])])}"]
 
 
 def _where(side: Contender) -> str:

@@ -14,8 +14,8 @@ from support.commands import Said
 from support.records import record, row
 
 from nvs_eval.cli import main
-from nvs_eval.comparison.gate.checks import Check, checks, default_tolerance
-from nvs_eval.comparison.gate.report import failed_table, summary
+from nvs_eval.comparison.gate.baseline import default_tolerance
+from nvs_eval.comparison.gate.check import CheckResult, check
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
 
@@ -28,31 +28,31 @@ def of(changes: Sequence[float] = (0.0,) * 8, *, ssim: float = 0.8, **fields: An
     return record([row(f"{i:04}", psnr=score, ssim=ssim) for i, score in enumerate(scores)], **fields)
 
 
-def held(new: Sequence[Record], old: Sequence[Record], **tolerances: float) -> list[Check]:
-    return checks(new, old, tolerances=tolerances, resamples=500)
+def held(new: Sequence[Record], old: Sequence[Record], **tolerances: float) -> CheckResult:
+    return check(new, old, tolerances=tolerances, resamples=500)
 
 
-def failed(found: Sequence[Check]) -> list[str]:
-    return [f"{check.scene} {check.difference.metric}" for check in found if check.failed]
+def failed(result: CheckResult) -> list[str]:
+    return [f"{each.scene} {each.difference.metric}" for each in result.failed]
 
 
 OLD = of()
 
 
 def test_the_same_results_pass() -> None:
-    found = held([OLD], [OLD])
-    assert [(check.difference.metric, check.failed, check.worse_by) for check in found] == [
+    result = held([OLD], [OLD])
+    assert [(check.difference.metric, check.failed, check.worse_by) for check in result.checks] == [
         ("psnr", False, 0.0), ("ssim", False, 0.0),
     ]  # fmt: skip
-    assert summary(found) == "2 scores held against the baseline: none got worse."
+    assert result.words == "2 scores held against the baseline: none got worse."
 
 
 def test_what_got_worse_beyond_noise_and_tolerance_fails() -> None:
-    found = held([of(STEADY)], [OLD])
-    assert failed(found) == ["fox psnr"]
-    assert found[0].worse_by == pytest.approx(0.3)
-    assert summary(found) == "2 scores held against the baseline: 1 got worse beyond the tolerance and beyond noise."
-    (cells,) = failed_table(found).rows
+    result = held([of(STEADY)], [OLD])
+    assert failed(result) == ["fox psnr"]
+    assert result.checks[0].worse_by == pytest.approx(0.3)
+    assert result.words == "2 scores held against the baseline: 1 got worse beyond the tolerance and beyond noise."
+    (cells,) = result.tables[0].rows
     assert [cell.text for cell in cells][:4] == ["nerfacto", "fox", "standard", "psnr [dB] ↑"]
     assert cells[-1].text == "8 of 8"
 
@@ -72,10 +72,10 @@ def test_a_tolerance_admits_what_is_within_it() -> None:
 
 
 def test_what_is_within_noise_passes_and_is_said() -> None:
-    found = held([of(NOISY)], [OLD])
-    assert found[0].worse_by == pytest.approx(0.125)
-    assert failed(found) == []
-    assert summary(found) == (
+    result = held([of(NOISY)], [OLD])
+    assert result.checks[0].worse_by == pytest.approx(0.125)
+    assert failed(result) == []
+    assert result.words == (
         "2 scores held against the baseline: none got worse. Within noise, though worse by more than the tolerance: "
         "psnr of fox (standard)."
     )
@@ -83,21 +83,21 @@ def test_what_is_within_noise_passes_and_is_said() -> None:
 
 def test_with_too_few_views_the_tolerance_alone_decides() -> None:
     new, old = (replace(each, views=each.views[:3]) for each in (of(NOISY), OLD))
-    found = held([new], [old])
-    assert failed(found) == ["fox psnr"]
-    assert summary(found) == (
+    result = held([new], [old])
+    assert failed(result) == ["fox psnr"]
+    assert result.words == (
         "2 scores held against the baseline: 1 got worse beyond the tolerance, with too few views to tell noise."
     )
     passed = held([new], [old], psnr=0.5)
     assert failed(passed) == []
-    assert summary(passed).endswith(" Where there are too few views to tell noise, the tolerance alone decided.")
+    assert passed.words.endswith(" Where there are too few views to tell noise, the tolerance alone decided.")
 
 
 def test_a_view_that_is_no_longer_perfect_fails() -> None:
     perfect = replace(OLD, views=[replace(OLD.views[0], scores={"psnr": math.inf, "ssim": 0.8}), *OLD.views[1:]])
-    found = held([OLD], [perfect], psnr=5.0)
-    assert (failed(found), found[0].worse_by, found[0].lost) == (["fox psnr"], math.inf, ["0000"])
-    assert summary(found).endswith("1 lost images that equalled their references (0000).")
+    result = held([OLD], [perfect], psnr=5.0)
+    assert (failed(result), result.checks[0].worse_by, result.checks[0].lost) == (["fox psnr"], math.inf, ["0000"])
+    assert result.words.endswith("1 lost images that equalled their references (0000).")
     assert failed(held([perfect], [OLD])) == []
 
 
@@ -109,12 +109,12 @@ def test_one_perfect_view_hides_nothing(perfect: set[str], worse_by: float) -> N
             views[view] = replace(views[view], scores={"psnr": math.inf, "ssim": 0.8})
         return replace(side, views=views)
 
-    found = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 1, "old")])
-    assert failed(found) == ["fox psnr"]
-    assert found[0].worse_by == pytest.approx(worse_by)
+    result = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 1, "old")])
+    assert failed(result) == ["fox psnr"]
+    assert result.checks[0].worse_by == pytest.approx(worse_by)
     both = held([with_perfect(of([-5.0] * 8), 1, "new")], [with_perfect(OLD, 2, "old")])
     if "old" in perfect:
-        assert summary(both).endswith(
+        assert both.words.endswith(
             "1 got worse beyond the tolerance and beyond noise; 1 lost images that equalled their references (0002)."
         )
     # Views that are perfect on one side alone do not count for it.
@@ -123,13 +123,13 @@ def test_one_perfect_view_hides_nothing(perfect: set[str], worse_by: float) -> N
 
 def test_each_scene_counts_and_all_of_them_together() -> None:
     old = [OLD, of(scene="garden")]
-    found = held([of(STEADY), of(scene="garden")], old)
-    assert [check.scene for check in found] == ["fox", "fox", "garden", "garden", None, None]
-    assert failed(found)[0] == "fox psnr"
-    assert "garden psnr" not in failed(found)
+    result = held([of(STEADY), of(scene="garden")], old)
+    assert [check.scene for check in result.checks] == ["fox", "fox", "garden", "garden", None, None]
+    assert failed(result)[0] == "fox psnr"
+    assert "garden psnr" not in failed(result)
 
 
-def test_runs_of_other_names_are_held_against_each_other_where_there_is_one_each() -> None:
+def test_single_runs_of_other_names_are_checked_together() -> None:
     assert failed(held([of(STEADY, run="tuesday", step=9)], [of(run="monday", step=7)])) == ["fox psnr"]
     with pytest.raises(InputError, match="The baseline has nerfacto, and the new results have new"):
         held([of(STEADY, method="new")], [OLD])
@@ -142,10 +142,10 @@ def test_runs_of_other_names_are_held_against_each_other_where_there_is_one_each
 
 
 def test_seeds_count_together() -> None:
-    found = checks(
+    result = check(
         [of(run="z"), of(STEADY, run="w")], [of(run="x"), of(run="y")], tolerances={}, runs="mean", resamples=500
     )
-    assert found[0].worse_by == pytest.approx(0.15)
+    assert result.checks[0].worse_by == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ def test_what_is_missing_cannot_pass(new: Record, said: str) -> None:
 
 def test_more_than_the_baseline_has_is_welcome() -> None:
     more = replace(OLD, views=[*OLD.views, replace(OLD.views[0], name="more")])
-    assert len(held([more, of(scene="garden")], [OLD])) == 2
+    assert len(held([more, of(scene="garden")], [OLD]).checks) == 2
 
 
 # --- The command ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     for name, each in (("old", OLD), ("worse", of(STEADY)), ("better", of([0.3] * 8))):
         write_record(record_file(each, tmp_path / name), each)
     monkeypatch.chdir(tmp_path)
@@ -191,17 +191,27 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return run
 
 
-def test_the_exit_code_is_the_answer(check: Callable[..., Said]) -> None:
-    worse, better = check("worse", "--baseline", "old"), check("better", "--baseline", "old")
+def test_the_exit_code_is_the_answer(command: Callable[..., Said]) -> None:
+    worse, better = command("worse", "--baseline", "old"), command("better", "--baseline", "old")
     assert (worse.code, better.code, worse.err, better.err) == (1, 0, "", "")
     assert worse.out.startswith("got worse\n")
     assert worse.out.endswith(": 1 got worse beyond the tolerance and beyond noise.\n")
     assert better.out == "2 scores held against the baseline: none got worse.\n"
-    assert check("worse", "--baseline", "old", "--tolerance", "psnr=0.5").code == 0
+    assert command("worse", "--baseline", "old", "--tolerance", "psnr=0.5").code == 0
 
 
-def test_json_has_all_checks(check: Callable[..., Said]) -> None:
-    said = check("worse", "--baseline", "old", "--format", "json")
+def test_control_characters_of_names_never_reach_the_terminal(command: Callable[..., Said], tmp_path: Path) -> None:
+    steering = replace(OLD.views[0], name="\x1b[2J", scores={"psnr": math.inf, "ssim": 0.8})
+    for folder, view in (("lost", replace(steering, scores=OLD.views[0].scores)), ("perfect", steering)):
+        side = replace(OLD, views=[view, *OLD.views[1:]])
+        write_record(record_file(side, tmp_path / folder), side)
+    printed = command("lost", "--baseline", "perfect").out
+    assert printed.endswith("1 lost images that equalled their references (\\x1b[2J).\n")
+    assert "\x1b" not in printed
+
+
+def test_json_has_all_checks(command: Callable[..., Said]) -> None:
+    said = command("worse", "--baseline", "old", "--format", "json")
     plain = json.loads(said.out)
     assert (said.code, plain["nvs_eval_check"], plain["passed"]) == (1, 1, False)
     assert [(each["metric"], each["failed"]) for each in plain["checks"]] == [("psnr", True), ("ssim", False)]
@@ -221,7 +231,7 @@ def test_json_has_all_checks(check: Callable[..., Said]) -> None:
         (["worse", "--baseline", "old", "--tolerance", "psnr=-1"], "--tolerance of psnr is -1, and it is 0 at least."),
     ],
 )
-def test_what_cannot_be_checked_is_refused(args: list[str], said: str, check: Callable[..., Said]) -> None:
-    refused = check(*args)
+def test_what_cannot_be_checked_is_refused(args: list[str], said: str, command: Callable[..., Said]) -> None:
+    refused = command(*args)
     assert refused.code == 2
     assert said in refused.err

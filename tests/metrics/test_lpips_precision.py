@@ -21,9 +21,8 @@ from support.scenes import image
 from support.scoring import CPU, view
 
 import nvs_eval
-from nvs_eval.comparison.comparing import compared
-from nvs_eval.comparison.gate.checks import checks
-from nvs_eval.comparison.sides import left_out_notes, sides_of
+from nvs_eval.comparison.compare import compare_contenders, contenders_of, left_out_notes
+from nvs_eval.comparison.gate.check import check
 from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.diagnostics.verify.definition import check_metric
 from nvs_eval.diagnostics.verify.prepare import Unknown
@@ -409,29 +408,29 @@ def test_a_data_frame_names_it() -> None:
 def test_they_are_not_compared() -> None:
     other = replace(QUICK, method="splatfacto")
     with pytest.raises(InputError) as error:
-        sides_of({"a": [EXACT], "b": [other]})
+        contenders_of({"a": [EXACT], "b": [other]})
     assert "a has nerfacto under inria-3dgs; b has splatfacto under inria-3dgs, fast." in str(error.value)
     assert str(error.value).endswith(f"Fast LPIPS and exact LPIPS are different metrics: {SAME}")
     with pytest.raises(InputError) as plain:
-        sides_of({"a": [EXACT], "b": [of("standard", fast=True)]})
+        contenders_of({"a": [EXACT], "b": [of("standard", fast=True)]})
     assert "different metrics" not in str(plain.value)
     assert [*left_out_notes({"a": [EXACT, QUICK], "b": [replace(EXACT, method="b")]})] == [
         f"Only a has test views under inria-3dgs, fast ({QUICK.fingerprint}): left out."
     ]
-    (sides,) = sides_of({"a": [QUICK], "b": [other]})
-    assert compared(sides, resamples=200).protocol == "inria-3dgs, fast"
+    (sides,) = contenders_of({"a": [QUICK], "b": [other]})
+    assert compare_contenders(sides, resamples=200).protocol == "inria-3dgs, fast"
 
 
 @pytest.mark.parametrize(("new", "baseline"), [(EXACT, QUICK), (QUICK, EXACT)])
 def test_one_is_no_baseline_of_the_other(new: Record, baseline: Record) -> None:
     with pytest.raises(InputError) as error:
-        checks([new], [baseline], tolerances={})
+        check([new], [baseline])
     assert str(error.value) == (
         f"The baseline was scored under {baseline.protocol_title} ({baseline.fingerprint}), test views, and the new "
         f"results were not: they are under {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact "
         f"LPIPS are different metrics: {SAME}"
     )
-    assert {each.protocol for each in checks([QUICK], [QUICK], tolerances={}, resamples=200)} == {"inria-3dgs, fast"}
+    assert {each.protocol for each in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
 
 
 def test_published_numbers_are_exact() -> None:

@@ -37,7 +37,7 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 # --- The list -------------------------------------------------------------------------------------------------------
 
 
-def test_the_list_has_a_line_a_protocol_that_begins_with_its_name(printed: Printed) -> None:
+def test_list_has_a_line_for_each_protocol_with_its_name_first(printed: Printed) -> None:
     lines = printed().splitlines()
     assert [line.split()[:2] for line in lines] == [[n, load_protocol(n).fingerprint] for n in named_protocols()]
     (standard,) = [line for line in lines if line.startswith("standard ")]

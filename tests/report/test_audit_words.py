@@ -49,7 +49,7 @@ RECORDS = [
 # --- The table ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_row_has_values_and_the_others_what_they_differ_from_it() -> None:
+def test_first_row_has_values_and_others_their_differences() -> None:
     table = audit_table(RECORDS)
     assert table.title == "fox, nerfacto/base/2500, 2 test views"
     assert column(table, "protocol") == ["nerfstudio", "standard", "inria-3dgs"]
@@ -67,7 +67,7 @@ def test_a_metric_that_a_protocol_has_not_is_a_dash() -> None:
     assert column(table, "lpips_vgg ↓") == ["-", "0.2389", "0.2489"]
 
 
-def test_columns_stand_in_the_order_of_the_field_and_corrected_ones_last() -> None:
+def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
     corrected = scored("3dgrut", cc_psnr=26.0, cc_lpips_vgg=0.3, psnr=25.0, lpips_vgg=0.2)
     others = scored("nerfbaselines", mae=0.1, psnr=25.0)
     plugin = replace(others, metrics={"flip": replace(others.metrics["mae"], signature="flip|v1")})
@@ -114,7 +114,7 @@ def over(record: Record, *names: str) -> Record:
 NERFW = scored("nerfbaselines-nerfw", psnr=21.0)
 
 
-def test_how_many_views_are_told_of_each_row_where_protocols_did_not_score_the_same() -> None:
+def test_views_are_counted_where_protocols_scored_others() -> None:
     table = audit_table([RECORDS[0], over(NERFW, "0001", "0002", "0003")])
     assert table.title == "fox, nerfacto/base/2500, test views"
     assert column(table, "views") == ["2", "3"]
@@ -138,7 +138,7 @@ def about(called: str, records: Sequence[Record]) -> list[str]:
     return [sentence for sentence in audit_words(records) if called in sentence]
 
 
-def test_the_words_say_what_tells_numbers_apart_and_how_much_it_made() -> None:
+def test_words_say_what_tells_numbers_apart_and_by_how_much() -> None:
     assert about("SSIM", RECORDS) == [
         "Your SSIM 0.8265 (nerfstudio) mirrors the image at its borders, uses the pair's data range, clamps variances "
         "at 0 and does not quantise.",
@@ -176,7 +176,7 @@ def test_a_metric_that_the_first_protocol_has_not_is_not_yours() -> None:
     assert about("MAE", alone) == ["The MAE 0.1000 (nerfbaselines) is of that protocol alone."]
 
 
-def test_protocols_that_came_out_alike_for_the_same_reasons_are_told_together() -> None:
+def test_same_outcomes_for_the_same_reasons_share_a_sentence() -> None:
     records = [
         scored("standard", psnr=20.0),
         scored("nerfstudio", psnr=21.0),
@@ -189,7 +189,7 @@ def test_protocols_that_came_out_alike_for_the_same_reasons_are_told_together() 
     ]
 
 
-def test_what_came_out_alike_for_other_reasons_is_told_together_too() -> None:
+def test_same_outcomes_for_other_reasons_share_a_sentence() -> None:
     records = [scored("standard", psnr=20.0, ssim=0.9), scored("inria-3dgs", ssim=0.8), scored("nerfstudio", ssim=0.8)]
     assert about("SSIM", records)[1:] == [
         "SSIM is 0.8000 (-0.1000) under inria-3dgs (pads with zeros); nerfstudio (mirrors the image at its borders, "
@@ -207,7 +207,7 @@ def test_what_came_out_alike_for_other_reasons_is_told_together_too() -> None:
         (0.12339, False),
     ],
 )
-def test_what_differs_by_no_decimal_that_is_shown_comes_out_the_same(value: float, same: bool) -> None:
+def test_values_of_the_same_decimals_come_out_the_same(value: float, same: bool) -> None:
     sentence = about("SSIM", [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)])[1]
     assert sentence.startswith("SSIM comes out the same under inria-3dgs (pads with zeros)" if same else "SSIM under ")
 
@@ -225,7 +225,7 @@ def test_protocols_of_other_views_say_so() -> None:
     )
 
 
-def test_one_signature_of_other_views_is_not_the_same_by_definition() -> None:
+def test_same_signature_of_other_views_is_another_definition() -> None:
     records = [scored("gsplat", psnr=20.0), over(scored("gsplat-vgg", psnr=21.0), "0001")]
     assert about("PSNR", records) == [
         "Your PSNR 20.00 dB (gsplat) is a mean over 2 views.",
@@ -265,7 +265,7 @@ def test_alpha_is_told_where_nothing_else_is() -> None:
     assert "under dropping (drops alpha)" in about("PSNR", [plain, dropping])[1]
 
 
-def test_clamping_is_told_where_there_may_have_been_something_to_clamp() -> None:
+def test_clamping_is_named_where_it_may_have_mattered() -> None:
     # None of these refuses images beyond [0, 1], so that there may have been some.
     records = [scored("nerf", psnr=20.0), scored("instant-ngp", psnr=21.0)]
     assert about("PSNR", records)[1] == "PSNR under instant-ngp is 21.00 dB (+1.00): it clamps to [0, 1]."
@@ -325,7 +325,7 @@ def signatures() -> dict[str, Any]:
     return {part: name for p in protocols for name, s in p.signatures.items() for part in split_signature(s)[1:]}
 
 
-def test_every_part_of_the_named_protocols_signatures_has_a_phrase() -> None:
+def test_every_part_of_named_protocols_signatures_has_a_phrase() -> None:
     parts = signatures()
     assert len(parts) > 30
     assert [part for part in parts if phrase(part) == f"has {part!r}"] == []

@@ -19,7 +19,7 @@ from support.commands import Said
 from support.records import record, row
 
 from nvs_eval.cli import main
-from nvs_eval.comparison.improvement import improved
+from nvs_eval.comparison.noise import improved
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
 from nvs_eval.report.curves.curves import Curve, Improved, SceneCurves, curves_of, runs_of

@@ -40,7 +40,7 @@ class Audit(Run, Score):
 
     def run(self) -> int:
         """Score, write the records, print a table and words for each result."""
-        from nvs_eval.cli.console import results
+        from nvs_eval.cli.console import put_sentences, results
         from nvs_eval.report.tables.tables import per_view_tables
         from nvs_eval.report.words.audit import audit_table, audit_words
         from nvs_eval.report.writers.text import print_text
@@ -61,9 +61,7 @@ class Audit(Run, Score):
         out = results()
         for together in _by_result(records):
             print_text(audit_table(together), out)
-            for sentence in audit_words(together):
-                out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
-            out.print()
+            put_sentences([*audit_words(together), ""])
             for table in per_view_tables(together) if self.per_view else ():
                 print_text(table, out)
         self.log_records(sinks, [(self.output_dir, record) for record in records])

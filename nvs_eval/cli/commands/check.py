@@ -31,12 +31,11 @@ class CheckCommand:
     """A table, or JSON with all numbers."""
 
     def run(self) -> int:
-        """Check, say what got worse, and give the exit code."""
-        from nvs_eval.cli.commands.compare import say_earlier
-        from nvs_eval.cli.console import put, results
+        """Check, print what got worse, and return the exit code."""
+        from nvs_eval.cli.console import put, put_sentences, results, say
         from nvs_eval.cli.options.layout import of_protocols
-        from nvs_eval.comparison.gate.checks import checks
-        from nvs_eval.comparison.gate.report import failed_table, summary, to_plain
+        from nvs_eval.comparison.compare import last_step_notes
+        from nvs_eval.comparison.gate.check import check
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.tables.layout import parse_pairs
         from nvs_eval.report.writers.text import print_text
@@ -46,15 +45,13 @@ class CheckCommand:
             [record for _, record in of_protocols(read_record_files(names), self.protocol)]
             for names in (self.new, self.baseline)
         )
-        say_earlier("The new results", new)
-        say_earlier("The baseline", baseline)
-        found = checks(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)
-        failed = any(check.failed for check in found)
+        for note in last_step_notes({"The new results": new, "The baseline": baseline}):
+            say(note)
+        result = check(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)
         if self.format == "json":
-            put(json.dumps({"nvs_eval_check": 1, **to_plain(found)}, indent=1, ensure_ascii=False) + "\n")
+            put(json.dumps({"nvs_eval_check": 1, **result.to_plain()}, indent=1, ensure_ascii=False) + "\n")
         else:
-            out = results()
-            if failed:
-                print_text(failed_table(found), out)
-            out.print(summary(found), markup=False, soft_wrap=not out.is_terminal)
-        return EXIT_WORSE if failed else 0
+            for table in result.tables:
+                print_text(table, results())
+            put_sentences([result.words])
+        return 0 if result.passed else EXIT_WORSE

@@ -38,7 +38,7 @@ class CurveCommand:
         """Print the curves, and draw them if a file is named."""
         from nvs_eval.cli.console import say
         from nvs_eval.cli.options.layout import of_protocols
-        from nvs_eval.comparison.improvement import improved
+        from nvs_eval.comparison.noise import improved
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.curves.curves import curves_of, runs_of
         from nvs_eval.report.curves.plot import check_plot

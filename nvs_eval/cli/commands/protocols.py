@@ -56,8 +56,8 @@ def _in_words(given: str, *, width: int) -> Iterator[str]:
     yield from ["", "What is computed:"]
     own = {metric.name: metric.signature for metric in protocol.descriptions}
     for name, info in protocol.infos.items():
-        said = metric_words(name, own.get(name, ""), protocol.metrics[name])
-        yield from _wrapped(f"{metric_column(name, info).heading}: {said}", width, indent="  ")
+        words = metric_words(name, own.get(name, ""), protocol.metrics[name])
+        yield from _wrapped(f"{metric_column(name, info).heading}: {words}", width, indent="  ")
         yield f"     {info.signature}"
 
 

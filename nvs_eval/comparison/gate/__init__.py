@@ -1,1 +1,1 @@
-"""The regression gate."""
+"""The regression gate: whether results got worse than a baseline."""

@@ -84,16 +84,16 @@ def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed
     """
     if math.ceil(LEVEL * (resamples + 1)) > resamples:
         raise InputError(f"{resamples} resamples have no {LEVEL:.0%} quantile: 19 are needed, and 10,000 are usual.")
-    found = {name: _without_draws(scores) for name, scores in metrics.items()}
+    result = {name: _without_draws(scores) for name, scores in metrics.items()}
     layouts: dict[object, list[str]] = {}
-    for name, interval in found.items():
+    for name, interval in result.items():
         if not interval.reason and interval.low is None:
             layouts.setdefault(metrics[name].layout, []).append(name)
     for names in layouts.values():
         ratios = np.abs(studentised([metrics[name] for name in names], resamples=resamples, seed=seed))
         for name, quantile in zip(names, _quantiles(ratios), strict=True):
-            found[name] = _interval(metrics[name], quantile)
-    return {name: found[name] for name in metrics}
+            result[name] = _interval(metrics[name], quantile)
+    return {name: result[name] for name in metrics}
 
 
 def _quantiles(ratios: Array) -> list[float]:

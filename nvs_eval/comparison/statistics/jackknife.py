@@ -61,19 +61,19 @@ class Jackknife:
     @property
     def pivotal_views(self) -> tuple[Without, ...]:
         """The views without which the verdict, which is the interval's sign, would be another."""
-        return tuple(each for each in self.views if self._turns(each))
+        return tuple(without for without in self.views if self._turns(without))
 
     @property
     def pivotal_scenes(self) -> tuple[Without, ...]:
         """The scenes without which the verdict would be another."""
-        return tuple(each for each in self.scenes if self._turns(each))
+        return tuple(without for without in self.scenes if self._turns(without))
 
-    def _turns(self, each: Without) -> bool:
-        return each.low is not None and each.sign != self.interval.sign
+    def _turns(self, without: Without) -> bool:
+        return without.low is not None and without.sign != self.interval.sign
 
 
 def jackknives(
-    metrics: Mapping[str, Scores], found: Mapping[str, Interval], *, resamples: int = RESAMPLES
+    metrics: Mapping[str, Scores], whole: Mapping[str, Interval], *, resamples: int = RESAMPLES
 ) -> dict[str, Jackknife]:
     """Leave out each view, and each scene, in turn, of each metric that has an interval.
 
@@ -83,18 +83,19 @@ def jackknives(
 
     Args:
         metrics: the scores by the metric's name, as for `intervals`.
-        found: their intervals.
-        resamples: of the bootstrap; 2,000 at most where the same many as usual would take long.
+        whole: their intervals.
+        resamples: number of bootstrap resamples; at most 2,000 where more would take long.
     """
-    known = {name: scores for name, scores in metrics.items() if found[name].low is not None}
-    rests = {name: list(_rests(scores)) for name, scores in known.items()}
+    bearing = {name: scores for name, scores in metrics.items() if whole[name].low is not None}
+    rests = {name: list(_rests(scores)) for name, scores in bearing.items()}
     anew = iter(_anew([rest.scores for several in rests.values() for rest in several], resamples))
-    result = {name: Jackknife(interval) for name, interval in found.items()}
-    for name, scores in known.items():
-        each = [_without(scores, rest, next(anew)) for rest in rests[name]]
-        each += _in_closed_form(scores, found[name])
-        views, scenes = ([one for one in each if (one.view is None) == whole] for whole in (False, True))
-        result[name] = Jackknife(found[name], tuple(views), tuple(scenes))
+    result = {name: Jackknife(interval) for name, interval in whole.items()}
+    for name, scores in bearing.items():
+        left_out = [_without(scores, rest, next(anew)) for rest in rests[name]]
+        left_out += _in_closed_form(scores, whole[name])
+        views = [without for without in left_out if without.view is not None]
+        scenes = [without for without in left_out if without.view is None]
+        result[name] = Jackknife(whole[name], tuple(views), tuple(scenes))
     return result
 
 
@@ -139,8 +140,8 @@ def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
     """The interval of each, by no more draws than are quick."""
     drawn = resamples * sum(scores.views for scores in rests)
     fewer = min(resamples, _FEWER_RESAMPLES) if drawn > _MOST_DRAWN else resamples
-    found = intervals({str(index): scores for index, scores in enumerate(rests)}, resamples=fewer)
-    return [found[str(index)] for index in range(len(rests))]
+    recomputed = intervals({str(index): scores for index, scores in enumerate(rests)}, resamples=fewer)
+    return [recomputed[str(index)] for index in range(len(rests))]
 
 
 def _without(scores: Scores, rest: _Rest, interval: Interval) -> Without:
@@ -172,8 +173,8 @@ def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
         else:
             # With its only view a scene is gone.
             numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
-        for view, each in zip(scene.views, numbers, strict=True):
-            yield Without(scene.name, view, *each)
+        for view, of_view in zip(scene.views, numbers, strict=True):
+            yield Without(scene.name, view, *of_view)
 
 
 def _bears_alike(scores: Scores, rest: tuple[SceneScores, ...]) -> bool:
@@ -182,9 +183,9 @@ def _bears_alike(scores: Scores, rest: tuple[SceneScores, ...]) -> bool:
     return left.samples_scenes == scores.samples_scenes and not why_none(left)
 
 
-def _beside(others: Array, each: Array) -> Array:
+def _beside(others: Array, values: Array) -> Array:
     """What the other scenes have, and then one of several values: [values, scenes]."""
-    return np.column_stack([np.broadcast_to(others, (len(each), others.shape[1])), each])
+    return np.column_stack([np.broadcast_to(others, (len(values), others.shape[1])), values])
 
 
 def _numbers(

@@ -103,11 +103,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     Args:
         p_values: of the tests; None where there was none, which stays None and does not count.
     """
-    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    ordered = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
-    for place, (p, index) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - place)))
+    for place, (p, index) in enumerate(ordered):
+        highest = max(highest, min(1.0, p * (len(ordered) - place)))
         adjusted[index] = highest
     return adjusted
 

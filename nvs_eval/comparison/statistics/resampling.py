@@ -113,8 +113,8 @@ def _of_fixed_scenes(scenes: Sequence[_Scene], drawn: int, orders: int, rng: _Ge
     distances, variances = np.zeros(shape), np.zeros(shape)
     for scene in scenes:
         for rows, draws in _draws(scene, np.arange(drawn), orders, rng):
-            for order, each in enumerate(draws):
-                distance, variance = _of_scene(scene, each)
+            for order, drawn_once in enumerate(draws):
+                distance, variance = _of_scene(scene, drawn_once)
                 distances[order, rows] += distance
                 variances[order, rows] += variance
     return distances / len(scenes), np.sqrt(variances) / len(scenes)
@@ -131,8 +131,8 @@ def _of_sampled_scenes(
     for place in range(count):
         for index, scene in enumerate(scenes):
             for rows, draws in _draws(scene, np.flatnonzero(chosen[:, place] == index), orders, rng):
-                for order, each in enumerate(draws):
-                    distance = offsets[index] + _mean(scene, each)
+                for order, drawn_once in enumerate(draws):
+                    distance = offsets[index] + _mean(scene, drawn_once)
                     sums[order, rows] += distance
                     squares[order, rows] += distance**2
     means = sums / count

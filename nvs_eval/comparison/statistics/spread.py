@@ -46,8 +46,8 @@ def units(scores: Scores) -> int:
     if scores.samples_scenes:
         return len(scores.scenes)
     counts = np.array([len(scene.views) for scene in scores.scenes])
-    found = np.array([scene.differences.var(ddof=1) for scene in scores.scenes]) / counts
-    return min(_units(found, counts), units_of_layout(scores)) if found.any() else units_of_layout(scores)
+    variances = np.array([scene.differences.var(ddof=1) for scene in scores.scenes]) / counts
+    return min(_units(variances, counts), units_of_layout(scores)) if variances.any() else units_of_layout(scores)
 
 
 def units_of_layout(scores: Scores) -> int:

@@ -1,1 +1,1 @@
-"""Sentences about comparisons."""
+"""Sentences about comparisons: a module a topic, its sentences as templates at the top."""

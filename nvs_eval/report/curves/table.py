@@ -12,7 +12,7 @@ from nvs_eval.report.curves.curves import Curve, SceneCurves
 from nvs_eval.report.tables.columns import score_cell, table_from, text_column
 from nvs_eval.report.tables.numbers import decimals, metric_column, printable
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.words.names import called
+from nvs_eval.report.words.phrases import metric_title
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LEVEL, _INFINITE = "▄", "∞"
@@ -92,7 +92,7 @@ def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
             steps = some(map(str, curve.worse), _MOST_NAMED)
             worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(curve.metric)
     for said, metrics in worse.items():
-        yield f"{_WORSE} {said} in {listed([called(metric) for metric in metrics])}"
+        yield f"{_WORSE} {said} in {listed([metric_title(metric) for metric in metrics])}"
 
 
 def _why_unknown(curve: Curve) -> str:

@@ -1,1 +1,1 @@
-"""Sentences about protocols and metrics."""
+"""Sentences about protocols, metrics and audits: a module a topic, its sentences as templates at the top."""

@@ -1,4 +1,4 @@
-"""Signatures in words: what each part of one says of a metric, as a predicate ("rounds to 8 bits")."""
+"""Metrics in words: their titles, and each part of a signature as a predicate ("rounds to 8 bits")."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from nvs_eval.errors import listed
-from nvs_eval.metrics.registry import known_metrics
+from nvs_eval.metrics.registry import about_of, known_metrics
+from nvs_eval.records.record import MetricInfo
 
 # What a metric's own signature says is beside the metric; here is what its preparation adds.
-_SAYS: dict[str, str] = {
+_PHRASES: dict[str, str] = {
     **{part: words for about in known_metrics().values() for part, words in about.phrases.items()},
     "q:float": "does not quantise",
     "q:round8": "rounds to 8 bits",
@@ -29,15 +30,15 @@ _SAYS: dict[str, str] = {
     "mask:windows": "takes only windows wholly inside the mask",
     "mask:dycheck": "treats masks as dycheck does",
 }
-_VERBS = {"round8": "rounds", "trunc8": "truncates"}
+_QUANTISERS = {"round8": "rounds", "trunc8": "truncates"}
 _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
     (r"of:\[(.+)\]", lambda match: f"is made of {listed(match[1].split())}"),
     (r"q:(.+)/(.+)", lambda match: _quantised(match[1], match[2])),
-    (r"qmask:(.+)", lambda match: f"{_VERBS.get(match[1], match[1])} masks to 8 bits"),
+    (r"qmask:(.+)", lambda match: f"{_QUANTISERS.get(match[1], match[1])} masks to 8 bits"),
     (r"v(\d+)", lambda match: f"is of version {match[1]}"),
 )
 _ABSENT: dict[str, str] = {
-    **{about: words for metric in known_metrics().values() for about, words in metric.absences.items()},
+    **{topic: words for metric in known_metrics().values() for topic, words in metric.absences.items()},
     "alpha": "composites alpha",
     "beyond": "refuses what is beyond [0, 1]",
     "cc": "does not correct colours",
@@ -48,40 +49,48 @@ _ABSENT: dict[str, str] = {
 }
 
 
+def metric_title(metric: str, info: MetricInfo | None = None) -> str:
+    """A metric's name in a sentence: its key where it has no other."""
+    return about_of(metric, info).title
+
+
+def capitalised(text: str) -> str:
+    """A text with a capital first letter, as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
 def split_signature(signature: str) -> list[str]:
     """The parts of a signature, the metric's name first. Signatures of other metrics in brackets are not split."""
     return re.findall(r"(?:\[[^\]]*\]|[^|\[])+", signature)
 
 
 def parts_of(signature: str) -> dict[str, str]:
-    """The parts of a signature behind the metric's name, by what they are about: {"pad": "pad:zero", ...}."""
-    return {_about(part): part for part in split_signature(signature)[1:]}
+    """The parts of a signature after the metric's name, by topic: {"pad": "pad:zero", ...}."""
+    return {
+        "v" if re.fullmatch(r"v\d+", part) else part.partition(":")[0]: part for part in split_signature(signature)[1:]
+    }
 
 
 def phrase(part: str) -> str:
-    """What a part of a signature says; a part that is not known, such as a plugin's, is quoted."""
-    if part in _SAYS:
-        return _SAYS[part]
-    about, _, value = part.partition(":")
-    if value and f"{about}:*" in _SAYS:
-        return _SAYS[f"{about}:*"].format(value)
-    for pattern, say in _PATTERNS:
+    """A part of a signature as a predicate; an unknown part, such as a plugin's, is quoted."""
+    if part in _PHRASES:
+        return _PHRASES[part]
+    topic, _, value = part.partition(":")
+    if value and f"{topic}:*" in _PHRASES:
+        return _PHRASES[f"{topic}:*"].format(value)
+    for pattern, of_match in _PATTERNS:
         if match := re.fullmatch(pattern, part):
-            return say(match)
+            return of_match(match)
     return f"has {part!r}"
 
 
-def absence(about: str) -> str:
-    """What it says of a signature that it has no part about something."""
-    return _ABSENT.get(about, f"has no {about!r}")
-
-
-def _about(part: str) -> str:
-    return "v" if re.fullmatch(r"v\d+", part) else part.partition(":")[0]
+def absence(topic: str) -> str:
+    """A predicate for a signature that has no part on a topic."""
+    return _ABSENT.get(topic, f"has no {topic!r}")
 
 
 def _quantised(render: str, reference: str) -> str:
     """Render and reference by different rules, one of which may be none."""
     images = {"render": render, "reference": reference}
-    said = [f"{_VERBS.get(rule, rule)} the {image}" for image, rule in images.items() if rule != "float"]
-    return f"{listed(said)} alone to 8 bits" if len(said) == 1 else f"{listed(said)} to 8 bits"
+    phrases = [f"{_QUANTISERS.get(rule, rule)} the {image}" for image, rule in images.items() if rule != "float"]
+    return f"{listed(phrases)}{' alone' if len(phrases) == 1 else ''} to 8 bits"

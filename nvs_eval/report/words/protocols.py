@@ -1,4 +1,4 @@
-"""A protocol in words: each step of the preparation and each metric in a sentence, and what its file's comments say."""
+"""A protocol in words: a sentence for each step of the preparation and each metric, and the comments of its file."""
 
 from __future__ import annotations
 
@@ -8,59 +8,69 @@ from typing import Any
 
 from nvs_eval.errors import listed
 from nvs_eval.metrics.registry import about_of
-from nvs_eval.report.words.phrases import phrase, split_signature
+from nvs_eval.report.words.phrases import capitalised, parts_of, phrase
 
-_ALPHA = {
-    "composite": "An image with alpha is laid over the background that is given.",
-    "drop": "Alpha is dropped: the colours are taken as they are stored.",
-    "error": "An image with alpha is an error.",
-}
-_OUT_OF_RANGE = {
-    "error": "An image outside [0, 1] is an error.",
-    "clamp": "Both images are clamped to [0, 1].",
-    "keep": "What lies outside [0, 1] is kept as it is.",
-}
-_CORRECTION = {
-    "none": "No colours are corrected.",
-    "quadratic": "For the metrics whose names begin with cc_, the render's colours are fitted to the reference's by a "
-    "quadratic polynomial, five times over.",
-    "affine": "For the metrics whose names begin with cc_, each channel of the render is fitted to the reference's by "
-    "a gain and an offset.",
-}
-_REGION = {"full": "The whole image is scored.", "right-half": "The right half is scored: the columns from W // 2 on."}
-_MASK = {
-    "none": "It takes no masks: one that is given is an error.",
-    "ignored": "Masks are not looked at.",
-    "valid-pixels": "Scores are means over the mask alone.",
-    "multiply": "Both images are multiplied by the mask; means are over all pixels, so that those outside count as "
-    "perfect.",
-    "fill": "Outside the mask the render is replaced by the reference; means are over all pixels.",
-    "bbox": "Both images are cropped to the mask's bounding box.",
-    "windows": "SSIM takes only windows wholly inside the mask; other means are over the mask alone.",
-    "dycheck": "Masks are used as in dycheck: weighted means, and a partial convolution in SSIM; a view without a mask "
-    "has a full one.",
+# The fields of a definition in the order in which images are prepared, and those whose values have a sentence each.
+_ORDER = ("alpha", "out_of_range", "colour_correction", "quantise", "region", "crop", "mask", "round_means")
+_STEPS: Mapping[str, Mapping[str, str]] = {
+    "alpha": {
+        "composite": "An image with alpha is laid over the background that is given.",
+        "drop": "Alpha is dropped: the colours are taken as they are stored.",
+        "error": "An image with alpha is an error.",
+    },
+    "out_of_range": {
+        "error": "An image outside [0, 1] is an error.",
+        "clamp": "Both images are clamped to [0, 1].",
+        "keep": "What lies outside [0, 1] is kept as it is.",
+    },
+    "colour_correction": {
+        "none": "No colours are corrected.",
+        "quadratic": "For the metrics whose names begin with cc_, the render's colours are fitted to the reference's "
+        "by a quadratic polynomial, five times over.",
+        "affine": "For the metrics whose names begin with cc_, each channel of the render is fitted to the reference's "
+        "by a gain and an offset.",
+    },
+    "region": {
+        "full": "The whole image is scored.",
+        "right-half": "The right half is scored: the columns from W // 2 on.",
+    },
+    "mask": {
+        "none": "It takes no masks: one that is given is an error.",
+        "ignored": "Masks are not looked at.",
+        "valid-pixels": "Scores are means over the mask alone.",
+        "multiply": "Both images are multiplied by the mask; means are over all pixels, so that those outside count as "
+        "perfect.",
+        "fill": "Outside the mask the render is replaced by the reference; means are over all pixels.",
+        "bbox": "Both images are cropped to the mask's bounding box.",
+        "windows": "SSIM takes only windows wholly inside the mask; other means are over the mask alone.",
+        "dycheck": "Masks are used as in dycheck: weighted means, and a partial convolution in SSIM; a view without a "
+        "mask has a full one.",
+    },
 }
 _ROUNDED = {"none": "kept as floats", "round": "rounded to 8 bits", "truncate": "truncated to 8 bits"}
+_CROP = "{crop} pixels are cut from each side."
+_ROUND_MEANS = "Means over views are rounded to {decimals} decimals; views are not."
+_MIPNERF_AVERAGE = "mip-NeRF's average error, made of each view's {metrics}."
 
 
 def preparation_words(definition: Mapping[str, Any]) -> list[str]:
     """How images are prepared, a sentence a step, in the order in which it is done.
 
     Args:
-        definition: of a protocol, as it has it itself and as a record repeats it.
+        definition: of a protocol, as the protocol has it and as a record repeats it.
     """
-    crop, rounding = definition["crop"], definition["round_means"]
-    steps = [
-        _said(_ALPHA, "alpha", definition),
-        _said(_OUT_OF_RANGE, "out_of_range", definition),
-        _said(_CORRECTION, "colour_correction", definition),
-        _quantised(definition["quantise"]),
-        _said(_REGION, "region", definition),
-        f"{crop} pixels are cut from each side." if crop else "",
-        _said(_MASK, "mask", definition),
-        "" if rounding is None else f"Means over views are rounded to {rounding} decimals; views are not.",
-    ]
-    return [step for step in steps if step]
+    return [sentence for field in _ORDER if (sentence := _step(field, definition[field]))]
+
+
+def _step(field: str, value: Any) -> str:
+    """The sentence on a field of a definition; "" where it does nothing."""
+    if field == "quantise":
+        return _quantised(value)
+    if field == "crop":
+        return _CROP.format(crop=value) if value else ""
+    if field == "round_means":
+        return "" if value is None else _ROUND_MEANS.format(decimals=value)
+    return _STEPS[field].get(value, f"{field} is {value!r}.")
 
 
 def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> str:
@@ -68,16 +78,16 @@ def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> st
 
     Args:
         name: its key.
-        signature: what its own definition says, without the preparation; of no account where it is made of others.
+        signature: of its own definition, without the preparation; not used where it is made of others.
         parameters: that the protocol gives it.
     """
     plain = name.removeprefix("cc_")
     corrected = "" if plain == name else " of the colour-corrected render"
     if plain == "mipnerf_average":
-        return f"mip-NeRF's average error, made of each view's {listed(list(parameters.values()))}."
-    said = [phrase(part) for part in split_signature(signature)[1:] if not re.fullmatch(r"v\d+", part)]
-    called = about_of(plain).words or "a metric of a plugin"
-    return f"{called}{corrected}{'; it ' if said else ''}{listed(said)}."
+        return _MIPNERF_AVERAGE.format(metrics=listed(list(parameters.values())))
+    phrases = [phrase(part) for topic, part in parts_of(signature).items() if topic != "v"]
+    family = about_of(plain).words or "a metric of a plugin"
+    return f"{family}{corrected}{'; it ' if phrases else ''}{listed(phrases)}."
 
 
 def comments_of(text: str) -> list[str]:
@@ -92,25 +102,17 @@ def comments_of(text: str) -> list[str]:
 
 
 def summary_of(text: str) -> str:
-    """What a protocol file says first that it is: up to where it says in which files that was read; "" for nothing."""
+    """The first sentence of a protocol file's comments, without the files in which that was read; "" for none."""
     first = next(iter(comments_of(text)), "")
     without_asides = re.sub(r" ?\([^()]*\)", "", first)
     return re.split(r": |, read at |\.(?: |$)", without_asides, maxsplit=1)[0]
 
 
-def _said(words: Mapping[str, str], field: str, definition: Mapping[str, Any]) -> str:
-    return words.get(definition[field], f"{field} is {definition[field]!r}.")
-
-
 def _quantised(rules: Mapping[str, str]) -> str:
-    said: dict[str, list[str]] = {}
+    images: dict[str, list[str]] = {}
     for image, rule in rules.items():
         # A mask that is not quantised needs no word: most protocols have none.
         if image != "mask" or rule != "none":
-            said.setdefault(_ROUNDED.get(rule, rule), []).append(f"the {image}")
-    clauses = [f"{listed(images)} {'are' if len(images) > 1 else 'is'} {how}" for how, images in said.items()]
-    return _start(f"{', '.join(clauses)}.")
-
-
-def _start(text: str) -> str:
-    return text[0].upper() + text[1:]
+            images.setdefault(_ROUNDED.get(rule, rule), []).append(f"the {image}")
+    clauses = [f"{listed(names)} {'are' if len(names) > 1 else 'is'} {how}" for how, names in images.items()]
+    return capitalised(f"{', '.join(clauses)}.")

@@ -1,4 +1,4 @@
-"""Whether results got worse than those that they are held against: beyond a tolerance, and beyond noise."""
+"""New results against a baseline, metric by metric: whether one got worse beyond a tolerance, and beyond noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from nvs_eval.comparison.comparing import compared
+from nvs_eval.comparison.compare import compare_contenders
 from nvs_eval.comparison.model import Difference
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, intervals
 from nvs_eval.comparison.statistics.scores import SceneScores, Scores
@@ -19,18 +19,31 @@ from nvs_eval.records.groups import Contender, by_protocol, methods_of
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.numbers import decimals
 
+_NEGATIVE = "--tolerance of {metric} is {value:g}, and it is 0 at least."
+_UNKNOWN_METRICS = "--tolerance names {unknown}; the metrics are {metrics}."
+_NO_PROTOCOL = "The baseline was scored under {old}, and the new results were not: they are under {new}.{advice}"
+_NO_METHOD = (
+    "The baseline has {name}, and the new results have {names}: evaluate it again, name records of the same methods "
+    "and runs (`--method` when they are scored), or say `--runs mean` where runs are seeds."
+)
+_NO_SCENE = "The baseline has {name} on {scene}, and the new results have not: evaluate it, too."
+_INCOMPLETE = (
+    "{scene}: the new results of {name} lack the {kind} {missing} of the baseline: what is not scored cannot be "
+    "checked."
+)
+
 
 @dataclass(frozen=True)
-class Check:
-    """One metric of a method in a scene, held against the baseline's.
+class MetricCheck:
+    """One metric of a method in a scene against the baseline's.
 
     Attributes:
         method: its name, with the run where there are several.
         scene: its name; None for the mean over all scenes.
         protocol: its name.
         fingerprint: of the protocol.
-        difference: new - baseline, and all there is to say of it.
-        interval: of the same, over the views on which neither side alone is infinite.
+        difference: new - baseline.
+        interval: of the difference, over the views on which neither side alone is infinite.
         lost: the views that were identical to their reference, and are no longer.
         tolerance: by how much it may be worse, in its unit.
     """
@@ -51,7 +64,7 @@ class Check:
 
     @property
     def _worse_elsewhere(self) -> float:
-        """Likewise, on the views that lost no infinity."""
+        """By how much it got worse on the views that lost no infinity."""
         change = self.interval.difference or 0.0
         return -change if self.difference.info.higher_is_better else change
 
@@ -72,56 +85,45 @@ class Check:
 
     @property
     def failed_elsewhere(self) -> bool:
-        """Likewise, by the views that lost no infinity."""
+        """Whether it failed by the views that lost no infinity."""
         return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
 
 
 def default_tolerance(metric: str, info: MetricInfo | None = None) -> float:
-    """What no table shows: half a unit of the last decimal."""
+    """Half a unit of the last decimal that tables show."""
     return 0.5 * 10.0 ** -decimals(metric, info)
 
 
-def checks(
+def checks_of(
     new: Sequence[Record],
     baseline: Sequence[Record],
     *,
     tolerances: Mapping[str, float],
-    runs: Literal["each", "mean"] = "each",
+    runs: Literal["each", "mean"],
     resamples: int = RESAMPLES,
-) -> list[Check]:
-    """Hold every metric of every method and scene of a baseline against new results, of each run the last checkpoint.
-
-    Args:
-        new: any number of records.
-        baseline: likewise; all that is in it must be in the new ones.
-        tolerances: by metric, else `default_tolerance`.
-        runs: whether several runs of a method are held against those of the same name, or their mean.
-        resamples: of the bootstrap.
-
-    Raises:
-        InputError: a tolerance is below zero or of no metric; something of the baseline is missing in the new results,
-            or was scored on other images.
-    """
+) -> list[MetricCheck]:
+    """Check every metric of every method and scene of a baseline; the arguments and errors are those of `check`."""
     for metric, value in tolerances.items():
         if value < 0:
-            raise InputError(f"--tolerance of {metric} is {value:g}, and it is 0 at least.")
-    found = []
+            raise InputError(_NEGATIVE.format(metric=metric, value=value))
+    checks: list[MetricCheck] = []
     fresh = by_protocol(new)
-    for key, members in by_protocol(baseline).items():
-        if key not in fresh:
-            raise InputError(
-                f"The baseline was scored under {_protocol(members)}, and the new results were not: they are under "
-                f"{some(_protocol(each) for each in fresh.values())}.{precision_advice([*members, *new])}"
-            )
-        ours, theirs = ({_key(e): e for e in methods_of(each, runs=runs)} for each in (fresh[key], members))
+    for protocol, members in by_protocol(baseline).items():
+        if protocol not in fresh:
+            under = some(map(_protocol, fresh.values()))
+            advice = precision_advice([*members, *new])
+            raise InputError(_NO_PROTOCOL.format(old=_protocol(members), new=under, advice=advice))
+        ours, theirs = (
+            {_name(contender): contender for contender in methods_of(records, runs=runs)}
+            for records in (fresh[protocol], members)
+        )
         for name, old in theirs.items():
-            other = ours.get(name) or _only(ours, theirs, name)
-            found += _of_method(name, old, other, tolerances, resamples)
-    unknown = set(tolerances) - {check.difference.metric for check in found}
-    if unknown:
-        known = dict.fromkeys(check.difference.metric for check in found)
-        raise InputError(f"--tolerance names {', '.join(sorted(unknown))}; the metrics are {', '.join(known)}.")
-    return found
+            counterpart = ours.get(name) or _only_run(ours, theirs, name)
+            checks += _of_method(name, old, counterpart, tolerances, resamples)
+    metrics = dict.fromkeys(check.difference.metric for check in checks)
+    if unknown := set(tolerances) - set(metrics):
+        raise InputError(_UNKNOWN_METRICS.format(unknown=", ".join(sorted(unknown)), metrics=", ".join(metrics)))
+    return checks
 
 
 def _protocol(records: Sequence[Record]) -> str:
@@ -129,47 +131,40 @@ def _protocol(records: Sequence[Record]) -> str:
     return f"{first.protocol_title} ({first.fingerprint}), {first.split} views"
 
 
-def _key(contender: Contender) -> str:
+def _name(contender: Contender) -> str:
     return contender.method if contender.run is None else f"{contender.method}/{contender.run}"
 
 
-def _only(ours: Mapping[str, Contender], theirs: Mapping[str, Contender], name: str) -> Contender:
-    """The new contender in the place of one whose run is called otherwise, where there is one run on each side.
+def _only_run(ours: Mapping[str, Contender], theirs: Mapping[str, Contender], name: str) -> Contender:
+    """The new contender for one whose run has another name, where each side has one run of the method.
 
     Raises:
         InputError: there is none of that method, or there are several.
     """
     method = theirs[name].method
-    fresh, old = ([each for each in side.values() if each.method == method] for side in (ours, theirs))
+    fresh, old = ([side for side in sides.values() if side.method == method] for sides in (ours, theirs))
     if len(fresh) == len(old) == 1:
         return fresh[0]
-    raise InputError(
-        f"The baseline has {name}, and the new results have {some(ours)}: evaluate it again, name records of the "
-        "same methods and runs (`--method` when they are scored), or say `--runs mean` where runs are seeds."
-    )
+    raise InputError(_NO_METHOD.format(name=name, names=some(ours)))
 
 
 def _of_method(
-    name: str,
-    old: Contender,
-    fresh: Contender,
-    tolerances: Mapping[str, float],
-    resamples: int,
-) -> list[Check]:
-    _check_whole(name, old, fresh)
-    # Each side has its own name in what is said of it, as both may have been called the same.
+    name: str, old: Contender, fresh: Contender, tolerances: Mapping[str, float], resamples: int
+) -> list[MetricCheck]:
+    _check_complete(name, old, fresh)
+    # Both may have one name: errors must tell them apart.
     old, fresh = replace(old, label=f"{name} (baseline)"), replace(fresh, label=f"{name} (new)")
     scenes: list[str | None] = [*old.records]
-    found = []
+    checks = []
     for scene in [*scenes, None] if len(scenes) > 1 else scenes:
         only = None if scene is None else [scene]
-        comparison = compared([old, fresh], scenes=only, resamples=resamples)
+        comparison = compare_contenders([old, fresh], scenes=only, resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
             tolerance = tolerances.get(metric, default_tolerance(metric, difference.info))
             interval, lost = _over_finite(difference, resamples)
             identity = (name, scene, comparison.protocol, comparison.fingerprint)
-            found.append(Check(*identity, difference, interval, lost, tolerance))
-    return found
+            checks.append(MetricCheck(*identity, difference, interval, lost, tolerance))
+    return checks
 
 
 def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list[str]]:
@@ -191,23 +186,20 @@ def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list
     return intervals({metric: Scores(tuple(scenes))}, resamples=resamples)[metric], lost
 
 
-def _check_whole(name: str, old: Contender, fresh: Contender) -> None:
-    """Check that nothing of the baseline is missing, since what is not looked at cannot fail.
+def _check_complete(name: str, old: Contender, fresh: Contender) -> None:
+    """Check that nothing of the baseline is missing, since what is not scored cannot fail.
 
     Raises:
-        InputError: naming what is.
+        InputError: naming what is missing.
     """
     for scene, records in old.records.items():
         if scene not in fresh.records:
-            raise InputError(f"The baseline has {name} on {scene}, and the new results have not: evaluate it, too.")
-        views, metrics = ({thing: None for each in records for thing in things(each)} for things in (_views, _metrics))
-        for what, needed, things in (("views", views, _views), ("metrics", metrics, _metrics)):
-            there = set.intersection(*(set(things(each)) for each in fresh.records[scene]))
-            if missing := [thing for thing in needed if thing not in there]:
-                raise InputError(
-                    f"{scene}: the new results of {name} lack the {what} {some(missing)} of the baseline: what is not "
-                    "scored cannot be checked."
-                )
+            raise InputError(_NO_SCENE.format(name=name, scene=scene))
+        for kind, names in (("views", _views), ("metrics", _metrics)):
+            needed = dict.fromkeys(thing for record in records for thing in names(record))
+            scored = set.intersection(*(set(names(record)) for record in fresh.records[scene]))
+            if missing := [thing for thing in needed if thing not in scored]:
+                raise InputError(_INCOMPLETE.format(scene=scene, name=name, kind=kind, missing=some(missing)))
 
 
 def _views(record: Record) -> list[str]:

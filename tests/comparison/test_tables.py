@@ -1,0 +1,56 @@
+"""The tables of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.two_sides import GAINS, A, B, base, many, pair_of
+
+from nvs_eval.comparison.tables import change_table, difference_table, view_table
+
+
+def test_the_tables_hold_what_the_words_are_about() -> None:
+    comparison = pair_of(A, B)
+    table = difference_table(comparison, comparison.pairs[0])
+    assert table.title == "b (B) against a (A): fox, 7 shared test views"
+    assert [cells[0].text for cells in table.rows] == ["psnr [dB] ↑", "ssim ↑"]
+    psnr = table.rows[0]
+    assert [cell.text for cell in psnr[1:4]] == [
+        f"{np.mean(base()):.2f}",
+        f"{np.mean(base()) + np.mean(GAINS):.2f}",
+        "+0.29",
+    ]
+    assert psnr[3].aside.startswith("[+0.")
+    assert psnr[-1].text == "6/1/0"
+    changes = change_table(comparison.pairs[0])
+    assert [[cell.text for cell in cells] for cells in changes.rows[:3]] == [
+        ["psnr", "0003 +0.52", "0004 -0.05"],
+        ["", "0001 +0.45", ""],
+        ["", "0005 +0.38", ""],
+    ]
+    none = pair_of(A, replace(A, method="c"))
+    assert [[cell.text for cell in cells] for cells in change_table(none.pairs[0]).rows] == [
+        ["psnr", "none", "none"],
+        ["ssim", "none", "none"],
+    ]
+    views = view_table(comparison, comparison.pairs[0])
+    assert [cells[1].text for cells in views.rows] == [f"{index:04}" for index in range(7)]
+    assert [cells[2].value for cells in views.rows] == pytest.approx(GAINS)
+
+
+def test_small_change_is_shown_with_enough_digits() -> None:
+    a, b = many([0.0004, -2e-12, 0.5, 0.6, 0.7, -0.8, 0.9, 0.0])
+    few = [replace(each, views=[*each.views[:2], *each.views[5:6]]) for each in (a, b)]
+    changes = change_table(pair_of(*few).pairs[0])
+    assert [[cell.text for cell in cells] for cells in changes.rows] == [
+        ["psnr", "0000 +0.0004", "0005 -0.80"],
+        ["", "", "0001 -2.0e-12"],
+    ]
+
+
+def test_metric_stands_in_each_part_of_a_wide_table() -> None:
+    table = difference_table(pair_of(A, B), pair_of(A, B).pairs[0])
+    assert table.identity == 1
+    assert view_table(pair_of(A, B), pair_of(A, B).pairs[0]).identity == 2

@@ -1,0 +1,73 @@
+"""Scores of two sides, made by hand or drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from nvs_eval.comparison.statistics.intervals import Interval, intervals
+from nvs_eval.comparison.statistics.jackknife import Jackknife, Without, jackknives
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
+
+INF = math.inf
+
+
+def scene(a: object, b: object, name: str = "garden") -> SceneScores:
+    """Scores of one scene; a plain list is one run."""
+    sides = [np.atleast_2d(np.asarray(side, dtype=float)) for side in (a, b)]
+    return SceneScores(name, tuple(f"v{index}" for index in range(sides[0].shape[1])), *sides)
+
+
+def of(*scenes: tuple[object, object]) -> Scores:
+    return Scores(tuple(scene(a, b, f"scene{index}") for index, (a, b) in enumerate(scenes)))
+
+
+def differing(*differences: Sequence[float] | Array) -> Scores:
+    """Scenes with one run a side and these differences."""
+    return of(*[(np.zeros(len(each)), each) for each in differences])
+
+
+def drawn(seed: int, scenes: int, views: int, runs: tuple[int, int] = (1, 1), shift: float = 0.3) -> Scores:
+    """Scores around 25 with a spread between views, runs and scenes."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for index in range(scenes):
+        level = 25 + 3 * rng.standard_normal(views)
+        sides = [level + 0.2 * rng.standard_normal((n, 1)) + 0.5 * rng.standard_normal((n, views)) for n in runs]
+        found.append(scene(sides[0], sides[1] + shift + 0.3 * rng.standard_normal(), f"scene{index}"))
+    return Scores(tuple(found))
+
+
+def interval(scores: Scores, resamples: int = 2000, seed: int = 7) -> Interval:
+    return intervals({"psnr": scores}, resamples=resamples, seed=seed)["psnr"]
+
+
+def swapped(scores: Scores) -> Scores:
+    return Scores(tuple(SceneScores(each.name, each.views, each.b, each.a) for each in scores.scenes))
+
+
+def ends(found: Interval | Without) -> tuple[float, float]:
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+def unequal(seed: int, *counts: int, spread: float = 1.0) -> Scores:
+    """Scenes of so many views, of which the first has another spread."""
+    rng = np.random.default_rng(seed)
+    scales = [spread] + [1.0] * (len(counts) - 1)
+    return differing(*[scale * rng.standard_normal(count) for scale, count in zip(scales, counts, strict=True)])
+
+
+def nearly_equal() -> tuple[Array, Array]:
+    """Two sides that differ by what is lost when a number is added and taken off again."""
+    a = np.random.default_rng(0).uniform(20, 40, 30)
+    return a, (a + 100.3) - 100.3
+
+
+def without(scores: Scores, resamples: int = 2000) -> Jackknife:
+    """The jackknife of one metric alone."""
+    found = intervals({"psnr": scores}, resamples=resamples)
+    return jackknives({"psnr": scores}, found, resamples=resamples)["psnr"]
