@@ -97,13 +97,9 @@ def _check_same(scene: str, records: Sequence[Record], names: Sequence[str]) -> 
     for part in parts[1:]:
         if differing := difference(parts[0], part):
             raise InputError(
-                f"{scene}: {_named(parts[0])} and {_named(part)} were scored with {differing}. Such numbers cannot be "
+                f"{scene}: {parts[0].id.name} and {part.id.name} were scored with {differing}. Such numbers cannot be "
                 "compared: score the same images."
             )
-
-
-def _named(record: Record) -> str:
-    return "/".join(str(part) for part in (record.method, record.run, record.step) if part not in (None, ""))
 
 
 def _scene_notes(a: Contender, b: Contender) -> list[str]:
