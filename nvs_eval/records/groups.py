@@ -59,7 +59,7 @@ class Contender:
             return None
         if over == "views" and len(scenes) > 1:
             return _mean_of_views(metric, runs)
-        return fmean(fmean(record.means[metric] for record in records) for records in runs)
+        return fmean([fmean([record.means[metric] for record in records]) for records in runs])
 
 
 def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:

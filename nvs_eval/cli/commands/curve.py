@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.errors import InputError
-
 if TYPE_CHECKING:
     from nvs_eval.report.curves.curves import SceneCurves
 
@@ -58,16 +56,12 @@ class CurveCommand:
 
     def _draw(self, output: Path, scenes: Sequence[SceneCurves]) -> None:
         from nvs_eval.cli.console import say
+        from nvs_eval.cli.options.writing import check_free
         from nvs_eval.report.curves.plot import draw, plot_files
         from nvs_eval.system.files import write_whole
 
         files = plot_files(output, scenes)
-        there = [str(file) for file in files if file.exists()]
-        if there and not self.overwrite:
-            raise InputError(
-                f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already: say another `--output`, or "
-                "`--overwrite`."
-            )
+        check_free(files, overwrite=self.overwrite)
         for path, curves in zip(files, scenes, strict=True):
             write_whole(path, lambda file, curves=curves: draw(curves, file, output.suffix))
             say(f"Written: {shlex.quote(str(path))}")

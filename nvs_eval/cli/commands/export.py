@@ -33,6 +33,7 @@ class ExportCommand:
     def run(self) -> int:
         """Write the files, and say where and what a reader of them should know."""
         from nvs_eval.cli.console import say
+        from nvs_eval.cli.options.writing import check_free
         from nvs_eval.records.record import read_record
         from nvs_eval.report.exports import FORMS
         from nvs_eval.system.files import write_whole
@@ -41,12 +42,7 @@ class ExportCommand:
         check_outside_results(self.output, self.record, record)
         exported = FORMS[self.form](record)
         paths = {self.output / name: content for name, content in exported.files.items()}
-        there = [str(path) for path in paths if path.exists()]
-        if there and not self.overwrite:
-            raise InputError(
-                f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already: say another `--output`, or "
-                "`--overwrite`."
-            )
+        check_free(paths, overwrite=self.overwrite)
         for message in exported.messages:
             say(message)
         for path, content in paths.items():

@@ -54,8 +54,7 @@ class WriteOptions:
         if self.output is None:
             return
         check_writable(self.output)
-        if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output} is there already: say another `--output`, or `--overwrite`.")
+        check_free([self.output], overwrite=self.overwrite)
 
     def _check_long(self) -> None:
         if self.format not in ("csv", "json"):
@@ -115,3 +114,17 @@ class WriteOptions:
             self.output, lambda file: file.writelines(part.encode("utf-8", "backslashreplace") for part in parts)
         )
         say(f"Written: {shlex.quote(str(self.output))}")
+
+
+def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
+    """Check that no file is in the way, unless it may be replaced.
+
+    Raises:
+        InputError: naming those that are.
+    """
+    taken = [str(file) for file in files if file.exists()]
+    if taken and not overwrite:
+        raise InputError(
+            f"{' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} there already: say another `--output`, or "
+            "`--overwrite`."
+        )

@@ -148,7 +148,8 @@ class Block:
         """The sign of a whole row, which the notes explain."""
         if isinstance(row, PublishedRow):
             return row.mark
-        return ODD if any(id(record) in self._odd_ids for record in row.all_records) else ""
+        odd = self._odd_ids
+        return ODD if odd and any(id(record) in odd for record in row.all_records) else ""
 
     def ranks(self, rows: Sequence[Row]) -> bool:
         """Whether all of some rows may be compared with each other."""

@@ -7,13 +7,12 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from nvs_eval.errors import InputError
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers.palettes import PALETTES
 from nvs_eval.report.writers.registry import Style
-from nvs_eval.report.writers.shared import caption_of, split_means
+from nvs_eval.report.writers.shared import caption_of
 from nvs_eval.report.writers.tex import escape, metric_name
 
 _LETTERS = {1: r"\textbf", 2: r"\underline", 3: r"\textit"}
@@ -33,124 +32,121 @@ def write(tables: Sequence[Table], style: Style) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9:._/+-]*", style.label):
         raise InputError(f"--label {style.label!r} is no label for LaTeX: letters, digits and : . _ / + - are.")
-    drawn = [_Drawn(table, style) for table in tables]
     labels = _labels(tables, style.label)
-    bodies = [line for each, label in zip(drawn, labels, strict=True) for line in each.lines(label)]
-    return "".join(f"{line}\n" for line in (*_preamble(drawn, style), *bodies))
+    bodies = [line for table, label in zip(tables, labels, strict=True) for line in _lines(table, style, label)]
+    return "".join(f"{line}\n" for line in (*_preamble(tables, style), *bodies))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A table and how it is to look."""
-
-    table: Table
-    style: Style
-
-    @property
-    def coloured(self) -> bool:
-        ranked = any(cell.rank for row in self.table.rows for cell in row)
-        return ranked and self.style.mark in PALETTES
-
-    @property
-    def wide(self) -> bool:
-        """Whether it is wider than a column of a two-column paper: it has the page's width then."""
-        letters = [
-            max(len(column.heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
-            for column in self.table.columns
-        ]
-        return sum(letters) + _SPACE * len(letters) > _COLUMN
-
-    def lines(self, label: str) -> Iterator[str]:
-        """Of the whole table, in several parts where it is longer than a page."""
-        rows = list(self._rows())
-        parts = [rows[start : start + _PAGE] for start in range(0, len(rows), _PAGE)] or [[]]
-        environment = "table*" if self.wide else "table"
-        for number, part in enumerate(parts):
-            yield ""
-            yield rf"\begin{{{environment}}}[t]"
-            yield r"  \centering"
-            yield from self._caption(label) if number == 0 else _continued()
-            yield from self._tabular(part)
-            if number == len(parts) - 1:
-                yield from self._notes()
-            yield rf"\end{{{environment}}}"
-
-    def _caption(self, label: str) -> Iterator[str]:
-        table = self.table
-        how = escape(caption_of(table))
-        yield rf"  \caption{{{_title(table)}. {how[:1].upper()}{how[1:]}.}}"
-        yield rf"  \label{{{label}}}"
-        yield from (f"  % {signature}" for signature in table.signatures)
-        # Classes made for captions below tables leave no room under one above.
-        yield r"  \smallskip"
-
-    def _tabular(self, rows: Sequence[str]) -> Iterator[str]:
-        alignment = "".join("r" if column.numeric else "l" for column in self.table.columns)
-        if self.wide:
-            yield r"  \setlength{\tabcolsep}{4pt}"
-            # Shrunk where it is wider than the page, and never enlarged.
-            yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-        yield rf"  \begin{{tabular}}{{{alignment}}}"
-        yield r"    \toprule"
-        yield f"    {' & '.join(map(_heading, self.table.columns))} \\\\"
-        yield r"    \midrule"
-        yield from (f"    {row}" for row in rows)
-        yield r"    \bottomrule"
-        yield r"  \end{tabular}" + ("}" if self.wide else "")
-
-    def _rows(self) -> Iterator[str]:
-        rows, means = split_means(self.table)
-        fractions = [_fraction(column.cells) for column in self.table.columns]
-        for part in (rows, means):
-            for place, row in enumerate(part):
-                rule = "\\midrule\n    " if part is means and place == 0 else ""
-                cells = zip(row, self.table.columns, fractions, strict=True)
-                yield f"{rule}{' & '.join(self._cell(*each) for each in cells)} \\\\"
-
-    def _cell(self, cell: Cell, column: Column, fraction: int) -> str:
-        if not column.numeric:
-            return f"{escape(cell.text)}{_raised(cell.mark)}"
-        if cell.value is None:
-            return "--"
-        if isinstance(cell.value, float) and math.isinf(cell.value):
-            # What is mathematics does not become bold with the letters around it.
-            bold = cell.rank == 1 and self.style.mark == "bold"
-            number, padding = (r"\boldmath$\infty$" if bold else r"$\infty$"), ""
-        else:
-            number, padding = escape(cell.text), _padding(cell, fraction)
-        # Marks hang beside the numbers, which stay below each other.
-        mark = rf"\rlap{{{_raised(cell.mark)}}}" if cell.mark else ""
-        aside = rf" {{\scriptsize {escape(cell.aside)}}}" if cell.aside else ""
-        return f"{self._ranked(number, cell.rank)}{mark}{padding}{aside}"
-
-    def _ranked(self, number: str, rank: int | None) -> str:
-        if rank is None or self.style.mark == "none":
-            return number
-        if self.style.mark in PALETTES:
-            return rf"\cellcolor{{{PALETTES[self.style.mark].names[rank - 1]}}}{number}"
-        return f"{_LETTERS[rank]}{{{number}}}"
-
-    def _notes(self) -> Iterator[str]:
-        if self.table.notes:
-            yield r"  \par\smallskip"
-            yield r"  \begin{minipage}{\linewidth}\footnotesize\raggedright"
-            yield from (rf"    {escape(note)}\par" for note in self.table.notes)
-            yield r"  \end{minipage}"
-
-
-def _preamble(drawn: Sequence[_Drawn], style: Style) -> Iterator[str]:
-    coloured = any(each.coloured for each in drawn)
+def _preamble(tables: Sequence[Table], style: Style) -> Iterator[str]:
+    ranked = any(cell.rank for table in tables for column in table.columns for cell in column.cells)
+    palette = PALETTES.get(style.mark) if ranked else None
     yield "% Tables by nvs-eval. They need in the preamble:"
     yield r"%   \usepackage{booktabs}"
-    if coloured:
+    if palette:
         yield r"%   \usepackage[table]{xcolor}"
-    if any(each.wide for each in drawn):
+    if any(map(_is_wide, tables)):
         yield r"%   \usepackage{graphicx}"
-    if coloured:
-        palette = PALETTES[style.mark]
+    if palette:
         yield "% First, second and third; a paper that defines these names before keeps its own colours."
         for name, colour in zip(palette.names, palette.light, strict=True):
             yield rf"\providecolor{{{name}}}{{HTML}}{{{colour}}}"
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether it is wider than a column of a two-column paper: it has the page's width then."""
+    letters = [
+        max(len(column.heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
+        for column in table.columns
+    ]
+    return sum(letters) + _SPACE * len(letters) > _COLUMN
+
+
+def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
+    """Of the whole table, in several parts where it is longer than a page."""
+    rows = list(_rows(table, style))
+    parts = [rows[start : start + _PAGE] for start in range(0, len(rows), _PAGE)] or [[]]
+    environment = "table*" if _is_wide(table) else "table"
+    for number, part in enumerate(parts):
+        yield ""
+        yield rf"\begin{{{environment}}}[t]"
+        yield r"  \centering"
+        yield from _caption(table, label) if number == 0 else _continued()
+        yield from _tabular(table, part)
+        if number == len(parts) - 1:
+            yield from _notes(table)
+        yield rf"\end{{{environment}}}"
+
+
+def _caption(table: Table, label: str) -> Iterator[str]:
+    how = escape(caption_of(table))
+    yield rf"  \caption{{{_title(table)}. {how[:1].upper()}{how[1:]}.}}"
+    yield rf"  \label{{{label}}}"
+    yield from (f"  % {signature}" for signature in table.signatures)
+    # Classes made for captions below tables leave no room under one above.
+    yield r"  \smallskip"
+
+
+def _tabular(table: Table, rows: Sequence[str]) -> Iterator[str]:
+    alignment = "".join("r" if column.numeric else "l" for column in table.columns)
+    wide = _is_wide(table)
+    if wide:
+        yield r"  \setlength{\tabcolsep}{4pt}"
+        # Shrunk where it is wider than the page, and never enlarged.
+        yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+    yield rf"  \begin{{tabular}}{{{alignment}}}"
+    yield r"    \toprule"
+    yield f"    {' & '.join(map(_heading, table.columns))} \\\\"
+    yield r"    \midrule"
+    yield from (f"    {row}" for row in rows)
+    yield r"    \bottomrule"
+    yield r"  \end{tabular}" + ("}" if wide else "")
+
+
+def _rows(table: Table, style: Style) -> Iterator[str]:
+    columns = [_cells(column, style) for column in table.columns]
+    first_mean = len(table.rows) - table.means
+    for place, cells in enumerate(zip(*columns, strict=True)):
+        rule = "\\midrule\n    " if place == first_mean else ""
+        yield f"{rule}{' & '.join(cells)} \\\\"
+
+
+def _cells(column: Column, style: Style) -> Iterator[str]:
+    if not column.numeric:
+        return (f"{escape(cell.text)}{_raised(cell.mark)}" for cell in column.cells)
+    fraction = _fraction(column.cells)
+    return (_number(cell, fraction, style) for cell in column.cells)
+
+
+def _number(cell: Cell, fraction: int, style: Style) -> str:
+    """A number of a column whose longest has so many letters behind the whole number."""
+    if cell.value is None:
+        return "--"
+    if isinstance(cell.value, float) and math.isinf(cell.value):
+        # What is mathematics does not become bold with the letters around it.
+        bold = cell.rank == 1 and style.mark == "bold"
+        number, padding = (r"\boldmath$\infty$" if bold else r"$\infty$"), ""
+    else:
+        number, padding = escape(cell.text), _padding(cell, fraction)
+    # Marks hang beside the numbers, which stay below each other.
+    mark = rf"\rlap{{{_raised(cell.mark)}}}" if cell.mark else ""
+    aside = rf" {{\scriptsize {escape(cell.aside)}}}" if cell.aside else ""
+    return f"{_ranked(number, cell.rank, style)}{mark}{padding}{aside}"
+
+
+def _ranked(number: str, rank: int | None, style: Style) -> str:
+    if rank is None or style.mark == "none":
+        return number
+    if style.mark in PALETTES:
+        return rf"\cellcolor{{{PALETTES[style.mark].names[rank - 1]}}}{number}"
+    return f"{_LETTERS[rank]}{{{number}}}"
+
+
+def _notes(table: Table) -> Iterator[str]:
+    if table.notes:
+        yield r"  \par\smallskip"
+        yield r"  \begin{minipage}{\linewidth}\footnotesize\raggedright"
+        yield from (rf"    {escape(note)}\par" for note in table.notes)
+        yield r"  \end{minipage}"
 
 
 def _continued() -> Iterator[str]:
