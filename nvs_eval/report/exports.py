@@ -134,24 +134,26 @@ def _joined(views: Mapping[str, Mapping[str, float | None]]) -> dict[str, float 
 def _messages(
     record: Record, taken: Mapping[str, str], missing: Sequence[str], values: Mapping[str, float | None], tool: str
 ) -> list[str]:
-    said = []
+    messages = []
     if not record.protocol["name"].startswith(tool):
-        said.append(
+        messages.append(
             f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}), and not how that "
             "tool computes them."
         )
     if fast := [key for key, metric in taken.items() if is_fast(record.metrics[metric])]:
-        said.append(f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact.")
+        messages.append(
+            f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
+        )
     if missing:
-        said.append(f"The record lacks {', '.join(missing)}: left out.")
+        messages.append(f"The record lacks {', '.join(missing)}: left out.")
     if tool == "nerfstudio":
         others = {key: name for key, name in taken.items() if name.endswith(("_vgg", "_squeeze"))}
-        said += [f"{key} is the record's {name}: ns-eval's is of AlexNet." for key, name in others.items()]
+        messages += [f"{key} is the record's {name}: ns-eval's is of AlexNet." for key, name in others.items()]
     left = [name for name in record.metrics if name not in taken.values()]
     if left:
-        said.append(f"That format has no place for {', '.join(left)}: left out.")
+        messages.append(f"That format has no place for {', '.join(left)}: left out.")
     absent = [key for key, value in values.items() if value is None]
     if absent:
         named = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-        said.append(f"Null, as JSON has no number for an infinity or for the deviation of one view: {named}.")
-    return said
+        messages.append(f"Null, as JSON has no number for an infinity or for the deviation of one view: {named}.")
+    return messages

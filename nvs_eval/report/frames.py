@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Record, Records, ViewRow
+from nvs_eval.records.record import Record, Records
+from nvs_eval.report.writers.long import identity_of
 from nvs_eval.system.arguments import checked
 
 if TYPE_CHECKING:
@@ -46,21 +47,21 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
     check_cells(records)
     pandas = _pandas()
     metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
+    views = [(record, row) for record in records for row in record.views]
+    names = [(*identity_of(record).values(), row.name) for record, row in views]
     if shape == "long":
         types = {**_IDENTITY, **_SCORE}
         rows = [
-            (*_who(record, row), metric, row.scores[metric], info.unit, info.higher_is_better)
-            for record in records
-            for row in record.views
+            (*name, metric, row.scores[metric], info.unit, info.higher_is_better)
+            for name, (record, row) in zip(names, views, strict=True)
             for metric, info in record.metrics.items()
         ]
     else:
         types = {**_IDENTITY, **dict.fromkeys(metrics, "float64")}
         nothing = float("nan")
         rows = [
-            (*_who(record, row), *(row.scores.get(metric, nothing) for metric in metrics))
-            for record in records
-            for row in record.views
+            (*name, *(row.scores.get(metric, nothing) for metric in metrics))
+            for name, (_, row) in zip(names, views, strict=True)
         ]
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return pandas.DataFrame(
@@ -69,12 +70,6 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
             for (name, kind), column in zip(types.items(), columns, strict=True)
         }
     )
-
-
-def _who(record: Record, row: ViewRow) -> tuple[Any, ...]:
-    protocol = record.protocol_title
-    step = record.step
-    return record.scene, record.method, record.run, step, record.split, protocol, record.fingerprint, row.name
 
 
 def _pandas() -> Any:

@@ -88,7 +88,7 @@ def test_the_best_step_and_where_it_stopped_improving(
     assert curve.values == [sign * value for value in values]
 
 
-def test_steps_are_in_their_order_whatever_the_order_of_the_records() -> None:
+def test_steps_rise_whatever_the_order_of_the_records() -> None:
     records = run_of(20, 25, 24)
     for order in permutations(records):
         curve = curve_of(order)
@@ -175,7 +175,7 @@ def test_metrics_are_chosen() -> None:
         curves_of(records, by(0.5), metrics=("psrn",))
 
 
-def test_a_scene_without_the_metric_that_was_chosen_has_no_curves() -> None:
+def test_scene_without_the_chosen_metric_has_no_curves() -> None:
     found = curves_of([*run_of(20, 25), *run_of(1, 2, scene="owl", metric="ssim")], by(0.5), metrics=("ssim",))
     assert [scene.scene for scene in found] == ["owl"]
 
@@ -236,7 +236,7 @@ def test_a_row_says_what_cannot_be_told(last: float, why: str) -> None:
     assert table.notes[-1] == why
 
 
-def test_notes_say_the_steps_of_each_run_where_they_differ_and_no_more_than_some() -> None:
+def test_notes_name_the_steps_of_runs_that_differ() -> None:
     long = [at(step, 20.0, run="long") for step in range(100, 1400, 100)]
     (scene,) = curves_of([*run_of(20, 25), *long], by(0.5))
     assert list(curve_table(scene).notes[1:3]) == [
@@ -293,7 +293,7 @@ def test_an_improvement_is_harder_to_find_among_many_pairs(gain: float) -> None:
     assert [improved(before, after, "psnr", tests=tests) for tests in (1, 78)] == [True, gain > 1]
 
 
-def test_an_improvement_that_is_the_same_on_all_views_is_found_among_any_number_of_pairs() -> None:
+def test_constant_improvement_is_found_among_any_pairs() -> None:
     assert improved(at(500, *range(7)), at(1500, *(i + 0.25 for i in range(7))), "psnr", tests=1000) is True
 
 
@@ -364,7 +364,7 @@ def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
     assert b"/Type3" not in pdf
 
 
-def test_a_plot_has_a_panel_a_metric_and_colours_of_its_own_for_each_run(several: SceneCurves) -> None:
+def test_plot_has_a_panel_a_metric_and_a_colour_a_run(several: SceneCurves) -> None:
     svg = drawn(several, ".svg").decode("utf-8")
     assert svg.count('id="axes_') == 1
     assert "#0072b2" in svg
@@ -476,7 +476,7 @@ def test_the_command_refuses_what_makes_no_curve(results: Path, refused: Callabl
     assert "No record was named" in refused("curve")
 
 
-def test_the_command_needs_no_torch_and_nothing_that_opens_windows(results: Path) -> None:
+def test_curve_command_needs_no_torch_and_no_window(results: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     code = (
         "import sys; from nvs_eval.cli import main; code = main(sys.argv[1:]); "

@@ -100,7 +100,7 @@ def test_ns_eval_leaves_out_what_the_record_lacks_and_says_so() -> None:
     assert "The record lacks ssim, lpips: left out." in export.messages
 
 
-def test_ns_eval_has_the_colour_corrected_scores_under_nerfstudios_names() -> None:
+def test_ns_eval_names_colour_corrected_scores_as_nerfstudio() -> None:
     names = {"cc_psnr": 21.0, "cc_ssim": 0.5, "cc_lpips_alex": 0.25}
     views = [replace(row(), scores=names)]
     export = ns_eval(

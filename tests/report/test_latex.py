@@ -60,7 +60,7 @@ def test_text_is_escaped(text: str, latex: str) -> None:
     assert escape(text) == latex
 
 
-def test_what_is_written_of_text_is_ascii_and_letters_are_themselves() -> None:
+def test_escaped_text_is_ascii_and_letters_stay() -> None:
     plain = string.ascii_letters + string.digits + " .:;/()+=!?@"
     assert escape(plain) == plain
     assert all(escape(chr(code)).isascii() for code in range(0x20, 0x3000))
@@ -198,7 +198,7 @@ def test_a_wide_table_has_the_page_and_shrinks_to_it() -> None:
     assert not re.search(r"graphicx|resizebox|table\*", narrow)
 
 
-def test_a_table_longer_than_a_page_goes_on_in_another_of_the_same_number() -> None:
+def test_table_longer_than_a_page_continues_under_its_number() -> None:
     views = [row(f"{index:04d}", psnr=20.0) for index in range(100)]
     text = write(per_view_tables([record(views)]), Style())
     assert len(re.findall(r"\\begin\{table", text)) == 3

@@ -71,14 +71,14 @@ def test_of_each_run_the_last_checkpoint_counts() -> None:
     assert [each.step for each in last_steps([of("a", 1.0), of("a", 1.0, step=0)])] == [0]
 
 
-def test_a_method_with_one_run_a_scene_is_one_contender_whatever_its_runs_are_called() -> None:
+def test_method_with_one_run_a_scene_is_one_contender() -> None:
     records = [of("a", 20.0, run="monday", step=7), of("a", 30.0, scene="garden", run="tuesday", step=7)]
     (contender,) = methods_of(records)
     assert (contender.name, contender.step) == ("a/7", 7)
     assert {scene: len(each) for scene, each in contender.records.items()} == {"fox": 1, "garden": 1}
 
 
-def test_several_runs_in_a_scene_are_apart_unless_they_are_said_to_be_seeds() -> None:
+def test_runs_of_one_scene_are_apart_unless_they_are_seeds() -> None:
     records = [of("a", 20.0, run="x"), of("a", 22.0, run="y"), of("b", 30.0, run="z")]
     assert [each.name for each in methods_of(records)] == ["a/x", "a/y", "b"]
     assert [each.name for each in methods_of(records, runs="mean")] == ["a", "b"]
@@ -138,7 +138,7 @@ def test_a_column_a_scene_is_a_table_a_metric_with_the_mean_last() -> None:
     assert psnr.signatures == [INFO["psnr"].signature]
 
 
-def test_a_row_a_scene_is_a_table_a_method_with_the_mean_last_and_nothing_ranked() -> None:
+def test_rows_of_scenes_end_in_their_mean_and_are_not_ranked() -> None:
     a, b = tables_of(TWO, layout(rows="scene"))
     assert (a.title, b.title) == ("a, test views", "b, test views")
     assert texts(a, "scene") == ["fox", "garden", "mean of 2 scenes"]
@@ -184,7 +184,7 @@ def test_decimals_are_chosen_by_metric() -> None:
 # --- Ranks ----------------------------------------------------------------------------------------------------------
 
 
-def test_first_second_and_third_are_by_what_is_shown_and_ties_share_a_rank() -> None:
+def test_ranks_are_by_shown_digits_and_ties_share_one() -> None:
     shown = [28.001, 28.004, 27.0, 29.0, 26.0, 25.0]
     (table,) = tables_of([of(f"m{i}", psnr) for i, psnr in enumerate(shown)])
     assert texts(table, PSNR)[:2] == ["28.00", "28.00"]
@@ -205,7 +205,7 @@ def test_infinity_is_first_and_the_mean_with_it_infinite() -> None:
     assert (texts(table, PSNR), ranks(table, PSNR)) == (["inf", "25.50"], [1, 2])
 
 
-def test_a_metric_that_only_some_have_is_an_empty_cell_without_rank_or_mean() -> None:
+def test_missing_metric_is_an_empty_cell_without_rank_or_mean() -> None:
     extra = record([row("0000", psnr=10.0, ssim=0.4, lpips_alex=0.2)], method="c", metrics={**INFO}, scene="fox")
     (table,) = tables_of([*TWO[:1], TWO[2], extra])
     assert texts(table, "lpips_alex ↓") == ["", "", "0.200"]
@@ -254,7 +254,7 @@ def test_counts_alone_are_a_table() -> None:
     assert headings(twice) == ["method", PSNR]
 
 
-def test_scenes_are_sorted_too_and_counts_have_no_sum_without_a_mean() -> None:
+def test_scenes_are_sorted_and_counts_need_a_mean_for_a_sum() -> None:
     (table,) = tables_of([*TWO[:2], of("a", 99.0, scene="stump")], layout(rows="scene", sort="psnr"))
     assert texts(table, "scene") == ["stump", "garden", "fox", "mean of 3 scenes"]
     (table,) = tables_of(TWO[:2], layout(rows="scene", suite=SUITE))
@@ -276,7 +276,7 @@ def test_records_of_other_scenes_alone_are_an_error() -> None:
 # --- What may be compared -------------------------------------------------------------------------------------------
 
 
-def test_other_images_in_one_scene_are_marked_and_nothing_is_ranked() -> None:
+def test_rows_of_other_images_are_marked_and_not_ranked() -> None:
     odd = replace(TWO[3], views=[replace(view, reference_sha256="1" * 64) for view in TWO[3].views])
     third = of("c", 9.0, scene="garden")
     (table,) = tables_of([*TWO[:3], odd, third, of("c", 8.0)], layout(rows="method"))
@@ -298,7 +298,7 @@ def test_what_a_row_is_made_of_is_said() -> None:
     ]
 
 
-def test_per_view_tables_have_a_row_a_view_of_every_record_whatever_the_rows() -> None:
+def test_per_view_tables_have_a_row_a_view_of_every_record() -> None:
     records = [of("a", 1.0, run="x", views=2), of("a", 2.0, run="y", views=2)]
     (table,) = per_view_tables(records, layout(rows="scene", metrics=("psnr",), runs="mean"))
     assert headings(table) == ["view", "method", "run", PSNR]
@@ -309,7 +309,7 @@ def test_per_view_tables_have_a_row_a_view_of_every_record_whatever_the_rows() -
     assert per_view_tables(steps, layout(metrics=("views",))) == []
 
 
-def test_what_cannot_be_told_from_the_best_is_marked_by_whoever_can_tell() -> None:
+def test_ties_are_marked_by_the_callable_of_the_layout() -> None:
     asked = []
 
     def tied(contenders: Sequence[Contender], scenes: Sequence[str], metric: str) -> list[int]:
@@ -342,7 +342,7 @@ def published(**changes: object) -> Published:
 OURS = [of("ours", 26.0, scene="garden", protocol=INRIA), of("ours", 26.6, scene="stump", protocol=INRIA)]
 
 
-def test_published_numbers_are_rows_with_no_more_digits_than_they_have() -> None:
+def test_published_rows_keep_their_own_digits() -> None:
     psnr, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[published()]))
     assert texts(psnr, "method") == ["ours", "Theirs"]
     assert [cells[0].mark for cells in psnr.rows] == ["", "‡"]
@@ -403,7 +403,7 @@ def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
     assert psnr.title == "Mine, psnr [dB] ↑, test views"
 
 
-def test_what_was_published_with_fewer_decimals_is_no_better_for_that() -> None:
+def test_published_with_fewer_decimals_ranks_no_better() -> None:
     ours = [of("a", 27.44, scene="garden", protocol=INRIA), of("b", 27.36, scene="garden", protocol=INRIA)]
     theirs = published(scores={"garden": {"psnr": "27.4"}})
     psnr, _ = tables_of(ours, layout(rows="method", columns="scene", published=[theirs]))
@@ -418,7 +418,7 @@ def test_a_published_row_without_a_number_is_no_row() -> None:
     assert ssim.notes == views.notes == []
 
 
-def test_a_mean_is_the_published_one_also_where_nobody_named_the_suite() -> None:
+def test_published_mean_is_shown_without_a_named_suite() -> None:
     suite = load_suite("deepblending")
     ours = [of("ours", 26.0, scene=scene, protocol=INRIA) for scene in suite.names]
     (table,) = tables_of(ours, layout(rows="method", metrics=("psnr",), published=[load_published("3dgs")]))
@@ -446,7 +446,7 @@ def test_nothing_is_tied_with_a_best_that_was_published() -> None:
         layout(mean="views", tied=lambda c, s, m: [])
 
 
-def test_a_published_metric_that_is_not_the_protocols_is_marked_and_has_no_rank() -> None:
+def test_published_metric_that_differs_is_marked_and_unranked() -> None:
     theirs = published(differs={"ssim": "windows wholly inside"})
     _, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[theirs]))
     assert [cells[1].mark for cells in ssim.rows] == ["", "§"]
@@ -454,7 +454,7 @@ def test_a_published_metric_that_is_not_the_protocols_is_marked_and_has_no_rank(
     assert "§ ssim of Theirs has no rank: windows wholly inside" in ssim.notes
 
 
-def test_published_numbers_of_another_protocol_or_scene_are_refused_unless_mixed() -> None:
+def test_published_of_another_protocol_is_refused_unless_mixed() -> None:
     with pytest.raises(
         InputError, match=r"published under the protocol inria-3dgs \(82a74b27\), and the records are of standard"
     ):

@@ -136,7 +136,7 @@ def test_each_run_has_a_folder_and_what_has_no_step_is_at_0(
 
 
 @pytest.mark.usefixtures("here")
-def test_what_scores_logs_beside_its_records_and_so_does_a_table_of_them(
+def test_score_and_table_log_the_same_records(
     cli: Callable[..., Said], scalars: Callable[[Path], dict[str, list[tuple[int, float]]]]
 ) -> None:
     said = cli(*SCORE, "--log", "tensorboard")
@@ -332,7 +332,7 @@ def test_wandb_has_a_table_of_the_views(tmp_path: Path, wandb_dir: Path, cli: Ca
     assert table["data"] == [["a", 21.1, 0.75], ["b", 21.1 + 1 / 3, 0.25]]
 
 
-def test_what_is_logged_to_wandb_again_has_the_same_id_and_others_have_others(
+def test_wandb_run_logged_again_keeps_its_id(
     tmp_path: Path, wandb_dir: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_PROJECT", "of my own")
@@ -360,7 +360,7 @@ def test_nobody_logged_in_is_said_before_any_work(
 
 
 @pytest.mark.parametrize("known", [True, False, None], ids=["logged in", "not", "no server to ask"])
-def test_a_wandb_that_is_asked_for_its_login_is_not_asked_in_the_old_way(known: bool | None) -> None:
+def test_new_wandb_is_not_asked_for_its_login_the_old_way(known: bool | None) -> None:
     from nvs_eval.report.loggers.wandb import _has_login
 
     class Newer:

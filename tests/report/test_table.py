@@ -48,7 +48,7 @@ def without_style(text: str) -> str:
 # --- What stands in it ----------------------------------------------------------------------------------------------
 
 
-def test_each_metric_has_its_unit_and_direction_and_its_best_marked() -> None:
+def test_metric_has_its_unit_direction_and_best_marked() -> None:
     (table,) = tables_of([scored("a", 28.25, 0.875, 0.125), scored("b", 27.004, 0.9, 0.25)])
     assert table.title == "fox, test views"
     assert table.caption == "protocol standard (9f2c51ab)"
@@ -213,7 +213,7 @@ def test_in_a_terminal_the_best_is_bold() -> None:
     assert re.findall(r"\x1b\[1m *([\d.]+)\x1b\[0m", text) == ["28.25", "0.125", "0.900"]
 
 
-def test_signatures_are_whole_where_there_is_room_else_their_common_parts_are_said_once() -> None:
+def test_signatures_without_room_name_common_parts_once() -> None:
     (table,) = tables_of(PAIR)
     own = ["psnr|range:1", "ssim|win:gauss11s1.5|pad:valid|cov:population|range:1"]
     own.append("lpips|net:alex|heads:0.1|input:scaled|norm:lpips")
@@ -238,7 +238,7 @@ def test_notes_stand_below_the_caption() -> None:
     assert text.endswith("|q:round8|v1\n1 view left out: mask\\nempty\n\n")
 
 
-def test_what_stands_beside_numbers_is_aligned_and_columns_without_room_go_below() -> None:
+def test_asides_are_aligned_and_columns_without_room_go_below() -> None:
     cells = [
         [Cell("a"), Cell("9.50"), Cell("0.8000")],
         [Cell("bb"), Cell("25.91", aside="(+16.41)"), Cell("0.7000", aside="(-0.1000)")],
@@ -280,7 +280,7 @@ def numbers(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [80, 50, 20])
-def test_in_a_narrow_terminal_names_are_folded_and_no_number_is_cut(width: int) -> None:
+def test_narrow_terminal_folds_names_and_cuts_no_number(width: int) -> None:
     (table,) = tables_of(PAIR)
     text = without_style(shown(table, width=width))
     text, _, _ = text.partition("protocol standard")
@@ -304,7 +304,7 @@ def test_names_of_several_words_are_folded_between_them() -> None:
     assert text.splitlines()[3:6] == ["a method of", "words           1.00", "b               2.00"]
 
 
-def test_numbers_of_fewer_decimals_keep_their_point_below_the_others() -> None:
+def test_numbers_of_fewer_decimals_align_at_the_point() -> None:
     cells = [
         [Cell("a"), Cell("27.16", 27.16)],
         [Cell("b"), Cell("9.2", 9.2, mark="‡")],

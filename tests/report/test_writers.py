@@ -151,7 +151,7 @@ def test_csv_has_everything_in_full_and_names_as_they_are() -> None:
     assert "\r" not in text.replace(HOSTILE.replace('"', '""'), "")
 
 
-def test_csv_leaves_out_rows_that_are_means_and_keeps_columns_that_are() -> None:
+def test_csv_drops_rows_of_means_and_keeps_their_columns() -> None:
     of_both = [each for each in uneven() if each.method == "=b"]
     by_row = written(tables_of(of_both, layout(rows="scene")), "csv")
     assert [line["scene"] for line in csv.DictReader(io.StringIO(by_row))] == ["fox", "garden"]
@@ -473,7 +473,7 @@ def long_rows(said: Said) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(said.out, newline="")))
 
 
-def test_the_long_form_has_the_metrics_that_are_chosen_in_their_order(folder: Path, cli: Callable[..., Said]) -> None:
+def test_long_form_has_the_chosen_metrics_in_their_order(folder: Path, cli: Callable[..., Said]) -> None:
     long = ("table", "records", "--format", "csv", "--long")
     assert {line["metric"] for line in long_rows(cli(*long, "--metrics", "psnr"))} == {"psnr"}
     assert len(long_rows(cli(*long, "--metrics", "psnr"))) == 6

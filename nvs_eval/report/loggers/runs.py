@@ -26,8 +26,8 @@ class LoggedRecord:
     def label(self) -> str:
         """What stands before the slash in the names of its scalars: as the hook has it while nerfstudio trains."""
         record = self.record
-        told = [record.protocol["name"], *(["fast"] if record.fast else [])]
-        return "-".join(told if record.split == "test" else [*told, record.split])
+        parts = [record.protocol["name"], *(["fast"] if record.fast else [])]
+        return "-".join(parts if record.split == "test" else [*parts, record.split])
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -64,9 +64,10 @@ def runs_of(records: Iterable[LoggedRecord]) -> list[LoggedRun]:
         InputError: two records would be the same point of the same curve.
     """
     groups: dict[tuple[str, str, str | None], list[LoggedRecord]] = {}
-    for each in records:
-        groups.setdefault((each.record.scene, each.record.method, each.record.run or None), []).append(each)
-    runs = [LoggedRun(*key, sorted(group, key=lambda each: each.step)) for key, group in groups.items()]
+    for logged in records:
+        record = logged.record
+        groups.setdefault((record.scene, record.method, record.run or None), []).append(logged)
+    runs = [LoggedRun(*key, sorted(group, key=lambda logged: logged.step)) for key, group in groups.items()]
     for run in runs:
         _check_distinct(run)
     return runs
@@ -74,12 +75,12 @@ def runs_of(records: Iterable[LoggedRecord]) -> list[LoggedRun]:
 
 def _check_distinct(run: LoggedRun) -> None:
     seen: dict[tuple[int, str], LoggedRecord] = {}
-    for each in run.records:
-        other = seen.setdefault((each.step, each.label), each)
-        if other is not each:
-            fingerprints = f"{other.record.fingerprint} and {each.record.fingerprint}"
+    for logged in run.records:
+        other = seen.setdefault((logged.step, logged.label), logged)
+        if other is not logged:
+            fingerprints = f"{other.record.fingerprint} and {logged.record.fingerprint}"
             raise InputError(
-                f"Two records of {run.name} would be logged as {each.label} at step {each.step}, those of the "
+                f"Two records of {run.name} would be logged as {logged.label} at step {logged.step}, those of the "
                 f"fingerprints {fingerprints}. All records are there: log one of the two, with `nvs-eval table RECORDS "
                 f"--protocol {other.record.fingerprint} --log ...`."
             )

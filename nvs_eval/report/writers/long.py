@@ -28,11 +28,11 @@ def write_json(records: Sequence[Record]) -> Iterator[str]:
     signatures = {
         (record.fingerprint, metric): info.signature for record in records for metric, info in record.metrics.items()
     }
-    said = (
+    lines = (
         dumped({"fingerprint": fingerprint, "metric": metric, "signature": signature})
         for (fingerprint, metric), signature in signatures.items()
     )
-    yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(said)},\n"rows": ['
+    yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(lines)},\n"rows": ['
     before = "\n"
     for record in records:
         if text := ",\n".join(f"{{{row}}}" for row in _rows(record, _without_braces, between=", ")):
@@ -49,7 +49,7 @@ def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, betwee
         text: of some neighbouring fields.
         between: what stands between the texts of fields.
     """
-    whose = text(_whose(record))
+    identity = text(identity_of(record))
     metrics = [
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
         for metric, info in record.metrics.items()
@@ -57,10 +57,11 @@ def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, betwee
     for row in record.views:
         view = text({"view": row.name})
         for metric, name, kind in metrics:
-            yield between.join((whose, view, name, text({"value": float(row.scores[metric])}), kind))
+            yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
 
 
-def _whose(record: Record) -> dict[str, object]:
+def identity_of(record: Record) -> dict[str, object]:
+    """What a row says of its record: the first columns."""
     return {
         "scene": record.scene,
         "method": record.method,
