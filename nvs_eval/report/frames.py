@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Record, Records
+from nvs_eval.records.record import Records
 from nvs_eval.report.writers.long import identity_of
 from nvs_eval.system.arguments import checked
 
