@@ -26,7 +26,7 @@ from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import View
 
-_PACKAGES = ("torch", "torchvision", "numpy", "lpips", "imageio", "nerfstudio")
+_PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "nerfstudio")
 
 
 Refusal = Callable[[Protocol, InputError], None]

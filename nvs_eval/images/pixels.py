@@ -31,7 +31,7 @@ def check_image(image: Tensor, *, what: str) -> None:
 
     Args:
         image: the tensor to check.
-        what: how an error calls it, e.g. "the render of view '0001'".
+        what: name of the image in errors, e.g. "the render of view '0001'".
 
     Raises:
         InputError: naming what is wrong; uint8 is never divided by 255 in silence.
@@ -40,7 +40,7 @@ def check_image(image: Tensor, *, what: str) -> None:
         raise InputError(f"{what} is {image.dtype}, and float32 in [0, 1] is needed: convert it first.")
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"{what} has shape {list(image.shape)}, and [height, width, 3] is needed.")
-    # Their least and largest tell in one pass, without a copy: NaN is both.
+    # One pass without a copy: of an image with a NaN both bounds are NaN.
     if not all(math.isfinite(bound) for bound in bounds(image)):
         bad = int((~torch.isfinite(image)).any(dim=-1).sum())
         raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
@@ -67,14 +67,14 @@ def sha256_of_image(image: Float[Tensor, "h w 3"]) -> str:
 
 
 def sha256_of_mask(mask: Float[Tensor, "h w"]) -> str:
-    """Likewise of a mask's shape (two numbers) and its weights."""
+    """The sha256 of a mask's shape (two little-endian int64) and its float32 little-endian weights."""
     return _sha256(mask)
 
 
 def _sha256(values: Tensor) -> str:
     array = values.detach().cpu().numpy()
     digest = hashlib.sha256(b"".join(int(size).to_bytes(8, "little") for size in array.shape))
-    for start in range(0, len(array), _ROWS_AT_ONCE):  # Never is all of it copied.
+    for start in range(0, len(array), _ROWS_AT_ONCE):  # A few rows are copied at a time.
         digest.update(_by_pixels(array[start : start + _ROWS_AT_ONCE]).astype("<f4", copy=False).data)
     return digest.hexdigest()
 
@@ -87,19 +87,19 @@ def _by_pixels(rows: np.ndarray) -> np.ndarray:
 
 
 def by_planes(image: Float[Tensor, "h w c"]) -> Float[Tensor, "h w c"]:
-    """The same image, each channel's pixels together in memory, as they are read and scored; copied if they are not."""
+    """Bring each channel's pixels together in memory, as they are read and scored; copies only if they are apart."""
     return image.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
 
 def bounds(image: Float[Tensor, "*shape"]) -> tuple[float, float]:
     """The least and the largest value of an image, however its channels lie in memory; NaN if there is one."""
-    # As they lie: across them it takes ten times as long.
+    # In the order of memory: across it, it takes ten times as long.
     low, high = (image if image.is_contiguous() else image.movedim(-1, 0)).aminmax()
     return float(low), float(high)
 
 
 def clamp_to_range(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Bring values to [0, 1]; an image that lies in it, as each of 8 bits does, is given back and not copied."""
+    """Bring values to [0, 1]; an image within it, as every 8-bit one is, is returned without a copy."""
     low, high = bounds(image)
     return image if low >= 0 and high <= 1 else image.clamp(0, 1)
 
@@ -117,7 +117,7 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
     """
     if rule == "none":
         return image
-    # A little at a time, which stays in the cache: to get memory for images takes longer than what is done with it.
+    # In parts that stay in the cache: allocating whole images takes longer than the comparison.
     if all(torch.equal(_at_levels(part, rule), part) for part in image.flatten().split(_VALUES_AT_ONCE)):
         return image
     return _at_levels(image, rule)
