@@ -1,0 +1,51 @@
+"""What the commands of support/product_cases.py answer in the revision that is on the path: writes product.json.
+
+An answer may change only with a line in CHANGELOG.md. Needs the weights of LPIPS (`nvs-eval weights` says whether they
+are there). From the root of the repository, for another revision with that checkout in the place of `.`:
+
+    PYTHONPATH=.:tests python tests/golden/make_product.py
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from support import product_cases as cases
+
+from nvs_eval.cli import main
+
+for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+    os.environ.pop(name, None)
+sys.argv = ["/usr/bin/nvs-eval", "as", "given"]
+target = Path(__file__).resolve().with_name("product.json")
+
+
+def run(command: Sequence[str]) -> tuple[int, str]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            code = main(command)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return code, out.getvalue()
+
+
+answers = {}
+for group in cases.GROUPS:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        cases.write_inputs(Path())
+        answers[group] = cases.answers(group, run)
+# A line a command, so that a change of one is a change of one line.
+groups = (
+    ",\n".join(json.dumps(name) + ": " + json.dumps(answer, ensure_ascii=False) for name, answer in group.items())
+    for group in answers.values()
+)
+text = ",\n".join(f"{json.dumps(name)}: {{\n{group}\n}}" for name, group in zip(answers, groups, strict=True))
+text = f"{{{text}}}"
+target.write_text(text + "\n", encoding="utf-8")
