@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reference.ssim import TOOLS, ssim_map
 from skimage.metrics import peak_signal_noise_ratio
 from support.agreement import assert_agree
 from support.peer_networks import lpips_package
 from support.protocols import FLOAT, LIGHT, SQUEEZE, WITH_LPIPS, changed, protocol_of
 from support.scenes import float_image, image
 from support.scoring import CPU, outcomes, scores, view
+from support.window_ssim import TOOLS, ssim_map
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer

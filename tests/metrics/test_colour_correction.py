@@ -1,4 +1,4 @@
-"""Colour correction: against its definition in numpy, in closed form, and at its place in the preparation."""
+"""Colour correction: against the independent one of `verify`, in closed form, and at its place in the preparation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reference.colour import affine, quadratic
 from support.agreement import assert_agree
 from support.pairs import array_pairs, pairs
 from support.protocols import LIGHT, changed
@@ -16,6 +15,7 @@ from support.scenes import float_image, image
 from support.scoring import scores, view
 from torch import Tensor
 
+from nvs_eval.diagnostics.verify.prepare import affine, quadratic
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.images.pixels import quantise
 from nvs_eval.metrics.colour_correction import Correction, correct_colours

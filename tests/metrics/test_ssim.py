@@ -10,11 +10,11 @@ import pytorch_msssim
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.ssim import TOOLS, extent_of_pair
-from reference.ssim import ssim_map as reference_map
 from skimage.metrics import structural_similarity
 from support.agreement import TOLERANCE, assert_agree, generator
 from support.pairs import array_pairs, pairs
+from support.window_ssim import TOOLS, extent_of_pair
+from support.window_ssim import ssim_map as reference_map
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure as torchmetrics_ssim
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reference.whole import mipnerf_average
 from support import peer_scores
 from support.pairs import array_masks, array_pairs, second_photograph
 from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_that_enough_was_compared, distance
-from support.peer_protocols import CC, PROTOCOLS, Tool
+from support.peer_protocols import CC, PROTOCOLS, Tool, quantise
 from support.peer_scores import Array, Case, Peer
 
+from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips
 from nvs_eval.metrics.weights.pins import Net
@@ -40,6 +40,13 @@ LARGEST_PSNR = 100.0
 
 def test_every_named_protocol_is_compared() -> None:
     assert {name.split()[0] for name in PROTOCOLS} == set(named_protocols())
+
+
+def test_the_quantisation_of_tools_by_hand() -> None:
+    values = np.array([0.0, 0.49, 0.5, 1.5, 2.5, 254.99, 255.0]) / 255
+    assert np.rint(quantise(values, "round") * 255).tolist() == [0, 0, 1, 2, 3, 255, 255]
+    assert np.rint(quantise(values, "round half to even") * 255).tolist() == [0, 0, 0, 2, 2, 255, 255]
+    assert np.rint(quantise(values, "truncate") * 255).tolist() == [0, 0, 0, 1, 2, 254, 255]
 
 
 @pytest.mark.slow
@@ -124,7 +131,7 @@ def compare(
                 _compare(line, metric, peer, ours[metric][0], corrected if metric.startswith(CC) else case)
         if AVERAGE in ours:
             parts = (ours[part][0] for part in protocol.metrics[AVERAGE].values())
-            assert abs(ours[AVERAGE][0] - mipnerf_average(*parts)) <= 1e-9
+            assert abs(ours[AVERAGE][0] - average_error(*parts)) <= 1e-9
     check_that_enough_was_compared(line, tool, list(protocol.metrics))
     return line
 

@@ -10,10 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from reference import colour
-from reference.preparation import Rule, multiply, quantise, right_half
-from reference.ssim import DMPIX_WITHOUT_FLOOR
-from reference.ssim import TOOLS as SSIMS
 from support.peer_scores import (
     MAE,
     MSSSIM,
@@ -31,7 +27,12 @@ from support.peer_scores import (
     torchmetrics_lpips,
     torchmetrics_ssim,
 )
+from support.window_ssim import DMPIX_WITHOUT_FLOOR
+from support.window_ssim import TOOLS as SSIMS
 
+from nvs_eval.diagnostics.verify.prepare import affine, quadratic
+
+Rule = Literal["none", "round", "round half to even", "truncate"]
 CC = "cc_"
 
 
@@ -80,13 +81,29 @@ class Tool:
         images = [quantise(reference, self.reference), quantise(render, self.render)]
         images += [] if corrected is None else [quantise(corrected, self.render)]
         if self.half:
-            images = [right_half(image) for image in images]
+            images = [image[:, image.shape[1] // 2 :] for image in images]
         weights = mask if self.mask == "weights" else None
         if self.mask == "multiply" and mask is not None:
-            images = [multiply(image, mask) for image in images]
+            images = [image * mask[..., None] for image in images]
         if self.mask == "dycheck":
             weights = np.ones(reference.shape[:2], np.float32) if mask is None else quantise(mask, "truncate")
         return Prepared(images[0], images[1], images[2] if self.correct else None, weights)
+
+
+def quantise(image: Array, rule: Rule) -> Array:
+    """Round an image to the 256 levels of 8 bits, in its own dtype, not clamped.
+
+    Args:
+        image: values in [0, 1].
+        rule: `round` is torchvision's save_image (add a half, then cut off), `round half to even` numpy's (multinerf,
+            zipnerf-pytorch), `truncate` the conversion to uint8 (NeRF's to8b, nerfbaselines, dycheck).
+    """
+    kind = image.dtype.type
+    if rule == "none":
+        return image
+    if rule == "round half to even":
+        return np.round(image * kind(255)) / kind(255)
+    return np.floor(image * kind(255) + kind(0.5 if rule == "round" else 0)) / kind(255)
 
 
 def corrected(tool: Tool, correct: Callable[..., Array]) -> Tool:
@@ -131,7 +148,7 @@ GSPLAT_VGG = replace(
     },
 )
 NGP_PL = Tool({"psnr": PSNRS, "ssim": [TM_SSIM], "lpips_vgg": [TM_VGG_CLAMPED, golden(TM, "lpips_vgg, scaled")]})
-CC_AFFINE = corrected(NGP_PL, colour.affine)
+CC_AFFINE = corrected(NGP_PL, affine)
 GRUT = replace(CC_AFFINE, peers={**NGP_PL.peers, **CC_AFFINE.peers})
 MULTINERF = Tool(
     {
@@ -143,7 +160,7 @@ MULTINERF = Tool(
     },
     render="round half to even",
     kind=np.float64,
-    correct=colour.quadratic,
+    correct=quadratic,
 )
 NERFBASELINES = Tool(
     nerfbaselines("default"), beyond="clipped", render="truncate", reference="truncate", mask="multiply"
@@ -171,7 +188,7 @@ PROTOCOLS: dict[str, Tool] = {
     ),
     "nerfstudio": NERFSTUDIO,
     "nerfstudio-splatfacto": SPLATFACTO,
-    "nerfstudio-splatfacto quadratic": corrected(SPLATFACTO, colour.quadratic),
+    "nerfstudio-splatfacto quadratic": corrected(SPLATFACTO, quadratic),
     "nerfstudio-surface": Tool(
         {
             "psnr": PSNRS,
@@ -194,9 +211,9 @@ PROTOCOLS: dict[str, Tool] = {
     "nerfbaselines-nerf": replace(NERFBASELINES, peers=nerfbaselines("nerf", lpips_vgg="lpips_vgg")),
     "nerfbaselines-nerfw": replace(NERFBASELINES, peers=nerfbaselines("nerfw"), mask="ignored", half=True),
     "gsplat": GSPLAT,
-    "gsplat affine": corrected(GSPLAT, colour.affine),
+    "gsplat affine": corrected(GSPLAT, affine),
     "gsplat-vgg": GSPLAT_VGG,
-    "gsplat-vgg quadratic": corrected(GSPLAT_VGG, colour.quadratic),
+    "gsplat-vgg quadratic": corrected(GSPLAT_VGG, quadratic),
     "instant-ngp": Tool({"psnr": [SKIMAGE_PSNR], "ssim": [reference_ssim(SSIMS["luma5"])]}, beyond="clipped"),
     "mipnerf": Tool({"psnr": [SKIMAGE_PSNR], "ssim": [NO_FLOOR], "lpips_vgg": [lpips("vgg")]}),
     "nerf": Tool({"psnr": [SKIMAGE_PSNR]}),

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pytorch_msssim
 import torch
-from reference import dycheck, whole
-from reference.ssim import Tool, opencv_grey, ssim_map
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from support.pairs import array_pairs
 from support.peer_networks import lpips_package, torchmetrics_network
+from support.window_ssim import Tool, ssim_map
 
+from nvs_eval.diagnostics.verify.prepare import Pair
+from nvs_eval.diagnostics.verify.scores import mae, masked_mean, psnr
+from nvs_eval.diagnostics.verify.ssim import opencv_grey, ssim
 from nvs_eval.metrics.lpips.metric import Lpips
 
 Array = np.ndarray[Any, Any]
@@ -54,6 +56,10 @@ class Case:
     @property
     def doubles(self) -> tuple[Array, Array]:
         return self.reference.astype(np.float64), self.render.astype(np.float64)
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(*self.doubles, None if self.mask is None else self.mask.astype(np.float64))
 
     def tensors(self, kind: Any) -> tuple[torch.Tensor, torch.Tensor]:
         images = (torch.from_numpy(image.astype(kind)) for image in (self.reference, self.render))
@@ -161,29 +167,29 @@ def _spatial(net: str, case: Case, reference: Array, render: Array) -> Array:
 
 
 def _psnr(case: Case) -> Answer:
-    return whole.psnr(case.reference, case.render, case.mask), None
+    return psnr(case.pair), None
 
 
 def _mae(case: Case) -> Answer:
-    return whole.mae(case.reference, case.render, case.mask), None
+    return mae(case.pair), None
 
 
 def _ssim(tool: Tool, data_range: float, case: Case) -> Answer:
-    return whole.mean(ssim_map(tool, *case.doubles, data_range), case.mask), None
+    return masked_mean(ssim_map(tool, *case.doubles, data_range), case.pair.mask), None
 
 
 def _masked_lpips(net: str, case: Case) -> Answer:
-    return whole.mean(_spatial(net, case, case.reference, case.render)[..., None], case.mask), None
+    return masked_mean(_spatial(net, case, case.reference, case.render)[..., None], case.pair.mask), None
 
 
 def _dycheck(metric: str, case: Case) -> Answer:
-    assert case.mask is not None
-    mask = case.mask.astype(np.float64)
+    pair, mask = case.pair, case.pair.mask
+    assert mask is not None
     if metric == "lpips":
         masked = [image * mask[..., None] for image in case.doubles]
-        return dycheck.lpips(_spatial("alex", case, *masked), mask), None
-    score = dycheck.psnr if metric == "psnr" else dycheck.ssim
-    return score(*case.doubles, mask), None
+        return masked_mean(_spatial("alex", case, *masked)[..., None], mask), None
+    parameters = {"kernel": "dmpix", "data_range": 1, "variance_floor": 0}
+    return psnr(pair) if metric == "psnr" else ssim(pair, parameters, "dycheck"), None
 
 
 # --- Golden -------------------------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from tyro.conf import Positional, arg
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from nvs_eval.diagnostics.verify.record import Report
-    from nvs_eval.records.record import Record
+    from nvs_eval.diagnostics.verify.records import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +36,13 @@ class Verify:
     """What to compare with the CPU, without a record: auto, cpu, cuda, cuda:1, ..."""
 
     def run(self) -> int:
-        """Print what was found to stdout.
+        """Print the results.
 
         Returns:
-            The exit code: 0 confirmed, 1 not, 2 where it could not be found out.
+            0 if all is confirmed, 1 if something is wrong, else 2.
 
         Raises:
-            InputError: there is no such record, or the images of the only one were not kept.
+            InputError: there is no such record, or the only one cannot be verified.
         """
         if self.views is not None and (self.all or self.views < 1):
             raise InputError(
@@ -57,34 +56,17 @@ class Verify:
         return self._verify_installation()
 
     def _verify_records(self) -> int:
-        from nvs_eval.records.files import read_record_files
-
-        found = read_record_files(self.records, copies=True)
-        if len(found) == 1:
-            return self._verify(*found[0])
-        codes = [self._verdict(file, record) for file, record in found]
-        # That a number is wrong is more than that another could not be looked at.
-        return 1 if 1 in codes else max(codes)
-
-    def _verdict(self, file: Path, record: Record) -> int:
-        """The verdict on one of several records: that it cannot be verified keeps no other from being so."""
-        try:
-            return self._verify(file, record)
-        except InputError as error:
-            _print_lines(_heading(file, record, 0), "", str(error), "")
-            return 2
-
-    def _verify(self, file: Path, record: Record) -> int:
         from nvs_eval.cli.console import progress
-        from nvs_eval.diagnostics.verify.record import SAMPLE, check_supported, spread, verify_record
+        from nvs_eval.diagnostics.verify.records import SAMPLE, verify
 
-        check_supported(record, file)  # Before any progress is shown.
         views = None if self.all else self.views or SAMPLE
-        total = len(spread(record.views, views))
-        with progress(f"Verifying {file.name}", total) as advance:
-            report = verify_record(record, file, views=views, weights_dir=self.weights_dir, on_view=advance)
-        _print(file, record, report)
-        return 1 if report.refuted else 0 if report.complete else 2
+        reports = verify(
+            self.records, views=views, weights_dir=self.weights_dir, progress=progress, on_report=_print_report
+        )
+        # A wrong number is worse than one that could not be verified.
+        if any(report.refuted for report in reports):
+            return 1
+        return 0 if all(report.complete for report in reports) else 2
 
     def _verify_installation(self) -> int:
         from nvs_eval.cli.console import results
@@ -92,30 +74,19 @@ class Verify:
         from nvs_eval.diagnostics.verify.tables import installation_table
         from nvs_eval.system.devices import find_device
 
-        checks = verify_installation(find_device(self.device), self.weights_dir)
+        installation = verify_installation(find_device(self.device), self.weights_dir)
         out = results()
-        out.print(installation_table(checks.checks))
-        out.print(checks.trust, markup=False, soft_wrap=True)
-        return 0 if checks.right else 1
+        out.print(installation_table(installation.checks))
+        out.print(installation.trust, markup=False, soft_wrap=True)
+        return 0 if installation.right else 1
 
 
-def _print(file: Path, record: Record, report: Report) -> None:
+def _print_report(report: Report) -> None:
     from nvs_eval.cli.console import results
-    from nvs_eval.diagnostics.verify.tables import sentences, table_of
-
-    _print_lines(_heading(file, record, report.views), "")
-    if report.compared or report.foreign:
-        results().print(table_of(report))
-    _print_lines(*sentences(report), "")
-
-
-def _heading(file: Path, record: Record, views: int) -> str:
-    return f"{file}: {views} of {len(record.views)} views, protocol {record.protocol_title} {record.fingerprint}"
-
-
-def _print_lines(*lines: str) -> None:
-    from nvs_eval.cli.console import results
+    from nvs_eval.diagnostics.verify.tables import heading, report_table, sentences
 
     out = results()
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+    out.print(heading(report), "", sep="\n", markup=False, soft_wrap=True)
+    if report.compared or report.foreign:
+        out.print(report_table(report))
+    out.print(*sentences(report), "", sep="\n", markup=False, soft_wrap=True)

@@ -1,6 +1,8 @@
-"""A second opinion on records: the numbers once more, from the kept images, by implementations that are not ours.
+"""A second opinion on scores: the numbers once more, by implementations that share no code with nvs-eval's metrics.
 
-Nothing here but `nvs_eval.diagnostics.verify.installation` imports what the numbers were made with (`nvs_eval.metrics`
-but for its weights, `nvs_eval.evaluation.scorer`, `nvs_eval.protocols.protocol`): a fault there must not be repeated
-here. What is shared is the decoding of image files, the pinned weights of LPIPS and the reading of records.
+`records` verifies records from their kept images, `installation` this machine. `scores`, `ssim`, `lpips` and `prepare`
+are the independent implementations, in float64; the tests compare nvs-eval's metrics with them, too. Only
+`installation` and its `trials` import what the numbers were made with (`nvs_eval.metrics` except for its weights,
+`nvs_eval.evaluation.scorer`, `nvs_eval.protocols.protocol`): a fault there must not be repeated here. Shared are the
+decoding of image files, the pinned weights of LPIPS and the reading of records.
 """

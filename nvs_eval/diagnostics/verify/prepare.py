@@ -1,27 +1,19 @@
-"""What a protocol does to images before it scores them, in numpy, read from its definition.
+"""Preparation of images as a protocol's definition asks for it, in numpy.
 
-Which of the 256 levels a value has is decided in float32, as images are float32; all else is float64.
+The 256 levels of 8 bits are chosen in float32, as images are float32; everything else is float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nvs_eval.diagnostics.verify.colour import CORRECTIONS
-from nvs_eval.errors import InputError
+from nvs_eval.diagnostics.verify.definition import Unknown
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# The meanings of a mask that are the metrics' business; the others change the images.
-_WEIGHTED = ("valid-pixels", "windows", "dycheck")
-
-
-class Unknown(InputError):
-    """A protocol asks for what has no second opinion here."""
 
 
 @dataclass(frozen=True)
@@ -33,92 +25,108 @@ class Pair:
     mask: Array | None = None
 
 
-def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool) -> Pair:
-    """A pair as a protocol has it before the mask changes anything.
+def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = False) -> Pair:
+    """Prepare a pair up to the point where the mask changes its images (`apply_mask`).
 
     Args:
         pair: float32, without alpha.
         definition: of the protocol, as its record has it.
-        corrected: whether the render is corrected in colour, as it is for the metrics whose key begins with `cc_`.
+        corrected: correct the colours of the render, as for the metrics whose key begins with `cc_`.
 
     Returns:
         float64.
 
     Raises:
-        Unknown: the definition asks for what is not known here, or cuts all of the images away.
+        Unknown: the crop leaves nothing of the images.
     """
+    reference, render, rules = pair.reference, pair.render, definition["quantise"]
     if definition["out_of_range"] != "keep":
-        pair = replace(pair, reference=pair.reference.clip(0, 1), render=pair.render.clip(0, 1))
+        reference, render = reference.clip(0, 1), render.clip(0, 1)
     if corrected:
-        rule = _known(CORRECTIONS, definition["colour_correction"], "colour correction")
-        pair = replace(pair, render=rule(pair.render, pair.reference).astype(np.float32))
-    rules = definition["quantise"]
-    pair = Pair(
-        _levels(pair.reference, rules["reference"]),
-        _levels(pair.render, rules["render"]),
-        None if pair.mask is None else _levels(pair.mask, rules["mask"]),
-    )
-    pair = _each(pair, _known(_REGIONS, definition["region"], "region"))
-    if border := definition["crop"]:
-        if 2 * border >= min(pair.reference.shape[:2]):
-            raise Unknown(f"its protocol's crop {border} leaves nothing of it")
-        pair = _each(pair, lambda image: image[border:-border, border:-border])
-    return _each(pair, lambda image: image.astype(np.float64))
+        render = CORRECTIONS[definition["colour_correction"]](render, reference).astype(np.float32)
+    height, width = reference.shape[:2]
+    left, crop = width // 2 if definition["region"] == "right-half" else 0, definition["crop"]
+    if 2 * crop >= min(height, width - left):
+        raise Unknown(f"its protocol's crop {crop} leaves nothing of it")
+    region = np.s_[crop : height - crop, left + crop : width - crop]
+
+    def cut(image: Array, rule: str) -> Array:
+        return quantise(image, rule)[region].astype(np.float64)
+
+    mask = None if pair.mask is None else cut(pair.mask, rules["mask"])
+    return Pair(cut(reference, rules["reference"]), cut(render, rules["render"]), mask)
 
 
-def _known(table: Mapping[str, Any], name: object, kind: str) -> Any:
-    if name not in table:
-        raise Unknown(f"The {kind} {name!r} is not known here: upgrade nvs-eval")
-    return table[str(name)]
-
-
-def _levels(image: Array, rule: str) -> Array:
-    """The levels of 8 bits, divided by 255; to the nearest, ties upwards, or to the one below."""
+def quantise(image: Array, rule: str) -> Array:
+    """Round to the levels of 8 bits, divided by 255: to the nearest, ties upwards, or to the one below."""
     if rule == "none":
         return image
     offset = {"round": 0.5, "truncate": 0.0}[rule]
-    scaled = image.astype(np.float32) * np.float32(255) + np.float32(offset)
-    return np.floor(scaled) / np.float32(255)
+    return np.floor(image.astype(np.float32) * np.float32(255) + np.float32(offset)) / np.float32(255)
 
 
-def _each(pair: Pair, change: Callable[[Array], Array]) -> Pair:
-    """The pair with the same done to both images and the mask."""
-    return Pair(change(pair.reference), change(pair.render), None if pair.mask is None else change(pair.mask))
-
-
-_REGIONS = {"full": lambda image: image, "right-half": lambda image: image[:, image.shape[1] // 2 :]}
-
-
-def work_in_mask(pair: Pair, meaning: str) -> Pair:
-    """A prepared pair with the mask worked into its images, where that is what it means; else the metrics have it.
+def apply_mask(pair: Pair, meaning: str) -> Pair:
+    """Apply the mask to the images of a prepared pair, where that is its meaning; otherwise leave it to the metrics.
 
     Raises:
         Unknown: the meaning is not known here.
     """
-    if meaning == "dycheck" and pair.mask is None:
-        return replace(pair, mask=np.ones(pair.reference.shape[:2]))
-    if pair.mask is None or meaning in _WEIGHTED:
+    reference, render, mask = pair.reference, pair.render, pair.mask
+    if mask is None:
+        return replace(pair, mask=np.ones(reference.shape[:2])) if meaning == "dycheck" else pair
+    weights = mask[..., None]
+    if meaning in ("valid-pixels", "windows", "dycheck"):
         return pair
-    return _known(_MEANINGS, meaning, "mask meaning")(pair.reference, pair.render, pair.mask)
+    if meaning == "ignored":
+        return Pair(reference, render)
+    if meaning == "multiply":
+        return Pair(reference * weights, render * weights)
+    if meaning == "fill":
+        return Pair(reference, reference + (render - reference) * weights)
+    if meaning == "bbox":
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return Pair(reference[box], render[box])
+    raise Unknown(f"The mask meaning {meaning!r} is not known here: upgrade nvs-eval")
 
 
-def _multiply(reference: Array, render: Array, mask: Array) -> Pair:
-    return Pair(reference * mask[..., None], render * mask[..., None])
+# --- Colour correction of a render towards its reference, by least squares in float64 ---------------------------------
+
+_HALF_A_LEVEL = 0.5 / 255
+_LEAST_VARIANCE = _LEAST_SLOPE = 1e-8
 
 
-def _fill(reference: Array, render: Array, mask: Array) -> Pair:
-    return Pair(reference, reference + (render - reference) * mask[..., None])
+def quadratic(render: Array, reference: Array) -> Array:
+    """multinerf's `color_correct`: five fits of a quadratic of the colour, over the pixels that are not clipped."""
+    first, target = (image.reshape(-1, 3).astype(np.float64) for image in (render, reference))
+    current = first
+    for _ in range(5):
+        red, green, blue = current.T
+        products = [red * red, red * green, red * blue, green * green, green * blue, blue * blue]
+        terms = np.stack([*products, red, green, blue, np.ones_like(red)], axis=1)
+        usable = _unclipped(first) & _unclipped(current) & _unclipped(target)
+        fitted = []
+        for channel in range(3):
+            # Rows of zeros take no part in the fit.
+            rows = usable[:, channel]
+            weights = np.linalg.lstsq(terms * rows[:, None], target[:, channel] * rows, rcond=-1)[0]
+            fitted.append(terms @ weights)
+        current = np.stack(fitted, axis=1).clip(0, 1)
+    return current.reshape(render.shape)
 
 
-def _box(reference: Array, render: Array, mask: Array) -> Pair:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Pair(reference[part], render[part])
+def _unclipped(colours: Array) -> Array:
+    return (colours >= _HALF_A_LEVEL) & (colours <= 1 - _HALF_A_LEVEL)
 
 
-_MEANINGS = {
-    "ignored": lambda reference, render, mask: Pair(reference, render),
-    "multiply": _multiply,
-    "fill": _fill,
-    "bbox": _box,
-}
+def affine(render: Array, reference: Array) -> Array:
+    """gsplat's `color_correct_affine`: the line of each channel from reference to render, inverted."""
+    y, x = (image.astype(np.float64) for image in (render, reference))
+    mean_x, mean_y = x.mean(axis=(0, 1)), y.mean(axis=(0, 1))
+    covariance = ((x - mean_x) * (y - mean_y)).mean(axis=(0, 1))
+    slope = covariance / np.maximum(x.var(axis=(0, 1)), _LEAST_VARIANCE)
+    offset = mean_y - slope * mean_x
+    return ((y - offset) / np.where(np.abs(slope) < _LEAST_SLOPE, 1.0, slope)).clip(0, 1)
+
+
+CORRECTIONS = {"quadratic": quadratic, "affine": affine}

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify.prepare import Pair
+from nvs_eval.diagnostics.verify.prepare import Array, Pair
+from nvs_eval.diagnostics.verify.scores import masked_mean
 from nvs_eval.metrics.weights.backbones import load_backbone, load_heads
 from nvs_eval.metrics.weights.pins import Net, Version
 
@@ -22,29 +23,26 @@ _MOST_PIXELS_IN_FLOAT64 = 2**18
 
 
 def lpips_distance(pair: Pair, parameters: Mapping[str, Any], meaning: str, weights_dir: Path | None) -> float:
-    """LPIPS of a prepared pair, with the parameters and the mask's meaning of a protocol.
+    """LPIPS of a prepared pair, with a protocol's parameters and its meaning of the mask.
 
     Raises:
-        InputError: the net is not known, or its weights cannot be had.
+        InputError: the weights cannot be had.
     """
-    pixels = pair.reference.shape[0] * pair.reference.shape[1]
-    dtype = torch.float64 if pixels <= _MOST_PIXELS_IN_FLOAT64 else torch.float32
+    height, width = pair.reference.shape[:2]
+    dtype = torch.float64 if height * width <= _MOST_PIXELS_IN_FLOAT64 else torch.float32
     module = _network(parameters["net"], parameters["version"], dtype, weights_dir)
     images = [_tensor(image, pair.mask, parameters, meaning).to(dtype) for image in (pair.reference, pair.render)]
+    module.spatial = pair.mask is not None
     with torch.inference_mode():
         if parameters["normaliser"] == "torchmetrics":
-            value = _torchmetrics(module, *images, spatial=pair.mask is not None)
+            value = _torchmetrics_distance(module, *images)
         else:
-            module.spatial = pair.mask is not None
             value = module(*images)
-    if pair.mask is None:
-        return value.item()
-    values = value[0, 0].double().numpy()
-    return float((values * pair.mask).sum() / pair.mask.sum())
+    return value.item() if pair.mask is None else masked_mean(value[0, 0, :, :, None].double().numpy(), pair.mask)
 
 
-def _tensor(image: np.ndarray, mask: np.ndarray | None, parameters: Mapping[str, Any], meaning: str) -> Tensor:
-    """`[1, 3, H, W]` as the network is fed."""
+def _tensor(image: Array, mask: Array | None, parameters: Mapping[str, Any], meaning: str) -> Tensor:
+    """Make of an image what the network is fed, `[1, 3, H, W]`."""
     if parameters.get("clamp"):
         image = image.clip(0, 1)
     if meaning == "dycheck" and mask is not None:
@@ -53,12 +51,12 @@ def _tensor(image: np.ndarray, mask: np.ndarray | None, parameters: Mapping[str,
     return {"scaled": 2 * fed - 1, "unscaled": fed}[parameters["input"]]
 
 
-def _torchmetrics(module: Any, reference: Tensor, render: Tensor, *, spatial: bool) -> Tensor:
-    """The same network with the normaliser that torchmetrics has from 1.2.1: the root of the sum and 1e-8."""
+def _torchmetrics_distance(module: Any, reference: Tensor, render: Tensor) -> Tensor:
+    """Use the normaliser that torchmetrics has from 1.2.1: the root of the sum and 1e-8."""
     total = torch.zeros((), dtype=reference.dtype)
     for head, x, y in zip(module.lins, *(_features(module, image) for image in (reference, render)), strict=True):
         distance = head((x - y) ** 2)
-        if spatial:
+        if module.spatial:
             total = total + torch.nn.functional.interpolate(distance, size=reference.shape[2:], mode="bilinear")
         else:
             total = total + distance.mean()
@@ -72,7 +70,7 @@ def _features(module: Any, image: Tensor) -> Iterator[Tensor]:
 
 @cache
 def _network(net: Net, version: Version, dtype: torch.dtype, weights_dir: Path | None) -> Any:
-    """The package's module: its layers in its order, with weights that are known to be the true ones."""
+    """Build the package's module with weights that are verified to be the true ones."""
     import lpips
 
     with warnings.catch_warnings(), torch.device("meta"):

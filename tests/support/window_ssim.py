@@ -1,7 +1,8 @@
-"""SSIM in numpy float64, written from its definition, window by window, and from no other code.
+"""SSIM in numpy float64, window by window, from its definition: the oracle of both SSIMs of the project.
 
 Every window is cut out and weighted, and the variances are means of squared differences from the window's own mean
-(two passes), so that nothing cancels. It is slow, and exact on any pair.
+(two passes), so that nothing cancels. It is slow, and exact on any pair: the metrics and the second opinion of `verify`
+both take differences of moments, which lose digits at low contrast, so that neither can stand in for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from nvs_eval.diagnostics.verify.ssim import opencv_grey
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -85,12 +88,6 @@ def ssim_map(tool: Tool, x: Array, y: Array, data_range: float) -> Array:
 def extent_of_pair(x: Array, y: Array) -> float:
     """torchmetrics' data range where none is given."""
     return max(float(x.max() - x.min()), float(y.max() - y.min()))
-
-
-def opencv_grey(image: Array) -> Array:
-    """What `cv2.cvtColor(..., COLOR_RGB2GRAY)` makes of 8-bit levels, in its fixed point of 15 bits: `[H, W]`."""
-    red, green, blue = np.moveaxis(np.rint(image * 255).astype(np.int64), -1, 0)
-    return ((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15).astype(np.float64)
 
 
 def _planes(tool: Tool, image: Array) -> Array:

@@ -1,0 +1,203 @@
+"""Protocols of later versions, and claims that do not agree with a record's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.helpers import LIGHT, protocol_of
+from support.verifying import (
+    ABSENT,
+    PAIRS,
+    WITH_LPIPS,
+    LpipsOf,
+    change,
+    protocol,
+    score,
+    with_definition,
+    write_scene,
+)
+
+from nvs_eval.cli import main
+from nvs_eval.diagnostics.verify.definition import fingerprint_of, wrong_claims
+from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.records.record import MetricInfo, Record, read_record
+
+
+def with_metrics(metrics: Mapping[str, MetricInfo]) -> Record:
+    """A record that says no more than what its metrics are."""
+    return Record("scene", "method", None, None, "test", {}, metrics, [], {})
+
+
+def test_a_changed_protocol_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def changed(record: Record) -> Record:
+        definition = {**record.protocol["definition"], "round_means": 5}
+        return replace(record, protocol={**record.protocol, "definition": definition})
+
+    change(file, changed)
+    assert main(["verify", str(file)]) == 1
+    assert f"The fingerprint is recorded as {read_record(file).fingerprint}, and" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("metric", "claim", "said"),
+    [
+        ("psnr", {"higher_is_better": False}, "The psnr is recorded as better the lower it is, and it is better the"),
+        ("ssim", {"higher_is_better": False}, "The ssim is recorded as better the lower it is, and it is better the"),
+        ("mae", {"higher_is_better": True}, "The mae is recorded as better the higher it is, and it is better the"),
+        ("psnr", {"unit": ""}, "The unit of psnr is recorded as '', and it is 'dB': the record was changed"),
+        ("ssim", {"unit": "dB"}, "The unit of ssim is recorded as 'dB', and it is '': the record was changed"),
+    ],
+)
+def test_a_wrong_direction_or_unit_is_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, claim: Mapping[str, Any], said: str
+) -> None:
+    (file,) = score(write_scene(tmp_path, PAIRS[:2]), LIGHT.replace("round_means", "  mae: {}\nround_means"))
+    assert main(["verify", str(file)]) == 0
+
+    def claimed(record: Record) -> Record:
+        return replace(record, metrics={**record.metrics, metric: replace(record.metrics[metric], **claim)})
+
+    change(file, claimed)
+    assert main(["verify", str(file)]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_the_directions_and_units_are_those_of_the_metrics() -> None:
+    """Of every named protocol, the colour-corrected metrics and the average error among them."""
+    protocols = [load_protocol(name) for name in named_protocols()]
+    protocols.append(protocol_of(LIGHT.replace("round_means: null\n", WITH_LPIPS)))
+    protocols += [each.colour_corrected("affine") for each in protocols if each.colour_correction == "none"]
+    seen = {name for each in protocols for name in each.infos}
+    assert {"psnr", "ssim", "lpips_alex", "lpips_vgg", "mipnerf_average", "cc_psnr", "cc_lpips_vgg"} <= seen
+    for each in protocols:
+        infos = each.infos
+        assert list(wrong_claims(with_metrics(infos))) == []
+        turned = {name: replace(info, higher_is_better=not info.higher_is_better) for name, info in infos.items()}
+        assert len(list(wrong_claims(with_metrics(turned)))) == len(infos)
+
+
+def test_a_metric_of_a_plugin_is_said_and_not_failed(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_metric(record: Record) -> Record:
+        definition = record.protocol["definition"]
+        definition = {**definition, "metrics": {**definition["metrics"], "sharpness": {}}}
+        changed = replace(
+            record,
+            metrics={**record.metrics, "sharpness": MetricInfo("", True, "sharpness|v1")},
+            views=[replace(row, scores={**row.scores, "sharpness": 0.5}) for row in record.views],
+            protocol={**record.protocol, "definition": definition},
+        )
+        fingerprint = fingerprint_of(changed)
+        return replace(changed, protocol={**changed.protocol, "fingerprint": fingerprint})
+
+    change(file, with_metric)
+    assert main(["verify", str(file)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sharpness")]
+    assert row.rstrip().endswith("not verified: a plugin's metric")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("region", "left-half"), ("metrics", {"psnr": {"data_range": 1}, "ssim": {"kernel": "new"}})]
+)
+def test_what_a_later_protocol_asks_for_is_said_to_be_unknown(
+    file: Path, capsys: pytest.CaptureFixture[str], field: str, value: object
+) -> None:
+    def later(record: Record) -> Record:
+        definition = {**record.protocol["definition"], field: value}
+        changed = replace(record, protocol={**record.protocol, "definition": definition})
+        protocol = {**changed.protocol, "fingerprint": fingerprint_of(changed)}
+        return replace(changed, protocol=protocol)
+
+    change(file, later)
+    assert main(["verify", str(file)]) == 2
+    assert "is not known here: upgrade nvs-eval." in capsys.readouterr().out
+
+
+@pytest.fixture
+def lpips_file(tmp_path: Path, lpips_of: LpipsOf) -> Path:
+    """The record of one view under a protocol of five metrics."""
+    lpips_of("alex")
+    (file,) = score(write_scene(tmp_path, PAIRS[:1]), LIGHT.replace("round_means: null\n", WITH_LPIPS))
+    return file
+
+
+METRICS = ("psnr", "ssim", "lpips_alex", "mae", "mipnerf_average")
+
+
+WITHOUT = {left_out: [name for name in METRICS if name != left_out] for left_out in METRICS}
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["fingerprint follows", "fingerprint stays"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("quantise.render", "floor", "its protocol's quantise.render 'floor' is", []),
+        (
+            "metrics.lpips_alex.net",
+            "resnet",
+            "its protocol's metrics.lpips_alex.net 'resnet' is",
+            WITHOUT["lpips_alex"],
+        ),
+        ("metrics.ssim", 3, "its protocol's metrics.ssim 3 is", WITHOUT["ssim"]),
+        ("crop", "x", "its protocol's crop 'x' is", []),
+        ("region", ABSENT, "its protocol has no region, and one without it is", []),
+        ("crop", -1, "its protocol's crop -1 is", []),
+        ("crop", True, "its protocol's crop True is", []),
+        ("mask", ["fill"], "its protocol's mask ['fill'] is", []),
+        ("gamma", 2.2, "its protocol's gamma 2.2 is", []),
+        ("metrics.psnr.data_range", "x", "its protocol's metrics.psnr.data_range 'x' is", WITHOUT["psnr"]),
+        ("metrics.ssim.data_range", 0, "its protocol's metrics.ssim.data_range 0 is", WITHOUT["ssim"]),
+        ("metrics.mae", {"root": True}, "its protocol's metrics.mae.root True is", WITHOUT["mae"]),
+        (
+            "metrics.ssim.kernel",
+            ABSENT,
+            "its protocol has no metrics.ssim.kernel, and one without it is",
+            WITHOUT["ssim"],
+        ),
+        ("metrics.mae", ABSENT, "its protocol has no metrics.mae, and a record with its scores is", WITHOUT["mae"]),
+    ],
+)
+def test_a_rule_that_is_not_known_is_said_with_its_record(
+    lpips_file: Path, capsys: pytest.CaptureFixture[str], edit: tuple[str, object, str, Sequence[str]], follows: bool
+) -> None:
+    path, value, said, verifiable = edit
+    change(lpips_file, with_definition(path, value, follows=follows))
+    assert main(["verify", str(lpips_file)]) == 2
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "upgrade nvs-eval" in line]
+    assert f"ecord {lpips_file} cannot be verified: {said} not known here: upgrade nvs-eval." in line
+    assert ("The fingerprint is recorded as" in out) != follows
+    confirmed = {row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")}
+    assert confirmed == set(verifiable)
+
+
+def test_what_goes_wrong_while_a_definition_is_followed_is_said(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprised(*_: object, **__: object) -> None:
+        raise AttributeError("no such thing\nat all")
+
+    monkeypatch.setattr("nvs_eval.diagnostics.verify.ssim.ssim", surprised)
+    assert main(["verify", str(file)]) == 2
+    said = "(AttributeError: no such thing), is not known here: upgrade nvs-eval."
+    out = capsys.readouterr().out
+    assert out.count(said) == 5
+    assert "what its protocol says, {'kernel': 'valid', 'data_range': 1}" in out
+    assert [row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")] == ["psnr"]
+
+
+def test_a_crop_that_leaves_nothing_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(file, with_definition("crop", 999))
+    assert main(["verify", str(file)]) == 2
+    assert "cannot be verified: its protocol's crop 999 leaves nothing of it." in capsys.readouterr().out
+
+
+def test_no_least_variance_of_ones_own_is_that_of_the_kernel(tmp_path: Path) -> None:
+    text = protocol("unsaid", ssim="{kernel: dmpix, data_range: 1, variance_floor: null}")
+    (file,) = score(write_scene(tmp_path, PAIRS[:2]), text)
+    assert main(["verify", str(file)]) == 0

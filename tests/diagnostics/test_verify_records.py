@@ -1,0 +1,408 @@
+"""A second opinion on records: what it confirms, and all that it is to notice."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_of
+from support.pairs import array_pairs
+from support.verifying import (
+    FLAT,
+    PAIRS,
+    ROUNDED,
+    TRUNCATED,
+    LpipsOf,
+    change,
+    deviations,
+    evaluated,
+    metrics,
+    nets_here,
+    protocol,
+    score,
+    verified,
+    with_score,
+    write_masks,
+    write_scene,
+)
+
+from nvs_eval.cli import main
+from nvs_eval.diagnostics.verify.scores import average_error
+from nvs_eval.diagnostics.verify.trials import (
+    cases_for,
+)
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.images.files import Reading, save_npy, save_png
+from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.records.record import Record, read_record, record_file, write_record
+from nvs_eval.sources.folders import open_folders
+from nvs_eval.sources.masks import Masked, Masks
+
+KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
+
+
+@pytest.mark.parametrize("quantise", [ROUNDED, TRUNCATED, "{render: round, reference: none, mask: none}"])
+def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: str) -> None:
+    scene = write_scene(tmp_path, (*PAIRS, *FLAT))
+    texts = [protocol(name, ssim=f"{{kernel: {name}, data_range: 1}}", quantise=quantise) for name in KERNELS]
+    for file in score(scene, *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert metrics(report) == ["psnr", "ssim"]
+        assert deviations(report)["ssim"] < 1e-9
+
+
+def test_every_kernel_is_confirmed_over_the_range_of_the_pair(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, PAIRS, save_npy)
+    texts = [
+        FLOAT.replace("name: float", f"name: {name}").replace("kernel: reflect", f"kernel: {name}") for name in KERNELS
+    ]
+    for file in score(scene, *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+
+
+@pytest.mark.parametrize("crop", ["0", "3"])
+@pytest.mark.parametrize("rule", ["clamp", "keep"])
+def test_renders_beyond_the_range_and_crops_are_confirmed(tmp_path: Path, rule: str, crop: str) -> None:
+    scene = write_scene(tmp_path, PAIRS[:2], save_npy)
+    beyond = 1.6 * float_image(5, 48, 64) - 0.3
+    save_npy(scene / "ours" / f"{PAIRS[0]}.npy", beyond)
+    (file,) = score(scene, protocol("beyond", out_of_range=rule, crop=crop))
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+
+
+@pytest.mark.parametrize("rule", ["composite", "drop"])
+def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
+    import imageio.v3 as iio
+
+    random = np.random.RandomState(3)
+    for part in ("gt", "ours"):
+        (tmp_path / part).mkdir()
+        for name in ("a", "b"):
+            iio.imwrite(tmp_path / part / f"{name}.png", random.randint(0, 256, (20, 24, 4), dtype=np.uint8))
+    text = protocol("alpha", alpha=rule, quantise=TRUNCATED)
+    (file,) = score(tmp_path, text, reading=Reading(background=(0.25, 0.5, 1.0)))
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+    assert deviations(report)["psnr"] < 1e-5
+
+
+LPIPS = """\
+  lpips_NET: {net: NET, version: "VERSION", input: INPUT, normaliser: NORMALISER}
+round_means: null
+"""
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_lpips_is_confirmed_in_each_of_its_ways(tmp_path: Path, lpips_of: LpipsOf, net: Net) -> None:
+    lpips_of(net)  # Skips where the weights are not here.
+    ways = [
+        ("0.1", "scaled", "lpips"),
+        ("0.1", "unscaled", "torchmetrics"),
+        ("0.0", "scaled", "lpips"),
+    ]
+    texts = []
+    for index, way in enumerate(ways):
+        lines = LPIPS.replace("NET", net)
+        for placeholder, value in zip(("VERSION", "INPUT", "NORMALISER"), way, strict=True):
+            lines = lines.replace(placeholder, value)
+        texts.append(protocol(f"way{index}").replace("round_means: null\n", lines))
+    for file in score(write_scene(tmp_path, PAIRS[:3]), *texts):
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert deviations(report)[f"lpips_{net}"] < 1e-6
+
+
+def test_a_record_of_a_run_is_confirmed_from_its_kept_renders(tmp_path: Path) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    assert not verified(record_file(record, tmp_path)).refuted
+
+
+def test_references_kept_in_their_8_bits_are_confirmed(tmp_path: Path) -> None:
+    checkpoint = FakeCheckpoint(1, references=lambda index: float_image(50 + index))
+    (record,) = evaluate_checkpoints([checkpoint], tmp_path, LIGHT)
+    file = record_file(record, tmp_path)
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+    save_png(file.parent / str(record.views[1].reference), float_image(60))
+    wrong = {each.view for each in verified(file).compared if not each.confirmed}
+    assert wrong == {record.views[1].name}
+
+
+def test_records_of_every_named_protocol_are_confirmed(tmp_path: Path) -> None:
+    floats, beyond, _ = cases_for(nets_here())
+    protocols = [*floats.protocols, *beyond.protocols]
+    files = evaluated(write_scene(tmp_path, PAIRS[:1]), protocols)
+    assert len(files) >= 17
+    for file in files:
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+
+
+def test_masks_are_confirmed_and_changed_ones_noticed(tmp_path: Path) -> None:
+    scene, names = write_scene(tmp_path, PAIRS[:2]), PAIRS[:2]
+    masks = write_masks(scene, names)
+    meanings = ("ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
+    protocols = [protocol_of(protocol(meaning, mask=meaning)) for meaning in meanings]
+    files = dict(zip(meanings, evaluated(scene, protocols, masks=masks), strict=True))
+    for meaning, file in files.items():
+        report = verified(file)
+        assert report.complete
+        assert not report.refuted
+        assert ("coverage" in metrics(report)) == (meaning != "ignored")
+    save_png(masks / f"{names[0]}.png", torch.ones(*array_pairs()[names[0]][0].shape[:2], 3))
+    for meaning, file in files.items():
+        changed = verified(file).changed
+        assert len(changed) == (meaning != "ignored")
+        assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in changed)
+
+
+def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
+    names = PAIRS[:2]
+    scene = write_scene(tmp_path, names)
+    masks = write_masks(scene, names)
+    (source,) = open_folders([scene / "ours"], reference=scene / "gt")
+    masked = Masked(source, Masks({name: masks / f"{name}.png" for name in names}, binary=True))
+    masked.columns[0].provenance["masks"] = "binary"
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    (record,) = evaluate(masked, scorer, Session(scene / "out"))
+    file = record_file(record, scene / "out")
+    write_record(file, record)
+    report = verified(file)
+    assert report.complete
+    assert not report.refuted
+
+
+def test_a_changed_coverage_is_noticed(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, PAIRS[:1])
+    (file,) = evaluated(scene, [protocol_of(LIGHT)], masks=write_masks(scene, PAIRS[:1]))
+    change(file, lambda record: replace(record, views=[replace(record.views[0], coverage=0.5)]))
+    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["coverage"]
+
+
+def test_the_average_error_is_confirmed_from_its_parts(tmp_path: Path, lpips_of: LpipsOf) -> None:
+    lpips_of("alex")
+    metrics = '  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}\n'
+    metrics += "  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}\n"
+    scene = write_scene(tmp_path, PAIRS[:2])
+    name = PAIRS[1]
+    (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
+    (file,) = score(scene, LIGHT.replace("round_means", f"{metrics}round_means"))
+    assert not verified(file).refuted
+    change(file, with_score("mipnerf_average", 0.5))
+    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["mipnerf_average"]
+
+
+def test_the_average_error_is_the_published_one() -> None:
+    assert average_error(31, 0.94, 0.12) == pytest.approx(0.028582, abs=5e-7)
+
+
+@pytest.mark.parametrize(("metric", "by"), [("psnr", 1.1e-4), ("psnr", -0.5), ("ssim", 1.1e-5)])
+def test_a_changed_score_is_noticed(file: Path, capsys: pytest.CaptureFixture[str], metric: str, by: float) -> None:
+    row = read_record(file).views[0]
+    change(file, with_score(metric, row.scores[metric] + by))
+    assert main(["verify", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert f"{row.name!r}: {metric} is recorded as {row.scores[metric] + by} and recomputed as" in out
+    assert "NOT CONFIRMED" in out
+
+
+def test_a_score_changed_by_less_than_the_tolerance_is_confirmed(file: Path) -> None:
+    change(file, with_score("psnr", read_record(file).views[0].scores["psnr"] + 0.9e-4))
+    assert main(["verify", str(file)]) == 0
+
+
+def test_an_infinite_score_in_place_of_a_number_is_noticed(file: Path) -> None:
+    change(file, with_score("psnr", math.inf))
+    (wrong,) = [each for each in verified(file).compared if not each.confirmed]
+    assert (wrong.metric, wrong.recorded, wrong.deviation) == ("psnr", math.inf, math.inf)
+
+
+def test_identical_images_are_infinite_to_both(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path)
+    for name in PAIRS:
+        (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
+    (file,) = score(scene, LIGHT)
+    report = verified(file)
+    assert not report.refuted
+    assert {each.recomputed for each in report.compared if each.metric == "psnr"} == {math.inf}
+
+
+def test_a_changed_render_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = read_record(file).views[2].name
+    scene = file.parents[4]
+    save_png(scene / "ours" / f"{name}.png", torch.from_numpy(array_pairs()[name][0]))
+    assert main(["verify", str(file), "--all"]) == 1
+    assert f"View {name!r}: psnr is recorded as" in capsys.readouterr().out
+
+
+def test_a_render_of_another_size_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    render = file.parents[4] / "ours" / f"{read_record(file).views[0].name}.png"
+    save_png(render, torch.zeros(20, 20, 3))
+    assert main(["verify", str(file)]) == 1
+    assert "has changed since: it has another size" in capsys.readouterr().out
+
+
+def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = read_record(file).views[0]
+    reference = file.parents[4] / "gt" / f"{row.name}.png"
+    pixels = torch.from_numpy(array_pairs()[row.name][0].copy())
+    pixels[0, 0] = 1 - pixels[0, 0]
+    save_png(reference, pixels)
+    assert main(["verify", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert f"View {row.name!r}: the reference" in out
+    assert "has changed since." in out
+
+
+def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nvs_eval.metrics import psnr
+
+    right = psnr.mse
+    monkeypatch.setattr(psnr, "mse", lambda *images, **how: right(*images, **how) * 1.01)
+    (file,) = score(write_scene(tmp_path), LIGHT)
+    assert main(["verify", str(file)]) == 1
+    wrong = [each for each in verified(file).compared if not each.confirmed]
+    assert {each.metric for each in wrong} == {"psnr"}
+    assert all(abs(each.deviation - 10 * math.log10(1.01)) < 1e-5 for each in wrong)
+
+
+BROKEN = """
+import sys
+from nvs_eval.metrics.ssim import metric as ssim
+from nvs_eval.metrics import psnr
+import nvs_eval.images.pixels, nvs_eval.evaluation.scorer
+def broken(*_, **__): raise AssertionError("the second opinion must not ask the first")
+for module in (psnr, ssim, nvs_eval.images.pixels, nvs_eval.evaluation.scorer):
+    for name in ("mse", "psnr", "ssim", "ssim_map", "quantise", "composite", "crop_border", "Scorer"):
+        if hasattr(module, name): setattr(module, name, broken)
+from nvs_eval.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+WATCHED = """
+import sys
+from nvs_eval.cli import main
+import nvs_eval.diagnostics.verify.lpips
+code = main(sys.argv[1:])
+ours = (
+    *(f"nvs_eval.metrics.{name}" for name in ("psnr", "ssim", "lpips", "pair", "registry", "colour_correction")),
+    *("nvs_eval.evaluation.scorer", "nvs_eval.protocols.protocol", "nvs_eval.evaluation.prepare"),
+)
+print("imported", [name for name in sys.modules if name.startswith(ours)])
+sys.exit(code)
+"""
+
+
+def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+
+
+def test_the_second_opinion_does_not_ask_the_first(file: Path) -> None:
+    done = run(BROKEN, "verify", str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def test_verifying_a_record_imports_none_of_what_made_it(file: Path) -> None:
+    done = run(WATCHED, "verify", str(file))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "imported []"
+
+
+def test_what_verifying_imports_is_seen(file: Path) -> None:
+    done = run(
+        WATCHED.replace("import nvs_eval.diagnostics.verify.lpips", "import nvs_eval.evaluation.scorer"),
+        "verify",
+        str(file),
+    )
+    assert "nvs_eval.metrics.psnr" in done.stdout.splitlines()[-1]
+
+
+def test_missing_files_are_said_a_view(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [row.name for row in read_record(file).views]
+    scene = file.parents[4]
+    (scene / "ours" / f"{names[0]}.png").unlink()
+    (scene / "gt" / f"{names[-1]}.png").unlink()
+    assert main(["verify", str(file)]) == 2
+    out = capsys.readouterr().out
+    assert f"View {names[0]!r} cannot be verified: its render is not at" in out
+    assert f"View {names[-1]!r} cannot be verified: its reference is not at" in out
+    assert "confirmed" in out
+
+
+def test_a_wrong_number_outweighs_a_missing_file(file: Path) -> None:
+    first, last = read_record(file).views[0], read_record(file).views[-1]
+    (file.parents[4] / "ours" / f"{first.name}.png").unlink()
+    change(file, with_score("ssim", last.scores["ssim"] / 2, -1))
+    assert main(["verify", str(file)]) == 1
+
+
+def test_renders_that_were_not_kept_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, keep="none")
+    assert main(["verify", str(record_file(record, tmp_path))]) == 2
+    assert "its renders were not kept. Run it again with `--keep-renders all`" in capsys.readouterr().err
+
+
+def test_8_bit_copies_of_floats_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    light, float_ = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, FLOAT)
+    assert main(["verify", str(record_file(float_, tmp_path))]) == 2
+    assert "8-bit copies of what was scored, and float scored floats" in capsys.readouterr().err
+    assert main(["verify", str(record_file(light, tmp_path))]) == 0
+
+
+def test_floats_that_were_kept_are_confirmed(tmp_path: Path) -> None:
+    checkpoint = FakeCheckpoint(1, references=lambda index: float_image(50 + index))
+    for record in evaluate_checkpoints([checkpoint], tmp_path, FLOAT, HALF, keep="all"):
+        report = verified(record_file(record, tmp_path))
+        assert report.complete
+        assert not report.refuted
+
+
+def test_an_image_without_a_file_of_its_own_cannot_be_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def unpacked(record: Record) -> Record:
+        rows = [replace(row, render=None) for row in record.views]
+        return replace(record, views=rows, provenance={**record.provenance, "renders_from": "ours.zip"})
+
+    change(file, unpacked)
+    assert main(["verify", str(file)]) == 2
+    said = "its render was not kept as a file of its own (it came from ours.zip)."
+    assert capsys.readouterr().out.count(said) == 5
+
+
+# --- The function -----------------------------------------------------------------------------------------------------
+
+
+def test_verify_returns_reports_and_prints_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[str] = []
+    (report,) = verify(file, views=2, on_report=lambda report: steps.append(report.file.name))
+    assert (report.file, report.record, report.views) == (file, read_record(file), 2)
+    assert report.complete
+    assert not report.refuted
+    assert steps == [file.name]
+    assert verify([str(file.parent)], views=None)[0].views == 6
+    assert capsys.readouterr() == ("", "")
+
+
+def test_verify_refuses_to_look_at_no_view(file: Path) -> None:
+    with pytest.raises(InputError, match=r"views must be at least 1, or None for all. Got 0\."):
+        verify(file, views=0)

@@ -1,0 +1,115 @@
+"""The command `verify`: samples, several records, and wrong input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.helpers import FLOAT, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image
+from support.verifying import (
+    PAIRS,
+    change,
+    protocol,
+    score,
+    with_score,
+    write_scene,
+)
+
+from nvs_eval.cli import main
+from nvs_eval.images.files import save_png
+from nvs_eval.records.record import read_record, record_file
+
+
+@pytest.fixture
+def file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The record of a scene of six views under the light protocol."""
+    (file,) = score(write_scene(tmp_path), LIGHT)
+    capsys.readouterr()
+    return file
+
+
+def test_a_confirmed_record_is_said_to_be(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(file), "--all"]) == 0
+    said = capsys.readouterr()
+    assert f"{file}: 6 of 6 views, protocol light {read_record(file).fingerprint}" in said.out
+    rows = [line.split() for line in said.out.splitlines() if line.rstrip().endswith(" confirmed")]
+    assert [(row[0], row[-2:]) for row in rows] == [("psnr", ["0.0001", "confirmed"]), ("ssim", ["1e-05", "confirmed"])]
+    assert "6 of 6" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [((), [0, 2, 5, 8, 10]), (("--views", "1"), [5]), (("--views", "3"), [0, 5, 10]), (("--all",), list(range(11)))],
+)
+def test_a_sample_is_spread_over_the_views(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], wanted: list[int]
+) -> None:
+    names = [f"{index:02}" for index in range(11)]
+    for name in names:
+        for seed, part in enumerate(("gt", "ours")):
+            save_png(tmp_path / part / f"{name}.png", float_image(seed, 12, 12))
+    (file,) = score(tmp_path, LIGHT)
+    for name in names:
+        (tmp_path / "ours" / f"{name}.png").unlink()
+    assert main(["verify", str(file), *args]) == 2
+    out = capsys.readouterr().out
+    assert [name for name in names if f"View {name!r} cannot" in out] == [names[index] for index in wanted]
+
+
+def test_a_folder_of_records_is_verified_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = score(write_scene(tmp_path, PAIRS[:2]), LIGHT, protocol("cropped", crop="2"))
+    change(files[0], with_score("psnr", 3.0))
+    assert main(["verify", str(tmp_path / "out")]) == 1
+    out = capsys.readouterr().out
+    assert all(f"{file}: 2 of 2 views" in out for file in files)
+
+
+def test_an_unverifiable_record_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    light, float_ = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, FLOAT)
+    files = [record_file(each, tmp_path) for each in (light, float_)]
+    assert main(["verify", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert f"The record {files[1]} cannot be verified: what was kept are 8-bit copies" in said.out
+    assert f"{files[1]}: 0 of {len(float_.views)} views, protocol float" in said.out
+    assert f"{files[0]}: {len(light.views)} of {len(light.views)} views, protocol light" in said.out
+    rows = [line.split()[0] for line in said.out.splitlines() if line.rstrip().endswith(" confirmed")]
+    assert rows == ["psnr", "ssim"]
+    assert "Error" not in said.err
+    change(files[0], with_score("psnr", 3.0))
+    assert main(["verify", *map(str, files)]) == 1
+    assert main(["verify", *map(str, reversed(files))]) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--views", "0"), "say how many views, at least 1"),
+        (("--views", "2", "--all"), "--views is 2 beside --all"),
+    ],
+)
+def test_contradictions_are_refused(
+    file: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], said: str
+) -> None:
+    assert main(["verify", str(file), *args]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_views_without_a_record_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--all"]) == 2
+    assert "none was named: `nvs-eval verify RECORD`" in capsys.readouterr().err
+
+
+def test_what_is_no_record_is_refused_before_any_work(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"some": "thing"}))
+    assert main(["verify", str(file), str(other)]) == 2
+    said = capsys.readouterr()
+    assert f"{other} is not a record of nvs-eval" in said.err
+    assert said.out == ""
+    (tmp_path / "empty").mkdir()
+    assert main(["verify", str(tmp_path / "empty")]) == 2
+    assert "There is no record at" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""What the tests of `verify` share: small scenes, their records, and edits of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from support.helpers import LIGHT, protocol_of
+from support.pairs import array_pairs
+
+from nvs_eval.diagnostics.verify.definition import fingerprint_of
+from nvs_eval.diagnostics.verify.records import Report, verify_record
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.images.files import save_png
+from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.weights.backbones import NETS, Net, find_backbone
+from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.records.record import Record, read_record, record_file, write_record
+from nvs_eval.sources.folders import open_folders
+
+LpipsOf = Callable[..., Lpips]
+PAIRS = ("photograph and noise", "photograph and its blur", "odd sizes", "low contrast", "white background", "dark")
+FLAT = ("flat and noise", "flat and flat")
+ROUNDED = "{render: round, reference: round, mask: none}"
+TRUNCATED = "{render: truncate, reference: truncate, mask: none}"
+WITH_LPIPS = """\
+  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}
+  mae: {}
+  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}
+round_means: null
+"""
+
+
+def write_scene(folder: Path, names: Sequence[str] = PAIRS, save: Any = save_png) -> Path:
+    """Renders in `folder/ours` and references in `folder/gt`, of the pairs of these names."""
+    extension = "png" if save is save_png else "npy"
+    for name in names:
+        for part, pixels in zip(("gt", "ours"), array_pairs()[name], strict=True):
+            save(folder / part / f"{name}.{extension}", torch.from_numpy(pixels))
+    return folder
+
+
+def score(folder: Path, *texts: str, **how: Any) -> list[Path]:
+    """The records of a scene's renders under these protocols."""
+    return evaluated(folder, [protocol_of(text) for text in texts], **how)
+
+
+def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[Path]:
+    """Likewise, with what `open_folders` takes."""
+    (source,) = open_folders([folder / "ours"], reference=folder / "gt", **how)
+    records = evaluate(source, Scorer(protocols, torch.device("cpu")), Session(folder / "out"))
+    files = [record_file(each, folder / "out") for each in records]
+    for file, each in zip(files, records, strict=True):
+        write_record(file, each)
+    return files
+
+
+def change(file: Path, changed: Callable[[Record], Record]) -> None:
+    """Edit a record, its means and all that follows from its rows with it."""
+    write_record(file, changed(read_record(file)))
+
+
+def with_score(metric: str, value: float, view: int = 0) -> Callable[[Record], Record]:
+    def changed(record: Record) -> Record:
+        rows = list(record.views)
+        rows[view] = replace(rows[view], scores={**rows[view].scores, metric: value})
+        return replace(record, views=rows)
+
+    return changed
+
+
+def verified(file: Path, **choices: Any) -> Report:
+    return verify_record(read_record(file), file, **{"views": None, **choices})
+
+
+def deviations(report: Report) -> Mapping[str, float]:
+    return {metric: max(c.deviation for c in report.compared if c.metric == metric) for metric in metrics(report)}
+
+
+def metrics(report: Report) -> list[str]:
+    return list(dict.fromkeys(each.metric for each in report.compared))
+
+
+def protocol(name: str, **changes: str) -> str:
+    """A variant of the light protocol: each value in place of what stands there."""
+    text = LIGHT.replace("name: light", f"name: {name}")
+    for field, value in changes.items():
+        lines = [line for line in text.splitlines() if line.strip().startswith(f"{field}:")]
+        assert len(lines) == 1, field
+        text = text.replace(lines[0], f"{lines[0].partition(':')[0]}: {value}")
+    return text
+
+
+def write_masks(folder: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        height, width = array_pairs()[name][0].shape[:2]
+        mask = torch.zeros(height, width, 3)
+        mask[5:-9, 3:-11] = 1
+        mask[9:12] = 0.6
+        save_png(folder / "masks" / f"{name}.png", mask)
+    return folder / "masks"
+
+
+def edited(definition: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
+    """A definition with another value at a path such as "quantise.render"; without it if the value is `ABSENT`."""
+    first, _, rest = path.partition(".")
+    if value is ABSENT and not rest:
+        return {key: item for key, item in definition.items() if key != first}
+    return {**definition, first: edited(definition[first], rest, value) if rest else value}
+
+
+ABSENT = object()
+
+
+def with_definition(path: str, value: object, *, follows: bool = True) -> Callable[[Record], Record]:
+    """A record with an edited definition, and the fingerprint of it or the one that it had."""
+
+    def changed(record: Record) -> Record:
+        protocol = {**record.protocol, "definition": edited(record.protocol["definition"], path, value)}
+        fingerprint = fingerprint_of(replace(record, protocol=protocol)) if follows else record.fingerprint
+        return replace(record, protocol={**protocol, "fingerprint": fingerprint})
+
+    return changed
+
+
+def nets_here() -> list[Net]:
+    return [net for net in NETS if find_backbone(net).verified]
