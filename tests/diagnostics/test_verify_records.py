@@ -34,6 +34,7 @@ from support.verifying import (
 )
 
 from nvs_eval.cli import main
+from nvs_eval.diagnostics.verify.records import verify
 from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.diagnostics.verify.trials import (
     cases_for,
