@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.helpers import LIGHT
+from support.protocols import LIGHT
 from support.verifying import score, write_scene
 
 

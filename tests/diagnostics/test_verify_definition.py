@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.helpers import LIGHT, protocol_of
+from support.protocols import LIGHT, protocol_of
 from support.verifying import (
     ABSENT,
     PAIRS,

@@ -28,7 +28,8 @@ from nvs_eval.diagnostics.verify.trials import (
     with_mask,
 )
 from nvs_eval.metrics.lpips.layers import Backbone
-from nvs_eval.metrics.weights.backbones import Found, Net, find_backbone
+from nvs_eval.metrics.weights.backbones import Found, find_backbone
+from nvs_eval.metrics.weights.pins import Net
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_random_weights_are_noticed(
 def test_wrong_weights_and_broken_metrics_are_results(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from nvs_eval.metrics import psnr
+    from nvs_eval.metrics.psnr import metric as psnr
 
     def find(net: Net, *, directory: Path | None = None) -> Found:
         return Found(net, "cache", tmp_path / net, False, "3 of its 10 tensors do not have the true values")

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.helpers import FLOAT, HALF, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image, protocol_of
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
 from support.pairs import array_pairs
+from support.protocols import FLOAT, HALF, LIGHT, protocol_of
+from support.scenes import float_image
 from support.verifying import (
     FLAT,
     PAIRS,
@@ -43,7 +45,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import Reading, save_npy, save_png
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.masks import Masked, Masks
@@ -275,7 +277,7 @@ def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.Cap
 
 
 def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nvs_eval.metrics import psnr
+    from nvs_eval.metrics.psnr import metric as psnr
 
     right = psnr.mse
     monkeypatch.setattr(psnr, "mse", lambda *images, **how: right(*images, **how) * 1.01)
@@ -289,7 +291,7 @@ def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch:
 BROKEN = """
 import sys
 from nvs_eval.metrics.ssim import metric as ssim
-from nvs_eval.metrics import psnr
+from nvs_eval.metrics.psnr import metric as psnr
 import nvs_eval.images.pixels, nvs_eval.evaluation.scorer
 def broken(*_, **__): raise AssertionError("the second opinion must not ask the first")
 for module in (psnr, ssim, nvs_eval.images.pixels, nvs_eval.evaluation.scorer):
@@ -336,7 +338,7 @@ def test_what_verifying_imports_is_seen(file: Path) -> None:
         "verify",
         str(file),
     )
-    assert "nvs_eval.metrics.psnr" in done.stdout.splitlines()[-1]
+    assert "nvs_eval.metrics.registry" in done.stdout.splitlines()[-1]
 
 
 def test_missing_files_are_said_a_view(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

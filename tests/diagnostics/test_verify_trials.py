@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.helpers import protocol_of
 from support.pairs import array_pairs
+from support.protocols import protocol_of
 from support.verifying import (
     FLAT,
     PAIRS,

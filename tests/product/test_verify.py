@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support.helpers import FLOAT, LIGHT, FakeCheckpoint, evaluate_checkpoints, float_image
+from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
+from support.protocols import FLOAT, LIGHT
+from support.scenes import float_image
 from support.verifying import (
     PAIRS,
     change,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support.helpers import LIGHT, protocol_of
 from support.pairs import array_pairs
+from support.protocols import LIGHT, protocol_of
 
 from nvs_eval.diagnostics.verify.definition import fingerprint_of
 from nvs_eval.diagnostics.verify.records import Report, verify_record
@@ -17,7 +17,8 @@ from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_png
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.weights.backbones import NETS, Net, find_backbone
+from nvs_eval.metrics.weights.backbones import find_backbone
+from nvs_eval.metrics.weights.pins import NETS, Net
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders
