@@ -48,7 +48,7 @@ from nvs_eval.images.files import Reading, save_npy, save_png
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.masks import Masked, Masks
+from nvs_eval.sources.masks import Masks
 
 KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 
@@ -183,10 +183,12 @@ def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
     scene = write_scene(tmp_path, names)
     masks = write_masks(scene, names)
     (source,) = open_folders([scene / "ours"], reference=scene / "gt")
-    masked = Masked(source, Masks({name: masks / f"{name}.png" for name in names}, binary=True))
-    masked.columns[0].provenance["masks"] = "binary"
+    attached = Masks({name: masks / f"{name}.png" for name in names}, binary=True)
+    provenance = [{**source.provenance[0], "masks": "binary"}]
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
-    (record,) = evaluate(masked, scorer, Session(scene / "out"))
+    (record,) = evaluate(
+        map(attached.attach, source), source.ids, scorer, Session(scene / "out"), provenance=provenance
+    )
     file = record_file(record, scene / "out")
     write_record(file, record)
     report = verified(file)

@@ -53,7 +53,8 @@ def score(folder: Path, *texts: str, **how: Any) -> list[Path]:
 def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[Path]:
     """Likewise, with what `open_folders` takes."""
     (source,) = open_folders([folder / "ours"], reference=folder / "gt", **how)
-    records = evaluate(source, Scorer(protocols, torch.device("cpu")), Session(folder / "out"))
+    scorer = Scorer(protocols, torch.device("cpu"))
+    records = evaluate(source, source.ids, scorer, Session(folder / "out"), provenance=source.provenance)
     files = [record_file(each, folder / "out") for each in records]
     for file, each in zip(files, records, strict=True):
         write_record(file, each)
