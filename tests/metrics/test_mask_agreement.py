@@ -15,8 +15,8 @@ from support.protocols import FLOAT, protocol_of
 from support.window_ssim import DMPIX_WITHOUT_FLOOR, TOOLS, Array, ssim_map
 
 from nvs_eval.diagnostics.verify import ssim as independent
-from nvs_eval.diagnostics.verify.prepare import Pair, apply_mask
-from nvs_eval.diagnostics.verify.scores import masked_mean, psnr
+from nvs_eval.diagnostics.verify.prepare import Pair, apply_mask, masked_mean
+from nvs_eval.diagnostics.verify.scores import psnr
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.sources.views import Render, View

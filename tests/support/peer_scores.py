@@ -22,8 +22,8 @@ from support.pairs import array_pairs
 from support.peer_networks import lpips_package, torchmetrics_network
 from support.window_ssim import Tool, ssim_map
 
-from nvs_eval.diagnostics.verify.prepare import Pair
-from nvs_eval.diagnostics.verify.scores import mae, masked_mean, psnr
+from nvs_eval.diagnostics.verify.prepare import Pair, masked_mean
+from nvs_eval.diagnostics.verify.scores import mae, psnr
 from nvs_eval.diagnostics.verify.ssim import opencv_grey, ssim
 from nvs_eval.metrics.lpips.metric import Lpips
 

@@ -1,4 +1,4 @@
-"""Preparation of images as a protocol's definition asks for it, in numpy.
+"""Preparation of images as a protocol's definition asks for it, and means over a mask, in numpy.
 
 The 256 levels of 8 bits are chosen in float32, as images are float32; everything else is float64.
 """
@@ -88,6 +88,16 @@ def apply_mask(pair: Pair, meaning: str) -> Pair:
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return Pair(reference[box], render[box])
     raise Unknown(f"The mask meaning {meaning!r} is not known here: upgrade nvs-eval")
+
+
+def masked_mean(values: Array, mask: Array | None) -> float:
+    """Mean of a map `[H, W, C]`, weighted by a mask; a map smaller than the mask lies in the mask's middle."""
+    if mask is None:
+        return float(values.mean())
+    height, width, channels = values.shape
+    top, left = (mask.shape[0] - height) // 2, (mask.shape[1] - width) // 2
+    weights = mask[top : top + height, left : left + width]
+    return float((values * weights[..., None]).sum() / (weights.sum() * channels))
 
 
 # --- Colour correction of a render towards its reference, by least squares in float64 ---------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 from skimage.metrics import mean_squared_error
 
 from nvs_eval.diagnostics.verify.definition import CORRECTED, family_of
-from nvs_eval.diagnostics.verify.prepare import Array, Pair, apply_mask, prepare
+from nvs_eval.diagnostics.verify.prepare import Pair, apply_mask, masked_mean, prepare
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,3 @@ def mae(pair: Pair) -> float:
 def average_error(psnr: float, ssim: float, lpips: float) -> float:
     """mip-NeRF's average error: the geometric mean of three errors."""
     return float(np.cbrt(10 ** (-psnr / 10) * math.sqrt(max(0.0, 1 - ssim)) * lpips))
-
-
-def masked_mean(values: Array, mask: Array | None) -> float:
-    """Mean of a map `[H, W, C]`, weighted by a mask; a map smaller than the mask lies in the mask's middle."""
-    if mask is None:
-        return float(values.mean())
-    height, width, channels = values.shape
-    top, left = (mask.shape[0] - height) // 2, (mask.shape[1] - width) // 2
-    weights = mask[top : top + height, left : left + width]
-    return float((values * weights[..., None]).sum() / (weights.sum() * channels))

@@ -11,8 +11,7 @@ from scipy.ndimage import correlate1d, minimum_filter
 from skimage.metrics import structural_similarity
 
 from nvs_eval.diagnostics.verify.definition import Unknown
-from nvs_eval.diagnostics.verify.prepare import Array, Pair
-from nvs_eval.diagnostics.verify.scores import masked_mean
+from nvs_eval.diagnostics.verify.prepare import Array, Pair, masked_mean
 
 Images = tuple[Array, ...]
 
