@@ -20,7 +20,7 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import Render, View
-from nvs_eval.system.prefetch import ahead
+from nvs_eval.system.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ImageFiles:
     def __iter__(self) -> Generator[View, None, None]:
         """The views; while one is used, the files of the next two are read in the background."""
         work = (self._reads(name) for name in self.references)
-        with closing(ahead(work)) as loaded:
+        with closing(prefetch(work)) as loaded:
             for name in self.references:
                 yield self._view(name, next(loaded))
 

@@ -1,4 +1,4 @@
-"""Where to compute, and what to do when there is no memory left there."""
+"""Devices to compute on, their free memory, and what to do when none is left."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nvs_eval.system.memory import memory_left
 
 
 def find_device(name: str) -> torch.device:
-    """The device a user means; `auto` is the graphics card where there is one.
+    """Return the device of a name; `auto` is the graphics card where there is one.
 
     Raises:
-        InputError: there is no such device here.
+        InputError: this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +32,7 @@ def find_device(name: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """The bytes that can be had on a device, None where nobody knows: within its control groups' limits."""
+    """Bytes that can be allocated on a device, within the limits of control groups; None where that is unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -43,7 +43,7 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def give_back_memory(device: torch.device) -> None:
-    """Give the system what is free within this process, so that it counts as free; on a device it does already."""
+    """Return memory that is free within this process to the system, which counts it as free (on a CPU only)."""
     if device.type == "cpu" and sys.platform == "linux":
         with suppress(OSError, AttributeError):  # Other C libraries have no such function.
             ctypes.CDLL(None).malloc_trim(0)
@@ -51,7 +51,7 @@ def give_back_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_advice() -> Iterator[None]:
-    """Turn an out-of-memory error into what to do about it."""
+    """Turn an out-of-memory error into an InputError that says what to lower."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:  # Its name in every torch; torch.OutOfMemoryError came with 2.5.

@@ -1,4 +1,4 @@
-"""What plugins offer, found by entry point; a broken one raises, naming its distribution."""
+"""Plugins, loaded by entry point; a broken one raises, naming its distribution."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _OWN = "nvs-eval"
 
 
 def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) -> Any:
-    """What a plugin offers in a group of entry points under a name.
+    """Load what a plugin offers under a name in a group of entry points.
 
     Args:
-        group: of entry points.
-        name: of the entry.
-        kind: what an error calls it.
-        others: names that are known without an entry point.
+        group: name of the group.
+        name: name of the entry point.
+        kind: noun for it in error messages.
+        others: names that exist without an entry point, listed in error messages.
 
     Raises:
-        InputError: it is not installed, or broken; the message names its distribution.
+        InputError: the plugin is not installed, or broken; the message names its distribution.
     """
-    found = {entry.name: entry for entry in entry_points(group=group)}
-    if name not in found:
-        raise unknown_name(kind, name, [*found, *others])
-    entry = found[name]
+    entries = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in entries:
+        raise unknown_name(kind, name, [*entries, *others])
+    entry = entries[name]
     try:
         return entry.load()
     except InputError:
@@ -34,7 +34,7 @@ def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) 
     except Exception as error:
         distribution = entry.dist.name if entry.dist else "an unknown distribution"
         if isinstance(error, ModuleNotFoundError) and distribution == _OWN:
-            # Those of nvs-eval have the names of the extras that bring what they need.
+            # Entry points of nvs-eval itself have the names of the extras that install what they need.
             raise InputError(
                 f"The {kind} {name!r} needs a package that is not installed ({error}): pip install '{_OWN}[{name}]' "
                 f"(from a clone: pip install '.[{name}]')."

@@ -1,4 +1,4 @@
-"""Work that is done ahead of its turn, in threads: while one view is scored, the next are read and decoded.
+"""Work done ahead of its turn, in threads: while one view is scored, the next are read and decoded.
 
 Decoding a PNG is mostly the inflation of zlib, for which Pillow lets other threads run. The threads call no operations
 of torch that would start threads of their own: these would take turns with the ones that score.
@@ -16,45 +16,44 @@ from typing import TypeVar
 T = TypeVar("T")
 
 GROUPS_AHEAD = 2
-"""How many groups are worked on or wait while one is used: what they need of memory is that of so many views."""
-_MOST_THREADS = 8
+"""Number of groups that are worked on or wait while one is used: they take the memory of so many views."""
+_MAX_THREADS = 8
 
 
-def ahead(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], None, None]:
-    """The results of groups of work, in order, each of them done in the background before it is asked for.
+def prefetch(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], None, None]:
+    """Yield the results of groups of calls, in order, each group done in the background before it is asked for.
 
-    Nothing is begun before the first is asked for, and no more than `GROUPS_AHEAD` groups beyond the one that was
-    given last. When this ends, by an error or because nobody wants the rest (close it), what was not begun never is,
-    and no thread is left.
+    Nothing begins before the first group is asked for, and no more than `GROUPS_AHEAD` groups beyond the one yielded
+    last. When this ends, by an error or because it is closed, calls that have not begun never do, and no thread stays.
 
     Args:
-        groups: the work of each; the calls of a group run beside each other, and in any order.
+        groups: calls of each group, which run beside each other and in any order.
 
     Raises:
-        Exception: whatever a call raised, in place of the results of its group; the first call's where several did.
+        Exception: raised by a call, in place of the results of its group; the first call's where several failed.
     """
-    coming = iter(groups)
-    waiting: deque[list[Future[T]]] = deque()
+    upcoming = iter(groups)
+    pending: deque[list[Future[T]]] = deque()
     pool = ThreadPoolExecutor(_threads(), thread_name_prefix="nvs-eval-ahead")
 
-    def fill() -> None:
-        for group in islice(coming, GROUPS_AHEAD - len(waiting)):
-            waiting.append([pool.submit(call) for call in group])
+    def submit() -> None:
+        for group in islice(upcoming, GROUPS_AHEAD - len(pending)):
+            pending.append([pool.submit(call) for call in group])
 
-    def first() -> list[T]:
-        results = [done.result() for done in waiting.popleft()]
-        fill()
+    def next_results() -> list[T]:
+        results = [future.result() for future in pending.popleft()]
+        submit()
         return results
 
     try:
-        fill()
-        while waiting:
-            yield first()  # In no variable: what is done with must not be held on to while the next is waited for.
+        submit()
+        while pending:
+            yield next_results()  # In no variable: used results must not be kept while the next ones are waited for.
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _threads() -> int:
-    """As many as this process may run at once, and no more than images of a few views are."""
+    """Number of threads that this process may run at once, at most as many as a few views have images."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, _MOST_THREADS)
+    return min(allowed, _MAX_THREADS)

@@ -21,14 +21,14 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image
 from nvs_eval.sources.folders import ImageFiles, open_folders
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.system.prefetch import GROUPS_AHEAD, ahead
+from nvs_eval.system.prefetch import GROUPS_AHEAD, prefetch
 
 SOON = 10.0
 """Seconds that are never waited for, but where a test fails."""
 NAMES = {f"{number:02}": number for number in range(8)}
 
 
-def ours() -> list[threading.Thread]:
+def prefetch_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("nvs-eval-ahead")]
 
 
@@ -61,11 +61,11 @@ def test_results_come_in_order_whichever_is_done_first() -> None:
 
     # Where there is but one thread the slow one comes after.
     groups: list[list[Callable[[], str]]] = [[quick, slow], [lambda: "next"], []]
-    assert list(ahead(groups)) == [["quick", "slow"], ["next"], []]
+    assert list(prefetch(groups)) == [["quick", "slow"], ["next"], []]
 
 
 def test_no_work_is_no_result() -> None:
-    assert list(ahead([])) == []
+    assert list(prefetch([])) == []
 
 
 def test_views_are_those_of_their_files_in_order(source: ImageFiles) -> None:
@@ -88,7 +88,7 @@ def test_nothing_is_begun_early_and_then_two_groups_ahead() -> None:
             taken.append(number)
             yield [partial(int, number)]
 
-    results = ahead(groups())
+    results = prefetch(groups())
     assert taken == []
     for number in range(10):
         assert next(results) == [number]
@@ -116,7 +116,7 @@ def test_what_was_used_is_held_by_nobody() -> None:
         pass
 
     freed = threading.Event()
-    with closing(ahead([[Image], [Image], [Image]])) as results:
+    with closing(prefetch([[Image], [Image], [Image]])) as results:
         (image,) = next(results)
         weakref.finalize(image, freed.set)
         del image
@@ -129,18 +129,20 @@ def test_what_was_used_is_held_by_nobody() -> None:
 
 def test_an_error_comes_in_place_of_its_own_group() -> None:
     wrong = InputError("the third")
-    results = ahead([[partial(int, 0)], [partial(int, 1)], [partial(fail, wrong), partial(int, 2)], [partial(int, 3)]])
+    results = prefetch(
+        [[partial(int, 0)], [partial(int, 1)], [partial(fail, wrong), partial(int, 2)], [partial(int, 3)]]
+    )
     assert [next(results), next(results)] == [[0], [1]]
     with pytest.raises(InputError, match="the third"):
         next(results)
     assert list(results) == []
-    assert ours() == []
+    assert prefetch_threads() == []
 
 
 def test_of_several_errors_the_first_in_order_is_raised() -> None:
     groups = [[partial(fail, InputError("first")), partial(fail, InputError("second"))]]
     with pytest.raises(InputError, match="first"):
-        next(ahead(groups))
+        next(prefetch(groups))
 
 
 def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> None:
@@ -153,7 +155,7 @@ def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> Non
     assert [next(views).name for _ in range(3)] == ["00", "01", "02"]
     with pytest.raises(InputError, match=r"03\.png cannot be read"):
         next(views)
-    assert ours() == []
+    assert prefetch_threads() == []
 
 
 # --- Nothing is left ------------------------------------------------------------------------------------------------
@@ -162,9 +164,9 @@ def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> Non
 def test_all_threads_are_gone_at_the_end(source: ImageFiles) -> None:
     views = iter(source)
     next(views)
-    assert ours() != []
+    assert prefetch_threads() != []
     list(views)
-    assert ours() == []
+    assert prefetch_threads() == []
 
 
 def test_what_was_not_begun_when_it_is_closed_never_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,10 +186,10 @@ def test_what_was_not_begun_when_it_is_closed_never_is(monkeypatch: pytest.Monke
         return number
 
     monkeypatch.setattr("nvs_eval.system.prefetch.ThreadPoolExecutor", Pool)
-    with closing(ahead([[], [partial(work, number) for number in range(100)]])) as results:
+    with closing(prefetch([[], [partial(work, number) for number in range(100)]])) as results:
         assert next(results) == []
         assert going.wait(SOON)
-    assert ours() == []
+    assert prefetch_threads() == []
     assert 1 <= len(begun) <= 8  # What the threads had begun.
     assert list(results) == []
 
@@ -204,12 +206,12 @@ def test_an_interruption_while_a_view_is_scored_leaves_no_thread(source: ImageFi
     with pytest.raises(KeyboardInterrupt):
         evaluate(source, source.ids, scorer, Session(tmp_path), on_view=interrupt)
     assert len(seen) == 2
-    assert ours() == []
+    assert prefetch_threads() == []
 
 
 def test_an_interruption_while_waiting_leaves_no_thread() -> None:
-    results = ahead([[partial(int, 0)], [partial(fail, KeyboardInterrupt())], [partial(int, 2)]])
+    results = prefetch([[partial(int, 0)], [partial(fail, KeyboardInterrupt())], [partial(int, 2)]])
     assert next(results) == [0]
     with pytest.raises(KeyboardInterrupt):
         next(results)
-    assert ours() == []
+    assert prefetch_threads() == []
