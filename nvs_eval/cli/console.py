@@ -1,7 +1,8 @@
-"""What the commands print: results on stdout, everything else on stderr."""
+"""Output of the commands: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """stderr, likewise."""
+    """stderr, with the same rules as `results`."""
     return _console(sys.stderr)
 
 
@@ -40,7 +41,7 @@ def _console(stream: TextIO) -> Console:
 
 
 def put(text: str) -> None:
-    """A finished text on stdout, as it is: what programs read never passes through rich."""
+    """Write a finished text to stdout as it is: output for programs never passes through rich."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -55,20 +56,20 @@ def put_sentences(sentences: Iterable[str]) -> None:
 
 
 def say(message: str, *, style: str = "") -> None:
-    """A line for the user on stderr."""
+    """Print a line for the user on stderr."""
     messages().print(message, style=style, markup=False, soft_wrap=True)
 
 
 def print_tables(
     records: Sequence[Record], *, per_view: bool, allow_mixed: bool = True, files: Sequence[Path] = ()
 ) -> None:
-    """The records' tables on stdout.
+    """Print the records' tables on stdout.
 
     Args:
-        records: any number.
+        records: any number of records.
         per_view: also print the scores of each view.
         allow_mixed: print rows that are not comparable, marked, so that finished work never ends in an error.
-        files: where the records lie, for what is said where they are not comparable.
+        files: files of the records, named where they are not comparable.
 
     Raises:
         InputError: records of one block are not comparable, and `allow_mixed` is False; nothing is printed then.
@@ -88,23 +89,17 @@ def print_tables(
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how far some work is; gives what to call after each step. In a log, a line now and then."""
-    done = 0
-    with progress_to(what) as reached:
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            reached(done, total)
-
-        yield advance
+    """Show the progress of some work, as a bar or in a log as lines; yield a callback for each finished step."""
+    steps = itertools.count(1)
+    with progress_to(what) as show:
+        yield lambda: show(next(steps), total)
 
 
 @contextmanager
 def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Likewise; gives what to call with the step reached and the last one."""
+    """Show the progress of some work as `progress` does; yield a callback, given the current and the last step."""
     if not sys.stderr.isatty():
-        yield _lines(what)
+        yield _log_lines(what)
         return
     from rich.progress import (
         BarColumn,
@@ -121,13 +116,13 @@ def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda step, total: bar.update(task, completed=step, total=total)
 
 
-def _lines(what: str) -> Callable[[int, int], None]:
-    last = time.monotonic()
+def _log_lines(what: str) -> Callable[[int, int], None]:
+    last_line = time.monotonic()
 
-    def reached(step: int, total: int) -> None:
-        nonlocal last
-        if step == total or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
+    def show(step: int, total: int) -> None:
+        nonlocal last_line
+        if step == total or time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
             say(f"{what}: {step} of {total}")
 
-    return reached
+    return show

@@ -1,4 +1,4 @@
-"""What a process that scores does first, once, for as long as it lives."""
+"""Settings of a process that scores, made once, before anything else."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MOST_KEPT = 2**30
 _LARGEST_KEPT = (2**27, 2**25)
 # Of OpenMP, and of GNU's: how often a thread looks before it sleeps. Intel's knows it as a time.
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
-_SAID_BY_USER = {*_WAITING, "KMP_BLOCKTIME"}
+_SET_BY_USER = {*_WAITING, "KMP_BLOCKTIME"}
 
 
 @functools.cache
 def make_ready() -> None:
     """Keep the memory of freed images for the next ones, and import torch as suits a process that scores.
 
-    Without looking for garbage in what it imports, and so that its threads soon sleep where they wait for each other.
+    No garbage is collected during the import, and threads that wait for each other soon sleep.
     """
     _keep_freed_memory()
     if "torch" in sys.modules:
@@ -40,18 +40,18 @@ def make_ready() -> None:
 
 
 def _let_waiting_threads_sleep() -> None:
-    """Let OpenMP's threads sleep soon after there is nothing to do, unless the user has said how they are to wait.
+    """Let OpenMP's threads sleep soon after there is nothing to do, unless the user has set how they wait.
 
     By default they keep their core busy for milliseconds. Where files are read beside them, or somebody else computes,
     the one that is waited for then waits for a core, which takes many times longer than the work. To sleep at once
     would be slower where the cores are theirs: the next piece of work is often microseconds away.
     """
-    if not _SAID_BY_USER & os.environ.keys():
+    if not _SET_BY_USER & os.environ.keys():
         os.environ.update(_WAITING)
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc give freed blocks to the next who asks, in place of the system.
+    """Let glibc keep freed blocks for the next allocation instead of returning them to the system.
 
     It keeps blocks of up to 128 MiB, 32 where the C library takes no more. What comes from the system is cleared page
     by page at its first use: for images of 25 MB, each of which lives for one operation, that takes longer than the

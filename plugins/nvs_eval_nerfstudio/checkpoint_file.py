@@ -17,18 +17,18 @@ from nvs_eval.errors import InputError
 from nvs_eval.system.files import file_sha256
 
 CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")
-"""What nerfstudio calls a checkpoint; the group is the step."""
+"""Name of a nerfstudio checkpoint; the group is the step."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What rendering needs of a checkpoint.
+    """The part of a checkpoint that rendering needs.
 
     Attributes:
-        step: The training step that it was saved at.
-        pipeline: The pipeline's state under its own names, without those that training on several GPUs adds. The
-            tensors may be mapped from the file.
-        sha256: Of the whole file.
+        step: training step at which it was saved.
+        pipeline: state of the pipeline, without the prefixes that training on several GPUs adds. The tensors may be
+            mapped from the file.
+        sha256: hash of the whole file.
     """
 
     step: int
@@ -37,11 +37,11 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, onto the CPU, without running anything that it says.
+    """Read a checkpoint onto the CPU, without running any code in it.
 
     Raises:
-        InputError: The file is not there, damaged, no checkpoint of nerfstudio, holds what a checkpoint has no
-            business with, or has another step in its name than in itself; or torch is too old to read it safely.
+        InputError: the file is missing, damaged, or no checkpoint of nerfstudio, holds more than weights, or names
+            another step than its contents; or torch is too old to read it safely.
     """
     if not path.is_file():
         raise InputError(f"There is no checkpoint {path}.")
@@ -56,8 +56,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         # torch's own text goes on to say how its protection is switched off.
-        told = re.search(r"WeightsUnpickler error: (.*?)(?: was not an allowed|$)", str(error), re.MULTILINE)
-        reason = told[1] if told else str(error).split(". ", 1)[0]
+        match = re.search(r"WeightsUnpickler error: (.*?)(?: was not an allowed|$)", str(error), re.MULTILINE)
+        reason = match[1] if match else str(error).split(". ", 1)[0]
         raise InputError(
             f"The checkpoint {path} is refused: it holds more than weights, or is damaged: {reason}"
         ) from error

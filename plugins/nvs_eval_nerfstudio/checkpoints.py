@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
 LpipsEntries = Literal["absent", "true", "other"]
-"""A checkpoint's own LPIPS network, with which ns-eval would score: not there, the published one, another one."""
+"""A checkpoint's own LPIPS network, with which ns-eval would score: absent, the published one, or another one."""
 
 _MODEL = "_model."
 _MOST_NAMED = 6
@@ -32,10 +32,10 @@ _SPLATS = ("means", "scales", "quats", "features_dc", "features_rest", "opacitie
 
 
 def checkpoint_folder(config_path: Path, config: TrainerConfig) -> Path:
-    """The folder of a run's checkpoints: beside its `config.yml`, else where the configuration says that it was.
+    """Return the folder of a run's checkpoints: beside its `config.yml`, or where the configuration says.
 
     Raises:
-        InputError: There is no checkpoint in either.
+        InputError: there is no checkpoint in either.
     """
     beside = config_path.parent / config.relative_model_dir
     recorded = config.get_checkpoint_dir()
@@ -49,56 +49,56 @@ def checkpoint_folder(config_path: Path, config: TrainerConfig) -> Path:
 
 
 def list_steps(folder: Path) -> dict[int, Path]:
-    """The checkpoints of a folder by step, in ascending order. Other files do not matter.
+    """Return the checkpoints of a folder by step, in ascending order; other files are ignored.
 
     Raises:
-        InputError: The folder does not exist, or has no checkpoint.
+        InputError: the folder does not exist, or has no checkpoint.
     """
     if not folder.is_dir():
         raise InputError(f"There is no checkpoint folder {folder}; give a run that kept its checkpoints.")
-    if found := _steps(folder):
-        return found
+    if steps := _steps(folder):
+        return steps
     raise InputError(f"The folder {folder} has no checkpoint: looked for files named such as step-000002500.ckpt.")
 
 
 def choose_steps(available: Iterable[int], wanted: Literal["last", "all"] | Sequence[int]) -> list[int]:
-    """The steps asked for, in ascending order, each once.
+    """Return the requested steps, in ascending order, each once.
 
     Args:
-        available: The steps that there are, at least one.
-        wanted: The last, all, or these.
+        available: steps that exist, at least one.
+        wanted: the last step, all, or these.
 
     Raises:
-        InputError: A step does not exist, or none was asked for.
+        InputError: a step does not exist, or none was requested.
     """
-    known = sorted(set(available))
+    steps = sorted(set(available))
     if isinstance(wanted, str):
-        return known[-1:] if wanted == "last" else known
-    listed = ", ".join(map(str, known))
-    if lacking := sorted(set(wanted) - set(known)):
-        raise InputError(f"There is no checkpoint of step {', '.join(map(str, lacking))}. Those that exist: {listed}.")
+        return steps[-1:] if wanted == "last" else steps
+    listed = ", ".join(map(str, steps))
+    if missing := sorted(set(wanted) - set(steps)):
+        raise InputError(f"There is no checkpoint of step {', '.join(map(str, missing))}. Those that exist: {listed}.")
     if not wanted:
         raise InputError(f"No step was asked for. Those that exist: {listed}.")
     return sorted(set(wanted))
 
 
 def load_into(pipeline: Pipeline, checkpoint: Checkpoint, *, path: Path) -> LpipsEntries:
-    """Load a checkpoint into a pipeline by nerfstudio's own way, and make sure that all of the model came from it.
+    """Load a checkpoint into a pipeline by nerfstudio's own way, and check that all of the model came from it.
 
     The model's own metric networks (`psnr`, `ssim`, `lpips`) stay as they are, stubs or not: nothing here scores with
     them. The datamanager's entries (a camera optimiser, pixel grids) serve training, so those that do not fit are
-    left out. A model that grows (tensorf) takes its checkpoints in ascending order.
+    skipped. A model that grows (tensorf) takes its checkpoints in ascending order.
 
     Args:
-        pipeline: The pipeline built from the run's configuration.
-        checkpoint: Its state.
-        path: The file that it was read from, for the message.
+        pipeline: pipeline built from the run's configuration.
+        checkpoint: its state.
+        path: file that the checkpoint was read from, for messages.
 
     Returns:
-        What the checkpoint's own LPIPS entries are.
+        The kind of the checkpoint's own LPIPS entries.
 
     Raises:
-        InputError: An entry of the model is missing, unexpected, or of another shape; they are named.
+        InputError: an entry of the model is missing, unexpected, or of another shape; the message names them.
     """
     built = pipeline.state_dict()
     given = _renamed(checkpoint.pipeline, built)
@@ -119,7 +119,7 @@ def load_into(pipeline: Pipeline, checkpoint: Checkpoint, *, path: Path) -> Lpip
 
 
 def lpips_entries(checkpoint: Checkpoint) -> LpipsEntries:
-    """What a checkpoint's own LPIPS network is: ns-eval loads it over the one it was given, and scores with it."""
+    """Compare a checkpoint's own LPIPS network, which ns-eval loads and scores with, with the published ones."""
     prefix = f"{_MODEL}lpips."
     own = {key.removeprefix(prefix): tensor for key, tensor in checkpoint.pipeline.items() if key.startswith(prefix)}
     if not own:
@@ -139,8 +139,8 @@ def _published_name(key: str) -> str:
 
 
 def _steps(folder: Path) -> dict[int, Path]:
-    found = ((CHECKPOINT_NAME.fullmatch(file.name), file) for file in folder.iterdir() if file.is_file())
-    return dict(sorted((int(name[1]), file) for name, file in found if name))
+    matches = ((CHECKPOINT_NAME.fullmatch(file.name), file) for file in folder.iterdir() if file.is_file())
+    return dict(sorted((int(name[1]), file) for name, file in matches if name))
 
 
 def _renamed(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -150,7 +150,7 @@ def _renamed(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[s
 
 
 def _prepared(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What to load: the checkpoint, with the metric networks of the model as it is built."""
+    """The checkpoint's entries to load, with the metric networks of the model as it is built."""
     model = {key: tensor for key, tensor in given.items() if key.startswith(_MODEL) and not _is_metric(key)}
     metrics = {key: tensor for key, tensor in built.items() if _is_metric(key)}
     rest = {key: tensor for key, tensor in given.items() if not key.startswith(_MODEL) and key in built}
@@ -163,7 +163,7 @@ def _is_metric(key: str) -> bool:
 
 
 def _faults(given: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list[str]:
-    """What of the model did not come from the checkpoint, and what of the checkpoint did not go into the model."""
+    """Entries of the model that did not come from the checkpoint, and of the checkpoint that the model lacks."""
     # A pipeline's own networks, beside the model, may serve training alone: it need not have all of them here. Those
     # that it has must not be random.
     needed = [key for key in loaded if not _is_metric(key) and not key.startswith("datamanager.")]

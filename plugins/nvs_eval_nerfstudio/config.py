@@ -23,17 +23,17 @@ _VARIABLES = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
 
 
 def load_config(path: Path) -> TrainerConfig:
-    """The configuration of a trained nerfstudio run, from its `config.yml`.
+    """Load the configuration of a trained nerfstudio run from its `config.yml`.
 
-    Fields that the file lacks, as those of a run of an older nerfstudio, get their defaults; fields that the class no
+    Fields that the file lacks, because an older nerfstudio wrote it, get their defaults; fields that the class no
     longer has stay attributes, as nerfstudio's own loader leaves them.
 
     Args:
-        path: The `config.yml` that nerfstudio wrote into the run's folder.
+        path: `config.yml` that nerfstudio wrote into the run's folder.
 
     Raises:
-        InputError: nerfstudio is not installed, the file cannot be read or is no configuration of a run, it names a
-            class that is not installed, or anything that a configuration has no business with.
+        InputError: nerfstudio is not installed, the file cannot be read or is no configuration of a run, or it names
+            a class that is not installed or not admitted.
     """
     text = _read(path)
     import_nerfstudio()
@@ -50,9 +50,9 @@ def load_config(path: Path) -> TrainerConfig:
         # Values that contradict their own tag (!!int x, a list as a key) surface as whatever the conversion raises.
         raise InputError(f"{path} is not the config.yml of a nerfstudio run: {error!r} while reading it.") from error
     if not isinstance(config, TrainerConfig):
-        found = "nothing" if config is None else f"a {type(config).__name__}"
+        content = "nothing" if config is None else f"a {type(config).__name__}"
         raise InputError(
-            f"{path} is not the config.yml of a nerfstudio run: it holds {found}, needed a TrainerConfig. "
+            f"{path} is not the config.yml of a nerfstudio run: it holds {content}, needed a TrainerConfig. "
             "Give the config.yml that ns-train wrote into the run's folder."
         )
     return config
@@ -79,15 +79,15 @@ def import_nerfstudio() -> None:
 
 
 def admitted_packages() -> frozenset[str]:
-    """The packages whose classes a configuration may name: nerfstudio's, ours, and those of registered plugins."""
-    found = set(_OURS)
+    """Return the packages whose classes a configuration may name: nerfstudio's, ours, and registered plugins'."""
+    names = set(_OURS)
     for point in (point for group in _GROUPS for point in entry_points(group=group)):
-        found.add(point.module.split(".")[0])
+        names.add(point.module.split(".")[0])
         if point.dist is not None:
-            found |= _top_level(point.dist)
+            names |= _top_level(point.dist)
     for definition in (part for name in _VARIABLES for part in os.environ.get(name, "").split(",")):
-        found.add(definition.partition("=")[2].split(":")[0].split(".")[0].strip())
-    return frozenset(name for name in found if name.isidentifier() and name not in sys.stdlib_module_names)
+        names.add(definition.partition("=")[2].split(":")[0].split(".")[0].strip())
+    return frozenset(name for name in names if name.isidentifier() and name not in sys.stdlib_module_names)
 
 
 def _top_level(distribution: Distribution) -> set[str]:

@@ -46,13 +46,13 @@ class ConfigLoader(yaml.SafeLoader):
 
     def build_name(self, name: str, node: yaml.Node) -> Any:
         """`!!python/name:`: a class, or a function such as `collate_fn`; named, never called here."""
-        found = self._find(name, node)
-        module = found.__module__
-        if inspect.isfunction(found) and module.startswith("nerfstudio.") and not module.startswith("nerfstudio.data."):
+        named = self._find(name, node)
+        module = named.__module__
+        if inspect.isfunction(named) and module.startswith("nerfstudio.") and not module.startswith("nerfstudio.data."):
             # The functions that nerfstudio's own configurations name collate batches. One that runs a shell command
             # has no place here, wherever a model would call it.
             raise self._refusal(node, "of nerfstudio's functions only those that handle data may be named")
-        return found
+        return named
 
     def build_object(self, name: str, node: yaml.Node) -> Iterator[Any]:
         """`!!python/object:`: a configuration class, filled without running its constructor."""
@@ -93,16 +93,16 @@ class ConfigLoader(yaml.SafeLoader):
     def _state(self, cls: Any, node: yaml.Node) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise self._refusal(node, "its fields are missing")
-        known = {field.name: field for field in dataclasses.fields(cls)}
+        fields = {field.name: field for field in dataclasses.fields(cls)}
         state = cast(dict[str, Any], self.construct_mapping(node))
         for key in state:
             if not isinstance(key, str) or not key.isidentifier() or key.startswith("__"):
                 raise self._refusal(node, f"{key!r} is not the name of a field")
-            if key not in known and inspect.isroutine(inspect.getattr_static(cls, key, None)):
+            if key not in fields and inspect.isroutine(inspect.getattr_static(cls, key, None)):
                 raise self._refusal(node, f"{key!r} would replace a method")
         if "_target" in state and not _is_target(state["_target"]):
             raise self._refusal(node, "its _target is not a class")
-        return _defaults(field for name, field in known.items() if name not in state) | state
+        return _defaults(field for name, field in fields.items() if name not in state) | state
 
     def _find(self, name: str, node: yaml.Node) -> Any:
         """The class or function of this name, whose module is imported only if its package is admitted."""
@@ -115,18 +115,18 @@ class ConfigLoader(yaml.SafeLoader):
             raise self._refusal(node, "it is no class or function of that package's own")
         try:
             with quiet():
-                found = vars(importlib.import_module(module_name)).get(attribute)
+                named = vars(importlib.import_module(module_name)).get(attribute)
         except (Exception, SystemExit) as error:
             raise self._refusal(node, f"{module_name} cannot be imported: {error}{_other_version()}") from error
-        if found is None:
+        if named is None:
             raise self._refusal(node, f"{module_name} has no {attribute}{_other_version()}")
-        if optimiser and not _is_optimiser(found):
+        if optimiser and not _is_optimiser(named):
             raise self._refusal(node, self._why_foreign("torch"))
         # A module also holds what it imported itself, such as subprocess.Popen: that is not the package's own.
-        own = isinstance(found, type) or inspect.isfunction(found)
-        if not own or not (optimiser or found.__module__.split(".")[0] in self._admitted):
+        own = isinstance(named, type) or inspect.isfunction(named)
+        if not own or not (optimiser or named.__module__.split(".")[0] in self._admitted):
             raise self._refusal(node, "it is no class or function of that package's own")
-        return found
+        return named
 
     def _why_foreign(self, package: str) -> str:
         if package == "torch":
@@ -152,14 +152,14 @@ ConfigLoader.add_constructor(None, ConfigLoader.refuse)  # pyright: ignore[repor
 
 
 def _defaults(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
-    """What a fresh configuration has in these fields. A field without default stays absent."""
-    found = {}
+    """Default values of fields, by name. A field without default is absent."""
+    defaults = {}
     for field in fields:
         if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
+            defaults[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = field.default_factory()
-    return found
+            defaults[field.name] = field.default_factory()
+    return defaults
 
 
 def _is_target(value: object) -> bool:
@@ -167,11 +167,11 @@ def _is_target(value: object) -> bool:
     return isinstance(value, type) or typing.get_origin(value) is not None or dataclasses.is_dataclass(value)
 
 
-def _is_optimiser(found: object) -> bool:
+def _is_optimiser(named: object) -> bool:
     import torch.optim.lr_scheduler
 
     kinds = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-    return isinstance(found, type) and issubclass(found, kinds)
+    return isinstance(named, type) and issubclass(named, kinds)
 
 
 def _other_version() -> str:

@@ -168,7 +168,7 @@ def _dataset(manager: Any, split: Split) -> Any:
 
 
 def data_sha256(views: DataparserOutputs, indices: Sequence[int]) -> str:
-    """What the views are: the bytes of their image files, and their cameras."""
+    """Hash of the views: the bytes of their image files, and their cameras."""
     digest = hashlib.sha256()
     for index in indices:
         digest.update(Path(views.image_filenames[index]).read_bytes())

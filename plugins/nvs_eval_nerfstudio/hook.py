@@ -41,10 +41,10 @@ def with_nvs_eval(
     asks for fast LPIPS, it is `<protocol>-fast/<metric>`.
 
     Args:
-        config: of any method.
+        config: configuration of any method.
         protocols: names of protocols, or YAML files.
-        method_name: of the copy; the configuration's own if None. It has to be registered under this name for the
-            run to be loaded again.
+        method_name: name of the copy (default: the configuration's own). It has to be registered under this name for
+            the run to be loaded again.
 
     Raises:
         InputError: a protocol is unknown.
@@ -108,7 +108,7 @@ def original_target(target: Any) -> Any:
 def _evaluate(
     own: Evaluate, scorer: Scorer, outputs: dict[str, Any], batch: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What the model's own method returns, and the scores and the error map beside it."""
+    """Return what the model's own method does, with the scores and the error map added."""
     metrics, images = own(outputs, batch)
     try:
         reference, *renders = split_pair(images, width=_width(outputs), model="This model")

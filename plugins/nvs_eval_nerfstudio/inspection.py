@@ -1,4 +1,4 @@
-"""What a trained nerfstudio run holds out, from its `config.yml` and its data. No model is built for it."""
+"""The views that a trained nerfstudio run holds out, from its `config.yml` and its data. No model is built."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
 _NEVER_DOWNSCALED = 1600
-"""Up to how many pixels along their longer side nerfstudio takes images as they are, where no factor is set."""
+"""Longer side, in pixels, up to which nerfstudio does not downscale images by default."""
 
 
 def inspect_run(path: Path, *, data: Path | None) -> RunData:
     """The facts of a trained run.
 
     Args:
-        path: its `config.yml`; its checkpoints are not looked at.
-        data: where the data lies now, or None for where the run recorded it.
+        path: `config.yml` of the run; its checkpoints are ignored.
+        data: current place of the data (default: where the run recorded it).
 
     Raises:
         InputError: the configuration or the data cannot be read.
@@ -69,7 +69,7 @@ def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
 
 
 def _below(folder: Path, files: Sequence[Path]) -> list[str]:
-    """What training images are called: their paths below the data, where they are below it."""
+    """Names of training images: their paths below the data, where they are below it."""
     above = folder.parent if folder.suffix == ".json" else folder
     return [path.relative_to(above).as_posix() if path.is_relative_to(above) else str(path) for path in files]
 
@@ -95,27 +95,29 @@ def _alpha(parsed: DataparserOutputs) -> str:
 
 
 def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[str]:
-    """What is done to references on the way, beyond alpha."""
+    """Steps that prepare the references, other than alpha, in words."""
     from nvs_eval_nerfstudio.eval_data import undistorts
 
-    said = [*_downscaling(built, parsed)]
+    sentences = _downscaling(built, parsed)
     scale = getattr(manager, "camera_res_scale_factor", 1.0)
     if scale != 1.0:
-        said.append(f"The images are resized to {scale:g} of their size as they are read (camera_res_scale_factor).")
+        sentences.append(
+            f"The images are resized to {scale:g} of their size as they are read (camera_res_scale_factor)."
+        )
     if parsed.mask_filenames and parsed.metadata.get("mask_color"):
-        said.append(
+        sentences.append(
             f"References are painted over where their masks are empty (mask_color {parsed.metadata['mask_color']})."
         )
     if undistorts(manager, parsed):
-        said.append(
+        sentences.append(
             "The cameras have lens distortion, and this method's data manager undistorts its references: they differ "
             "from those of methods that render distorted rays."
         )
-    return said
+    return sentences
 
 
 def _downscaling(built: Any, parsed: DataparserOutputs) -> list[str]:
-    """By how much the images were made smaller, and whether that is known to be as it was in training."""
+    """Factor by which the images were downscaled, and whether training is known to have used it."""
     chosen = getattr(built.config, "downscale_factor", None)
     # COLMAP's parser keeps its factor elsewhere, and takes it from the images' size alone.
     automatic = getattr(built, "downscale_factor", None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_pair(pairs: Iterator[tuple[Any, dict[str, Any]]], name: str) -> tuple[Any, dict[str, Any]]:
-    """The camera and batch of a view.
+    """Return the camera and batch of the next view.
 
     Raises:
         InputError: its image cannot be read, or is not of the size that its camera has.
@@ -48,11 +48,11 @@ def render_view(
     """Render one view and pair it as the model does for its own metrics.
 
     Args:
-        model: in evaluation mode.
-        camera: of the view.
-        batch: its data.
-        name: of the view.
-        device: that is waited for, so that the time is that of the render.
+        model: model in evaluation mode.
+        camera: camera of the view.
+        batch: data of the view.
+        name: name of the view.
+        device: device to wait for, so that the time is that of the render.
         timed: whether the time counts; a first render warms up.
 
     Raises:
@@ -69,16 +69,16 @@ def render_view(
 
 
 def split_pair(images: dict[str, Tensor], *, width: int, model: str) -> list[Tensor]:
-    """The reference and the renders (the last is the finest) that a model puts side by side, each `[H, W, 3]`.
+    """Split what a model puts side by side: its reference and its renders (the last is the finest), `[H, W, 3]`.
 
     Raises:
         InputError: the model returns no such image, or one of another width.
     """
     image = images.get("img")
     if image is None or image.shape[1] % width or image.shape[1] < 2 * width:
-        found = "no image 'img'" if image is None else f"an image of {image.shape[1]} columns for a camera of {width}"
+        content = "no image 'img'" if image is None else f"an image of {image.shape[1]} columns for a camera of {width}"
         raise InputError(
-            f"{model} gives {found}, and its reference and render side by side are needed: this method has no "
+            f"{model} gives {content}, and its reference and render side by side are needed: this method has no "
             "held-out views to be scored by."
         )
     return [part.detach().float().contiguous() for part in image.split(width, dim=1)]

@@ -41,22 +41,22 @@ def open_run(
     eval_num_rays_per_chunk: int | None,
     warn: Callable[[str], None],
 ) -> list[NerfstudioCheckpoint]:
-    """A source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
+    """Return a source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
 
     Args:
-        path: its `config.yml`; the checkpoints lie beside it, or where it says.
-        steps: which checkpoints.
+        path: `config.yml` of the run; the checkpoints lie beside it, or where it says.
+        steps: steps of the checkpoints.
         split: the held-out views, or the training views.
-        views: names of views, or none for all.
-        every: of these, each n-th.
-        data: where the data lies now, or None for where the run recorded it.
-        device: to render on.
-        eval_num_rays_per_chunk: rays in one forward pass, or None for what the run was trained with; on a CPU for at
-            most 2048, which changes no value.
-        warn: called with what the user had better read.
+        views: names of views (default: all).
+        every: use every n-th of these.
+        data: current place of the data (default: where the run recorded it).
+        device: device to render on.
+        eval_num_rays_per_chunk: number of rays in one forward pass (default: that of the run, on a CPU at most 2048,
+            which changes no value).
+        warn: called with each warning for the user.
 
     Raises:
-        InputError: the run, a checkpoint of it or its data cannot be had.
+        InputError: the run, one of its checkpoints or its data is missing or cannot be read.
     """
     config = load_config(path)
     folder = checkpoint_folder(path, config)
@@ -90,17 +90,17 @@ def _set_chunk(config: TrainerConfig, wanted: int | None, device: torch.device) 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A trained run, and what is evaluated of it.
+    """A trained run, and which of its views are evaluated.
 
     Attributes:
-        path: its `config.yml`.
-        config: set up for evaluation.
-        device: to render on.
-        split: of the views.
+        path: `config.yml` of the run.
+        config: configuration, set up for evaluation.
+        device: device to render on.
+        split: split of the views.
         parsed: all views of the split.
-        all_names: their names.
-        indices: the positions of those to evaluate.
-        warn: called with what the user had better read.
+        all_names: names of all views of the split.
+        indices: positions of the views to evaluate.
+        warn: called with each warning for the user.
     """
 
     path: Path
@@ -119,7 +119,7 @@ class Run:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """What all checkpoints have in common, by sha256: the `config.yml`, the image files and cameras."""
+        """Hashes that all checkpoints share: of the `config.yml`, and of the image files and cameras."""
         from nvs_eval_nerfstudio.eval_data import data_sha256
 
         config = hashlib.sha256(self.path.read_bytes()).hexdigest()
@@ -153,9 +153,9 @@ class NerfstudioCheckpoint:
     """The views of one checkpoint, each rendered when it is its turn.
 
     Attributes:
-        run: that it belongs to.
-        step: of the checkpoint.
-        file: the checkpoint.
+        run: run that the checkpoint belongs to.
+        step: step of the checkpoint.
+        file: file of the checkpoint.
         peak_memory_bytes: peak memory while the views were rendered; None before.
     """
 
@@ -249,7 +249,7 @@ class NerfstudioCheckpoint:
 
 
 def _peak_memory(device: torch.device) -> int | None:
-    """Of the graphics card while rendering; without one, of the process since its start; None where nothing tells."""
+    """Peak memory of the graphics card while rendering, or of the process since its start; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

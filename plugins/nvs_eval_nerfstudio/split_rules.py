@@ -67,18 +67,17 @@ def _by_mode(parser: Any, order: str, *, count: int) -> str:
 def _lists(parser: Any, name: str) -> str | None:
     """The lists beside the images that are asked before any rule, where there are some."""
     if name == "ColmapDataParser":
-        there = any((parser.data / f"{split}_list.txt").exists() for split in ("train", "test", "validation"))
-        return "train_list.txt and test_list.txt" if there else None
+        has_lists = any((parser.data / f"{split}_list.txt").exists() for split in ("train", "test", "validation"))
+        return "train_list.txt and test_list.txt" if has_lists else None
     if name != "Nerfstudio":
         return None
     file = parser.data if parser.data.suffix == ".json" else parser.data / "transforms.json"
-    there = _has_lists(file)
-    return f"train_filenames and test_filenames of {file.name}" if there else None
+    return f"train_filenames and test_filenames of {file.name}" if _has_lists(file) else None
 
 
 def _has_lists(file: Path) -> bool:
-    said = json.loads(file.read_text(encoding="utf-8"))
-    return any(f"{split}_filenames" in said for split in ("train", "val", "test"))
+    transforms = json.loads(file.read_text(encoding="utf-8"))
+    return any(f"{split}_filenames" in transforms for split in ("train", "val", "test"))
 
 
 def _overruled(parser: Any) -> str:

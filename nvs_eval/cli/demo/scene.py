@@ -126,21 +126,21 @@ def draw(camera: Camera) -> NDArray[np.uint8]:
 
 
 def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int = 108) -> Path:
-    """Draw the scene into a folder, or find it there: images/NNNN.png and transforms.json, with a held-out split.
+    """Draw the scene into a folder, unless it is there: images/NNNN.png and transforms.json, with a held-out split.
 
     The folder appears when it is complete, and not before.
 
     Args:
-        folder: to be made; its parents are made too.
-        views: how many, of which each eighth is held out, beginning with the fifth.
-        width: of the images, in pixels.
-        height: of the images, in pixels.
+        folder: folder to make, with its parents.
+        views: number of views; every eighth is held out, beginning with the fifth.
+        width: width of the images, in pixels.
+        height: height of the images, in pixels.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: something else is there, or it cannot be written.
+        InputError: something else is in the folder, or it cannot be written.
     """
     placed = cameras(views, width, height)
     transforms = json.dumps(_transforms(placed), indent=1)
@@ -173,7 +173,7 @@ def _image(index: int) -> str:
 
 
 def _transforms(placed: list[Camera]) -> dict[str, object]:
-    """What nerfstudio's dataparser reads; the key `scene` is ours and tells scenes apart."""
+    """Content of transforms.json for nerfstudio's dataparser; the key `scene` is ours and tells scenes apart."""
     first = placed[0]
     names = [_image(index) for index in range(len(placed))]
     held_out = names[_HELD_OUT // 2 :: _HELD_OUT]

@@ -18,20 +18,20 @@ from typing import Literal
 from nvs_eval.errors import InputError
 
 Progress = Callable[[int, int], None]
-"""Is called with the step reached and the last step."""
+"""Callback, given the current step and the last step."""
 
 _STEP = re.compile(r"\s*(\d+) \(\d+(?:\.\d+)?%\)")
-"""How a line of nerfstudio's log begins that tells of a step."""
+"""Beginning of a line of nerfstudio's log about a step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train.
+    """Length of a training.
 
     Attributes:
-        steps: the last step.
-        steps_per_save: steps between checkpoints; it divides `steps`.
-        rays: in a step.
+        steps: last step.
+        steps_per_save: number of steps between checkpoints; it divides `steps`.
+        rays: number of rays in a step.
     """
 
     steps: int
@@ -57,18 +57,18 @@ def train(
     weights_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train nerfacto on the demo's scene, or find it trained.
+    """Train nerfacto on the demo's scene, unless it is trained already.
 
     Args:
-        scene: in nerfstudio's format, as `write_scene` leaves it.
-        output_dir: the run is `<output_dir>/<name of the scene>/nerfacto/demo`.
-        device: to train on; None is the graphics card where there is one.
-        schedule: how long; None is what suits the device.
-        weights_dir: a folder to look for LPIPS backbones first: nerfacto builds an LPIPS to train.
-        progress: told of each tenth step or so.
+        scene: scene in nerfstudio's format, as `write_scene` leaves it.
+        output_dir: parent of the run, `<output_dir>/<name of the scene>/nerfacto/demo`.
+        device: device to train on (default: the graphics card where there is one).
+        schedule: length of the training (default: what suits the device).
+        weights_dir: folder to look for LPIPS backbones first: nerfacto builds an LPIPS to train.
+        progress: called with the step and the last step, about every tenth step.
 
     Returns:
-        The run's `config.yml`, its checkpoints beside it in `nerfstudio_models`.
+        The run's `config.yml`; its checkpoints lie beside it in `nerfstudio_models`.
 
     Raises:
         InputError: nerfstudio is not installed, or the training failed.
@@ -94,7 +94,7 @@ def _best_device() -> Literal["cpu", "cuda"]:
 
 
 def _inputs(scene: Path, device: str, schedule: Schedule) -> str:
-    """What a training depends on, as text: a finished run is used again only for the same."""
+    """Inputs of a training, as text: a finished run is used again only where they are equal."""
     cameras = hashlib.sha256((scene / "transforms.json").read_bytes()).hexdigest()
     return f"{scene}\n{cameras}\n{device}\n{schedule}\n"
 
@@ -108,7 +108,7 @@ def _has_all(run: Path, schedule: Schedule) -> bool:
 
 
 def _remove_checkpoints(run: Path) -> None:
-    """Those of a training that was broken off, or of another scene, would pass for this one's."""
+    """Remove checkpoints of an interrupted training, or of another scene, which would pass for new ones."""
     (run / "finished.txt").unlink(missing_ok=True)
     for file in (run / "nerfstudio_models").glob("step-*.ckpt"):
         file.unlink()
