@@ -10,6 +10,7 @@ from posixpath import normpath
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.record import MetricInfo, Record, ViewRow
+from nvs_eval.records.result_id import ResultId
 
 _MOST_NAMED = 3
 
@@ -28,7 +29,7 @@ def usual_of(block: Sequence[Record]) -> Record:
 
 
 def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | None = None) -> str:
-    """What two records of a scene were not both scored on, in words; "" where their scores may be compared.
+    """Say what two records of a scene were not both scored on; "" where their scores may be compared.
 
     Args:
         record: of one result.
@@ -52,12 +53,12 @@ def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -
     Raises:
         InputError: naming the records and what differs.
     """
-    known = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
-    _check_metrics(records, known)
+    file_of = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
+    _check_metrics(records, file_of)
     for block in blocks_of(records):
         usual, odd = _split(block)
         if odd:
-            raise InputError(_refusal(usual, odd, known))
+            raise InputError(_refusal(usual, odd, file_of))
 
 
 def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> None:
@@ -70,13 +71,14 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
     Raises:
         InputError: naming two files and their cell.
     """
-    cells: dict[tuple[object, ...], list[Path]] = {}
+    cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
     for record, file in zip(records, files, strict=True):
-        cells.setdefault(_cell(record), []).append(file)
-    twice = {cell: paths for cell, paths in cells.items() if len(paths) > 1}
-    for cell, (first, second, *_) in twice.items():
-        record = next(record for record in records if _cell(record) == cell)
-        more = f" So are the files of {len(twice) - 1} more." if len(twice) > 1 else ""
+        result = replace(record.id, run=record.run or None)  # A run without a name is none.
+        cells.setdefault((result, record.fingerprint), []).append((file, record))
+    repeated = [cell for cell in cells.values() if len(cell) > 1]
+    if repeated:
+        (first, record), (second, _), *_ = repeated[0]
+        more = f" So are the files of {len(repeated) - 1} more." if len(repeated) > 1 else ""
         raise InputError(
             f"{first} and {second} are records of the same: {record.scene}, {record.id.name}, {record.split} "
             f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Give one of them: which of two "
@@ -98,7 +100,7 @@ def check_cells(records: Sequence[Record], name: str = "records") -> None:
 
 
 def precision_advice(records: Sequence[Record]) -> str:
-    """What to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
+    """Say what to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
 
     Args:
         records: that somebody wanted to hold against each other.
@@ -114,37 +116,36 @@ def precision_advice(records: Sequence[Record]) -> str:
     )
 
 
-def _cell(record: Record) -> tuple[object, ...]:
-    # A run without a name is none.
-    return replace(record.id, run=record.run or None), record.fingerprint
-
-
 def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
     """Check that a metric is the same in all records of a fingerprint, of which it is a part.
 
     Raises:
         InputError: naming two records and the metric.
     """
-    known: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
+    first_of: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
     for record in records:
         for metric, info in record.metrics.items():
-            first, other = known.setdefault((record.fingerprint, metric), (info, record))
+            first, other = first_of.setdefault((record.fingerprint, metric), (info, record))
             if info != first:
-                said = "; ".join(
-                    f"{each.scene}, {_named(each, files)}, has {what}"
-                    for each, what in zip((other, record), _differing(first, info), strict=True)
+                facts = "; ".join(
+                    f"{holder.scene}, {_named(holder, files)}, has {values}"
+                    for holder, values in zip((other, record), _differing(first, info), strict=True)
                 )
                 raise InputError(
                     f"{metric} is not the same metric in two records of protocol {record.protocol_title} "
-                    f"({record.fingerprint}): {said}. One of them was changed by hand, or by a tool that keeps the "
+                    f"({record.fingerprint}): {facts}. One of them was changed by hand, or by a tool that keeps the "
                     "fingerprint: score again, or leave one out."
                 )
 
 
 def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
-    """What two metrics say that is not the same, of each."""
-    names = [field.name for field in fields(info) if getattr(info, field.name) != getattr(other, field.name)]
-    return [", ".join(f"{name} {getattr(each, name)!r}" for name in names) for each in (info, other)]
+    """Return the fields in which two metrics differ, with the values of each."""
+    names = [
+        field.name
+        for field in fields(info)
+        if field.compare and getattr(info, field.name) != getattr(other, field.name)
+    ]
+    return [", ".join(f"{name} {getattr(metric, name)!r}" for name in names) for metric in (info, other)]
 
 
 def _named(record: Record, files: Mapping[int, Path]) -> str:
@@ -169,7 +170,7 @@ def _split(block: Sequence[Record]) -> tuple[Record, list[Record]]:
     counts = Counter(images)
     # Of sets that are as common as each other, the one that comes first is the usual one.
     most_common = max(counts, key=counts.__getitem__)
-    odd = [record for record, each in zip(block, images, strict=True) if each != most_common]
+    odd = [record for record, scored_on in zip(block, images, strict=True) if scored_on != most_common]
     return block[images.index(most_common)], odd
 
 
@@ -179,12 +180,12 @@ def _scored_on(block: Sequence[Record]) -> list[str]:
     Of the records that agree in that order, too, only the first is looked at view by view.
     """
     sets: dict[frozenset[object], str] = {}
-    known: dict[str, str] = {}
+    set_of: dict[str, str] = {}
     for record in block:
         ordered = record.images_sha256
-        if ordered not in known:
-            known[ordered] = sets.setdefault(frozenset((row.name, *_pictures(row)) for row in record.views), ordered)
-    return [known[record.images_sha256] for record in block]
+        if ordered not in set_of:
+            set_of[ordered] = sets.setdefault(frozenset((row.name, *_pictures(row)) for row in record.views), ordered)
+    return [set_of[record.images_sha256] for record in block]
 
 
 def _pictures(row: ViewRow) -> tuple[object, ...]:
@@ -192,21 +193,21 @@ def _pictures(row: ViewRow) -> tuple[object, ...]:
 
 
 def _differences(record: Record, other: Record, folders: tuple[Path, Path] | None) -> list[str]:
-    mine, theirs = ({row.name: row for row in each.views} for each in (record, other))
+    mine, theirs = ({row.name: row for row in side.views} for side in (record, other))
     names = (record.id.name, other.id.name)
     if names[0] == names[1]:
         names = ("the first", "the second")
-    found = []
+    differences = []
     if mine.keys() != theirs.keys():
-        found.append(_of_views(mine, theirs, names))
+        differences.append(_of_views(mine, theirs, names))
     pairs = [(row, theirs[name]) for name, row in mine.items() if name in theirs]
     references = [(a, b) for a, b in pairs if _pictures(a)[:3] != _pictures(b)[:3]]
     if references:
-        found.append(_of_references(references, len(pairs), folders))
+        differences.append(_of_references(references, len(pairs), folders))
     masks = [(a, b) for a, b in pairs if a.scored_mask != b.scored_mask]
     if masks:
-        found.append(_of_masks(masks, len(pairs), names))
-    return found
+        differences.append(_of_masks(masks, len(pairs), names))
+    return differences
 
 
 def _of_views(mine: Mapping[str, ViewRow], theirs: Mapping[str, ViewRow], names: tuple[str, str]) -> str:
@@ -219,17 +220,17 @@ def _of_views(mine: Mapping[str, ViewRow], theirs: Mapping[str, ViewRow], names:
 
 
 def _of_references(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, folders: tuple[Path, Path] | None) -> str:
-    said = [f"{len(pairs)} of {common} views"]
+    facts = [f"{len(pairs)} of {common} views"]
     sizes = sorted({(f"{a.width}x{a.height}", f"{b.width}x{b.height}") for a, b in pairs})
     differing = [f"{a} and {b}" for a, b in sizes if a != b]
     if differing:
-        said.append(f"sizes {some(differing, _MOST_NAMED)}")
+        facts.append(f"sizes {some(differing, _MOST_NAMED)}")
     first, second = pairs[0]
     if folders and first.reference and second.reference:
-        paths = [_seen_from_here(*each) for each in ((folders[0], first.reference), (folders[1], second.reference))]
+        paths = [_seen_from_here(folders[0], first.reference), _seen_from_here(folders[1], second.reference)]
         if paths[0] != paths[1]:
-            said.append(f"{first.name} against {paths[0]} and {paths[1]}")
-    return f"different references ({'; '.join(said)})"
+            facts.append(f"{first.name} against {paths[0]} and {paths[1]}")
+    return f"different references ({'; '.join(facts)})"
 
 
 def _seen_from_here(folder: Path, file: str) -> str:
@@ -239,5 +240,5 @@ def _seen_from_here(folder: Path, file: str) -> str:
 def _of_masks(pairs: Sequence[tuple[ViewRow, ViewRow]], common: int, names: tuple[str, str]) -> str:
     columns = zip(names, zip(*pairs, strict=True), strict=True)
     without = [name for name, rows in columns if not any(row.scored_mask for row in rows)]
-    said = "".join(f"; {name} has none" for name in without)
-    return f"different masks ({len(pairs)} of {common} views{said})"
+    none = "".join(f"; {name} has none" for name in without)
+    return f"different masks ({len(pairs)} of {common} views{none})"

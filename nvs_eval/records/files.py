@@ -20,7 +20,7 @@ FilePath = str | os.PathLike[str]
 
 @checked
 def read_records(*names: FilePath | Sequence[FilePath]) -> list[Record]:
-    """The records that are named: by scene, protocol, method and run, steps in their order.
+    """Read the records that are named, and sort them by scene, protocol, method, run and step.
 
     Args:
         names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`, or lists of
@@ -31,11 +31,11 @@ def read_records(*names: FilePath | Sequence[FilePath]) -> list[Record]:
         InputError: nothing is there, something is not a record, or two files are of the same cell.
     """
     lists = [[name] if isinstance(name, str | os.PathLike) else name for name in names]
-    return [record for _, record in read_record_files([name for each in lists for name in each])]
+    return [record for _, record in read_record_files([name for several in lists for name in several])]
 
 
 def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> list[tuple[Path, Record]]:
-    """Likewise, each record with its file.
+    """Read the records that are named, each with its file, in the order of `read_records`.
 
     Args:
         names: of files, folders or patterns.
@@ -46,18 +46,18 @@ def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> lis
     """
     if not names:
         raise InputError("No record was named: say which files, folders or patterns.")
-    known: dict[object, tuple[Path, Record] | None] = {}
+    read: dict[object, tuple[Path, Record] | None] = {}
     with _no_collection():
         for name in names:
-            _read_into(known, os.fspath(name))
-    found = sorted(filter(None, known.values()), key=lambda each: _order(each[1]))
+            _read_into(read, os.fspath(name))
+    records = sorted(filter(None, read.values()), key=lambda file_and_record: _order(file_and_record[1]))
     if not copies:
-        check_distinct_cells([record for _, record in found], [path for path, _ in found])
-    return found
+        check_distinct_cells([record for _, record in records], [path for path, _ in records])
+    return records
 
 
 def output_dir_of(file: Path, record: Record) -> Path | None:
-    """The output folder that a record lies in, relative where the file is; None if it lies elsewhere than its place.
+    """Return the output folder that a record lies in, relative where the file is; None if it is not in its place.
 
     Args:
         file: of the record.
@@ -87,23 +87,22 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_into(known: dict[object, tuple[Path, Record] | None], name: str) -> None:
-    """Read what is found under a name, but for what is known; None stands for what is no record.
+def _read_into(read: dict[object, tuple[Path, Record] | None], name: str) -> None:
+    """Read the files of a name, except those that were read. None stands for a file that is no record.
 
     Raises:
         InputError: nothing is there, or something is not a record.
     """
     if os.path.isfile(name):
         file = Path(name)
-        known[_identity(file)] = known.get(_identity(file)) or (file, read_record(file))
+        read[_file_key(file)] = read.get(_file_key(file)) or (file, read_record(file))
         return
-    paths = _find(name)
-    found = {_identity(path): path for path in paths}
-    for identity, path in found.items():
-        if identity not in known:
-            known[identity] = _read_if_record(path)
-    if not any(known[identity] for identity in found):
-        others = f" What is there has no schema_version: {some(map(str, paths), 3)}." if paths else ""
+    paths = {_file_key(path): path for path in _find(name)}
+    for key, path in paths.items():
+        if key not in read:
+            read[key] = _read_if_record(path)
+    if not any(read[key] for key in paths):
+        others = f" What is there has no schema_version: {some(map(str, paths.values()), 3)}." if paths else ""
         raise InputError(
             f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.{others}"
         )
@@ -120,16 +119,16 @@ def _find(name: str) -> list[Path]:
     """The files below a folder or of a pattern that may be records."""
     # A name with brackets in it is a folder where there is one, else a pattern.
     matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
-    found = [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
-    return [Path(file) for file in found if file.endswith(".json")]
+    files = [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
+    return [Path(file) for file in files if file.endswith(".json")]
 
 
 def _below(folder: str) -> list[str]:
     return sorted(os.path.join(parent, file) for parent, _, files in os.walk(folder) for file in files)
 
 
-def _identity(path: Path) -> object:
-    """The same for all names and links of a file."""
+def _file_key(path: Path) -> object:
+    """Return what all names and links of a file have in common."""
     try:
         status = path.stat()
     except OSError:

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import ResultId
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Contender:
     @property
     def name(self) -> str:
         """Method, run and step as far as there are any, unless it is called otherwise."""
-        return self.label or "/".join(
-            str(part) for part in (self.method, self.run, self.step) if part not in (None, "")
-        )
+        return self.label or ResultId("", self.method, self.run, self.step).name
 
     @property
     def all_records(self) -> list[Record]:
@@ -76,10 +75,11 @@ def checkpoints_of(records: Sequence[Record]) -> list[Contender]:
     Args:
         records: of one split and protocol, no two of the same cell; the order is kept.
     """
-    found: dict[tuple[str, str | None, int | None], dict[str, list[Record]]] = {}
+    checkpoints: dict[tuple[str, str | None, int | None], dict[str, list[Record]]] = {}
     for record in records:
-        found.setdefault((record.method, record.run, record.step), {}).setdefault(record.scene, []).append(record)
-    return [Contender(*key, by_scene) for key, by_scene in found.items()]
+        scenes = checkpoints.setdefault((record.method, record.run, record.step), {})
+        scenes.setdefault(record.scene, []).append(record)
+    return [Contender(*key, scenes) for key, scenes in checkpoints.items()]
 
 
 def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "each") -> list[Contender]:
@@ -92,21 +92,20 @@ def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "ea
         records: as for `checkpoints_of`.
         runs: what several runs of a method in one scene are.
     """
-    last = last_steps(records)
     by_method: dict[str, dict[str, list[Record]]] = {}
-    for record in last:
+    for record in last_steps(records):
         by_method.setdefault(record.method, {}).setdefault(record.scene, []).append(record)
-    found = []
+    contenders = []
     for method, scenes in by_method.items():
         if runs == "mean" or all(len(several) == 1 for several in scenes.values()):
-            found.append(Contender(method, None, _common_step(scenes), scenes))
+            contenders.append(Contender(method, None, _common_step(scenes), scenes))
         else:
-            found += _runs_of(method, scenes)
-    return found
+            contenders += _runs_of(method, scenes)
+    return contenders
 
 
 def last_steps(records: Sequence[Record]) -> list[Record]:
-    """Of each run of a method in a scene the record of the last step, in the order given."""
+    """Return the record of the last step of each run of a method in a scene, in the order given."""
     last: dict[tuple[str, str, str | None], Record] = {}
     for record in records:
         key = (record.scene, record.method, record.run)
@@ -121,7 +120,7 @@ def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]]) -> list[Conten
     for scene, records in scenes.items():
         for record in records:
             by_run.setdefault(record.run, {})[scene] = [record]
-    return [Contender(method, run, _common_step(each), each) for run, each in by_run.items()]
+    return [Contender(method, run, _common_step(scenes), scenes) for run, scenes in by_run.items()]
 
 
 def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:

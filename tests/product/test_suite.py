@@ -101,7 +101,7 @@ def cells(out: str, row: str) -> list[str]:
 # --- What is done, and what is not done again -----------------------------------------------------------------------
 
 
-def test_all_scenes_and_methods_become_records_under_the_files_names_and_one_table(
+def test_all_scenes_and_methods_become_records_and_one_table(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     said = cli("suite", "suite.yaml")
@@ -124,9 +124,7 @@ def test_all_scenes_and_methods_become_records_under_the_files_names_and_one_tab
     ]
 
 
-def test_what_is_done_is_not_done_again_and_the_tables_are_the_same(
-    cli: Callable[..., Said], project: Path, scored: list[str]
-) -> None:
+def test_finished_entries_are_not_done_again(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
     first = cli("suite", "suite.yaml")
     written = {name: file.stat().st_mtime_ns for name, file in records().items()}
     scored.clear()
@@ -168,7 +166,7 @@ def test_of_several_iterations_only_the_new_one_is_scored(
     assert re.findall(r"^two words +(\d+)", said.out, re.MULTILINE)[:2] == ["7000", "30000"]
 
 
-def test_a_record_of_other_files_or_read_in_another_way_is_not_taken(
+def test_record_of_other_files_or_reading_is_not_taken(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     cli("suite", "suite.yaml", "--only", "fox", "3dgs")
@@ -191,7 +189,7 @@ def test_a_record_of_other_files_or_read_in_another_way_is_not_taken(
 
 
 @pytest.mark.parametrize("layout", ["archive", "canvases"])
-def test_what_is_no_file_of_its_own_is_known_by_the_file_that_holds_it(
+def test_view_within_a_file_is_as_old_as_that_file(
     layout: str, cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     if layout == "archive":
@@ -215,9 +213,7 @@ def test_what_is_no_file_of_its_own_is_known_by_the_file_that_holds_it(
     assert len(scored) == 2 * many
 
 
-def test_a_pattern_may_match_several_iterations_but_not_two_results_of_one_name(
-    cli: Callable[..., Said], project: Path
-) -> None:
+def test_pattern_matches_iterations_but_not_two_of_one_name(cli: Callable[..., Said], project: Path) -> None:
     several = {"a": {"score": "renders/two words/{scene}/test/ours_*"}}
     assert cli("suite", changed(scenes=["fox"], methods=several)).code == 0
     assert list(records()) == ["fox/a/30000", "fox/a/7000"]
@@ -273,9 +269,7 @@ def test_interrupted_the_same_command_goes_on_where_it_was(
 # --- What is missing or fails ---------------------------------------------------------------------------------------
 
 
-def test_a_missing_scene_is_said_at_the_start_and_leaves_the_mean_empty(
-    cli: Callable[..., Said], project: Path
-) -> None:
+def test_missing_scene_is_named_first_and_leaves_the_mean_empty(cli: Callable[..., Said], project: Path) -> None:
     shutil.rmtree("renders/3dgs/garden")
     shutil.rmtree("renders/two words")
     said = cli("suite", "suite.yaml")
@@ -299,7 +293,7 @@ def test_a_missing_reference_is_missing_too(cli: Callable[..., Said], project: P
     assert len(records()) == 8
 
 
-def test_the_tables_have_what_was_found_before_of_what_is_missing_now(cli: Callable[..., Said], project: Path) -> None:
+def test_tables_have_earlier_records_of_missing_renders(cli: Callable[..., Said], project: Path) -> None:
     first = cli("suite", "suite.yaml")
     shutil.rmtree("renders/3dgs/garden")
     said = cli("suite", "suite.yaml")
@@ -406,7 +400,7 @@ def test_only_names_methods_and_scenes_and_the_tables_are_of_all(
     assert (len(scored), said.out) == (2 * 2, whole)
 
 
-def test_paths_lead_from_the_files_folder_so_that_a_project_can_be_moved(
+def test_paths_lead_from_the_folder_of_the_file(
     cli: Callable[..., Said], project: Path, scored: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cli("suite", "suite.yaml")
@@ -450,7 +444,7 @@ def test_options_of_tables_are_those_of_the_table_command(cli: Callable[..., Sai
     assert cli("suite", "suite.yaml", "--output", "table.txt").code == 0
 
 
-def test_the_long_form_is_of_the_scenes_and_metrics_that_are_chosen(cli: Callable[..., Said], project: Path) -> None:
+def test_long_form_has_the_chosen_scenes_and_metrics(cli: Callable[..., Said], project: Path) -> None:
     Path("one.yaml").write_text(
         "name: one\ntitle: One\nsource: none\nsplit: test\n"
         "scenes: [{name: forest, folder: x, factor: 1, aliases: [fox]}]\n"
@@ -464,9 +458,7 @@ def test_the_long_form_is_of_the_scenes_and_metrics_that_are_chosen(cli: Callabl
     assert len(cli(*long).out.splitlines()) == 1 + 3 * 3 * 2 * 2
 
 
-def test_a_file_may_take_some_scenes_of_a_benchmark_with_their_folders_and_factors(
-    cli: Callable[..., Said], project: Path
-) -> None:
+def test_scenes_of_a_benchmark_keep_their_folders_and_factors(cli: Callable[..., Said], project: Path) -> None:
     write_pngs(Path("data/garden/images_4"), {"0001": 1, "0002": 2})
     write_pngs(Path("data/bonsai/images_2"), {"0001": 1, "0002": 2})
     for scene in ("garden", "bonsai"):
@@ -518,9 +510,7 @@ def with_runs(**options: object) -> str:
     return changed(scenes=["fox", "garden"], methods=both)
 
 
-def test_trained_runs_are_rendered_with_the_options_of_run_and_not_twice(
-    cli: Callable[..., Said], runs: Opener
-) -> None:
+def test_trained_runs_are_rendered_with_options_of_run_and_once(cli: Callable[..., Said], runs: Opener) -> None:
     file = with_runs(steps=[500], views=["0001", "b"], data="data/{scene}", keep_renders="none")
     said = cli("suite", file)
     assert said.code == 0
@@ -674,9 +664,7 @@ def test_wrong_options_are_refused_before_anything_is_done(
     assert Path("suite.yaml").read_text(encoding="utf-8") == FILE
 
 
-def test_options_at_the_top_are_for_all_methods_and_a_methods_own_come_first(
-    cli: Callable[..., Said], project: Path
-) -> None:
+def test_options_at_the_top_are_for_all_but_own_come_first(cli: Callable[..., Said], project: Path) -> None:
     protocol_file(project, FLOAT, "float.yaml")
     own = {**SCORED, "protocol": ["float.yaml"]}
     said = cli("suite", changed(methods={"one": SCORED, "other": own}, allow_missing=True))

@@ -183,7 +183,7 @@ def test_no_two_are_the_same() -> None:
     assert len({load_protocol(name).fingerprint for name in TABLE}) == len(TABLE)
 
 
-def test_protocols_that_prepare_images_differently_have_no_signature_in_common() -> None:
+def test_protocols_of_other_preparation_share_no_signature() -> None:
     def preparation(protocol: Protocol) -> object:
         mask = protocol.mask if protocol.takes_masks else None
         rules = (protocol.quantise.render, protocol.quantise.reference)

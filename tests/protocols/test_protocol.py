@@ -284,7 +284,7 @@ def test_definition_reads_as_a_protocol_again() -> None:
 
 
 @pytest.mark.parametrize("how", ["quadratic", "affine"])
-def test_correcting_colours_adds_a_corrected_score_for_each_of_its_own(how: Any) -> None:
+def test_correcting_colours_adds_a_corrected_score_for_each(how: Any) -> None:
     plain = parse_protocol(change("metrics.mae", {}))
     corrected = plain.colour_corrected(how)
     assert list(corrected.metrics) == ["psnr", "ssim", "mae", "cc_psnr", "cc_ssim", "cc_mae"]
@@ -298,7 +298,7 @@ def test_correcting_colours_adds_a_corrected_score_for_each_of_its_own(how: Any)
     assert again.fingerprint == corrected.fingerprint
 
 
-def test_correcting_colours_takes_the_place_of_another_correction() -> None:
+def test_correcting_colours_replaces_another_correction() -> None:
     affine = protocol_of(LIGHT).colour_corrected("affine")
     assert affine.colour_corrected("quadratic") == protocol_of(LIGHT).colour_corrected("quadratic")
     assert affine.fingerprint != affine.colour_corrected("quadratic").fingerprint
@@ -322,7 +322,7 @@ def test_the_average_says_the_signatures_of_its_parts() -> None:
     assert "cc_mipnerf_average" not in protocol.colour_corrected("affine").metrics
 
 
-def test_a_choice_that_is_as_without_it_makes_no_other_fingerprint() -> None:
+def test_parameter_with_its_default_keeps_the_fingerprint() -> None:
     data = change("metrics.lpips_squeeze", {**LPIPS, "clamp": False})
     data["metrics"]["ssim"]["variance_floor"] = None
     assert parse_protocol(data).fingerprint == parse_protocol(change("metrics.lpips_squeeze", LPIPS)).fingerprint

@@ -45,14 +45,14 @@ def refusal(*records: Record, files: tuple[Path, ...] = ()) -> str:
 # --- What is compared -----------------------------------------------------------------------------------------------
 
 
-def test_records_of_the_same_images_are_comparable_whatever_their_order() -> None:
+def test_records_of_the_same_images_in_any_order_are_comparable() -> None:
     reordered = record(VIEWS[::-1], method="b", run="r", provenance={"device": "cpu"})
     check_comparable([NERFACTO, reordered, replace(NERFACTO, step=1)])
     check_comparable([])
     assert difference(NERFACTO, reordered) == ""
 
 
-def test_only_records_of_one_scene_split_and_protocol_are_compared() -> None:
+def test_records_of_other_scenes_or_protocols_are_not_compared() -> None:
     protocol = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
     apart = [replace(SPLATFACTO, scene="garden"), replace(SPLATFACTO, split="train")]
     apart.append(replace(SPLATFACTO, protocol=protocol))
@@ -112,7 +112,7 @@ def test_two_results_of_one_name_are_the_first_and_the_second() -> None:
     assert difference(record(VIEWS), record(VIEWS[:1])).endswith("only the first has 0002)")
 
 
-def test_the_usual_images_are_those_of_most_and_the_first_of_as_many() -> None:
+def test_usual_images_are_those_of_most_or_the_first() -> None:
     same = replace(SPLATFACTO, step=1)
     assert usual_of([NERFACTO, SPLATFACTO]) is NERFACTO
     assert usual_of([SPLATFACTO, NERFACTO]) is SPLATFACTO
@@ -164,7 +164,7 @@ def test_the_refusal_names_files_where_they_are_known() -> None:
     ids=["signature", "unit", "direction"],
 )
 @pytest.mark.parametrize("scene", ["fox", "garden"])
-def test_a_metric_that_is_another_under_one_fingerprint_is_refused(
+def test_other_metric_under_one_fingerprint_is_refused(
     scene: str, change: dict[str, object], said: tuple[str, str]
 ) -> None:
     changed_metrics = {"psnr": replace(NERFACTO.metrics["psnr"], **change)}
@@ -188,7 +188,7 @@ def test_the_refusal_names_all_that_do_not_go_with_the_others() -> None:
 # --- Cells ----------------------------------------------------------------------------------------------------------
 
 
-def test_records_that_differ_in_any_part_of_their_cell_are_distinct() -> None:
+def test_records_that_differ_in_a_part_of_the_cell_are_distinct() -> None:
     protocol = {**NERFACTO.protocol, "fingerprint": "00000000"}
     apart = [
         {"scene": "garden"},

@@ -68,7 +68,7 @@ def test_each_record_comes_with_its_file() -> None:
     ]
 
 
-def test_scenes_come_first_then_protocols_methods_and_runs_and_steps_as_numbers() -> None:
+def test_records_are_sorted_by_scene_protocol_method_run_step() -> None:
     other = {**OURS.protocol, "name": "a", "fingerprint": "00000000"}
     changes: list[dict[str, object]] = [
         {"scene": "aloe", "method": "z"},
@@ -93,7 +93,7 @@ def test_a_link_to_a_file_is_that_file(out: Path) -> None:
     assert read_records("links", "out", "again", "links/*") == [OURS, THEIRS]
 
 
-def test_a_name_with_brackets_is_a_folder_or_file_where_there_is_one() -> None:
+def test_name_with_brackets_is_a_file_where_there_is_one() -> None:
     file = written(OURS, "runs [1]")
     assert read_records("runs [1]") == [OURS]
     shutil.copy(file, "a [b].txt")
@@ -177,7 +177,7 @@ def test_a_link_to_nothing_is_an_error_by_name() -> None:
 # --- Cells ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_files_of_one_cell_are_refused_unless_each_is_taken_by_itself(out: Path) -> None:
+def test_two_files_of_one_cell_are_refused_except_as_copies(out: Path) -> None:
     changed = replace(OURS, views=[row(psnr=1.0, ssim=0.5)], provenance={})
     again = written(changed, "again")
     message = refusal("out", "again")

@@ -141,13 +141,13 @@ def test_the_format_is_the_documented_one_to_the_letter(written: Path) -> None:
     assert written.read_text(encoding="utf-8") == expected
 
 
-def test_the_hash_of_references_is_over_their_hashes_and_not_over_names() -> None:
+def test_hash_of_references_is_over_hashes_and_not_names() -> None:
     other_names = replace(FULL, views=[replace(view, name=f"other {view.name}") for view in FULL.views])
     assert other_names.references_sha256 == FULL.references_sha256 == references_sha256(["a" * 64, "b" * 64])
     assert other_names.views_sha256 != FULL.views_sha256
 
 
-def test_means_are_of_all_views_and_rounded_only_where_the_protocol_says_so() -> None:
+def test_means_are_rounded_only_where_the_protocol_says_so() -> None:
     views = [row("a", psnr=20.0, ssim=0.1), row("b", psnr=21.0, ssim=0.2), row("c", psnr=21.0, ssim=0.4)]
     assert record(views).means == {"psnr": 62 / 3, "ssim": pytest.approx(0.7 / 3, abs=1e-16)}
     rounding = {"name": "p", "definition": {"round_means": 2}, "fingerprint": "0" * 8}
@@ -198,7 +198,7 @@ def test_nothing_is_there_before_all_of_it_is(tmp_path: Path, monkeypatch: pytes
     assert (source.parent, target, existed) == (tmp_path, tmp_path / "record.json", False)
 
 
-def test_a_record_may_be_read_by_others_as_far_as_the_umask_allows(written: Path) -> None:
+def test_written_record_has_the_mode_of_the_umask(written: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert written.stat().st_mode & 0o777 == 0o666 & ~mask
@@ -475,7 +475,7 @@ def test_infinity_is_read_however_it_is_spelt(spelling: str, written: Path) -> N
     assert read_record(written) == FULL
 
 
-def test_names_that_are_no_text_keep_nothing_else_from_being_checked(tmp_path: Path) -> None:
+def test_record_with_names_that_are_no_text_is_still_checked(tmp_path: Path) -> None:
     # Such names are read in another way than most.
     path = tmp_path / "record.json"
     write_record(path, record([row("caf\udce9", psnr=math.inf, ssim=0.5)]))
@@ -492,7 +492,7 @@ def test_names_that_are_no_text_keep_nothing_else_from_being_checked(tmp_path: P
             read_record(path)
 
 
-def test_what_a_record_was_scored_on_is_of_names_sizes_references_and_masks() -> None:
+def test_images_hash_is_of_names_sizes_references_and_masks() -> None:
     first, second = FULL.views
     masked = replace(first, mask_sha256="c" * 64)
     others = [

@@ -43,7 +43,7 @@ def test_the_suites_are_these() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(named_suites()))
-def test_a_named_suite_is_named_after_its_file_and_says_where_it_is_from(name: str) -> None:
+def test_named_suite_has_the_name_of_its_file_and_a_source(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name
     assert "https://" in suite.source
@@ -58,7 +58,7 @@ def test_the_factors_of_mipnerf360_are_those_of_the_papers() -> None:
         }
 
 
-def test_the_seven_scenes_are_the_nine_without_flowers_and_treehill() -> None:
+def test_seven_scenes_are_the_nine_without_flowers_and_treehill() -> None:
     nine = {scene.name: scene for scene in load_suite("mipnerf360").scenes}
     seven = {scene.name: scene for scene in load_suite("mipnerf360-7").scenes}
     assert set(nine) - set(seven) == {"flowers", "treehill"}
