@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from posixpath import normpath
 
@@ -73,8 +73,7 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
     """
     cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
     for record, file in zip(records, files, strict=True):
-        result = replace(record.id, run=record.run or None)  # A run without a name is none.
-        cells.setdefault((result, record.fingerprint), []).append((file, record))
+        cells.setdefault((record.id, record.fingerprint), []).append((file, record))
     repeated = [cell for cell in cells.values() if len(cell) > 1]
     if repeated:
         (first, record), (second, _), *_ = repeated[0]

@@ -54,8 +54,8 @@ class Record:
 
     @property
     def id(self) -> ResultId:
-        """Identity of the result."""
-        return ResultId(self.scene, self.method, self.run, self.step, self.split)
+        """Identity of the result. A run without a name is none."""
+        return ResultId(self.scene, self.method, self.run or None, self.step, self.split)
 
     @property
     def fingerprint(self) -> str:
