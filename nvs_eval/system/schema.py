@@ -95,7 +95,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
         raise InputError(f"{_shown(value)} is a set, which has no order. Give a list.")
     return [_plain(item) for item in value] if isinstance(value, Collection) else value

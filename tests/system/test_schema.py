@@ -111,6 +111,7 @@ def test_error_of_the_path_function_is_passed_on() -> None:
         ({"background": [1, "1", 1]}, "background[1] must be a number. Got '1'."),
         ({"made": {"psnr": 2.5}}, "made.psnr must be a whole number. Got 2.5."),
         ({"made": 3}, "made must be a mapping. Got 3."),
+        ({"made": {("a",): 3}}, "a name in made must be a text. Got ('a',)."),
         ({"made": {1: 3}}, "a name in made must be a text. Got 1. Put names of digits in quotes, such as '0001'."),
         ({"protocol": {"a", }}, "{'a'} is a set, which has no order. Give a list."),
     ],
