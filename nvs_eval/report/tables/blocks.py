@@ -10,13 +10,11 @@ from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
 from nvs_eval.records.record import MetricInfo, Record
+from nvs_eval.report.tables.counts import COUNTS
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.numbers import decimals, metric_column
 from nvs_eval.report.tables.published_rows import PublishedRow, published_row
 from nvs_eval.report.tables.table import DIFFERS, ODD, Column
-
-COUNTS = ("views", "coverage", "s/view", "GB")
-"""What a table can say of a row besides metrics."""
 
 Row = Contender | PublishedRow
 """Whose scores stand in a row."""
@@ -170,13 +168,13 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     records = _with_usual_names(records, layout)
     scenes = _scenes(records, layout)
     groups = by_protocol([record for record in records if record.scene in scenes])
-    blocks = []
+    parts = []
     for group in groups.values():
         of_group = scenes if layout.suite else _in_order(group, scenes)
-        blocks.append(Block(group, of_group, _infos(group), layout, of_group))
-    _check_metrics(blocks, layout)
+        parts.append(Block(group, of_group, _infos(group), layout, of_group))
+    _check_metrics(parts, layout)
     counts = set(layout.options.metrics) <= set(COUNTS)
-    return [block for block in blocks if block.metrics or counts]
+    return [block for block in parts if block.metrics or counts]
 
 
 def _check_metrics(blocks: Sequence[Block], layout: Layout) -> None:

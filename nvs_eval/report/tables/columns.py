@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import mean, median
 from typing import Any
 
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.report.tables.blocks import Block, Row, value_mark
+from nvs_eval.report.tables.counts import COUNTS
 from nvs_eval.report.tables.layout import Tied
 from nvs_eval.report.tables.numbers import printable, shown
 from nvs_eval.report.tables.table import TIED, Cell, Column, Table
@@ -137,7 +137,7 @@ def count_column(name: str, rows: Sequence[Sequence[Record]]) -> Column | None:
         name: "views", "coverage", "s/view" or "GB".
         rows: the records of each row.
     """
-    count, digits = _COUNTS[name]
+    count, digits = COUNTS[name]
     values = [count(records) if records else None for records in rows]
     if all(value is None for value in values):
         return None
@@ -150,37 +150,3 @@ def coverage_column(rows: Sequence[ViewRow]) -> Column | None:
         return None
     cells = [Cell("" if row.coverage is None else f"{row.coverage:.3f}", row.coverage) for row in rows]
     return Column("coverage", cells=cells)
-
-
-def median_seconds(rows: Sequence[ViewRow]) -> float | None:
-    """The median time to render a view, over those whose time is known; None if there are none."""
-    known = [row.render_seconds for row in rows if row.render_seconds is not None]
-    return median(known) if known else None
-
-
-def view_count(records: Sequence[Record]) -> int:
-    """How many views: of each scene once: several runs are of the same views."""
-    return sum({record.scene: len(record.views) for record in records}.values())
-
-
-def _coverage(records: Sequence[Record]) -> float | None:
-    known = [row.coverage for record in records for row in record.views if row.coverage is not None]
-    return mean(known) if known else None
-
-
-def _seconds(records: Sequence[Record]) -> float | None:
-    return median_seconds([row for record in records for row in record.views])
-
-
-def _memory(records: Sequence[Record]) -> float | None:
-    peaks = [record.provenance.get("peak_memory_bytes") for record in records]
-    known = [value for value in peaks if isinstance(value, int | float)]
-    return max(known) / 1e9 if known else None
-
-
-_COUNTS: dict[str, tuple[Callable[[Sequence[Record]], float | None], str]] = {
-    "views": (view_count, "d"),
-    "coverage": (_coverage, ".3f"),
-    "s/view": (_seconds, ".3g"),
-    "GB": (_memory, ".2f"),
-}

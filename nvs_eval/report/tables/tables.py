@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nvs_eval.errors import unknown_name
 from nvs_eval.records.groups import Contender, last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import COUNTS, Block, Row, blocks
+from nvs_eval.report.tables.blocks import Block, Row, blocks
 from nvs_eval.report.tables.columns import (
     count_column,
     coverage_column,
@@ -17,8 +17,8 @@ from nvs_eval.report.tables.columns import (
     score_column,
     table_from,
     text_column,
-    view_count,
 )
+from nvs_eval.report.tables.counts import COUNTS, view_count
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.notes import notes_of
 from nvs_eval.report.tables.numbers import printable
@@ -119,7 +119,7 @@ def _tables_of_block(block: Block) -> list[Table]:
     return [_row_table(part, counts=COUNTS) for part in block.by_scene]
 
 
-def _row_table(block: Block, *, counts: Sequence[str] = ()) -> Table:
+def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
     """A row a method or checkpoint and a column a metric, its mean over the scenes, then what is counted."""
     metrics = block.metrics
     # Nothing is published of a mean over views.
