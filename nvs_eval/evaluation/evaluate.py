@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.options import Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome, Scorer
 from nvs_eval.evaluation.upload import on_device
@@ -27,10 +28,6 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import View
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "nerfstudio")
-
-
-Refusal = Callable[[Protocol, InputError], None]
-"""Called with a protocol that cannot score the views, and why."""
 
 
 def _raise(_: Protocol, error: InputError) -> None:
@@ -62,7 +59,7 @@ def evaluate(
     *,
     provenance: Sequence[Mapping[str, Any]] = (),
     on_view: Callable[[View], None] = lambda view: None,
-    on_refusal: Refusal = _raise,
+    on_refusal: Refusal | None = None,
 ) -> list[Record]:
     """Score every view and make the records, one a result and protocol.
 
@@ -75,12 +72,12 @@ def evaluate(
         session: what the records have in common.
         provenance: what identifies the renders of each result, for its records (default: nothing).
         on_view: called with each view after it is scored.
-        on_refusal: called once for a protocol that cannot score the views; if it does not raise, that protocol has no
-            records.
+        on_refusal: called once for a protocol that cannot score the views, which then has no records (default: raise).
 
     Raises:
         InputError: raised by the views or the scorer; or there is no view, or a view lacks a render.
     """
+    refuse = on_refusal or _raise
     folders = [session.output_dir / result.folder for result in ids]
     rows_by_protocol = [_Rows(protocol, [[] for _ in ids]) for protocol in scorer.protocols]
     with ThreadPoolExecutor(1) as background:
@@ -88,10 +85,10 @@ def evaluate(
             _check_renders(view, len(ids))
             maker = RowMaker(view, background)
             for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
-                rows.add(maker, outcome, folders, on_refusal)
+                rows.add(maker, outcome, folders, refuse)
             on_view(view)
     for rows in rows_by_protocol:
-        rows.check_not_empty(on_refusal)
+        rows.check_not_empty(refuse)
     return [
         Record(
             **asdict(result),

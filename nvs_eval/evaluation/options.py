@@ -1,192 +1,242 @@
-"""On what terms images are scored: under which protocols, with which masks, and where the records go."""
+"""Options of scoring, each once: the command line reads them, the Python API fills them, a suite is parsed into them.
+
+A new option of scoring is one field. Nothing here imports torch when it is imported, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
-import itertools
-import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Refusal, Session
-from nvs_eval.evaluation.prepare import check_masks
-from nvs_eval.evaluation.rendering import Progress
-from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.protocols.protocol import Protocol, load_protocol
-from nvs_eval.records.record import Record, read_record, record_file, record_name, write_record
-from nvs_eval.records.result_id import ResultId
-from nvs_eval.system.devices import find_device
-from nvs_eval.system.files import write_whole
+
+if TYPE_CHECKING:
+    from nvs_eval.evaluation.scorer import Scorer
+    from nvs_eval.images.files import Reading
+    from nvs_eval.protocols.protocol import Protocol
 
 AUTO = "auto"
-"""In the place of a protocol's name: the one that the model's own code follows."""
+"""In the place of a protocol's name: the protocol that the model's own code follows."""
 RESULTS = Path("nvs-eval-results")
-"""Where records and renders go if nothing else is said."""
+"""Default output folder."""
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Shows progress: called with a title and a number of steps, gives what to call after each step."""
+Refusal = Callable[["Protocol", InputError], None]
+"""Called with a protocol that cannot score the views, and why."""
 
 
 @contextmanager
-def _silent(what: str, total: int) -> Iterator[Callable[[], None]]:
+def _no_progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     yield lambda: None
 
 
-def _ignore(message: str) -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
-class Watch:
-    """Who is told what happens while images are scored; nobody, where nothing is said.
+class Callbacks:
+    """Callbacks for progress and messages; no-ops by default.
 
     Attributes:
-        progress: shows how far it is.
-        say: is given a line at a time.
-        warn: likewise, what had better be read.
-        on_refusal: is told what a protocol cannot score; if it is None, that is an error.
+        command: the command line or function that was called, for the records.
+        progress: shows progress.
+        say: takes a message.
+        warn: takes a warning.
+        on_refusal: called with a protocol that cannot score the views (default: that is an error).
     """
 
-    progress: Progress = _silent
-    say: Callable[[str], None] = _ignore
-    warn: Callable[[str], None] = _ignore
+    command: tuple[str, ...] = ()
+    progress: Progress = _no_progress
+    say: Callable[[str], None] = lambda message: None
+    warn: Callable[[str], None] = lambda message: None
     on_refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """On what terms images are scored, whatever they are.
+class ProtocolOptions:
+    """What is computed, and where."""
 
-    Attributes:
-        protocol: names of protocols, or YAML files.
-        colour_correct: adds the `cc_` scores.
-        precision: of LPIPS; else as the protocols say, which is exact of all that have a name.
-        device: as `find_device` takes it.
-        weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: the bytes that LPIPS may take beside the images; if it is None, what is free decides.
-        scene: its name; else its own.
-        method: names of the methods; else their own.
-        masks: a folder of masks with the views' names.
-        data_masks: whether to score with the masks that came with the data.
-        output_dir: where records are written; if it is None, they are not, and the paths in them are as if they were
-            below `RESULTS`.
-        overwrite: whether records may be replaced whatever they are of.
-        command: as the user gave it.
-    """
-
-    protocol: Sequence[str] = ("standard",)
+    protocol: tuple[str, ...] = ("standard",)
+    """How to score: names of protocols (`nvs-eval protocols` lists them), or YAML files. Several share the work."""
     colour_correct: Literal["quadratic", "affine"] | None = None
+    """Add the cc_ scores, of the renders with their colours fitted to the references."""
     precision: Literal["exact", "fast"] | None = None
+    """Of LPIPS, exact or fast: a metric of its own, off by less than 0.5 % + 2e-4; else what the protocol says."""
     device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
-    max_memory: int | None = None
+    """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    max_memory: str | None = None
+    """What LPIPS may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether masks are asked for."""
+        return False
+
+    def protocols(self, *, auto: str | None = None) -> list[Protocol]:
+        """Load the protocols, each once.
+
+        Args:
+            auto: name of the protocol that `auto` stands for, if known.
+
+        Raises:
+            InputError: a protocol is unknown, or there are masks and it has no meaning for them.
+        """
+        from nvs_eval.evaluation.prepare import check_masks
+        from nvs_eval.protocols.protocol import load_protocol
+
+        if not self.protocol:
+            raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
+        if AUTO in self.protocol and auto is None:
+            raise not_known("here")
+        protocols = [load_protocol(auto if auto and name == AUTO else name) for name in self.protocol]
+        if self.colour_correct is not None:
+            protocols = [protocol.colour_corrected(self.colour_correct) for protocol in protocols]
+        if self.precision is not None:
+            protocols = [protocol.with_precision(self.precision) for protocol in protocols]
+        if self.masked:
+            for protocol in protocols:
+                check_masks(protocol, "There are masks")
+        return list({protocol.fingerprint: protocol for protocol in protocols}.values())
+
+    def scorer(self, protocols: Sequence[Protocol]) -> Scorer:
+        """Make the scorer, its weights read and verified.
+
+        Raises:
+            InputError: the device or the weights are not available.
+        """
+        from nvs_eval.evaluation.scorer import Scorer
+        from nvs_eval.system.devices import find_device
+
+        return Scorer(tuple(protocols), find_device(self.device), self.weights_dir, self.memory_limit)
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes that LPIPS may take beside the images, or None for what is free.
+
+        Raises:
+            InputError: `max_memory` is no amount of memory.
+        """
+        from nvs_eval.system.memory import parse_memory
+
+        return None if self.max_memory is None else parse_memory(self.max_memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(ProtocolOptions):
+    """The options of `score` and `run`."""
+
     scene: str | None = None
-    method: Sequence[str] = ()
+    """The scene's name in records and tables."""
+    method: tuple[str, ...] = ()
+    """The methods' names in records and tables, in the order of the folders or runs; one name does for several runs.
+    Else their own."""
     masks: Path | None = None
+    """A folder of masks with the views' names: white pixels count, as the protocol says."""
     data_masks: bool = False
-    output_dir: Path | None = None
+    """Score with the masks that came with the data, or with predictions of NerfBaselines."""
+    output_dir: Path | None = RESULTS
+    """Where records and renders are written."""
     overwrite: bool = False
-    command: tuple[str, ...] = ()
+    """Render and score again what `run` has a record of; replace records of other masks."""
 
     @property
     def masked(self) -> bool:
         """Whether masks are asked for.
 
         Raises:
-            InputError: twice over.
+            InputError: both options ask for masks.
         """
         if self.masks is not None and self.data_masks:
             raise InputError("--masks names masks and --data-masks takes those of the data: give one of the two.")
         return self.masks is not None or self.data_masks
 
-    def session(self) -> Session:
-        """What the records of one command have in common, from now on."""
-        return Session(self.output_dir or RESULTS, self.command)
 
-    def protocols(self, *, auto: str | None = None) -> list[Protocol]:
-        """The protocols, each once.
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(ScoringOptions):
+    """The options of `score`: which images, and how they are read."""
 
-        Args:
-            auto: the one that `auto` stands for, if there is such a one.
+    renders: tuple[Path, ...]
+    """Folders of renders; or what 3DGS, NerfBaselines, gsplat or ns-eval left with references; or zip, tar.gz."""
+    reference: Path | None = None
+    """The folder of references, matched with the renders by name."""
+    background: str | None = None
+    """What images with alpha are composited over: white, black, or r,g,b in [0, 1]."""
+    grey_to_rgb: bool = False
+    """Repeat the one channel of grey images three times."""
+    exr: Literal["linear", "srgb"] | None = None
+    """What EXR files hold: linear light, which is encoded as sRGB, or display values."""
+    allow_missing: bool = False
+    """Score the views that renders and references have in common, whatever else there is."""
 
-        Raises:
-            InputError: one is unknown, or has no meaning for masks and there are some.
-        """
-        if not self.protocol:
-            raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
-        names = [_own(auto) if name == AUTO else name for name in self.protocol]
-        found = [load_protocol(name) for name in names]
-        if self.colour_correct is not None:
-            found = [protocol.colour_corrected(self.colour_correct) for protocol in found]
-        if self.precision is not None:
-            found = [protocol.with_precision(self.precision) for protocol in found]
-        if self.masked:
-            for protocol in found:
-                check_masks(protocol, "There are masks")
-        return list({protocol.fingerprint: protocol for protocol in found}.values())
-
-    def scorer(self, protocols: Sequence[Protocol]) -> Scorer:
-        """The scorer, its weights read and verified.
+    @property
+    def reading(self) -> Reading:
+        """How image files are read.
 
         Raises:
-            InputError: the device or the weights cannot be had.
+            InputError: the background is no colour.
         """
-        return Scorer(tuple(protocols), find_device(self.device), self.weights_dir, self.max_memory)
+        from nvs_eval.images.files import Reading
 
-    def check_not_replaced(self, ids: Sequence[ResultId], protocols: Sequence[Protocol]) -> None:
-        """Check that no record would take the place of one that has masks where it has none, or the reverse.
+        background = None if self.background is None else parse_background(self.background)
+        return Reading(background=background, grey_to_rgb=self.grey_to_rgb, exr=self.exr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ScoringOptions):
+    """The options of `run`: which checkpoints, and which of their views."""
+
+    load_config: tuple[Path, ...]
+    """The config.yml of one or several trained runs; their checkpoints lie beside them."""
+    steps: tuple[str, ...] = ("last",)
+    """Which checkpoints: last, all, or their steps."""
+    split: Literal["test", "train"] = "test"
+    """Which views: those held out, or those trained on."""
+    views: tuple[str, ...] = ()
+    """Names of views, else all."""
+    every: int = 1
+    """Of the views, each n-th."""
+    data: Path | None = None
+    """Where the data lies now, if not where the run recorded it."""
+    eval_num_rays_per_chunk: int | None = None
+    """Rays in one forward pass: fewer need less memory. Else the run's own, on a CPU 2048 at most."""
+    keep_renders: Literal["all", "png", "none"] = "png"
+    """What stays of the renders: float32 (.npy), 8 bits (.png), or nothing."""
+
+    @property
+    def chosen_steps(self) -> Literal["last", "all"] | list[int]:
+        """The steps, parsed.
 
         Raises:
-            InputError: naming it.
+            InputError: they are neither `last`, `all` nor numbers.
         """
-        if self.output_dir is None or self.overwrite:
-            return
-        for result, protocol in itertools.product(ids, protocols):
-            file = self.output_dir / result.folder / record_name(protocol.name, protocol.fingerprint)
-            try:
-                record = read_record(file)
-            except InputError:
-                continue  # There is none, or none that could be read.
-            before = any(row.coverage is not None for row in record.views)
-            if before != (self.masked and protocol.takes_masks):
-                raise InputError(
-                    f"{file} was scored {'with' if before else 'without'} masks, and would be replaced: say another "
-                    "`--output-dir`, or `--overwrite`."
-                )
+        match self.steps:
+            case ("last",):
+                return "last"
+            case ("all",):
+                return "all"
+        try:
+            return [int(word) for word in self.steps]
+        except ValueError:
+            raise InputError(f"--steps is {' '.join(self.steps)!r}, and last, all, or numbers are needed.") from None
 
-    def check_output(self) -> None:
-        """Check that records can be written, before any long work. Nothing is left of it, nor is an empty folder.
 
-        Raises:
-            InputError: they cannot.
-        """
-        if self.output_dir is None:
-            return
-        missing = [path for path in (self.output_dir, *self.output_dir.parents) if not path.exists()]
-        probe = self.output_dir / f".nvs-eval-{os.getpid()}"
-        write_whole(probe, lambda file: file.write(b""))
-        probe.unlink()
-        with suppress(OSError):  # Another command may have begun to write there.
-            for path in missing:
-                path.rmdir()
+@dataclass(frozen=True, kw_only=True)
+class RescoreOptions(ProtocolOptions):
+    """The options of `rescore`."""
 
-    def write(self, records: Sequence[Record], watch: Watch) -> None:
-        """Write records to their places, if they are to be written, and say where.
-
-        Raises:
-            InputError: one cannot be written.
-        """
-        if self.output_dir is None:
-            return
-        for record in records:
-            path = record_file(record, self.output_dir)
-            write_record(path, record)
-            watch.say(f"Record: {shlex.quote(str(path))}")
+    records: tuple[str, ...]
+    """Records, folders of records, or patterns; of several of one result the first that serves is taken."""
+    output_dir: Path | None = None
+    """Where the new records are written; else beside the old ones."""
+    overwrite: bool = False
+    """Score again what has its record already."""
 
 
 def not_known(where: str) -> InputError:
-    """The error that `--protocol auto` stands for nothing.
+    """Make the error that `--protocol auto` stands for nothing.
 
     Args:
         where: `here`, or of what.
@@ -197,7 +247,19 @@ def not_known(where: str) -> InputError:
     )
 
 
-def _own(auto: str | None) -> str:
-    if auto is None:
-        raise not_known("here")
-    return auto
+def parse_background(text: str) -> tuple[float, float, float]:
+    """Parse a colour: white, black, or three numbers in [0, 1] with commas between them.
+
+    Raises:
+        InputError: the text is no colour.
+    """
+    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
+    if text in named:
+        return named[text]
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        red = green = blue = -1.0
+    if not all(0 <= value <= 1 for value in (red, green, blue)):
+        raise InputError(f"The background is {text!r}, and white, black, or r,g,b with each in [0, 1] is needed.")
+    return red, green, blue

@@ -1,11 +1,13 @@
-"""Renders that are kept: written beside their record as they are made, found again as files to score.
+"""Renders that are kept, or that wait to be scored: written as they are made, in a work folder of their own.
 
-    <dir>/<scene>/<method>[/<run>]/<step, or final>/renders/<view>.png (or .npy)
-    <dir>/<scene>/references/<first 12 of their sha256>/<view>.png (and .npy, where 8 bits would change it)
+    <dir>/<scene>/<method>[/<run>]/<step, or final>/.rendering-<...>/       the work folder of one command
+    <dir>/<scene>/<method>[/<run>]/<step, or final>/renders/<view>.png      (or .npy)
+    <dir>/<scene>/references/<first 12 of their sha256>/<view>.png          (and .npy, where 8 bits would change it)
 
 Rendering several checkpoints and scoring them are two stages, so that each reference is decoded and its features are
-computed once for all of them. In between lies this folder, with a note of what it holds (`.rendered`, written last), by
-which an interrupted command finds what it has rendered already.
+computed once for all of them. In between lies the work folder, with a note of what it holds (`.rendered`, written
+last). What is to be kept is moved to its place when it was scored. Whoever has a work folder locks it: so commands that
+evaluate one checkpoint at once do not disturb each other, and what an interrupted command rendered serves the next.
 """
 
 from __future__ import annotations
@@ -18,279 +20,299 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation import render_note as rendered_note
-from nvs_eval.evaluation.render_note import Note, is_below
+from nvs_eval.evaluation.resume import same_renders
 from nvs_eval.evaluation.view_rows import relative_path
 from nvs_eval.images.files import save_npy, save_png
-from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
+from nvs_eval.images.pixels import RANGE_TOLERANCE, bounds, quantise, sha256_of_image
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record, read_record, references_sha256
+from nvs_eval.records.record import Record, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
-from nvs_eval.sources.image_source import ImageFiles, RenderSet
+from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import View
+from nvs_eval.system.files import lock_folder, write_whole
 
 Keep = Literal["all", "png", "none"]
+_RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
+# A reference kept as floats keeps its PNG too, to be looked at.
+_REFERENCES: dict[Keep, tuple[str, ...]] = {"all": (".png", ".npy"), "png": (".png",), "none": ()}
+_NOTE, _PREFIX = ".rendered", ".rendering-"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is written of the renders while checkpoints are evaluated, and what stays.
+
+    Attributes:
+        keep: what stays.
+        staged: whether all are rendered first, and scored from the files.
+        floats: whether float32 renders are written.
+        pngs: whether 8-bit renders are written.
+        bytes: disk space needed at most.
+    """
+
+    keep: Keep
+    staged: bool
+    floats: bool
+    pngs: bool
+    bytes: int
+
+
+class Note(msgspec.Struct):
+    """What a work folder holds.
+
+    Attributes:
+        provenance: what identifies the renders, and what was measured while they were made.
+        floats: whether there are float32 renders.
+        pngs: whether there are 8-bit renders.
+        reference_sha256: sha256 of each view's reference.
+        seconds: time each render took, where known.
+        inexact_references: the views whose reference is another in 8 bits, with the sha256 of that copy.
+        in_range: whether every render is in [0, 1], which a PNG of it cannot tell.
+    """
+
+    provenance: dict[str, Any]
+    floats: bool
+    pngs: bool
+    reference_sha256: dict[str, str] = {}
+    seconds: dict[str, float | None] = {}
+    inexact_references: dict[str, str] = {}
+    in_range: bool = True
+
+    def serves(self, wanted: Note, names: Sequence[str]) -> bool:
+        """Whether the renders are those of the wanted checkpoint and views, in every form that is wanted."""
+        return (
+            same_renders(self.provenance, wanted.provenance)
+            and list(self.seconds) == list(self.reference_sha256) == list(names)
+            and self.floats >= wanted.floats
+            and self.pngs >= wanted.pngs
+            and (wanted.floats or self.in_range)
+        )
 
 
 @dataclass
-class Kept:
-    """The kept renders of one result, with its references; a context manager while they are written.
+class RenderStore:
+    """Writes the renders and references of one result; a context manager as long as they are written and scored.
 
     Attributes:
         id: identity of the result.
-        identity: what identifies the renders, as the checkpoint says it.
-        output_dir: of the command.
-        floats: whether float32 renders are written, as `.npy`.
-        pngs: whether 8-bit renders are written.
-        staged: whether they are scored from here, so that references are written as they are.
-        masks: that they are scored with, if there are any.
-        note: what is known of them.
+        provenance: what identifies the renders, as the checkpoint says it.
+        output_dir: output folder of the command.
+        plan: what is written, and what stays.
+        masks: masks to score with, or None.
+        note: what is known of the renders so far.
     """
 
     id: ResultId
-    identity: Mapping[str, Any]
+    provenance: Mapping[str, Any]
     output_dir: Path
-    floats: bool
-    pngs: bool
-    staged: bool
+    plan: Plan
     masks: Masks | None = None
     note: Note = field(init=False)
-    _partial: Path | None = field(init=False, default=None)
+    _work: Path | None = field(init=False, default=None)
+    _lock: int | None = field(init=False, default=None)
+    _complete: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.note = Note(dict(self.identity), self.floats, self.pngs)
+        self.note = Note(dict(self.provenance), self.plan.floats, self.plan.pngs)
 
     @property
     def folder(self) -> Path:
-        """Where the records of this result lie; the renders are below it."""
+        """Folder of the result's records; the kept renders lie below it."""
         return self.output_dir / self.id.folder
 
     @property
-    def renders(self) -> Path:
-        """The folder of renders."""
-        return self.folder / "renders"
+    def _references(self) -> Path:
+        """Folder of the kept references, which all results with the same ones share."""
+        digest = references_sha256(self.note.reference_sha256.values())[:12]
+        return self.output_dir / safe_name(self.id.scene) / "references" / digest
 
-    def render_file(self, name: str) -> Path:
-        """The render of a view that is scored, once all are written."""
-        return self.renders / f"{name}{'.npy' if self.floats else '.png'}"
-
-    def reference_file(self, name: str) -> Path:
-        """The reference of a view that is scored, likewise: as float32 where 8 bits would change it."""
-        inexact = name in self.note.inexact_references and (self.floats or self.staged)
-        return self._reference(name, ".npy" if inexact else ".png")
-
-    def _reference(self, name: str, extension: str) -> Path:
-        return self._references_above / self._digest / f"{name}{extension}"
-
-    @property
-    def _digest(self) -> str:
-        return references_sha256(self.note.reference_sha256.values())[:12]
-
-    @property
-    def _references_above(self) -> Path:
-        return self.output_dir / safe_name(self.id.scene) / "references"
-
-    def __enter__(self) -> Kept:
+    def __enter__(self) -> RenderStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what was begun and, if `finish` was not reached, is of no use."""
-        if self._partial is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial = None
+        """Leave complete renders that were not scored for the next command; remove anything less."""
+        if self._work is not None and not self._complete:
+            shutil.rmtree(self._work, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._work = self._lock = None
 
-    def write(self, view: View) -> None:
-        """Write a view's one render, and its reference, for `finish` to put in their place.
+    def keeping(self, views: Iterable[View]) -> Iterator[View]:
+        """Write each view, which has one render, before it is yielded.
 
         Raises:
-            InputError: they cannot be written, or what they would be scored from would not be all of the view.
+            InputError: a view cannot be written.
         """
+        for view in views:
+            self._write(view)
+            yield view
+
+    def _write(self, view: View) -> None:
         (render,) = view.renders
-        self._check(view)
-        self.note.reference_sha256[view.name] = sha256_of_image(view.reference)
-        self.note.seconds[view.name] = render.seconds
-        self.note.in_range &= _in_range(render.image)
+        note, plan = self.note, self.plan
+        if Path(view.name).is_absolute() or ".." in Path(view.name).parts:
+            raise InputError(f"The view {view.name!r} cannot be kept: its name leads out of the folder of renders.")
+        note.reference_sha256[view.name] = sha256_of_image(view.reference)
+        note.seconds[view.name] = render.seconds
+        note.in_range &= _in_range(render.image)
         copy = quantise(view.reference.clamp(0, 1), "round")
         if not (exact := torch.equal(copy, view.reference)):
-            self.note.inexact_references[view.name] = sha256_of_image(copy)
-        if not (self.floats or self.pngs):
+            note.inexact_references[view.name] = sha256_of_image(copy)
+        if not (plan.floats or plan.pngs):
             return
-        partial = self._start()
-        save_png(partial / "references" / f"{view.name}.png", view.reference)
-        if not exact and (self.floats or self.staged):
-            save_npy(partial / "references" / f"{view.name}.npy", view.reference)
-        if self.floats:
-            save_npy(partial / "renders" / f"{view.name}.npy", render.image)
-        if self.pngs:
-            save_png(partial / "renders" / f"{view.name}.png", render.image)
+        work = self._open_work()
+        save_png(work / "references" / f"{view.name}.png", view.reference)
+        if not exact and (plan.floats or plan.staged):
+            save_npy(work / "references" / f"{view.name}.npy", view.reference)
+        if plan.floats:
+            save_npy(work / "renders" / f"{view.name}.npy", render.image)
+        if plan.pngs:
+            save_png(work / "renders" / f"{view.name}.png", render.image)
 
-    def _check(self, view: View) -> None:
-        if not is_below(view.name):
-            raise InputError(f"The view {view.name!r} cannot be kept: its name leads out of the folder of renders.")
-
-    def _start(self) -> Path:
-        """A folder of our own: what an earlier command kept stays whole until there is all of ours."""
-        if self._partial is None:
-            above = self._references_above.parent
+    def _open_work(self) -> Path:
+        if self._work is None:
             try:
-                above.mkdir(parents=True, exist_ok=True)
-                self._partial = Path(tempfile.mkdtemp(dir=above, prefix=".rendering-"))
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._work = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
             except OSError as error:
                 raise self._unwritable(error) from error
-        return self._partial
+            self._lock = lock_folder(self._work)
+        return self._work
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(f"{self.output_dir} cannot be written: {error}. Say another `--output-dir`, or make room.")
 
-    def finish(self) -> None:
-        """All views are written: put renders and references in their place.
+    def finish_rendering(self, measured: Mapping[str, Any]) -> None:
+        """Note that all views are written, so that an interrupted command need not render them again.
 
-        Raises:
-            InputError: they cannot be put there.
+        Args:
+            measured: what was measured while they were rendered, for the provenance.
         """
-        if before := Note.read(self.renders):
-            # What an interrupted command left behind is as temporary as what this one adds.
-            self.note.temporary, self.note.temporary_references = before.temporary, before.temporary_references
-        if self._partial is None:
-            return
-        try:
-            new = _merge(self._partial / "references", self._references_above / self._digest)
-            self.note.temporary_references += [f"{self._digest}/{name}" for name in new]
-            self.note.temporary += _merge(self._partial / "renders", self.renders)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def write_note(self) -> None:
-        """Note what was rendered, so that an interrupted command need not do it again."""
-        self.note.write(self.renders)
+        self.note.provenance.update(measured)
+        text = msgspec.json.encode(self.note)
+        write_whole(self._open_work() / _NOTE, lambda file: file.write(text))
+        self._complete = True
 
     def restore(self, names: Sequence[str]) -> bool:
-        """Take up what an interrupted command rendered and noted, where it is what would be rendered now."""
-        note, wanted = Note.read(self.renders), self.note
+        """Take over what an interrupted command rendered, where it is what would be rendered now; remove the rest."""
+        for work in sorted(self.folder.glob(f"{_PREFIX}*")):
+            if (lock := lock_folder(work)) is None:
+                continue  # Another command is at work there.
+            if not self._complete and self._take_over(work, lock, names):
+                continue
+            shutil.rmtree(work, ignore_errors=True)
+            os.close(lock)
+        return self._complete
+
+    def _take_over(self, work: Path, lock: int, names: Sequence[str]) -> bool:
+        wanted, note = self.note, _read_note(work / _NOTE)
         if note is None or not note.serves(wanted, names):
             return False
-        self.note = note
-        files = [*map(self.render_file, names), *map(self.reference_file, names)]
-        files += [self._reference(name, ".png") for name in names]
-        files += [self.renders / f"{name}.png" for name in names if self.pngs]
-        if not all(file.is_file() for file in files):
-            self.note = wanted
-            return False
-        return True
+        self._work, self._lock, self.note = work, lock, note
+        files = [*map(self._render_file, names), *map(self._reference_file, names)]
+        files += [work / "references" / f"{name}.png" for name in names]
+        files += [work / "renders" / f"{name}.png" for name in names if self.plan.pngs]
+        self._complete = all(file.is_file() for file in files)
+        if not self._complete:
+            self._work, self._lock, self.note = None, None, wanted
+        return self._complete
 
-    def settle(self, record: Record, protocol: Protocol, keep: Keep) -> Record:
-        """The record with the paths of what stays, and a word on whether that is what was scored."""
-        rows = [replace(row, **self._paths(row.name, keep)) for row in record.views]
-        exact_references = not self.note.inexact_references or protocol.quantise.reference == "round"
-        exact = keep == "all" or (protocol.exact_in_png and exact_references)
-        said = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
-        provenance = {**record.provenance, "kept_renders": said}
-        if keep == "png" and self.note.inexact_references:
-            # By these a copy is known from a reference that was changed since.
-            provenance["reference_copies"] = self.note.inexact_references
-        if self.masks is not None and self.masks.binary and protocol.takes_masks:
-            provenance["masks"] = "binary"
-        return replace(record, views=rows, provenance=provenance)
+    def _render_file(self, name: str) -> Path:
+        return self._open_work() / "renders" / f"{name}{'.npy' if self.note.floats else '.png'}"
+
+    def _reference_file(self, name: str) -> Path:
+        extension = ".npy" if name in self.note.inexact_references else ".png"
+        return self._open_work() / "references" / f"{name}{extension}"
 
     def render_set(self) -> RenderSet:
         """What was written, as files to score."""
         names = list(self.note.reference_sha256)
         return RenderSet(
             self.id,
-            {name: Picture(self.render_file(name)) for name in names},
-            {name: Picture(self.reference_file(name)) for name in names},
+            {name: Picture(self._render_file(name)) for name in names},
+            {name: Picture(self._reference_file(name)) for name in names},
             self.note.provenance,
             self.note.seconds,
             self.masks,
         )
 
-    def _paths(self, name: str, keep: Keep) -> dict[str, str | None]:
+    def publish(self, records: Sequence[Record], protocols: Mapping[str, Protocol]) -> list[Record]:
+        """Move what is kept to its place; without records nothing is kept, as nobody would find it.
+
+        Args:
+            records: of this result.
+            protocols: the protocols by fingerprint.
+
+        Returns:
+            The records with the paths of what is kept, and whether that is what was scored.
+
+        Raises:
+            InputError: the files cannot be moved there.
+        """
+        keep = self.plan.keep if records else "none"
+        if self._work is not None:
+            try:
+                _move(self._work / "references", self._references, _REFERENCES[keep])
+                _move(self._work / "renders", self.folder / "renders", _RENDERS[keep])
+            except OSError as error:
+                raise self._unwritable(error) from error
+            shutil.rmtree(self._work, ignore_errors=True)
+        return [self._published(record, protocols[record.fingerprint]) for record in records]
+
+    def _published(self, record: Record, protocol: Protocol) -> Record:
+        keep, inexact = self.plan.keep, self.note.inexact_references
+        exact = keep == "all" or (protocol.exact_in_png and (not inexact or protocol.quantise.reference == "round"))
+        kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
+        provenance = {**record.provenance, "kept_renders": kept}
+        if keep == "png" and inexact:
+            # By these a copy is known from a reference that was changed since.
+            provenance["reference_copies"] = inexact
+        if self.masks is not None and self.masks.binary and protocol.takes_masks:
+            provenance["masks"] = "binary"
+        rows = [replace(row, **self._paths(row.name)) for row in record.views]
+        return replace(record, views=rows, provenance=provenance)
+
+    def _paths(self, name: str) -> dict[str, str | None]:
+        keep = self.plan.keep
         if keep == "none":
             return {"render": None, "reference": None}
-        reference = self._reference(name, ".png") if keep == "png" else self.reference_file(name)
-        render = f"renders/{name}{'.png' if keep == 'png' else '.npy'}"
+        floats = keep == "all" and name in self.note.inexact_references
+        reference = self._references / f"{name}{'.npy' if floats else '.png'}"
+        render = f"renders/{name}{_RENDERS[keep][0]}"
         return {"render": render, "reference": relative_path(reference, self.folder)}
-
-    def clean(self, keep: Keep) -> None:
-        """Remove what was needed in between only."""
-        (self.renders / rendered_note.NAME).unlink(missing_ok=True)
-        going = {"all": (".png",), "png": (".npy",), "none": (".png", ".npy")}[keep]
-        _remove(self.renders, self.note.temporary, going)
-        # A reference kept as floats keeps its PNG too: it is written in either case, to be looked at.
-        going = {"all": (), "png": (".npy",), "none": (".png", ".npy")}[keep]
-        _remove(self._references_above, self.note.temporary_references, going)
 
 
 def _in_range(image: Tensor) -> bool:
-    low, high = image.aminmax()
-    return bool(low >= -RANGE_TOLERANCE) and bool(high <= 1 + RANGE_TOLERANCE)
+    low, high = bounds(image)
+    return low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
 
 
-def _remove(folder: Path, names: Sequence[str], extensions: tuple[str, ...]) -> None:
-    """Remove the files of these names that have one of the extensions, and what folders that empties."""
-    for name in names:
-        if name.endswith(extensions):
-            (folder / name).unlink(missing_ok=True)
-    for path in [*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder]:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+def _read_note(file: Path) -> Note | None:
+    """Read the note of a work folder; None where there is none, or none that can be trusted."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Note)
+    except (OSError, ValueError):
+        return None
 
 
-def _merge(source: Path, target: Path) -> list[str]:
-    """Move the files below a folder to below another, each at once; gives those that were not there before."""
-    new = []
-    for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        name = file.relative_to(source).as_posix()
-        place = target / name
-        if not place.exists():
-            new.append(name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(file, place)
-    return new
-
-
-def keeping(views: Iterable[View], kept: Kept) -> Iterator[View]:
-    """Write each view, which has one render, before it is yielded."""
-    for view in views:
-        kept.write(view)
-        yield view
-    kept.finish()
-
-
-def as_sources(kept: Sequence[Kept]) -> list[tuple[ImageFiles, list[Kept]]]:
-    """Group rendered results with the same references and masks, each group with the source of its files."""
-    groups: dict[tuple, list[Kept]] = {}
-    for one in kept:
-        masks = None if one.masks is None else (one.masks.binary, *one.masks.files.items())
-        groups.setdefault((one.id.scene, masks, *one.note.reference_sha256.items()), []).append(one)
-    # The first one's references serve all: they are the same images.
-    return [
-        (ImageFiles([replace(one.render_set(), references=group[0].render_set().references) for one in group]), group)
-        for group in groups.values()
-    ]
-
-
-def check_not_copies(folder: Path, protocol: Protocol) -> None:
-    """Check that a folder does not hold 8-bit copies of float renders where a protocol scores floats.
-
-    Raises:
-        InputError: it lies beside a record that says so: the numbers would pass for those of the renders.
-    """
-    if protocol.exact_in_png or not any(folder.rglob("*.png")):
-        return
-    for file in sorted(folder.resolve().parent.glob("*.json")):
-        try:
-            copies = "kept_renders" in read_record(file).provenance
-        except InputError:
-            continue
-        if copies:
-            raise InputError(
-                f"{folder} holds 8-bit copies of renders that were made as floats ({file.name} beside it says so), and "
-                f"{protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
-            )
+def _move(source: Path, target: Path, extensions: tuple[str, ...]) -> None:
+    """Move the files with these extensions below a folder to below another, each at once; all or none."""
+    new: list[Path] = []
+    try:
+        for file in sorted(path for path in source.rglob("*") if path.suffix in extensions and path.is_file()):
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                new.append(place)
+            os.replace(file, place)
+    except OSError:
+        for place in new:
+            place.unlink(missing_ok=True)
+        raise

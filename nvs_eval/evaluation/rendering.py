@@ -1,33 +1,30 @@
 """From checkpoints to records: rendering and scoring as two stages, or at once for a single checkpoint.
 
-One checkpoint is scored as it is rendered, in memory. Several are rendered one after the other into folders, then
-scored view by view, all together: so each reference is decoded, and its features computed, once.
+One checkpoint is scored as it is rendered, in memory. Several are rendered one after the other into files, then scored
+view by view, all together: so each reference is decoded, and its features computed, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Refusal, Session, evaluate
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.options import Callbacks
+from nvs_eval.evaluation.outputs import write_records
 from nvs_eval.evaluation.prepare import check_range
-from nvs_eval.evaluation.render_note import IDENTITY
-from nvs_eval.evaluation.render_store import Keep, Kept, as_sources, keeping
+from nvs_eval.evaluation.render_store import Keep, Plan, RenderStore
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record, read_record, record_name
+from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.checkpoints import Checkpoint
+from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
 from nvs_eval.system.disk import space_needed
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Shows how far some work is: called with what it is and its number of steps, gives what to call after each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +40,6 @@ class Job:
     checkpoint: Checkpoint
     id: ResultId
     masks: Masks | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is written of the renders while checkpoints are evaluated, and what stays.
-
-    Attributes:
-        keep: what stays.
-        staged: whether they are rendered into folders first, and scored from there.
-        floats: whether float32 renders are written.
-        pngs: whether 8-bit renders are written.
-        bytes: what that takes at most.
-    """
-
-    keep: Keep
-    staged: bool
-    floats: bool
-    pngs: bool
-    bytes: int
 
 
 def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False) -> Plan:
@@ -80,69 +58,75 @@ def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep,
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Renders and scores checkpoints.
+    """Renders and scores checkpoints, and writes their records.
 
     Attributes:
-        scorer: scores their views.
+        scorer: scores the views.
         session: what the records have in common.
         plan: of `plan_renders` for these checkpoints.
-        progress: shows how far it is.
-        on_records: is given records as soon as they are finished, to write them.
-        on_refusal: is told what a protocol cannot score; if it is None, that is an error.
+        callbacks: for progress, messages and refusals.
     """
 
     scorer: Scorer
     session: Session
     plan: Plan
-    progress: Progress
-    on_records: Callable[[Sequence[Record]], None]
-    on_refusal: Refusal | None = None
+    callbacks: Callbacks
 
     def run(self, jobs: Sequence[Job]) -> list[Record]:
-        """The records of all jobs, in no particular order.
+        """Return the records of all jobs, in no particular order.
 
         Raises:
-            InputError: as the checkpoints and the scorer; records that were finished before stay.
+            InputError: raised by the checkpoints or the scorer; records that were finished before stay.
         """
-        if self.plan.staged:
-            return self._staged(jobs)
-        return [record for job in jobs for record in self._at_once(job)]
+        with ExitStack() as stack:
+            stores = [
+                stack.enter_context(
+                    RenderStore(job.id, job.checkpoint.provenance, self.session.output_dir, self.plan, job.masks)
+                )
+                for job in jobs
+            ]
+            restored = [store.restore(job.checkpoint.names) for job, store in zip(jobs, stores, strict=True)]
+            if not self.plan.staged and not restored[0]:
+                return self._at_once(jobs[0], stores[0])
+            for job, store, done in zip(jobs, stores, restored, strict=True):
+                if not done:
+                    self._render(job, store)
+            return self._score(stores)
 
-    def _at_once(self, job: Job) -> list[Record]:
-        kept = self._kept(job)
-        records: list[Record] = []
-        try:
-            with self.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance, kept:
-                views = keeping(job.checkpoint, kept)
-                if job.masks is not None:
-                    views = map(job.masks.attach, views)
-                records = self._evaluate(views, [job.id], [kept.note.provenance], advance)
-            peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
-            records = [_with_provenance(record, peak_memory) for record in records]
-            return self._finish([kept], records)
-        finally:
-            # Renders that no record names are nobody's, and nothing finds them again.
-            if records:
-                kept.clean(self.plan.keep)
-            elif kept.note.temporary:
-                kept.clean("none")
+    def _store(self, job: Job) -> RenderStore:
+        return RenderStore(job.id, job.checkpoint.provenance, self.session.output_dir, self.plan, job.masks)
 
-    def _staged(self, jobs: Sequence[Job]) -> list[Record]:
-        rendered = [self._render(job) for job in jobs]
+    def _at_once(self, job: Job, store: RenderStore) -> list[Record]:
+        with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:
+            views = store.keeping(job.checkpoint)
+            if job.masks is not None:
+                views = map(job.masks.attach, views)
+            records = self._evaluate(views, [job.id], [store.provenance], advance)
+        peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
+        return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
+
+    def _render(self, job: Job, store: RenderStore) -> None:
+        """Render a checkpoint into files."""
+        with self.callbacks.progress(f"Rendering {job.id}", len(job.checkpoint)) as advance:
+            for view in store.keeping(job.checkpoint):
+                self._check_range(view)
+                advance()
+        store.finish_rendering({"peak_memory_bytes": job.checkpoint.peak_memory_bytes})
+
+    def _check_range(self, view: View) -> None:
+        """Before all of them are rendered, and because an 8-bit file cannot say that its render was out of range."""
+        if self.callbacks.on_refusal is None:
+            for protocol in self.scorer.protocols:
+                check_range(view, protocol)
+
+    def _score(self, stores: Sequence[RenderStore]) -> list[Record]:
+        """Score what was rendered, those with the same references together."""
         records = []
-        finished: list[tuple[Kept, Keep]] = []
-        try:
-            for source, kept in as_sources(rendered):
-                with self.progress(f"Scoring {len(kept)} x {len(source)} views", len(source)) as advance:
-                    scored = self._evaluate(source, source.ids, source.provenance, advance)
-                records += self._finish(kept, scored)
-                # Renders that no record names are nobody's.
-                for owner in kept:
-                    finished.append((owner, self.plan.keep if scored else "none"))
-        finally:
-            # What is finished is not looked at again: so what it needed in between goes, whatever happened to others.
-            for owner, keep in finished:
-                owner.clean(keep)
+        for source, group in _together(stores):
+            with self.callbacks.progress(f"Scoring {len(group)} x {len(source)} views", len(source)) as advance:
+                scored = self._evaluate(source, source.ids, source.provenance, advance)
+            for store in group:
+                records += self._publish(store, [record for record in scored if record.id == store.id])
         return records
 
     def _evaluate(
@@ -152,78 +136,34 @@ class Evaluation:
         provenance: Sequence[Mapping[str, Any]],
         advance: Callable[[], None],
     ) -> list[Record]:
-        choices = {} if self.on_refusal is None else {"on_refusal": self.on_refusal}
         return evaluate(
-            views, ids, self.scorer, self.session, provenance=provenance, on_view=lambda _: advance(), **choices
+            views,
+            ids,
+            self.scorer,
+            self.session,
+            provenance=provenance,
+            on_view=lambda _: advance(),
+            on_refusal=self.callbacks.on_refusal,
         )
 
-    def _render(self, job: Job) -> Kept:
-        """Render a checkpoint into its folder, unless an interrupted command did."""
-        kept, checkpoint = self._kept(job), job.checkpoint
-        if kept.restore(checkpoint.names):
-            return kept
-        with self.progress(f"Rendering {job.id}", len(checkpoint)) as advance, kept:
-            for view in keeping(checkpoint, kept):
-                self._check_range(view)
-                advance()
-        kept.note.provenance["peak_memory_bytes"] = checkpoint.peak_memory_bytes
-        kept.write_note()
-        return kept
-
-    def _check_range(self, view: View) -> None:
-        """Before all of them are rendered, and because an 8-bit file cannot say that its render was out of range."""
-        if self.on_refusal is None:
-            for protocol in self.scorer.protocols:
-                check_range(view, protocol)
-
-    def _kept(self, job: Job) -> Kept:
-        plan = self.plan
-        return Kept(
-            job.id,
-            job.checkpoint.provenance,
-            self.session.output_dir,
-            floats=plan.floats,
-            pngs=plan.pngs,
-            staged=plan.staged,
-            masks=job.masks,
-        )
-
-    def _finish(self, kept: Sequence[Kept], records: Sequence[Record]) -> list[Record]:
-        """The records with the paths of the renders that stay."""
-        owners = {owner.id: owner for owner in kept}
+    def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
+        """Put the renders that stay in their place, and write the records that name them."""
         protocols = {protocol.fingerprint: protocol for protocol in self.scorer.protocols}
-        settled = [
-            owners[record.id].settle(record, protocols[record.fingerprint], self.plan.keep) for record in records
-        ]
-        self.on_records(settled)
-        return settled
+        published = store.publish(records, protocols)
+        write_records(published, self.session.output_dir, self.callbacks)
+        return published
 
 
-def _with_provenance(record: Record, more: Mapping[str, Any]) -> Record:
-    return replace(record, provenance={**record.provenance, **more})
-
-
-def finished_records(job: Job, protocols: Sequence[Protocol], output_dir: Path) -> list[Record]:
-    """The records that a checkpoint has already: one for each protocol, of these views, or none at all."""
-    folder, identity = output_dir / job.id.folder, job.checkpoint.provenance
-    found = []
-    for protocol in protocols:
-        try:
-            record = read_record(folder / record_name(protocol.name, protocol.fingerprint))
-        except InputError:
-            return []
-        same = all(record.provenance.get(key) == identity[key] for key in IDENTITY)
-        masks = job.masks if protocol.takes_masks else None
-        if not same or not _is_of(record, job.checkpoint.names, masks) or record.split != job.id.split:
-            return []
-        found.append(record)
-    return found
-
-
-def _is_of(record: Record, names: Sequence[str], masks: Masks | None) -> bool:
-    """Whether a record is of these views under these masks."""
-    left_out = record.provenance.get("left_out", {})
-    if [row.name for row in record.views] != [name for name in names if name not in left_out]:
-        return False
-    scored_with = {row.name: row.mask_sha256 for row in record.views} | record.provenance.get("left_out_masks", {})
-    return all(scored_with.get(name) == (masks and masks.sha256(name)) for name in names)
+def _together(stores: Sequence[RenderStore]) -> list[tuple[ImageFiles, list[RenderStore]]]:
+    """Group rendered results with the same references and masks, each group with the source of its files."""
+    groups: dict[tuple, list[RenderStore]] = {}
+    for store in stores:
+        masks = None if store.masks is None else (store.masks.binary, *store.masks.files.items())
+        groups.setdefault((store.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
+    sources = []
+    for group in groups.values():
+        sets = [store.render_set() for store in group]
+        # The first one's references serve all: they are the same images.
+        sets = [replace(render_set, references=sets[0].references) for render_set in sets]
+        sources.append((ImageFiles(sets), group))
+    return sources

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
 
-import torch
-
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session
-from nvs_eval.evaluation.options import AUTO, Terms, Watch, not_known
-from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import Evaluation, Job, finished_records, plan_renders
+from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
+from nvs_eval.evaluation.outputs import check_not_replaced
+from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
+from nvs_eval.evaluation.resume import of_checkpoint, up_to_date
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import check_distinct
@@ -24,192 +21,131 @@ from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 from nvs_eval.system.devices import find_device, memory_advice
 from nvs_eval.system.disk import check_space, in_units
+from nvs_eval.system.files import check_folder_writable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runs:
-    """Which checkpoints are rendered, and which of their views.
-
-    Attributes:
-        load_config: the config.yml of trained runs.
-        steps: which checkpoints.
-        split: whether the views that were held out, or those trained on.
-        views: their names, else all.
-        every: of the views each n-th.
-        data: where the data lies now, if not where the run recorded it.
-        eval_num_rays_per_chunk: rays in one forward pass; else the run's own.
-        keep_renders: what stays of the renders.
-    """
-
-    load_config: Sequence[Path]
-    steps: Literal["last", "all"] | Sequence[int] = "last"
-    split: Literal["test", "train"] = "test"
-    views: Sequence[str] = ()
-    every: int = 1
-    data: Path | None = None
-    eval_num_rays_per_chunk: int | None = None
-    keep_renders: Keep = "png"
-
-
-def run_checkpoints(runs: Runs, terms: Terms, watch: Watch) -> list[Record]:
-    """Render the views of trained checkpoints, score them, and write the records; those that are there are read.
+def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
+    """Render the views of trained checkpoints, score them, and write the records; those that exist are read.
 
     Raises:
-        InputError: something that was asked for cannot be had, or be scored.
+        InputError: something that was asked for is not available, or cannot be scored.
     """
-    running = _Running(runs, terms, watch, terms.session())
-    jobs = running.jobs()
-    groups = [running.group(group, protocols) for group, protocols in running.groups(jobs)]
-    terms.check_output()
-    running.check_space(groups)
-    records = [record for group in groups for record in group.run()]
+    session = Session(options.output_dir or RESULTS, callbacks.command)
+    jobs = _open_jobs(options, callbacks)
+    records: list[Record] = []
+    evaluations: list[tuple[Evaluation, list[Job]]] = []
+    for group, protocols in _groups(jobs, options):
+        check_not_replaced([job.id for job in group], protocols, options)
+        by_job = [(job, _finished(job, protocols, options)) for job in group]
+        for job, finished in by_job:
+            if finished:
+                callbacks.say(f"{job.id} has its records already; say --overwrite to render and score it again.")
+            records += finished
+        if waiting := [job for job, finished in by_job if not finished]:
+            plan = plan_renders(waiting, protocols, options.keep_renders, may_refuse=callbacks.on_refusal is not None)
+            evaluations.append((Evaluation(options.scorer(protocols), session, plan, callbacks), waiting))
+    check_folder_writable(session.output_dir)
+    _check_space(sum(evaluation.plan.bytes for evaluation, _ in evaluations), options, callbacks)
+    for evaluation, waiting in evaluations:
+        with memory_advice():
+            records += evaluation.run(waiting)
     order = [job.id for job in jobs]
     return sorted(records, key=lambda record: order.index(record.id))
 
 
-def finished_runs(runs: Runs, terms: Terms, watch: Watch) -> list[Record] | None:
-    """The records, if those of everything are there already; nothing is rendered.
+def finished_runs(options: RunOptions, callbacks: Callbacks) -> list[Record] | None:
+    """Return the records if all exist; nothing is rendered.
 
     Raises:
-        InputError: something that was asked for cannot be had.
+        InputError: something that was asked for is not available.
     """
-    running = _Running(runs, terms, watch, terms.session())
-    found = [
-        [] if terms.overwrite else finished_records(job, protocols, running.session.output_dir)
-        for group, protocols in running.groups(running.jobs())
-        for job in group
+    groups = _groups(_open_jobs(options, callbacks), options)
+    by_job = [_finished(job, protocols, options) for group, protocols in groups for job in group]
+    return [record for finished in by_job for record in finished] if all(by_job) else None
+
+
+def _finished(job: Job, protocols: Sequence[Protocol], options: RunOptions) -> list[Record]:
+    """The records that exist already, of an interrupted command or an earlier one."""
+    if options.overwrite:
+        return []
+    is_current = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+    return up_to_date(job.id, protocols, options.output_dir or RESULTS, is_current)
+
+
+def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
+    """Open all checkpoints that were asked for, under their names and with their masks."""
+    configs, methods = options.load_config, options.method
+    if not configs:
+        raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
+    masks = Masks(list_images(options.masks)) if options.masked and options.masks is not None else None
+    device = find_device(options.device)
+    if len(methods) not in (0, 1, len(configs)):
+        raise InputError(
+            f"{len(methods)} methods were named for {len(configs)} runs: give one for each, one for all, or none."
+        )
+    opener = trained.find_opener("nerfstudio")
+    jobs = [
+        _job(checkpoint, methods[index % len(methods)] if methods else None, masks, options, callbacks)
+        for index, path in enumerate(configs)
+        for checkpoint in opener(
+            path,
+            steps=options.chosen_steps,
+            split=options.split,
+            views=options.views,
+            every=options.every,
+            data=options.data,
+            device=device,
+            eval_num_rays_per_chunk=options.eval_num_rays_per_chunk,
+            warn=callbacks.warn,
+        )
     ]
-    return [record for records in found for record in records] if all(found) else None
+    check_distinct(job.id for job in jobs)
+    return jobs
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Jobs that are scored together, and the records that they have already."""
+def _job(
+    checkpoint: Checkpoint, method: str | None, masks: Masks | None, options: RunOptions, callbacks: Callbacks
+) -> Job:
+    """The checkpoint under its names, with the masks that it is scored with, or none.
 
-    evaluation: Evaluation | None
-    waiting: Sequence[Job]
-    finished: Sequence[Record]
-
-    def run(self) -> list[Record]:
-        """All records."""
-        with memory_advice():
-            return [*self.finished, *(self.evaluation.run(self.waiting) if self.evaluation else ())]
-
-
-@dataclass(frozen=True)
-class _Running:
-    """The steps on the way, each checked before anything is rendered."""
-
-    runs: Runs
-    terms: Terms
-    watch: Watch
-    session: Session
-
-    def jobs(self) -> list[Job]:
-        """All checkpoints that were asked for, opened."""
-        if not self.runs.load_config:
-            raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
-        _ = self.terms.masked  # Whatever is wrong with it is found first.
-        jobs = self._open(find_device(self.terms.device))
-        check_distinct(job.id for job in jobs)
-        return jobs
-
-    def _open(self, device: torch.device) -> list[Job]:
-        """The checkpoints, under their names and with their masks."""
-        runs, methods = self.runs, self.terms.method
-        if len(methods) not in (0, 1, len(runs.load_config)):
-            raise InputError(
-                f"{counted(len(methods), 'method')} for {counted(len(runs.load_config), 'run')}: give one for each, "
-                "one for all, or none."
-            )
-        given = None if self.terms.masks is None else Masks(list_images(self.terms.masks))
-        opener = trained.find_opener("nerfstudio")
-        return [
-            self._job(checkpoint, methods[index % len(methods)] if methods else None, given)
-            for index, path in enumerate(runs.load_config)
-            for checkpoint in opener(
-                path,
-                steps=runs.steps,
-                split=runs.split,
-                views=runs.views,
-                every=runs.every,
-                data=runs.data,
-                device=device,
-                eval_num_rays_per_chunk=runs.eval_num_rays_per_chunk,
-                warn=self.watch.warn,
-            )
-        ]
-
-    def _job(self, checkpoint: Checkpoint, method: str | None, given: Masks | None) -> Job:
-        """The checkpoint under its names, with the masks that it is scored with, or none.
-
-        Raises:
-            InputError: there are none, or they do not fit.
-        """
-        own, data_masks = checkpoint.id, self.terms.data_masks
-        result = replace(own, scene=self.terms.scene or own.scene, method=method or own.method)
-        masks = checkpoint.masks if data_masks else given
-        if data_masks and masks is None:
+    Raises:
+        InputError: there are no such masks, or they do not fit.
+    """
+    own = checkpoint.id
+    result = replace(own, scene=options.scene or own.scene, method=method or own.method)
+    if options.data_masks:
+        masks = checkpoint.masks
+        if masks is None:
             raise InputError(f"The data of {result} has no masks: leave `--data-masks` out.")
-        if masks is not None:
-            masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
-        else:
-            with suppress(InputError):
-                if checkpoint.masks is not None:
-                    self.watch.say(f"The data of {result} has masks; say `--data-masks` to score with them.")
-        return Job(checkpoint, result, masks)
+    if masks is not None:
+        masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
+    else:
+        with suppress(InputError):
+            if checkpoint.masks is not None:
+                callbacks.say(f"The data of {result} has masks; say `--data-masks` to score with them.")
+    return Job(checkpoint, result, masks)
 
-    def groups(self, jobs: Sequence[Job]) -> list[tuple[list[Job], list[Protocol]]]:
-        """Jobs that are scored together: with `--protocol auto` those whose models' own code says the same."""
-        groups: dict[tuple[str, ...], tuple[list[Job], list[Protocol]]] = {}
-        for job in jobs:
-            auto = job.checkpoint.own_protocol if AUTO in self.terms.protocol else None
-            if AUTO in self.terms.protocol and auto is None:
-                raise not_known(f"of {job.id}")
-            protocols = self.terms.protocols(auto=auto)
-            key = tuple(protocol.fingerprint for protocol in protocols)
-            groups.setdefault(key, ([], protocols))[0].append(job)
-        return list(groups.values())
 
-    def group(self, jobs: Sequence[Job], protocols: Sequence[Protocol]) -> _Group:
-        """What there is to do for jobs that are scored together, everything of it checked."""
-        terms, watch = self.terms, self.watch
-        terms.check_not_replaced([job.id for job in jobs], protocols)
-        finished = [] if terms.overwrite else self._finished(jobs, protocols)
-        done = {record.id for record in finished}
-        waiting = [job for job in jobs if job.id not in done]
-        if not waiting:
-            return _Group(None, waiting, finished)  # So that no weights are read for nothing.
-        plan = plan_renders(waiting, protocols, self.runs.keep_renders, may_refuse=watch.on_refusal is not None)
-        evaluation = Evaluation(
-            terms.scorer(protocols), self.session, plan, watch.progress, self._write, watch.on_refusal
-        )
-        return _Group(evaluation, waiting, finished)
+def _groups(jobs: Sequence[Job], options: RunOptions) -> list[tuple[list[Job], list[Protocol]]]:
+    """Jobs that are scored together: with `--protocol auto` those whose models' own code says the same."""
+    groups: dict[tuple[str, ...], tuple[list[Job], list[Protocol]]] = {}
+    for job in jobs:
+        auto = job.checkpoint.own_protocol if AUTO in options.protocol else None
+        if AUTO in options.protocol and auto is None:
+            raise not_known(f"of {job.id}")
+        protocols = options.protocols(auto=auto)
+        key = tuple(protocol.fingerprint for protocol in protocols)
+        groups.setdefault(key, ([], protocols))[0].append(job)
+    return list(groups.values())
 
-    def _finished(self, jobs: Sequence[Job], protocols: Sequence[Protocol]) -> list[Record]:
-        """The records that exist already, of an interrupted command or an earlier one."""
-        finished = []
-        for job in jobs:
-            if records := finished_records(job, protocols, self.session.output_dir):
-                self.watch.say(f"{job.id} has its records already; say --overwrite to render and score it again.")
-                finished += records
-        return finished
 
-    def _write(self, records: Sequence[Record]) -> None:
-        self.terms.write(records, self.watch)
+def _check_space(needed: int, options: RunOptions, callbacks: Callbacks) -> None:
+    """Say how much space the renders take, and check that it is available.
 
-    def check_space(self, groups: Sequence[_Group]) -> None:
-        """Say how much the renders take, and check that it is there.
-
-        Raises:
-            InputError: it is not.
-        """
-        needed, folder = (
-            sum(group.evaluation.plan.bytes for group in groups if group.evaluation),
-            self.session.output_dir,
-        )
-        if needed:
-            self.watch.say(
-                f"Renders take up to {in_units(needed)} in {folder} (--keep-renders {self.runs.keep_renders})."
-            )
-        check_space(needed, folder)
+    Raises:
+        InputError: it is not.
+    """
+    folder = options.output_dir or RESULTS
+    if needed:
+        callbacks.say(f"Renders take up to {in_units(needed)} in {folder} (--keep-renders {options.keep_renders}).")
+    check_space(needed, folder)

@@ -3,116 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Refusal, Session, evaluate
-from nvs_eval.evaluation.options import Terms, Watch
-from nvs_eval.evaluation.render_store import check_not_copies
-from nvs_eval.evaluation.resume import scored_records
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
+from nvs_eval.evaluation.outputs import check_not_replaced, write_records
+from nvs_eval.evaluation.resume import of_files, up_to_date
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.images.files import Reading
 from nvs_eval.protocols.protocol import Protocol
-from nvs_eval.records.record import Record
+from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.system.devices import memory_advice
+from nvs_eval.system.files import check_folder_writable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Folders:
-    """Which images are scored.
-
-    Attributes:
-        renders: folders, layouts that are known, or archives.
-        reference: the folder of references, for renders that bring none.
-        reading: what to do with grey and linear images, and the background of those with alpha.
-        allow_missing: whether views that only one side has are left out.
-    """
-
-    renders: Sequence[Path]
-    reference: Path | None = None
-    reading: Reading = field(default_factory=Reading)
-    allow_missing: bool = False
-
-
-def score_folders(folders: Folders, terms: Terms, watch: Watch) -> list[Record]:
+def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool = False) -> list[Record]:
     """Score folders of renders against their references, all together, and write the records.
 
-    Raises:
-        InputError: something that was asked for cannot be had, or be scored.
-    """
-    session, protocols = terms.session(), _admitted(folders, terms, watch)
-    scorer = terms.scorer(protocols)
-    sources = _checked_sources(folders, terms, protocols, watch)
-    terms.check_output()
-    return [record for source in sources for record in _score(source, scorer, session, terms, watch)]
-
-
-def complete_scores(folders: Folders, terms: Terms, watch: Watch) -> list[Record]:
-    """As `score_folders`, but what is scored already stays as it is, unless it is to be overwritten.
+    Args:
+        options: which folders, and how.
+        callbacks: for progress and messages.
+        resume: keep what is scored already, unless `overwrite` is set.
 
     Raises:
-        InputError: as `score_folders`.
+        InputError: something that was asked for is not available, or cannot be scored.
     """
-    session, protocols = terms.session(), _admitted(folders, terms, watch)
-    records, waiting = [], []
-    sources = _checked_sources(folders, terms, protocols, watch)
-    for source in sources:
-        left = []
-        for renders in source.sets:
-            if finished := _finished(renders, protocols, terms):
-                watch.say(f"{renders.id} is already scored.")
-                records += finished
-            else:
-                left.append(renders)
-        if left:
-            waiting.append(replace(source, sets=left))
+    session = Session(options.output_dir or RESULTS, callbacks.command)
+    protocols = _usable_protocols(options, callbacks)
+    scorer = None if resume else options.scorer(protocols)  # Early, as missing weights are found so.
+    sources = _open(options, protocols, callbacks)
+    records, waiting = _finished(sources, protocols, options) if resume else ([], sources)
+    for record in {record.id: record for record in records}.values():
+        callbacks.say(f"{record.id} is already scored.")
     if waiting:
-        scorer = terms.scorer(protocols)  # Its weights take seconds to read.
-        terms.check_output()
-        records += [record for source in waiting for record in _score(source, scorer, session, terms, watch)]
+        scorer = scorer or options.scorer(protocols)
+        if options.output_dir is not None:
+            check_folder_writable(options.output_dir)
+        for source in waiting:
+            records += _score(source, scorer, session, options, callbacks)
     order = [result for source in sources for result in source.ids]
     return sorted(records, key=lambda record: order.index(record.id))
 
 
-def finished_scores(folders: Folders, terms: Terms, watch: Watch) -> list[Record] | None:
-    """The records, if those of everything are there and still of the same files; nothing is decoded.
+def finished_scores(options: ScoreOptions, callbacks: Callbacks) -> list[Record] | None:
+    """Return the records if all exist, of the files as they are now; no image is decoded.
 
     Raises:
-        InputError: something that was asked for cannot be had.
+        InputError: something that was asked for is not available.
     """
-    protocols = terms.protocols()
-    sources = _checked_sources(folders, terms, protocols, watch)
-    finished = [_finished(renders, protocols, terms) for source in sources for renders in source.sets]
-    return [record for records in finished for record in records] if all(finished) else None
+    protocols = options.protocols()
+    records, waiting = _finished(_open(options, protocols, callbacks), protocols, options)
+    return None if waiting else records
 
 
-def _admitted(folders: Folders, terms: Terms, watch: Watch) -> list[Protocol]:
-    """The protocols that can score the renders."""
-    _check_given(folders)
-    return _not_refused(folders.renders, terms.protocols(), watch.on_refusal)
+def _finished(
+    sources: Sequence[ImageFiles], protocols: Sequence[Protocol], options: ScoreOptions
+) -> tuple[list[Record], list[ImageFiles]]:
+    """Return the records that exist already, and what is left to score."""
+
+    def finished(renders: RenderSet) -> list[Record]:
+        if options.overwrite or options.output_dir is None:
+            return []
+        return up_to_date(renders.id, protocols, options.output_dir, of_files(renders))
+
+    records: list[Record] = []
+    waiting: list[ImageFiles] = []
+    for source in sources:
+        by_set = [(renders, finished(renders)) for renders in source.sets]
+        records += [record for _, of_set in by_set for record in of_set]
+        if left := [renders for renders, of_set in by_set if not of_set]:
+            waiting.append(replace(source, sets=left))
+    return records, waiting
 
 
-def _check_given(folders: Folders) -> None:
-    if not folders.renders:
-        raise InputError("No folder of renders was given.")
-
-
-def _finished(renders: RenderSet, protocols: Sequence[Protocol], terms: Terms) -> list[Record]:
-    """The records that a render set has already, unless they are to be overwritten."""
-    if terms.overwrite or terms.output_dir is None:
-        return []
-    return scored_records(renders, protocols, terms.output_dir)
-
-
-def _score(source: ImageFiles, scorer: Scorer, session: Session, terms: Terms, watch: Watch) -> list[Record]:
+def _score(
+    source: ImageFiles, scorer: Scorer, session: Session, options: ScoreOptions, callbacks: Callbacks
+) -> list[Record]:
     """Score a source, and write its records."""
-    choices = {} if watch.on_refusal is None else {"on_refusal": watch.on_refusal}
-    what = f"Scoring {len(source.sets)} x {len(source)} views"
-    with watch.progress(what, len(source)) as advance, memory_advice():
+    title = f"Scoring {len(source.sets)} x {len(source)} views"
+    with callbacks.progress(title, len(source)) as advance, memory_advice():
         records = evaluate(
             source,
             source.ids,
@@ -120,81 +93,93 @@ def _score(source: ImageFiles, scorer: Scorer, session: Session, terms: Terms, w
             session,
             provenance=source.provenance,
             on_view=lambda _: advance(),
-            **choices,
+            on_refusal=callbacks.on_refusal,
         )
-    terms.write(records, watch)
+    write_records(records, options.output_dir, callbacks)
     return records
 
 
-def _checked_sources(folders: Folders, terms: Terms, protocols: Sequence[Protocol], watch: Watch) -> list[ImageFiles]:
-    """What there is to score, no two columns of it in one place, none in the place of something else."""
-    _check_given(folders)
-    sources = _open(folders, terms, protocols)
+def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callbacks) -> list[ImageFiles]:
+    """Open what there is to score, everything checked that can be before images are decoded."""
+    _check_renders(options.renders)
+    sources = open_folders(
+        options.renders,
+        reference=options.reference,
+        scene=options.scene,
+        methods=options.method,
+        allow_missing=options.allow_missing,
+        reading=options.reading,
+        alpha={protocol.alpha for protocol in protocols},
+        masks=options.masks,
+        own_masks=options.data_masks,
+    )
     sets = [renders for source in sources for renders in source.sets]
     check_distinct(renders.id for renders in sets)
-    terms.check_not_replaced([renders.id for renders in sets], protocols)
-    _warn_of_unused_masks(sets, watch)
-    return sources
-
-
-def _open(folders: Folders, terms: Terms, protocols: Sequence[Protocol]) -> list[ImageFiles]:
-    return open_folders(
-        folders.renders,
-        reference=folders.reference,
-        scene=terms.scene,
-        methods=terms.method,
-        allow_missing=folders.allow_missing,
-        reading=folders.reading,
-        alpha={protocol.alpha for protocol in protocols},
-        masks=terms.masks,
-        own_masks=terms.data_masks,
-    )
-
-
-def _warn_of_unused_masks(sets: Sequence[RenderSet], watch: Watch) -> None:
+    check_not_replaced([renders.id for renders in sets], protocols, options)
     for renders in sets:
         if masks := renders.provenance.get("masks_not_used"):
-            watch.warn(
+            callbacks.warn(
                 f"Masks came with {renders.id} ({masks}) and are not used, where NerfBaselines would: say "
                 "`--data-masks` to score with them."
             )
+    return sources
 
 
-def _not_refused(renders: Sequence[Path], protocols: Sequence[Protocol], on_refusal: Refusal | None) -> list[Protocol]:
-    """The protocols for which the renders are not mere copies of what they would score.
+def _check_renders(renders: Sequence[Path]) -> None:
+    if not renders:
+        raise InputError("No folder of renders was given.")
+
+
+def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Protocol]:
+    """Return the protocols for which the renders are not mere copies of what they would score.
 
     Raises:
-        InputError: they are for one, and nobody is to be told; or they are for all.
+        InputError: the renders are copies for one, and nothing takes refusals; or for all.
     """
-    kept = []
-    for protocol in protocols:
+    _check_renders(options.renders)
+    copies = {folder: record_of_copies(folder) for folder in options.renders}
+    usable = []
+    for protocol in options.protocols():
         try:
-            for folder in renders:
-                check_not_copies(folder, protocol)
+            for folder, record in copies.items():
+                check_not_copies(folder, record, protocol)
         except InputError as error:
-            if on_refusal is None:
+            if callbacks.on_refusal is None:
                 raise
-            on_refusal(protocol, error)
+            callbacks.on_refusal(protocol, error)
         else:
-            kept.append(protocol)
-    if not kept:
+            usable.append(protocol)
+    if not usable:
         raise InputError("No protocol can score these renders.")
-    return kept
+    return usable
 
 
-def parse_background(text: str) -> tuple[float, float, float]:
-    """A colour: white, black, or three numbers in [0, 1] with commas between them.
+def record_of_copies(folder: Path) -> Path | None:
+    """Find a record beside a folder of PNGs that says that nvs-eval kept them, as 8-bit copies of renders."""
+    if not any(folder.rglob("*.png")):
+        return None
+    for file in sorted(folder.resolve().parent.glob("*.json")):
+        try:
+            if "kept_renders" in read_record(file).provenance:
+                return file
+        except InputError:
+            continue
+    return None
+
+
+def check_not_copies(folder: Path, record: Path | None, protocol: Protocol) -> None:
+    """Check that a folder does not hold 8-bit copies of float renders where a protocol scores floats.
+
+    Args:
+        folder: the folder of renders.
+        record: `record_of_copies` of the folder.
+        protocol: the protocol to score under.
 
     Raises:
-        InputError: it is none.
+        InputError: it does: the numbers would pass for those of the renders.
     """
-    named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
-    if text in named:
-        return named[text]
-    try:
-        red, green, blue = (float(part) for part in text.split(","))
-    except ValueError:
-        red = green = blue = -1.0
-    if not all(0 <= value <= 1 for value in (red, green, blue)):
-        raise InputError(f"The background is {text!r}, and white, black, or r,g,b with each in [0, 1] is needed.")
-    return red, green, blue
+    if record is not None and not protocol.exact_in_png:
+        raise InputError(
+            f"{folder} holds 8-bit copies of renders that were made as floats ({record.name} beside it says so), and "
+            f"{protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
+        )

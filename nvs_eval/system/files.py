@@ -105,3 +105,24 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder against other processes until the returned descriptor is closed, or this process ends.
+
+    Returns:
+        The descriptor, to be closed; None where another process has the lock, or locks are not available.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has none.
+        return None
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor

@@ -10,8 +10,8 @@ from tyro.conf import Positional, arg
 
 from nvs_eval.cli.commands.run import Run
 from nvs_eval.cli.commands.score import Score
-from nvs_eval.cli.options.scoring import ScoringOptions
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.options import ScoringOptions
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.options import Terms

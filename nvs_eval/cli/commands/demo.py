@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nvs_eval.cli.commands.run import Run
-from nvs_eval.cli.options.scoring import ScoringOptions
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,14 @@ class Demo:
         from nvs_eval.cli.console import progress_to, say
         from nvs_eval.cli.demo.scene import write_scene
         from nvs_eval.cli.demo.training import train
+        from nvs_eval.evaluation.options import ProtocolOptions
+        from nvs_eval.system.files import check_folder_writable
 
         results = self.folder / "results"
-        terms = ScoringOptions(output_dir=results, device=self.device, weights_dir=self.weights_dir).terms()
         # What the end needs is asked for at the beginning.
-        kind = terms.scorer(terms.protocols()).device.type
-        terms.check_output()
+        options = ProtocolOptions(device=self.device, weights_dir=self.weights_dir)
+        kind = options.scorer(options.protocols()).device.type
+        check_folder_writable(results)
         say(f"The scene: {self.folder / 'scenes' / 'still-life'}")
         scene = write_scene(self.folder / "scenes" / "still-life")
         with progress_to("Training nerfacto") as reached:
