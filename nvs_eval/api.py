@@ -6,22 +6,32 @@ What needs torch is imported when it is called: a table of records needs none of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from nvs_eval.evaluation.options import (
+    AuditOptions,
+    Callbacks,
+    RescoreOptions,
+    RunOptions,
+    ScoreOptions,
+    parse_background,
+)
 from nvs_eval.records.comparable import check_cells
 from nvs_eval.records.record import Record, Records
-from nvs_eval.system.arguments import checked
+from nvs_eval.system.arguments import checked, documented
+from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
     from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
+T = TypeVar("T")
 
 
 @checked
+@documented(ScoreOptions)
 def score(
     renders: FilePath | Sequence[FilePath],
     *,
@@ -45,64 +55,23 @@ def score(
 ) -> list[Record]:
     """Score folders of renders against their references, all together, as `nvs-eval score` does.
 
-    Args:
-        renders: a folder, or several: of images, or what a tool that is known left behind; or archives of these.
-        reference: the folder of references, matched with the renders by name; not needed for what brings its own.
-        protocol: names of protocols, or YAML files.
-        scene: its name; else that of the folder above the references.
-        method: one a folder; else the folders' own names.
-        colour_correct: adds the `cc_` scores.
-        precision: of LPIPS, exact or fast (a metric of its own, off by less than 0.5 % plus 2e-4); else as the
-            protocols say, which is exact of all that have a name.
-        background: what images with alpha are composited over: "white", "black", or RGB in [0, 1].
-        grey_to_rgb: repeat the one channel of grey images three times.
-        exr: what EXR files hold.
-        masks: a folder of masks with the views' names.
-        data_masks: score with the masks that came with the renders.
-        allow_missing: score the views that renders and references have in common, whatever else there is.
-        output_dir: where records are written, if they are to be.
-        overwrite: replace records of other masks.
-        device: "auto", "cpu", "cuda", ...
-        weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: what LPIPS may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
+    Nothing is written unless `output_dir` is given.
 
     Returns:
         A record a folder (and step, where a folder has several) and protocol. The paths in one are relative to where it
         is written, or would be below `nvs-eval-results`.
 
     Raises:
-        InputError: something that was asked for cannot be had, or be scored.
+        InputError: something that was asked for is not available, or cannot be scored.
     """
-    from nvs_eval.evaluation.options import Terms, Watch
-    from nvs_eval.evaluation.score_folders import Folders, parse_background, score_folders
-    from nvs_eval.images.files import Reading
+    options = _filled(ScoreOptions, locals())
+    from nvs_eval.evaluation.score_folders import score_folders
 
-    colour = parse_background(background) if isinstance(background, str) else background
-    folders = Folders(
-        renders=_paths(renders),
-        reference=_path(reference),
-        reading=Reading(background=colour, grey_to_rgb=grey_to_rgb, exr=exr),
-        allow_missing=allow_missing,
-    )
-    terms = Terms(
-        protocol=_names(protocol),
-        colour_correct=colour_correct,
-        precision=precision,
-        device=device,
-        weights_dir=_path(weights_dir),
-        max_memory=_memory(max_memory),
-        scene=scene,
-        method=_names(method),
-        masks=_path(masks),
-        data_masks=data_masks,
-        output_dir=_path(output_dir),
-        overwrite=overwrite,
-        command=("nvs_eval.score",),
-    )
-    return score_folders(folders, terms, Watch())
+    return score_folders(options, Callbacks(command=("nvs_eval.score",)))
 
 
 @checked
+@documented(RunOptions)
 def run(
     load_config: FilePath | Sequence[FilePath],
     *,
@@ -128,66 +97,104 @@ def run(
 ) -> list[Record]:
     """Render the held-out views of trained nerfstudio checkpoints and score them, as `nvs-eval run` does.
 
-    What is there already of an interrupted call is not rendered again.
-
-    Args:
-        load_config: the config.yml of a trained run, or of several.
-        steps: which checkpoints.
-        split: the views that were held out, or those trained on.
-        views: their names, else all.
-        every: of the views each n-th.
-        data: where the data lies now, if not where the run recorded it.
-        eval_num_rays_per_chunk: rays in one forward pass; else the run's own, on a CPU 2048 at most.
-        keep_renders: what stays of the renders: float32, 8 bits, or nothing.
-        protocol: names of protocols, or YAML files; "auto" is what the model's own code would have said.
-        scene: its name; else the experiment's.
-        method: one for all runs or one each; else their own.
-        colour_correct: adds the `cc_` scores.
-        precision: of LPIPS, exact or fast (a metric of its own, off by less than 0.5 % plus 2e-4); else as the
-            protocols say, which is exact of all that have a name.
-        masks: a folder of masks with the views' names.
-        data_masks: score with the masks that came with the data.
-        output_dir: where records and renders are written.
-        overwrite: render and score again what has its records.
-        device: "auto", "cpu", "cuda", ...
-        weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: what LPIPS may take beside the images: bytes, or a text such as "2GB"; else what is free decides.
+    Finished checkpoints of an interrupted call are not rendered again.
 
     Returns:
         A record a checkpoint and protocol.
 
     Raises:
-        InputError: something that was asked for cannot be had, or be scored.
+        InputError: something that was asked for is not available, or cannot be scored.
     """
-    from nvs_eval.evaluation.options import Terms, Watch
-    from nvs_eval.evaluation.run_checkpoints import Runs, run_checkpoints
+    options = _filled(RunOptions, locals())
+    from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
-    runs = Runs(
-        load_config=_paths(load_config),
-        steps=steps,
-        split=split,
-        views=_names(views),
-        every=every,
-        data=_path(data),
-        eval_num_rays_per_chunk=eval_num_rays_per_chunk,
-        keep_renders=keep_renders,
-    )
-    terms = Terms(
-        protocol=_names(protocol),
-        colour_correct=colour_correct,
-        precision=precision,
-        device=device,
-        weights_dir=_path(weights_dir),
-        max_memory=_memory(max_memory),
-        scene=scene,
-        method=_names(method),
-        masks=_path(masks),
-        data_masks=data_masks,
-        output_dir=Path(output_dir),
-        overwrite=overwrite,
-        command=("nvs_eval.run",),
-    )
-    return run_checkpoints(runs, terms, Watch())
+    return run_checkpoints(options, Callbacks(command=("nvs_eval.run",)))
+
+
+@checked
+@documented(AuditOptions)
+def audit(
+    renders: FilePath | Sequence[FilePath] = (),
+    *,
+    load_config: FilePath | Sequence[FilePath] = (),
+    reference: FilePath | None = None,
+    protocol: str | Sequence[str] = (),
+    scene: str | None = None,
+    method: str | Sequence[str] = (),
+    colour_correct: Literal["quadratic", "affine"] | None = None,
+    precision: Literal["exact", "fast"] | None = None,
+    background: str | tuple[float, float, float] | None = None,
+    grey_to_rgb: bool = False,
+    exr: Literal["linear", "srgb"] | None = None,
+    masks: FilePath | None = None,
+    data_masks: bool = False,
+    allow_missing: bool = False,
+    output_dir: FilePath | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    weights_dir: FilePath | None = None,
+    max_memory: int | str | None = None,
+    steps: Literal["last", "all"] | Sequence[int] = "last",
+    split: Literal["test", "train"] = "test",
+    views: str | Sequence[str] = (),
+    every: int = 1,
+    data: FilePath | None = None,
+    eval_num_rays_per_chunk: int | None = None,
+    keep_renders: Literal["all", "png", "none"] = "png",
+) -> list[list[Record]]:
+    """Score the same renders under every protocol, as `nvs-eval audit` does.
+
+    Returns:
+        The records of each result, one a protocol that can score it.
+
+    Raises:
+        InputError: something that was asked for is not available, or no protocol can score the renders.
+    """
+    options = _filled(AuditOptions, locals())
+    from nvs_eval.evaluation.audit import audit as audit_renders
+
+    return audit_renders(options, Callbacks(command=("nvs_eval.audit",)))
+
+
+@checked
+@documented(RescoreOptions)
+def rescore(
+    records: str | Sequence[str],
+    *,
+    protocol: str | Sequence[str] = "standard",
+    colour_correct: Literal["quadratic", "affine"] | None = None,
+    precision: Literal["exact", "fast"] | None = None,
+    output_dir: FilePath | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    weights_dir: FilePath | None = None,
+    max_memory: int | str | None = None,
+) -> list[Record]:
+    """Score renders that records kept under other protocols, as `nvs-eval rescore` does.
+
+    Returns:
+        The new records, and those that existed already.
+
+    Raises:
+        InputError: renders were not kept, or cannot be scored under a protocol.
+    """
+    options = _filled(RescoreOptions, locals())
+    from nvs_eval.evaluation.rescoring import rescore as rescore_records
+
+    return [record for _, record in rescore_records(options, Callbacks(command=("nvs_eval.rescore",)))]
+
+
+def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
+    """Fill a dataclass of options, whose values are as the command line has them."""
+    plain = dict(arguments)
+    if isinstance(colour := plain.get("background"), Sequence) and not isinstance(colour, str):
+        parse_background(colour)
+        plain["background"] = ",".join(map(repr, map(float, colour)))
+    if isinstance(plain.get("max_memory"), int):
+        plain["max_memory"] = f"{plain['max_memory']}B"
+    if "steps" in plain and not isinstance(plain["steps"], str):
+        plain["steps"] = [str(step) for step in plain["steps"]]
+    return convert(plain, kind, "arguments")
 
 
 @checked
@@ -308,19 +315,3 @@ def _ties() -> Tied:
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _memory(given: int | str | None) -> int | None:
-    from nvs_eval.system.memory import parse_memory
-
-    if given is None:
-        return None
-    return parse_memory(given if isinstance(given, str) else f"{given}B")
-
-
-def _path(given: FilePath | None) -> Path | None:
-    return None if given is None else Path(given)
-
-
-def _paths(given: FilePath | Sequence[FilePath]) -> list[Path]:
-    return [Path(given)] if isinstance(given, str | PathLike) else [Path(fspath(path)) for path in given]

@@ -224,6 +224,20 @@ class RunOptions(ScoringOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditOptions(RunOptions, ScoreOptions):
+    """The options of `audit`: those of `score`, or with `load_config` those of `run`."""
+
+    renders: tuple[Path, ...] = ()
+    """Folders of renders, as for `score`; its options: --reference, --background, --grey-to-rgb, --exr,
+    --allow-missing."""
+    load_config: tuple[Path, ...] = ()
+    """The config.yml of trained runs, as for `run`; its options: --steps, --split, --views, --every, --data,
+    --eval-num-rays-per-chunk, --keep-renders."""
+    protocol: tuple[str, ...] = ()
+    """Names of protocols, or YAML files; else all that have a name, as far as they can score these renders."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RescoreOptions(ProtocolOptions):
     """The options of `rescore`."""
 
@@ -247,19 +261,19 @@ def not_known(where: str) -> InputError:
     )
 
 
-def parse_background(text: str) -> tuple[float, float, float]:
-    """Parse a colour: white, black, or three numbers in [0, 1] with commas between them.
+def parse_background(colour: str | Sequence[float]) -> tuple[float, float, float]:
+    """Parse a colour: white, black, or three numbers in [0, 1], in a text with commas between them.
 
     Raises:
-        InputError: the text is no colour.
+        InputError: it is no colour.
     """
     named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
-    if text in named:
-        return named[text]
+    if isinstance(colour, str) and colour in named:
+        return named[colour]
     try:
-        red, green, blue = (float(part) for part in text.split(","))
+        red, green, blue = (float(part) for part in (colour.split(",") if isinstance(colour, str) else colour))
     except ValueError:
         red = green = blue = -1.0
     if not all(0 <= value <= 1 for value in (red, green, blue)):
-        raise InputError(f"The background is {text!r}, and white, black, or r,g,b with each in [0, 1] is needed.")
+        raise InputError(f"The background is {colour!r}, and white, black, or r,g,b with each in [0, 1] is needed.")
     return red, green, blue

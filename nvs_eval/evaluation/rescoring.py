@@ -128,9 +128,7 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
     raise min(refused, key=len)[0]
 
 
-def _finished(
-    result: Result, protocols: Sequence[Protocol], root: Path, callbacks: Callbacks
-) -> dict[str, Record]:
+def _finished(result: Result, protocols: Sequence[Protocol], root: Path, callbacks: Callbacks) -> dict[str, Record]:
     """The records of the same renders that exist already, by fingerprint."""
 
     def is_current(record: Record, protocol: Protocol, file: Path) -> bool:

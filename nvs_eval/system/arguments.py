@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
+import itertools
 import os
+import textwrap
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +40,31 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return call
+
+
+def documented(kind: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Document a function's arguments by the docstrings of a dataclass's fields, which they fill."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        docs = _field_docs(kind)
+        arguments = "\n".join(f"    {name}: {docs[name]}" for name in inspect.signature(function).parameters)
+        before, _, after = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
+        function.__doc__ = f"{before}\n\nArgs:\n{arguments}\n\nReturns:{after}"
+        return function
+
+    return decorate
+
+
+def _field_docs(kind: type) -> dict[str, str]:
+    """Return the docstrings of a dataclass's fields, each on one line; those of a subclass come before its bases'."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        body = definition.body if isinstance(definition, ast.ClassDef) else []
+        for field, text in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                docs[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return {name: docs.get(name, "") for name in fields_of(kind)}
 
 
 @functools.cache

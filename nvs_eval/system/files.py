@@ -67,7 +67,8 @@ def check_folder_writable(folder: Path) -> None:
     try:
         _probe(folder)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        # Without the name of the probe, which is another each time.
+        raise _cannot_write(folder, OSError(error.errno, error.strerror)) from error
 
 
 def _probe(folder: Path) -> None:

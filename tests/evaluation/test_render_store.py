@@ -20,8 +20,9 @@ from support.scenes import files_below, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
-from nvs_eval.evaluation.render_store import Keep, check_not_copies
+from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.rendering import plan_renders
+from nvs_eval.evaluation.score_folders import check_not_copies, record_of_copies
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
@@ -277,9 +278,9 @@ def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -
     quantising, of_floats = protocol_of(LIGHT), protocol_of(FLOAT)
     # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
     (tmp_path / "2500" / "results.json").write_text("{}")
-    check_not_copies(renders, of_floats)
+    check_not_copies(renders, record_of_copies(renders), of_floats)
     made_here = record_of(provenance={"kept_renders": "as scored"})
     write_record(tmp_path / "2500" / "standard-9f2c51ab.json", made_here)
-    check_not_copies(renders, quantising)
+    check_not_copies(renders, record_of_copies(renders), quantising)
     with pytest.raises(InputError, match=r"8-bit copies .* \(standard-9f2c51ab\.json .*float scores floats"):
-        check_not_copies(renders, of_floats)
+        check_not_copies(renders, record_of_copies(renders), of_floats)

@@ -16,7 +16,7 @@ from support.scenes import WIDTH, files_below, float_image, image, masks_in, wri
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import finished_records
+from nvs_eval.evaluation.resume import of_checkpoint, up_to_date
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.sources.masks import Masks
@@ -216,10 +216,10 @@ def test_an_interrupted_command_goes_on_where_it_was(protocol: str, keep: Keep, 
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([first, second, third], out, protocol, keep=keep)
     left = files_below(out)
-    assert "fox/fake/base/1/renders/.rendered" in left
-    assert not [
-        file for file in left if "base/2" in file or "base/3" in file or ".json" in file or ".rendering" in file
+    assert [name for name in left if name.endswith("/.rendered")] == [name for name in left if "1/.rendering-" in name][
+        :1
     ]
+    assert not [file for file in left if "base/2/" in file[:-1] or "base/3/" in file[:-1] or file.endswith(".json")]
     assert (first.rendered, second.rendered, third.rendered) == (["a", "cam0/b", "c"], ["a", "cam0/b"], [])
 
     again = [FakeCheckpoint(step, references=float_image) for step in (1, 2, 3)]
@@ -294,7 +294,7 @@ def test_pngs_of_a_render_out_of_range_do_not_hide_it_from_a_later_command(tmp_p
         rendered_again(tmp_path, LIGHT, renders=out_of_range)
 
 
-@pytest.mark.parametrize("gone", ["base/1/renders/a.png", "references/*/c.png", "references/*/c.npy"])
+@pytest.mark.parametrize("gone", ["renders/a.png", "references/c.png", "references/c.npy"])
 def test_renders_of_which_a_file_is_gone_are_rendered_again(gone: str, tmp_path: Path) -> None:
     interrupted(tmp_path, references=float_image)
     (file,) = tmp_path.rglob(gone)
@@ -318,9 +318,9 @@ def test_a_note_removes_nothing_outside_its_folder(tmp_path: Path) -> None:
     treasure.touch()
     interrupted(tmp_path / "out", keep="none")
     (file,) = (tmp_path / "out").rglob(".rendered")
-    hostile = f'"temporary": ["{treasure}", "../../../../../../treasure.png", '
-    assert '"temporary": [' in file.read_text()
-    file.write_text(file.read_text().replace('"temporary": [', hostile))
+    names = file.read_text()
+    assert '"a":' in names
+    file.write_text(names.replace('"a":', '"../../../../../../../treasure":'))
     assert rendered_again(tmp_path / "out", keep="none") == 3
     assert treasure.exists()
 
@@ -352,7 +352,8 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
     monkeypatch.undo()
     left = files_below(tmp_path)
     assert [file for file in left if "fake" in file] == [next(file for file in left if file.endswith(".json"))]
-    assert sum(file.startswith("fox/other/base/2/renders/") for file in left) == 4
+    assert sum(file.startswith("fox/other/base/2/.rendering-") and "/renders/" in file for file in left) == 3
+    assert sum(file.startswith("fox/other/base/2/.rendering-") and file.endswith(".rendered") for file in left) == 1
 
     rest = FakeCheckpoint(2, **other)
     evaluate_checkpoints([rest, FakeCheckpoint(3, **other)], tmp_path, FLOAT, keep="none")
@@ -360,13 +361,31 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
     assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
 
 
+def test_two_commands_on_one_checkpoint_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """The second begins when the first has rendered, and ends before the first has scored."""
+    first, other = FakeCheckpoint(1, references=float_image), FakeCheckpoint(2, references=float_image)
+    records: list[Record] = []
+
+    def second_command(index: int) -> None:
+        if index == 2:
+            other.on_view = lambda index: None
+            again = [FakeCheckpoint(step, references=float_image) for step in (1, 2)]
+            records.extend(evaluate_checkpoints(again, tmp_path, FLOAT, keep="none"))
+            assert [checkpoint.rendered for checkpoint in again] == [["a", "cam0/b", "c"]] * 2
+
+    other.on_view = second_command
+    own = evaluate_checkpoints([first, other], tmp_path, FLOAT, keep="none")
+    assert [rows(own, step) for step in (1, 2)] == [rows(records, step) for step in (1, 2)]
+    assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
+
+
 # --- What is finished already ---------------------------------------------------------------------------------------
 
 
 def finished(out: Path, *protocols: str, **changes: Any) -> list[Record]:
-    return finished_records(
-        job_of(FakeCheckpoint(1, **changes)), [protocol_of(text) for text in protocols or (LIGHT,)], out
-    )
+    job = job_of(FakeCheckpoint(1, **changes))
+    is_current = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+    return up_to_date(job.id, [protocol_of(text) for text in protocols or (LIGHT,)], out, is_current)
 
 
 def test_a_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_run_gives_the_records_of_the_command(
     assert results(found) == results(nvs_eval.read_records(RESULTS))
     assert files_below(RESULTS) == mine
     asked = [{name: list(v) if isinstance(v, tuple) else v for name, v in each.items()} for each in opener.asked]
+    assert all(callable(each.pop("warn")) for each in asked)
     assert asked[0] == asked[1]
 
 

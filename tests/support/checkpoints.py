@@ -14,10 +14,11 @@ from support.scenes import HEIGHT, WIDTH, float_image, image
 from torch import Tensor
 
 from nvs_eval.evaluation.evaluate import Session
+from nvs_eval.evaluation.options import Callbacks
 from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.records.record import Record, record_file, write_record
+from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import Render, View
@@ -123,11 +124,6 @@ def evaluate_checkpoints(
 
 def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: Keep = "png") -> list[Record]:
     """What `nvs-eval run` does with jobs that have no records yet; the records are written, too."""
-
-    def write(records: Sequence[Record]) -> None:
-        for each in records:
-            write_record(record_file(each, output_dir), each)
-
     scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
     plan = plan_renders(jobs, scorer.protocols, keep)
-    return Evaluation(scorer, Session(output_dir), plan, no_progress, write).run(jobs)
+    return Evaluation(scorer, Session(output_dir), plan, Callbacks()).run(jobs)

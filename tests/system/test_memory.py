@@ -14,7 +14,7 @@ from support.protocols import protocol_of
 
 import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import Terms
+from nvs_eval.evaluation.options import ProtocolOptions
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.system import devices
 from nvs_eval.system.memory import memory_left, parse_memory
@@ -144,11 +144,11 @@ def test_the_command_refuses_what_is_no_size(options: tuple[str, str], refused: 
 
 
 def test_it_is_no_part_of_a_protocol() -> None:
-    terms = Terms(max_memory=10**9)
+    options = ProtocolOptions(max_memory="1GB")
     protocol = protocol_of("""{name: a, alpha: drop, colour_correction: none, out_of_range: clamp, region: full,
         quantise: {render: none, reference: none, mask: none}, crop: 0, mask: none, metrics: {mae: {}},
         round_means: null}""")
-    scorer = terms.scorer([protocol])
+    scorer = options.scorer([protocol])
     assert (scorer.max_memory, scorer.device.type) == (10**9, "cuda" if torch.cuda.is_available() else "cpu")
     assert [each.fingerprint for each in scorer.protocols] == [protocol.fingerprint]
 

@@ -41,12 +41,10 @@ class SuiteCommand(WriteOptions, LayoutOptions, SuiteOptions):
 
     def run(self) -> int:
         """Evaluate what there is to do, print or write the tables, say what was not done."""
-        from nvs_eval.cli.commands.run import Run
-        from nvs_eval.cli.commands.score import Score
         from nvs_eval.evaluation.suite.suite import open_suite
 
         self._check_table_file()
-        suite = open_suite(self.file, self, {"run": Run, "score": Score})
+        suite = open_suite(self.file, self)
         self._rehearse(suite)
         return self._print_plan(suite) if self.dry_run else self._evaluate(suite)
 
@@ -86,10 +84,12 @@ class SuiteCommand(WriteOptions, LayoutOptions, SuiteOptions):
         return _say_lines("Cannot be done, ", suite.not_done(failures))
 
     def _evaluate(self, suite: SuiteRun) -> int:
-        from nvs_eval.cli.options.scoring import watch
+        from nvs_eval.cli.options.scoring import callbacks
+        from nvs_eval.cli.process import make_ready
 
+        make_ready()
         _say_lines("Missing, ", suite.not_done(), "; the others go ahead")
-        found, failures = suite.evaluate(watch())
+        found, failures = suite.evaluate(callbacks())
         try:
             self._put_tables(suite, found)
         finally:

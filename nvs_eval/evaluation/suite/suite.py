@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError, counted, some, unknown_name
 from nvs_eval.evaluation.suite.entries import Entry, entries_of, file_options, missing_lines
-from nvs_eval.evaluation.suite.file import Command, SuiteFile, load_suite_file
+from nvs_eval.evaluation.suite.file import SuiteFile, load_suite_file
 from nvs_eval.evaluation.suite.options import SuiteOptions
 
 if TYPE_CHECKING:
-    from nvs_eval.evaluation.options import Watch
+    from nvs_eval.evaluation.options import Callbacks
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.table import Table
 
@@ -48,14 +48,14 @@ class SuiteRun:
         states: dict[tuple[str, str], State] = {}
         for entry in self.chosen:
             try:
-                done = not entry.missing and entry.command.finished() is not None
+                done = not entry.missing and entry.is_done()
                 states[entry.key] = "missing" if entry.missing else "done" if done else "to do"
             except InputError as error:
                 failures.append(Failure(entry, str(error)))
                 states[entry.key] = "fails"
         return states, failures
 
-    def evaluate(self, watch: Watch) -> tuple[list[Record], list[Failure]]:
+    def evaluate(self, callbacks: Callbacks) -> tuple[list[Record], list[Failure]]:
         """Evaluate the chosen entries whose inputs exist, but for what is done.
 
         Returns:
@@ -65,11 +65,11 @@ class SuiteRun:
         records: dict[tuple[str, str], list[Record]] = {}
         failures: list[Failure] = []
         for number, entry in enumerate(todo, 1):
-            watch.say(f"[{number}/{len(todo)}] {entry}")
+            callbacks.say(f"[{number}/{len(todo)}] {entry}")
             try:
-                records[entry.key] = entry.command.completed()
+                records[entry.key] = entry.evaluate(callbacks)
             except InputError as error:
-                watch.warn(f"Error: {entry}: {error}")
+                callbacks.warn(f"Error: {entry}: {error}")
                 failures.append(Failure(entry, str(error)))
                 records[entry.key] = []  # Earlier records may be of other renders.
         for entry in self.entries:
@@ -98,22 +98,21 @@ class SuiteRun:
         )
 
 
-def open_suite(path: Path, options: SuiteOptions, kinds: Mapping[Command, type]) -> SuiteRun:
+def open_suite(path: Path, options: SuiteOptions) -> SuiteRun:
     """Read a suite file and check all of it.
 
     Args:
         path: of the file.
         options: what is evaluated of it.
-        kinds: options of each command.
 
     Raises:
         InputError: the file, or an option of it, is wrong.
     """
-    file = load_suite_file(path, file_options(kinds))
+    file = load_suite_file(path, file_options())
     given = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
     changes = {name: value for name, value in given.items() if value is not None}
     changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
-    entries = entries_of(file, kinds, changes)
+    entries = entries_of(file, changes)
     return SuiteRun(file, entries, _chosen(file, entries, options.only))
 
 
