@@ -28,8 +28,9 @@ weights: $(READY)
 demo: weights
 	$(BIN)/nvs-eval demo
 
+# Two processes: each test file is run whole by one of them, and all of nerfstudio by one (tests/conftest.py).
 test: weights
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
 
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12

@@ -45,6 +45,16 @@ from nvs_eval.metrics.weights.pins import Net  # noqa: E402
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one worker of pytest-xdist, for the fixtures they share, and nerfstudio's files in one."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            room = item.path.parent
+            group = room.name if room.name == "nerfstudio" else f"{room.name}/{item.path.stem}"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Switches the check of the shapes off, to see what a user is told, who has no such check."""
