@@ -18,9 +18,8 @@ from PIL import Image
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
 from nvs_eval.cli import main
-from nvs_eval.diagnostics import inspection
-from nvs_eval.diagnostics.inspection import Inspection, RunData
-from nvs_eval.diagnostics.inspection.data import inspect_data
+from nvs_eval.diagnostics.inspection import Inspection, RunData, inspectors
+from nvs_eval.diagnostics.inspection.run import inspect_run as report_on
 from nvs_eval.errors import InputError
 from nvs_eval_nerfstudio.config import import_nerfstudio
 from nvs_eval_nerfstudio.inspection import inspect_run
@@ -101,7 +100,7 @@ def test_a_run_that_is_in_order(tmp_path: Path, trained: Callable[..., Path]) ->
     assert run.rule == "interval 8: of every 8 images in the order of their paths the first is held out"
     assert {view.size for view in run.held_out} == {(WIDTH, HEIGHT)}
     assert (run.parser, run.data, run.preparation) == ("Nerfstudio", tmp_path / "data", [])
-    assert inspect_data(run).findings == []
+    assert report_on(run).findings == []
 
 
 def test_the_data_lies_elsewhere(tmp_path: Path, trained: Callable[..., Path]) -> None:
@@ -140,7 +139,7 @@ def test_names_that_say_their_split(tmp_path: Path, trained: Callable[..., Path]
 def test_all(tmp_path: Path, trained: Callable[..., Path]) -> None:
     run = inspect_run(trained(scene(tmp_path / "data"), eval_mode="all"), data=None)
     assert run.rule == "all: every image is trained on and evaluated alike (eval_mode all)"
-    (said,) = texts(inspect_data(run), doubtful=True)
+    (said,) = texts(report_on(run), doubtful=True)
     assert said.startswith("Every view that is evaluated was trained on: ")
 
 
@@ -152,13 +151,13 @@ def test_lists_in_the_data_overrule_the_mode(tmp_path: Path, trained: Callable[.
         "files: train_filenames and test_filenames of transforms.json name the views; eval_mode interval is not asked"
     )
     assert names(run) == (NAMES[:5], ["0005", "0006"])
-    assert texts(inspect_data(run)) == ["1 of 2 held-out views is in the training list, too: 0005."]
+    assert texts(report_on(run)) == ["1 of 2 held-out views is in the training list, too: 0005."]
 
 
 def test_lists_that_hold_nothing_out(tmp_path: Path, trained: Callable[..., Path]) -> None:
     lists: Any = {"train_filenames": NAMES, "val_filenames": [], "test_filenames": []}
     run = inspect_run(trained(scene(tmp_path / "data", **lists)), data=None)
-    assert texts(inspect_data(run)) == ["No view is held out: there is nothing to evaluate but the training views."]
+    assert texts(report_on(run)) == ["No view is held out: there is nothing to evaluate but the training views."]
 
 
 def test_a_json_file_as_the_data(tmp_path: Path, trained: Callable[..., Path]) -> None:
@@ -177,7 +176,7 @@ def test_blender(tmp_path: Path, trained: Callable[..., Path]) -> None:
     assert run.rule == "files: transforms_train.json and transforms_test.json name the views"
     assert names(run) == (["train/r_0.png"], ["r_0", "r_1"])
     assert run.alpha == "the dataparser has them composited over (1, 1, 1)"
-    assert texts(inspect_data(run)) == [
+    assert texts(report_on(run)) == [
         "All 2 references have an alpha channel: the dataparser has them composited over (1, 1, 1)."
     ]
 
@@ -223,14 +222,14 @@ def test_colmaps_lists(listed: bool, tmp_path: Path) -> None:
 def test_missing_images_are_found(tmp_path: Path, trained: Callable[..., Path]) -> None:
     data = scene(tmp_path / "data")
     (data / NAMES[8]).unlink()
-    report = inspect_data(inspect_run(trained(data, eval_mode="interval"), data=None))
+    report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     assert texts(report) == [f"1 of 2 held-out images is missing: {data / NAMES[8]}."]
 
 
 def test_sizes_that_are_not_the_cameras(tmp_path: Path, trained: Callable[..., Path]) -> None:
     data = scene(tmp_path / "data")
     put(data / NAMES[8], 8, size=(8, 6))
-    report = inspect_data(inspect_run(trained(data, eval_mode="interval"), data=None))
+    report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     assert texts(report, doubtful=True) == [
         "1 of 2 held-out images is not of the camera's size: 0009 is 8x6, its camera 16x12."
     ]
@@ -239,7 +238,7 @@ def test_sizes_that_are_not_the_cameras(tmp_path: Path, trained: Callable[..., P
 def test_alpha_is_the_methods_own(tmp_path: Path, trained: Callable[..., Path]) -> None:
     data = scene(tmp_path / "data")
     put(data / NAMES[8], 8, channels=4)
-    report = inspect_data(inspect_run(trained(data, eval_mode="interval"), data=None))
+    report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     (said,) = texts(report)
     assert said.startswith("1 of 2 references has an alpha channel (0009): each method composites ")
 
@@ -250,7 +249,7 @@ def test_masks(tmp_path: Path, trained: Callable[..., Path]) -> None:
         put(data / name.replace("images", "masks"), 1)
     run = inspect_run(trained(data, eval_mode="interval"), data=None)
     assert [view.mask for view in run.held_out] == [data / "masks/0001.png", data / "masks/0009.png"]
-    report = inspect_data(run)
+    report = report_on(run)
     assert dict(report.facts)["masks"].startswith("2 of 2 held-out views have one")
     assert texts(report) == []
     painted = inspect_run(trained(data, eval_mode="interval", mask_color=(0.0, 0.0, 0.0)), data=None)
@@ -292,7 +291,7 @@ def test_a_downscaling_that_is_written_down(tmp_path: Path, trained: Callable[..
     assert preparation(trained(data, eval_mode="interval", downscale_factor=1)) == []
     config = trained(data, eval_mode="interval", downscale_factor=2)
     assert preparation(config) == ["The images are those downscaled by 2, such as in images_2."]
-    assert texts(inspect_data(inspect_run(config, data=None)), doubtful=True) == []
+    assert texts(report_on(inspect_run(config, data=None)), doubtful=True) == []
 
 
 def test_images_that_are_resized_as_they_are_read(tmp_path: Path, trained: Callable[..., Path]) -> None:
@@ -357,7 +356,7 @@ def test_the_report_of_a_real_run(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     if not FOX.exists():
         pytest.skip(f"{FOX} is not here")
-    monkeypatch.setattr(inspection, "find_inspector", lambda name: inspect_run)
+    monkeypatch.setattr(inspectors, "find_inspector", lambda name: inspect_run)
     assert main(["inspect", str(FOX)]) == 0
     assert (
         capsys.readouterr().out

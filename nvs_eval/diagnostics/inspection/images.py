@@ -1,10 +1,10 @@
-"""What the files of images say of themselves: their formats, sizes and alpha channels, and which of them are alike."""
+"""Image files by their headers: formats, sizes and alpha channels, likeness, and the warnings of these."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from nvs_eval.diagnostics.inspection import Finding, of_all
+from nvs_eval.diagnostics.inspection.model import Finding, of_all
 from nvs_eval.errors import InputError, some
 from nvs_eval.system.files import file_sha256
 
@@ -131,48 +131,36 @@ class Lookalikes:
         return None
 
 
-def format_findings(formats: Sequence[tuple[str, Path, str]]) -> list[Finding]:
-    """What the formats of references say: of each its name, its file and its format by its header."""
-    lossy = [name for name, _, format in formats if format in _LOSSY]
+def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Finding]:
+    """Warn of lossy, mixed and misnamed formats of references: name, file and format by the header of each."""
     counts = Counter(format for _, _, format in formats)
-    findings = []
-    if lossy:
+    if lossy := [name for name, _, format in formats if format in _LOSSY]:
         which = "" if len(lossy) == len(formats) else f" ({some(lossy)})"
-        findings.append(
-            Finding(
-                f"{of_all(len(lossy), len(formats), 'reference')} JPEG{which}: what the compression changed counts as "
-                "truth, so that even a perfect render of the scene would differ from it, which bounds PSNR above all."
-            )
+        yield Finding(
+            f"{of_all(len(lossy), len(formats), 'reference')} JPEG{which}: what the compression changed counts as "
+            "truth, so that even a perfect render of the scene would differ from it, which bounds PSNR above all."
         )
     if len(counts) > 1:
-        said = ", ".join(f"{count} {format}" for format, count in sorted(counts.items()))
-        findings.append(Finding(f"The references are of several formats ({said}): their errors are not alike."))
-    return findings + _misnamed(formats)
-
-
-def _misnamed(formats: Sequence[tuple[str, Path, str]]) -> list[Finding]:
-    wrong = [
+        mixed = ", ".join(f"{count} {format}" for format, count in sorted(counts.items()))
+        yield Finding(f"The references are of several formats ({mixed}): their errors are not alike.")
+    misnamed = [
         f"{file.name} is {format}"
         for _, file, format in formats
         if _SUFFIXES.get(file.suffix.lower(), format) != ("JPEG" if format in _LOSSY else format)
     ]
-    if not wrong:
-        return []
-    return [Finding(f"References are of another format than their names say: {some(wrong)}.", doubtful=True)]
+    if misnamed:
+        yield Finding(f"References are of another format than their names say: {some(misnamed)}.", doubtful=True)
 
 
-def size_findings(sizes: Iterable[tuple[int, int]]) -> list[Finding]:
-    """Whether the references are of one size."""
+def size_findings(sizes: Iterable[tuple[int, int]]) -> Iterator[Finding]:
+    """Tell references of several sizes."""
     counts = Counter(sizes)
-    if len(counts) < 2:
-        return []
-    said = ", ".join(f"{count} of {in_pixels(size)}" for size, count in counts.most_common(3))
-    return [
-        Finding(
-            f"The references are of {len(counts)} sizes: {said}{', ...' if len(counts) > 3 else ''}. In a mean each "
+    if len(counts) > 1:
+        common = ", ".join(f"{count} of {in_pixels(size)}" for size, count in counts.most_common(3))
+        yield Finding(
+            f"The references are of {len(counts)} sizes: {common}{', ...' if len(counts) > 3 else ''}. In a mean each "
             "view counts as one, whatever its size."
         )
-    ]
 
 
 def sizes_in_words(sizes: Sequence[tuple[int, int]]) -> str:

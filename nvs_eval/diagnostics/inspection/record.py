@@ -1,13 +1,19 @@
-"""The report on the references of a record, from the record and the files that it names."""
+"""The report on the references of a record, from the record and the files that it names.
+
+A new warning is a function of an `InspectedRecord` that yields findings, listed in `WARNINGS`.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nvs_eval.diagnostics.inspection import Finding, Inspection, doubtful_first, of_all
 from nvs_eval.diagnostics.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
+from nvs_eval.diagnostics.inspection.model import Finding, Inspection, doubtful_first, of_all
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
@@ -15,65 +21,74 @@ from nvs_eval.records.record import Record, ViewRow, read_record
 from nvs_eval.sources.image_source import reading_of
 
 FEW = 0.01
-"""Below which coverage a mask leaves so few pixels that its view's scores say little."""
+"""Coverage below which a mask leaves so few pixels that its view's scores say little."""
 
 
-def inspect_record(path: Path) -> Inspection:
-    """The report on the references of a record.
+@dataclass(frozen=True)
+class InspectedRecord:
+    """A record and its file."""
+
+    record: Record
+    file: Path
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Provenance of the record."""
+        return self.record.provenance
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a command rendered the views and kept copies of their references, which are not the user's files."""
+        return "kept_renders" in self.provenance or bool(self.provenance.get("checkpoint_sha256"))
+
+    @property
+    def references(self) -> list[tuple[ViewRow, Path]]:
+        """The rows that name a file of their reference, and this file."""
+        return [(row, self.path(row.reference)) for row in self.record.views if row.reference]
+
+    def path(self, name: str) -> Path:
+        """Path from the current folder, without the `..` that lead out of the record's folder."""
+        return Path(os.path.normpath(self.file.parent / name))
+
+    def of_all(self, count: int, noun: str = "reference") -> str:
+        """Part of the views in words."""
+        return of_all(count, len(self.record.views), noun)
+
+
+def inspect_record(file: Path) -> Inspection:
+    """Report on the references of a record.
 
     Raises:
         InputError: the file is no record.
     """
-    record = read_record(path)
-    findings = [
-        *_split_findings(record),
-        *_duplicates(record),
-        *_unused_masks(record),
-        *_left_out(record),
-        *_changed(record, path.parent),
-        *_gone(record, path.parent),
-        *_formats(record, path.parent),
-        *size_findings((row.width, row.height) for row in record.views),
-        *_masks(record),
-        *_kept_files(record, path.parent),
-    ]
-    return Inspection(_name(record), doubtful_first(findings), _facts(record, path))
+    inspected = InspectedRecord(read_record(file), file)
+    findings = [finding for warning in WARNINGS for finding in warning(inspected)]
+    return Inspection(inspected.record.id.label, doubtful_first(findings), _facts(inspected))
 
 
-def _name(record: Record) -> str:
-    parts = [record.scene, record.method, record.run, None if record.step is None else str(record.step)]
-    return "/".join(part for part in parts if part)
+# --- Facts ------------------------------------------------------------------------------------------------------------
 
 
-def _is_run(record: Record) -> bool:
-    """Whether a command rendered the views and kept copies of their references; else they are the user's own files."""
-    return "kept_renders" in record.provenance or bool(record.provenance.get("checkpoint_sha256"))
-
-
-def _facts(record: Record, path: Path) -> list[tuple[str, str]]:
-    command = record.provenance.get("command")
-    folders = sorted({str(file.parent) for _, file in _named(record, path.parent)})
+def _facts(inspected: InspectedRecord) -> list[tuple[str, str]]:
+    record, command = inspected.record, inspected.provenance.get("command")
+    folders = sorted({str(file.parent) for _, file in inspected.references})
     size = sizes_in_words([(row.width, row.height) for row in record.views])
     copies = "copies made in rendering: inspect the run's config.yml for the originals"
+    products = inspected.provenance.get("lpips_products", "fewer bits than float32")
     facts = [
-        ("record", str(path)),
+        ("record", str(inspected.file)),
         ("protocol", f"{record.protocol_title} ({record.fingerprint})"),
-        *([("precision", _precision(record))] if record.fast else []),
+        *([("precision", f"fast: LPIPS networks multiplied in {products}")] if record.fast else []),
         ("split", record.split),
         ("views", f"{len(record.views)}: {', '.join(row.name for row in record.views)}"),
-        ("references", f"{size}, {copies if _is_run(record) else 'as given'}"),
+        ("references", f"{size}, {copies if inspected.is_run else 'as given'}"),
         *([("in", some(folders))] if folders else []),
         ("masks", _coverage(record)),
-        ("renders", _kept(record)),
+        ("renders", _renders(record)),
     ]
     if isinstance(command, list) and command:
         facts.append(("command", shlex.join(map(str, command))))
     return facts
-
-
-def _precision(record: Record) -> str:
-    used = record.provenance.get("lpips_products", "fewer bits than float32")
-    return f"fast: LPIPS networks multiplied in {used}"
 
 
 def _coverage(record: Record) -> str:
@@ -85,138 +100,130 @@ def _coverage(record: Record) -> str:
     return f"{len(covered)} of {len(record.views)} views, {meaning}: {low:.1%} ({least}) to {high:.1%} ({most}) count"
 
 
-def _kept(record: Record) -> str:
-    if said := record.provenance.get("kept_renders"):
-        return "not kept" if said == "none" else f"kept {said}" if said == "as scored" else f"kept as {said}"
-    named = sum(row.render is not None for row in record.views)
-    return "the files that were given" if named else "not kept"
+def _renders(record: Record) -> str:
+    if kept := record.provenance.get("kept_renders"):
+        return "not kept" if kept == "none" else f"kept {kept}" if kept == "as scored" else f"kept as {kept}"
+    return "the files that were given" if any(row.render is not None for row in record.views) else "not kept"
 
 
-def _split_findings(record: Record) -> list[Finding]:
-    if record.split != "train":
-        return []
-    return [
-        Finding(
+# --- Warnings ---------------------------------------------------------------------------------------------------------
+
+
+def _split(inspected: InspectedRecord) -> Iterator[Finding]:
+    if inspected.record.split == "train":
+        yield Finding(
             "The views are those that were trained on: the scores say how well training images are remembered, not how "
             "new views are rendered.",
             doubtful=True,
         )
-    ]
 
 
-def _duplicates(record: Record) -> list[Finding]:
+def _duplicates(inspected: InspectedRecord) -> Iterator[Finding]:
     first: dict[str, str] = {}
     copies = []
-    for row in record.views:
-        if row.reference_sha256 in first:
-            copies.append(f"{first[row.reference_sha256]} and {row.name}")
-        first.setdefault(row.reference_sha256, row.name)
-    return [Finding(f"Views of one image count twice in every mean: {some(copies)}.", doubtful=True)] if copies else []
+    for row in inspected.record.views:
+        if (name := first.setdefault(row.reference_sha256, row.name)) != row.name:
+            copies.append(f"{name} and {row.name}")
+    if copies:
+        yield Finding(f"Views of one image count twice in every mean: {some(copies)}.", doubtful=True)
 
 
-def _left_out(record: Record) -> list[Finding]:
-    left_out = record.provenance.get("left_out")
-    if not isinstance(left_out, dict) or not left_out:
-        return []
-    said = some([f"{name} ({reason})" for name, reason in left_out.items()])
-    return [Finding(f"Not every view was scored, so that the means are of the others. Left out: {said}.", True)]
+def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
+    masks = inspected.provenance.get("masks_not_used")
+    if isinstance(masks, str):
+        yield Finding(f"Masks came with the renders ({masks}) and were not used: score with `--data-masks`.", True)
 
 
-def _unused_masks(record: Record) -> list[Finding]:
-    masks = record.provenance.get("masks_not_used")
-    if not isinstance(masks, str):
-        return []
-    return [Finding(f"Masks came with the renders ({masks}) and were not used: score with `--data-masks`.", True)]
+def _left_out(inspected: InspectedRecord) -> Iterator[Finding]:
+    left_out = inspected.provenance.get("left_out")
+    if isinstance(left_out, dict) and left_out:
+        views = some([f"{name} ({reason})" for name, reason in left_out.items()])
+        yield Finding(f"Not every view was scored, so that the means are of the others. Left out: {views}.", True)
 
 
-def _named(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
-    """The rows that say where their reference lies, and where that is."""
-    return [(row, _place(folder, row.reference)) for row in record.views if row.reference]
-
-
-def _place(folder: Path, path: str) -> Path:
-    """Where a path of a record's leads, without going into its folder and out of it again."""
-    return Path(os.path.normpath(folder / path))
-
-
-def _there(record: Record, folder: Path) -> list[tuple[ViewRow, Path]]:
-    return [(row, path) for row, path in _named(record, folder) if path.is_file()]
-
-
-def _changed(record: Record, folder: Path) -> list[Finding]:
+def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
     """References whose pixels are not those that were scored against."""
-    reading, changed, copies, unreadable = reading_of(record), [], [], []
-    for row, path in _there(record, folder):
+    reading, changed, copies, unreadable = reading_of(inspected.record), [], [], []
+    for row, path in inspected.references:
+        if not path.is_file():
+            continue
         try:
             if sha256_of_image(load_image(path, reading)) != row.reference_sha256:
-                (copies if _may_be_copy(record, path) else changed).append(row.name)
+                (copies if _may_be_copy(inspected, path) else changed).append(row.name)
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
-    findings = []
     if changed:
-        said = of_all(len(changed), len(record.views), "reference")
-        findings.append(Finding(f"{said} no longer what was scored: {some(changed)}.", doubtful=True))
+        yield Finding(f"{inspected.of_all(len(changed))} no longer what was scored: {some(changed)}.", doubtful=True)
     if copies:
-        said = of_all(len(copies), len(record.views), "reference")
-        findings.append(
-            Finding(
-                f"{said} not to the last bit what was scored: either an 8-bit copy of what lay between the levels, or "
-                f"changed since: {some(copies)}."
-            )
+        yield Finding(
+            f"{inspected.of_all(len(copies))} not to the last bit what was scored: either an 8-bit copy of what lay "
+            f"between the levels, or changed since: {some(copies)}."
         )
     if unreadable:
-        said = of_all(len(unreadable), len(record.views), "reference")
-        findings.append(Finding(f"{said} not to be compared with what was scored: {some(unreadable)}."))
-    return findings
+        count = inspected.of_all(len(unreadable))
+        yield Finding(f"{count} not to be compared with what was scored: {some(unreadable)}.")
 
 
-def _may_be_copy(record: Record, path: Path) -> bool:
-    """Whether a kept reference may by right be another than the one that was scored against, rounded to 8 bits.
+def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
+    """Whether a kept reference may be one that was rounded to 8 bits, unlike the one that was scored against.
 
-    What a record calls kept as scored is that, to a protocol that rounds references itself.
+    A record whose images are kept as scored has such copies only under a protocol that rounds references itself.
     """
-    said = record.protocol["definition"].get("quantise")
-    rounds = isinstance(said, dict) and said.get("reference") == "round"
-    exact = record.provenance.get("kept_renders") == "as scored" and not rounds
-    return _is_run(record) and path.suffix == ".png" and not exact
+    quantise = inspected.record.protocol["definition"].get("quantise")
+    rounds = isinstance(quantise, dict) and quantise.get("reference") == "round"
+    exact = inspected.provenance.get("kept_renders") == "as scored" and not rounds
+    return inspected.is_run and path.suffix == ".png" and not exact
 
 
-def _gone(record: Record, folder: Path) -> list[Finding]:
-    named = _named(record, folder)
-    gone = [str(path) for _, path in named if not path.is_file()]
-    findings = []
-    if len(named) < len(record.views):
-        said = of_all(len(record.views) - len(named), len(record.views), "reference")
-        findings.append(Finding(f"{said} known by sha256 only, and was no file of its own, or was not kept."))
-    if gone:
-        said = of_all(len(gone), len(record.views), "reference")
-        findings.append(Finding(f"{said} gone, so that nothing can be scored against it again: {some(gone)}."))
-    return findings
+def _gone(inspected: InspectedRecord) -> Iterator[Finding]:
+    unnamed = len(inspected.record.views) - len(inspected.references)
+    if unnamed:
+        yield Finding(f"{inspected.of_all(unnamed)} known by sha256 only, and was no file of its own, or was not kept.")
+    if gone := [str(path) for _, path in inspected.references if not path.is_file()]:
+        count = inspected.of_all(len(gone))
+        yield Finding(f"{count} gone, so that nothing can be scored against it again: {some(gone)}.")
 
 
-def _formats(record: Record, folder: Path) -> list[Finding]:
-    found = [(row.name, path, stored_format(path)) for row, path in _there(record, folder)]
-    return format_findings([(name, path, format) for name, path, format in found if format])
+def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
+    formats = [(row.name, path, stored_format(path)) for row, path in inspected.references]
+    return format_findings([(name, path, format) for name, path, format in formats if format])
 
 
-def _masks(record: Record) -> list[Finding]:
-    few = [
-        f"{row.name} ({row.coverage:.2%})" for row in record.views if row.coverage is not None and row.coverage < FEW
-    ]
-    if not few:
-        return []
-    return [Finding(f"Masks leave few pixels to score, so that these scores say little: {some(few)}.", doubtful=True)]
+def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:
+    return size_findings((row.width, row.height) for row in inspected.record.views)
 
 
-def _kept_files(record: Record, folder: Path) -> list[Finding]:
-    """What there is no more to score again, or is no longer what was scored."""
-    kept = record.provenance.get("kept_renders")
+def _small_masks(inspected: InspectedRecord) -> Iterator[Finding]:
+    covered = [(row.name, row.coverage) for row in inspected.record.views if row.coverage is not None]
+    if few := [f"{name} ({coverage:.2%})" for name, coverage in covered if coverage < FEW]:
+        yield Finding(f"Masks leave few pixels to score, so that these scores say little: {some(few)}.", doubtful=True)
+
+
+def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
+    """Renders and masks that cannot be scored again, or are no longer what was scored."""
+    kept = inspected.provenance.get("kept_renders")
     if kept == "none":
-        return [Finding("The renders were not kept: nothing can be scored again.")]
-    findings = []
+        yield Finding("The renders were not kept: nothing can be scored again.")
+        return
     if kept and kept != "as scored":
-        findings.append(Finding(f"The renders are kept as {kept}: scoring them again gives other numbers."))
-    for what, paths in (("render", [row.render for row in record.views]), ("mask", [row.mask for row in record.views])):
-        if gone := [str(_place(folder, path)) for path in paths if path and not _place(folder, path).is_file()]:
-            findings.append(Finding(f"{of_all(len(gone), len(record.views), what)} gone: {some(gone)}."))
-    return findings
+        yield Finding(f"The renders are kept as {kept}: scoring them again gives other numbers.")
+    rows = inspected.record.views
+    for noun, names in (("render", [row.render for row in rows]), ("mask", [row.mask for row in rows])):
+        paths = [inspected.path(name) for name in names if name]
+        if gone := [str(path) for path in paths if not path.is_file()]:
+            yield Finding(f"{inspected.of_all(len(gone), noun)} gone: {some(gone)}.")
+
+
+WARNINGS = (
+    _split,
+    _duplicates,
+    _unused_masks,
+    _left_out,
+    _changed,
+    _gone,
+    _formats,
+    _sizes,
+    _small_masks,
+    _kept_files,
+)
+"""In the order of the report, in which those that make numbers doubtful come first."""

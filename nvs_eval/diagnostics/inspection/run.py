@@ -1,0 +1,223 @@
+"""The report on the data of a trained run, from the headers of its images and, where two may be alike, their pixels.
+
+A new warning is a function of an `InspectedRun` that yields findings, listed in `WARNINGS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nvs_eval.diagnostics.inspection.images import (
+    Lookalikes,
+    StoredImage,
+    format_findings,
+    in_pixels,
+    size_findings,
+    sizes_in_words,
+    stored_image,
+)
+from nvs_eval.diagnostics.inspection.model import DataView, Finding, Inspection, RunData, doubtful_first, of_all
+from nvs_eval.errors import InputError, counted, some
+
+CHEAP_PIXELS = 100_000_000
+"""Number of pixels in all images together up to which they are decoded to be compared: a second or two of work."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of some views: the headers of those that can be read, and the others."""
+
+    kind: str
+    views: Sequence[DataView]
+    readable: list[tuple[DataView, StoredImage]] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
+    unreadable: list[InputError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for view in self.views:
+            if not view.file.is_file():
+                self.missing.append(view.file)
+                continue
+            try:
+                self.readable.append((view, stored_image(view.name, view.file)))
+            except InputError as error:
+                self.unreadable.append(error)
+
+    @property
+    def stored(self) -> list[StoredImage]:
+        """Those that can be read."""
+        return [image for _, image in self.readable]
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels in all of them."""
+        return sum(image.size[0] * image.size[1] for image in self.stored)
+
+    def of_all(self, count: int) -> str:
+        """Part of the images in words."""
+        return of_all(count, len(self.views), f"{self.kind} image")
+
+
+@dataclass(frozen=True)
+class InspectedRun:
+    """The facts of a run, and its image files."""
+
+    data: RunData
+    training: ImageFiles
+    held_out: ImageFiles
+
+    @property
+    def compare_pixels(self) -> bool:
+        """Whether decoding all images is cheap."""
+        return self.training.pixels + self.held_out.pixels <= CHEAP_PIXELS
+
+
+def inspect_run(data: RunData) -> Inspection:
+    """Report on the data of a trained run."""
+    run = InspectedRun(data, ImageFiles("training", data.training), ImageFiles("held-out", data.held_out))
+    findings = [finding for warning in WARNINGS for finding in warning(run)]
+    return Inspection(data.name, doubtful_first(findings), _facts(run))
+
+
+# --- Facts ------------------------------------------------------------------------------------------------------------
+
+
+def _facts(run: InspectedRun) -> list[tuple[str, str]]:
+    data, images = run.data, run.held_out.stored
+    total = len({view.file.resolve() for view in (*data.training, *data.held_out)})
+    names = ", ".join(view.name for view in data.held_out)
+    formats = ", ".join(sorted({image.format for image in images}))
+    compared = "files, bytes and pixels"
+    if not run.compare_pixels:
+        compared = "files and bytes; pixels not, as there are too many to decode"
+    return [
+        ("config", str(data.config)),
+        ("data", f"{data.data}, read by {data.parser}"),
+        ("split", data.rule),
+        ("training", counted(len(data.training), "view")),
+        ("held out", f"{len(data.held_out)} of {total}: {names}" if data.held_out else "none"),
+        *([("references", f"{formats}, {sizes_in_words([image.size for image in images])}")] if images else []),
+        ("masks", _masks(data)),
+        ("compared", f"{compared}; near duplicates are not looked for"),
+    ]
+
+
+def _masks(data: RunData) -> str:
+    masked = sum(view.mask is not None for view in data.held_out)
+    if not masked:
+        return "none with the held-out views"
+    return f"{masked} of {len(data.held_out)} held-out views have one; scores look at them only where that is asked for"
+
+
+# --- Warnings ---------------------------------------------------------------------------------------------------------
+
+
+def _split(run: InspectedRun) -> Iterator[Finding]:
+    held_out = run.data.held_out
+    trained = {view.file.resolve() for view in run.data.training}
+    both = [view.name for view in held_out if view.file.resolve() in trained]
+    if not held_out:
+        text = "No view is held out: there is nothing to evaluate but the training views."
+    elif len(both) == len(held_out):
+        text = (
+            "Every view that is evaluated was trained on: the scores say how well training images are remembered, not "
+            "how new views are rendered."
+        )
+    elif both:
+        text = f"{of_all(len(both), len(held_out), 'held-out view')} in the training list, too: {some(both)}."
+    else:
+        return
+    yield Finding(text, doubtful=True)
+
+
+def _copies_of_training(run: InspectedRun) -> Iterator[Finding]:
+    """Held-out views that lie in the training list as another file; `_split` finds the same files."""
+    lookalikes = Lookalikes(run.training.stored, pixels=run.compare_pixels)
+    matches = [(image, match) for image in run.held_out.stored if (match := lookalikes.find(image))]
+    copies = [f"{image.name} ({other.name}, {how})" for image, (other, how) in matches if how != "the same file"]
+    if copies:
+        count = of_all(len(copies), len(run.data.held_out), "held-out view")
+        yield Finding(f"{count} trained on under another name: {some(copies)}.", doubtful=True)
+
+
+def _copies_among_held_out(run: InspectedRun) -> Iterator[Finding]:
+    lookalikes, copies = Lookalikes([], pixels=run.compare_pixels), []
+    for image in run.held_out.stored:
+        if match := lookalikes.find(image):
+            copies.append(f"{match[0].name} and {image.name} ({match[1]})")
+        else:
+            lookalikes.add(image)
+    if copies:
+        yield Finding(f"Held-out views of one image count twice in every mean: {some(copies)}.", doubtful=True)
+
+
+def _lost_images(run: InspectedRun) -> Iterator[Finding]:
+    for images in (run.held_out, run.training):
+        lost = {"missing": map(str, images.missing), "unreadable": (str(e).rstrip(".") for e in images.unreadable)}
+        for state, files in lost.items():
+            if names := list(files):
+                yield Finding(f"{images.of_all(len(names))} {state}: {some(names)}.", doubtful=True)
+
+
+def _camera_sizes(run: InspectedRun) -> Iterator[Finding]:
+    for images in (run.held_out, run.training):
+        wrong = [
+            f"{view.name} is {in_pixels(image.size)}, its camera {in_pixels(view.size)}"
+            for view, image in images.readable
+            if image.size != view.size
+        ]
+        if wrong:
+            yield Finding(f"{images.of_all(len(wrong))} not of the camera's size: {some(wrong)}.", doubtful=True)
+
+
+def _formats(run: InspectedRun) -> Iterator[Finding]:
+    return format_findings([(image.name, image.file, image.format) for image in run.held_out.stored])
+
+
+def _alpha(run: InspectedRun) -> Iterator[Finding]:
+    stored = run.held_out.stored
+    if names := [image.name for image in stored if image.alpha]:
+        which = "" if len(names) == len(stored) else f" ({some(names)})"
+        count = of_all(len(names), len(stored), "reference", "have")
+        yield Finding(f"{count} an alpha channel{which}: {run.data.alpha}.")
+
+
+def _sizes(run: InspectedRun) -> Iterator[Finding]:
+    return size_findings(image.size for image in run.held_out.stored)
+
+
+def _mask_sizes(run: InspectedRun) -> Iterator[Finding]:
+    wrong = []
+    for view in run.data.held_out:
+        if view.mask is None:
+            continue
+        try:
+            size = stored_image(view.name, view.mask).size
+        except InputError as error:
+            wrong.append(str(error).rstrip("."))
+            continue
+        if size != view.size:
+            wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
+    if wrong:
+        yield Finding(f"Masks that do not fit: {some(wrong)}.", doubtful=True)
+
+
+def _preparation(run: InspectedRun) -> Iterator[Finding]:
+    return map(Finding, run.data.preparation)
+
+
+WARNINGS = (
+    _split,
+    _copies_of_training,
+    _copies_among_held_out,
+    _lost_images,
+    _camera_sizes,
+    _formats,
+    _alpha,
+    _sizes,
+    _mask_sizes,
+    _preparation,
+)
+"""In the order of the report, in which those that make numbers doubtful come first."""

@@ -1,0 +1,77 @@
+"""What the tests of `inspect` share: images of noise, the data of a run, and a record of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from support.records import record, row
+from support.scenes import HEIGHT, WIDTH, image
+
+from nvs_eval.diagnostics.inspection import DataView, Inspection, RunData
+from nvs_eval.images.files import save_png
+from nvs_eval.images.pixels import sha256_of_image
+from nvs_eval.records.record import Record
+
+SIZE = (WIDTH, HEIGHT)
+
+
+def texts(report: Inspection, *, doubtful: bool | None = None) -> list[str]:
+    return [each.text for each in report.findings if doubtful is None or each.doubtful is doubtful]
+
+
+def noise(seed: int, size: tuple[int, int] = SIZE, channels: int = 3) -> Image.Image:
+    """Noise as an image of PIL, so that any format can be made of it."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def put(name: str, picture: Image.Image, **options: Any) -> Path:
+    """An image file, of the format that its name says unless the options say another."""
+    path = Path("images") / name
+    path.parent.mkdir(exist_ok=True)
+    picture.save(path, **options)
+    return path
+
+
+def view(file: Path, size: tuple[int, int] = SIZE, mask: Path | None = None) -> DataView:
+    return DataView(file.stem, file, size, mask)
+
+
+def run_data(held_out: Sequence[DataView], training: Sequence[DataView] = (), **changes: Any) -> RunData:
+    values: dict[str, Any] = {
+        "name": "fox/nerfacto/base",
+        "config": Path("config.yml"),
+        "data": Path(),
+        "parser": "Nerfstudio",
+        "rule": "interval 8",
+        "training": training or [view(put("t1.png", noise(101))), view(put("t2.png", noise(102)))],
+        "held_out": held_out,
+        "alpha": "each method does as it likes",
+    }
+    return RunData(**{**values, **changes})
+
+
+DEFINITION = {"alpha": "composite", "quantise": {"reference": "round"}, "mask": "valid-pixels", "round_means": None}
+
+
+def scored(seeds: dict[str, int] | None = None, **changes: Any) -> Record:
+    """The record of a folder of PNGs, which it writes."""
+    rows = []
+    for name, seed in (seeds or {"a": 1, "b": 2}).items():
+        for folder in ("gt", "ours"):
+            save_png(Path(folder) / f"{name}.png", image(seed))
+        rows.append(
+            replace(
+                row(name, psnr=20.0),
+                reference=f"gt/{name}.png",
+                render=f"ours/{name}.png",
+                reference_sha256=sha256_of_image(image(seed)),
+            )
+        )
+    protocol = {"name": "light", "definition": DEFINITION, "fingerprint": "9f2c51ab"}
+    return record(rows, **{"protocol": protocol, **changes})
