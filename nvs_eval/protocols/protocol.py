@@ -37,11 +37,7 @@ _AVERAGED = ("psnr", "ssim", "lpips")
 Decimals = Annotated[int, Meta(ge=0)]
 Metrics = Annotated[
     Mapping[str, Mapping[str, Any]],
-    Meta(
-        min_length=1,
-        description="a mapping of at least one metric to its parameters",
-        examples=["psnr: {data_range: 1}"],
-    ),
+    Meta(min_length=1, description="a mapping of metrics to their parameters", examples=["psnr: {data_range: 1}"]),
 ]
 
 
@@ -279,11 +275,9 @@ def _check_together(protocol: Protocol) -> None:
             f"colour_correction is {protocol.colour_correction}, and no metric begins with cc_: add cc_psnr, ... for "
             "the corrected render, beside those of the render as it is."
         )
+    rules = (protocol.quantise.render, protocol.quantise.reference)
     for name, parameters in protocol.metrics.items():
-        if parameters.get("kernel") == "uniform7-gray" and "none" in (
-            protocol.quantise.render,
-            protocol.quantise.reference,
-        ):
+        if parameters.get("kernel") == "uniform7-gray" and "none" in rules:
             raise InputError(
                 f"{name} has the kernel 'uniform7-gray', which is of 8-bit levels: quantise render and reference by "
                 "round or truncate."

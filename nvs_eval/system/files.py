@@ -92,7 +92,8 @@ def _target(path: Path) -> Path:
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path} cannot be written: {error}. Choose another folder, or make room.")
+    # Without the name of the temporary file, of which a user knows nothing.
+    return InputError(f"{path} cannot be written: {error.strerror or error}. Choose another folder, or make room.")
 
 
 def file_sha256(path: Path) -> str:

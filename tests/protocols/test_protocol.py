@@ -183,7 +183,11 @@ def test_missing_field_is_named(field: str) -> None:
         ("round_means", "5", r"round_means must be a whole number of at least 0 or None\. Got '5'"),
         ("name", "", r"name must be a text\. Got ''\."),
         ("name", 2024, r"name must be a text\. Got 2024\. Put names of digits in quotes"),
-        ("metrics", {}, r"metrics must be a mapping of at least one metric to its parameters"),
+        (
+            "metrics",
+            {},
+            r"metrics must be a mapping of metrics to their parameters, such as .psnr: {data_range: 1}.\. Got {}",
+        ),
         ("metrics", ["psnr"], r"metrics must be a mapping"),
         ("metrics", {"psnr": 1}, r"metrics\.psnr must be a mapping\. Got 1\."),
         ("metrics", {7: {}}, r"a name in metrics must be a text\. Got 7\."),

@@ -139,7 +139,10 @@ def test_a_folder_check_makes_and_removes_nothing() -> None:
 def test_what_cannot_be_a_folder_is_refused(output: str) -> None:
     Path("file").write_bytes(b"old")
     Path("nowhere").symlink_to("missing")
-    with pytest.raises(InputError, match=rf"^{output} cannot be written: .*Choose another folder, or make room"):
+    # The reason alone, without the name of the file that was tried: it is the same each time.
+    with pytest.raises(
+        InputError, match=rf"^{output} cannot be written: [A-Za-z ]+\. Choose another folder, or make room"
+    ):
         check_folder_writable(Path(output))
     assert names() == ["file", "nowhere"]
 
