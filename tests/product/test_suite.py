@@ -18,6 +18,7 @@ from support.commands import Said
 from support.protocols import FLOAT, protocol_file
 from support.scenes import files_below, image, write_masks, write_pngs
 
+from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_png
@@ -676,3 +677,9 @@ def test_options_at_the_top_are_for_all_but_own_come_first(cli: Callable[..., Sa
     assert cli("suite", changed(methods={"one": SCORED}, allow_missing=True), "--only", "fox").code == 0
     strict = {"one": {**SCORED, "allow_missing": False}}
     assert cli("suite", changed(methods=strict, allow_missing=True), "--only", "fox").code == 3
+
+
+def test_suite_help_says_what_overwrite_repeats(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["suite", "--help"])
+    assert "Render and score again" in capsys.readouterr().out

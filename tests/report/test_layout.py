@@ -26,7 +26,7 @@ SUITE = Suite(
     "Three scenes",
     "made up",
     "test",
-    [Scene(n, n, 1) for n in ("garden", "stump")] + [Scene("fox", "fox", 1, aliases=("reynard",))],
+    (Scene("garden", "garden", 1), Scene("stump", "stump", 1), Scene("fox", "fox", 1, aliases=("reynard",))),
 )
 INRIA = {"name": "inria-3dgs", "definition": {"round_means": None}, "fingerprint": "82a74b27"}
 
@@ -372,7 +372,7 @@ def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
 
 
 def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:
-    two = Suite("mipnerf360", "two of them", "", "test", [Scene("garden", "garden", 4), Scene("stump", "stump", 4)])
+    two = Suite("mipnerf360", "two of them", "", "test", (Scene("garden", "garden", 4), Scene("stump", "stump", 4)))
     (table,) = tables_of(OURS, layout(rows="method", suite=two, metrics=("psnr",), published=[published()]))
     assert texts(table, PSNR) == ["26.30", "27.0"]
 
@@ -397,7 +397,7 @@ def test_a_published_scene_of_another_benchmark_is_refused() -> None:
 
 
 def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
-    own = Suite("mine", "Mine", "", "test", [Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)])
+    own = Suite("mine", "Mine", "", "test", (Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)))
     psnr, _ = tables_of(OURS, layout(rows="method", columns="scene", published=[published()], suite=own))
     assert texts(psnr, "garden") == ["26.00", "27.4"]
     assert psnr.title == "Mine, psnr [dB] ↑, test views"

@@ -23,7 +23,7 @@ EXIT_FAILED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuiteCommand(WriteOptions, LayoutOptions, SuiteOptions):
+class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
     """Evaluate all methods of a file on all of its scenes, skip what is done already, and print the tables."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
