@@ -67,7 +67,7 @@ def test_a_peer_that_failed_is_no_best_peer() -> None:
     assert compare(case(ours=Measured("ours", [1.0]), wrong=wrong), "ours") == (None, None, None)
 
 
-def test_the_limit_is_what_the_work_would_take_at_the_measured_rates() -> None:
+def test_limit_is_the_work_at_the_measured_rates() -> None:
     product = Measured("limit", [0.5, 0.5], needs=(100.0, 0.0))  # 200 operations a second
     copy = Measured("limit", [0.1, 0.1], needs=(0.0, 50.0))  # 500 bytes a second
     limits = {"matrix product": product, "memory copy": copy}
@@ -102,7 +102,7 @@ def test_one_of_the_alternatives_is_enough() -> None:
     assert met(Target(ratio=2.5, limit=0.9), ours, compare(measured, "ours"), []) is True
 
 
-def test_what_failed_meets_nothing_and_of_what_was_not_measured_nothing_is_known() -> None:
+def test_failed_case_meets_no_target_and_unmeasured_is_unknown() -> None:
     for ours, verdict in ((Measured("ours", [1.0], failed="wrong"), False), (Measured("ours"), None)):
         assert met(Target(below=2), ours, compare(case(ours=ours), "ours"), []) is verdict
 
@@ -233,7 +233,7 @@ def test_results_without_a_revision_are_read(tmp_path: Path) -> None:
     assert read_results(file).cases["a"].revision is None
 
 
-def test_the_revision_is_of_the_code_and_not_of_what_the_benchmark_writes(tmp_path: Path) -> None:
+def test_revision_ignores_what_the_benchmark_writes(tmp_path: Path) -> None:
     assert code_revision(tmp_path) is None
 
     def git(*arguments: str) -> str:
@@ -262,7 +262,7 @@ def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
         newest_results(tmp_path)
 
 
-def test_the_machine_in_a_file_name_is_its_processor_or_its_graphics_card() -> None:
+def test_file_name_has_the_processor_or_graphics_card() -> None:
     assert short_name({"processor": "AMD EPYC", "graphics card": None, "cores": 2}) == "amd-epyc-2-cores"
     assert (
         short_name({"processor": "x", "graphics card": "NVIDIA H100 80GB", "cores": 16}) == "nvidia-h100-80gb-16-cores"
@@ -287,7 +287,7 @@ def test_every_work_has_ours_and_a_peer_and_exact_values() -> None:
         assert all(not contender.targets for contender in contenders if contender.owner == "peer")
 
 
-def test_a_mosaic_is_of_photographs_at_any_size_and_another_one_at_an_offset() -> None:
+def test_mosaic_fills_any_size_and_differs_at_an_offset() -> None:
     for size in SIZES.values():
         assert mosaic(*size).shape == (*size, 3)
     assert not np.array_equal(mosaic(270, 480), mosaic(270, 480, offset=97))

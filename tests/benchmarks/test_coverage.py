@@ -43,7 +43,7 @@ def percentile(scores: dict[str, Scores], views: int) -> float:
     return held / TRIALS
 
 
-def test_seven_views_are_covered_and_a_percentile_bootstrap_would_be_found_out() -> None:
+def test_seven_views_are_covered_where_percentiles_would_not() -> None:
     scores = trials(1, 7, 0)
     assert 0.94 < covered(scores) < 0.985
     assert percentile(scores, 7) < 0.9

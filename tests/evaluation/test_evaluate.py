@@ -129,7 +129,7 @@ def test_a_record_survives_being_written(tmp_path: Path) -> None:
 # --- The loop -----------------------------------------------------------------------------------------------------
 
 
-def test_views_are_taken_one_by_one_and_told_when_they_are_scored(tmp_path: Path) -> None:
+def test_views_are_read_one_by_one_and_reported_when_scored(tmp_path: Path) -> None:
     events: list[str] = []
 
     def lazy() -> Iterator[View]:
@@ -163,7 +163,7 @@ def test_what_the_scorer_refuses_ends_the_loop(tmp_path: Path) -> None:
 CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 
 
-def test_a_protocol_that_refuses_is_told_once_and_leaves_the_others(tmp_path: Path) -> None:
+def test_refusing_protocol_is_reported_once_others_go_on(tmp_path: Path) -> None:
     beyond = [View(name, image(0), (Render(2 * image(1)),)) for name in ("b", "c")]
     scorer = Scorer([protocol_of(LIGHT), protocol_of(CLAMPING), protocol_of(FLOAT)], torch.device("cpu"))
     told: list[tuple[str, str]] = []
@@ -192,7 +192,7 @@ def test_nothing_to_score_is_told_to_who_wants_to_hear_it(tmp_path: Path) -> Non
     ]
 
 
-def test_views_with_empty_masks_are_left_out_by_name_reason_and_mask(tmp_path: Path) -> None:
+def test_skipped_views_keep_name_reason_and_mask(tmp_path: Path) -> None:
     empty = torch.zeros(40, 48)
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
     views = [view("a", 1, 2), view("b", 1, 2, mask=empty), view("c", 1, 2, mask=torch.ones(40, 48))]

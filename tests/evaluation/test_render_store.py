@@ -142,7 +142,7 @@ def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged:
         assert again.means == record.means
 
 
-def test_a_folder_of_kept_renders_is_scored_like_that_of_any_other_tool(tmp_path: Path) -> None:
+def test_kept_renders_score_like_any_other_folder(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     references = tmp_path / "fox" / "references" / record.references_sha256[:12]
     (source,) = open_folders([record_file(record, tmp_path).parent / "renders"], reference=references)
@@ -158,7 +158,7 @@ def test_references_that_checkpoints_share_are_kept_once(tmp_path: Path) -> None
     assert kept == [f"fox/references/{records[0].references_sha256[:12]}/{view}.png" for view in VIEWS]
 
 
-def test_checkpoints_whose_references_differ_are_scored_each_with_its_own(tmp_path: Path) -> None:
+def test_checkpoints_with_other_references_use_their_own(tmp_path: Path) -> None:
     plain = [FakeCheckpoint(1), FakeCheckpoint(2)]
     undistorted = FakeCheckpoint(3, method="splat", references=lambda index: image(index + 50))
     records = evaluate_checkpoints([plain[0], undistorted, plain[1]], tmp_path / "all", LIGHT)
@@ -224,9 +224,7 @@ class Usage(NamedTuple):
     free: int
 
 
-def test_renders_that_do_not_fit_are_refused_before_they_are_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renders_without_disk_space_are_refused_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
 
     def usage(path: Path) -> Usage:
@@ -245,9 +243,7 @@ def test_renders_that_do_not_fit_are_refused_before_they_are_made(
     assert asked == [tmp_path, tmp_path]
 
 
-def test_renders_that_cannot_be_put_in_their_place_are_an_error_and_leave_nothing_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unmovable_renders_raise_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fox" / "fake" / "base" / "1").mkdir(parents=True)
     (tmp_path / "fox" / "fake" / "base" / "1" / "renders").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot be written: .*Say another `--output-dir`, or make room\."):
@@ -256,9 +252,7 @@ def test_renders_that_cannot_be_put_in_their_place_are_an_error_and_leave_nothin
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_raises_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename, calls = os.replace, []
 
     def fail(*paths: str) -> None:

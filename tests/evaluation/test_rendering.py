@@ -40,7 +40,7 @@ def interrupt_at(index: int) -> Callable[[int], None]:
 @pytest.mark.parametrize(
     "protocols", [(LIGHT,), (FLOAT,), (HALF,), (LIGHT, FLOAT)], ids=["light", "float", "half", "light and float"]
 )
-def test_a_checkpoint_alone_scores_as_it_does_among_others_to_the_last_bit(
+def test_checkpoint_scores_alone_as_among_others(
     protocols: tuple[str, ...], references: Callable[[int], torch.Tensor], tmp_path: Path
 ) -> None:
     alone = evaluate_checkpoints([FakeCheckpoint(2, references=references)], tmp_path / "a", *protocols)
@@ -87,16 +87,14 @@ def out_of_range(index: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
-def test_a_render_out_of_range_is_an_error_though_a_png_would_hide_it(
-    staged: bool, protocol: str, tmp_path: Path
-) -> None:
+def test_render_out_of_range_raises_though_its_png_hides_it(staged: bool, protocol: str, tmp_path: Path) -> None:
     checkpoints = [FakeCheckpoint(1, renders=out_of_range), FakeCheckpoint(2)][: 1 + staged]
     with pytest.raises(InputError, match=r"The render of view 'cam0/b' has values from .* to 1\.25, and the protocol"):
         evaluate_checkpoints(checkpoints, tmp_path, protocol)
     assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
 
 
-def test_a_protocol_that_clamps_scores_a_render_out_of_range_the_same_either_way(tmp_path: Path) -> None:
+def test_clamping_protocol_scores_floats_and_pngs_alike(tmp_path: Path) -> None:
     alone = evaluate_checkpoints([FakeCheckpoint(1, renders=out_of_range)], tmp_path / "a", CLAMPING)
     pair = [FakeCheckpoint(1, renders=out_of_range), FakeCheckpoint(2)]
     assert rows(evaluate_checkpoints(pair, tmp_path / "b", CLAMPING), 1) == rows(alone, 1)
@@ -167,7 +165,7 @@ def test_where_all_masks_are_empty_there_is_nothing_to_score(tmp_path: Path) -> 
     assert [file for file in files_below(tmp_path / "out") if not file.endswith("/")] == []
 
 
-def test_checkpoints_with_other_masks_are_scored_each_with_its_own(tmp_path: Path) -> None:
+def test_checkpoints_with_other_masks_use_their_own(tmp_path: Path) -> None:
     halves = masks_in(tmp_path / "halves", HALVES)
     tenths = masks_in(tmp_path / "tenths", dict.fromkeys(HALVES, 0.75))
     steps = [FakeCheckpoint(1, masks=halves), FakeCheckpoint(2, masks=tenths), FakeCheckpoint(3)]
@@ -177,7 +175,7 @@ def test_checkpoints_with_other_masks_are_scored_each_with_its_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
-def test_a_record_says_that_weights_above_0_count_as_1_where_they_do(staged: bool, tmp_path: Path) -> None:
+def test_record_says_where_weights_above_0_count_as_1(staged: bool, tmp_path: Path) -> None:
     faint = write_masks(tmp_path / "faint", HALVES, weight=1 / 255)
     steps = [
         FakeCheckpoint(step, masks=Masks(list_images(faint), binary=True), method="binary")
@@ -274,21 +272,19 @@ def test_pngs_do_not_do_for_a_protocol_that_needs_floats(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("first", "then", "kept"), [(LIGHT, FLOAT, "all"), (FLOAT, LIGHT, "png")])
-def test_renders_of_an_older_checkpoint_are_not_mistaken_for_what_an_interrupted_command_left(
-    first: str, then: str, kept: Keep, tmp_path: Path
-) -> None:
+def test_older_checkpoints_renders_are_not_resumed_from(first: str, then: str, kept: Keep, tmp_path: Path) -> None:
     evaluate_checkpoints([FakeCheckpoint(1, identity={"checkpoint_sha256": "older"})], tmp_path, then, keep=kept)
     interrupted(tmp_path, first, keep="none")
     assert rendered_again(tmp_path, then, keep="none") == 3
 
 
-def test_floats_kept_in_between_do_for_any_protocol_where_pngs_are_beside_them(tmp_path: Path) -> None:
+def test_kept_floats_beside_pngs_serve_any_protocol(tmp_path: Path) -> None:
     interrupted(tmp_path, FLOAT)
     assert rendered_again(tmp_path, LIGHT) == 0
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_pngs_of_a_render_out_of_range_do_not_hide_it_from_a_later_command(tmp_path: Path) -> None:
+def test_pngs_out_of_range_are_not_resumed_from(tmp_path: Path) -> None:
     interrupted(tmp_path, CLAMPING, renders=out_of_range)
     with pytest.raises(InputError, match=r"The render of view 'cam0/b' has values from .* to 1\.25"):
         rendered_again(tmp_path, LIGHT, renders=out_of_range)
@@ -325,7 +321,7 @@ def test_a_note_removes_nothing_outside_its_folder(tmp_path: Path) -> None:
     assert treasure.exists()
 
 
-def test_what_an_interrupted_command_left_behind_goes_with_the_next(tmp_path: Path) -> None:
+def test_leftovers_of_an_interruption_go_with_the_next_run(tmp_path: Path) -> None:
     interrupted(tmp_path / "staged", FLOAT, references=float_image)
     assert list(tmp_path.rglob("*.npy"))
     rendered_again(tmp_path / "staged", FLOAT, references=float_image, identity={"checkpoint_sha256": "another"})
@@ -335,9 +331,7 @@ def test_what_an_interrupted_command_left_behind_goes_with_the_next(tmp_path: Pa
     assert not list(tmp_path.rglob(".rendered"))
 
 
-def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not_rendered_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_scoring_keeps_records_and_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"method": "other", "references": lambda index: float_image(index + 50)}
     score = Scorer.outcomes
 
@@ -361,7 +355,7 @@ def test_interrupted_while_scoring_the_finished_records_stay_and_the_rest_is_not
     assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
 
 
-def test_two_commands_on_one_checkpoint_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_two_commands_on_one_checkpoint_run_side_by_side(tmp_path: Path) -> None:
     """The second begins when the first has rendered, and ends before the first has scored."""
     first, other = FakeCheckpoint(1, references=float_image), FakeCheckpoint(2, references=float_image)
     records: list[Record] = []
@@ -411,7 +405,7 @@ def test_a_record_of_something_else_does_not_count(changes: dict[str, Any], tmp_
     assert finished(tmp_path, **changes) == []
 
 
-def test_records_are_finished_only_when_those_of_all_protocols_are_and_whole(tmp_path: Path) -> None:
+def test_result_is_finished_when_all_its_records_are(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert finished(tmp_path, LIGHT, FLOAT) == []
     file = record_file(record, tmp_path)
@@ -432,7 +426,7 @@ def test_records_under_other_masks_do_not_count(tmp_path: Path) -> None:
     assert finished(out, masks=masks) == []
 
 
-def test_a_record_that_left_a_view_out_is_finished_as_long_as_its_mask_is_empty(tmp_path: Path) -> None:
+def test_record_with_skipped_view_is_finished_while_mask_empty(tmp_path: Path) -> None:
     empty, out = {**HALVES, "cam0/b": 0.0}, tmp_path / "out"
     masks = masks_in(tmp_path / "masks", empty)
     records = evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], out, LIGHT)

@@ -82,13 +82,13 @@ def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
 # --- What is refused ------------------------------------------------------------------------------------------------
 
 
-def test_a_render_that_is_not_finite_is_named_before_it_is_scored() -> None:
+def test_render_that_is_not_finite_raises_before_scoring() -> None:
     with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\) has NaN"):
         view(image(0), image(1).index_fill(0, torch.tensor(3), torch.nan))
 
 
 @pytest.mark.parametrize(("value", "said"), [(1.01, "from 0 to 1.01"), (-0.01, "from -0.01 to ")])
-def test_out_of_range_is_an_error_that_names_the_view_and_the_values(value: float, said: str) -> None:
+def test_out_of_range_error_names_the_view_and_values(value: float, said: str) -> None:
     bad = image(1)
     bad[0, 0, 0] = 0
     bad[3, 4, 1] = value
@@ -121,7 +121,7 @@ SMALLEST = {"valid": 11, "dmpix": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "re
 
 
 @pytest.mark.parametrize(("kernel", "least"), SMALLEST.items())
-def test_images_smaller_than_the_window_are_an_error_with_the_size_needed(kernel: str, least: int) -> None:
+def test_images_below_the_window_raise_with_its_size(kernel: str, least: int) -> None:
     protocol = changed(metrics={"ssim": {"kernel": kernel, "data_range": 1}})
     assert scores(protocol, view(image(0, least, least), image(1, least, least)))
     small = view(image(0, least - 1, 40), image(1, least - 1, 40))
@@ -137,7 +137,7 @@ def test_every_kernel_but_zero_padding_has_a_smallest_size() -> None:
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_images_smaller_than_a_net_can_take_are_an_error_with_the_size_needed(
+def test_images_below_a_nets_minimum_raise_with_its_size(
     net: Net, weights_folder: Callable[[Net], Path | None]
 ) -> None:
     protocol = changed(metrics={f"lpips_{net}": {**SQUEEZE, "net": net}})
@@ -155,7 +155,7 @@ def test_images_smaller_than_a_net_can_take_are_an_error_with_the_size_needed(
     assert scored.error is None
 
 
-def test_what_is_wrong_for_one_protocol_leaves_the_others_their_scores() -> None:
+def test_error_of_one_protocol_leaves_the_others_scores() -> None:
     beyond = view(image(0), 1.5 * image(1))
     strict, clamping = outcomes([LIGHT, changed(out_of_range="clamp")], beyond)
     assert "has values from" in str(strict.error)
@@ -215,9 +215,7 @@ def test_weights_in_use_are_identified(weights_folder: Callable[[Net], Path | No
     assert Scorer([protocol_of(LIGHT)], CPU).weights == {}
 
 
-def test_weights_that_cannot_be_had_stop_it_before_anything_is_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_weights_raise_before_anything_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise DownloadError("no network in tests")
 
@@ -248,9 +246,7 @@ def test_the_users_settings_are_untouched_and_do_not_matter(weights_folder: Call
 # --- From files -----------------------------------------------------------------------------------------------------
 
 
-def test_saved_pngs_score_exactly_as_the_floats_they_were_made_of(
-    tmp_path: Path, weights_folder: Callable[[Net], Path | None]
-) -> None:
+def test_saved_pngs_score_exactly_as_their_floats(tmp_path: Path, weights_folder: Callable[[Net], Path | None]) -> None:
     pictures = [float_image(seed) for seed in range(3)]
     for index, picture in enumerate(pictures):
         save_png(tmp_path / f"{index}.png", picture)

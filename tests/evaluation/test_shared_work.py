@@ -92,7 +92,7 @@ def all_weights(weights_folder: Callable[[Net], Path | None]) -> Path | None:
 
 
 @pytest.mark.parametrize("eight_bits", [True, False])
-def test_each_distinct_network_input_is_passed_once_for_all_protocols(
+def test_each_network_input_passes_once_for_all_protocols(
     eight_bits: bool,
     all_protocols: list[Protocol],
     passed: Counter[str],
@@ -239,7 +239,7 @@ def beyond() -> View:
     return view(image(0), 1.5 * image(1))
 
 
-def test_images_are_prepared_once_for_all_protocols_that_prepare_them_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_prepared_once_for_all_like_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[str] = []
 
     def counted(*given: Any, **more: Any) -> Any:
@@ -294,7 +294,7 @@ def test_an_image_that_is_scored_as_it_was_read_is_not_copied(monkeypatch: pytes
     assert {each.data_ptr() for each in scored} == {read.reference.data_ptr(), read.renders[0].image.data_ptr()}
 
 
-def test_what_one_protocol_refuses_is_said_of_each_by_its_own_name() -> None:
+def test_shared_refusal_names_each_protocol() -> None:
     scorer = Scorer([replace(changed(), name=name) for name in ("one", "two")], CPU)
     said = [str(outcome.error) for outcome in scorer.outcomes(beyond())]
     assert ["the protocol 'one'" in said[0], "the protocol 'two'" in said[1]] == [True, True]

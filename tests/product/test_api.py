@@ -68,7 +68,7 @@ def test_score_writes_where_it_is_told_to(silent: Callable[[], bool]) -> None:
     assert (file.parent / str(found[0].views[0].render)).is_file()
 
 
-def test_paths_in_a_record_that_is_not_written_are_those_of_where_it_would_be() -> None:
+def test_unwritten_record_has_the_paths_of_its_place() -> None:
     (found,) = nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml")
     folder = RESULTS / "garden" / "ours" / "final"
     folder.mkdir(parents=True)

@@ -130,7 +130,7 @@ def test_several_results_are_several_tables(cli: Callable[..., Said], opener: Op
     assert cli("audit", "-m", "garden/ours", *FOLDERS[2:], "--protocol", *names).code == 0
 
 
-def test_the_table_says_what_each_protocol_says_and_words_what_may_be_compared(cli: Callable[..., Said]) -> None:
+def test_audit_shows_each_protocol_and_what_is_comparable(cli: Callable[..., Said]) -> None:
     said = cli("audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
     means = {record["protocol"]["name"]: record["means"] for record in written().values()}
     for name in ("light", "float"):
@@ -154,7 +154,7 @@ def test_per_view_adds_a_table_of_each_protocol(cli: Callable[..., Said]) -> Non
 # --- Work that is shared --------------------------------------------------------------------------------------------
 
 
-def test_each_image_is_decoded_once_however_many_protocols_there_are(
+def test_audit_decodes_each_image_once_for_all_protocols(
     cli: Callable[..., Said], own: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
@@ -171,7 +171,7 @@ def test_each_image_is_decoded_once_however_many_protocols_there_are(
     )
 
 
-def test_each_view_is_rendered_once_however_many_protocols_there_are(
+def test_audit_renders_each_view_once_for_all_protocols(
     cli: Callable[..., Said], own: list[str], opener: Opener
 ) -> None:
     assert cli("audit", *RUNS).code == 0
@@ -224,7 +224,7 @@ def test_a_protocol_that_was_named_must_be_able_to(
     assert written() == {}
 
 
-def test_where_every_protocol_refuses_it_is_an_error_and_nothing_stays(
+def test_audit_refused_by_all_protocols_writes_nothing(
     cli: Callable[..., Said], own: list[str], opener: Opener
 ) -> None:
     for checkpoint in opener.given:
@@ -239,7 +239,7 @@ def test_where_every_protocol_refuses_it_is_an_error_and_nothing_stays(
         assert [file for file in files_below(OUT) if not file.endswith("/")] == []
 
 
-def test_copies_of_float_renders_are_scored_under_those_protocols_alone_that_round(
+def test_audit_of_8_bit_copies_scores_rounding_protocols(
     cli: Callable[..., Said], own: list[str], opener: Opener
 ) -> None:
     assert cli("run", "--load-config", "config.yml", "--protocol", "light.yaml", "--output-dir", "made").code == 0
@@ -253,7 +253,7 @@ def test_copies_of_float_renders_are_scored_under_those_protocols_alone_that_rou
 
 
 @pytest.mark.parametrize("given", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
-def test_with_masks_those_protocols_that_know_what_to_do_with_them(
+def test_audit_with_masks_scores_protocols_that_use_them(
     given: tuple[str, ...], cli: Callable[..., Said], refused: Callable[..., str], own: list[str], opener: Opener
 ) -> None:
     masks = write_masks(Path("masks"), dict.fromkeys(["0001", "0002", "a", "cam0/b", "c"], 0.5))
@@ -269,7 +269,7 @@ def test_with_masks_those_protocols_that_know_what_to_do_with_them(
     assert coverage == {"standard": {0.5}, "float": {0.5}, "half": {0.5}, "ignoring": {None}}
 
 
-def test_with_masks_those_that_have_no_meaning_for_them_are_said_on_one_line(
+def test_audit_with_masks_lists_other_protocols_on_one_line(
     cli: Callable[..., Said], own: list[str], here: Path
 ) -> None:
     protocol_file(here, UNMASKED.replace("name: unmasked", "name: float"), "float.yaml")
@@ -345,7 +345,7 @@ def test_a_folder_that_is_not_there_and_an_unknown_protocol(refused: Callable[..
     )
 
 
-def test_grey_images_and_alpha_need_their_instruction_in_an_audit_too(
+def test_audit_of_grey_or_alpha_needs_its_option(
     cli: Callable[..., Said], refused: Callable[..., str], own: list[str]
 ) -> None:
     iio.imwrite("garden/ours/0001.png", np.full((HEIGHT, WIDTH), 153, np.uint8))
@@ -374,9 +374,7 @@ def test_ctrl_c_keeps_what_is_finished(cli: Callable[..., Said], monkeypatch: py
     assert len(written()) == 2
 
 
-def test_ctrl_c_while_rendering_leaves_no_record_and_the_same_command_goes_on(
-    cli: Callable[..., Said], opener: Opener
-) -> None:
+def test_audit_interrupted_while_rendering_can_resume(cli: Callable[..., Said], opener: Opener) -> None:
     def interrupt(index: int) -> None:
         raise KeyboardInterrupt
 

@@ -69,7 +69,7 @@ def masked(text: str) -> str:
 # --- What is printed, and where -------------------------------------------------------------------------------------
 
 
-def test_score_prints_the_table_alone_to_stdout_and_the_rest_to_stderr(cli: Callable[..., Said]) -> None:
+def test_score_prints_only_the_table_to_stdout(cli: Callable[..., Said]) -> None:
     said = cli(*SCORE)
     assert said.code == 0
     assert masked(said.out) == TABLE
@@ -84,7 +84,7 @@ def test_per_view_adds_a_row_a_view(cli: Callable[..., Said]) -> None:
     assert masked(cli(*SCORE, "--per-view").out) == TABLE + PER_VIEW
 
 
-def test_without_a_terminal_there_is_no_colour_whatever_the_environment_asks_for(
+def test_without_terminal_there_is_no_colour_even_if_forced(
     cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -110,7 +110,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("columns", [80, 50])
-def test_in_a_terminal_the_table_keeps_to_its_width_and_the_best_is_bold(
+def test_in_a_terminal_the_table_fits_and_the_best_is_bold(
     columns: int, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli(*SCORE, "--method", "ours", "theirs-with-a-name-that-is-longer-than-a-line-of-fifty-columns-allows")
@@ -127,7 +127,7 @@ def test_in_a_terminal_the_table_keeps_to_its_width_and_the_best_is_bold(
 
 
 @pytest.mark.parametrize(("mark", "styled"), [("none", False), ("bold", True), ("colour", True)])
-def test_in_a_terminal_nothing_is_marked_where_no_marks_are_wanted(
+def test_in_a_terminal_mark_none_marks_nothing(
     mark: str, styled: bool, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli(*SCORE)
@@ -163,7 +163,7 @@ def test_progress_in_a_terminal_survives_any_name(monkeypatch: pytest.MonkeyPatc
 # --- Records --------------------------------------------------------------------------------------------------------
 
 
-def test_what_score_writes_is_a_record_with_all_it_takes_to_trust_it(cli: Callable[..., Said]) -> None:
+def test_score_writes_a_record_with_full_provenance(cli: Callable[..., Said]) -> None:
     cli(*SCORE, "--scene", "s", "--method", "mine", "b", "--output-dir", "out")
     (file,) = Path("out/s/mine/final").glob("*.json")
     record = read_record(file)
@@ -224,7 +224,7 @@ def test_corrected_scores_stand_beside_the_plain_ones(how: str, cli: Callable[..
     assert plain.code == 0
 
 
-def test_groups_of_other_references_are_scored_one_after_the_other(cli: Callable[..., Said]) -> None:
+def test_groups_with_other_references_are_scored_in_turn(cli: Callable[..., Said]) -> None:
     for model, level in (("a", 102), ("b", 103)):
         fill(Path(f"{model}/test/ours_7000/gt"), [level, 51])
         fill(Path(f"{model}/test/ours_7000/renders"), [153, 51])
@@ -396,7 +396,7 @@ def test_a_background_that_is_none(background: str, refused: Callable[..., str])
     )
 
 
-def test_protocols_that_treat_alpha_differently_share_one_decoding(cli: Callable[..., Said], here: Path) -> None:
+def test_protocols_with_other_alpha_share_one_decoding(cli: Callable[..., Said], here: Path) -> None:
     protocol_file(here, LIGHT.replace("light", "dropping").replace("alpha: composite", "alpha: drop"), "dropping.yaml")
     translucent = np.full((HEIGHT, WIDTH, 4), 153, np.uint8)
     translucent[..., 3] = 51

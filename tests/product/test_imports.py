@@ -202,7 +202,7 @@ def test_the_plugin_neither_prints_nor_imports_in_a_circle() -> None:
     assert len(graph) > 10
 
 
-def test_the_plugin_builds_on_the_package_and_not_on_its_command_line() -> None:
+def test_plugin_imports_the_package_not_its_command_line() -> None:
     modules = sources(PLUGIN)
     needed = {name for module, tree in modules.items() for name in imported(module, tree, modules)}
     assert [name for name in needed if is_in(name, "nvs_eval.cli")] == []
@@ -353,7 +353,7 @@ def test_no_format_of_a_table_needs_anything_heavy(options: str, tmp_path: Path)
     assert ("jinja2" in found) == (options == "html")
 
 
-def test_logging_to_tensorboard_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
+def test_tensorboard_logging_imports_no_torch_or_nerfstudio(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     write_record(tmp_path / "record.json", record())
     found = imported_by(RUN, "table", str(tmp_path), "--log", "tensorboard")
@@ -371,7 +371,7 @@ def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     assert found.isdisjoint({*HEAVY, *PLUGINS})
 
 
-def test_scoring_needs_no_symbolic_algebra_no_other_lpips_and_no_models(tmp_path: Path) -> None:
+def test_scoring_imports_no_sympy_lpips_or_models(tmp_path: Path) -> None:
     # Each of them takes as long to import as some views to score; torch itself has the first of them for shapes.
     write_pngs(tmp_path / "gt", {"a": 1})
     write_pngs(tmp_path / "renders", {"a": 2})
@@ -404,7 +404,7 @@ def typed_names() -> dict[str, str]:
     return {name: module for (_, name), module in names.items()}
 
 
-def test_public_names_are_the_same_to_the_interpreter_and_to_type_checkers() -> None:
+def test_public_names_are_the_same_to_type_checkers() -> None:
     assert typed_names() == nvs_eval._HOMES
     assert nvs_eval.__all__ == sorted([*nvs_eval._HOMES, "__version__"])
     assert set(nvs_eval.__all__) <= set(dir(nvs_eval))

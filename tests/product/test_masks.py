@@ -189,7 +189,7 @@ class Undistorted(FakeCheckpoint):
         pass
 
 
-def test_masks_of_the_data_that_do_not_fit_matter_only_where_they_are_asked_for(
+def test_misfitting_data_masks_matter_only_on_request(
     cli: Callable[..., Said], refused_early: Callable[..., str], opener: Opener
 ) -> None:
     opener.given[:] = [Undistorted(1)]
@@ -200,7 +200,7 @@ def test_masks_of_the_data_that_do_not_fit_matter_only_where_they_are_asked_for(
     assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.75]
 
 
-def test_masks_of_a_folder_are_weights_even_where_the_data_has_masks(cli: Callable[..., Said], opener: Opener) -> None:
+def test_masks_of_a_folder_are_weights_beside_data_masks(cli: Callable[..., Said], opener: Opener) -> None:
     write_masks(Path("masks"), RENDERED, weight=51 / 255)
     for checkpoint in opener.given:
         checkpoint.masks = Masks(list_images(Path("masks")), binary=True)
@@ -226,7 +226,7 @@ def test_finished_records_are_those_under_these_masks(cli: Callable[..., Said], 
     assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.5]
 
 
-def test_a_record_with_masks_and_one_without_do_not_replace_each_other_unasked(
+def test_records_with_and_without_masks_need_overwrite(
     command: tuple[str, ...], cli: Callable[..., Said], opener: Opener
 ) -> None:
     write_masks(Path("masks"), {**COVERAGE, "0002": 0.5})
@@ -242,7 +242,7 @@ def test_a_record_with_masks_and_one_without_do_not_replace_each_other_unasked(
         assert len(opener.rendered) == rendered
 
 
-def test_a_view_with_an_empty_mask_is_left_out_and_the_record_is_finished(
+def test_view_with_empty_mask_is_skipped_and_record_finished(
     command: tuple[str, ...], cli: Callable[..., Said], opener: Opener
 ) -> None:
     write_masks(Path("masks"), {**COVERAGE, "cam0/b": 0.0, "0002": 0.0})

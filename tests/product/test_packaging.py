@@ -65,7 +65,7 @@ def text_in(wheel: Path, name: str) -> str:
         return archive.read(found).decode()
 
 
-def test_the_wheel_holds_both_packages_and_the_configs_and_nothing_else(archives: Archives) -> None:
+def test_wheel_holds_only_both_packages_and_the_configs(archives: Archives) -> None:
     held = {name for name in names_in(archives.wheel) if ".dist-info/" not in name}
     configs = {
         f"nvs_eval/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*") if path.is_file()
@@ -101,7 +101,7 @@ def test_the_wheel_has_its_entry_points(archives: Archives) -> None:
             assert {f"{module}.py", f"{module}/__init__.py"} & held, name
 
 
-def test_the_source_archive_holds_what_it_takes_to_build_test_and_cite(archives: Archives) -> None:
+def test_source_archive_can_be_built_tested_and_cited(archives: Archives) -> None:
     with tarfile.open(archives.source) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     top = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile"}

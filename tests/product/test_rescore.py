@@ -104,7 +104,7 @@ def make_translucent(folder: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["dropping", "float"])
-def test_alpha_is_composited_over_the_background_it_was_or_dropped(protocol: str, cli: Callable[..., Said]) -> None:
+def test_rescore_composites_alpha_as_the_record_says(protocol: str, cli: Callable[..., Said]) -> None:
     make_translucent("ours")
     make_translucent("gt")
     given = (*SCORE, "--background", "0.25,0.5,1")
@@ -172,9 +172,7 @@ def test_a_view_that_was_left_out_stays_out_and_is_said_to_be(cli: Callable[...,
         assert list(provenance["left_out_masks"]) == ["0002"]
 
 
-def test_images_that_lie_in_canvases_are_scored_again_where_they_are(
-    cli: Callable[..., Said], refused: Callable[..., str]
-) -> None:
+def test_rescore_reads_canvases_where_they_are(cli: Callable[..., Said], refused: Callable[..., str]) -> None:
     for view in range(2):
         both = torch.cat([image(view), image(10 + view)], dim=1)
         save_png(Path(f"gsplat/renders/val_step29999_{view:04d}.png"), both)
@@ -235,7 +233,7 @@ def test_floats_that_were_kept_serve_every_protocol(
         *(("light", "keeping"), ("float", "light"), ("float", "keeping")),
     ],
 )
-def test_pngs_that_were_kept_serve_protocols_that_round_as_they_do(
+def test_kept_pngs_serve_protocols_that_round_likewise(
     first: str,
     then: str,
     references: Callable[[int], torch.Tensor],
@@ -262,7 +260,7 @@ def test_pngs_that_were_kept_serve_protocols_that_round_as_they_do(
         *(("clamping", "light"), ("clamping", "keeping"), ("keeping", "light"), ("keeping", "float")),
     ],
 )
-def test_pngs_do_not_serve_protocols_that_would_see_the_difference(
+def test_kept_pngs_do_not_serve_float_protocols(
     first: str, then: str, cli: Callable[..., Said], refused: Callable[..., str], opener: Opener
 ) -> None:
     assert cli(*RUN, "--protocol", f"{first}.yaml", "--output-dir", "out").code == 0
@@ -288,7 +286,7 @@ def test_colours_are_not_corrected_in_8_bit_copies(
     assert "cc_psnr" in said.out
 
 
-def test_a_copy_of_a_reference_does_not_serve_a_protocol_that_does_not_round_it(
+def test_reference_copy_does_not_serve_float_protocols(
     cli: Callable[..., Said], refused: Callable[..., str], opener: Opener
 ) -> None:
     opener.given[:] = [FakeCheckpoint(500, references=float_image)]
@@ -354,9 +352,7 @@ def test_masks_of_the_data_are_read_as_they_were(cli: Callable[..., Said], opene
 # --- Several records ------------------------------------------------------------------------------------------------
 
 
-def test_of_several_records_of_one_result_the_first_that_serves_is_taken(
-    cli: Callable[..., Said], opener: Opener
-) -> None:
+def test_rescore_takes_the_first_record_that_serves(cli: Callable[..., Said], opener: Opener) -> None:
     # PNGs of what was clamped do not serve one that makes it an error; those that were seen to be in range do.
     assert cli(*RUN, "--protocol", "clamping.yaml", "light.yaml", "--output-dir", "out").code == 0
     assert cli("rescore", "out", "--protocol", "reflecting.yaml").code == 0
@@ -365,7 +361,7 @@ def test_of_several_records_of_one_result_the_first_that_serves_is_taken(
     assert len(records("out", "reflecting")) == 2
 
 
-def test_where_none_serves_it_is_the_record_that_serves_most_that_is_spoken_of(
+def test_rescore_refusal_is_about_the_most_useful_record(
     cli: Callable[..., Said], refused: Callable[..., str], opener: Opener
 ) -> None:
     # The record of `clamping` serves neither; that of `light` serves all but floats.
@@ -374,7 +370,7 @@ def test_where_none_serves_it_is_the_record_that_serves_most_that_is_spoken_of(
     assert re.search(r"light-\w+\.json: what was kept of its renders are 8-bit copies, and 'float' scores floats", said)
 
 
-def test_a_record_that_knows_the_masks_is_taken_before_one_that_ignores_them(cli: Callable[..., Said]) -> None:
+def test_rescore_prefers_the_record_that_knows_the_masks(cli: Callable[..., Said]) -> None:
     masks = write_masks(Path("masks"), {"0001": 0.5, "0002": 0.25})
     cli(*SCORE, "--masks", str(masks), "--protocol", "ignoring.yaml", "light.yaml", "--output-dir", "out")
     assert cli("rescore", "out", "--protocol", "reflecting.yaml").code == 0
@@ -382,7 +378,7 @@ def test_a_record_that_knows_the_masks_is_taken_before_one_that_ignores_them(cli
         assert [row.coverage for row in record.views] == [0.5, 0.25]
 
 
-def test_what_is_there_already_is_not_scored_again_unless_told_to(
+def test_rescore_skips_what_is_scored_unless_overwritten(
     cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[str] = []
