@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.pixels import RANGE_TOLERANCE, bounds, clamp_to_range, crop_border, quantise
+from nvs_eval.images.pixels import RANGE_TOLERANCE, Quantisation, clamp_to_range, crop_border, quantise
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.sources.views import View
 
-Corrected = list[tuple[str, Tensor, Tensor, Tensor]]
-"""Corrections that were made: how, of which reference and renders, and to what."""
+
+@dataclass
+class SharedSteps:
+    """Steps that the protocols of a view have in common, each done once.
+
+    Attributes:
+        corrections: colour corrections: how, of which reference and renders, and to what.
+        quantised: images as they are on the levels of a rule, by the image's identity and the rule.
+    """
+
+    corrections: list[tuple[str, Tensor, Tensor, Tensor]] = field(default_factory=list)
+    quantised: dict[tuple[int, Quantisation], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def quantise(self, image: Tensor, rule: Quantisation) -> Tensor:
+        """Bring an image to the levels of a rule, once."""
+        key = (id(image), rule)
+        if key not in self.quantised:
+            # With the image, so that no other has its identity.
+            self.quantised[key] = (image, quantise(image, rule))
+        return self.quantised[key][1]
 
 
 class EmptyMask(InputError):
@@ -48,10 +66,8 @@ def check_range(view: View, protocol: Protocol) -> None:
     """
     if protocol.out_of_range != "error":
         return
-    images = [("reference", view.reference, view.reference_file)]
-    images += [("render", render.image, render.file) for render in view.renders]
-    for kind, image, file in images:
-        low, high = bounds(image)
+    images = [("reference", view.reference_file), *(("render", render.file) for render in view.renders)]
+    for (kind, file), (low, high) in zip(images, view.bounds, strict=True):
         if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
             raise InputError(
                 f"The {kind} of view {view.name!r}{f' ({file})' if file else ''} has values from {low:g} to {high:g}, "
@@ -80,7 +96,8 @@ def prepare(
     protocol: Protocol,
     *,
     view_name: str,
-    corrected: Corrected | None = None,
+    in_range: bool = False,
+    steps: SharedSteps | None = None,
 ) -> Prepared:
     """Bring a view's images to what a protocol's metrics take.
 
@@ -90,7 +107,8 @@ def prepare(
         mask: `[1, H, W]` weights in [0, 1], or None.
         protocol: says how.
         view_name: for the errors.
-        corrected: colour corrections that were made for other protocols; what is made here is added.
+        in_range: whether all values are known to lie in [0, 1].
+        steps: steps that were done for other protocols; those done here are added.
 
     Raises:
         InputError: there is a mask and the protocol has no meaning for one, or the crop leaves nothing.
@@ -98,16 +116,17 @@ def prepare(
     """
     if mask is not None:
         check_masks(protocol, f"View {view_name!r} has a mask")
-    if protocol.out_of_range != "keep":
+    steps = steps or SharedSteps()
+    if protocol.out_of_range != "keep" and not in_range:
         reference, renders = clamp_to_range(reference), clamp_to_range(renders)
     fitted = None
     if protocol.colour_correction != "none":
-        fitted = _correct(reference, renders, protocol, [] if corrected is None else corrected)
+        fitted = _correct(reference, renders, protocol, steps)
     rules = protocol.quantise
     prepared = Prepared(
-        reference=_cut(quantise(reference, rules.reference), protocol),
-        renders=_cut(quantise(renders, rules.render), protocol),
-        corrected=None if fitted is None else _cut(quantise(fitted, rules.render), protocol),
+        reference=_cut(steps.quantise(reference, rules.reference), protocol),
+        renders=_cut(steps.quantise(renders, rules.render), protocol),
+        corrected=None if fitted is None else _cut(steps.quantise(fitted, rules.render), protocol),
         mask=None,
         coverage=None,
     )
@@ -121,14 +140,14 @@ def prepare(
     return replace(prepared, mask=full)
 
 
-def _correct(reference: Tensor, renders: Tensor, protocol: Protocol, known: Corrected) -> Tensor:
+def _correct(reference: Tensor, renders: Tensor, protocol: Protocol, steps: SharedSteps) -> Tensor:
     how = protocol.colour_correction
     assert how != "none"
-    for done, its_reference, its_renders, result in known:
+    for done, its_reference, its_renders, result in steps.corrections:
         if done == how and torch.equal(its_reference, reference) and torch.equal(its_renders, renders):
             return result
     result = torch.stack([correct_colours(reference, render, how) for render in renders])
-    known.append((how, reference, renders, result))
+    steps.corrections.append((how, reference, renders, result))
     return result
 
 

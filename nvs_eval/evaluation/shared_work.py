@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.prepare import Corrected, Prepared, check_range, prepare
+from nvs_eval.evaluation.prepare import Prepared, SharedSteps, check_range, prepare
 from nvs_eval.images.pixels import AlphaRule, by_planes
 from nvs_eval.metrics.describe import Metric
 from nvs_eval.metrics.lpips.metric import Lpips
@@ -48,7 +48,7 @@ class SharedWork:
         self._device = device
         self._opaque: dict[AlphaRule, tuple[View, Tensor, Tensor]] = {}
         self._mask = None if view.mask is None else view.mask.to(device)[None]
-        self._corrected: Corrected = []
+        self._steps = SharedSteps()
         self._prepared: dict[Hashable, Prepared] = {}
         self._images: list[_Images] = []
         self._jobs: dict[Job, Metric] = {}
@@ -63,8 +63,9 @@ class SharedWork:
         if same not in self._prepared:
             view, reference, renders = self._on_device(protocol.alpha)
             check_range(view, protocol)
+            in_range = all(low >= 0 and high <= 1 for low, high in view.bounds)
             self._prepared[same] = prepare(
-                reference, renders, self._mask, protocol, view_name=view.name, corrected=self._corrected
+                reference, renders, self._mask, protocol, view_name=view.name, in_range=in_range, steps=self._steps
             )
         return self._prepared[same]
 
@@ -105,7 +106,7 @@ class SharedWork:
             max_memory: the bytes that LPIPS may take beside the images; what is free if it is None.
         """
         # What the images were made of is needed no more, and as large as they are.
-        self._opaque, self._prepared, self._corrected = {}, {}, []
+        self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
         learned: list[tuple[Job, Wanted]] = []
         for job, metric in self._jobs.items():
             images = self._images[job[2]]

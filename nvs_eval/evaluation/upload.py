@@ -99,8 +99,7 @@ def _moved(view: View, move: Callable[[Tensor], Tensor]) -> View:
     def each(image: Tensor | None) -> Tensor | None:
         return None if image is None else move(image)
 
-    return replace(
-        view,
+    return view.trusted(
         reference=move(view.reference),
         reference_alpha=each(view.reference_alpha),
         renders=tuple(replace(render, image=move(render.image), alpha=each(render.alpha)) for render in view.renders),

@@ -61,7 +61,7 @@ class RowMaker:
             if self._begun is not None:
                 self._references[rule] = self._begun.result()
             else:
-                self._references[rule] = sha256_of_image(self.view.opaque(rule).reference)
+                self._references[rule] = sha256_of_image(self.view.opaque_reference(rule))
         return self._references[rule]
 
 

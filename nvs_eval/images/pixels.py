@@ -26,12 +26,15 @@ _ROWS_AT_ONCE = 16
 _VALUES_AT_ONCE = 2**18
 
 
-def check_image(image: Tensor, *, what: str) -> None:
+def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
     """Check the contract: float32, `[H, W, 3]`, finite.
 
     Args:
         image: the tensor to check.
         what: name of the image in errors, e.g. "the render of view '0001'".
+
+    Returns:
+        The least and the largest value of the image.
 
     Raises:
         InputError: naming what is wrong; uint8 is never divided by 255 in silence.
@@ -41,9 +44,11 @@ def check_image(image: Tensor, *, what: str) -> None:
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"{what} has shape {list(image.shape)}, and [height, width, 3] is needed.")
     # One pass without a copy: of an image with a NaN both bounds are NaN.
-    if not all(math.isfinite(bound) for bound in bounds(image)):
+    low, high = bounds(image)
+    if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).any(dim=-1).sum())
         raise InputError(f"{what} has NaN or infinite values in {bad} of its pixels: it cannot be scored.")
+    return low, high
 
 
 def check_mask(mask: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> None:

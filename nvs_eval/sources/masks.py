@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +52,7 @@ class Masks:
         Raises:
             InputError: the mask cannot be read, or is not of the view's size.
         """
-        return replace(view, mask=self.load(view.name), mask_file=self.lasting_file(view.name))
+        return view.with_mask(self.load(view.name), self.lasting_file(view.name))
 
     def sha256(self, name: str) -> str:
         """Hash of a view's mask, as in its row of a record.

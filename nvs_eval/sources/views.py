@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -58,13 +57,16 @@ class View:
     mask_file: Path | None = field(default=None, kw_only=True)
     background: tuple[float, float, float] | None = field(default=None, kw_only=True)
 
+    bounds: tuple[tuple[float, float], ...] = field(init=False, compare=False, repr=False)
+    """Least and largest value of the reference and of each render, read once."""
+
     def __post_init__(self) -> None:
-        check_image(self.reference, what=f"The reference of view {self.name!r}")
+        bounds = [check_image(self.reference, what=f"The reference of view {self.name!r}")]
         if not self.renders:
             raise InputError(f"View {self.name!r} has no render to score.")
         for render in self.renders:
             which = _in(render.file)
-            check_image(render.image, what=f"The render of view {self.name!r}{which}")
+            bounds.append(check_image(render.image, what=f"The render of view {self.name!r}{which}"))
             if render.image.shape != self.reference.shape:
                 raise InputError(
                     f"View {self.name!r}: the render{which} is {_size(render.image)} and the reference "
@@ -72,6 +74,22 @@ class View:
                 )
         if self.mask is not None:
             check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
+        object.__setattr__(self, "bounds", tuple(bounds))
+
+    def trusted(self, **changes: Any) -> View:
+        """Return the view with fields changed that need no check: images of checked values, elsewhere or otherwise."""
+        view = object.__new__(View)
+        vars(view).update({**vars(self), **changes})
+        return view
+
+    def with_mask(self, mask: Float[Tensor, "h w"], file: Path | None) -> View:
+        """Return the view with a mask.
+
+        Raises:
+            InputError: the mask is not one of the view's images.
+        """
+        check_mask(mask, self.reference, what=f"The mask of view {self.name!r}")
+        return self.trusted(mask=mask, mask_file=file)
 
     @property
     def is_opaque(self) -> bool:
@@ -79,25 +97,45 @@ class View:
         return self.reference_alpha is None and all(render.alpha is None for render in self.renders)
 
     def opaque(self, rule: AlphaRule) -> View:
-        """This view with its images' alpha composited or dropped; itself where no image has any.
+        """Return the view with its images' alpha composited or dropped; itself where no image has any.
 
         Raises:
             InputError: an image has alpha, and the rule is `error` or needs a background that was not given.
         """
         if self.is_opaque:
             return self
-        resolve = partial(without_alpha, rule=rule, background=self.background)
-        what = f"The reference of view {self.name!r}{_in(self.reference_file)}"
-        return replace(
-            self,
-            reference=resolve(self.reference, self.reference_alpha, what=what),
+        images, bounds = [], []
+        alphas = [self.reference_alpha, *(render.alpha for render in self.renders)]
+        for index, alpha in enumerate(alphas):
+            image = self._opaque_image(index, rule)
+            images.append(image)
+            composited = alpha is not None and rule == "composite"
+            bounds.append(check_image(image, what=self._image_name(index)) if composited else self.bounds[index])
+        renders = zip(self.renders, images[1:], strict=True)
+        return self.trusted(
+            reference=images[0],
             reference_alpha=None,
-            renders=tuple(self._opaque_render(render, resolve) for render in self.renders),
+            renders=tuple(replace(render, image=image, alpha=None) for render, image in renders),
+            bounds=tuple(bounds),
         )
 
-    def _opaque_render(self, render: Render, resolve: Callable[..., Tensor]) -> Render:
-        what = f"The render of view {self.name!r}{_in(render.file)}"
-        return replace(render, image=resolve(render.image, render.alpha, what=what), alpha=None)
+    def opaque_reference(self, rule: AlphaRule) -> Float[Tensor, "h w 3"]:
+        """Return the reference with its alpha composited or dropped.
+
+        Raises:
+            InputError: as `opaque`.
+        """
+        return self._opaque_image(0, rule)
+
+    def _opaque_image(self, index: int, rule: AlphaRule) -> Tensor:
+        """The reference (0) or a render (from 1) without its alpha."""
+        render = self.renders[index - 1] if index else None
+        image, alpha = (self.reference, self.reference_alpha) if render is None else (render.image, render.alpha)
+        return without_alpha(image, alpha, rule=rule, background=self.background, what=self._image_name(index))
+
+    def _image_name(self, index: int) -> str:
+        kind, file = ("render", self.renders[index - 1].file) if index else ("reference", self.reference_file)
+        return f"The {kind} of view {self.name!r}{_in(file)}"
 
 
 def _in(file: Path | None) -> str:

@@ -22,6 +22,7 @@ import nvs_eval.evaluation.prepare as prepare_module
 from nvs_eval.evaluation import shared_work
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.images import pixels
 from nvs_eval.images.pixels import by_planes, quantise
 from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics.lpips import passes as lpips_passes
@@ -298,3 +299,18 @@ def test_shared_refusal_names_each_protocol() -> None:
     scorer = Scorer([replace(changed(), name=name) for name in ("one", "two")], CPU)
     said = [str(outcome.error) for outcome in scorer.outcomes(beyond())]
     assert ["the protocol 'one'" in said[0], "the protocol 'two'" in said[1]] == [True, True]
+
+
+def test_bounds_of_each_image_are_read_once_for_all_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    bounds = pixels.bounds
+
+    def counted(values: Tensor) -> tuple[float, float]:
+        read.append(values.data_ptr())
+        return bounds(values)
+
+    monkeypatch.setattr(pixels, "bounds", counted)
+    protocols = [replace(load_protocol(name), metrics={"psnr": {"data_range": 1}}) for name in named_protocols()]
+    pair = view(by_planes(image(0)), by_planes(image(1)))
+    scores([protocol for protocol in protocols if protocol.colour_correction == "none"], pair)
+    assert sorted(read) == sorted([pair.reference.data_ptr(), pair.renders[0].image.data_ptr()])
