@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -92,11 +93,10 @@ def test_a_model_without_its_metrics_prepares_the_same_pair() -> None:
 
 @pytest.mark.parametrize("scope", [no_downloads, verified_backbones])
 def test_a_torchmetrics_of_other_names_is_named_with_its_version(scope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchmetrics
     from torchmetrics.functional.image import lpips
 
     monkeypatch.delattr(lpips, "Vgg16")
-    message = f"^torchmetrics {re.escape(torchmetrics.__version__)} has no Vgg16 in torchmetrics.functional.image.lpips"
+    message = f"^torchmetrics {re.escape(version('torchmetrics'))} has no Vgg16 in torchmetrics.functional.image.lpips"
     with pytest.raises(InputError, match=message), scope():
         pass
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.commands import Said
@@ -170,7 +171,7 @@ for repetition in range(100):
 def test_eight_processes_check_and_fill_one_new_folder() -> None:
     command = [sys.executable, "-c", CHECK_AND_WRITE]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     jobs = [subprocess.Popen([*command, str(n)], env=environment, text=True, **pipes) for n in range(8)]
     for job in jobs:
         assert job.stdout is not None and job.stdout.readline() == "ready\n"
