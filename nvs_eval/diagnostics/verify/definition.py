@@ -102,7 +102,8 @@ def check_metric(definition: Mapping[str, Any], metric: str) -> None:
         return
     if metric not in metrics:
         raise _unknown(f"its protocol has no metrics.{metric}, and a record with its scores")
-    required = dict.fromkeys(("psnr", "ssim", "lpips"), tuple(metrics)) if family == AVERAGE else _METRICS[family]
+    parts: Mapping[str, Rule] = dict.fromkeys(("psnr", "ssim", "lpips"), tuple(metrics))
+    required = parts if family == AVERAGE else _METRICS[family]
     _check(metrics[metric], f"metrics.{metric}", required, _OPTIONAL.get(family, {}))
 
 

@@ -77,8 +77,8 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
         if uniform:
             raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}")
         return _map(images, _inside, extent, floor, clamp_covariance=kernel == "dmpix")
-    gaussian = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    _, values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **gaussian)
+    window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **window)[1]
     return values[border:-border, border:-border]
 
 
