@@ -170,7 +170,7 @@ def test_the_fit_is_to_the_whole_image_and_cut_afterwards() -> None:
 
 
 @with_both
-def test_corrected_scores_are_of_the_corrected_render_and_stand_beside_the_others(how: Any) -> None:
+def test_corrected_scores_stand_beside_the_others(how: Any) -> None:
     reference = middling(planes(float_image(0)))
     renders = [transformed(reference), planes(float_image(1))]
     protocol = changed(quantise=FLOATS, metrics={"mae": {}})

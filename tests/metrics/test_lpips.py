@@ -303,7 +303,7 @@ def test_scoring_first_does_not_spoil_the_gradient(weights_folder: Callable[[Net
     assert torch.autograd.grad(metric(image, other), other)[0].abs().max() > 0
 
 
-def test_loading_under_inference_mode_does_not_spoil_the_gradient(
+def test_loading_under_inference_mode_keeps_the_gradient(
     weights_folder: Callable[[Net], Path | None], tmp_path: Path
 ) -> None:
     path = tmp_path / "tune.pth"

@@ -50,7 +50,7 @@ def noted(layers, images, *given):
 
 
 lpips_plan.rows_within = noted
-net, folder = sys.argv[1], sys.argv[2] or None
+net, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
 """
 MEASURED = """
 count, height, width, allowed = map(int, sys.argv[3:7])
@@ -156,9 +156,7 @@ def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch
     assert (tight - plenty).abs().max() <= 1e-6
 
 
-def test_fewer_renders_pass_together_where_there_is_no_room_for_all(
-    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fewer_renders_pass_together_in_less_memory(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     metric = lpips_of("alex")
     reference, renders = noise(3, 131, 142), noise(5, 3, 131, 142, seed=1)
     renders[3] = reference
@@ -217,9 +215,7 @@ def test_half_precision_images_are_exact(lpips_of: LoadLpips) -> None:
     assert (metric(reference, render) - metric(reference.double(), render.double())).abs() <= 1e-6
 
 
-def test_too_little_memory_is_an_error_before_anything_is_computed(
-    lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory_is_an_error_before_computing(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lpips, "scaled", None)
     wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
     (refused,) = score_together([wanted], max_memory=10**6)

@@ -30,10 +30,10 @@ from nvs_eval.diagnostics.verify.tables import worst_of
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.metrics.lpips import precision
+from nvs_eval.metrics.describe import describe
+from nvs_eval.metrics.lpips import precision as lpips_precision
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.precision import products
-from nvs_eval.metrics.registry import describe
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.records.record import Record, read_record, record_file, write_record
@@ -60,7 +60,7 @@ FAST = {"standard": "7706df9f", "inria-3dgs": "0d872de4", "nerfbaselines-nerf": 
 
 
 @pytest.mark.parametrize("name", sorted(named_protocols()))
-def test_exact_is_what_every_named_protocol_was_and_fast_is_another_where_there_is_lpips(name: str) -> None:
+def test_fast_changes_the_fingerprint_only_where_lpips_is(name: str) -> None:
     protocol = load_protocol(name)
     fast = protocol.with_precision("fast")
     assert protocol.with_precision("exact") == protocol
@@ -84,7 +84,7 @@ def with_average(**lpips: object) -> Protocol:
     return parse_protocol({**data, "metrics": {**data["metrics"], "mipnerf_average": PARTS}})
 
 
-def test_signatures_say_it_of_lpips_and_of_what_is_made_of_it_alone() -> None:
+def test_only_signatures_with_lpips_say_fast() -> None:
     plain = with_average().colour_corrected("affine")
     fast = plain.with_precision("fast")
     assert fast == with_average().with_precision("fast").colour_corrected("affine")
@@ -125,7 +125,7 @@ def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object
 # --- Scoring --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_fast_shares_weights_with_what_is_exact_and_no_pass(lpips_of: Callable[..., Lpips]) -> None:
+def test_fast_shares_weights_but_no_pass_with_exact(lpips_of: Callable[..., Lpips]) -> None:
     exact, fast = lpips_of("alex"), lpips_of("alex", precision="fast")
     assert (exact.precision, fast.precision) == ("exact", "fast")
     assert fast.backbone is exact.backbone
@@ -142,7 +142,7 @@ def test_the_registry_loads_what_the_signature_says(weights_folder: Callable[[Ne
         assert ("precision:fast" in metric.signature) == (chosen == "fast")
 
 
-def test_what_lacks_memory_for_lpips_names_the_view_and_leaves_the_others(
+def test_lack_of_memory_names_the_view_and_spares_the_others(
     weights_folder: Callable[[Net], Path | None],
 ) -> None:
     scorer = Scorer([with_average(), protocol_of(LIGHT)], CPU, weights_folder("alex"), max_memory=1000)
@@ -198,7 +198,7 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
         (["avx512_bf16", "amx_tile"], ["alex", "vgg"]),
     ],
 )
-def test_a_cpu_uses_bfloat16_for_the_networks_that_are_faster_with_it(
+def test_cpu_uses_bfloat16_for_networks_faster_with_it(
     has: list[str], fast: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for feature in ("avx512_bf16", "amx_tile"):
@@ -216,7 +216,7 @@ def test_a_cpu_uses_bfloat16_for_the_networks_that_are_faster_with_it(
     ],
 )
 def test_what_networks_multiply_in(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     assert products(precision, torch.device(device), "vgg") == used
 
 
@@ -230,7 +230,7 @@ def provenance_of(*protocols: Protocol, weights: Path | None = None) -> list[dic
 def test_a_record_says_which_arithmetic_it_was(
     weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     folder = weights_folder("alex")
     light, plain = protocol_of(LIGHT), with_average()
     exact = {"tf32": False, "precision": "exact", "lpips_products": None}
@@ -238,7 +238,7 @@ def test_a_record_says_which_arithmetic_it_was(
     assert provenance_of(light.with_precision("fast"), plain, plain.with_precision("fast"), weights=folder) == [
         *(exact, exact, fast),
     ]
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: False)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: False)
     assert provenance_of(plain.with_precision("fast"), weights=folder)[0]["lpips_products"] == "float32"
 
 
@@ -294,9 +294,7 @@ def test_the_option_stands_above_what_a_file_says(scored: Callable[..., Said], h
     assert "protocol light (" in scored(*SCORE, "--precision", "exact").out
 
 
-def test_a_run_that_is_exact_is_not_finished_where_it_is_to_be_fast(
-    scored: Callable[..., Said], opener: Opener
-) -> None:
+def test_exact_run_is_not_taken_for_a_fast_one(scored: Callable[..., Said], opener: Opener) -> None:
     run = ("run", "--load-config", "config.yml", "--keep-renders", "png")
     for count, options in enumerate([(), ("--precision", "fast")], 1):
         for _ in range(2):
@@ -381,7 +379,7 @@ def test_every_format_names_it(format: str, choices: dict[str, Any]) -> None:
     assert text.count(QUICK.fingerprint) == text.count(EXACT.fingerprint) > 0
 
 
-def test_they_are_blocks_of_their_own_by_name_title_or_fingerprint(tmp_path: Path, cli: Callable[..., Said]) -> None:
+def test_fast_and_exact_are_blocks_of_their_own(tmp_path: Path, cli: Callable[..., Said]) -> None:
     for each in (EXACT, QUICK):
         write_record(record_file(each, tmp_path), each)
 

@@ -15,8 +15,9 @@ from support.agreement import generator
 from torch import Tensor
 from torch.nn import functional
 
-from nvs_eval.metrics.lpips import layers, precision, winograd
+from nvs_eval.metrics.lpips import layers, winograd
 from nvs_eval.metrics.lpips import plan as lpips_plan
+from nvs_eval.metrics.lpips import precision as lpips_precision
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.memory import Pass, bytes_needed
 from nvs_eval.metrics.lpips.metric import Lpips
@@ -165,7 +166,7 @@ def test_a_score_depends_on_its_pair_alone(
     several = (reference + 0.1 * noise(data.draw(st.integers(1, 3), label="K"), 3, height, width, seed=1)).clamp(0, 1)
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+        patch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
         metric = replace(lpips_of(net), precision=precision, backbone=Backbone(net, lpips_of(net).backbone.weights))
         alone = torch.stack([metric(reference, render) for render in several])
         patch.setattr(lpips_plan, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
@@ -208,7 +209,7 @@ def test_several_threads_may_score_at_once(lpips_of: LoadLpips) -> None:
 def test_fast_is_within_half_a_percent_and_less_than_is_shown(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     exact = lpips_of(net)
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
     reference = torch.from_numpy(photographs.astronaut()[:256, 128:448]).permute(2, 0, 1) / 255
@@ -225,7 +226,7 @@ def test_fast_is_within_half_a_percent_and_less_than_is_shown(
 def test_fast_is_so_of_nearly_flat_images_too(
     net: Net, level: int, disc: bool, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     exact = lpips_of(net)
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
     reference = torch.full((3, 96, 96), float(level))
@@ -260,7 +261,7 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
 def test_fast_rounds_nothing_before_the_first_tap(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net: True)
+    monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     made = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
     first = next(index for index, layer in enumerate(made) if layer.tap)
     dtypes = [
@@ -273,7 +274,7 @@ def test_fast_rounds_nothing_before_the_first_tap(
 def test_fast_is_exact_where_the_cpu_is_no_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, render = noise(3, 40, 40), noise(3, 40, 40, seed=1)
     for net, multiplies in (("squeeze", True), ("alex", False)):
-        monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda net, answer=multiplies: answer)
+        monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net, answer=multiplies: answer)
         exact = lpips_of(net)
         fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
         assert fast(reference, render) == exact(reference, render)

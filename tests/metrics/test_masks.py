@@ -125,7 +125,7 @@ def test_multiplied_images_are_black_outside() -> None:
 
 
 @pytest.mark.parametrize("meaning", ["multiply", "fill"])
-def test_masking_the_images_is_as_scoring_images_that_were_masked(meaning: Any) -> None:
+def test_masked_images_score_as_images_masked_before(meaning: Any) -> None:
     reference, render, mask = image(0), image(1), soft()
     outside = reference if meaning == "fill" else torch.zeros_like(reference)
     weights = mask[..., None]
@@ -152,7 +152,7 @@ def test_bbox_scores_as_images_that_were_cut(crop: int, weights_folder: Callable
     assert ours == scores(changed(WITH_LPIPS, mask="none"), cut, weights_dir=folder)
 
 
-def test_a_box_that_is_smaller_than_the_window_leaves_the_view_out() -> None:
+def test_box_smaller_than_the_window_skips_the_view() -> None:
     mask = torch.zeros(40, 48)
     mask[3:9, 4:9] = 1
     with pytest.raises(EmptyMask, match=r"Within the box of its mask: View 'cam/7': SSIM .* at least 11x11.* are 5x6"):
@@ -327,7 +327,7 @@ def test_ignored_masks_are_not_looked_at() -> None:
     assert (outcome.coverage, outcome.error) == (None, None)
 
 
-def test_mask_without_a_meaning_is_an_error_that_names_the_view_and_protocols_that_have_one() -> None:
+def test_mask_without_meaning_names_view_and_other_protocols() -> None:
     masked = view(image(0), image(1), mask=torch.ones(40, 48))
     message = r"View 'cam/7' has a mask, and the protocol 'light' .*standard \(valid-pixels\), .*dycheck, or a file of"
     with pytest.raises(InputError, match=message):
@@ -375,7 +375,7 @@ def only(rows: slice, columns: slice, value: float = 1.0) -> Tensor:
         (only(slice(0, 40), slice(0, 48), 0.003), {"quantise": Quantise("round", "round", "truncate")}),
     ],
 )
-def test_an_empty_mask_is_an_error_of_its_own_that_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:
+def test_empty_mask_is_its_own_error_and_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:
     scored = view(image(0), image(1), mask=mask)
     with pytest.raises(EmptyMask, match=r"^The mask of view 'cam/7' is empty: there is nothing to score"):
         scores(changed(**changes), scored)
@@ -407,7 +407,7 @@ def named(name: str, mask: Tensor | None) -> View:
     return View(name, scored.reference, scored.renders, mask)
 
 
-def test_a_view_with_an_empty_mask_is_left_out_of_that_protocols_records_alone(tmp_path: Path) -> None:
+def test_view_with_empty_mask_is_missing_in_one_record_only(tmp_path: Path) -> None:
     views = [named("a", half()), named("b", EMPTY), named("c", only(slice(0, 5), slice(0, 48)))]
     scorer = Scorer([changed(), changed(mask="multiply", crop=6), changed(mask="ignored")], torch.device("cpu"))
     told = []
@@ -434,7 +434,7 @@ def test_when_no_view_is_left_it_is_an_error(tmp_path: Path) -> None:
         evaluate([named("a", EMPTY), named("b", EMPTY)], IDS, scorer, Session(tmp_path))
 
 
-def test_the_record_has_the_coverage_of_the_mask_as_it_was_scored(tmp_path: Path) -> None:
+def test_record_has_the_coverage_of_the_scored_mask(tmp_path: Path) -> None:
     mask = only(slice(0, 10), slice(0, 48)) + half()
     scorer = Scorer([changed(), changed(crop=10), changed(region="right-half", mask="multiply")], torch.device("cpu"))
     mask[:, :24] = 0

@@ -54,7 +54,7 @@ def test_what_a_signature_stands_for_has_not_changed(name: str) -> None:
     ("name", "metric"),
     [(name, metric) for name, protocol in PROTOCOLS.items() for metric in protocol.metrics if "lpips" in metric],
 )
-def test_what_the_signature_of_an_lpips_stands_for_has_not_changed(
+def test_lpips_signature_stands_for_the_same_numbers(
     name: str, metric: str, weights_folder: Callable[[Net], Path | None]
 ) -> None:
     protocol = PROTOCOLS[name]
@@ -63,9 +63,7 @@ def test_what_the_signature_of_an_lpips_stands_for_has_not_changed(
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if AVERAGE in protocol.metrics])
-def test_what_the_signature_of_an_average_stands_for_has_not_changed(
-    name: str, weights_folder: Callable[[Net], Path | None]
-) -> None:
+def test_average_signature_stands_for_the_same_numbers(name: str, weights_folder: Callable[[Net], Path | None]) -> None:
     parts = PROTOCOLS[name].metrics[AVERAGE]
     assert changed(said(PROTOCOLS[name], [*parts.values(), AVERAGE], weights_dir=weights_folder("squeeze"))) == []
 
@@ -75,7 +73,7 @@ def test_every_signature_of_every_protocol_is_held_and_no_other() -> None:
     assert set(GOLDEN) == signatures
 
 
-def test_no_two_signatures_stand_for_the_same_numbers_but_where_nothing_tells_them_apart() -> None:
+def test_different_signatures_stand_for_different_numbers() -> None:
     """The views see what the signatures speak of: of all pairs of one family, few say the same."""
     beyond = [(signature, numbers["beyond"]) for signature, numbers in GOLDEN.items() if "beyond" in numbers]
     assert len({value for _, value in beyond}) > 0.8 * len(beyond)

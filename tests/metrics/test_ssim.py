@@ -122,7 +122,7 @@ def hard_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(pair=hard_pairs(), kernel=st.sampled_from(OF_COLOURS), data_range=st.sampled_from([1.0, "pair"]))
-def test_float32_is_as_good_as_the_definition_whatever_the_contrast(
+def test_float32_agrees_with_the_definition_at_any_contrast(
     pair: tuple[np.ndarray, np.ndarray], kernel: str, data_range: float
 ) -> None:
     x, y = (image.astype(np.float64) for image in pair)
@@ -228,9 +228,7 @@ def test_two_images_give_a_scalar() -> None:
 
 
 @pytest.mark.parametrize("renders", [1, 5])
-def test_the_reference_is_blurred_once_however_many_renders_it_has(
-    renders: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reference_is_blurred_once_for_all_renders(renders: int, monkeypatch: pytest.MonkeyPatch) -> None:
     blurred = []
     blur = module.blur
     monkeypatch.setattr(module, "blur", lambda x, taps: blurred.append(x.shape) or blur(x, taps))

@@ -42,7 +42,7 @@ def serving(body: bytes, *, status: int = 200, stalls: bool = False) -> Iterator
             else:
                 self.wfile.write(body[len(body) // 2 :])
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 import torch
+from requests.adapters import HTTPAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -93,14 +94,14 @@ def forge(path: Path, **pickles: bytes) -> Path:
 @pytest.fixture
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty caches in place of the user's, and no network but this machine's own."""
-    send = requests.adapters.HTTPAdapter.send
+    send = HTTPAdapter.send
 
-    def local(adapter: requests.adapters.HTTPAdapter, request: requests.PreparedRequest, **options: object) -> object:
+    def local(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: object) -> object:
         if "127.0.0.1" not in str(request.url):
             raise requests.ConnectionError("no network in tests")
         return send(adapter, request, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", local)
+    monkeypatch.setattr(HTTPAdapter, "send", local)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

