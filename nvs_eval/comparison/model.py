@@ -14,6 +14,7 @@ from nvs_eval.comparison.statistics.ranks import SignedRank, Wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo
+from nvs_eval.report.words.phrases import metric_title
 
 SIGNIFICANT = 0.05
 """Below which a corrected p confirms what an interval says."""
@@ -67,6 +68,11 @@ class Difference:
     p_holm: float | None
     wins: Wins
     jackknife: Jackknife
+
+    @property
+    def title(self) -> str:
+        """The metric's name in a sentence."""
+        return metric_title(self.metric, self.info)
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable", "unknown"]:

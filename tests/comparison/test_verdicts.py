@@ -10,7 +10,7 @@ import pytest
 from support.two_sides import GAINS, A, B, base, many, of, pair_of, scenes_of, words
 
 from nvs_eval.comparison.tables import difference_table
-from nvs_eval.records.record import Record
+from nvs_eval.records.record import MetricInfo, Record
 
 
 def test_the_verdicts_come_first_with_interval_and_views() -> None:
@@ -26,6 +26,22 @@ def test_the_verdicts_come_first_with_interval_and_views() -> None:
     assert any("does not confirm it at 5%: PSNR p = 0.062." in sentence for sentence in rest)
     assert any(sentence.startswith("7 views cannot show how skewed") for sentence in rest)
     assert rest[-1].startswith("The interval is about other views of this scene, not about others. Each side was")
+
+
+def test_plugin_metric_has_its_title_in_a_verdict() -> None:
+    sharpness = MetricInfo("", True, "sharpness|v1", title="Sharpness")
+    titled = [replace(each, metrics={**each.metrics, "psnr": sharpness}) for each in (A, B)]
+    # A plugin's key is its own; that of a metric of ours is ours to name.
+    assert pair_of(*titled).pairs[0].differences["psnr"].title == "PSNR"
+    renamed = [
+        replace(
+            each,
+            metrics={"sharpness": sharpness},
+            views=[replace(row, scores={"sharpness": row.scores["psnr"]}) for row in each.views],
+        )
+        for each in titled
+    ]
+    assert words(*renamed)[0].startswith("b is better than a in Sharpness by ")
 
 
 def _ssim(*records: Record) -> str:

@@ -9,7 +9,7 @@ from nvs_eval.comparison.statistics.jackknife import Without
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.comparison.words.amounts import amount, between, digits_of, place_name
 from nvs_eval.errors import counted, listed, some
-from nvs_eval.report.words.phrases import capitalised, metric_title
+from nvs_eval.report.words.phrases import capitalised
 
 _HANGS = "The verdict in {metric} hangs on {places}: the difference is {difference}{interval} without {place}."
 _HANGS_ON_NONE = "No verdict hangs on a single {kinds}."
@@ -44,7 +44,7 @@ def _hinge(difference: Difference, pivotal: Sequence[Without]) -> str:
     names = [place_name(difference.scores, without.scene, without.view) for without in pivotal]
     first, digits = pivotal[0], digits_of(difference)
     return _HANGS.format(
-        metric=metric_title(difference.metric),
+        metric=difference.title,
         places=_any_of("scene" if first.view is None else "view", names),
         difference=amount(first.difference, digits),
         interval=between(first.low, first.high, digits),
@@ -65,7 +65,7 @@ def _untold(bearing: Sequence[Difference]) -> Iterator[str]:
         places = [*([_views(scores, views)] if views else []), *([_scenes(scores, scenes)] if scenes else [])]
         if places:
             key = f"without {', or without '.join(places)}", "such " if scores.samples_scenes else ""
-            metrics.setdefault(key, []).append(metric_title(difference.metric))
+            metrics.setdefault(key, []).append(difference.title)
     for (places, such), names in metrics.items():
         text = _NOT_TOLD.format(places=places, such=such, verdict="the verdict" if len(names) == 1 else "a verdict")
         yield capitalised(text) if len(names) == len(bearing) else f"In {listed(names)}, {text}"

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
 from nvs_eval.errors import counted, listed
-from nvs_eval.report.words.phrases import metric_title
 
 _UNCONFIRMED = (
     "Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {them} at {level:.0%}: "
@@ -53,7 +52,7 @@ def titles(differences: Sequence[Difference], values: str = "") -> str:
         differences: one or more.
         values: a template of what follows each name, with the p-value as `{p}`.
     """
-    return listed([f"{metric_title(d.metric)}{values.format(p=d.p_holm)}" for d in differences])
+    return listed([f"{d.title}{values.format(p=d.p_holm)}" for d in differences])
 
 
 def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[str]:
@@ -86,5 +85,9 @@ def _opposite(pair: Pair, difference: Difference) -> Iterator[str]:
     count, verdict = opposite.get(difference.verdict, (0, ""))
     if 2 * count > wins.views:
         yield _MOST_OPPOSED.format(
-            metric=metric_title(difference.metric), b=pair.b.name, verdict=verdict, count=count, views=wins.views
+            metric=difference.title,
+            b=pair.b.name,
+            verdict=verdict,
+            count=count,
+            views=wins.views,
         )

@@ -10,7 +10,7 @@ from nvs_eval.comparison.words.amounts import amount, between, digits_of, place_
 from nvs_eval.comparison.words.hinges import hinge_words
 from nvs_eval.comparison.words.ranks import rank_words, titles
 from nvs_eval.errors import listed, some
-from nvs_eval.report.words.phrases import capitalised, metric_title
+from nvs_eval.report.words.phrases import capitalised
 
 # How a pair's metrics are, by the kind of the verdict on them: in the overview,
 _OVERVIEW = {
@@ -52,7 +52,7 @@ _BOTH_INFINITE = (
 def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
     """Sentences on a pair: the verdicts, what they depend on, and what limits them."""
     differences = list(pair.differences.values())
-    intervals = {metric_title(d.metric): d.interval for d in differences if not d.identical}
+    intervals = {d.title: d.interval for d in differences if not d.identical}
     return [
         _verdicts(pair),
         *hinge_words(differences),
@@ -121,7 +121,7 @@ def _fields(difference: Difference) -> dict[str, str]:
     low, high = sorted(interval.sign * (end or 0.0) for end in (interval.low, interval.high))
     better, worse = f"{wins.wins} of {wins.views} views", f"{wins.losses} of {wins.views} views"
     return {
-        "metric": metric_title(difference.metric),
+        "metric": difference.title,
         "amount": amount(interval.difference, digits, sign=False),
         "unit": _unit(difference),
         "interval": f"[{low:.{digits}f}, {high:.{digits}f}]",
@@ -165,7 +165,7 @@ def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
         ]
         if views:
             yield _BOTH_INFINITE.format(
-                metric=metric_title(difference.metric),
+                metric=difference.title,
                 count=len(views),
                 total=difference.wins.views,
                 names=some(views, 3),

@@ -90,9 +90,11 @@ def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
     for curve in curves:
         if curve.worse:
             steps = some(map(str, curve.worse), _MOST_NAMED)
-            worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(curve.metric)
+            worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(
+                metric_title(curve.metric, curve.info)
+            )
     for said, metrics in worse.items():
-        yield f"{_WORSE} {said} in {listed([metric_title(metric) for metric in metrics])}"
+        yield f"{_WORSE} {said} in {listed(metrics)}"
 
 
 def _why_unknown(curve: Curve) -> str:
