@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.api import audit as audit
     from nvs_eval.api import compare as compare
+    from nvs_eval.api import rescore as rescore
     from nvs_eval.api import run as run
     from nvs_eval.api import score as score
+    from nvs_eval.api import suite as suite
     from nvs_eval.api import table as table
     from nvs_eval.errors import InputError as InputError
     from nvs_eval.evaluation.evaluate import Session as Session
@@ -54,6 +57,7 @@ _HOMES = {
     "Session": "nvs_eval.evaluation.evaluate",
     "evaluate": "nvs_eval.evaluation.evaluate",
     "View": "nvs_eval.sources.views",
+    "audit": "nvs_eval.api",
     "compare": "nvs_eval.api",
     "correct_colours": "nvs_eval.metrics.colour_correction",
     "data_frame": "nvs_eval.report.frames",
@@ -68,10 +72,12 @@ _HOMES = {
     "psnr": "nvs_eval.metrics.psnr.metric",
     "read_record": "nvs_eval.records.record",
     "read_records": "nvs_eval.records.files",
+    "rescore": "nvs_eval.api",
     "run": "nvs_eval.api",
     "score": "nvs_eval.api",
     "ssim": "nvs_eval.metrics.ssim.metric",
     "ssim_map": "nvs_eval.metrics.ssim.metric",
+    "suite": "nvs_eval.api",
     "table": "nvs_eval.api",
     "write_record": "nvs_eval.records.record",
 }
@@ -88,6 +94,7 @@ __all__ = [
     "Session",
     "View",
     "__version__",
+    "audit",
     "compare",
     "correct_colours",
     "data_frame",
@@ -103,10 +110,12 @@ __all__ = [
     "psnr",
     "read_record",
     "read_records",
+    "rescore",
     "run",
     "score",
     "ssim",
     "ssim_map",
+    "suite",
     "table",
     "write_record",
 ]

@@ -17,6 +17,7 @@ from nvs_eval.evaluation.options import (
     ScoreOptions,
     parse_background,
 )
+from nvs_eval.evaluation.suite.options import SuiteOptions
 from nvs_eval.records.comparable import check_cells
 from nvs_eval.records.record import Record, Records
 from nvs_eval.system.arguments import checked, documented
@@ -24,6 +25,7 @@ from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
+    from nvs_eval.evaluation.suite.suite import SuiteResult
     from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
@@ -182,6 +184,32 @@ def rescore(
     from nvs_eval.evaluation.rescoring import rescore as rescore_records
 
     return [record for _, record in rescore_records(options, Callbacks(command=("nvs_eval.rescore",)))]
+
+
+@checked
+@documented(SuiteOptions)
+def suite(
+    file: FilePath,
+    *,
+    only: str | Sequence[str] = (),
+    output_dir: FilePath | None = None,
+    device: str | None = None,
+    precision: Literal["exact", "fast"] | None = None,
+    max_memory: int | str | None = None,
+    overwrite: bool = False,
+) -> SuiteResult:
+    """Evaluate all methods of a file on all of its scenes, as `nvs-eval suite` does, and skip what is done.
+
+    Returns:
+        The records, and what is not done: inputs that do not exist, and entries that failed.
+
+    Raises:
+        InputError: the file, or an option of it, is wrong. Nothing is evaluated then.
+    """
+    options = _filled(SuiteOptions, locals())
+    from nvs_eval.evaluation.suite.suite import open_suite
+
+    return open_suite(options).evaluate(Callbacks(command=("nvs_eval.suite",)))
 
 
 def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:

@@ -18,6 +18,7 @@ from support.commands import Said
 from support.protocols import FLOAT, protocol_file
 from support.scenes import files_below, image, write_masks, write_pngs
 
+import nvs_eval
 from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
@@ -265,6 +266,22 @@ def test_interrupted_the_same_command_goes_on_where_it_was(
     scored.clear()
     assert cli("suite", "suite.yaml").code == 0
     assert len(scored) == 2 * 4
+
+
+def test_function_gives_records_and_prints_nothing(
+    cli: Callable[..., Said], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree("renders/3dgs/garden")
+    result = nvs_eval.suite("suite.yaml")
+    assert capsys.readouterr() == ("", "")
+    assert [(each.method, each.scene, each.step) for each in result.records][:3] == [
+        *(("3dgs", "fox", None), ("two words", "fox", 7000), ("two words", "fox", 30000)),
+    ]
+    assert result.not_done == ["1 of 6", "3dgs: nothing at renders/3dgs/{scene} for garden"]
+    assert nvs_eval.suite(Path("suite.yaml"), only="two words").not_done == []
+    assert len(result.records) == len(records()) == 8
+    with pytest.raises(nvs_eval.InputError, match="Unknown method or scene '3dg'"):
+        nvs_eval.suite("suite.yaml", only=["3dg"])
 
 
 # --- What is missing or fails ---------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         from nvs_eval.evaluation.suite.suite import open_suite
 
         self._check_table_file()
-        suite = open_suite(self.file, self)
+        suite = open_suite(self)
         self._rehearse(suite)
         return self._print_plan(suite) if self.dry_run else self._evaluate(suite)
 
@@ -89,11 +89,11 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
 
         make_ready()
         _say_lines("Missing, ", suite.not_done(), "; the others go ahead")
-        found, failures = suite.evaluate(callbacks())
+        result = suite.evaluate(callbacks())
         try:
-            self._put_tables(suite, found)
+            self._put_tables(suite, result.records)
         finally:
-            code = _say_lines("Not done, ", suite.not_done(failures))
+            code = _say_lines("Not done, ", result.not_done)
         return code
 
     def _put_tables(self, suite: SuiteRun, found: Sequence[Record]) -> None:

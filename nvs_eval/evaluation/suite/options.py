@@ -11,6 +11,8 @@ from typing import Literal
 class SuiteOptions:
     """What is evaluated of a suite file, and what stands above its own options."""
 
+    file: Path
+    """The YAML file that says which methods and scenes, and where they lie: see docs/suites.md."""
     only: tuple[str, ...] = ()
     """Evaluate only these methods and scenes of the file; the tables are still of all that have records."""
     output_dir: Path | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError, counted, some, unknown_name
@@ -26,6 +25,19 @@ class Failure:
 
     entry: Entry
     reason: str
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """The outcome of a suite.
+
+    Attributes:
+        records: those of all methods and scenes of the file, chosen or not, but for what failed.
+        not_done: how many of the chosen ones are not done, and a line for each reason; empty where all are.
+    """
+
+    records: Sequence[Record]
+    not_done: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,8 @@ class SuiteRun:
                 states[entry.key] = "fails"
         return states, failures
 
-    def evaluate(self, callbacks: Callbacks) -> tuple[list[Record], list[Failure]]:
-        """Evaluate the chosen entries whose inputs exist, but for what is done.
-
-        Returns:
-            The records of all entries, chosen or not, that are up to date; and the entries that failed.
-        """
+    def evaluate(self, callbacks: Callbacks) -> SuiteResult:
+        """Evaluate the chosen entries whose inputs exist, but for what is done."""
         todo = [entry for entry in self.chosen if not entry.missing]
         records: dict[tuple[str, str], list[Record]] = {}
         failures: list[Failure] = []
@@ -75,7 +83,8 @@ class SuiteRun:
         for entry in self.entries:
             if entry.key not in records:
                 records[entry.key] = entry.earlier_records()
-        return [record for entry in self.entries for record in records[entry.key]], failures
+        found = [record for entry in self.entries for record in records[entry.key]]
+        return SuiteResult(found, self.not_done(failures))
 
     def not_done(self, failures: Sequence[Failure] = ()) -> list[str]:
         """Say how many of the chosen entries are not done, and why: those of one reason on one line."""
@@ -98,17 +107,16 @@ class SuiteRun:
         )
 
 
-def open_suite(path: Path, options: SuiteOptions) -> SuiteRun:
+def open_suite(options: SuiteOptions) -> SuiteRun:
     """Read a suite file and check all of it.
 
     Args:
-        path: of the file.
-        options: what is evaluated of it.
+        options: the file, and what is evaluated of it.
 
     Raises:
         InputError: the file, or an option of it, is wrong.
     """
-    file = load_suite_file(path, file_options())
+    file = load_suite_file(options.file, file_options())
     given = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
     changes = {name: value for name, value in given.items() if value is not None}
     changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
