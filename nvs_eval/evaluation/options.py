@@ -82,13 +82,14 @@ class ProtocolOptions:
             auto: name of the protocol that `auto` stands for, if known.
 
         Raises:
-            InputError: a protocol is unknown, or there are masks and it has no meaning for them.
+            InputError: a protocol is unknown, there are masks and it has no meaning for them, or `max_memory` is wrong.
         """
         from nvs_eval.evaluation.prepare import check_masks
         from nvs_eval.protocols.protocol import load_protocol
 
         if not self.protocol:
             raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
+        _ = self.memory_limit  # A wrong amount is refused here, also where nothing is left to score.
         if AUTO in self.protocol and auto is None:
             raise not_known("here")
         protocols = [load_protocol(auto if auto and name == AUTO else name) for name in self.protocol]
