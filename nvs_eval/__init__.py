@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from nvs_eval.api import audit as audit
-    from nvs_eval.api import compare as compare
-    from nvs_eval.api import rescore as rescore
-    from nvs_eval.api import run as run
-    from nvs_eval.api import score as score
-    from nvs_eval.api import suite as suite
-    from nvs_eval.api import table as table
+    from nvs_eval.api.reporting import check as check
+    from nvs_eval.api.reporting import compare as compare
+    from nvs_eval.api.reporting import curve as curve
+    from nvs_eval.api.reporting import inspect as inspect
+    from nvs_eval.api.reporting import table as table
+    from nvs_eval.api.reporting import verify as verify
+    from nvs_eval.api.scoring import audit as audit
+    from nvs_eval.api.scoring import rescore as rescore
+    from nvs_eval.api.scoring import run as run
+    from nvs_eval.api.scoring import score as score
+    from nvs_eval.api.scoring import suite as suite
     from nvs_eval.errors import InputError as InputError
     from nvs_eval.evaluation.evaluate import Session as Session
     from nvs_eval.evaluation.evaluate import evaluate as evaluate
@@ -46,6 +50,13 @@ if TYPE_CHECKING:
     from nvs_eval.sources.views import View as View
 
 _HOMES = {
+    "inspect": "nvs_eval.api.reporting",
+    "verify": "nvs_eval.api.reporting",
+    "curve": "nvs_eval.api.reporting",
+    "check": "nvs_eval.api.reporting",
+    "suite": "nvs_eval.api.scoring",
+    "rescore": "nvs_eval.api.scoring",
+    "audit": "nvs_eval.api.scoring",
     "InputError": "nvs_eval.errors",
     "Metric": "nvs_eval.metrics.describe",
     "Protocol": "nvs_eval.protocols.protocol",
@@ -57,8 +68,7 @@ _HOMES = {
     "Session": "nvs_eval.evaluation.evaluate",
     "evaluate": "nvs_eval.evaluation.evaluate",
     "View": "nvs_eval.sources.views",
-    "audit": "nvs_eval.api",
-    "compare": "nvs_eval.api",
+    "compare": "nvs_eval.api.reporting",
     "correct_colours": "nvs_eval.metrics.colour_correction",
     "data_frame": "nvs_eval.report.frames",
     "load_image": "nvs_eval.images.files",
@@ -72,13 +82,11 @@ _HOMES = {
     "psnr": "nvs_eval.metrics.psnr.metric",
     "read_record": "nvs_eval.records.record",
     "read_records": "nvs_eval.records.files",
-    "rescore": "nvs_eval.api",
-    "run": "nvs_eval.api",
-    "score": "nvs_eval.api",
+    "run": "nvs_eval.api.scoring",
+    "score": "nvs_eval.api.scoring",
     "ssim": "nvs_eval.metrics.ssim.metric",
     "ssim_map": "nvs_eval.metrics.ssim.metric",
-    "suite": "nvs_eval.api",
-    "table": "nvs_eval.api",
+    "table": "nvs_eval.api.reporting",
     "write_record": "nvs_eval.records.record",
 }
 
@@ -95,10 +103,13 @@ __all__ = [
     "View",
     "__version__",
     "audit",
+    "check",
     "compare",
     "correct_colours",
+    "curve",
     "data_frame",
     "evaluate",
+    "inspect",
     "load_image",
     "load_lpips",
     "load_protocol",
@@ -117,6 +128,7 @@ __all__ = [
     "ssim_map",
     "suite",
     "table",
+    "verify",
     "write_record",
 ]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from support.scenes import files_below
 
 import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import RESULTS
+from nvs_eval.evaluation.options import RESULTS, AuditOptions, RescoreOptions, RunOptions, ScoreOptions
+from nvs_eval.evaluation.suite.options import SuiteOptions
 from nvs_eval.records.record import Record, record_file, to_plain, write_record
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -224,6 +226,82 @@ def test_what_is_no_comparison_is_an_input_error() -> None:
         nvs_eval.compare([side("a", 0.0), side("a", 1.0)], [side("b", 1.0)])
     with pytest.raises(InputError, match="Nothing to compare was given"):
         nvs_eval.compare()
+
+
+# --- The other commands ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "others"),
+    [
+        (nvs_eval.score, ScoreOptions, {"output_dir"}),
+        (nvs_eval.run, RunOptions, set()),
+        (nvs_eval.audit, AuditOptions, {"output_dir"}),
+        (nvs_eval.rescore, RescoreOptions, set()),
+        (nvs_eval.suite, SuiteOptions, set()),
+    ],
+)
+def test_a_function_has_each_option_of_its_command(function: Any, kind: type, others: set[str]) -> None:
+    parameters = dict(inspect.signature(function).parameters)
+    options = {field.name: field for field in fields(kind)}
+    assert set(parameters) == set(options)
+    for name, parameter in parameters.items():
+        default = options[name].default
+        if name in others or default is MISSING or parameter.default is inspect.Parameter.empty:
+            continue
+        given = (parameter.default,) if isinstance(default, tuple) and default else parameter.default
+        assert (Path(given) if isinstance(default, Path) else given) == default, name
+    assert all(f"    {name}: " in (function.__doc__ or "") for name in options)
+
+
+def test_audit_gives_the_records_of_each_result(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    options = {"reference": "garden/gt", "protocol": "light.yaml", "output_dir": "mine"}
+    by_result = nvs_eval.audit(["garden/ours", "garden/theirs"], **options)  # pyright: ignore
+    assert silent()
+    assert [[record.method for record in records] for records in by_result] == [["ours"], ["theirs"]]
+    assert cli("audit", *SCORE[1:]).code == 0
+    found = [record for records in by_result for record in records]
+    assert results(found) == results(nvs_eval.read_records(RESULTS))
+
+
+def test_rescore_gives_the_records_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    assert cli(*SCORE).code == 0
+    again = nvs_eval.rescore(str(RESULTS), protocol="light.yaml", output_dir="again")
+    assert silent()
+    scores = [[row.scores for row in record.views] for record in nvs_eval.read_records(RESULTS)]
+    assert [[row.scores for row in record.views] for record in nvs_eval.read_records("again")] == scores
+    assert [record.id.label for record in again] == ["garden/ours", "garden/theirs"]
+
+
+def test_suite_gives_records_and_what_is_not_done(silent: Callable[[], bool]) -> None:
+    methods = {"ours": {"score": "{scene}/ours"}, "none": {"score": "{scene}/nowhere"}}
+    plain = {"scenes": ["garden"], "protocol": "light.yaml", "reference": "{scene}/gt", "methods": methods}
+    Path("suite.yaml").write_text(json.dumps(plain))
+    result = nvs_eval.suite("suite.yaml")
+    assert silent()
+    assert [record.id.label for record in result.records] == ["garden/ours"]
+    assert result.not_done[0] == "1 of 2"
+    assert "none: nothing at {scene}/nowhere for garden" in result.not_done[1]
+
+
+def test_check_and_curve_say_what_their_commands_do(silent: Callable[[], bool]) -> None:
+    better, worse = [side("a", 0.3)], [side("a", 0.0)]
+    assert nvs_eval.check(better, worse).passed
+    assert not nvs_eval.check(worse, better, tolerance={"psnr": 0.01}).passed
+    (curves,) = nvs_eval.curve([side("a", 0.1 * step, step=step) for step in (1, 2, 3)])
+    assert curves.scene == "fox"
+    assert silent()
+
+
+def test_verify_and_inspect_report_on_a_record(silent: Callable[[], bool]) -> None:
+    nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml", output_dir=RESULTS)
+    (report,) = nvs_eval.verify(RESULTS)
+    assert report.complete
+    assert not report.refuted
+    (file,) = RESULTS.rglob("*.json")
+    (inspection,) = nvs_eval.inspect(file)
+    assert silent()
+    assert inspection.title
 
 
 # --- What a command would not take ----------------------------------------------------------------------------------

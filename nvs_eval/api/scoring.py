@@ -1,6 +1,6 @@
-"""The commands as functions: what they do, without a word printed. Records come back, and tables as text.
+"""Commands that score, as functions: `score`, `run`, `audit`, `rescore` and `suite`. Nothing is printed.
 
-What needs torch is imported when it is called: a table of records needs none of it.
+What needs torch is imported when it is called.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ from nvs_eval.evaluation.options import (
     parse_background,
 )
 from nvs_eval.evaluation.suite.options import SuiteOptions
-from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Record, Records
+from nvs_eval.records.record import Record
 from nvs_eval.system.arguments import checked, documented
 from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
-    from nvs_eval.comparison.model import Comparison
     from nvs_eval.evaluation.suite.suite import SuiteResult
-    from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
 T = TypeVar("T")
@@ -223,123 +220,3 @@ def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
     if "steps" in plain and not isinstance(plain["steps"], str):
         plain["steps"] = [str(step) for step in plain["steps"]]
     return convert(plain, kind, "arguments")
-
-
-@checked
-def table(
-    records: Records,
-    *,
-    format: str = "text",
-    rows: Literal["checkpoint", "method", "scene"] = "checkpoint",
-    columns: Literal["metric", "scene"] = "metric",
-    per_scene: bool = False,
-    metrics: str | Sequence[str] = (),
-    runs: Literal["each", "mean"] = "each",
-    mean: Literal["scenes", "views"] = "scenes",
-    sort: str | None = None,
-    decimals: Mapping[str, int] | None = None,
-    suite: str | None = None,
-    with_published: str | Sequence[str] = (),
-    tied: bool = False,
-    allow_mixed: bool = False,
-    per_view: bool = False,
-    mark: Literal["colour", "colour-blind", "bold", "none"] = "colour",
-    label: str = "tab",
-) -> str:
-    """The tables of records as text, as `nvs-eval table` writes them to a file.
-
-    Args:
-        records: at least one.
-        format: text, markdown, latex, csv, json, html, or what a plugin offers.
-        rows: a row a checkpoint; a method (the last checkpoint of each run), averaged over scenes; or a scene.
-        columns: a column a metric; or a scene, in a table a metric.
-        per_scene: one table a metric, a row a method, a column a scene, the mean last.
-        metrics: which, in this order; else all.
-        runs: of several runs of a method in a scene a row each, or seeds of which the mean counts.
-        mean: over several scenes: of the scenes' means, or over all their views.
-        sort: by a metric, the best first, or by "method".
-        decimals: of metrics, by name or by its part up to the first underscore: from 0 to 15.
-        suite: a benchmark, or a YAML file, of whose scenes the tables are.
-        with_published: published numbers to add as rows, or YAML files.
-        tied: mark what cannot be told from the best.
-        allow_mixed: also rows that may not be compared, marked.
-        per_view: also the scores of each view; as csv these alone.
-        mark: how first, second and third are marked in LaTeX and HTML.
-        label: how the labels of LaTeX tables begin.
-
-    Raises:
-        InputError: records are not comparable or of the same cell, or something that was named is not there.
-    """
-    from nvs_eval.errors import InputError
-    from nvs_eval.records.comparable import check_comparable
-    from nvs_eval.report.tables.layout import layout_of
-    from nvs_eval.report.tables.options import TableOptions
-    from nvs_eval.report.tables.tables import shown_tables
-    from nvs_eval.report.writers import Style, find_writer
-
-    if not records:
-        raise InputError("There are no records to make a table of.")
-    write = find_writer(format)
-    check_cells(records)
-    options = TableOptions(
-        rows=rows,
-        columns=columns,
-        per_scene=per_scene,
-        metrics=_names(metrics),
-        runs=runs,
-        mean=mean,
-        sort=sort,
-        decimals=decimals or {},
-        suite=suite,
-        with_published=_names(with_published),
-        tied=tied,
-        allow_mixed=allow_mixed,
-    )
-    layout = layout_of(records, options, tied=_ties() if tied else None)
-    if not allow_mixed:
-        check_comparable(records)
-    return write(shown_tables(records, layout, per_view=per_view, format=format), Style(mark=mark, label=label))
-
-
-@checked
-def compare(
-    *sides: Records,
-    metrics: str | Sequence[str] = (),
-    runs: Literal["each", "mean"] = "each",
-    resamples: int = 10_000,
-) -> list[Comparison]:
-    """Compare results on the views that they share, as `nvs-eval compare` does.
-
-    Args:
-        sides: the records of each side, over one scene or many; of each run the last checkpoint takes part. Of one side
-            alone each method is compared with each.
-        metrics: which; else all that both have.
-        runs: of several runs of a method: sides of their own, or seeds, whose spread is part of the noise.
-        resamples: of the bootstrap.
-
-    Returns:
-        One comparison a split and protocol; `comparison.pairs[0].words` says what came of it, and
-        `comparison.pairs[0].differences["psnr"].interval` holds the numbers.
-
-    Raises:
-        InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
-    """
-    from nvs_eval.comparison.compare import compare
-    from nvs_eval.errors import InputError
-
-    if not any(sides):
-        raise InputError("Nothing to compare was given: give the records of each side.")
-    groups = {f"side {number}": list(side) for number, side in enumerate(sides, start=1)}
-    for name, records in groups.items():
-        check_cells(records, name)
-    return compare(groups, metrics=_names(metrics), runs=runs, resamples=resamples)
-
-
-def _ties() -> Tied:
-    from nvs_eval.comparison.noise import Ties  # The statistics: late, as they need numpy.
-
-    return Ties()
-
-
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,1 @@
+"""The commands as functions, with the names of the command line. Nothing is printed."""
