@@ -99,6 +99,19 @@ def lpips_of(weights_folder: Callable[[Net], Path | None]) -> Callable[..., Lpip
     return load
 
 
+@pytest.fixture
+def weights_in_place(
+    weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Net], None]:
+    """Lets what is run find the true backbone of a net by itself; else the test is skipped."""
+
+    def place(net: Net) -> None:
+        if folder := weights_folder(net):
+            monkeypatch.setenv("NVS_EVAL_WEIGHTS", str(folder))
+
+    return place
+
+
 # The command line, run in this process.
 
 

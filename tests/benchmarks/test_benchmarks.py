@@ -37,6 +37,7 @@ from benchmarks.speed.results import (
 from benchmarks.speed.timing import Rounds, largest_error, pair
 from nvs_eval import InputError, ssim
 from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.weights.pins import Net
 
 
 def case(**contenders: Measured) -> CaseResult:
@@ -311,9 +312,12 @@ def test_exact_values_are_those_of_our_exact_path() -> None:
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_exact_lpips_is_that_of_our_exact_path(net: str, lpips_of: Callable[..., Lpips]) -> None:
+def test_exact_lpips_is_that_of_our_exact_path(
+    net: Net, lpips_of: Callable[..., Lpips], weights_in_place: Callable[[Net], None]
+) -> None:
     import torch
 
+    weights_in_place(net)
     metric = lpips_of(net)
     stack = np.stack([mosaic(67, 83), mosaic(67, 83, offset=5)])
     images = pair(stack, [0], torch.device("cpu"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ def only_alex(monkeypatch: pytest.MonkeyPatch, lpips_of: LpipsOf) -> None:
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_the_known_values_are_those_of_the_lpips_package(lpips_of: LpipsOf, net: Net) -> None:
-    lpips_of(net)
+def test_the_known_values_are_those_of_the_lpips_package(weights_in_place: Callable[[Net], None], net: Net) -> None:
+    weights_in_place(net)
     pair = made_pair()
     parameters = {"net": net, "version": "0.1", "input": "scaled", "normaliser": "lpips"}
     wide = Pair(pair.reference.astype(np.float64), pair.render.astype(np.float64))

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,8 +113,10 @@ round_means: null
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_lpips_is_confirmed_in_each_of_its_ways(tmp_path: Path, lpips_of: LpipsOf, net: Net) -> None:
-    lpips_of(net)  # Skips where the weights are not here.
+def test_lpips_is_confirmed_in_each_of_its_ways(
+    tmp_path: Path, weights_in_place: Callable[[Net], None], net: Net
+) -> None:
+    weights_in_place(net)  # Skips where the weights are not here.
     ways = [
         ("0.1", "scaled", "lpips"),
         ("0.1", "unscaled", "torchmetrics"),

@@ -11,7 +11,7 @@ import pytest
 from support import product_cases as cases
 from support.commands import Said
 
-from nvs_eval.metrics.weights.backbones import Net
+from nvs_eval.metrics.weights.pins import Net
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).parents[1].joinpath("golden/product.json").read_text("utf-8"))
 

@@ -27,7 +27,8 @@ def lpips_package(ours: Lpips) -> Any:
 def _lpips_package(net: str, version: str) -> Any:
     import lpips
 
-    return _exact(_quietly(lpips.LPIPS, net=net, version=version, pnet_rand=True, verbose=False))
+    with torch.inference_mode(False):  # It is kept, for tests that want its gradient too.
+        return _exact(_quietly(lpips.LPIPS, net=net, version=version, pnet_rand=True, verbose=False))
 
 
 def random_lpips_package(net: str) -> Any:
