@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import relative_path
 from nvs_eval.evaluation.resume import same_renders
-from nvs_eval.evaluation.view_rows import relative_path
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.images.pixels import RANGE_TOLERANCE, bounds, quantise, sha256_of_image
 from nvs_eval.protocols.protocol import Protocol

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.view_rows import relative_path
+from nvs_eval.evaluation.evaluate import relative_path
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record, ViewRow, read_record, record_name
 from nvs_eval.records.result_id import ResultId

@@ -13,9 +13,8 @@ from support.scenes import float_image, image
 
 from nvs_eval import __version__
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
+from nvs_eval.evaluation.evaluate import Session, device_name, evaluate, relative_path
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.evaluation.view_rows import relative_path
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import load_protocol
