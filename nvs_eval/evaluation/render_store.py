@@ -22,13 +22,12 @@ from typing import Any, Literal
 
 import msgspec
 import torch
-from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import relative_path
 from nvs_eval.evaluation.resume import same_renders
 from nvs_eval.images.files import save_npy, save_png
-from nvs_eval.images.pixels import RANGE_TOLERANCE, bounds, quantise, sha256_of_image
+from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols.protocol import Protocol
 from nvs_eval.records.record import Record, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
@@ -161,7 +160,8 @@ class RenderStore:
             raise InputError(f"The view {view.name!r} cannot be kept: its name leads out of the folder of renders.")
         note.reference_sha256[view.name] = sha256_of_image(view.reference)
         note.seconds[view.name] = render.seconds
-        note.in_range &= _in_range(render.image)
+        low, high = view.bounds[1]
+        note.in_range &= low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
         copy = quantise(view.reference.clamp(0, 1), "round")
         if not (exact := torch.equal(copy, view.reference)):
             note.inexact_references[view.name] = sha256_of_image(copy)
@@ -212,8 +212,12 @@ class RenderStore:
         return self._complete
 
     def _take_over(self, work: Path, lock: int, names: Sequence[str]) -> bool:
-        wanted, note = self.note, _read_note(work / _NOTE)
-        if note is None or not note.serves(wanted, names):
+        wanted = self.note
+        try:
+            note = msgspec.json.decode((work / _NOTE).read_bytes(), type=Note)
+        except (OSError, ValueError):  # There is none, or none that can be trusted.
+            return False
+        if not note.serves(wanted, names):
             return False
         self._work, self._lock, self.note = work, lock, note
         files = [*map(self._render_file, names), *map(self._reference_file, names)]
@@ -276,30 +280,13 @@ class RenderStore:
             provenance["reference_copies"] = inexact
         if self.masks is not None and self.masks.binary and protocol.takes_masks:
             provenance["masks"] = "binary"
-        rows = [replace(row, **self._paths(row.name)) for row in record.views]
+        rows = []
+        for row in record.views:
+            extension = ".npy" if keep == "all" and row.name in inexact else ".png"
+            reference = relative_path(self._references / f"{row.name}{extension}", self.folder)
+            render = "".join(f"renders/{row.name}{extension}" for extension in _RENDERS[keep]) or None
+            rows.append(replace(row, render=render, reference=reference if render else None))
         return replace(record, views=rows, provenance=provenance)
-
-    def _paths(self, name: str) -> dict[str, str | None]:
-        keep = self.plan.keep
-        if keep == "none":
-            return {"render": None, "reference": None}
-        floats = keep == "all" and name in self.note.inexact_references
-        reference = self._references / f"{name}{'.npy' if floats else '.png'}"
-        render = f"renders/{name}{_RENDERS[keep][0]}"
-        return {"render": render, "reference": relative_path(reference, self.folder)}
-
-
-def _in_range(image: Tensor) -> bool:
-    low, high = bounds(image)
-    return low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
-
-
-def _read_note(file: Path) -> Note | None:
-    """Read the note of a work folder; None where there is none, or none that can be trusted."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Note)
-    except (OSError, ValueError):
-        return None
 
 
 def _move(source: Path, target: Path, extensions: tuple[str, ...]) -> None:
