@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
     from nvs_eval.diagnostics.inspection import Inspection
     from nvs_eval.diagnostics.verify.records import Report
-    from nvs_eval.report.curves.curves import SceneCurves
+    from nvs_eval.report.curves import SceneCurves
     from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
@@ -176,7 +176,7 @@ def curve(records: Records, *, metrics: str | Sequence[str] = ()) -> list[SceneC
         InputError: no run has several steps, or the records of a scene are not comparable.
     """
     from nvs_eval.comparison.noise import improved
-    from nvs_eval.report.curves.curves import curves_of
+    from nvs_eval.report.curves import curves_of
 
     check_cells(records)
     return curves_of(records, improved, metrics=_names(metrics))

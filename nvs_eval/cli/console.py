@@ -48,7 +48,7 @@ def put(text: str) -> None:
 
 def put_sentences(sentences: Iterable[str]) -> None:
     """Sentences on stdout, a paragraph each: wrapped in a terminal, elsewhere a line."""
-    from nvs_eval.report.tables.numbers import printable
+    from nvs_eval.report.tables.table import printable
 
     out = results()
     for sentence in sentences:

@@ -14,7 +14,7 @@ from nvs_eval.comparison.statistics.ranks import SignedRank, Wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.report.words.phrases import metric_title
+from nvs_eval.report.words import metric_title
 
 SIGNIFICANT = 0.05
 """Below which a corrected p confirms what an interval says."""

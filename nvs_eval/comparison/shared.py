@@ -12,7 +12,7 @@ from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import difference
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo, Record, ViewRow
-from nvs_eval.report.words.phrases import metric_title
+from nvs_eval.report.words import metric_title
 
 
 @dataclass(frozen=True)

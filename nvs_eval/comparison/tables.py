@@ -9,8 +9,7 @@ from nvs_eval.comparison.statistics.intervals import Interval
 from nvs_eval.comparison.words.amounts import amount, amount_not_zero, between, digits_of, place_name
 from nvs_eval.errors import counted
 from nvs_eval.report.tables.columns import table_from, text_column
-from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
-from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
 
 MOST_NAMED = 3
 """How many of the views that gain and lose most are named."""

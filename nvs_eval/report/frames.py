@@ -1,14 +1,16 @@
-"""Records as a pandas DataFrame, view by view and in full precision."""
+"""Records in long form, a row a view and metric, everything in full: a pandas DataFrame, CSV and JSON."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Records
-from nvs_eval.report.writers.long import identity_of
+from nvs_eval.records.record import Record, Records
+from nvs_eval.report.writers.csv import csv_line
+from nvs_eval.report.writers.json import dumped, joined, plain_value
 from nvs_eval.system.arguments import checked
 
 if TYPE_CHECKING:
@@ -79,3 +81,76 @@ def _pandas() -> Any:
         raise InputError(
             f"A DataFrame needs pandas, which cannot be imported ({error}): pip install 'nvs-eval[pandas]'."
         ) from error
+
+
+COLUMNS = (
+    "scene", "method", "run", "step", "split", "protocol", "fingerprint", "view", "metric", "value", "unit",
+    "higher_is_better",
+)  # fmt: skip
+"""In this order. Run and step are empty, or null, where there is none."""
+_VERSION = 1
+
+
+def write_csv(records: Sequence[Record]) -> Iterator[str]:
+    """With a header. What each metric is follows from its name and the fingerprint, and is said in the records."""
+    yield f"{csv_line(COLUMNS)}\n"
+    for record in records:
+        yield "".join(f"{row}\n" for row in _rows(record, lambda fields: csv_line(fields.values()), between=","))
+
+
+def write_json(records: Sequence[Record]) -> Iterator[str]:
+    """`{"nvs_eval_long": 1, "signatures": [...], "rows": [...]}`, a row a line; an infinity is the string "inf"."""
+    signatures = {
+        (record.fingerprint, metric): info.signature for record in records for metric, info in record.metrics.items()
+    }
+    lines = (
+        dumped({"fingerprint": fingerprint, "metric": metric, "signature": signature})
+        for (fingerprint, metric), signature in signatures.items()
+    )
+    yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(lines)},\n"rows": ['
+    before = "\n"
+    for record in records:
+        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, _without_braces, between=", ")):
+            yield f"{before}{text}"
+            before = ",\n"
+    yield "\n]}\n"
+
+
+def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
+    """The rows; what several share is made into text once, as of a benchmark they are hundreds of thousands.
+
+    Args:
+        record: any.
+        text: of some neighbouring fields.
+        between: what stands between the texts of fields.
+    """
+    identity = text(identity_of(record))
+    metrics = [
+        (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
+        for metric, info in record.metrics.items()
+    ]
+    for row in record.views:
+        view = text({"view": row.name})
+        for metric, name, kind in metrics:
+            yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
+
+
+def identity_of(record: Record) -> dict[str, object]:
+    """What a row says of its record: the first columns."""
+    return {
+        "scene": record.scene,
+        "method": record.method,
+        "run": record.run,
+        "step": record.step,
+        "split": record.split,
+        "protocol": record.protocol_title,
+        "fingerprint": record.fingerprint,
+    }
+
+
+def _without_braces(fields: Mapping[str, object]) -> str:
+    return dumped({name: plain_value(value) for name, value in fields.items()})[1:-1]
+
+
+LONG: Mapping[str, Callable[[Sequence[Record]], Iterator[str]]] = {"csv": write_csv, "json": write_json}
+"""By format: the text in parts, one a record, as the whole of it can be several times what the records take."""

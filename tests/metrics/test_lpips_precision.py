@@ -37,15 +37,15 @@ from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.records.record import Record, read_record, record_file, write_record
-from nvs_eval.report.benchmarks.published import load_published
-from nvs_eval.report.curves.curves import curves_of
-from nvs_eval.report.curves.plot import plot_files
-from nvs_eval.report.curves.table import curve_table
+from nvs_eval.report.audit import audit_table, audit_words
+from nvs_eval.report.benchmarks import load_published
+from nvs_eval.report.curve_plot import plot_files
+from nvs_eval.report.curve_table import curve_table
+from nvs_eval.report.curves import curves_of
 from nvs_eval.report.exports import inria, ns_eval
 from nvs_eval.report.frames import data_frame
 from nvs_eval.report.loggers.runs import LoggedRecord, runs_of
 from nvs_eval.report.tables.published_rows import check_published
-from nvs_eval.report.words.audit import audit_table, audit_words
 
 ALEX: dict[str, Any] = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
 PARTS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"}

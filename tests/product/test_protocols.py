@@ -13,7 +13,7 @@ from support.protocols import LIGHT, protocol_file
 
 from nvs_eval.cli import main
 from nvs_eval.protocols.protocol import load_protocol, named_protocols
-from nvs_eval.report.words.protocols import comments_of, metric_words, preparation_words, summary_of
+from nvs_eval.report.words import comments_of, metric_words, preparation_words, summary_of
 
 Printed = Callable[..., str]
 

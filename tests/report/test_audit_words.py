@@ -13,9 +13,9 @@ from support.records import record, row
 from nvs_eval.errors import listed
 from nvs_eval.protocols.protocol import load_protocol, named_protocols
 from nvs_eval.records.record import Record
+from nvs_eval.report.audit import audit_table, audit_words
 from nvs_eval.report.tables.table import Table
-from nvs_eval.report.words.audit import audit_table, audit_words
-from nvs_eval.report.words.phrases import absence, parts_of, phrase, split_signature
+from nvs_eval.report.words import absence, parts_of, phrase, split_signature
 
 
 def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> Record:

@@ -22,9 +22,9 @@ from nvs_eval.cli import main
 from nvs_eval.comparison.noise import improved
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
-from nvs_eval.report.curves.curves import Curve, Improved, SceneCurves, curves_of, runs_of
-from nvs_eval.report.curves.plot import check_plot, draw, plot_files
-from nvs_eval.report.curves.table import curve_table, left_out_notes, sparkline, to_plain
+from nvs_eval.report.curve_plot import check_plot, draw, plot_files
+from nvs_eval.report.curve_table import curve_table, left_out_notes, sparkline, to_plain
+from nvs_eval.report.curves import Curve, Improved, SceneCurves, curves_of, runs_of
 
 STEPS = (500, 1500, 2500, 4000)
 

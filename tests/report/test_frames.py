@@ -12,8 +12,7 @@ from support.records import INFO, record, row
 
 import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.report.frames import data_frame
-from nvs_eval.report.writers.long import COLUMNS, write_csv
+from nvs_eval.report.frames import COLUMNS, data_frame, write_csv
 
 IDENTITY = ["scene", "method", "run", "step", "split", "protocol", "fingerprint", "view"]
 THIRD = 20 + 1 / 3

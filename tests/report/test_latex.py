@@ -20,9 +20,8 @@ from nvs_eval.records.record import MetricInfo
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 from nvs_eval.report.writers import Style
-from nvs_eval.report.writers.latex import write
-from nvs_eval.report.writers.palettes import PALETTES
-from nvs_eval.report.writers.tex import escape, metric_name
+from nvs_eval.report.writers.latex import escape, metric_name, write
+from nvs_eval.report.writers.registry import PALETTES
 
 STYLES = [Style(mark=mark) for mark in ("colour", "colour-blind", "bold", "none")]
 RECORDS = [

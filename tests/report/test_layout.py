@@ -15,8 +15,15 @@ from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.records.groups import Contender, checkpoints_of, last_steps, methods_of
 from nvs_eval.records.record import MetricInfo, Record, record_file, write_record
-from nvs_eval.report.benchmarks.published import Published, load_published, named_published, parse_published
-from nvs_eval.report.benchmarks.suites import Scene, Suite, load_suite
+from nvs_eval.report.benchmarks import (
+    Published,
+    Scene,
+    Suite,
+    load_published,
+    load_suite,
+    named_published,
+    parse_published,
+)
 from nvs_eval.report.tables.published_rows import check_published
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of

@@ -13,8 +13,7 @@ import yaml
 
 from nvs_eval.errors import InputError
 from nvs_eval.protocols.protocol import load_protocol, named_protocols
-from nvs_eval.report.benchmarks.published import Published, Value, load_published, named_published, parse_published
-from nvs_eval.report.benchmarks.suites import load_suite
+from nvs_eval.report.benchmarks import Published, Value, load_published, load_suite, named_published, parse_published
 
 NAMES = sorted(named_published())
 
@@ -250,7 +249,7 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; from nvs_eval.report.benchmarks.published import load_published; "
+        "import sys; from nvs_eval.report.benchmarks import load_published; "
         "late = 'yaml' not in sys.modules; "
         "load_published('3dgs'); print(late, sorted({'torch', 'numpy', 'yaml'} & set(sys.modules)))"
     )

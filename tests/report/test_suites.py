@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from nvs_eval.errors import InputError
-from nvs_eval.report.benchmarks.suites import Scene, load_suite, named_suites, parse_suite
+from nvs_eval.report.benchmarks import Scene, load_suite, named_suites, parse_suite
 
 SUITE = """\
 name: attic

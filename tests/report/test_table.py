@@ -13,7 +13,7 @@ from support.records import INFO, record, row
 from support.tables import table_of_rows
 
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.counts import median_seconds
+from nvs_eval.report.tables.blocks import median_seconds
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 from nvs_eval.report.writers.text import print_text

@@ -25,11 +25,11 @@ import nvs_eval
 from nvs_eval.errors import InputError
 from nvs_eval.records.files import read_records
 from nvs_eval.records.record import Record, write_record
+from nvs_eval.report.frames import COLUMNS, LONG
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 from nvs_eval.report.writers import FORMATS, Style, find_writer
-from nvs_eval.report.writers.long import COLUMNS, LONG
-from nvs_eval.report.writers.palettes import PALETTES
+from nvs_eval.report.writers.registry import PALETTES
 
 SCORES = {"psnr": 28.123456789012345, "ssim": 0.1 + 0.2}
 HOSTILE = 'a_b & <script>"x"</script>, 50%\r\n$#'

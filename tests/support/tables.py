@@ -8,8 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from nvs_eval.report.benchmarks.published import Published
-from nvs_eval.report.benchmarks.suites import Suite
+from nvs_eval.report.benchmarks import Published, Suite
 from nvs_eval.report.tables.layout import Layout, Tied
 from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.table import Cell, Column, Table

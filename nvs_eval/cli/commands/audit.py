@@ -38,8 +38,8 @@ class Audit(AuditOptions, PrintOptions, LogOptions):
         sinks = self.sinks()
         make_ready()
         from nvs_eval.evaluation.audit import audit
+        from nvs_eval.report.audit import audit_table, audit_words
         from nvs_eval.report.tables.tables import per_view_tables
-        from nvs_eval.report.words.audit import audit_table, audit_words
         from nvs_eval.report.writers.text import print_text
 
         by_result = audit(replace(self, renders=(*self.renders, *self.model_paths)), callbacks())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from nvs_eval.report.curves.curves import SceneCurves
+    from nvs_eval.report.curves import SceneCurves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class CurveCommand:
         from nvs_eval.cli.options.layout import of_protocols
         from nvs_eval.comparison.noise import improved
         from nvs_eval.records.files import read_record_files
-        from nvs_eval.report.curves.curves import curves_of, runs_of
-        from nvs_eval.report.curves.plot import check_plot
-        from nvs_eval.report.curves.table import left_out_notes
+        from nvs_eval.report.curve_plot import check_plot
+        from nvs_eval.report.curve_table import left_out_notes
+        from nvs_eval.report.curves import curves_of, runs_of
 
         if self.output is not None:
             check_plot(self.output)
@@ -57,7 +57,7 @@ class CurveCommand:
     def _draw(self, output: Path, scenes: Sequence[SceneCurves]) -> None:
         from nvs_eval.cli.console import say
         from nvs_eval.cli.options.writing import check_free
-        from nvs_eval.report.curves.plot import draw, plot_files
+        from nvs_eval.report.curve_plot import draw, plot_files
         from nvs_eval.system.files import write_whole
 
         files = plot_files(output, scenes)
@@ -68,7 +68,7 @@ class CurveCommand:
 
     def _put(self, scenes: Sequence[SceneCurves]) -> None:
         from nvs_eval.cli.console import put, results
-        from nvs_eval.report.curves.table import curve_table, to_plain
+        from nvs_eval.report.curve_table import curve_table, to_plain
         from nvs_eval.report.writers.text import print_text
 
         if self.format == "json":

@@ -31,7 +31,7 @@ class ProtocolsCommand:
 
 def _list() -> Iterator[str]:
     from nvs_eval.protocols.protocol import load_protocol, named_protocols
-    from nvs_eval.report.words.protocols import summary_of
+    from nvs_eval.report.words import summary_of
 
     named = named_protocols()
     width = max(map(len, named), default=0)
@@ -43,8 +43,8 @@ def _list() -> Iterator[str]:
 def _in_words(given: str, *, width: int) -> Iterator[str]:
     """Lines of text: what the file says of itself, the preparation, the metrics with their signatures."""
     from nvs_eval.protocols.protocol import load_protocol
-    from nvs_eval.report.tables.numbers import metric_column
-    from nvs_eval.report.words.protocols import comments_of, metric_words, preparation_words
+    from nvs_eval.report.tables.table import metric_column
+    from nvs_eval.report.words import comments_of, metric_words, preparation_words
 
     protocol = load_protocol(given)
     yield from [*_wrapped(f"{protocol.name} ({protocol.fingerprint})", width), ""]
@@ -73,7 +73,7 @@ def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
     """A paragraph in lines: those of a terminal, elsewhere a single one."""
     from textwrap import wrap
 
-    from nvs_eval.report.tables.numbers import printable
+    from nvs_eval.report.tables.table import printable
 
     hanging = " " * 5 if indent else ""
     return wrap(

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nvs_eval.report.benchmarks.published import Published
+    from nvs_eval.report.benchmarks import Published
     from nvs_eval.report.tables.table import Table
 
 
@@ -24,7 +24,7 @@ class PublishedCommand:
     def run(self) -> int:
         """Print the list, or the one."""
         from nvs_eval.cli.console import results
-        from nvs_eval.report.benchmarks.published import load_published, named_published
+        from nvs_eval.report.benchmarks import load_published, named_published
         from nvs_eval.report.writers.text import print_text
 
         if self.name is None:

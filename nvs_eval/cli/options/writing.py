@@ -97,7 +97,7 @@ class WriteOptions:
         Raises:
             InputError: the file cannot be written.
         """
-        from nvs_eval.report.writers.long import LONG
+        from nvs_eval.report.frames import LONG
 
         self._put_parts(LONG[self.format](records))
 

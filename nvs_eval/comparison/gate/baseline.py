@@ -17,7 +17,7 @@ from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
 from nvs_eval.records.record import MetricInfo, Record
-from nvs_eval.report.tables.numbers import decimals
+from nvs_eval.report.tables.table import decimals
 
 _NEGATIVE = "--tolerance of {metric} is {value:g}, and it is 0 at least."
 _UNKNOWN_METRICS = "--tolerance names {unknown}; the metrics are {metrics}."

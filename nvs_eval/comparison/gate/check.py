@@ -13,8 +13,7 @@ from nvs_eval.comparison.tables import difference_cell, heading
 from nvs_eval.errors import counted, some
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import table_from, text_column
-from nvs_eval.report.tables.numbers import decimals, shown
-from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, shown
 
 ALL_SCENES = "all scenes"
 

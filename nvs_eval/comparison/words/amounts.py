@@ -6,7 +6,7 @@ import math
 
 from nvs_eval.comparison.model import Difference
 from nvs_eval.comparison.statistics.scores import Scores
-from nvs_eval.report.tables.numbers import decimals
+from nvs_eval.report.tables.table import decimals
 
 _MOST_DECIMALS = 8
 

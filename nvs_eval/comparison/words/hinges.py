@@ -9,7 +9,7 @@ from nvs_eval.comparison.statistics.jackknife import Without
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.comparison.words.amounts import amount, between, digits_of, place_name
 from nvs_eval.errors import counted, listed, some
-from nvs_eval.report.words.phrases import capitalised
+from nvs_eval.report.words import capitalised
 
 _HANGS = "The verdict in {metric} hangs on {places}: the difference is {difference}{interval} without {place}."
 _HANGS_ON_NONE = "No verdict hangs on a single {kinds}."

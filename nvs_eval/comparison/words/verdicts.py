@@ -10,7 +10,7 @@ from nvs_eval.comparison.words.amounts import amount, between, digits_of, place_
 from nvs_eval.comparison.words.hinges import hinge_words
 from nvs_eval.comparison.words.ranks import rank_words, titles
 from nvs_eval.errors import listed, some
-from nvs_eval.report.words.phrases import capitalised
+from nvs_eval.report.words import capitalised
 
 # How a pair's metrics are, by the kind of the verdict on them: in the overview,
 _OVERVIEW = {

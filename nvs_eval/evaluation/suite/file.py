@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.result_id import safe_name
-from nvs_eval.report.benchmarks.suites import Scene, Suite, load_suite, named_suites
+from nvs_eval.report.benchmarks import Scene, Suite, load_suite, named_suites
 from nvs_eval.system.schema import Count, Text, convert, fields_of
 from nvs_eval.system.yaml_files import read_as
 

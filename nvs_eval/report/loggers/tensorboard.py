@@ -14,8 +14,7 @@ from typing import Any, BinaryIO
 from nvs_eval.errors import counted
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import safe_name
-from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun
-from nvs_eval.report.loggers.sinks import Sink, missing_package
+from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun, Sink, missing_package
 from nvs_eval.system.files import write_whole
 
 _DT_STRING = 7

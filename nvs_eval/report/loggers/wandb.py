@@ -15,8 +15,7 @@ from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record
-from nvs_eval.report.loggers.runs import LoggedRun
-from nvs_eval.report.loggers.sinks import Sink, missing_package
+from nvs_eval.report.loggers.runs import LoggedRun, Sink, missing_package
 
 PROJECT = "nvs-eval"
 """Where WANDB_PROJECT says nothing else."""

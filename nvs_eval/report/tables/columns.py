@@ -8,11 +8,9 @@ from typing import Any
 
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record, ViewRow
-from nvs_eval.report.tables.blocks import Block, Row, value_mark
-from nvs_eval.report.tables.counts import COUNTS
+from nvs_eval.report.tables.blocks import COUNTS, Block, Row, value_mark
 from nvs_eval.report.tables.layout import Tied
-from nvs_eval.report.tables.numbers import printable, shown
-from nvs_eval.report.tables.table import TIED, Cell, Column, Table
+from nvs_eval.report.tables.table import TIED, Cell, Column, Table, printable, shown
 
 _LAST_RANK = 3
 _MOST_DECIMALS = 99

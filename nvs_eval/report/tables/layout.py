@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.records.groups import Contender
-from nvs_eval.report.benchmarks.published import Published, load_published
-from nvs_eval.report.benchmarks.suites import Suite, load_suite
+from nvs_eval.report.benchmarks import Published, Suite, load_published, load_suite
 from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.published_rows import check_published
 

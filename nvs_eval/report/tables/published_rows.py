@@ -9,8 +9,7 @@ from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
 from nvs_eval.records.record import Record
-from nvs_eval.report.benchmarks.published import Published, Value
-from nvs_eval.report.benchmarks.suites import Scene, Suite, load_suite, named_suites
+from nvs_eval.report.benchmarks import Published, Scene, Suite, Value, load_suite, named_suites
 from nvs_eval.report.tables.table import DIFFERS, ODD, PUBLISHED
 
 

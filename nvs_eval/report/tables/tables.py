@@ -8,7 +8,7 @@ from dataclasses import replace
 from nvs_eval.errors import unknown_name
 from nvs_eval.records.groups import Contender, last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import Block, Row, blocks
+from nvs_eval.report.tables.blocks import COUNTS, Block, Row, blocks, view_count
 from nvs_eval.report.tables.columns import (
     count_column,
     coverage_column,
@@ -18,12 +18,10 @@ from nvs_eval.report.tables.columns import (
     table_from,
     text_column,
 )
-from nvs_eval.report.tables.counts import COUNTS, view_count
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.notes import notes_of
-from nvs_eval.report.tables.numbers import printable
 from nvs_eval.report.tables.options import TableOptions
-from nvs_eval.report.tables.table import TIED, Column, Table
+from nvs_eval.report.tables.table import TIED, Column, Table, printable
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nvs_eval.report.tables.table import Table
-from nvs_eval.report.writers.registry import Style
-from nvs_eval.report.writers.shared import keys_of, split_means
+from nvs_eval.report.writers.registry import Style, keys_of, split_means
 
 SHARED = ("scene", "method", "split", "protocol", "fingerprint", "metric")
 """What rows may share, in the order of the columns."""

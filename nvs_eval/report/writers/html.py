@@ -9,9 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nvs_eval.report.tables.table import Cell, Table
-from nvs_eval.report.writers.palettes import PALETTES
-from nvs_eval.report.writers.registry import Style
-from nvs_eval.report.writers.shared import caption_of, split_means
+from nvs_eval.report.writers.registry import PALETTES, Style, caption_of, split_means
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers.registry import Style
-from nvs_eval.report.writers.shared import keys_of, split_means
+from nvs_eval.report.writers.registry import Style, keys_of, split_means
 
 _VERSION = 1
 # json.dumps makes one anew for each value.

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers.registry import Style
-from nvs_eval.report.writers.shared import caption_of
+from nvs_eval.report.writers.registry import Style, caption_of
 
 # GitHub lets <ins> through, and not <u>.
 _RANKED: Mapping[int | None, str] = {None: "{}", 1: "**{}**", 2: "<ins>{}</ins>", 3: "*{}*"}

@@ -1,13 +1,13 @@
-"""The formats of tables by name, what a writer is, and what a user chooses of how tables look."""
+"""The formats of tables by name, what a user chooses of how tables look, and what writers of several formats share."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nvs_eval.report.tables.table import Table
+from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.system.plugins import load_entry
 
 
@@ -41,3 +41,67 @@ def find_writer(name: str) -> Writer:
     if name in FORMATS:
         return importlib.import_module(f"nvs_eval.report.writers.{name}").write
     return load_entry("nvs_eval.writers", name, kind="format", others=FORMATS)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Three colours behind numbers: for black letters on white paper, and for white letters on a dark screen.
+
+    Attributes:
+        names: of the colours in LaTeX.
+        light: on paper, the first to the third.
+        dark: on a dark screen, likewise.
+    """
+
+    names: Sequence[str]
+    light: Sequence[str]
+    dark: Sequence[str]
+
+
+PALETTES: Mapping[str, Palette] = {
+    # The red, orange and yellow that tables of the field have had since mip-NeRF 360.
+    "colour": Palette(
+        ("nvsred", "nvsorange", "nvsyellow"),
+        ("FF9999", "FFCC99", "FFF8A0"),
+        ("8A2B2B", "7A4A12", "5E5A12"),
+    ),
+    # One hue in steps of about ten in CIE lightness: as far apart to every eye, and on a grey printer.
+    "colour-blind": Palette(
+        ("nvsblueone", "nvsbluetwo", "nvsbluethree"),
+        ("72A9E0", "A5C9EE", "D3E4F6"),
+        ("2166AC", "1B4C80", "143252"),
+    ),
+}
+"""By the way of marking; the others have no colours."""
+
+
+def caption_of(table: Table) -> str:
+    """How the numbers were made, and of how many views: "protocol standard (f3d12c27), 7 views"."""
+    if not table.views:
+        return table.caption
+    numbers = " or ".join(map(str, table.views))
+    return f"{table.caption}, {numbers} view{'' if numbers == '1' else 's'}"
+
+
+def keys_of(table: Table) -> list[str]:
+    """The names of the columns, each another, and none that of what the rows share.
+
+    A scene may be called "method" or "split": it is "method (2)" then.
+    """
+    identity = {column.name for column in table.columns[: table.identity]}
+    used = set(table.shared) - identity
+    keys = []
+    for column in table.columns:
+        key, count = column.name, 1
+        while key in used:
+            count += 1
+            key = f"{column.name} ({count})"
+        used.add(key)
+        keys.append(key)
+    return keys
+
+
+def split_means(table: Table) -> tuple[Sequence[Sequence[Cell]], Sequence[Sequence[Cell]]]:
+    """The rows, and those that are means of them."""
+    count = len(table.rows) - table.means
+    return table.rows[:count], table.rows[count:]

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Span, Text
 
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.words.phrases import split_signature
+from nvs_eval.report.words import split_signature
 from nvs_eval.report.writers.registry import Style
 
 _UNBOUNDED = 100_000

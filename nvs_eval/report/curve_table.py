@@ -8,11 +8,10 @@ from typing import Any
 
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.records.record import Record
-from nvs_eval.report.curves.curves import Curve, SceneCurves
+from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.tables.columns import score_cell, table_from, text_column
-from nvs_eval.report.tables.numbers import decimals, metric_column, printable
-from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.words.phrases import metric_title
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable
+from nvs_eval.report.words import metric_title
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LEVEL, _INFINITE = "▄", "∞"

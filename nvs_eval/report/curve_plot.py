@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.result_id import safe_name
-from nvs_eval.report.curves.curves import Curve, SceneCurves
-from nvs_eval.report.tables.numbers import metric_column, printable
+from nvs_eval.report.curves import Curve, SceneCurves
+from nvs_eval.report.tables.table import metric_column, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

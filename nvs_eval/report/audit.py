@@ -11,9 +11,8 @@ from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.notes import left_out_notes
-from nvs_eval.report.tables.numbers import decimals, metric_column, printable, shown
-from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.words.phrases import absence, capitalised, metric_title, parts_of, phrase
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
+from nvs_eval.report.words import absence, capitalised, metric_title, parts_of, phrase
 
 _CAPTION = "in brackets: the difference from {protocol}; nothing is ranked"
 _FIRST = "{owner} {metric} {value} ({protocol})"

@@ -1,1 +1,0 @@
-"""Benchmark suites and published numbers."""

@@ -1,1 +1,0 @@
-"""Scores over the steps of a run: their table and their plot."""
