@@ -7,7 +7,7 @@ by; docs/published.md says what is in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -208,8 +208,7 @@ def load_published(name_or_path: str | Path) -> Published:
     Raises:
         InputError: the name is unknown, or the file does not hold published numbers; the message names the field.
     """
-    kind = "published"
-    return read_as(find_file(name_or_path, f"{kind} result", named_published()), kind, parse_published)
+    return read_as(find_file(name_or_path, "published result", named_published()), "published", parse_published)
 
 
 def parse_published(data: object) -> Published:
@@ -256,21 +255,19 @@ def _value(digits: str, metric: str, place: str) -> Value:
 
 def _check_known(published: Published) -> None:
     """Check that each scene is of one of the suites, and that means and differences are of what is there."""
-    suites = [load_suite(_known(name, "suite", named_suites())) for name in published.suites]
+    _check_names("suite", published.suites, named_suites())
+    suites = [load_suite(name) for name in published.suites]
     for scene in published.scores:
         homes = [suite.name for suite in suites if scene in suite.names]
         if not homes:
             raise unknown_name("scene", scene, (name for suite in suites for name in suite.names))
         if len(homes) > 1:
             raise InputError(f"the scene {scene} is of {' and of '.join(homes)}: make a file for each.")
-    for name in published.means:
-        _known(name, "suite of means", named_suites())
-    for metric in published.differs:
-        _known(metric, "metric of differs", published.metrics)
+    _check_names("suite of means", published.means, named_suites())
+    _check_names("metric of differs", published.differs, published.metrics)
 
 
-def _known(name: str, kind: str, known: Iterable[str]) -> str:
-    names = list(known)
-    if name not in names:
-        raise unknown_name(kind, name, names)
-    return name
+def _check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)

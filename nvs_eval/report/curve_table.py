@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nvs_eval.errors import counted, listed, some
@@ -12,6 +12,7 @@ from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.tables.columns import score_cell, table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable
 from nvs_eval.report.words import metric_title
+from nvs_eval.report.writers.json import plain_value
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LEVEL, _INFINITE = "▄", "∞"
@@ -26,12 +27,16 @@ def curve_table(curves: SceneCurves) -> Table:
     columns = [text_column("method", [curve.method for curve in rows])]
     if any(curve.run for curve in rows):
         columns.append(text_column("run", [curve.run or "" for curve in rows]))
+    scores = {
+        "first": [curve.values[0] for curve in rows],
+        "last": [curve.values[-1] for curve in rows],
+        "best": [curve.best_value for curve in rows],
+    }
+    digits = [decimals(curve.metric, curve.info) for curve in rows]
     headings = [metric_column(curve.metric, curve.info).heading for curve in rows]
     columns += [
         text_column("metric", headings),
-        Column("first", cells=[_score(curve, curve.values[0]) for curve in rows]),
-        Column("last", cells=[_score(curve, curve.values[-1]) for curve in rows]),
-        Column("best", cells=[_score(curve, curve.best_value) for curve in rows]),
+        *(Column(name, cells=list(map(score_cell, values, digits))) for name, values in scores.items()),
         Column("at step", cells=[Cell(str(curve.best), curve.best) for curve in rows]),
         Column("improving", numeric=False, cells=[_progress(curve) for curve in rows]),
         # It may be long: last, it keeps no number from its place; and what is numeric is never folded.
@@ -42,18 +47,9 @@ def curve_table(curves: SceneCurves) -> Table:
         columns,
         notes=[*_steps_notes(rows), _HOW, *_progress_notes(rows)],
         caption=printable(f"protocol {curves.protocol} ({curves.fingerprint})"),
-        shared={
-            "scene": curves.scene,
-            "split": curves.split,
-            "protocol": curves.protocol,
-            "fingerprint": curves.fingerprint,
-        },
+        shared={name: getattr(curves, name) for name in ("scene", "split", "protocol", "fingerprint")},
         signatures=[printable(info.signature) for info in curves.infos.values()],
     )
-
-
-def _score(curve: Curve, value: float) -> Cell:
-    return score_cell(value, decimals(curve.metric, curve.info))
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -82,8 +78,7 @@ def _progress(curve: Curve) -> Cell:
 
 def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
     """What the signs in the last column stand for."""
-    unknown = [curve for curve in curves if curve.stopped is None]
-    for why in dict.fromkeys(map(_why_unknown, unknown)):
+    for why in dict.fromkeys(_why_unknown(curve) for curve in curves if curve.stopped is None):
         yield f"{_UNKNOWN} cannot be told {why}"
     worse: dict[str, list[str]] = {}
     for curve in curves:
@@ -141,27 +136,22 @@ def to_plain(curves: SceneCurves) -> dict[str, Any]:
         "scene": curves.scene,
         "split": curves.split,
         "protocol": {"name": curves.protocol, "fingerprint": curves.fingerprint},
-        "curves": [_plain(curve) for curve in curves.curves],
+        "curves": [
+            {
+                "method": curve.method,
+                "run": curve.run,
+                "metric": curve.metric,
+                "unit": curve.info.unit,
+                "higher_is_better": curve.info.higher_is_better,
+                "signature": curve.info.signature,
+                "views": curve.views,
+                "steps": list(curve.steps),
+                "values": list(map(plain_value, curve.values)),
+                "best": {"step": curve.best, "value": plain_value(curve.best_value)},
+                "stopped_improving": None if curve.still_improving else curve.stopped,
+                "still_improving": curve.still_improving,
+                "worse_after_best": list(curve.worse),
+            }
+            for curve in curves.curves
+        ],
     }
-
-
-def _plain(curve: Curve) -> Mapping[str, Any]:
-    return {
-        "method": curve.method,
-        "run": curve.run,
-        "metric": curve.metric,
-        "unit": curve.info.unit,
-        "higher_is_better": curve.info.higher_is_better,
-        "signature": curve.info.signature,
-        "views": curve.views,
-        "steps": list(curve.steps),
-        "values": [_number(value) for value in curve.values],
-        "best": {"step": curve.best, "value": _number(curve.best_value)},
-        "stopped_improving": None if curve.still_improving else curve.stopped,
-        "still_improving": curve.still_improving,
-        "worse_after_best": list(curve.worse),
-    }
-
-
-def _number(value: float) -> float | str:
-    return "inf" if math.isinf(value) else value

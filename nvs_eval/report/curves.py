@@ -129,7 +129,7 @@ def curves_of(
     runs, _ = runs_of(records)
     if not runs:
         raise InputError(
-            f"No curve can be made of {some((_full_name(record) for record in records), 3)}: that needs records of "
+            f"No curve can be made of {some((record.id.label for record in records), 3)}: that needs records of "
             "several steps of one run under one protocol. `nvs-eval run --load-config CONFIG --steps all` makes them."
         )
     places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
@@ -142,17 +142,12 @@ def curves_of(
     for metric in metrics:
         if metric not in known:
             raise unknown_name("metric", metric, known)
-    found = [_of_scene(together, improved, metrics) for together in scenes.values()]
-    return [each for each in found if each.curves]
-
-
-def _of_scene(runs: Sequence[Sequence[Record]], improved: Improved, metrics: Sequence[str]) -> SceneCurves:
-    first = runs[0][0]
-    curves = []
-    for run in runs:
-        there = _metrics(run)
-        curves += [_curve(run, metric, improved) for metric in metrics or there if metric in there]
-    return SceneCurves(first.scene, first.split, first.protocol_title, first.fingerprint, curves)
+    of_scenes = []
+    for (scene, split, fingerprint), together in scenes.items():
+        shown = [(run, metric) for run in together for metric in metrics or _metrics(run) if metric in _metrics(run)]
+        if curves := [_curve(run, metric, improved) for run, metric in shown]:
+            of_scenes.append(SceneCurves(scene, split, together[0][0].protocol_title, fingerprint, curves))
+    return of_scenes
 
 
 def _metrics(run: Sequence[Record]) -> list[str]:
@@ -212,16 +207,9 @@ def _check_same(records: Sequence[Record], places: Mapping[int, Path]) -> None:
     usual = usual_of(records)
     for record in records:
         folders = (places[id(usual)].parent, places[id(record)].parent) if places else None
-        if said := difference(usual, record, folders=folders):
+        if differs := difference(usual, record, folders=folders):
+            names = [f"{each.id.name} ({places[id(each)]})" if places else each.id.name for each in (usual, record)]
             raise InputError(
-                f"{usual.scene}: {_named(usual, places)} and {_named(record, places)} were scored with {said}. Such "
-                "numbers make no curve: score the same images at all steps, or leave some out."
+                f"{usual.scene}: {' and '.join(names)} were scored with {differs}. Such numbers make no curve: score "
+                "the same images at all steps, or leave some out."
             )
-
-
-def _named(record: Record, places: Mapping[int, Path]) -> str:
-    return f"{record.id.name} ({places[id(record)]})" if places else record.id.name
-
-
-def _full_name(record: Record) -> str:
-    return record.id.label

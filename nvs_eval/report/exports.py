@@ -47,8 +47,7 @@ def ns_eval(record: Record) -> Export:
     for key, metric in taken.items():
         results[key] = _number(record.means[metric])
         results[f"{key}_std"] = _deviation([row.scores[metric] for row in record.views])
-    speeds = _speeds(record)
-    for key, values in speeds.items():
+    for key, values in _speeds(record).items():
         results |= {key: _number(math.fsum(values) / len(values)), f"{key}_std": _deviation(values)}
     step = record.step
     output = {
@@ -83,7 +82,8 @@ def inria(record: Record) -> Export:
     views = {
         key: {f"{row.name}.png": _number(row.scores[metric]) for row in record.views} for key, metric in _INRIA.items()
     }
-    messages = _messages(record, _INRIA, [], {**means, **_joined(views)}, "inria")
+    of_views = {f"{key} of {name}": value for key, values in views.items() for name, value in values.items()}
+    messages = _messages(record, _INRIA, [], {**means, **of_views}, "inria")
     return Export({"results.json": {method: {**means, **how}}, "per_view.json": {method: {**views, **how}}}, messages)
 
 
@@ -110,12 +110,10 @@ def _how(record: Record, taken: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _speeds(record: Record) -> dict[str, list[float]]:
-    timed = [row for row in record.views if row.render_seconds]
-    if not timed:
+    speeds = [(row.width * row.height, 1 / row.render_seconds) for row in record.views if row.render_seconds]
+    if not speeds:
         return {}
-    fps = [1 / row.render_seconds for row in timed if row.render_seconds]
-    rays = [row.width * row.height * each for row, each in zip(timed, fps, strict=True)]
-    return {"num_rays_per_sec": rays, "fps": fps}
+    return {"num_rays_per_sec": [rays * fps for rays, fps in speeds], "fps": [fps for _, fps in speeds]}
 
 
 def _number(value: float) -> float | None:
@@ -125,10 +123,6 @@ def _number(value: float) -> float | None:
 def _deviation(values: Sequence[float]) -> float | None:
     """The unbiased standard deviation; of one value, or with an infinity among them, there is none."""
     return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
-
-
-def _joined(views: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
-    return {f"{key} of {name}": value for key, values in views.items() for name, value in values.items()}
 
 
 def _messages(

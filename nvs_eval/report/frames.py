@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     import pandas  # pyright: ignore[reportMissingImports]
 
 _IDENTITY = {
-    "scene": "string",
-    "method": "string",
-    "run": "string",
-    "step": "Int64",
-    "split": "string",
-    "protocol": "string",
-    "fingerprint": "string",
-    "view": "string",
-}
+    "scene": "string", "method": "string", "run": "string", "step": "Int64", "split": "string", "protocol": "string",
+    "fingerprint": "string", "view": "string",
+}  # fmt: skip
 _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "bool"}
+COLUMNS = (*_IDENTITY, *_SCORE)
+"""In this order. Run and step are empty, or null, where there is none."""
+_VERSION = 1
 
 
 @checked
@@ -47,10 +44,15 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
         InputError: pandas is not installed, or two records are of the same cell.
     """
     check_cells(records)
-    pandas = _pandas()
+    try:
+        pandas: Any = importlib.import_module("pandas")
+    except ImportError as error:
+        raise InputError(
+            f"A DataFrame needs pandas, which cannot be imported ({error}): pip install 'nvs-eval[pandas]'."
+        ) from error
     metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
     views = [(record, row) for record in records for row in record.views]
-    names = [(*identity_of(record).values(), row.name) for record, row in views]
+    names = [(*_identity_of(record).values(), row.name) for record, row in views]
     if shape == "long":
         types = {**_IDENTITY, **_SCORE}
         rows = [
@@ -72,23 +74,6 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
             for (name, kind), column in zip(types.items(), columns, strict=True)
         }
     )
-
-
-def _pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        raise InputError(
-            f"A DataFrame needs pandas, which cannot be imported ({error}): pip install 'nvs-eval[pandas]'."
-        ) from error
-
-
-COLUMNS = (
-    "scene", "method", "run", "step", "split", "protocol", "fingerprint", "view", "metric", "value", "unit",
-    "higher_is_better",
-)  # fmt: skip
-"""In this order. Run and step are empty, or null, where there is none."""
-_VERSION = 1
 
 
 def write_csv(records: Sequence[Record]) -> Iterator[str]:
@@ -117,14 +102,8 @@ def write_json(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
-    """The rows; what several share is made into text once, as of a benchmark they are hundreds of thousands.
-
-    Args:
-        record: any.
-        text: of some neighbouring fields.
-        between: what stands between the texts of fields.
-    """
-    identity = text(identity_of(record))
+    """The rows, of texts of neighbouring fields; what several share is made into text once: they may be many."""
+    identity = text(_identity_of(record))
     metrics = [
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
         for metric, info in record.metrics.items()
@@ -135,7 +114,7 @@ def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, betwee
             yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
 
 
-def identity_of(record: Record) -> dict[str, object]:
+def _identity_of(record: Record) -> dict[str, object]:
     """What a row says of its record: the first columns."""
     return {
         "scene": record.scene,

@@ -34,9 +34,9 @@ def open_sink() -> Sink:
 
 
 def _log(runs: Sequence[LoggedRun]) -> list[str]:
-    records = [each for run in runs for each in run.records]
-    for each in records:
-        write_whole(event_file(each), lambda file, each=each: _write(file, each))
+    records = [logged for run in runs for logged in run.records]
+    for logged in records:
+        write_whole(event_file(logged), lambda file, logged=logged: _write(file, logged))
     return [f"TensorBoard: tensorboard --logdir {folder}" for folder in dict.fromkeys(each.folder for each in records)]
 
 
@@ -76,11 +76,8 @@ def _time(record: Record) -> float:
 
 
 def _description(record: Record) -> str:
-    signatures = (info.signature for info in record.metrics.values())
-    lines = [
-        f"protocol {record.protocol_title} ({record.fingerprint}), {counted(len(record.views), 'view')}",
-        *signatures,
-    ]
+    protocol = f"protocol {record.protocol_title} ({record.fingerprint}), {counted(len(record.views), 'view')}"
+    lines = [protocol, *(info.signature for info in record.metrics.values())]
     return "\n".join(f"    {line}" for line in lines)
 
 

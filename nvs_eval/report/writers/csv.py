@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.writers.registry import Style, keys_of, split_means
@@ -23,20 +22,18 @@ def write(tables: Sequence[Table], style: Style) -> str:
     `-` or `@`: this is data, and no sheet.
     """
     rows = [row for table in tables for row in _rows(table)]
-    there = {name for table in tables for name in table.shared}
-    shared = [name for name in SHARED if name in there]
+    shared = [name for name in SHARED if any(name in table.shared for table in tables)]
     keys = [(table.identity, keys_of(table)) for table in tables]
-    whose = [key for identity, each in keys for key in each[:identity]]
-    others = [key for identity, each in keys for key in each[identity:]]
+    whose = [key for identity, own in keys for key in own[:identity]]
+    others = [key for identity, own in keys for key in own[identity:]]
     names = list(dict.fromkeys([*shared, *whose, *others]))
-    marked = {key for row in rows for key in row.marks}
+    marked = {key for _, row_marks in rows for key in row_marks}
     marks = {key: _mark_name(key, names) for key in (*names, None) if key in marked}
-    header = [each for name in names for each in ([name, marks[name]] if name in marks else [name])]
-    header += [marks[None]] if None in marks else []
+    header = [column for name in (*names, None) for column in (name, marks.get(name)) if column is not None]
     lines = [csv_line(header)]
-    for row in rows:
-        values = {**row.values, **{name: row.marks.get(key) for key, name in marks.items()}}
-        lines.append(csv_line(values.get(name) for name in header))
+    for values, row_marks in rows:
+        with_marks = {**values, **{name: row_marks.get(key) for key, name in marks.items()}}
+        lines.append(csv_line(with_marks.get(name) for name in header))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -53,19 +50,8 @@ def csv_line(values: Iterable[object]) -> str:
     return ",".join(map(_field, values))
 
 
-class _Row(NamedTuple):
-    """What stands in a row, by column.
-
-    Attributes:
-        values: in full.
-        marks: of numbers; under None those of the whole row. Only what there is.
-    """
-
-    values: Mapping[str, object]
-    marks: Mapping[str | None, str]
-
-
-def _rows(table: Table) -> Iterator[_Row]:
+def _rows(table: Table) -> Iterator[tuple[Mapping[str, object], Mapping[str | None, str]]]:
+    """Of each row its values in full, and the marks that there are of its numbers, under None of the whole row."""
     rows, _ = split_means(table)
     keys = keys_of(table)
     for row in rows:
@@ -73,7 +59,7 @@ def _rows(table: Table) -> Iterator[_Row]:
         marks: dict[str | None, str] = {None: "".join(cell.mark for cell in own)}
         marks |= {key: cell.mark for key, cell in zip(keys[table.identity :], numbers, strict=True)}
         values = {**table.shared, **{key: cell.value for key, cell in zip(keys, row, strict=True)}}
-        yield _Row(values, {key: mark for key, mark in marks.items() if mark})
+        yield values, {key: mark for key, mark in marks.items() if mark}
 
 
 def _field(value: object) -> str:

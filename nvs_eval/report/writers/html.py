@@ -11,13 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.writers.registry import PALETTES, Style, caption_of, split_means
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
 
 def write(tables: Sequence[Table], style: Style) -> str:
     """A page with all tables, without scripts and without links to elsewhere, for light and dark screens."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

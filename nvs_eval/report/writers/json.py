@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.writers.registry import Style, keys_of, split_means
 
 _VERSION = 1
@@ -46,7 +46,11 @@ def _table(table: Table) -> str:
         [dumped({key: _cell(cell) for key, cell in zip(keys, row, strict=True)}) for row in part]
         for part in split_means(table)
     )
-    columns = [dumped(_column(key, column)) for key, column in zip(keys, table.columns, strict=True)]
+    facts = ("metric", "unit", "higher_is_better")
+    columns = [
+        dumped({"name": key, **{fact: getattr(column, fact) for fact in facts}})
+        for key, column in zip(keys, table.columns, strict=True)
+    ]
     parts = {
         "title": dumped(table.title),
         "shared": dumped(dict(table.shared)),
@@ -60,15 +64,6 @@ def _table(table: Table) -> str:
     }
     lines = ",\n".join(f'"{name}": {part}' for name, part in parts.items())
     return f"{{\n{lines}\n}}"
-
-
-def _column(key: str, column: Column) -> dict[str, Any]:
-    return {
-        "name": key,
-        "metric": column.metric,
-        "unit": column.unit,
-        "higher_is_better": column.higher_is_better,
-    }
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

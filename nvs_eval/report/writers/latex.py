@@ -68,7 +68,11 @@ def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
         yield ""
         yield rf"\begin{{{environment}}}[t]"
         yield r"  \centering"
-        yield from _caption(table, label) if number == 0 else _continued()
+        if number == 0:
+            yield from _caption(table, label)
+        else:
+            yield r"  \addtocounter{table}{-1}"
+            yield r"  \caption{(continued)}"
         yield from _tabular(table, part)
         if number == len(parts) - 1:
             yield from _notes(table)
@@ -77,7 +81,10 @@ def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
 
 def _caption(table: Table, label: str) -> Iterator[str]:
     how = escape(caption_of(table))
-    yield rf"  \caption{{{_title(table)}. {how[:1].upper()}{how[1:]}.}}"
+    metric = table.shared.get("metric", "")
+    named = metric_name(metric, metric) if metric and table.title.startswith(metric) else ""
+    title = named + escape(table.title.removeprefix(metric) if named else table.title)
+    yield rf"  \caption{{{title}. {how[:1].upper()}{how[1:]}.}}"
     yield rf"  \label{{{label}}}"
     yield from (f"  % {signature}" for signature in table.signatures)
     # Classes made for captions below tables leave no room under one above.
@@ -147,18 +154,6 @@ def _notes(table: Table) -> Iterator[str]:
         yield r"  \end{minipage}"
 
 
-def _continued() -> Iterator[str]:
-    yield r"  \addtocounter{table}{-1}"
-    yield r"  \caption{(continued)}"
-
-
-def _title(table: Table) -> str:
-    metric = table.shared.get("metric", "")
-    if metric and table.title.startswith(metric):
-        return metric_name(metric, metric) + escape(table.title.removeprefix(metric))
-    return escape(table.title)
-
-
 def _heading(column: Column) -> str:
     # In a table of one metric the columns are scenes, and have no direction of their own.
     is_metric = column.metric is not None and column.higher_is_better is not None
@@ -193,13 +188,9 @@ def _labels(tables: Sequence[Table], prefix: str) -> list[str]:
         if table.columns[0].name == "view":
             parts.append("views")
         label = f"{prefix}:{'-'.join(filter(None, map(_slug, parts)))}"
-        labels.append(next(each for each in _numbered(label) if each not in labels))
+        numbered = (f"{label}-{number}" for number in itertools.count(2))
+        labels.append(next(name for name in itertools.chain([label], numbered) if name not in labels))
     return labels
-
-
-def _numbered(label: str) -> Iterator[str]:
-    yield label
-    yield from (f"{label}-{number}" for number in itertools.count(2))
 
 
 def _slug(text: str) -> str:

@@ -12,7 +12,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Span, Text
 
-from nvs_eval.report.tables.table import Cell, Column, Table
+from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.words import split_signature
 from nvs_eval.report.writers.registry import Style
 
@@ -41,7 +41,12 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     Without `ranks` nothing is marked.
     """
     if not ranks:
-        table = replace(table, columns=[_unranked(column) for column in table.columns])
+        table = replace(
+            table,
+            columns=[
+                replace(column, cells=[replace(cell, rank=None) for cell in column.cells]) for column in table.columns
+            ],
+        )
     parts = list(_parts(table, console.width))
     width = max(console.width, *map(_width, parts))
     below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
@@ -60,10 +65,6 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
         wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)), soft_wrap=True)
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
-
-
-def _unranked(column: Column) -> Column:
-    return replace(column, cells=[replace(cell, rank=None) for cell in column.cells])
 
 
 @dataclass(frozen=True)
