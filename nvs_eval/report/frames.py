@@ -44,29 +44,30 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
         InputError: pandas is not installed, or two records are of the same cell.
     """
     check_cells(records)
+    metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
+    views = [(record, row) for record in records for row in record.views]
+    names = [(*_identity_of(record).values(), row.name) for record, row in views]
+    if shape == "long":
+        rows = [
+            (*name, metric, row.scores[metric], info.unit, info.higher_is_better)
+            for name, (record, row) in zip(names, views, strict=True)
+            for metric, info in record.metrics.items()
+        ]
+        return _frame({**_IDENTITY, **_SCORE}, rows)
+    rows = [
+        (*name, *(row.scores.get(metric, float("nan")) for metric in metrics))
+        for name, (_, row) in zip(names, views, strict=True)
+    ]
+    return _frame({**_IDENTITY, **dict.fromkeys(metrics, "float64")}, rows)
+
+
+def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas.DataFrame:
     try:
         pandas: Any = importlib.import_module("pandas")
     except ImportError as error:
         raise InputError(
             f"A DataFrame needs pandas, which cannot be imported ({error}): pip install 'nvs-eval[pandas]'."
         ) from error
-    metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
-    views = [(record, row) for record in records for row in record.views]
-    names = [(*_identity_of(record).values(), row.name) for record, row in views]
-    if shape == "long":
-        types = {**_IDENTITY, **_SCORE}
-        rows = [
-            (*name, metric, row.scores[metric], info.unit, info.higher_is_better)
-            for name, (record, row) in zip(names, views, strict=True)
-            for metric, info in record.metrics.items()
-        ]
-    else:
-        types = {**_IDENTITY, **dict.fromkeys(metrics, "float64")}
-        nothing = float("nan")
-        rows = [
-            (*name, *(row.scores.get(metric, nothing) for metric in metrics))
-            for name, (_, row) in zip(names, views, strict=True)
-        ]
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return pandas.DataFrame(
         {

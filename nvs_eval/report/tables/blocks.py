@@ -67,15 +67,14 @@ class Block:
         """An empty column of a metric."""
         return metric_column(metric, self.infos[metric])
 
-    def of_scene(self, scene: str) -> Block:
-        """What of it is of one scene."""
-        records = [record for record in self.records if record.scene == scene]
-        return replace(self, records=records, scenes=[scene], infos=_infos(records))
-
     @property
     def by_scene(self) -> list[Block]:
         """A block a scene of which there are records."""
-        return [self.of_scene(scene) for scene in _in_order(self.records, self.scenes)]
+        blocks = []
+        for scene in self.scenes:
+            if records := [record for record in self.records if record.scene == scene]:
+                blocks.append(replace(self, records=records, scenes=[scene], infos=_infos(records)))
+        return blocks
 
     # --- Rows ---
 
@@ -133,8 +132,7 @@ class Block:
         for scene in self.scenes:
             if records := [record for record in shown if record.scene == scene]:
                 usual = usual_of(records)
-                differences = [(record, usual, difference(usual, record)) for record in records]
-                odd += [compared for compared in differences if compared[-1]]
+                odd += [(record, usual, differs) for record in records if (differs := difference(usual, record))]
         return odd
 
     @cached_property
@@ -169,7 +167,8 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     groups = by_protocol([record for record in records if record.scene in scenes])
     parts = []
     for group in groups.values():
-        of_group = scenes if layout.suite else _in_order(group, scenes)
+        present = {record.scene for record in group}
+        of_group = scenes if layout.suite else [scene for scene in scenes if scene in present]
         parts.append(Block(group, of_group, _infos(group), layout, of_group))
     _check_metrics(parts, layout)
     counts = set(layout.options.metrics) <= set(COUNTS)
@@ -211,13 +210,8 @@ def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
     return names
 
 
-def _in_order(records: Sequence[Record], scenes: Sequence[str]) -> list[str]:
-    present = {record.scene for record in records}
-    return [scene for scene in scenes if scene in present]
-
-
 def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
-    """Of every metric that any of the records has."""
+    """What each metric is that any of the records has."""
     infos: dict[str, MetricInfo] = {}
     for record in records:
         for name, info in record.metrics.items():

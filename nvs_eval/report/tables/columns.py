@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.report.tables.blocks import COUNTS, Block, Row, value_mark
-from nvs_eval.report.tables.layout import Tied
 from nvs_eval.report.tables.table import TIED, Cell, Column, Table, printable, shown
 
 _LAST_RANK = 3
@@ -79,9 +78,10 @@ def score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Sequ
         contenders = {
             place: row for place, row in enumerate(rows) if isinstance(row, Contender) and means[place] is not None
         }
+        tied, places = block.layout.tied, list(contenders)
         # Where the best is a published row there is nothing to tell others from it with.
-        if any(ranks[place] == 1 for place in contenders):
-            for place in _tied(block.layout.tied, contenders, scenes, metric):
+        if tied and len(places) > 1 and any(ranks[place] == 1 for place in places):
+            for place in (places[index] for index in tied(list(contenders.values()), scenes, metric)):
                 marks[place] += TIED if ranks[place] != 1 else ""
     cells = [
         Cell(text, value, rank, mark=mark) for text, value, rank, mark in zip(texts, means, ranks, marks, strict=True)
@@ -100,7 +100,9 @@ def ranks_of(values: Sequence[float | None], texts: Sequence[str], *, higher_is_
         texts: as they are shown.
         higher_is_better: which way is up.
     """
-    digits = min((_decimals(text) for value, text in zip(values, texts, strict=True) if value is not None), default=0)
+    ranked = [text for value, text in zip(values, texts, strict=True) if value is not None]
+    # Infinity has as many decimals as anybody.
+    digits = min((len(text.partition(".")[2]) for text in ranked if text != "inf"), default=_MOST_DECIMALS)
     rounded = [None if value is None else round(value, digits) for value in values]
     ordered = sorted((value for value in rounded if value is not None), reverse=higher_is_better)
     if len(ordered) < 2:
@@ -110,19 +112,6 @@ def ranks_of(values: Sequence[float | None], texts: Sequence[str], *, higher_is_
         if rank <= _LAST_RANK:
             ranks.setdefault(value, rank)
     return [ranks.get(value) for value in rounded]
-
-
-def _decimals(text: str) -> int:
-    """How many a number is shown with; infinity has as many as anybody."""
-    return _MOST_DECIMALS if text == "inf" else len(text.partition(".")[2])
-
-
-def _tied(tied: Tied | None, contenders: Mapping[int, Contender], scenes: Sequence[str], metric: str) -> list[int]:
-    """The places of the contenders that cannot be told from the best, if that was asked for."""
-    if tied is None or len(contenders) < 2:
-        return []
-    places = list(contenders)
-    return [places[index] for index in tied(list(contenders.values()), scenes, metric)]
 
 
 # --- Counts ---

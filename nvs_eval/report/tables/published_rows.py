@@ -77,11 +77,12 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
     titles = {record.fingerprint: record.protocol_title for record in records}
     for source in published:
         if source.fingerprint not in titles:
+            exact = " and `--precision exact`" if any(_only_faster(record, source) for record in records) else ""
             raise InputError(
                 f"{source.title} was published under the protocol {source.protocol_name} ({source.fingerprint}), and "
                 f"the records are of {some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}: such "
-                f"numbers do not rank. Score with {_options_for(source, records)}, rescore what was kept, or say "
-                "`--allow-mixed` to print them side by side, marked."
+                f"numbers do not rank. Score with `--protocol {source.protocol_name}`{exact}, rescore what was kept, "
+                "or say `--allow-mixed` to print them side by side, marked."
             )
         scenes = {record.scene for record in records if record.fingerprint == source.fingerprint}
         if not scenes & set(source.scores):
@@ -89,12 +90,6 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
                 f"{source.title} ({source.name}) was published of {some(source.scores, 20)}, and the records are of "
                 f"{some(sorted(scenes))}: name scenes so with `--scene` when they are scored, or leave it out."
             )
-
-
-def _options_for(published: Published, records: Sequence[Record]) -> str:
-    """By which options records come to be of the protocol of published numbers."""
-    exact = " and `--precision exact`" if any(_only_faster(record, published) for record in records) else ""
-    return f"`--protocol {published.protocol_name}`{exact}"
 
 
 def _only_faster(record: Record, published: Published) -> bool:
@@ -163,13 +158,7 @@ def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> 
 
 
 def published_notes(rows: Sequence[PublishedRow], record: Record, metrics: Sequence[str]) -> Iterator[str]:
-    """Where published rows come from, and what of them is not what the columns of some metrics say.
-
-    Args:
-        rows: of one table.
-        record: any of the table, which says its protocol.
-        metrics: of the table.
-    """
+    """Where published rows of a table come from, and what of them is not what the columns of its metrics say."""
     for row in rows:
         published = row.published
         if published.fingerprint != record.fingerprint:

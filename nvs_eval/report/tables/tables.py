@@ -200,20 +200,11 @@ def _table(
     means: int = 0,
     **shared: str,
 ) -> Table:
-    """A table of a block.
-
-    Args:
-        title: of the table.
-        columns: with their cells.
-        block: whose records it is of.
-        rows: that it shows, or is made of.
-        metrics: of which it has notes and signatures.
-        means: how many of the last rows are means.
-        **shared: what all rows have in common besides split and protocol.
-    """
+    """A table of a block and some rows of it, which it shows or is made of; its rows share more than a protocol."""
     first = block.records[0]
-    tied = any(TIED in cell.mark for column in columns for cell in column.cells)
-    notes = [*notes_of(block, rows, metrics), *([_TIED_NOTE] if tied else [])]
+    notes = list(notes_of(block, rows, metrics))
+    if any(TIED in cell.mark for column in columns for cell in column.cells):
+        notes.append(f"{TIED}: cannot be told from the best with the views there are")
     return table_from(
         title,
         columns,
@@ -224,6 +215,3 @@ def _table(
         means=means,
         views=sorted({view_count(row.records_of(block.scenes)) for row in rows if isinstance(row, Contender)}),
     )
-
-
-_TIED_NOTE = f"{TIED}: cannot be told from the best with the views there are"
