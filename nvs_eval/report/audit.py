@@ -158,8 +158,12 @@ def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
     # One sentence an outcome, with the protocols by what tells them apart from the first one.
     outcomes: dict[str, dict[tuple[str, ...], list[str]]] = {}
     for group in others:
-        reasons = (*_apart(group, own, idle=idle), *_of_other_views(group, own))
-        outcomes.setdefault(_outcome(group, own), {}).setdefault(reasons, []).extend(group.protocols)
+        reasons = _apart(group, own, idle=idle)
+        if group.views != own.views:
+            template = _OTHER_VIEWS if len(group.views) == len(own.views) else _FEWER_VIEWS
+            views = counted(len(group.views), "view")
+            reasons.append(template.format(views=views, protocol=own.protocols[0], count=len(own.views)))
+        outcomes.setdefault(_outcome(group, own), {}).setdefault(tuple(reasons), []).extend(group.protocols)
     for outcome in sorted(outcomes, key=bool):
         yield _outcome_sentence(capitalised(metric_title(name)), outcome, outcomes[outcome])
 
@@ -193,14 +197,6 @@ def _outcome_sentence(title: str, outcome: str, protocols: Mapping[tuple[str, ..
         return _UNDER.format(metric=title, protocols=listed(names), outcome=outcome, reasons=listed(reasons))
     apart = "; ".join(f"{listed(names)} ({', '.join(reasons)})" for reasons, names in protocols.items())
     return _UNDER_SEVERAL.format(metric=title, outcome=f"is {outcome}" if outcome else _SAME_OUTCOME, reasons=apart)
-
-
-def _of_other_views(group: _Group, own: _Group) -> Iterator[str]:
-    """That a mean is not over the views of the first protocol, where it is not."""
-    if group.views != own.views:
-        template = _OTHER_VIEWS if len(group.views) == len(own.views) else _FEWER_VIEWS
-        views = counted(len(group.views), "view")
-        yield template.format(views=views, protocol=own.protocols[0], count=len(own.views))
 
 
 def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:

@@ -7,8 +7,7 @@ by; docs/published.md says what is in them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -120,81 +119,45 @@ Rows = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Value:
-    """A published number.
+class PublishedProtocol(Struct, frozen=True, forbid_unknown_fields=True):
+    """The protocol of this project by which published numbers were computed."""
 
-    Attributes:
-        value: in the metric's unit, as it was published.
-        text: its digits as they were published, trailing zeros too.
-    """
-
-    value: float
-    text: str
-
-    @property
-    def decimals(self) -> int:
-        """How many decimals were published."""
-        return len(self.text.partition(".")[2])
+    name: Text
+    fingerprint: Fingerprint
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of one method from one source.
 
     Attributes:
         name: by which they are asked for.
         title: the method, as a table shows it.
         source: where the numbers are from: paper or page, and where it is found.
-        protocol_name: the protocol of this project that they were computed by.
-        fingerprint: of that protocol.
+        protocol: that they were computed by.
         suites: the names of the suites whose scenes these are: what tells the two scenes called room apart.
-        scores: of each scene, by metric.
+        scores: of each scene, by metric: in its unit, with the digits that were published, trailing zeros too.
         means: of each suite whose mean was published, by metric.
         differs: metrics that are not what the protocol computes, though the key is the same, with the reason.
         steps: of the training, or None where that is not what names the result.
-        note: what else a reader should know, or "".
+        note: what else a reader should know, or None.
     """
-
-    name: str
-    title: str
-    source: str
-    protocol_name: str
-    fingerprint: str
-    suites: Sequence[str]
-    scores: Mapping[str, Mapping[str, Value]]
-    means: Mapping[str, Mapping[str, Value]]
-    differs: Mapping[str, str]
-    steps: int | None = None
-    note: str = ""
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics of which there is any number, in the order of their first."""
-        rows = (*self.scores.values(), *self.means.values())
-        return tuple(dict.fromkeys(metric for row in rows for metric in row))
-
-
-class _Protocol(Struct, frozen=True, forbid_unknown_fields=True):
-    """The protocol as a file of published numbers names it."""
-
-    name: Text
-    fingerprint: Fingerprint
-
-
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of published numbers."""
 
     name: Text
     title: Text
     source: Text
-    protocol: _Protocol
+    protocol: PublishedProtocol
     suites: Annotated[tuple[Text, ...], Meta(min_length=1, examples=["suites: [mipnerf360]"])]
     scores: Rows
     means: Rows = {}
     differs: Annotated[Mapping[Text, Text], Meta(min_length=1, examples=["ssim: windows wholly inside"])] = {}
     steps: Count | None = None
     note: Text | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of which there is any number, in the order of their first."""
+        rows = (*self.scores.values(), *self.means.values())
+        return tuple(dict.fromkeys(metric for row in rows for metric in row))
 
 
 def named_published() -> dict[str, Path]:
@@ -217,40 +180,29 @@ def parse_published(data: object) -> Published:
     Raises:
         InputError: a field is unknown, missing, of the wrong type or beyond what is plausible; the message names it.
     """
-    file = convert(data, _File, "published numbers")
-    if repeated := [name for name in dict.fromkeys(file.suites) if file.suites.count(name) > 1]:
+    published = convert(data, Published, "published numbers")
+    if repeated := [name for name in dict.fromkeys(published.suites) if published.suites.count(name) > 1]:
         raise InputError(f"the suite {repeated[0]} is given twice: leave one out.")
-    published = Published(
-        name=file.name,
-        title=file.title,
-        source=file.source,
-        protocol_name=file.protocol.name,
-        fingerprint=file.protocol.fingerprint,
-        suites=file.suites,
-        scores=_values(file.scores, "scores"),
-        means=_values(file.means, "means"),
-        differs=file.differs,
-        steps=file.steps,
-        note=file.note or "",
-    )
+    _check_plausible("scores", published.scores)
+    _check_plausible("means", published.means)
     _check_known(published)
     return published
 
 
-def _values(rows: Mapping[str, Mapping[str, str]], what: str) -> dict[str, dict[str, Value]]:
-    return {
-        place: {metric: _value(digits, metric, f"{what}.{place}") for metric, digits in row.items()}
-        for place, row in rows.items()
-    }
+def decimals_of(digits: str) -> int:
+    """How many decimals a number was published with."""
+    return len(digits.partition(".")[2])
 
 
-def _value(digits: str, metric: str, place: str) -> Value:
-    if metric not in _BOUNDS:
-        raise unknown_name(f"metric of {place}", metric, _BOUNDS)
-    low, high = _BOUNDS[metric]
-    if not low <= float(digits) <= high:
-        raise InputError(f"{place}.{metric} must lie between {low:g} and {high:g}. Got {digits}. See the source.")
-    return Value(float(digits), digits)
+def _check_plausible(field: str, rows: Mapping[str, Mapping[str, str]]) -> None:
+    for place, metric, digits in ((place, *number) for place, row in rows.items() for number in row.items()):
+        if metric not in _BOUNDS:
+            raise unknown_name(f"metric of {field}.{place}", metric, _BOUNDS)
+        low, high = _BOUNDS[metric]
+        if not low <= float(digits) <= high:
+            raise InputError(
+                f"{field}.{place}.{metric} must lie between {low:g} and {high:g}. Got {digits}. See the source."
+            )
 
 
 def _check_known(published: Published) -> None:

@@ -84,7 +84,8 @@ def _fill(figure: Figure, curves: SceneCurves) -> None:
     across = {4: 2}.get(len(curves.infos), min(3, len(curves.infos)))
     down = math.ceil(len(curves.infos) / across)
     figure.set_size_inches(_PANEL[0] * across, _PANEL[1] * down + 0.6)
-    figure.suptitle(_title(curves), fontsize=_MEDIUM)
+    title = f"{curves.scene}, {curves.split} views, protocol {curves.protocol} ({curves.fingerprint})"
+    figure.suptitle(printable(title), fontsize=_MEDIUM)
     panels = figure.subplots(down, across, squeeze=False).flat
     for panel, metric in zip(panels, curves.infos, strict=False):
         drawn = [(runs.index(curve.name), curve) for curve in curves.curves if curve.metric == metric]
@@ -92,10 +93,6 @@ def _fill(figure: Figure, curves: SceneCurves) -> None:
     for panel in panels:
         panel.set_axis_off()
     _add_legend(figure, runs, ringed=any(math.isfinite(curve.best_value) for curve in curves.curves))
-
-
-def _title(curves: SceneCurves) -> str:
-    return printable(f"{curves.scene}, {curves.split} views, protocol {curves.protocol} ({curves.fingerprint})")
 
 
 def _draw_panel(panel: Axes, drawn: Sequence[tuple[int, Curve]]) -> None:
@@ -130,14 +127,8 @@ def _look(place: int) -> dict[str, Any]:
 
 
 def _ring(colour: str) -> dict[str, Any]:
-    return {
-        "linestyle": "none",
-        "marker": "o",
-        "markersize": 9,
-        "markerfacecolor": "none",
-        "markeredgecolor": colour,
-        "markeredgewidth": 1.2,
-    }
+    look = {"linestyle": "none", "marker": "o", "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.2}
+    return {**look, "markeredgecolor": colour}
 
 
 def _add_legend(figure: Figure, runs: Sequence[str], *, ringed: bool) -> None:

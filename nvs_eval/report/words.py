@@ -34,7 +34,7 @@ _PHRASES: dict[str, str] = {
 _QUANTISERS = {"round8": "rounds", "trunc8": "truncates"}
 _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
     (r"of:\[(.+)\]", lambda match: f"is made of {listed(match[1].split())}"),
-    (r"q:(.+)/(.+)", lambda match: _quantised(match[1], match[2])),
+    (r"q:(.+)/(.+)", lambda match: _quantised_apart(match[1], match[2])),
     (r"qmask:(.+)", lambda match: f"{_QUANTISERS.get(match[1], match[1])} masks to 8 bits"),
     (r"v(\d+)", lambda match: f"is of version {match[1]}"),
 )
@@ -90,7 +90,7 @@ def absence(topic: str) -> str:
     return _ABSENT.get(topic, f"has no {topic!r}")
 
 
-def _quantised(render: str, reference: str) -> str:
+def _quantised_apart(render: str, reference: str) -> str:
     """Render and reference by different rules, one of which may be none."""
     images = {"render": render, "reference": reference}
     phrases = [f"{_QUANTISERS.get(rule, rule)} the {image}" for image, rule in images.items() if rule != "float"]

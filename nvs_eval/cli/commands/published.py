@@ -39,7 +39,7 @@ def _list(found: Sequence[Published]) -> Table:
 
     columns = [
         text_column("name", [each.name for each in found]),
-        text_column("protocol", [each.protocol_name for each in found]),
+        text_column("protocol", [each.protocol.name for each in found]),
         text_column("suites", [", ".join(each.suites) for each in found]),
     ]
     return table_from("published numbers", columns, notes=[], caption="`nvs-eval published NAME` shows one")
@@ -52,8 +52,8 @@ def _numbers(published: Published) -> Table:
     rows = {**published.scores, **{f"mean of {suite}": means for suite, means in published.means.items()}}
     columns = [text_column("scene", rows)]
     for metric in published.metrics:
-        values = [row.get(metric) for row in rows.values()]
-        cells = [Cell("") if value is None else Cell(value.text, value.value) for value in values]
+        numbers = [row.get(metric) for row in rows.values()]
+        cells = [Cell("") if digits is None else Cell(digits, float(digits)) for digits in numbers]
         columns.append(Column(metric, cells=cells))
     steps = [f"{published.steps} steps"] if published.steps else []
     differs = [f"{metric} is not that of the protocol: {reason}" for metric, reason in published.differs.items()]
@@ -61,6 +61,6 @@ def _numbers(published: Published) -> Table:
         f"{published.title}: {published.source}",
         columns,
         notes=[*steps, *differs, *([published.note] if published.note else [])],
-        caption=f"protocol {published.protocol_name} ({published.fingerprint})",
+        caption=f"protocol {published.protocol.name} ({published.protocol.fingerprint})",
         means=len(published.means),
     )

@@ -96,7 +96,7 @@ class Block:
         beside = [
             published_row(source, record, self.scenes, company=self.company, suite=layout.suite)
             for source in layout.published
-            if layout.options.allow_mixed or source.fingerprint == record.fingerprint
+            if layout.options.allow_mixed or source.protocol.fingerprint == record.fingerprint
         ]
         rows = [*self.contenders, *(row for row in beside if row)]
         by = layout.options.sort

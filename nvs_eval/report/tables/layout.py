@@ -54,10 +54,6 @@ class Layout:
         if options.rows == "scene" and self.published:
             raise InputError("A table with a row a scene is of one method: published numbers need `--rows method`.")
 
-    def of(self, **options: object) -> Layout:
-        """The same with other options."""
-        return replace(self, options=replace(self.options, **options))  # pyright: ignore[reportArgumentType]
-
 
 def layout_of(records: Sequence[Record], options: TableOptions, *, tied: Tied | None = None) -> Layout:
     """The layout of some records by a user's options.
@@ -88,11 +84,7 @@ def layout_of(records: Sequence[Record], options: TableOptions, *, tied: Tied | 
 
 
 def _checked_decimals(given: Sequence[str] | Mapping[str, float], records: Sequence[Record]) -> dict[str, int]:
-    """How many decimals metrics are shown with.
-
-    Raises:
-        InputError: a metric is not of the records, or its number can be none of decimals.
-    """
+    """How many decimals metrics are shown with."""
     chosen = given if isinstance(given, Mapping) else parse_pairs("--decimals", given)
     metrics = {metric for record in records for metric in record.metrics}
     plain = {metric.removeprefix("cc_") for metric in metrics}

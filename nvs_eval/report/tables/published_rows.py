@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
 from nvs_eval.records.record import Record
-from nvs_eval.report.benchmarks import Published, Scene, Suite, Value, load_suite, named_suites
+from nvs_eval.report.benchmarks import Published, Scene, Suite, decimals_of, load_suite, named_suites
 from nvs_eval.report.tables.table import DIFFERS, ODD, PUBLISHED
 
 
@@ -28,8 +28,8 @@ class PublishedRow:
     step: ClassVar[None] = None
 
     published: Published
-    scores: Mapping[str, Mapping[str, Value]]
-    means: Mapping[str, Value]
+    scores: Mapping[str, Mapping[str, str]]
+    means: Mapping[str, str]
     mark: str
 
     @property
@@ -50,13 +50,13 @@ class PublishedRow:
     def mean(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> float | None:
         """The mean over scenes, as it was published if it was; None if any scene lacks the metric, or over views."""
         values = self._values(metric, scenes, over)
-        return fmean(value.value for value in values) if values else None
+        return fmean(map(float, values)) if values else None
 
     def decimals(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> int:
         """How many decimals of that mean were published."""
-        return min(value.decimals for value in self._values(metric, scenes, over))
+        return min(map(decimals_of, self._values(metric, scenes, over)))
 
-    def _values(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"]) -> list[Value]:
+    def _values(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"]) -> list[str]:
         several = len(scenes) > 1
         if several and over == "scenes" and metric in self.means:
             return [self.means[metric]]
@@ -76,15 +76,16 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
     """
     titles = {record.fingerprint: record.protocol_title for record in records}
     for source in published:
-        if source.fingerprint not in titles:
+        if source.protocol.fingerprint not in titles:
             exact = " and `--precision exact`" if any(_only_faster(record, source) for record in records) else ""
             raise InputError(
-                f"{source.title} was published under the protocol {source.protocol_name} ({source.fingerprint}), and "
-                f"the records are of {some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}: such "
-                f"numbers do not rank. Score with `--protocol {source.protocol_name}`{exact}, rescore what was kept, "
-                "or say `--allow-mixed` to print them side by side, marked."
+                f"{source.title} was published under the protocol {source.protocol.name} "
+                f"({source.protocol.fingerprint}), and the records are of "
+                f"{some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}: such numbers do not rank. "
+                f"Score with `--protocol {source.protocol.name}`{exact}, rescore what was kept, or say `--allow-mixed` "
+                "to print them side by side, marked."
             )
-        scenes = {record.scene for record in records if record.fingerprint == source.fingerprint}
+        scenes = {record.scene for record in records if record.fingerprint == source.protocol.fingerprint}
         if not scenes & set(source.scores):
             raise InputError(
                 f"{source.title} ({source.name}) was published of {some(source.scores, 20)}, and the records are of "
@@ -94,7 +95,7 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
 
 def _only_faster(record: Record, published: Published) -> bool:
     """Whether a record's LPIPS is fast under a protocol of the published name."""
-    return record.fast and record.protocol["name"] == published.protocol_name
+    return record.fast and record.protocol["name"] == published.protocol.name
 
 
 def published_row(
@@ -117,7 +118,7 @@ def published_row(
     scores = {scene: published.scores[scene] for scene in named if _is_of(scene, suites, company, suite)}
     means = _means(published, scenes, suite)
     if scores or means:
-        same = published.fingerprint == record.fingerprint
+        same = published.protocol.fingerprint == record.fingerprint
         return PublishedRow(published, scores, means, PUBLISHED if same else PUBLISHED + ODD)
     if named:
         raise InputError(
@@ -149,7 +150,7 @@ def _homes(scene: str) -> set[Scene]:
     return {home for home in homes if home is not None}
 
 
-def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> Mapping[str, Value]:
+def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> Mapping[str, str]:
     """Those over all scenes of a suite, if the table is of these."""
     for name in [suite.name] if suite else published.means:
         if name in published.means and set(load_suite(name).names) == set(scenes):
@@ -161,9 +162,9 @@ def published_notes(rows: Sequence[PublishedRow], record: Record, metrics: Seque
     """Where published rows of a table come from, and what of them is not what the columns of its metrics say."""
     for row in rows:
         published = row.published
-        if published.fingerprint != record.fingerprint:
+        if published.protocol.fingerprint != record.fingerprint:
             exact = ", whose LPIPS is exact" if _only_faster(record, published) else ""
-            yield f"{ODD} {row.name}: of protocol {published.protocol_name} ({published.fingerprint}){exact}"
+            yield f"{ODD} {row.name}: of protocol {published.protocol.name} ({published.protocol.fingerprint}){exact}"
         yield f"{PUBLISHED} {row.name}: published in {published.source}; its views could not be compared"
         if published.note:
             yield f"{PUBLISHED} {row.name}: {published.note}"

@@ -19,7 +19,35 @@ _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
 _COLUMN, _SPACE = 46, 2
 # What a page holds of rows.
 _PAGE = 40
-_IN_MATHS = {"†": r"\dagger", "‡": r"\ddagger", "§": r"\S", "≈": r"\approx"}
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\`{}",
+    # Some languages of babel make a command of it.
+    '"': r'\string"',
+    # Not joined to dashes and quotes.
+    "-": "-{}", "'": "'{}", ",": ",{}",
+}  # fmt: skip
+_JOINED = "-',"
+_SIGNS = {
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"$\S$", "¶": r"$\P$", "≈": r"$\approx$", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "∞": r"$\infty$", "±": r"$\pm$",
+    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "°": r"$^{\circ}$", "²": "$^{2}$", "³": "$^{3}$",
+    "µ": r"$\mu$", "ς": r"$\varsigma$", "•": r"$\bullet$", "…": r"\dots{}", "“": "``", "”": "''", "¿": "?`", "¡": "!`",
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
+    "ł": r"\l{}", "Ł": r"\L{}", "£": r"\pounds{}", "©": r"\copyright{}", "\xa0": "~",
+    # The sign of multiplication, minus, the two dashes, two quotes, and i without a dot, which look like others.
+    "\u00d7": r"$\times$", "\u2212": "$-$", "\u2013": "--", "\u2014": "---", "\u2018": "`", "\u2019": "'",
+    "\u0131": r"\i{}",
+}  # fmt: skip
+_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b",
+}  # fmt: skip
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+).split()
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
@@ -163,7 +191,8 @@ def _heading(column: Column) -> str:
 
 
 def _raised(mark: str) -> str:
-    return f"$^{{{''.join(_IN_MATHS.get(sign, sign) for sign in mark)}}}$" if mark else ""
+    signs = "".join(_SIGNS.get(sign, sign).strip("$") for sign in mark)
+    return f"$^{{{signs}}}$" if mark else ""
 
 
 def _padding(cell: Cell, fraction: int) -> str:
@@ -196,37 +225,6 @@ def _labels(tables: Sequence[Table], prefix: str) -> list[str]:
 def _slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub("[^a-z0-9]+", "-", plain.lower()).strip("-")
-
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "`": r"\`{}",
-    # Some languages of babel make a command of it.
-    '"': r'\string"',
-    # Not joined to dashes and quotes.
-    "-": "-{}", "'": "'{}", ",": ",{}",
-}  # fmt: skip
-_JOINED = "-',"
-_SIGNS = {
-    "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"$\S$", "¶": r"$\P$", "≈": r"$\approx$", "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "∞": r"$\infty$", "±": r"$\pm$",
-    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "°": r"$^{\circ}$", "²": "$^{2}$", "³": "$^{3}$",
-    "µ": r"$\mu$", "ς": r"$\varsigma$", "•": r"$\bullet$", "…": r"\dots{}", "“": "``", "”": "''", "¿": "?`", "¡": "!`",
-    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
-    "ł": r"\l{}", "Ł": r"\L{}", "£": r"\pounds{}", "©": r"\copyright{}", "\xa0": "~",
-    # The sign of multiplication, minus, the two dashes, two quotes, and i without a dot, which look like others.
-    "\u00d7": r"$\times$", "\u2212": "$-$", "\u2013": "--", "\u2014": "---", "\u2018": "`", "\u2019": "'",
-    "\u0131": r"\i{}",
-}  # fmt: skip
-_ACCENTS = {
-    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
-    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b",
-}  # fmt: skip
-_GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-).split()
 
 
 def escape(text: str) -> str:
