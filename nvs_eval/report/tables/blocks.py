@@ -10,7 +10,7 @@ from statistics import mean, median
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
-from nvs_eval.records.record import MetricInfo, Record, ViewRow
+from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.published_rows import PublishedRow, published_row
 from nvs_eval.report.tables.table import DIFFERS, ODD, Column, decimals, metric_column
@@ -70,11 +70,11 @@ class Block:
     @property
     def by_scene(self) -> list[Block]:
         """A block a scene of which there are records."""
-        blocks = []
+        parts = []
         for scene in self.scenes:
             if records := [record for record in self.records if record.scene == scene]:
-                blocks.append(replace(self, records=records, scenes=[scene], infos=_infos(records)))
-        return blocks
+                parts.append(replace(self, records=records, scenes=[scene], infos=_infos(records)))
+        return parts
 
     # --- Rows ---
 
@@ -219,9 +219,9 @@ def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
     return infos
 
 
-def median_seconds(rows: Sequence[ViewRow]) -> float | None:
-    """The median time to render a view, over those whose time is known; None if there are none."""
-    known = [row.render_seconds for row in rows if row.render_seconds is not None]
+def _seconds(records: Sequence[Record]) -> float | None:
+    """The median time to render a view, over those whose time is known."""
+    known = [row.render_seconds for record in records for row in record.views if row.render_seconds is not None]
     return median(known) if known else None
 
 
@@ -233,10 +233,6 @@ def view_count(records: Sequence[Record]) -> int:
 def _coverage(records: Sequence[Record]) -> float | None:
     known = [row.coverage for record in records for row in record.views if row.coverage is not None]
     return mean(known) if known else None
-
-
-def _seconds(records: Sequence[Record]) -> float | None:
-    return median_seconds([row for record in records for row in record.views])
 
 
 def _memory(records: Sequence[Record]) -> float | None:

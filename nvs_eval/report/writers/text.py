@@ -12,7 +12,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Span, Text
 
-from nvs_eval.report.tables.table import Cell, Table
+from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.words import split_signature
 from nvs_eval.report.writers.registry import Style
 
@@ -41,12 +41,9 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     Without `ranks` nothing is marked.
     """
     if not ranks:
-        table = replace(
-            table,
-            columns=[
-                replace(column, cells=[replace(cell, rank=None) for cell in column.cells]) for column in table.columns
-            ],
-        )
+        unranked = [[replace(cell, rank=None) for cell in column.cells] for column in table.columns]
+        columns = zip(table.columns, unranked, strict=True)
+        table = replace(table, columns=[replace(column, cells=cells) for column, cells in columns])
     parts = list(_parts(table, console.width))
     width = max(console.width, *map(_width, parts))
     below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
@@ -88,11 +85,11 @@ class _Column:
 
 def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
     """The columns as they fit: in one part if they do, else as many a part as do."""
-    columns = [_column(table, index, stacked=False) for index in range(len(table.columns))]
+    columns = [_column(column, stacked=False) for column in table.columns]
     if _width(columns) <= width:
         yield columns
         return
-    stacked = [_column(table, index, stacked=True) for index in range(len(table.columns))]
+    stacked = [_column(column, stacked=True) for column in table.columns]
     for fitting in (stacked, _folded(stacked, width, _READABLE_NAME)):
         if _width(fitting) <= width:
             yield fitting
@@ -107,8 +104,7 @@ def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
     yield _folded([*names, *part], width, _LEAST_NAME)
 
 
-def _column(table: Table, index: int, *, stacked: bool) -> _Column:
-    column = table.columns[index]
+def _column(column: Column, *, stacked: bool) -> _Column:
     cells = column.cells
     heading = re.sub(r"_| (?=\[)| (?=of )", "\n", column.heading) if stacked else column.heading
     fractions = {len(cell.text.partition(".")[2]) for cell in cells if "." in cell.text}
