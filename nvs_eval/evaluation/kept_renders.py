@@ -120,7 +120,9 @@ def check_masks_unchanged(result: Result) -> None:
         InputError: one is not, or is gone.
     """
     masks = result.masks
-    for row in result.record.views if masks is not None else ():
+    if masks is None:
+        return
+    for row in result.record.views:
         if row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
             mask = masks.files[row.name]
             raise InputError(f"The mask {mask} has changed since {result.file} was made: score it anew.")

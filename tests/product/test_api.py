@@ -249,7 +249,9 @@ def test_a_function_has_each_option_of_its_command(function: Any, kind: type, ot
         default = options[name].default
         if name in others or default is MISSING or parameter.default is inspect.Parameter.empty:
             continue
-        given = (parameter.default,) if isinstance(default, tuple) and default else parameter.default
+        given: Any = parameter.default
+        if isinstance(default, tuple) and default:
+            given = (given,)
         assert (Path(given) if isinstance(default, Path) else given) == default, name
     assert all(f"    {name}: " in (function.__doc__ or "") for name in options)
 
