@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.psnr.metric import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim
     from nvs_eval.metrics.ssim.metric import ssim_map as ssim_map
-    from nvs_eval.protocols.protocol import Protocol as Protocol
-    from nvs_eval.protocols.protocol import load_protocol as load_protocol
-    from nvs_eval.protocols.protocol import named_protocols as named_protocols
+    from nvs_eval.protocols import Protocol as Protocol
+    from nvs_eval.protocols import load_protocol as load_protocol
+    from nvs_eval.protocols import named_protocols as named_protocols
     from nvs_eval.records.files import read_records as read_records
     from nvs_eval.records.record import Record as Record
     from nvs_eval.records.record import read_record as read_record
@@ -59,7 +59,7 @@ _HOMES = {
     "audit": "nvs_eval.api.scoring",
     "InputError": "nvs_eval.errors",
     "Metric": "nvs_eval.metrics.describe",
-    "Protocol": "nvs_eval.protocols.protocol",
+    "Protocol": "nvs_eval.protocols",
     "Reading": "nvs_eval.images.files",
     "Record": "nvs_eval.records.record",
     "ResultId": "nvs_eval.records.result_id",
@@ -73,11 +73,11 @@ _HOMES = {
     "data_frame": "nvs_eval.report.frames",
     "load_image": "nvs_eval.images.files",
     "load_lpips": "nvs_eval.metrics.lpips.metric",
-    "load_protocol": "nvs_eval.protocols.protocol",
+    "load_protocol": "nvs_eval.protocols",
     "mae": "nvs_eval.metrics.mae.metric",
     "mipnerf_average": "nvs_eval.metrics.mipnerf_average.metric",
     "mse": "nvs_eval.metrics.psnr.metric",
-    "named_protocols": "nvs_eval.protocols.protocol",
+    "named_protocols": "nvs_eval.protocols",
     "open_folders": "nvs_eval.sources.folders",
     "psnr": "nvs_eval.metrics.psnr.metric",
     "read_record": "nvs_eval.records.record",

@@ -137,7 +137,7 @@ def our_scorer(*groups: tuple[str, ...]) -> Callable[[torch.device], Score]:
 
 
 def _protocol(metrics: Sequence[str]) -> Any:
-    from nvs_eval.protocols.protocol import parse_protocol
+    from nvs_eval.protocols import parse_protocol
 
     of = {"psnr": {"data_range": 1}, "ssim": {"kernel": "valid", "data_range": 1}}
     for net in ("alex", "vgg", "squeeze"):

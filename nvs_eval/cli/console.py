@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from nvs_eval.records.record import Record
+    from nvs_eval.report.tables.table import Table
 
 # Wide enough for any table where there is no terminal whose width would count.
 _UNBOUNDED = 100_000
@@ -24,11 +23,6 @@ _SECONDS_BETWEEN_LINES = 20.0
 def results() -> Console:
     """stdout: in a terminal as wide as it is, elsewhere without colour, wrapping or truncation."""
     return _console(sys.stdout)
-
-
-def messages() -> Console:
-    """stderr, with the same rules as `results`."""
-    return _console(sys.stderr)
 
 
 def _console(stream: TextIO) -> Console:
@@ -57,34 +51,26 @@ def put_sentences(sentences: Iterable[str]) -> None:
 
 def say(message: str, *, style: str = "") -> None:
     """Print a line for the user on stderr."""
-    messages().print(message, style=style, markup=False, soft_wrap=True)
+    _console(sys.stderr).print(message, style=style, markup=False, soft_wrap=True)
 
 
-def print_tables(
-    records: Sequence[Record], *, per_view: bool, allow_mixed: bool = True, files: Sequence[Path] = ()
-) -> None:
-    """Print the records' tables on stdout.
-
-    Args:
-        records: any number of records.
-        per_view: also print the scores of each view.
-        allow_mixed: print rows that are not comparable, marked, so that finished work never ends in an error.
-        files: files of the records, named where they are not comparable.
-
-    Raises:
-        InputError: records of one block are not comparable, and `allow_mixed` is False; nothing is printed then.
-    """
-    from nvs_eval.records.comparable import check_comparable
-    from nvs_eval.report.tables.tables import per_view_tables, tables_of
+def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
+    """Print tables on stdout; without `ranks` nothing is marked."""
     from nvs_eval.report.writers.text import print_text
 
-    if not allow_mixed:
-        check_comparable(records, files=files)
-
     out = results()
-    tables = tables_of(records) + (per_view_tables(records) if per_view else [])
     for table in tables:
-        print_text(table, out)
+        print_text(table, out, ranks=ranks)
+
+
+def print_records(records: Sequence[Record], *, per_view: bool) -> None:
+    """Print the records' tables on stdout, on request with the scores of each view.
+
+    Rows that are not comparable are marked, so that finished work never ends in an error.
+    """
+    from nvs_eval.report.tables.tables import per_view_tables, tables_of
+
+    put_tables(tables_of(records) + (per_view_tables(records) if per_view else []))
 
 
 @contextmanager
@@ -111,7 +97,7 @@ def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
     )
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=messages(), transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=_console(sys.stderr), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda step, total: bar.update(task, completed=step, total=total)
 

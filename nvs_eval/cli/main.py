@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import reduce
+from importlib import import_module
+from operator import or_
 from typing import Annotated
 
 from nvs_eval.errors import InputError
 
 EXIT_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 2, 70, 130
 
+# Each command's module in `commands`, by its name, and the class in it, in the order of `--help`.
+_COMMANDS = {
+    "run": "Run",
+    "score": "Score",
+    "audit": "Audit",
+    "rescore": "Rescore",
+    "suite": "SuiteCommand",
+    "table": "TableCommand",
+    "compare": "Compare",
+    "check": "CheckCommand",
+    "curve": "CurveCommand",
+    "inspect": "Inspect",
+    "export": "ExportCommand",
+    "protocols": "ProtocolsCommand",
+    "published": "PublishedCommand",
+    "verify": "Verify",
+    "weights": "Weights",
+    "demo": "Demo",
+}
 _DEBUG, _DEBUG_VARIABLE = "--debug", "NVS_EVAL_DEBUG"
 # Errors of a device or of this machine: where they come from a stream or an open file they name none.
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ENOMEM}
@@ -31,9 +55,8 @@ def main(args: Sequence[str] | None = None) -> int:
         was not done, 70 a fault of this program or a plugin, 130 interrupted.
     """
     from nvs_eval.cli.console import say
-    from nvs_eval.cli.streams import prepare, reader_is_gone, silence_broken
 
-    prepare()
+    _prepare_streams()
     arguments = list(sys.argv[1:] if args is None else args)
     debug = _DEBUG in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
     try:
@@ -46,15 +69,15 @@ def main(args: Sequence[str] | None = None) -> int:
             return 0  # rich's way to end where nobody reads the table any more.
         raise
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, BrokenPipeError) and reader_is_gone():
-            silence_broken()  # Whoever read the table has seen enough of it: `| head`.
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            _silence_broken()  # Whoever read the table has seen enough of it: `| head`.
             return 0
         code, message = _explained(error)
         with suppress(OSError):  # It may be stderr that is full.
             if debug or code == EXIT_FAULT:
                 traceback.print_exception(error)
             say(message, style="" if code == EXIT_INTERRUPTED else "red")
-        silence_broken()
+        _silence_broken()
         return code
 
 
@@ -77,44 +100,50 @@ def _run(args: Sequence[str]) -> int:
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
-    from nvs_eval.cli.commands.audit import Audit
-    from nvs_eval.cli.commands.check import CheckCommand
-    from nvs_eval.cli.commands.compare import Compare
-    from nvs_eval.cli.commands.curve import CurveCommand
-    from nvs_eval.cli.commands.demo import Demo
-    from nvs_eval.cli.commands.export import ExportCommand
-    from nvs_eval.cli.commands.inspect import Inspect
-    from nvs_eval.cli.commands.protocols import ProtocolsCommand
-    from nvs_eval.cli.commands.published import PublishedCommand
-    from nvs_eval.cli.commands.rescore import Rescore
-    from nvs_eval.cli.commands.run import Run
-    from nvs_eval.cli.commands.score import Score
-    from nvs_eval.cli.commands.suite import SuiteCommand
-    from nvs_eval.cli.commands.table import TableCommand
-    from nvs_eval.cli.commands.verify import Verify
-    from nvs_eval.cli.commands.weights import Weights
-
-    commands = (
-        Annotated[Run, subcommand("run")]
-        | Annotated[Score, subcommand("score")]
-        | Annotated[Audit, subcommand("audit")]
-        | Annotated[Rescore, subcommand("rescore")]
-        | Annotated[SuiteCommand, subcommand("suite")]
-        | Annotated[TableCommand, subcommand("table")]
-        | Annotated[Compare, subcommand("compare")]
-        | Annotated[CheckCommand, subcommand("check")]
-        | Annotated[CurveCommand, subcommand("curve")]
-        | Annotated[Inspect, subcommand("inspect")]
-        | Annotated[ExportCommand, subcommand("export")]
-        | Annotated[ProtocolsCommand, subcommand("protocols")]
-        | Annotated[PublishedCommand, subcommand("published")]
-        | Annotated[Verify, subcommand("verify")]
-        | Annotated[Weights, subcommand("weights")]
-        | Annotated[Demo, subcommand("demo")]
-    )
+    commands = [
+        Annotated[getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind), subcommand(name)]
+        for name, kind in _COMMANDS.items()
+    ]
     description = (
         "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views, exact and comparable. "
         "With --debug any command shows the traceback of an error."
     )
     config = (FlagCreatePairsOff,)
-    return tyro.cli(commands, prog="nvs-eval", description=description, args=args, config=config).run()
+    return tyro.cli(reduce(or_, commands), prog="nvs-eval", description=description, args=args, config=config).run()
+
+
+# --- stdout and stderr ---
+
+
+def _prepare_streams() -> None:
+    """Make stdout and stderr take every letter, whatever the environment says of its encoding.
+
+    A file or pipe gets UTF-8. A terminal keeps the encoding that it has, and shows what that lacks as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads stdout or stderr any more; True where the system cannot tell."""
+    if not hasattr(select, "poll"):
+        return True
+    poller = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # A stand-in for a stream has no file.
+            poller.register(stream.fileno(), 0)  # Without events to wait for, it tells of errors alone.
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
+
+
+def _silence_broken() -> None:
+    """Let nothing more be written to a stream that cannot be written to, when the interpreter ends neither."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            stream.flush()

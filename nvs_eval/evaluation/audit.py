@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from nvs_eval import protocols
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import AuditOptions, Callbacks, RunOptions, ScoreOptions, ScoringOptions
 from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 from nvs_eval.evaluation.score_folders import score_folders
-from nvs_eval.protocols import protocol as protocols
-from nvs_eval.protocols.protocol import DEFAULT, Protocol
+from nvs_eval.protocols import DEFAULT, Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 

@@ -23,7 +23,7 @@ from nvs_eval.evaluation.scorer import Outcome, Scorer
 from nvs_eval.evaluation.upload import on_device
 from nvs_eval.images.pixels import AlphaRule, sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.lpips.precision import products
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import View

@@ -9,7 +9,7 @@ from pathlib import Path
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.sources.image_source import RenderSet, reading_of
 from nvs_eval.sources.masks import Masks

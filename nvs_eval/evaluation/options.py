@@ -16,7 +16,7 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     from nvs_eval.evaluation.scorer import Scorer
     from nvs_eval.images.files import Reading
-    from nvs_eval.protocols.protocol import Protocol
+    from nvs_eval.protocols import Protocol
 
 AUTO = "auto"
 """In the place of a protocol's name: the protocol that the model's own code follows."""
@@ -85,7 +85,7 @@ class ProtocolOptions:
             InputError: a protocol is unknown, there are masks and it has no meaning for them, or `max_memory` is wrong.
         """
         from nvs_eval.evaluation.prepare import check_masks
-        from nvs_eval.protocols.protocol import load_protocol
+        from nvs_eval.protocols import load_protocol
 
         if not self.protocol:
             raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
@@ -120,7 +120,7 @@ class ProtocolOptions:
         Raises:
             InputError: `max_memory` is no amount of memory.
         """
-        from nvs_eval.system.memory import parse_memory
+        from nvs_eval.system.devices import parse_memory
 
         return None if self.max_memory is None else parse_memory(self.max_memory)
 

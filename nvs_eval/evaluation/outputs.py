@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import Callbacks, ScoringOptions
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, record_name, write_record
 from nvs_eval.records.result_id import ResultId
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.images.pixels import RANGE_TOLERANCE, Quantisation, clamp_to_range, crop_border, quantise
 from nvs_eval.metrics.colour_correction import correct_colours
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
 
 

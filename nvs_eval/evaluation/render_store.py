@@ -28,7 +28,7 @@ from nvs_eval.evaluation.evaluate import relative_path
 from nvs_eval.evaluation.resume import same_renders
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.sources.image_source import RenderSet

@@ -17,14 +17,14 @@ from nvs_eval.evaluation.outputs import write_records
 from nvs_eval.evaluation.prepare import check_range
 from nvs_eval.evaluation.render_store import Keep, Plan, RenderStore
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
-from nvs_eval.system.disk import space_needed
+from nvs_eval.system.files import space_needed
 
 
 @dataclass(frozen=True, eq=False)

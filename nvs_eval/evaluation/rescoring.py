@@ -18,7 +18,7 @@ from nvs_eval.evaluation.options import Callbacks, RescoreOptions
 from nvs_eval.evaluation.outputs import write_records
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import same_renders, up_to_date
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.files import output_dir_of, read_record_files
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct

@@ -10,7 +10,7 @@ from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import relative_path
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, ViewRow, read_record, record_name
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.image_source import RenderSet

@@ -12,7 +12,7 @@ from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, no
 from nvs_eval.evaluation.outputs import check_not_replaced
 from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
 from nvs_eval.evaluation.resume import of_checkpoint, up_to_date
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources import checkpoints as trained
@@ -20,8 +20,7 @@ from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 from nvs_eval.system.devices import find_device, memory_advice
-from nvs_eval.system.disk import check_space, in_units
-from nvs_eval.system.files import check_folder_writable
+from nvs_eval.system.files import check_folder_writable, check_space, in_units
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:

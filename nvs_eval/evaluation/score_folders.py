@@ -12,7 +12,7 @@ from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
 from nvs_eval.evaluation.outputs import check_not_replaced, write_records
 from nvs_eval.evaluation.resume import of_files, up_to_date
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders

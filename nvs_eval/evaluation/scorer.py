@@ -19,7 +19,7 @@ from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
 from nvs_eval.metrics.weights.backbones import require
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import AVERAGE, Protocol
+from nvs_eval.protocols import AVERAGE, Protocol
 from nvs_eval.sources.views import View
 
 Scores = Mapping[str, Sequence[float]]

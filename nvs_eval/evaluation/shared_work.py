@@ -14,7 +14,7 @@ from nvs_eval.images.pixels import AlphaRule, by_planes
 from nvs_eval.metrics.describe import Metric
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import Wanted, score_together
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
 
 Job = tuple[str, str | None, int]

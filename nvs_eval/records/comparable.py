@@ -116,11 +116,7 @@ def precision_advice(records: Sequence[Record]) -> str:
 
 
 def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
-    """Check that a metric is the same in all records of a fingerprint, of which it is a part.
-
-    Raises:
-        InputError: naming two records and the metric.
-    """
+    """Check that a metric is the same in all records of a fingerprint, of which it is a part."""
     first_of: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
     for record in records:
         for metric, info in record.metrics.items():

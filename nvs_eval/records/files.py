@@ -88,11 +88,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _read_into(read: dict[object, tuple[Path, Record] | None], name: str) -> None:
-    """Read the files of a name, except those that were read. None stands for a file that is no record.
-
-    Raises:
-        InputError: nothing is there, or something is not a record.
-    """
+    """Read the files of a name, except those that were read. None stands for a file that is no record."""
     if os.path.isfile(name):
         file = Path(name)
         read[_file_key(file)] = read.get(_file_key(file)) or (file, read_record(file))
@@ -119,12 +115,11 @@ def _find(name: str) -> list[Path]:
     """The files below a folder or of a pattern that may be records."""
     # A name with brackets in it is a folder where there is one, else a pattern.
     matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
-    files = [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
+    files = []
+    for match in matches:
+        below = sorted(os.path.join(parent, file) for parent, _, names in os.walk(match) for file in names)
+        files += below if os.path.isdir(match) else [match]
     return [Path(file) for file in files if file.endswith(".json")]
-
-
-def _below(folder: str) -> list[str]:
-    return sorted(os.path.join(parent, file) for parent, _, files in os.walk(folder) for file in files)
 
 
 def _file_key(path: Path) -> object:

@@ -80,11 +80,11 @@ class Record:
     @cached_property
     def _means(self) -> Mapping[str, float]:
         scores = [row.scores for row in self.views]
-        return {name: self._rounded(math.fsum([each[name] for each in scores]) / len(scores)) for name in self.metrics}
-
-    def _rounded(self, mean: float) -> float:
+        means = {name: math.fsum([row[name] for row in scores]) / len(scores) for name in self.metrics}
         digits = self.protocol["definition"]["round_means"]
-        return mean if digits is None or math.isinf(mean) else round(mean, digits)
+        if digits is None:
+            return means
+        return {name: mean if math.isinf(mean) else round(mean, digits) for name, mean in means.items()}
 
     @cached_property
     def views_sha256(self) -> str:

@@ -20,8 +20,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import EXTENSIONS
-from nvs_eval.system.disk import in_units
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.files import file_sha256, in_units
 
 _SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20

@@ -76,11 +76,6 @@ def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _check_argument(value: object, hint: Any, name: str) -> None:
-    """Check one argument.
-
-    Raises:
-        InputError: It does not fit its annotation.
-    """
     sequence = bare_type(hint)
     if get_origin(sequence) is Sequence and fields_of(get_args(sequence)[0]):
         ordered = isinstance(value, Collection) and not isinstance(value, str | Mapping | set | frozenset)

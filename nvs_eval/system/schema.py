@@ -102,11 +102,7 @@ def _plain(value: object) -> Any:
 
 
 def _prepared(value: Any, hint: Any, what: str, place: str = "") -> Any:
-    """Return a value with single values of dataclasses as lists, where these are needed.
-
-    Raises:
-        InputError: A field of a dataclass is missing or unknown. msgspec ignores unknown ones.
-    """
+    """Return a value with single values of dataclasses as lists, where needed; refuse fields that msgspec ignores."""
     kind = _member(value, hint)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         fields = fields_of(kind)
@@ -197,8 +193,8 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
     if choices and isinstance(value, str) and not _meta(hint).description:
         return unknown_name(place, value, map(str, choices))
     advice = ""
-    # YAML reads 0001 as the number 1, no as False, and 2024-01-01 as a day.
-    if str in members and not isinstance(value, str | list | dict | None):
+    # YAML reads 0001 as the number 1, no as False, and 2024-01-01 as a day. What may be a number is no name.
+    if str in members and int not in members and not isinstance(value, str | list | dict | None):
         advice = " Put names of digits in quotes, such as '0001'."
     *words, last = _needed(hint)
     needed = f"{', '.join(words)} or {last}" if words else last

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.protocols.protocol import load_protocol
+from nvs_eval.protocols import load_protocol
 from nvs_eval.sources.views import Render, View
 from nvs_eval_nerfstudio.pairs import split_pair
 

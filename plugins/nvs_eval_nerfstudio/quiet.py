@@ -1,4 +1,4 @@
-"""nerfstudio without its chatter."""
+"""nerfstudio without its chatter, and imported as it needs to be."""
 
 from __future__ import annotations
 
@@ -57,3 +57,23 @@ class _NoAnswers(io.StringIO):
             f"nerfstudio has a question before it reads this data: {question!r}. Answer it by starting ns-train "
             "on the data; where downscaled images (images_2, ...) are missing, make them."
         )
+
+
+def import_nerfstudio() -> None:
+    """Import nerfstudio and its plugins, in the one order that works: its registry of methods first.
+
+    Raises:
+        InputError: nerfstudio is not installed, or a module that it or a plugin needs is not.
+    """
+    try:
+        with quiet():
+            import nerfstudio.configs.method_configs  # noqa: F401
+    except ImportError as error:
+        if error.name == "nerfstudio":
+            raise InputError(
+                "A nerfstudio run needs nerfstudio, which is not installed: pip install 'nvs-eval[nerfstudio]'."
+            ) from error
+        raise InputError(
+            f"nerfstudio, or a method registered with it, cannot be imported: {error}. Install what is missing, or "
+            "uninstall that method."
+        ) from error

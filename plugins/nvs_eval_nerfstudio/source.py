@@ -16,8 +16,14 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
-from nvs_eval_nerfstudio.checkpoint_file import Checkpoint, load_checkpoint
-from nvs_eval_nerfstudio.checkpoints import checkpoint_folder, choose_steps, list_steps, load_into
+from nvs_eval_nerfstudio.checkpoints import (
+    Checkpoint,
+    checkpoint_folder,
+    choose_steps,
+    list_steps,
+    load_checkpoint,
+    load_into,
+)
 from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view

@@ -23,7 +23,7 @@ from support.verifying import (
 
 from nvs_eval.cli import main
 from nvs_eval.diagnostics.verify.definition import fingerprint_of, wrong_claims
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.records.record import MetricInfo, Record, read_record
 
 

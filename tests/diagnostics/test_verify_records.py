@@ -314,7 +314,7 @@ import nvs_eval.diagnostics.verify.lpips
 code = main(sys.argv[1:])
 ours = (
     *(f"nvs_eval.metrics.{name}" for name in ("psnr", "ssim", "lpips", "pair", "registry", "colour_correction")),
-    *("nvs_eval.evaluation.scorer", "nvs_eval.protocols.protocol", "nvs_eval.evaluation.prepare"),
+    *("nvs_eval.evaluation.scorer", "nvs_eval.protocols", "nvs_eval.evaluation.prepare"),
 )
 print("imported", [name for name in sys.modules if name.startswith(ours)])
 sys.exit(code)

@@ -28,7 +28,7 @@ from nvs_eval.diagnostics.verify.trials import (
     second_opinions,
     with_mask,
 )
-from nvs_eval.protocols.protocol import named_protocols
+from nvs_eval.protocols import named_protocols
 
 KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 

@@ -17,7 +17,7 @@ from nvs_eval.evaluation.evaluate import Session, device_name, evaluate, relativ
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import load_protocol
+from nvs_eval.protocols import load_protocol
 from nvs_eval.records.record import read_record, record_file, to_plain, write_record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import Render, View

@@ -19,7 +19,7 @@ from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import composite, sha256_of_image
-from nvs_eval.protocols.protocol import Quantise
+from nvs_eval.protocols import Quantise
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import Render, View
 

@@ -25,7 +25,7 @@ from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.ssim.metric import KERNELS
 from nvs_eval.metrics.weights.download import DownloadError
 from nvs_eval.metrics.weights.pins import NETS, Net, backbone_sha256
-from nvs_eval.protocols.protocol import load_protocol
+from nvs_eval.protocols import load_protocol
 
 # --- The numbers ----------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.psnr import metric as psnr_metric
 from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, named_protocols
+from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import View
 
 SQUEEZED = changed(metrics={"lpips_squeeze": SQUEEZE})

@@ -13,7 +13,7 @@ from pathlib import Path
 from support.formula import Values, said
 from support.protocols import made_up_protocols
 
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 
 values: Values = {}
 for protocol in [*map(load_protocol, named_protocols()), *made_up_protocols().values()]:

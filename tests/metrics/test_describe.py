@@ -18,7 +18,7 @@ from nvs_eval.metrics.lpips import metric as lpips_metric
 from nvs_eval.metrics.psnr.metric import mse, psnr
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim
 from nvs_eval.metrics.weights.pins import NETS, Net
-from nvs_eval.protocols.protocol import named_protocols, parse_protocol
+from nvs_eval.protocols import named_protocols, parse_protocol
 
 LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
 SSIM = {"kernel": "valid", "data_range": 1}

@@ -35,7 +35,7 @@ from nvs_eval.metrics.lpips import precision as lpips_precision
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import Protocol, load_protocol, named_protocols, parse_protocol
+from nvs_eval.protocols import Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 from nvs_eval.report.audit import audit_table, audit_words
 from nvs_eval.report.benchmarks import load_published

@@ -28,7 +28,7 @@ from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.prepare import EmptyMask, prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
-from nvs_eval.protocols.protocol import Protocol, Quantise
+from nvs_eval.protocols import Protocol, Quantise
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import View
 

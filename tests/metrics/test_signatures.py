@@ -21,7 +21,7 @@ import nvs_eval.evaluation.prepare as prepare_module
 from nvs_eval.metrics import colour_correction as colour
 from nvs_eval.metrics.ssim.formula import Constants
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 
 GOLDEN: Values = json.loads((Path(__file__).parents[1] / "golden" / "signatures.json").read_text())["values"]
 PROTOCOLS = {name: load_protocol(name) for name in named_protocols()} | made_up_protocols()

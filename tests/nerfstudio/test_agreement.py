@@ -14,8 +14,7 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip insta
 
 from nvs_eval.cli import main
 from nvs_eval.records.record import Record, read_record
-from nvs_eval_nerfstudio.checkpoint_file import load_checkpoint
-from nvs_eval_nerfstudio.checkpoints import load_into
+from nvs_eval_nerfstudio.checkpoints import load_checkpoint, load_into
 from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.hook import with_nvs_eval
 from nvs_eval_nerfstudio.quiet import quiet

@@ -19,9 +19,17 @@ from torch import nn
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio.checkpoint_file import Checkpoint, load_checkpoint
-from nvs_eval_nerfstudio.checkpoints import checkpoint_folder, choose_steps, list_steps, load_into, lpips_entries
-from nvs_eval_nerfstudio.config import import_nerfstudio, load_config
+from nvs_eval_nerfstudio.checkpoints import (
+    Checkpoint,
+    checkpoint_folder,
+    choose_steps,
+    list_steps,
+    load_checkpoint,
+    load_into,
+    lpips_entries,
+)
+from nvs_eval_nerfstudio.config import load_config
+from nvs_eval_nerfstudio.quiet import import_nerfstudio
 
 import_nerfstudio()
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
 
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio.config import import_nerfstudio, load_config
+from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.hook import ERROR_FULL_SCALE, ERROR_IMAGE, Instrumented, error_map, with_nvs_eval
+from nvs_eval_nerfstudio.quiet import import_nerfstudio
 
 import_nerfstudio()
 

@@ -21,10 +21,8 @@ from nvs_eval.cli import main
 from nvs_eval.diagnostics.inspection import Inspection, RunData, inspectors
 from nvs_eval.diagnostics.inspection.run import inspect_run as report_on
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio.config import import_nerfstudio
-from nvs_eval_nerfstudio.inspection import inspect_run
-from nvs_eval_nerfstudio.quiet import quiet
-from nvs_eval_nerfstudio.split_rules import split_rule
+from nvs_eval_nerfstudio.inspection import inspect_run, split_rule
+from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 import_nerfstudio()
 

@@ -20,8 +20,7 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 from nvs_eval.sources.masks import Masks, load_mask
-from nvs_eval_nerfstudio.config import import_nerfstudio
-from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 import_nerfstudio()
 

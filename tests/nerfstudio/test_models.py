@@ -18,12 +18,11 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import load_protocol
-from nvs_eval_nerfstudio.config import import_nerfstudio
+from nvs_eval.protocols import load_protocol
 from nvs_eval_nerfstudio.hook import _evaluate, with_nvs_eval
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, verified_backbones, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, split_pair
-from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 import_nerfstudio()
 

@@ -37,6 +37,24 @@ def test_output_is_kept_back_and_shown_with_the_traceback(capfd: pytest.CaptureF
         assert shown.endswith("ValueError: broken\nnerfstudio printed before:\nCaching more images\n")
 
 
+class WithoutNotes(ValueError):
+    """As all errors are in Python 3.10."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "add_note":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+def test_an_error_that_takes_no_notes_is_raised_as_it_is() -> None:
+    error = WithoutNotes("broken")
+    with pytest.raises(ValueError, match="broken") as caught, quiet():
+        print("Caching images")
+        raise error
+    assert caught.value is error
+    assert not hasattr(error, "__notes__")
+
+
 def test_a_question_is_an_error_that_quotes_it(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"has a question before it reads this data: 'Really\?'"), quiet():
         input("Really?")

@@ -20,7 +20,7 @@ from support.scenes import HEIGHT, WIDTH, files_below, fill, float_image, image,
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_layers, save_npy, save_png
 from nvs_eval.metrics.weights.backbones import find_backbone
-from nvs_eval.protocols.protocol import named_protocols
+from nvs_eval.protocols import named_protocols
 
 KEEPING = LIGHT.replace("name: light", "name: keeping").replace("out_of_range: error", "out_of_range: keep")
 CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
@@ -51,7 +51,7 @@ def protocols(here: Path) -> None:
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[str]:
     """In the place of the named protocols: those above alone."""
-    import nvs_eval.protocols.protocol as module
+    import nvs_eval.protocols as module
 
     names = ["standard", "float", "half", "ignoring", "unmasked"]
     protocol_file(here, LIGHT.replace("name: light", "name: standard"), "standard.yaml")

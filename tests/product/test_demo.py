@@ -17,8 +17,7 @@ import pytest
 
 from nvs_eval.cli.demo import scene as scene_module
 from nvs_eval.cli.demo import training
-from nvs_eval.cli.demo.raycast import SUN, Box, Sphere, blend, noise
-from nvs_eval.cli.demo.scene import TARGET, cameras, draw, write_scene
+from nvs_eval.cli.demo.scene import SUN, TARGET, Box, Sphere, blend, cameras, draw, noise, write_scene
 from nvs_eval.cli.demo.training import ON_CPU, ON_CUDA, Schedule, train
 from nvs_eval.errors import InputError
 

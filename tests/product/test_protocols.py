@@ -12,7 +12,7 @@ import pytest
 from support.protocols import LIGHT, protocol_file
 
 from nvs_eval.cli import main
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.report.words import comments_of, metric_words, preparation_words, summary_of
 
 Printed = Callable[..., str]
@@ -169,7 +169,7 @@ def test_each_step_is_a_sentence() -> None:
 def test_each_value_of_a_field_has_a_sentence_of_its_own(field: str) -> None:
     from typing import get_args, get_type_hints
 
-    from nvs_eval.protocols.protocol import Protocol
+    from nvs_eval.protocols import Protocol
 
     values = get_args(get_type_hints(Protocol)[field])
     told = [tuple(preparation_words({**DEFINITION, field: value})) for value in values]

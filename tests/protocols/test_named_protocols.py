@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nvs_eval.protocols.protocol import DEFAULT, Protocol, Quantise, load_protocol, named_protocols
+from nvs_eval.protocols import DEFAULT, Protocol, Quantise, load_protocol, named_protocols
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from support.protocols import LIGHT, protocol_file, protocol_of
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics.psnr import metric as psnr
-from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, parse_protocol
+from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
 LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}

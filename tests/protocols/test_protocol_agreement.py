@@ -28,7 +28,7 @@ from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import Protocol, Quantise, load_protocol, named_protocols
+from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import Render, View
 
 CPU = torch.device("cpu")

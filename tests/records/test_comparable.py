@@ -267,10 +267,16 @@ As not all rows may be compared with each other, none is marked as best."""
 
 
 def test_printing_what_was_just_scored_never_ends_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    from nvs_eval.cli.console import print_tables
+    from nvs_eval.cli.console import print_records
 
-    print_tables([NERFACTO, SPLATFACTO], per_view=True)
+    print_records([NERFACTO, SPLATFACTO], per_view=True)
     assert capsys.readouterr().out.count("splatfacto †") == 3
-    with pytest.raises(InputError, match="different references"):
-        print_tables([NERFACTO, SPLATFACTO], per_view=False, allow_mixed=False)
-    assert capsys.readouterr().out == ""
+
+
+def test_a_table_of_what_does_not_rank_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, result in enumerate((NERFACTO, SPLATFACTO)):
+        write_record(tmp_path / f"{place}.json", result)
+    assert main(["table", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "different references" in printed.err

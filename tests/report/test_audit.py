@@ -11,7 +11,7 @@ import pytest
 from support.records import record, row
 
 from nvs_eval.errors import listed
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.records.record import Record
 from nvs_eval.report.audit import audit_table, audit_words
 from nvs_eval.report.tables.table import Table

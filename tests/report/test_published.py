@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nvs_eval.errors import InputError
-from nvs_eval.protocols.protocol import load_protocol, named_protocols
+from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.report.benchmarks import (
     Published,
     PublishedProtocol,

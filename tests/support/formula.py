@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import Render, View
 
 Values = dict[str, dict[str, float]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nvs_eval.protocols.protocol import Protocol, parse_protocol
+from nvs_eval.protocols import Protocol, parse_protocol
 
 # PSNR and SSIM need no weights, so that these protocols do for nearly everything around the numbers.
 LIGHT = """\

@@ -11,7 +11,7 @@ from support.protocols import protocol_of
 from torch import Tensor
 
 from nvs_eval.evaluation.scorer import Outcome, Scorer
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import Render, View
 
 CPU = torch.device("cpu")

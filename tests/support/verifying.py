@@ -19,7 +19,7 @@ from nvs_eval.images.files import save_png
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.metrics.weights.pins import NETS, Net
-from nvs_eval.protocols.protocol import Protocol
+from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 from nvs_eval.sources.folders import open_folders
 

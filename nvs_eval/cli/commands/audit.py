@@ -8,8 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options.loggers import LogOptions
-from nvs_eval.cli.options.scoring import PrintOptions, callbacks
+from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
 from nvs_eval.evaluation.options import RESULTS, AuditOptions
 
 
@@ -32,7 +31,7 @@ class Audit(AuditOptions, PrintOptions, LogOptions):
 
     def run(self) -> int:
         """Score, write the records, print a table and words for each result."""
-        from nvs_eval.cli.console import put_sentences, results
+        from nvs_eval.cli.console import put_sentences, put_tables, results
         from nvs_eval.cli.process import make_ready
 
         sinks = self.sinks()
@@ -40,15 +39,12 @@ class Audit(AuditOptions, PrintOptions, LogOptions):
         from nvs_eval.evaluation.audit import audit
         from nvs_eval.report.audit import audit_table, audit_words
         from nvs_eval.report.tables.tables import per_view_tables
-        from nvs_eval.report.writers.text import print_text
 
         by_result = audit(replace(self, renders=(*self.renders, *self.model_paths)), callbacks())
-        out = results()
         for records in by_result:
-            print_text(audit_table(records), out)
+            put_tables([audit_table(records)])
             put_sentences(audit_words(records))
-            out.print()
-            for table in per_view_tables(records) if self.per_view else ():
-                print_text(table, out)
+            results().print()
+            put_tables(per_view_tables(records) if self.per_view else ())
         self.log_records(sinks, [(self.output_dir, record) for records in by_result for record in records])
         return 0

@@ -32,13 +32,12 @@ class CheckCommand:
 
     def run(self) -> int:
         """Check, print what got worse, and return the exit code."""
-        from nvs_eval.cli.console import put, put_sentences, results, say
-        from nvs_eval.cli.options.layout import of_protocols
+        from nvs_eval.cli.console import put, put_sentences, put_tables, say
+        from nvs_eval.cli.options import of_protocols
         from nvs_eval.comparison.compare import last_step_notes
         from nvs_eval.comparison.gate.check import check
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.tables.layout import parse_pairs
-        from nvs_eval.report.writers.text import print_text
 
         tolerances = parse_pairs("--tolerance", self.tolerance)
         new, baseline = (
@@ -51,7 +50,6 @@ class CheckCommand:
         if self.format == "json":
             put(json.dumps({"nvs_eval_check": 1, **result.to_plain()}, indent=1, ensure_ascii=False) + "\n")
         else:
-            for table in result.tables:
-                print_text(table, results())
+            put_tables(result.tables)
             put_sentences([result.words])
         return 0 if result.passed else EXIT_WORSE

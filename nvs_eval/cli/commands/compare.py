@@ -61,7 +61,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
         InputError: an argument was given twice, holds no record, or none of the protocols.
     """
     from nvs_eval.cli.console import say
-    from nvs_eval.cli.options.layout import of_protocols
+    from nvs_eval.cli.options import of_protocols
     from nvs_eval.comparison.compare import last_step_notes
     from nvs_eval.records.files import read_record_files
 
@@ -81,10 +81,9 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
 
 
 def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
-    from nvs_eval.cli.console import put_sentences, results
+    from nvs_eval.cli.console import put_sentences, put_tables
     from nvs_eval.comparison.tables import change_table, difference_table, view_table
     from nvs_eval.comparison.words.verdicts import overview
-    from nvs_eval.report.writers.text import print_text
 
     if not alone:
         put_sentences([f"protocol {comparison.protocol} ({comparison.fingerprint}):"])
@@ -93,5 +92,4 @@ def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
     for pair in comparison.pairs:
         put_sentences([*pair.words, ""])
         tables = [difference_table(comparison, pair), change_table(pair)]
-        for table in [*tables, view_table(comparison, pair)] if per_view else tables:
-            print_text(table, results())
+        put_tables([*tables, view_table(comparison, pair)] if per_view else tables)

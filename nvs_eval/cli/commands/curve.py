@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ class CurveCommand:
     def run(self) -> int:
         """Print the curves, and draw them if a file is named."""
         from nvs_eval.cli.console import say
-        from nvs_eval.cli.options.layout import of_protocols
+        from nvs_eval.cli.options import of_protocols
         from nvs_eval.comparison.noise import improved
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.curve_plot import check_plot
@@ -55,26 +54,20 @@ class CurveCommand:
         return 0
 
     def _draw(self, output: Path, scenes: Sequence[SceneCurves]) -> None:
-        from nvs_eval.cli.console import say
-        from nvs_eval.cli.options.writing import check_free
+        from nvs_eval.cli.options import check_free, write_file
         from nvs_eval.report.curve_plot import draw, plot_files
-        from nvs_eval.system.files import write_whole
 
         files = plot_files(output, scenes)
         check_free(files, overwrite=self.overwrite)
         for path, curves in zip(files, scenes, strict=True):
-            write_whole(path, lambda file, curves=curves: draw(curves, file, output.suffix))
-            say(f"Written: {shlex.quote(str(path))}")
+            write_file(path, lambda file, curves=curves: draw(curves, file, output.suffix))
 
     def _put(self, scenes: Sequence[SceneCurves]) -> None:
-        from nvs_eval.cli.console import put, results
+        from nvs_eval.cli.console import put, put_tables
         from nvs_eval.report.curve_table import curve_table, to_plain
-        from nvs_eval.report.writers.text import print_text
 
         if self.format == "json":
             plain = {"nvs_eval_curves": 1, "curves": [to_plain(curves) for curves in scenes]}
             put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-            return
-        out = results()
-        for curves in scenes:
-            print_text(curve_table(curves), out)
+        else:
+            put_tables(map(curve_table, scenes))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -33,32 +31,26 @@ class ExportCommand:
     def run(self) -> int:
         """Write the files, and say where and what a reader of them should know."""
         from nvs_eval.cli.console import say
-        from nvs_eval.cli.options.writing import check_free
+        from nvs_eval.cli.options import check_free, write_file
         from nvs_eval.records.record import read_record
         from nvs_eval.report.exports import FORMS
-        from nvs_eval.system.files import write_whole
 
         record = read_record(self.record)
-        check_outside_results(self.output, self.record, record)
+        _check_outside_results(self.output, self.record, record)
         exported = FORMS[self.form](record)
         paths = {self.output / name: content for name, content in exported.files.items()}
         check_free(paths, overwrite=self.overwrite)
         for message in exported.messages:
             say(message)
         for path, content in paths.items():
-            text = _json(content)
-            write_whole(path, lambda file, text=text: file.write(text))
-            say(f"Written: {shlex.quote(str(path))}")
+            text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+            encoded = text.encode("utf-8", "backslashreplace")
+            write_file(path, lambda file, encoded=encoded: file.write(encoded))
         return 0
 
 
-def check_outside_results(output: Path, file: Path, record: Record) -> None:
-    """Check that a folder is none of the results, in which every JSON file is a record.
-
-    Args:
-        output: the folder.
-        file: of the record.
-        record: what it holds, which says how deep in the results it lies.
+def _check_outside_results(output: Path, file: Path, record: Record) -> None:
+    """Check that a folder is none of the results that a record's file lies in, where every JSON file is a record.
 
     Raises:
         InputError: it is.
@@ -73,8 +65,3 @@ def check_outside_results(output: Path, file: Path, record: Record) -> None:
             f"The files would lie in {output.resolve()}, among the records of {results}, where every JSON file is a "
             "record and `nvs-eval table` reads them all: say another folder with `--output`."
         )
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")

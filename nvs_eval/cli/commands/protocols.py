@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from textwrap import wrap
+from typing import Annotated
 
 from tyro.conf import Positional, arg
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ProtocolsCommand:
 
 
 def _list() -> Iterator[str]:
-    from nvs_eval.protocols.protocol import load_protocol, named_protocols
+    from nvs_eval.protocols import load_protocol, named_protocols
     from nvs_eval.report.words import summary_of
 
     named = named_protocols()
@@ -42,13 +42,14 @@ def _list() -> Iterator[str]:
 
 def _in_words(given: str, *, width: int) -> Iterator[str]:
     """Lines of text: what the file says of itself, the preparation, the metrics with their signatures."""
-    from nvs_eval.protocols.protocol import load_protocol
+    from nvs_eval.protocols import load_protocol, named_protocols
     from nvs_eval.report.tables.table import metric_column
     from nvs_eval.report.words import comments_of, metric_words, preparation_words
 
     protocol = load_protocol(given)
     yield from [*_wrapped(f"{protocol.name} ({protocol.fingerprint})", width), ""]
-    for paragraph in comments_of(_text_of(given)):
+    text = Path(named_protocols().get(given, given)).read_text(encoding="utf-8")
+    for paragraph in comments_of(text):
         yield from [*_wrapped(paragraph, width), ""]
     yield "How the images are prepared, in this order:"
     for number, step in enumerate(preparation_words(protocol.definition), start=1):
@@ -61,26 +62,9 @@ def _in_words(given: str, *, width: int) -> Iterator[str]:
         yield f"     {info.signature}"
 
 
-def _text_of(given: str) -> str:
-    from pathlib import Path
-
-    from nvs_eval.protocols.protocol import named_protocols
-
-    return Path(named_protocols().get(given, given)).read_text(encoding="utf-8")
-
-
 def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
     """A paragraph in lines: those of a terminal, elsewhere a single one."""
-    from textwrap import wrap
-
     from nvs_eval.report.tables.table import printable
 
-    hanging = " " * 5 if indent else ""
-    return wrap(
-        printable(text),
-        width,
-        initial_indent=indent,
-        subsequent_indent=hanging,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    indents = {"initial_indent": indent, "subsequent_indent": " " * 5 if indent else ""}
+    return wrap(printable(text), width, **indents, break_long_words=False, break_on_hyphens=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nvs_eval.report.benchmarks import Published
     from nvs_eval.report.tables.table import Table
 
@@ -23,24 +22,23 @@ class PublishedCommand:
 
     def run(self) -> int:
         """Print the list, or the one."""
-        from nvs_eval.cli.console import results
+        from nvs_eval.cli.console import put_tables
         from nvs_eval.report.benchmarks import load_published, named_published
-        from nvs_eval.report.writers.text import print_text
 
         if self.name is None:
-            print_text(_list([load_published(name) for name in named_published()]), results())
+            put_tables([_list([load_published(name) for name in named_published()])])
         else:
-            print_text(_numbers(load_published(self.name)), results())
+            put_tables([_numbers(load_published(self.name))])
         return 0
 
 
-def _list(found: Sequence[Published]) -> Table:
+def _list(sources: Sequence[Published]) -> Table:
     from nvs_eval.report.tables.columns import table_from, text_column
 
     columns = [
-        text_column("name", [each.name for each in found]),
-        text_column("protocol", [each.protocol.name for each in found]),
-        text_column("suites", [", ".join(each.suites) for each in found]),
+        text_column("name", [source.name for source in sources]),
+        text_column("protocol", [source.protocol.name for source in sources]),
+        text_column("suites", [", ".join(source.suites) for source in sources]),
     ]
     return table_from("published numbers", columns, notes=[], caption="`nvs-eval published NAME` shows one")
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options.loggers import LogOptions
-from nvs_eval.cli.options.scoring import PrintOptions, callbacks
+from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
 from nvs_eval.evaluation.options import RescoreOptions
 
 
@@ -24,7 +23,7 @@ class Rescore(RescoreOptions, PrintOptions, LogOptions):
 
     def run(self) -> int:
         """Score, write the records, print the table."""
-        from nvs_eval.cli.console import print_tables
+        from nvs_eval.cli.console import print_records
         from nvs_eval.cli.process import make_ready
 
         sinks = self.sinks()
@@ -32,6 +31,6 @@ class Rescore(RescoreOptions, PrintOptions, LogOptions):
         from nvs_eval.evaluation.rescoring import rescore
 
         records = rescore(self, callbacks())
-        print_tables([record for _, record in records], per_view=self.per_view)
+        print_records([record for _, record in records], per_view=self.per_view)
         self.log_records(sinks, records)
         return 0

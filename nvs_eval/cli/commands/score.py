@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options.loggers import LogOptions
-from nvs_eval.cli.options.scoring import PrintOptions, callbacks
+from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
 from nvs_eval.evaluation.options import RESULTS, ScoreOptions
-
-if TYPE_CHECKING:
-    from nvs_eval.evaluation.options import Refusal
-    from nvs_eval.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +25,14 @@ class Score(ScoreOptions, PrintOptions, LogOptions):
 
     def run(self) -> int:
         """Score, write the records, print the table."""
-        from nvs_eval.cli.console import print_tables
-
-        sinks = self.sinks()
-        records = self.records()
-        print_tables(records, per_view=self.per_view)
-        self.log_records(sinks, [(self.output_dir, record) for record in records])
-        return 0
-
-    def records(self, on_refusal: Refusal | None = None) -> list[Record]:
-        """Score, and write the records."""
+        from nvs_eval.cli.console import print_records
         from nvs_eval.cli.process import make_ready
 
+        sinks = self.sinks()
         make_ready()
         from nvs_eval.evaluation.score_folders import score_folders
 
-        return score_folders(replace(self, renders=(*self.renders, *self.model_paths)), callbacks(on_refusal))
+        records = score_folders(replace(self, renders=(*self.renders, *self.model_paths)), callbacks())
+        print_records(records, per_view=self.per_view)
+        self.log_records(sinks, [(self.output_dir, record) for record in records])
+        return 0

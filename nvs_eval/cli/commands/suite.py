@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options.layout import LayoutOptions, of_protocols
-from nvs_eval.cli.options.writing import WriteOptions
+from nvs_eval.cli.options import LayoutOptions, WriteOptions, callbacks, of_protocols
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.suite.options import SuiteOptions
 
@@ -43,30 +42,22 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         """Evaluate what there is to do, print or write the tables, say what was not done."""
         from nvs_eval.evaluation.suite.suite import open_suite
 
-        self._check_table_file()
+        # The same command given again goes on with its work, and so writes its tables again.
+        replace(self, overwrite=True).check_output()
+        if self.output is not None and self.output.exists() and self.output.samefile(self.file):
+            raise InputError(f"--output is {self.output}, the file of the suite itself: say another.")
         suite = open_suite(self)
         self._rehearse(suite)
         return self._print_plan(suite) if self.dry_run else self._evaluate(suite)
 
-    def _check_table_file(self) -> None:
-        """The same command given again goes on with its work, and so writes its tables again."""
-        replace(self, overwrite=True).check_output()
-        if self.output is not None and self.output.exists() and self.output.samefile(self.file):
-            raise InputError(f"--output is {self.output}, the file of the suite itself: say another.")
-
     def _rehearse(self, suite: SuiteRun) -> None:
-        """Lay the tables out for records that are made up, so that a wrong option is found before hours of work.
-
-        Raises:
-            InputError: the options of the tables are wrong.
-        """
+        """Lay the tables out for records that are made up, so that a wrong option is found before hours of work."""
         from nvs_eval.report.tables.tables import chosen_records, tables_of
 
         if not all(entry.protocols for entry in suite.entries):
             return  # With `auto` it is known only when runs are opened.
-        records, layout = self._laid_out(
-            suite, [record for entry in suite.entries for record in entry.made_up_records()]
-        )
+        made_up = [record for entry in suite.entries for record in entry.made_up_records()]
+        records, layout = self._laid_out(suite, made_up)
         (chosen_records if self.long else tables_of)(records, replace(layout, tied=None))
 
     def _laid_out(self, suite: SuiteRun, records: Sequence[Record]) -> tuple[list[Record], Layout]:
@@ -75,39 +66,28 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         return shown, layout if self.suite is not None else replace(layout, suite=suite.file.suite)
 
     def _print_plan(self, suite: SuiteRun) -> int:
-        from nvs_eval.cli.console import results
+        from nvs_eval.cli.console import put_tables
         from nvs_eval.evaluation.suite.suite import states_table
-        from nvs_eval.report.writers.text import print_text
 
         states, failures = suite.states()
-        print_text(states_table(suite.file, states), results())
+        put_tables([states_table(suite.file, states)])
         return _say_lines("Cannot be done, ", suite.not_done(failures))
 
     def _evaluate(self, suite: SuiteRun) -> int:
-        from nvs_eval.cli.options.scoring import callbacks
+        from nvs_eval.cli.console import say
         from nvs_eval.cli.process import make_ready
 
         make_ready()
         _say_lines("Missing, ", suite.not_done(), "; the others go ahead")
         result = suite.evaluate(callbacks())
         try:
-            self._put_tables(suite, result.records)
+            if result.records:
+                self.put_chosen(*self._laid_out(suite, result.records), per_view=self.per_view)
+            else:
+                say(suite.no_records())
         finally:
             code = _say_lines("Not done, ", result.not_done)
         return code
-
-    def _put_tables(self, suite: SuiteRun, found: Sequence[Record]) -> None:
-        from nvs_eval.cli.console import say
-        from nvs_eval.report.tables.tables import chosen_records, shown_tables
-
-        if not found:
-            say(suite.no_records())
-            return
-        records, layout = self._laid_out(suite, found)
-        if self.long:
-            self.put_long(chosen_records(records, layout))
-        else:
-            self.put(shown_tables(records, layout, per_view=self.per_view, format=self.format))
 
 
 def _say_lines(what: str, lines: Sequence[str], more: str = "") -> int:

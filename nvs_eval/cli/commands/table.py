@@ -7,9 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options.layout import LayoutOptions, of_protocols
-from nvs_eval.cli.options.loggers import LogOptions
-from nvs_eval.cli.options.writing import WriteOptions
+from nvs_eval.cli.options import LayoutOptions, LogOptions, WriteOptions, of_protocols
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +23,14 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         """Print or write the tables."""
         from nvs_eval.records.comparable import check_comparable
         from nvs_eval.records.files import output_dir_of, read_record_files
-        from nvs_eval.report.tables.tables import chosen_records, shown_tables
 
         self.check_output()
         sinks = self.sinks()
-        found = of_protocols(read_record_files(self.records), self.protocol)
-        files, records = zip(*found, strict=True)
+        chosen = of_protocols(read_record_files(self.records), self.protocol)
+        files, records = zip(*chosen, strict=True)
         layout = self.layout(records)
         if not self.allow_mixed:
             check_comparable(records, files=files)
-        if self.long:
-            self.put_long(chosen_records(records, layout))
-        else:
-            self.put(shown_tables(records, layout, per_view=self.per_view, format=self.format))
-        self.log_records(sinks, [(output_dir_of(file, record) or file.parent, record) for file, record in found])
+        self.put_chosen(records, layout, per_view=self.per_view)
+        self.log_records(sinks, [(output_dir_of(file, record) or file.parent, record) for file, record in chosen])
         return 0

@@ -45,15 +45,14 @@ class Weights:
                 "--install puts weights into the cache and --weights-dir names a folder that is only read: give one of "
                 "the two."
             )
-        return _install(self.install) if self.install else _show(self.weights_dir)
+        if not self.install:
+            return _show(self.weights_dir)
+        from nvs_eval.metrics.weights.install import install
 
-
-def _install(files: tuple[Path, ...]) -> int:
-    from nvs_eval.metrics.weights.install import install
-
-    for done in install(files):
-        print(f"{done.net}: {'already there' if done.already_there else f'installed from {done.source}'}: {done.path}")
-    return 0
+        for done in install(self.install):
+            how = "already there" if done.already_there else f"installed from {done.source}"
+            print(f"{done.net}: {how}: {done.path}")
+        return 0
 
 
 def _show(weights_dir: Path | None) -> int:
@@ -64,15 +63,11 @@ def _show(weights_dir: Path | None) -> int:
     backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
     heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
     results().print(_table(backbones, heads))
-    for found in backbones:
-        if found.reason:
-            print(f"{found.net}: {found.reason}", file=sys.stderr)
-    absent: list[Net] = [found.net for found in backbones if found.path is None]
-    if absent:
-        print(offline_hint(absent), file=sys.stderr)
-    for faults in heads.values():
-        for fault in faults.values():
-            print(fault, file=sys.stderr)
+    lines = [f"{found.net}: {found.reason}" for found in backbones if found.reason]
+    if absent := [found.net for found in backbones if found.path is None]:
+        lines.append(offline_hint(absent))
+    for line in [*lines, *(fault for faults in heads.values() for fault in faults.values())]:
+        print(line, file=sys.stderr)
     wrong = any(found.path and not found.verified for found in backbones) or any(heads.values())
     return 2 if wrong else 0
 

@@ -26,13 +26,7 @@ _STEP = re.compile(r"\s*(\d+) \(\d+(?:\.\d+)?%\)")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a training.
-
-    Attributes:
-        steps: last step.
-        steps_per_save: number of steps between checkpoints; it divides `steps`.
-        rays: number of rays in a step.
-    """
+    """Length of a training: its last step, the steps between checkpoints, which divide it, and the rays of a step."""
 
     steps: int
     steps_per_save: int
@@ -52,7 +46,7 @@ def train(
     scene: Path,
     output_dir: Path,
     *,
-    device: Literal["cpu", "cuda"] | None = None,
+    device: Literal["cpu", "cuda"],
     schedule: Schedule | None = None,
     weights_dir: Path | None = None,
     progress: Progress | None = None,
@@ -62,7 +56,7 @@ def train(
     Args:
         scene: scene in nerfstudio's format, as `write_scene` leaves it.
         output_dir: parent of the run, `<output_dir>/<name of the scene>/nerfacto/demo`.
-        device: device to train on (default: the graphics card where there is one).
+        device: device to train on.
         schedule: length of the training (default: what suits the device).
         weights_dir: folder to look for LPIPS backbones first: nerfacto builds an LPIPS to train.
         progress: called with the step and the last step, about every tenth step.
@@ -75,7 +69,6 @@ def train(
     """
     if importlib.util.find_spec("nerfstudio") is None:
         raise InputError("Training needs nerfstudio, which is not installed: pip install 'nvs-eval[nerfstudio]'.")
-    device = device or _best_device()
     schedule = schedule or (ON_CUDA if device == "cuda" else ON_CPU)
     scene, output_dir = scene.resolve(), output_dir.resolve()
     run = output_dir / scene.name / "nerfacto" / "demo"
@@ -87,24 +80,15 @@ def train(
     return run / "config.yml"
 
 
-def _best_device() -> Literal["cpu", "cuda"]:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _inputs(scene: Path, device: str, schedule: Schedule) -> str:
     """Inputs of a training, as text: a finished run is used again only where they are equal."""
     cameras = hashlib.sha256((scene / "transforms.json").read_bytes()).hexdigest()
     return f"{scene}\n{cameras}\n{device}\n{schedule}\n"
 
 
-def _checkpoint(run: Path, step: int) -> Path:
-    return run / "nerfstudio_models" / f"step-{step:09d}.ckpt"
-
-
 def _has_all(run: Path, schedule: Schedule) -> bool:
-    return (run / "config.yml").is_file() and all(_checkpoint(run, step).is_file() for step in schedule.checkpoints)
+    checkpoints = [run / "nerfstudio_models" / f"step-{step:09d}.ckpt" for step in schedule.checkpoints]
+    return all(file.is_file() for file in [run / "config.yml", *checkpoints])
 
 
 def _remove_checkpoints(run: Path) -> None:

@@ -17,7 +17,7 @@ from nvs_eval.diagnostics.verify.prepare import Array, Pair
 from nvs_eval.diagnostics.verify.scores import SecondOpinion, average_error
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols.protocol import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
+from nvs_eval.protocols import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.sources.views import Render, View
 
 # The right half is still large enough for every network.

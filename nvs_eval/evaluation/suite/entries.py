@@ -16,7 +16,7 @@ from nvs_eval.system.schema import convert, fields_of
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.suite.file import Method, SuiteFile
-    from nvs_eval.protocols.protocol import Protocol
+    from nvs_eval.protocols import Protocol
     from nvs_eval.report.benchmarks import Scene
 
 KINDS: Mapping[Command, type[RunOptions | ScoreOptions]] = {"run": RunOptions, "score": ScoreOptions}

@@ -17,7 +17,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import ProtocolOptions
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.system import devices
-from nvs_eval.system.memory import memory_left, parse_memory
+from nvs_eval.system.devices import memory_left, parse_memory
 
 SCORE = ("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml")
 
@@ -128,8 +128,8 @@ def test_from_python_it_is_bytes_or_a_text(given: Any, size: int | None, limits:
         ("2", "^--max-memory is '2', and a size above 0 with its unit is needed"),
         (0, "^--max-memory is '0B', and a size above 0"),
         (-5, "^--max-memory is '-5B', and a size above 0"),
-        (2.5, "^max_memory must be a whole number, a text or None. Got 2.5"),
-        (True, "^max_memory must be a whole number, a text or None. Got True"),
+        (2.5, "^max_memory must be a whole number, a text or None. Got 2.5.$"),
+        (True, "^max_memory must be a whole number, a text or None. Got True.$"),
     ],
 )
 def test_from_python_what_is_no_size_is_refused(given: Any, message: str) -> None:
