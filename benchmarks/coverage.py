@@ -22,8 +22,7 @@ from scipy import stats
 
 from nvs_eval.comparison.statistics.intervals import LEVEL, intervals
 from nvs_eval.comparison.statistics.resampling import studentised
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.comparison.statistics.spread import standard_error
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, standard_error
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 

@@ -15,7 +15,7 @@ from nvs_eval.records.record import Records
 from nvs_eval.system.arguments import checked
 
 if TYPE_CHECKING:
-    from nvs_eval.comparison.gate.check import CheckResult
+    from nvs_eval.comparison.check import CheckResult
     from nvs_eval.comparison.model import Comparison
     from nvs_eval.diagnostics.inspection import Inspection
     from nvs_eval.diagnostics.verify.records import Report
@@ -159,7 +159,7 @@ def check(
     Raises:
         InputError: a tolerance is wrong, or the new results lack something of the baseline.
     """
-    from nvs_eval.comparison.gate.check import check as check_results
+    from nvs_eval.comparison.check import check as check_results
 
     return check_results(new, baseline, tolerances=tolerance, runs=runs, resamples=resamples)
 

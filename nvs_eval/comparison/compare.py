@@ -14,7 +14,7 @@ from nvs_eval.comparison.statistics.intervals import RESAMPLES, intervals
 from nvs_eval.comparison.statistics.jackknife import Jackknife, jackknives
 from nvs_eval.comparison.statistics.ranks import holm, signed_rank, wins
 from nvs_eval.comparison.statistics.scores import Scores
-from nvs_eval.comparison.words.verdicts import pair_words
+from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_of
@@ -49,10 +49,8 @@ def compare(
     Raises:
         InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
     """
-    return [
-        compare_contenders(contenders, metrics=metrics, resamples=resamples)
-        for contenders in contenders_of(groups, runs=runs)
-    ]
+    matched = contenders_of(groups, runs=runs)
+    return [compare_contenders(contenders, metrics=metrics, resamples=resamples) for contenders in matched]
 
 
 def compare_contenders(
@@ -124,9 +122,7 @@ def contenders_of(
 ) -> list[list[Contender]]:
     """The contenders of each split and protocol that at least two have: the last checkpoint of each run.
 
-    Args:
-        groups: as for `compare`.
-        runs: likewise.
+    The arguments are those of `compare`.
 
     Raises:
         InputError: one of several groups holds more than one method or run; or nowhere are there two to compare.
@@ -170,11 +166,7 @@ def _with_protocol(record: Record) -> str:
 
 
 def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """Notes on what is not compared, or not with all, since some have no records of that split and protocol.
-
-    Args:
-        groups: as for `compare`.
-    """
+    """Notes on what of groups is not compared, or not with all, as some have no records of that split and protocol."""
     owners: dict[tuple[str, str], dict[str, Record]] = {}
     everyone: dict[str, None] = {}
     for group, records in groups.items():
@@ -192,11 +184,7 @@ def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
 
 
 def last_step_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """A note for each group whose earlier checkpoints take no part.
-
-    Args:
-        groups: records by what the note calls them.
-    """
+    """A note for each group whose earlier checkpoints take no part, under the group's name."""
     for name, records in groups.items():
         if any(len(last_steps(members)) < len(members) for members in by_protocol(records).values()):
             yield _LAST_STEP.format(name=name)

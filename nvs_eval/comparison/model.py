@@ -21,14 +21,14 @@ SIGNIFICANT = 0.05
 
 
 def json_number(value: float | None) -> float | str | None:
-    """Return a number as JSON has it: infinities are the strings "inf" and "-inf"."""
+    """A number as JSON has it: infinities are the strings "inf" and "-inf"."""
     if value is None or math.isfinite(value):
         return value
     return "inf" if value > 0 else "-inf"
 
 
 def json_interval(low: float | None, high: float | None) -> list[float | str | None] | None:
-    """Return both ends of an interval as JSON has them, or None where there is no interval."""
+    """Both ends of an interval as JSON has them, or None where there is no interval."""
     return None if low is None else [json_number(low), json_number(high)]
 
 
@@ -84,14 +84,14 @@ class Difference:
         return "better" if (self.interval.sign > 0) == self.info.higher_is_better else "worse"
 
     @property
-    def confirmed(self) -> bool:
-        """Whether the test, corrected for all tests of the comparison, agrees with the interval."""
-        return self.ranks_differ and self.interval.sign == self.test.sign
-
-    @property
     def ranks_differ(self) -> bool:
         """Whether the test, corrected for all tests of the comparison, finds a difference."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANT
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it finds the one that the interval does."""
+        return self.ranks_differ and self.interval.sign == self.test.sign
 
     @property
     def better_by_ranks(self) -> bool:
@@ -155,24 +155,14 @@ class Difference:
         }
 
 
-def _without(left_out: Without) -> dict[str, Any]:
-    return {
-        "scene": left_out.scene,
-        "view": left_out.view,
-        "difference": json_number(left_out.difference),
-        "interval": json_interval(left_out.low, left_out.high),
-    }
+def _without(rest: Without) -> dict[str, Any]:
+    interval = json_interval(rest.low, rest.high)
+    return {"scene": rest.scene, "view": rest.view, "difference": json_number(rest.difference), "interval": interval}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two contenders against each other: A, and B that is compared with it.
-
-    Attributes:
-        shared: what both were scored on.
-        differences: by metric.
-        words: sentences on the result.
-    """
+    """Two contenders against each other, A, and B that is compared with it: their differences by metric, and words."""
 
     shared: Shared
     differences: Mapping[str, Difference]
@@ -205,14 +195,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contenders of one split and protocol against each other.
-
-    Attributes:
-        split: of the views.
-        protocol: its name.
-        fingerprint: of the protocol.
-        pairs: each contender with each that comes after it.
-    """
+    """Contenders of one split and protocol against each other, each with each that comes after it."""
 
     split: str
     protocol: str

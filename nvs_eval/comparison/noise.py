@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.statistics.intervals import LEVEL, Interval, ends, intervals, sign_of
-from nvs_eval.comparison.statistics.scores import Scores
-from nvs_eval.comparison.statistics.spread import freedom
+from nvs_eval.comparison.statistics.scores import Scores, freedom
 from nvs_eval.records.groups import Contender, checkpoints_of
 from nvs_eval.records.record import Record
 

@@ -11,7 +11,7 @@ from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import difference
 from nvs_eval.records.groups import Contender
-from nvs_eval.records.record import MetricInfo, Record, ViewRow
+from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.words import metric_title
 
 
@@ -43,12 +43,7 @@ class Shared:
 
 
 def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -> Shared:
-    """Find the views and metrics that two contenders were both scored on.
-
-    Args:
-        a: the first.
-        b: the second, of the same split and protocol.
-        scenes: the scenes to look at (default: all that both have).
+    """Find what two contenders of one split and protocol were both scored on, in some scenes or all that both have.
 
     Raises:
         InputError: they share no view or no metric; or views of one name are not of the same image or mask.
@@ -69,9 +64,8 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
             "was scored on the same views."
         )
     records = [record for side in (a, b) for scene in views for record in side.records[scene]]
-    infos = {
-        name: info for name, info in records[0].metrics.items() if all(name in record.metrics for record in records)
-    }
+    everywhere = set.intersection(*(set(record.metrics) for record in records))
+    infos = {name: info for name, info in records[0].metrics.items() if name in everywhere}
     others = {name for record in records for name in record.metrics} - infos.keys()
     if not infos:
         raise InputError(f"{a.name} and {b.name} share no metric: score them under one protocol.")
@@ -82,8 +76,8 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
 
 def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> Array:
     """[runs, views]."""
-    rows = [{row.name: row for row in record.views} for record in records]
-    return np.array([[by_name[view].scores[metric] for view in views] for by_name in rows])
+    runs = [{row.name: row.scores[metric] for row in record.views} for record in records]
+    return np.array([[scores[view] for view in views] for scores in runs])
 
 
 def _shared_views(records: Sequence[Record]) -> list[str]:
@@ -118,7 +112,7 @@ def _view_notes(scene: str, records: Sequence[Record], names: Sequence[str]) -> 
 
 
 def _step_notes(side: Contender, scenes: Iterable[str]) -> list[str]:
-    """Runs or scenes of one side may have been trained for longer than others."""
+    """That runs or scenes of one side were trained for longer than others."""
     steps = {record.step for scene in scenes for record in side.records[scene]}
     if len(steps) < 2:
         return []
@@ -127,5 +121,5 @@ def _step_notes(side: Contender, scenes: Iterable[str]) -> list[str]:
 
 
 def _where(side: Contender) -> str:
-    rows: list[ViewRow] = [row for record in side.all_records for row in record.views]
-    return f"{some(side.records)} ({some(dict.fromkeys(row.name for row in rows), 3)})"
+    views = dict.fromkeys(row.name for record in side.all_records for row in record.views)
+    return f"{some(side.records)} ({some(views, 3)})"

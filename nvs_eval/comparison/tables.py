@@ -1,18 +1,20 @@
-"""A comparison as tables: the differences with their intervals, and the views that gain and lose most."""
+"""A comparison as tables, and its differences as text: with as many decimals as they need."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.statistics.intervals import Interval
-from nvs_eval.comparison.words.amounts import amount, amount_not_zero, between, digits_of, place_name
+from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.errors import counted
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
 
 MOST_NAMED = 3
 """How many of the views that gain and lose most are named."""
+_MOST_DECIMALS = 8
 
 
 def difference_table(comparison: Comparison, pair: Pair) -> Table:
@@ -23,8 +25,8 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
         Column("A", cells=[_mean(d, d.mean_a) for d in differences]),
         Column("B", cells=[_mean(d, d.mean_b) for d in differences]),
         Column("B - A", cells=[difference_cell(d, d.interval) for d in differences]),
-        Column("p (Holm)", cells=[_p(d) for d in differences]),
-        text_column("win/loss/tie", [_wins(d) for d in differences]),
+        Column("p (Holm)", cells=[Cell("" if d.p_holm is None else f"{d.p_holm:.2g}", d.p_holm) for d in differences]),
+        text_column("win/loss/tie", [f"{d.wins.wins}/{d.wins.losses}/{d.wins.ties}" for d in differences]),
     ]
     return table_from(
         _title(comparison, pair),
@@ -45,10 +47,7 @@ def change_table(pair: Pair) -> Table:
 def view_table(comparison: Comparison, pair: Pair) -> Table:
     """A row a shared view: the difference B - A in each metric."""
     views = [(scene, view) for scene, names in pair.shared.views.items() for view in names]
-    columns = [
-        text_column("scene", [scene for scene, _ in views]),
-        text_column("view", [view for _, view in views]),
-    ]
+    columns = [text_column(name, [place[index] for place in views]) for index, name in enumerate(("scene", "view"))]
     for difference in pair.differences.values():
         values = [float(value) for scene in difference.scores.scenes for value in scene.differences]
         cells = [Cell(amount(value, digits_of(difference)), value) for value in values]
@@ -73,7 +72,7 @@ def difference_cell(difference: Difference, interval: Interval) -> Cell:
 
 
 def _largest(difference: Difference) -> list[tuple[str, str, str]]:
-    """Some rows of a metric: as many as there are gains or losses to name; one that says so where there are none."""
+    """The rows of a metric: as many as there are gains or losses to name; one that says so where there are none."""
     gains = [change for change in difference.changes if difference.gain(change) > 0][:MOST_NAMED]
     losses = [change for change in difference.changes[::-1] if difference.gain(change) < 0][:MOST_NAMED]
 
@@ -99,10 +98,37 @@ def _mean(difference: Difference, value: float) -> Cell:
     return Cell(shown(value, max(decimals(difference.metric, difference.info), digits_of(difference))), value)
 
 
-def _p(difference: Difference) -> Cell:
-    return Cell("" if difference.p_holm is None else f"{difference.p_holm:.2g}", difference.p_holm)
+def digits_of(difference: Difference) -> int:
+    """Number of decimals a difference needs: those of its metric, and two figures of half its interval."""
+    interval = difference.interval
+    size = (interval.standard_error or 0.0) * (interval.quantile or 0.0) or abs(interval.difference or 0.0)
+    needed = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
+    return min(max(decimals(difference.metric, difference.info), needed), _MOST_DECIMALS)
 
 
-def _wins(difference: Difference) -> str:
-    wins = difference.wins
-    return f"{wins.wins}/{wins.losses}/{wins.ties}"
+def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
+    """A difference as text, "undefined" where there is none."""
+    if value is None:
+        return "undefined"
+    text = f"{value:+.{digits}f}" if sign else f"{abs(value):.{digits}f}"
+    return text if math.isinf(value) or float(text) or not sign else text[1:]
+
+
+def amount_not_zero(value: float, digits: int) -> str:
+    """A difference with so many decimals, or with more where these would show zero."""
+    if not 0 < abs(value) < math.inf:
+        return amount(value, digits)
+    needed = -math.floor(math.log10(abs(value)))
+    return f"{value:+.1e}" if needed > _MOST_DECIMALS else amount(value, max(digits, needed))
+
+
+def between(low: float | None, high: float | None, digits: int) -> str:
+    """An interval in brackets, after a space; "" where there is none."""
+    return "" if low is None else f" [{amount(low, digits)}, {amount(high, digits)}]"
+
+
+def place_name(scores: Scores, scene: str, view: str | None) -> str:
+    """The name of a view, after that of its scene where there are several scenes; of no view, the scene's name."""
+    if view is None:
+        return scene
+    return f"{scene}/{view}" if len(scores.scenes) > 1 else view

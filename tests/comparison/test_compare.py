@@ -16,7 +16,7 @@ from support.two_sides import GAINS, A, B, base, contenders, many, of, pair_of
 from nvs_eval.cli import main
 from nvs_eval.comparison.compare import contenders_of, left_out_notes
 from nvs_eval.comparison.shared import shared
-from nvs_eval.comparison.words.verdicts import overview
+from nvs_eval.comparison.verdicts import overview
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from support.paired_scores import differing, drawn, interval, unequal
 
-from nvs_eval.comparison.statistics.spread import units
+from nvs_eval.comparison.statistics.scores import units
 from nvs_eval.errors import listed
 
 

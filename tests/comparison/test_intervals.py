@@ -14,8 +14,7 @@ from support.paired_scores import INF, differing, drawn, ends, interval, nearly_
 from nvs_eval import InputError
 from nvs_eval.comparison.statistics.intervals import intervals, sign_of
 from nvs_eval.comparison.statistics.jackknife import Jackknife
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.comparison.statistics.spread import freedom
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, freedom
 
 
 def brute_force_quantile(differences: Array, resamples: int) -> float:

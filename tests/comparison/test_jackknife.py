@@ -11,8 +11,7 @@ from support.paired_scores import differing, drawn, ends, interval, nearly_equal
 
 from nvs_eval.comparison.statistics.intervals import Interval, intervals
 from nvs_eval.comparison.statistics.jackknife import Jackknife, Without, jackknives
-from nvs_eval.comparison.statistics.scores import SceneScores, Scores
-from nvs_eval.comparison.statistics.spread import standard_error
+from nvs_eval.comparison.statistics.scores import SceneScores, Scores, standard_error
 
 
 def left_out(scores: Scores, index: int, view: int | None) -> Scores:

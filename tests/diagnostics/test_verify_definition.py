@@ -182,7 +182,7 @@ def test_what_goes_wrong_while_a_definition_is_followed_is_said(
     def surprised(*_: object, **__: object) -> None:
         raise AttributeError("no such thing\nat all")
 
-    monkeypatch.setattr("nvs_eval.diagnostics.verify.ssim.ssim", surprised)
+    monkeypatch.setattr("nvs_eval.diagnostics.verify.scores.ssim", surprised)
     assert main(["verify", str(file)]) == 2
     said = "(AttributeError: no such thing), is not known here: upgrade nvs-eval."
     out = capsys.readouterr().out

@@ -37,11 +37,11 @@ from support.verifying import (
 )
 
 from nvs_eval.cli import main
-from nvs_eval.diagnostics.verify.records import verify
-from nvs_eval.diagnostics.verify.scores import average_error
-from nvs_eval.diagnostics.verify.trials import (
+from nvs_eval.diagnostics.verify.installation import (
     cases_for,
 )
+from nvs_eval.diagnostics.verify.records import verify
+from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer

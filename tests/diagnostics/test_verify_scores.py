@@ -14,9 +14,8 @@ from support.pairs import array_masks, array_pairs
 from support.window_ssim import DMPIX_WITHOUT_FLOOR, TOOLS, extent_of_pair
 from support.window_ssim import ssim_map as window_map
 
-from nvs_eval.diagnostics.verify.prepare import Pair, affine, apply_mask, masked_mean, prepare, quadratic, quantise
-from nvs_eval.diagnostics.verify.scores import average_error, mae, psnr
-from nvs_eval.diagnostics.verify.ssim import extent_of, opencv_grey, ssim, ssim_map
+from nvs_eval.diagnostics.verify.pair import Pair, affine, apply_mask, masked_mean, prepare, quadratic, quantise
+from nvs_eval.diagnostics.verify.scores import average_error, extent_of, mae, opencv_grey, psnr, ssim, ssim_map
 
 DYCHECK = {"kernel": "dmpix", "data_range": 1, "variance_floor": 0}
 every_pair = pytest.mark.parametrize("name", array_pairs())

@@ -15,7 +15,7 @@ from support.scenes import float_image, image
 from support.scoring import scores, view
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify.prepare import affine, quadratic
+from nvs_eval.diagnostics.verify.pair import affine, quadratic
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.images.pixels import quantise
 from nvs_eval.metrics.colour_correction import Correction, correct_colours

@@ -21,12 +21,11 @@ from support.scenes import image
 from support.scoring import CPU, view
 
 import nvs_eval
+from nvs_eval.comparison.check import check
 from nvs_eval.comparison.compare import compare_contenders, contenders_of, left_out_notes
-from nvs_eval.comparison.gate.check import check
 from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.diagnostics.verify.definition import Unknown, check_metric
-from nvs_eval.diagnostics.verify.records import Compared, verify_record
-from nvs_eval.diagnostics.verify.tables import worst_of
+from nvs_eval.diagnostics.verify.records import Compared, verify_record, worst_of
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer

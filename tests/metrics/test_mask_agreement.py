@@ -14,8 +14,8 @@ from support.pairs import array_masks, array_pairs
 from support.protocols import FLOAT, protocol_of
 from support.window_ssim import DMPIX_WITHOUT_FLOOR, TOOLS, Array, ssim_map
 
-from nvs_eval.diagnostics.verify import ssim as independent
-from nvs_eval.diagnostics.verify.prepare import Pair, apply_mask, masked_mean
+from nvs_eval.diagnostics.verify import scores as independent
+from nvs_eval.diagnostics.verify.pair import Pair, apply_mask, masked_mean
 from nvs_eval.diagnostics.verify.scores import psnr
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Scorer

@@ -21,8 +21,8 @@ from support.window_ssim import TOOLS
 from support.window_ssim import ssim_map as reference_map
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify import ssim as independent
-from nvs_eval.diagnostics.verify.prepare import Pair
+from nvs_eval.diagnostics.verify import scores as independent
+from nvs_eval.diagnostics.verify.pair import Pair
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.prepare import EmptyMask, prepare

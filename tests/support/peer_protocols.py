@@ -30,7 +30,7 @@ from support.peer_scores import (
 from support.window_ssim import DMPIX_WITHOUT_FLOOR
 from support.window_ssim import TOOLS as SSIMS
 
-from nvs_eval.diagnostics.verify.prepare import affine, quadratic
+from nvs_eval.diagnostics.verify.pair import affine, quadratic
 
 Rule = Literal["none", "round", "round half to even", "truncate"]
 CC = "cc_"

@@ -22,9 +22,8 @@ from support.pairs import array_pairs
 from support.peer_networks import lpips_package, torchmetrics_network
 from support.window_ssim import Tool, ssim_map
 
-from nvs_eval.diagnostics.verify.prepare import Pair, masked_mean
-from nvs_eval.diagnostics.verify.scores import mae, psnr
-from nvs_eval.diagnostics.verify.ssim import opencv_grey, ssim
+from nvs_eval.diagnostics.verify.pair import Pair, masked_mean
+from nvs_eval.diagnostics.verify.scores import mae, opencv_grey, psnr, ssim
 from nvs_eval.metrics.lpips.metric import Lpips
 
 Array = np.ndarray[Any, Any]

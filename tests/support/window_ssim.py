@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nvs_eval.diagnostics.verify.ssim import opencv_grey
+from nvs_eval.diagnostics.verify.scores import opencv_grey
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

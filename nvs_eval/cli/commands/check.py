@@ -34,8 +34,8 @@ class CheckCommand:
         """Check, print what got worse, and return the exit code."""
         from nvs_eval.cli.console import put, put_sentences, put_tables, say
         from nvs_eval.cli.options import of_protocols
+        from nvs_eval.comparison.check import check
         from nvs_eval.comparison.compare import last_step_notes
-        from nvs_eval.comparison.gate.check import check
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.tables.layout import parse_pairs
 

@@ -83,7 +83,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
 def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
     from nvs_eval.cli.console import put_sentences, put_tables
     from nvs_eval.comparison.tables import change_table, difference_table, view_table
-    from nvs_eval.comparison.words.verdicts import overview
+    from nvs_eval.comparison.verdicts import overview
 
     if not alone:
         put_sentences([f"protocol {comparison.protocol} ({comparison.fingerprint}):"])

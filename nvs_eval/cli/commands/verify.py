@@ -70,8 +70,7 @@ class Verify:
 
     def _verify_installation(self) -> int:
         from nvs_eval.cli.console import results
-        from nvs_eval.diagnostics.verify.installation import verify_installation
-        from nvs_eval.diagnostics.verify.tables import installation_table
+        from nvs_eval.diagnostics.verify.installation import installation_table, verify_installation
         from nvs_eval.system.devices import find_device
 
         installation = verify_installation(find_device(self.device), self.weights_dir)
@@ -83,7 +82,7 @@ class Verify:
 
 def _print_report(report: Report) -> None:
     from nvs_eval.cli.console import results
-    from nvs_eval.diagnostics.verify.tables import heading, report_table, sentences
+    from nvs_eval.diagnostics.verify.records import heading, report_table, sentences
 
     out = results()
     out.print(heading(report), "", sep="\n", markup=False, soft_wrap=True)

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.comparison.statistics.spread import over_scenes, variance_of_mean, within_scenes
-from nvs_eval.comparison.statistics.words import why_none
+from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of, why_none
+from nvs_eval.comparison.statistics.scores import (
+    Array,
+    SceneScores,
+    Scores,
+    over_scenes,
+    variance_of_mean,
+    within_scenes,
+)
 
 # Up to so many views in all, and scenes, the interval is computed anew without each.
 _MOST_VIEWS = 100
@@ -61,15 +66,15 @@ class Jackknife:
     @property
     def pivotal_views(self) -> tuple[Without, ...]:
         """The views without which the verdict, which is the interval's sign, would be another."""
-        return tuple(without for without in self.views if self._turns(without))
+        return self._pivotal(self.views)
 
     @property
     def pivotal_scenes(self) -> tuple[Without, ...]:
         """The scenes without which the verdict would be another."""
-        return tuple(without for without in self.scenes if self._turns(without))
+        return self._pivotal(self.scenes)
 
-    def _turns(self, without: Without) -> bool:
-        return without.low is not None and without.sign != self.interval.sign
+    def _pivotal(self, left_out: Sequence[Without]) -> tuple[Without, ...]:
+        return tuple(rest for rest in left_out if rest.low is not None and rest.sign != self.interval.sign)
 
 
 def jackknives(
@@ -88,10 +93,10 @@ def jackknives(
     """
     bearing = {name: scores for name, scores in metrics.items() if whole[name].low is not None}
     rests = {name: list(_rests(scores)) for name, scores in bearing.items()}
-    anew = iter(_anew([rest.scores for several in rests.values() for rest in several], resamples))
+    anew = iter(_anew([rest for several in rests.values() for _, _, rest in several], resamples))
     result = {name: Jackknife(interval) for name, interval in whole.items()}
     for name, scores in bearing.items():
-        left_out = [_without(scores, rest, next(anew)) for rest in rests[name]]
+        left_out = [_without(scores, *rest, next(anew)) for rest in rests[name]]
         left_out += _in_closed_form(scores, whole[name])
         views = [without for without in left_out if without.view is not None]
         scenes = [without for without in left_out if without.view is None]
@@ -99,36 +104,19 @@ def jackknives(
     return result
 
 
-@dataclass(frozen=True)
-class _Rest:
-    """The scores that are left without a view of a scene, or without all of it."""
-
-    scene: str
-    view: str | None
-    scores: Scores
-
-
-def _rests(scores: Scores) -> Iterator[_Rest]:
-    """What is left without each view, where that is to be computed anew, and then without each scene."""
+def _rests(scores: Scores) -> Iterator[tuple[str, str | None, Scores]]:
+    """What is left without each view of a scene, where that is to be computed anew, and then without each scene."""
     scenes = scores.scenes
     others = [(*scenes[:index], *scenes[index + 1 :]) for index in range(len(scenes))]
-    if _reruns_views(scores):
+    if scores.views <= _MOST_VIEWS:
         for scene, before, rest in zip(scenes, range(len(scenes)), others, strict=True):
             for view in range(len(scene.views)):
                 # With its only view a scene is gone.
                 left = [_scene_without(scene, view)] if len(scene.views) > 1 else []
                 if kept := (*rest[:before], *left, *rest[before:]):
-                    yield _Rest(scene.name, scene.views[view], Scores(kept))
-    if _reruns_scenes(scores):
-        yield from (_Rest(scene.name, None, Scores(rest)) for scene, rest in zip(scenes, others, strict=True) if rest)
-
-
-def _reruns_views(scores: Scores) -> bool:
-    return scores.views <= _MOST_VIEWS
-
-
-def _reruns_scenes(scores: Scores) -> bool:
-    return len(scores.scenes) <= _MOST_SCENES
+                    yield scene.name, scene.views[view], Scores(kept)
+    if len(scores.scenes) <= _MOST_SCENES:
+        yield from ((scene.name, None, Scores(rest)) for scene, rest in zip(scenes, others, strict=True) if rest)
 
 
 def _scene_without(scene: SceneScores, view: int) -> SceneScores:
@@ -144,11 +132,11 @@ def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
     return [recomputed[str(index)] for index in range(len(rests))]
 
 
-def _without(scores: Scores, rest: _Rest, interval: Interval) -> Without:
+def _without(scores: Scores, scene: str, view: str | None, rest: Scores, interval: Interval) -> Without:
     """Six scenes are a sample of scenes and five are not: an interval of these is about something else."""
-    same = rest.scores.samples_scenes == scores.samples_scenes
+    same = rest.samples_scenes == scores.samples_scenes
     low, high = (interval.low, interval.high) if same else (None, None)
-    return Without(rest.scene, rest.view, rest.scores.difference, low, high)
+    return Without(scene, view, rest.difference, low, high)
 
 
 def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
@@ -158,21 +146,19 @@ def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
     for index, scene in enumerate(scores.scenes):
         rest = scores.scenes[:index] + scores.scenes[index + 1 :]
         others = np.delete(means, index)[None], np.delete(variances, index)[None]
-        if not _reruns_scenes(scores):
+        if len(scores.scenes) > _MOST_SCENES:
             numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
             yield Without(scene.name, None, *numbers[0])
-        if _reruns_views(scores):
+        if scores.views <= _MOST_VIEWS:
             continue
-        if len(scene.views) > 1:
-            # Whether there is an interval depends on how many views are left, whichever is gone.
-            bears = _bears_alike(scores, (*rest, _scene_without(scene, 0)))
+        # With its only view a scene is gone. Whether there is an interval depends on how many views are left.
+        several = len(scene.views) > 1
+        bears = _bears_alike(scores, (*rest, _scene_without(scene, 0)) if several else rest)
+        if several:
             left = _sums_without(scene.differences) / (len(scene.views) - 1)
             spread = _variances_without(scene) if fixed and bears else np.zeros(len(scene.views))
-            kept = _beside(others[0], left), _beside(others[1], spread)
-            numbers = _numbers(scores, interval, kept, bears=bears)
-        else:
-            # With its only view a scene is gone.
-            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
+            others = _beside(others[0], left), _beside(others[1], spread)
+        numbers = _numbers(scores, interval, others, bears=bears)
         for view, of_view in zip(scene.views, numbers, strict=True):
             yield Without(scene.name, view, *of_view)
 

@@ -13,6 +13,16 @@ from nvs_eval.comparison.statistics.scores import Array, Scores
 # Up to here the distribution of the test is taken as it is, beyond it as normal.
 _MOST_EXACT = 50
 
+_UNDEFINED = "A scene's mean difference is undefined: there is no rank to give it."
+_SEVERAL_RUNS = (
+    "With several runs of a side there is no p-value: the rank test knows only how views differ, not how runs do, "
+    "which is in the interval."
+)
+_UNLIKE_SCENES = (
+    "There is no p-value: the scenes have different numbers of views, and the rank test would count views, where the "
+    "mean counts each scene the same."
+)
+
 
 @dataclass(frozen=True)
 class SignedRank:
@@ -48,36 +58,23 @@ def signed_rank(scores: Scores) -> SignedRank:
     There is no test of the views of fixed scenes where a side has several runs, or where the scenes have different
     numbers of views.
     """
+    from scipy.stats import rankdata
+
     units = "scenes" if scores.samples_scenes else "views"
     values = scores.scene_means if scores.samples_scenes else np.concatenate([s.differences for s in scores.scenes])
     if reason := _why_none(scores):
         return SignedRank(None, units, int(np.count_nonzero(values)), reason=reason)
     values = values[values != 0]
-    ranks = _ranks(values)
+    ranks = rankdata(np.abs(values))
     return SignedRank(_p(values, ranks), units, len(values), int(np.sign(np.sign(values) @ ranks)))
 
 
 def _why_none(scores: Scores) -> str:
     if scores.samples_scenes:
-        undefined = bool(np.isnan(scores.scene_means).any())
-        return "A scene's mean difference is undefined: there is no rank to give it." if undefined else ""
+        return _UNDEFINED if np.isnan(scores.scene_means).any() else ""
     if any(runs > 1 for scene in scores.scenes for runs in scene.layout[:2]):
-        return (
-            "With several runs of a side there is no p-value: the rank test knows only how views differ, not how runs "
-            "do, which is in the interval."
-        )
-    if len({len(scene.views) for scene in scores.scenes}) > 1:
-        return (
-            "There is no p-value: the scenes have different numbers of views, and the rank test would count views, "
-            "where the mean counts each scene the same."
-        )
-    return ""
-
-
-def _ranks(values: Array) -> Array:
-    from scipy.stats import rankdata
-
-    return rankdata(np.abs(values))
+        return _SEVERAL_RUNS
+    return _UNLIKE_SCENES if len({len(scene.views) for scene in scores.scenes}) > 1 else ""
 
 
 def _p(values: Array, ranks: Array) -> float:

@@ -23,29 +23,21 @@ class _Scene:
 
     Attributes:
         runs: how many A and B have.
+        views: how many there are.
         scores: [runs of A, then of B; metrics; views], shifted so that a draw's mean difference is its distance from
             the scene's own.
         products: of the scores of each two runs, [pairs of runs, metrics, views].
     """
 
     runs: tuple[int, int]
+    views: int
     scores: Array
     products: Array
-
-    @property
-    def views(self) -> int:
-        return self.scores.shape[-1]
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """How often each run and view of a scene is in each resample, as shares of one.
-
-    Attributes:
-        a: the shares of A's runs, [resamples, runs].
-        b: those of B's.
-        views: [resamples, views].
-    """
+    """The shares of A's runs, of B's, and of the views of a scene in each resample, [resamples, runs or views]."""
 
     a: Array
     b: Array
@@ -54,12 +46,7 @@ class _Draws:
 
 @dataclass(frozen=True)
 class _Generators:
-    """Where draws come from: of each its own, so that they are the same however many are made at a time.
-
-    Attributes:
-        views: of views and scenes.
-        runs: of runs.
-    """
+    """Where the draws of views and scenes, and of runs, come from: the same however many are made at a time."""
 
     views: np.random.Generator
     runs: np.random.Generator
@@ -104,7 +91,7 @@ def _laid_out(scenes: Sequence[SceneScores]) -> _Scene:
     scores = np.concatenate([side - side.mean(axis=(0, 2), keepdims=True) for side in (a, b)])
     first, second = np.triu_indices(len(scores))
     products = np.multiply(scores[first], scores[second], dtype=np.float64)
-    return _Scene((len(a), len(b)), scores, products)
+    return _Scene((len(a), len(b)), scores.shape[-1], scores, products)
 
 
 def _of_fixed_scenes(scenes: Sequence[_Scene], drawn: int, orders: int, rng: _Generators) -> tuple[Array, Array]:

@@ -26,14 +26,9 @@ _LOSSY = ("JPEG", "MPO")
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image file by its header; its bytes and pixels are read only where something else depends on them.
+    """A view's image file by its header: format (whatever its name says), width and height, and whether it has alpha.
 
-    Attributes:
-        name: of the view.
-        file: where it lies.
-        format: as the header has it, whatever the file's name says: PNG, JPEG, ...
-        size: width and height.
-        alpha: whether it has an alpha channel, or a transparent colour.
+    Its bytes and pixels are read only where something else depends on them. A transparent colour counts as alpha.
     """
 
     name: str

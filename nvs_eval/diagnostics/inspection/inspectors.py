@@ -11,8 +11,8 @@ from nvs_eval.diagnostics.inspection.model import Inspection, RunData
 from nvs_eval.errors import InputError
 from nvs_eval.system.plugins import load_entry
 
-ENTRY_POINTS = "nvs_eval.inspectors"
 _CONFIGS, _RECORDS = (".yml", ".yaml"), (".json",)
+_NEEDED = "the config.yml of a nerfstudio run, or a record (.json), is needed"
 
 
 class Inspector(Protocol):
@@ -46,7 +46,7 @@ def inspect(
     paths = [Path(file) for file in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
         raise InputError("Nothing was given to inspect: say the config.yml of a run, or a record.")
-    if data is not None and not any(_is_config(path) for path in paths):
+    if data is not None and not any(path.suffix.lower() in _CONFIGS for path in paths):
         raise InputError("--data says where the data of a run lies, and no config.yml of a run was given.")
     return [_inspect(path, data) for path in paths]
 
@@ -57,30 +57,22 @@ def find_inspector(name: str) -> Inspector:
     Raises:
         InputError: it is not installed, or broken; the message names its distribution.
     """
-    return load_entry(ENTRY_POINTS, name, kind="inspector")
+    return load_entry("nvs_eval.inspectors", name, kind="inspector")
 
 
 def _inspect(path: Path, data: Path | None) -> Inspection:
-    _check_kind(path)
-    if _is_config(path):
-        from nvs_eval.diagnostics.inspection.run import inspect_run
-
-        return inspect_run(find_inspector("nerfstudio")(path, data=data))
-    from nvs_eval.diagnostics.inspection.record import inspect_record
-
-    return inspect_record(path)
-
-
-def _is_config(path: Path) -> bool:
-    return path.suffix.lower() in _CONFIGS
-
-
-def _check_kind(path: Path) -> None:
-    needed = "the config.yml of a nerfstudio run, or a record (.json), is needed"
     if path.is_dir():
         inside = path / "config.yml"
-        raise InputError(f"{path} is a folder, and {needed}{f': say {inside}' if inside.is_file() else ''}.")
+        raise InputError(f"{path} is a folder, and {_NEEDED}{f': say {inside}' if inside.is_file() else ''}.")
     if not path.exists():
-        raise InputError(f"There is no file {path}: {needed}.")
-    if path.suffix.lower() not in _CONFIGS + _RECORDS:
-        raise InputError(f"{path} is neither of what can be inspected: {needed}.")
+        raise InputError(f"There is no file {path}: {_NEEDED}.")
+    suffix = path.suffix.lower()
+    if suffix not in _CONFIGS + _RECORDS:
+        raise InputError(f"{path} is neither of what can be inspected: {_NEEDED}.")
+    if suffix in _RECORDS:
+        from nvs_eval.diagnostics.inspection.record import inspect_record
+
+        return inspect_record(path)
+    from nvs_eval.diagnostics.inspection.run import inspect_run
+
+    return inspect_run(find_inspector("nerfstudio")(path, data=data))

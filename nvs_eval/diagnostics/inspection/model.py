@@ -10,12 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth knowing about the references.
-
-    Attributes:
-        text: a sentence.
-        doubtful: whether it makes numbers doubtful; otherwise it is information.
-    """
+    """A sentence on the references: one that makes numbers doubtful, or else information."""
 
     text: str
     doubtful: bool = False

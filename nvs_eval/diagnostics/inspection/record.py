@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nvs_eval.diagnostics.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
 from nvs_eval.diagnostics.inspection.model import Finding, Inspection, doubtful_first, of_all
@@ -32,14 +31,9 @@ class InspectedRecord:
     file: Path
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Provenance of the record."""
-        return self.record.provenance
-
-    @property
     def is_run(self) -> bool:
         """Whether a command rendered the views and kept copies of their references, which are not the user's files."""
-        return "kept_renders" in self.provenance or bool(self.provenance.get("checkpoint_sha256"))
+        return "kept_renders" in self.record.provenance or bool(self.record.provenance.get("checkpoint_sha256"))
 
     @property
     def references(self) -> list[tuple[ViewRow, Path]]:
@@ -70,11 +64,11 @@ def inspect_record(file: Path) -> Inspection:
 
 
 def _facts(inspected: InspectedRecord) -> list[tuple[str, str]]:
-    record, command = inspected.record, inspected.provenance.get("command")
+    record, command = inspected.record, inspected.record.provenance.get("command")
     folders = sorted({str(file.parent) for _, file in inspected.references})
     size = sizes_in_words([(row.width, row.height) for row in record.views])
     copies = "copies made in rendering: inspect the run's config.yml for the originals"
-    products = inspected.provenance.get("lpips_products", "fewer bits than float32")
+    products = inspected.record.provenance.get("lpips_products", "fewer bits than float32")
     facts = [
         ("record", str(inspected.file)),
         ("protocol", f"{record.protocol_title} ({record.fingerprint})"),
@@ -129,13 +123,13 @@ def _duplicates(inspected: InspectedRecord) -> Iterator[Finding]:
 
 
 def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
-    masks = inspected.provenance.get("masks_not_used")
+    masks = inspected.record.provenance.get("masks_not_used")
     if isinstance(masks, str):
         yield Finding(f"Masks came with the renders ({masks}) and were not used: score with `--data-masks`.", True)
 
 
 def _left_out(inspected: InspectedRecord) -> Iterator[Finding]:
-    left_out = inspected.provenance.get("left_out")
+    left_out = inspected.record.provenance.get("left_out")
     if isinstance(left_out, dict) and left_out:
         views = some([f"{name} ({reason})" for name, reason in left_out.items()])
         yield Finding(f"Not every view was scored, so that the means are of the others. Left out: {views}.", True)
@@ -171,7 +165,7 @@ def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
     """
     quantise = inspected.record.protocol["definition"].get("quantise")
     rounds = isinstance(quantise, dict) and quantise.get("reference") == "round"
-    exact = inspected.provenance.get("kept_renders") == "as scored" and not rounds
+    exact = inspected.record.provenance.get("kept_renders") == "as scored" and not rounds
     return inspected.is_run and path.suffix == ".png" and not exact
 
 
@@ -201,7 +195,7 @@ def _small_masks(inspected: InspectedRecord) -> Iterator[Finding]:
 
 def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
     """Renders and masks that cannot be scored again, or are no longer what was scored."""
-    kept = inspected.provenance.get("kept_renders")
+    kept = inspected.record.provenance.get("kept_renders")
     if kept == "none":
         yield Finding("The renders were not kept: nothing can be scored again.")
         return

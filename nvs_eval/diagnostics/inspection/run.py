@@ -89,9 +89,8 @@ def _facts(run: InspectedRun) -> list[tuple[str, str]]:
     total = len({view.file.resolve() for view in (*data.training, *data.held_out)})
     names = ", ".join(view.name for view in data.held_out)
     formats = ", ".join(sorted({image.format for image in images}))
-    compared = "files, bytes and pixels"
-    if not run.compare_pixels:
-        compared = "files and bytes; pixels not, as there are too many to decode"
+    too_many = "files and bytes; pixels not, as there are too many to decode"
+    compared = "files, bytes and pixels" if run.compare_pixels else too_many
     return [
         ("config", str(data.config)),
         ("data", f"{data.data}, read by {data.parser}"),
@@ -191,15 +190,13 @@ def _sizes(run: InspectedRun) -> Iterator[Finding]:
 def _mask_sizes(run: InspectedRun) -> Iterator[Finding]:
     wrong = []
     for view in run.data.held_out:
-        if view.mask is None:
-            continue
         try:
-            size = stored_image(view.name, view.mask).size
+            size = stored_image(view.name, view.mask).size if view.mask else view.size
         except InputError as error:
             wrong.append(str(error).rstrip("."))
-            continue
-        if size != view.size:
-            wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
+        else:
+            if size != view.size:
+                wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
     if wrong:
         yield Finding(f"Masks that do not fit: {some(wrong)}.", doubtful=True)
 

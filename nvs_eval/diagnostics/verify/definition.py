@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError
@@ -23,26 +24,23 @@ class Unknown(InputError):
 
 
 def family_of(metric: str) -> str | None:
-    """Kind of metric that a protocol's key stands for: its part before the first underscore, without `cc_`.
-
-    None for a metric of a plugin.
-    """
+    """Kind of metric of a protocol's key, its part before the first underscore without `cc_`; None of a plugin's."""
     if metric == AVERAGE:
         return AVERAGE
     family = metric.removeprefix(CORRECTED).partition("_")[0]
     return family if family in _METRICS else None
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return _is_whole(value) or isinstance(value, float)
 
 
 def _is_positive(value: Any) -> bool:
     return _is_number(value) and value > 0
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_mapping(value: object) -> bool:
@@ -79,6 +77,24 @@ _OPTIONAL: Mapping[str, Mapping[str, Rule]] = {
     "ssim": {"variance_floor": lambda value: value is None or (_is_number(value) and value >= 0)},
     "lpips": {"clamp": lambda value: isinstance(value, bool), "precision": ("exact", "fast")},
 }
+
+
+def known_metrics(record: Record, file: Path) -> tuple[Sequence[str] | None, list[str]]:
+    """The metrics that are known here, None if images cannot be prepared; and a sentence for each unknown part."""
+    definition = record.protocol["definition"]
+    try:
+        check_preparation(definition)
+    except Unknown as error:
+        return None, [f"The record {file} cannot be verified: {error}."]
+    metrics, unsupported = [], []
+    for metric in record.metrics:
+        try:
+            check_metric(definition, metric)
+        except Unknown as error:
+            unsupported.append(f"The {metric} of the record {file} cannot be verified: {error}.")
+        else:
+            metrics.append(metric)
+    return metrics, unsupported
 
 
 def check_preparation(definition: Mapping[str, Any]) -> None:
@@ -155,10 +171,7 @@ _BY_HAND = "the record was changed by hand."
 
 
 def wrong_claims(record: Record) -> Iterator[str]:
-    """A sentence for each direction or unit that is not the metric's own, except for metrics of plugins.
-
-    A table marks the best score by the direction.
-    """
+    """A sentence for each direction (by which tables mark the best) or unit that is not the metric's own."""
     for metric, info in record.metrics.items():
         if (family := family_of(metric)) is None:
             continue
@@ -172,8 +185,7 @@ def wrong_claims(record: Record) -> Iterator[str]:
 
 def wrong_fingerprint(record: Record) -> Iterator[str]:
     """A sentence, where the fingerprint is not that of the definition and the signatures."""
-    fingerprint = fingerprint_of(record)
-    if fingerprint != record.fingerprint:
+    if (fingerprint := fingerprint_of(record)) != record.fingerprint:
         yield (
             f"The fingerprint is recorded as {record.fingerprint}, and the definition and signatures have "
             f"{fingerprint}: {_BY_HAND}"

@@ -1,25 +1,144 @@
-"""Verification of this installation, on images made for it.
+"""Verification of this installation, on images made for it by integer arithmetic, the same on every machine.
 
-Here and in `trials` nvs-eval's own metrics are imported: they are what is verified.
+Here alone nvs-eval's own metrics are imported: they are what is verified.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify.definition import first_line
-from nvs_eval.diagnostics.verify.records import Compared, tolerance_of
-from nvs_eval.diagnostics.verify.trials import KNOWN_LPIPS, Key, cases_for, made_pair, our_scores, second_opinions
+from nvs_eval.diagnostics.verify.definition import AVERAGE, first_line
+from nvs_eval.diagnostics.verify.pair import Array, Pair
+from nvs_eval.diagnostics.verify.records import Compared, digits, new_table, tolerance_of
+from nvs_eval.diagnostics.verify.scores import SecondOpinion, average_error
 from nvs_eval.errors import InputError, counted, listed
 from nvs_eval.evaluation.evaluate import device_name
+from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.weights.backbones import find_backbone, load_heads
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_sha256
+from nvs_eval.protocols import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
+from nvs_eval.sources.views import Render, View
+
+# The right half is still large enough for every network.
+_HEIGHT, _WIDTH = 40, 72
+
+KNOWN_LPIPS: Mapping[Net, float] = {
+    "alex": 0.36047149819410046,
+    "vgg": 0.44446772446403005,
+    "squeeze": 0.3151539167923155,
+}
+"""LPIPS of the made pair by lpips 0.1.4 in float64, fed [-1, 1]. A network without its weights gives 0.05 to 0.14."""
+
+Key = tuple[str, str, str]
+"""Identity of a score: protocol, case, metric."""
+
+
+def made_pair() -> Pair:
+    """Rings that grow finer, and the same with every three by two pixels made one and a little brighter."""
+    y, x, channel = np.mgrid[:_HEIGHT, :_WIDTH, :3]
+    return Pair(_rings(y, x, channel, 28), _rings(y // 2 * 2, x // 3 * 3, channel, 37))
+
+
+def _rings(y: Array, x: Array, channel: Array, darkest: int) -> Array:
+    levels = (5 * x * x + 7 * y * y + 3 * x * y) // (8 + 4 * channel) % 200 + darkest
+    return levels.astype(np.float32) / np.float32(255)
+
+
+def with_floats(pair: Pair) -> Pair:
+    """The pair with values between the levels, and a render that leaves [0, 1] on either side."""
+    level = np.float32(1 / 255)
+    return Pair(pair.reference * np.float32(0.9), (pair.render - 40 * level) * np.float32(1.4))
+
+
+def with_mask(pair: Pair) -> Pair:
+    """The pair with an oval mask, soft at its lower half."""
+    y, x = np.mgrid[:_HEIGHT, :_WIDTH]
+    distance = ((x - _WIDTH // 2) * _HEIGHT) ** 2 + ((y - _HEIGHT // 2) * _WIDTH) ** 2
+    inside = distance < (_HEIGHT * _WIDTH // 2) ** 2 * 3 // 4
+    return replace(pair, mask=(inside * np.where(y > _HEIGHT // 2, 0.4, 1.0)).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair and the protocols that it is scored under."""
+
+    name: str
+    pair: Pair
+    protocols: Sequence[Protocol]
+
+
+def cases_for(nets: Collection[Net]) -> list[Case]:
+    """The made pairs with the protocols that take them, as far as the weights of these nets go."""
+    named = [_without_weights(load_protocol(name), nets) for name in named_protocols()]
+    protocols = [*filter(None, named), *([_squeezed()] if "squeeze" in nets else [])]
+    floats = with_floats(made_pair())
+    in_range = replace(floats, render=floats.render.clip(0, 1))
+    return [
+        Case("floats", in_range, [protocol for protocol in protocols if protocol.out_of_range == "error"]),
+        Case("out of range", floats, [protocol for protocol in protocols if protocol.out_of_range != "error"]),
+        Case("masked", with_mask(made_pair()), [protocol for protocol in protocols if protocol.mask != "none"]),
+    ]
+
+
+def _without_weights(protocol: Protocol, nets: Collection[Net]) -> Protocol | None:
+    """A protocol without the metrics whose weights are missing; None if no metric is left."""
+    metrics = {
+        name: parameters for name, parameters in protocol.metrics.items() if parameters.get("net") in (None, *nets)
+    }
+    if AVERAGE in metrics and not set(metrics[AVERAGE].values()) <= set(metrics):
+        del metrics[AVERAGE]
+    return parse_protocol({"name": protocol.name, **protocol.definition, "metrics": metrics}) if metrics else None
+
+
+def _squeezed() -> Protocol:
+    """A protocol with the net that no named one has."""
+    metric = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+    definition = load_protocol(DEFAULT).definition
+    return parse_protocol({"name": "squeeze", **definition, "metrics": {"lpips_squeeze": metric}})
+
+
+def our_scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | None) -> dict[Key, float]:
+    """Scores by nvs-eval's own metrics on a device.
+
+    Raises:
+        InputError: weights cannot be had.
+    """
+    scores: dict[Key, float] = {}
+    for case in cases:
+        mask = None if case.pair.mask is None else torch.from_numpy(case.pair.mask)
+        reference, render = (torch.from_numpy(image) for image in (case.pair.reference, case.pair.render))
+        scorer = Scorer(case.protocols, device, weights_dir)
+        results = scorer.score(View(case.name, reference, (Render(render),), mask))
+        for protocol, metrics in zip(case.protocols, results, strict=True):
+            scores |= {(protocol.name, case.name, metric): values[0] for metric, values in metrics.items()}
+    return scores
+
+
+def second_opinions(cases: Sequence[Case], weights_dir: Path | None) -> dict[Key, float]:
+    """Scores by the independent implementations.
+
+    Raises:
+        InputError: weights cannot be had, or a protocol asks for what is not known to them.
+    """
+    scores: dict[Key, float] = {}
+    for case in cases:
+        for protocol in case.protocols:
+            opinion = SecondOpinion(case.pair, protocol.definition, weights_dir)
+            own = {metric: opinion.score(metric) for metric in protocol.metrics if metric != AVERAGE}
+            if parts := protocol.metrics.get(AVERAGE):
+                own[AVERAGE] = average_error(*(own[parts[part]] for part in ("psnr", "ssim", "lpips")))
+            scores |= {(protocol.name, case.name, metric): score for metric, score in own.items()}
+    return scores
+
 
 State = Literal["right", "WRONG", "not here"]
 
@@ -29,14 +148,9 @@ _LPIPS = "LPIPS ("
 
 @dataclass(frozen=True)
 class Check:
-    """One check of an installation.
+    """What came of one check: in words, as a verdict, and as the deviation from the right value, if that is a number.
 
-    Attributes:
-        name: of what was checked.
-        topic: what can be trusted if this is right: "PSNR", "LPIPS (vgg)".
-        result: in words.
-        state: the verdict; `not here` for what this installation lacks, which is nothing wrong.
-        deviation: from the right value, where that is a number.
+    The topic ("PSNR", "LPIPS (vgg)") can be trusted if this is right. What this installation lacks is `not here`.
     """
 
     name: str
@@ -102,13 +216,20 @@ def verify_installation(device: torch.device, weights_dir: Path | None = None) -
     return Installation([*weights, *_known_answers(nets, weights_dir), *_comparisons(nets, device, weights_dir)])
 
 
+def installation_table(checks: Sequence[Check]) -> Table:
+    """One row per check."""
+    table = new_table("check", "result", "deviation", "verdict")
+    for check in checks:
+        deviation = "-" if check.deviation is None else digits(check.deviation)
+        table.add_row(Text(check.name), Text(check.result), deviation, check.state)
+    return table
+
+
 def _check_weights(net: Net, weights_dir: Path | None) -> Check:
     name, topic = f"weights of {net}", topic_of(f"lpips_{net}")
     backbone = find_backbone(net, directory=weights_dir)
-    if backbone.path is None:
-        return Check(name, topic, backbone.reason or "", "not here")
-    if not backbone.verified:
-        return Check(name, topic, backbone.reason or "", "WRONG")
+    if backbone.path is None or not backbone.verified:
+        return Check(name, topic, backbone.reason or "", "WRONG" if backbone.path else "not here")
     try:
         for version in VERSIONS:
             load_heads(net, version)
@@ -141,8 +262,12 @@ def _check_answer(metric: str, name: str, answer: float, compute: Callable[[], T
         compared = Compared("", metric, compute().item(), answer, tolerance_of(metric))
     except Exception as error:  # A broken installation can raise anything.
         return Check(name, topic_of(metric), first_line(error), "WRONG")
+    return _checked(name, compared, f"{compared.recorded:.6f}, known {answer:.6f}")
+
+
+def _checked(name: str, compared: Compared, result: str) -> Check:
     state = "right" if compared.confirmed else "WRONG"
-    return Check(name, topic_of(metric), f"{compared.recorded:.6f}, known {answer:.6f}", state, compared.deviation)
+    return Check(name, topic_of(compared.metric), result, state, compared.deviation)
 
 
 def _comparisons(nets: Sequence[Net], device: torch.device, weights_dir: Path | None) -> Iterator[Check]:
@@ -169,5 +294,4 @@ def _agreement(title: str, ours: Mapping[Key, float], others: Mapping[Key, float
         count = len({protocol for protocol, _, name in ours if name == metric})
         name = f"{metric} and {title}, {counted(count, 'protocol')}"
         result = "agree" if worst.confirmed else f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
-        state = "right" if worst.confirmed else "WRONG"
-        yield Check(name, topic_of(metric), result, state, worst.deviation)
+        yield _checked(name, worst, result)

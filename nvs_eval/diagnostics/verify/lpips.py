@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify.prepare import Array, Pair, masked_mean
+from nvs_eval.diagnostics.verify.pair import Array, Pair, masked_mean
 from nvs_eval.metrics.weights.backbones import load_backbone, load_heads
 from nvs_eval.metrics.weights.pins import Net, Version
 

@@ -10,17 +10,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
 from nvs_eval.diagnostics.verify.definition import (
     AVERAGE,
     Unknown,
-    check_metric,
-    check_preparation,
     family_of,
     interpreting,
+    known_metrics,
     wrong_claims,
     wrong_fingerprint,
 )
-from nvs_eval.diagnostics.verify.files import Changed, read_pair
+from nvs_eval.diagnostics.verify.pair import Changed, read_pair
 from nvs_eval.diagnostics.verify.scores import SecondOpinion, average_error
 from nvs_eval.errors import InputError
 from nvs_eval.records.files import read_record_files
@@ -28,20 +31,21 @@ from nvs_eval.records.record import Record, ViewRow
 
 SAMPLE = 5
 """Number of views of a record that are verified by default."""
-_COVERAGE, _COVERAGE_TOLERANCE = "coverage", 1e-6
+_COVERAGE = "coverage"
+
+_NOT_KEPT = (
+    "The record {file} cannot be verified: its renders were not kept. Run it again with `--keep-renders all`, or `png` "
+    "where the protocol rounds renders to 8 bits."
+)
+_COPIES = (
+    "The record {file} cannot be verified: what was kept are {kept}, and {protocol} scored floats. With such copies "
+    "only a protocol that rounds to 8 bits can be verified; run it again with `--keep-renders all`."
+)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A number of a record beside its second opinion.
-
-    Attributes:
-        view: whose number it is.
-        metric: its key, or `coverage`.
-        recorded: number in the record.
-        recomputed: number by the independent implementation.
-        tolerance: how far apart they may be.
-    """
+    """A view's number under a metric's key, or `coverage`, and its second opinion: how far apart they may be."""
 
     view: str
     metric: str
@@ -150,8 +154,7 @@ def verify_record(
     Args:
         record: as read from its file, which has checked that it agrees with itself.
         file: of the record.
-        views: number of its views, spread evenly over them; None for all.
-        weights_dir: a folder to look for LPIPS backbones first.
+        views, weights_dir: as for `verify`.
         on_view: called after each view.
 
     Raises:
@@ -160,7 +163,7 @@ def verify_record(
     check_supported(record, file)
     compared: list[Compared] = []
     changed = list(wrong_claims(record))
-    metrics, unsupported = _known_metrics(record, file)
+    metrics, unsupported = known_metrics(record, file)
     # A definition that is not understood may have another fingerprint by right.
     (unsupported if unsupported else changed).extend(wrong_fingerprint(record))
     rows = spread(record.views, views) if metrics is not None else []
@@ -187,16 +190,9 @@ def check_supported(record: Record, file: Path) -> None:
     """
     kept = record.provenance.get("kept_renders", "as scored")
     if kept == "none":
-        raise InputError(
-            f"The record {file} cannot be verified: its renders were not kept. Run it again with `--keep-renders all`, "
-            "or `png` where the protocol rounds renders to 8 bits."
-        )
+        raise InputError(_NOT_KEPT.format(file=file))
     if kept != "as scored":
-        raise InputError(
-            f"The record {file} cannot be verified: what was kept are {kept}, and {record.protocol['name']} scored "
-            "floats. With such copies only a protocol that rounds to 8 bits can be verified; run it again with "
-            "`--keep-renders all`."
-        )
+        raise InputError(_COPIES.format(file=file, kept=kept, protocol=record.protocol["name"]))
 
 
 def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
@@ -209,28 +205,10 @@ def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
 
 
 def tolerance_of(metric: str, *, fast_value: float | None = None) -> float:
-    """Tolerance of a number: 1e-4 dB for PSNR, 1e-5 for all else; 0.5 % plus 2e-4 for a value of fast LPIPS."""
+    """Tolerance: 1e-4 dB of PSNR, 1e-6 of coverage, 1e-5 of all else; 0.5 % plus 2e-4 of a value of fast LPIPS."""
     if fast_value is not None:
         return 0.005 * fast_value + 2e-4
-    return 1e-4 if family_of(metric) == "psnr" else 1e-5
-
-
-def _known_metrics(record: Record, file: Path) -> tuple[Sequence[str] | None, list[str]]:
-    """The metrics that are known here, None if images cannot be prepared; and a sentence for each unknown part."""
-    definition = record.protocol["definition"]
-    try:
-        check_preparation(definition)
-    except Unknown as error:
-        return None, [f"The record {file} cannot be verified: {error}."]
-    metrics, unsupported = [], []
-    for metric in record.metrics:
-        try:
-            check_metric(definition, metric)
-        except Unknown as error:
-            unsupported.append(f"The {metric} of the record {file} cannot be verified: {error}.")
-        else:
-            metrics.append(metric)
-    return metrics, unsupported
+    return {"psnr": 1e-4, _COVERAGE: 1e-6}.get(family_of(metric) or metric, 1e-5)
 
 
 def _compare(
@@ -250,13 +228,8 @@ def _compare(
             unsupported.append(f"The {metric} of view {row.name!r} cannot be verified: {error}.")
             continue
         if value is not None:
-            yield Compared(row.name, metric, score, value, _tolerance(metric, part, value))
-
-
-def _tolerance(metric: str, part: Any, value: float) -> float:
-    if metric == _COVERAGE:
-        return _COVERAGE_TOLERANCE
-    return tolerance_of(metric, fast_value=value if part.get("precision") == "fast" else None)
+            fast = metric != _COVERAGE and part.get("precision") == "fast"
+            yield Compared(row.name, metric, score, value, tolerance_of(metric, fast_value=value if fast else None))
 
 
 def _recompute(row: ViewRow, metric: str, parameters: Mapping[str, Any], opinion: SecondOpinion) -> float:
@@ -265,3 +238,52 @@ def _recompute(row: ViewRow, metric: str, parameters: Mapping[str, Any], opinion
     # Made of the recorded parts, each of which is compared by itself: where all three are next to nothing, the root of
     # their rounding errors is not.
     return average_error(*(row.scores[parameters[part]] for part in ("psnr", "ssim", "lpips")))
+
+
+def heading(report: Report) -> str:
+    """File, number of views and protocol of a record."""
+    record = report.record
+    views = f"{report.views} of {len(record.views)} views"
+    return f"{report.file}: {views}, protocol {record.protocol_title} {record.fingerprint}"
+
+
+def report_table(report: Report) -> Table:
+    """One row per metric: its largest deviation, the view that has it, the tolerance, and the verdict."""
+    table = new_table("metric", "largest deviation", "view", "tolerance", "verdict")
+    for worst in worst_of(report.compared):
+        verdict = "confirmed" if worst.confirmed else "NOT CONFIRMED"
+        table.add_row(worst.metric, digits(worst.deviation), Text(worst.view), digits(worst.tolerance), verdict)
+    for metric in report.foreign:
+        table.add_row(metric, "-", "-", "-", "not verified: a plugin's metric")
+    return table
+
+
+def worst_of(compared: Sequence[Compared]) -> list[Compared]:
+    """The number of each metric, in their order, that deviates most for its tolerance."""
+    metrics: dict[str, list[Compared]] = {}
+    for number in compared:
+        metrics.setdefault(number.metric, []).append(number)
+    return [max(numbers, key=lambda number: number.deviation / number.tolerance) for numbers in metrics.values()]
+
+
+def sentences(report: Report) -> Iterator[str]:
+    """A sentence for each number that is wrong, each change, and each part that cannot be verified."""
+    for number in report.compared:
+        if not number.confirmed:
+            values = f"recorded as {number.recorded} and recomputed as {number.recomputed}"
+            yield f"View {number.view!r}: {number.metric} is {values}."
+    yield from report.changed
+    yield from report.unsupported
+
+
+def new_table(*columns: str) -> Table:
+    """A table whose cells are folded, never cut."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def digits(deviation: float) -> str:
+    """Two digits, so that 0 differs from what is nearly 0."""
+    return "0" if deviation == 0 else f"{deviation:.2g}"

@@ -1,30 +1,42 @@
-"""Scores of one view by independent implementations, as the definition in its record asks for them."""
+"""Scores of one view by independent implementations, as the definition in its record asks for them.
+
+SSIM is by scikit-image in float64, and by scipy's correlations for windows and clamps that scikit-image lacks.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.metrics import mean_squared_error
+from scipy.ndimage import correlate1d, minimum_filter
+from skimage.metrics import mean_squared_error, structural_similarity
 
-from nvs_eval.diagnostics.verify.definition import CORRECTED, family_of
-from nvs_eval.diagnostics.verify.prepare import Pair, apply_mask, masked_mean, prepare
+from nvs_eval.diagnostics.verify.definition import CORRECTED, Unknown, family_of
+from nvs_eval.diagnostics.verify.lpips import lpips_distance
+from nvs_eval.diagnostics.verify.pair import Array, Pair, apply_mask, masked_mean, prepare
+
+Images = tuple[Array, ...]
+
+_SIDES = {"valid": 11, "dmpix": 11, "reflect": 11, "zero": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "luma5": 5}
+_PADDING = {"reflect": "reflect", "zero": "constant"}
+_FLOORS = {"dmpix": float(np.finfo(np.float32).eps) ** 2, "reflect": 0.0}
+# A variance of less than this beside SSIM's constant changes no digit that is compared.
+_IMMATERIAL = 1e-9
+_GAUSS = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+_GAUSS /= _GAUSS.sum()
+# instant-ngp's five taps, and the weights of its luminance.
+_FIVE = np.array([0.120078, 0.233881, 0.292082, 0.233881, 0.120078])
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """The scores of one pair under one protocol.
-
-    Attributes:
-        pair: float32, without alpha.
-        definition: of the protocol, as its record has it.
-        weights_dir: a folder to look for LPIPS backbones first.
-    """
+    """The scores of a pair (float32, without alpha) under a protocol's definition, as its record has it."""
 
     pair: Pair
     definition: Mapping[str, Any]
@@ -45,11 +57,7 @@ class SecondOpinion:
         if family == "mae":
             return mae(pair)
         if family == "ssim":
-            from nvs_eval.diagnostics.verify.ssim import ssim
-
             return ssim(pair, parameters, meaning)
-        from nvs_eval.diagnostics.verify.lpips import lpips_distance
-
         return lpips_distance(pair, parameters, meaning, self.weights_dir)
 
     @property
@@ -83,3 +91,126 @@ def mae(pair: Pair) -> float:
 def average_error(psnr: float, ssim: float, lpips: float) -> float:
     """mip-NeRF's average error: the geometric mean of three errors."""
     return float(np.cbrt(10 ** (-psnr / 10) * math.sqrt(max(0.0, 1 - ssim)) * lpips))
+
+
+def ssim(pair: Pair, parameters: Mapping[str, Any], meaning: str) -> float:
+    """SSIM of a prepared pair, with a protocol's parameters and its meaning of the mask.
+
+    Raises:
+        Unknown: the parameters ask for what is not known here.
+    """
+    kernel, data_range, floor = parameters["kernel"], parameters["data_range"], parameters.get("variance_floor")
+    extent = extent_of(pair) if data_range == "pair" else float(data_range)
+    if meaning == "dycheck":
+        return float(partial_map(pair, kernel, extent, floor).mean())
+    mask = pair.mask
+    if meaning == "windows" and mask is not None:
+        # What pads the images is no reason to leave a window out.
+        mask = (minimum_filter(mask, size=_SIDES[kernel], mode="constant", cval=1.0) >= 1).astype(np.float64)
+    return masked_mean(ssim_map(pair, kernel, extent, floor), mask)
+
+
+def extent_of(pair: Pair) -> float:
+    """Range of values of a pair, as torchmetrics takes it: that of the image with the larger one."""
+    return max(float(image.max() - image.min()) for image in (pair.reference, pair.render))
+
+
+def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None = None) -> Array:
+    """Map `[H', W', C]`, without the border of half a window where a kernel does not pad the images.
+
+    The kernel has the name that protocols have for it, the values the range `extent`, variances are `floor` at least
+    (default: the kernel's).
+
+    Raises:
+        Unknown: scikit-image has no least variance for the kernel.
+    """
+    floor = _least_variance(kernel, floor)
+    images, border = (pair.reference, pair.render), _SIDES[kernel] // 2
+    if kernel == "luma5":
+        luminances = ((image @ _LUMINANCE)[..., None] for image in images)
+        # scipy's `reflect` repeats the pixel at the border.
+        return _map(tuple(luminances), lambda image: _correlate(image, _FIVE, mode="reflect"), extent, floor)
+    if kernel == "uniform7-gray":
+        images = tuple(opencv_grey(image)[..., None] for image in images)
+    if kernel in _PADDING:
+        around: Any = _PADDING[kernel]
+        images = tuple(np.pad(image, ((border, border), (border, border), (0, 0)), mode=around) for image in images)
+    uniform = kernel.startswith("uniform7")
+    if floor > _IMMATERIAL * (0.03 * extent) ** 2:
+        if uniform:
+            raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}")
+        return _map(images, _inside, extent, floor, clamp_covariance=kernel == "dmpix")
+    window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **window)[1]
+    return values[border:-border, border:-border]
+
+
+def _least_variance(kernel: str, floor: float | None) -> float:
+    return _FLOORS.get(kernel, -math.inf) if floor is None else floor
+
+
+def opencv_grey(image: Array) -> Array:
+    """OpenCV's grey of the 8-bit levels, in its fixed point of 15 bits."""
+    levels = np.rint(image * 255).astype(np.int64)
+    return ((levels @ np.array([9798, 19235, 3735]) + 16384) >> 15).astype(np.float64)
+
+
+def partial_map(pair: Pair, kernel: str = "dmpix", extent: float = 1.0, floor: float | None = None) -> Array:
+    """dycheck's map by partial convolution, `[H - 10, W - 10, C]`, with the windows that have no pixel of the mask."""
+    mask = pair.mask
+    assert mask is not None, "apply_mask gives a full one"
+    floor = _least_variance(kernel, floor)
+
+    def blur(image: Array) -> Array:
+        weights = mask[..., None]
+        for axis in (1, 0):
+            image, weights = _partial(image, weights, axis)
+        return image
+
+    images = pair.reference, pair.render
+    return _map(images, blur, extent, floor, clamp_covariance=kernel == "dmpix")
+
+
+def _partial(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
+    """Blur the pixels that have a weight, made up for by the number of the others; and the weights of the result."""
+    count = _valid(weights, np.ones(len(_GAUSS)), axis)
+    # A sum of ones and zeros is exact; where it is 0, so is the numerator.
+    values = _valid(image * weights, _GAUSS, axis) * len(_GAUSS) / np.where(count > 0, count, 1)
+    return np.where(count > 0, values, 0), _seen(count)
+
+
+def _seen(count: Array) -> Array:
+    """Weights for the second pass: 1 where the first saw any pixel."""
+    return (count > 0).astype(np.float64)
+
+
+def _map(
+    images: Images, blur: Callable[[Array], Array], extent: float, floor: float, *, clamp_covariance: bool = False
+) -> Array:
+    """SSIM from blurred moments, with variances of at least `floor`."""
+    reference, render = images
+    c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
+    mean_x, mean_y = blur(reference), blur(render)
+    var_x = np.maximum(blur(reference * reference) - mean_x * mean_x, floor)
+    var_y = np.maximum(blur(render * render) - mean_y * mean_y, floor)
+    covariance = blur(reference * render) - mean_x * mean_y
+    if clamp_covariance:
+        bound = np.sqrt(var_x * var_y)
+        covariance = np.clip(covariance, -bound, bound)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return luminance * (2 * covariance + c2) / (var_x + var_y + c2)
+
+
+def _inside(image: Array) -> Array:
+    """Gaussian blur, without the windows that reach beyond the image."""
+    return _valid(_valid(image, _GAUSS, 0), _GAUSS, 1)
+
+
+def _valid(image: Array, taps: Array, axis: int) -> Array:
+    border = len(taps) // 2
+    full = correlate1d(image, taps, axis=axis, mode="constant")
+    return full.take(range(border, image.shape[axis] - border), axis=axis)
+
+
+def _correlate(image: Array, taps: Array, mode: Any) -> Array:
+    return correlate1d(correlate1d(image, taps, axis=0, mode=mode), taps, axis=1, mode=mode)

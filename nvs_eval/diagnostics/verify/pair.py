@@ -1,17 +1,26 @@
-"""Preparation of images as a protocol's definition asks for it, and means over a mask, in numpy.
+"""The images of a view: read from where a record names them, and prepared as a protocol's definition asks for it.
 
 The 256 levels of 8 bits are chosen in float32, as images are float32; everything else is float64.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nvs_eval.diagnostics.verify.definition import Unknown
+from nvs_eval.errors import InputError
+from nvs_eval.images.files import load_layers
+from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
+from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.sources.image_source import reading_of
+from nvs_eval.sources.masks import load_mask
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,16 +34,87 @@ class Pair:
     mask: Array | None = None
 
 
+class Changed(Exception):
+    """A file is not what was scored, which refutes the record."""
+
+
+def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
+    """Read the reference, the render and the mask of a record's view: float32, without alpha.
+
+    The record's paths go from the folder, which is that of its file.
+
+    Raises:
+        InputError: a file was not kept, is missing or cannot be read.
+        Changed: a file is not the one that was scored.
+    """
+    files = _ViewFiles(record, row, folder)
+    reference = files.reference()
+    return Pair(reference, files.render(reference.shape), files.mask())
+
+
+@dataclass(frozen=True)
+class _ViewFiles:
+    record: Record
+    row: ViewRow
+    folder: Path
+
+    def reference(self) -> Array:
+        path, image = self._image("reference", self.row.reference)
+        # A run keeps references as PNGs. A protocol that rounds them to 8 bits needs no more than such a copy, whose
+        # sha256 is another: then the scores alone show a change.
+        rounded = self.record.protocol["definition"]["quantise"]["reference"] == "round"
+        is_copy = "kept_renders" in self.record.provenance and rounded and path.suffix == ".png"
+        if not is_copy and sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256:
+            raise Changed(f"the reference {path} has changed since")
+        return image
+
+    def render(self, shape: tuple[int, ...]) -> Array:
+        path, image = self._image("render", self.row.render)
+        if image.shape != shape:
+            raise Changed(f"the render {path} has changed since: it has another size")
+        return image
+
+    def mask(self) -> Array | None:
+        if self.row.mask_sha256 is None or self.record.protocol["definition"]["mask"] == "ignored":
+            return None
+        path = self._existing("mask", self.row.mask)
+        mask = load_mask(path)
+        if self.record.provenance.get("masks") == "binary":
+            mask = (mask > 0).to(mask.dtype)
+        if sha256_of_mask(mask) != self.row.mask_sha256:
+            raise Changed(f"the mask {path} has changed since")
+        return mask.numpy()
+
+    def _image(self, kind: str, name: str | None) -> tuple[Path, Array]:
+        path, reading = self._existing(kind, name), reading_of(self.record)
+        colours, alpha = load_layers(path, reading)
+        if alpha is None or self.record.protocol["definition"]["alpha"] == "drop":
+            return path, colours.numpy()
+        if reading.background is None:
+            raise InputError(f"the {kind} {path} has alpha, and the record names no background")
+        opacity = alpha.numpy()
+        return path, colours.numpy() * opacity + np.array(reading.background, dtype=np.float32) * (1 - opacity)
+
+    def _existing(self, kind: str, name: str | None) -> Path:
+        if name is None:
+            origin = self.record.provenance.get("renders_from")
+            raise InputError(
+                f"its {kind} was not kept as a file of its own{f' (it came from {origin})' if origin else ''}"
+            )
+        # From the current folder, without the `..` that lead out of the record's folder.
+        path = Path(os.path.normpath(self.folder / name))
+        if not path.is_file():
+            raise InputError(f"its {kind} is not at {path} any more")
+        return path
+
+
 def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = False) -> Pair:
     """Prepare a pair up to the point where the mask changes its images (`apply_mask`).
 
     Args:
-        pair: float32, without alpha.
+        pair: float32, without alpha; the result is float64.
         definition: of the protocol, as its record has it.
         corrected: correct the colours of the render, as for the metrics whose key begins with `cc_`.
-
-    Returns:
-        float64.
 
     Raises:
         Unknown: the crop leaves nothing of the images.

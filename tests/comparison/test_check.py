@@ -14,8 +14,7 @@ from support.commands import Said
 from support.records import record, row
 
 from nvs_eval.cli import main
-from nvs_eval.comparison.gate.baseline import default_tolerance
-from nvs_eval.comparison.gate.check import CheckResult, check
+from nvs_eval.comparison.check import CheckResult, check, default_tolerance
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
 

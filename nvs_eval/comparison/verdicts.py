@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from nvs_eval.comparison.doubts import hinge_words, rank_words, titles
 from nvs_eval.comparison.model import Comparison, Difference, Pair
-from nvs_eval.comparison.words.amounts import amount, between, digits_of, place_name
-from nvs_eval.comparison.words.hinges import hinge_words
-from nvs_eval.comparison.words.ranks import rank_words, titles
+from nvs_eval.comparison.tables import amount, between, digits_of, place_name
 from nvs_eval.errors import listed, some
 from nvs_eval.report.words import capitalised
 
@@ -164,9 +163,5 @@ def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
             if infinite
         ]
         if views:
-            yield _BOTH_INFINITE.format(
-                metric=difference.title,
-                count=len(views),
-                total=difference.wins.views,
-                names=some(views, 3),
-            )
+            metric, total, names = difference.title, difference.wins.views, some(views, 3)
+            yield _BOTH_INFINITE.format(metric=metric, count=len(views), total=total, names=names)

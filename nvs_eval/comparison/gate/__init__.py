@@ -1,1 +1,0 @@
-"""The regression gate: whether results got worse than a baseline."""

@@ -1,1 +1,0 @@
-"""Sentences about comparisons: a module a topic, its sentences as templates at the top."""
