@@ -99,7 +99,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
         ("squeeze", (1, 900, 1600), 0, "plain"),
         ("vgg", (1, 421, 803), 0, "plain"),
         ("vgg", (4, 240, 1201), 700 * MB, "plain"),
-        ("vgg", (1, 1080, 1920), 240 * MB, "plain"),
+        ("vgg", (1, 540, 960), 110 * MB, "plain"),
         ("squeeze", (12, 700, 1280), 80 * MB, "plain"),
         ("squeeze", (4, 900, 1600), 120 * MB, "masked"),
         ("alex", (4, 901, 1603), 200 * MB, "clamped"),

@@ -212,7 +212,7 @@ def test_fast_is_within_half_a_percent_and_less_than_is_shown(
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     exact = lpips_of(net)
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
-    reference = torch.from_numpy(photographs.astronaut()[:256, 128:448]).permute(2, 0, 1) / 255
+    reference = torch.from_numpy(photographs.astronaut()[:176, 128:336]).permute(2, 0, 1) / 255
     for strength in (0.01, 0.05, 0.2):
         render = (reference + strength * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
         expected, found = exact(reference, render), fast(reference, render)
