@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
     from nvs_eval.metrics.describe import Metric as Metric
     from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
-    from nvs_eval.metrics.mae.metric import mae as mae
-    from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average as mipnerf_average
-    from nvs_eval.metrics.psnr.metric import mse as mse
-    from nvs_eval.metrics.psnr.metric import psnr as psnr
+    from nvs_eval.metrics.psnr import mae as mae
+    from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.psnr import mse as mse
+    from nvs_eval.metrics.psnr import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim
     from nvs_eval.metrics.ssim.metric import ssim_map as ssim_map
     from nvs_eval.protocols import Protocol as Protocol
@@ -74,12 +74,12 @@ _HOMES = {
     "load_image": "nvs_eval.images.files",
     "load_lpips": "nvs_eval.metrics.lpips.metric",
     "load_protocol": "nvs_eval.protocols",
-    "mae": "nvs_eval.metrics.mae.metric",
-    "mipnerf_average": "nvs_eval.metrics.mipnerf_average.metric",
-    "mse": "nvs_eval.metrics.psnr.metric",
+    "mae": "nvs_eval.metrics.psnr",
+    "mipnerf_average": "nvs_eval.metrics.mipnerf_average",
+    "mse": "nvs_eval.metrics.psnr",
     "named_protocols": "nvs_eval.protocols",
     "open_folders": "nvs_eval.sources.folders",
-    "psnr": "nvs_eval.metrics.psnr.metric",
+    "psnr": "nvs_eval.metrics.psnr",
     "read_record": "nvs_eval.records.record",
     "read_records": "nvs_eval.records.files",
     "run": "nvs_eval.api.scoring",

@@ -15,7 +15,7 @@ from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.shared_work import Job, SharedWork
 from nvs_eval.metrics.describe import Description, Metric
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
+from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
 from nvs_eval.metrics.weights.backbones import require
 from nvs_eval.metrics.weights.pins import Net

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -135,15 +134,8 @@ def _read(path: Path, *, header_only: bool = False) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         raise InputError(f"{path} is not an image format that is read here: {', '.join(EXTENSIONS)}.")
-    with _naming(path):
-        return _READERS.get(suffix, _read_integers)(path, header_only)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn any error of a decoder into an InputError that names the file."""
     try:
-        yield
+        return _READERS.get(suffix, _read_integers)(path, header_only)
     except InputError:
         raise
     except ImportError as error:

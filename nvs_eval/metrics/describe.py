@@ -95,7 +95,8 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     plain = name.removeprefix(CORRECTED)
     family = plain.split("_", 1)[0]
     if family in FAMILIES:
-        make: Callable[..., tuple[str, Load]] = importlib.import_module(f"nvs_eval.metrics.{family}.metric").describe
+        module = importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}")
+        make: Callable[..., tuple[str, Load]] = getattr(module, f"describe_{family}")
         _check_parameters(name, make, parameters)
         signature, load = make(plain, mask, **parameters)
         about = about_of(plain)

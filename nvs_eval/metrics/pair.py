@@ -56,7 +56,14 @@ def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) ->
         )
     if mask is not None:
         _check_mask(mask, reference)
-    _check_broadcast([image.shape[:-3] for image in (reference, render, mask) if image is not None])
+    batches = [image.shape[:-3] for image in (reference, render, mask) if image is not None]
+    try:
+        broadcast_shapes(*batches)
+    except ValueError as error:
+        raise InputError(
+            f"The leading dimensions {' and '.join(str(list(batch)) for batch in batches)} do not broadcast: from the "
+            "last to the first, each must be the same or 1."
+        ) from error
 
 
 def _check_mask(mask: Tensor, reference: Tensor) -> None:
@@ -76,16 +83,6 @@ def broadcast_shapes(*shapes: torch.Size) -> torch.Size:
         ValueError: there is none.
     """
     return torch.Size(np.broadcast_shapes(*shapes))
-
-
-def _check_broadcast(batches: list[torch.Size]) -> None:
-    try:
-        broadcast_shapes(*batches)
-    except ValueError as error:
-        raise InputError(
-            f"The leading dimensions {' and '.join(str(list(batch)) for batch in batches)} do not broadcast: from the "
-            "last to the first, each must be the same or 1."
-        ) from error
 
 
 def mean_over_plane(values: Float[Tensor, "*#batch c h w"], mask: Mask | None = None) -> Float[Tensor, "*batch_out"]:

@@ -1,26 +1,136 @@
-"""The metrics that come with nvs-eval, and the facts of any metric by its key. Computes nothing."""
+"""The metrics that come with nvs-eval: the facts that people read of each, by its key. Computes nothing."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from nvs_eval.metrics.about import About, Recorded
-
-FAMILIES = ("psnr", "ssim", "lpips", "mae", "mipnerf_average")
-"""A package a family. In each, `about.ABOUT` has the facts by key, and `metric.describe` makes the function."""
+FAMILIES = {"psnr": "psnr", "ssim": "ssim.metric", "lpips": "lpips.metric", "mae": "psnr"}
+"""The module of each family of metrics, whose `describe_<family>` makes the function."""
 
 CORRECTED = "cc_"
 """Prefix of the key of a metric of the colour-corrected render."""
 
 
-@cache
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Everything about a metric except how it is computed.
+
+    Attributes:
+        title: its name in a sentence.
+        words: a noun phrase that explains the name; "" where the title says enough.
+        higher_is_better: the direction; None where nothing is known of the metric.
+        unit: of its values, "" for none.
+        decimals: number of decimals in tables.
+        latex: its name in LaTeX; "" for its escaped key.
+        bounds: lowest and highest plausible mean of a published table; None where tables do not publish it.
+        phrases: each part of its signature as a predicate. `*` at the end of a part stands for a value, which takes
+            the place of `{}` in the phrase.
+        absences: the predicate where a signature lacks a part, by the part's name.
+    """
+
+    title: str
+    words: str = ""
+    higher_is_better: bool | None
+    unit: str = ""
+    decimals: int = 4
+    latex: str = ""
+    bounds: tuple[float, float] | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    absences: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recorded(Protocol):
+    """The facts of a metric in a record. Title and decimals are those of a plugin's metric."""
+
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+
+    @property
+    def higher_is_better(self) -> bool: ...  # noqa: D102
+
+    @property
+    def title(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def decimals(self) -> int | None: ...  # noqa: D102
+
+
+_PSNR = About(
+    title="PSNR",
+    words="the peak signal-to-noise ratio",
+    higher_is_better=True,
+    unit="dB",
+    decimals=2,
+    latex="PSNR",
+    bounds=(10.0, 60.0),
+    phrases={"range:*": "has a data range of {}"},
+)
+_SSIM = About(
+    title="SSIM",
+    words="structural similarity",
+    higher_is_better=True,
+    decimals=3,
+    latex="SSIM",
+    bounds=(0.0, 1.0),
+    phrases={
+        "win:gauss11s1.5": "uses Gaussian windows of 11 pixels (sigma 1.5)",
+        "win:uniform7": "uses uniform windows of 7 pixels",
+        "win:ngp5": "uses instant-ngp's windows of 5 pixels",
+        "pad:valid": "takes only windows wholly inside the image",
+        "pad:symmetric": "repeats the image's edge at its borders",
+        "pad:reflect": "mirrors the image at its borders",
+        "pad:zero": "pads with zeros",
+        "grey:bt709": "is of the luminance",
+        "grey:bt601-8bit": "is of OpenCV's 8-bit grey",
+        "cov:population": "takes population variances",
+        "cov:sample": "takes sample variances",
+        "covclamp": "clamps the covariance",
+        "floor:*": "clamps variances at {}",
+        "range:pair": "uses the pair's data range",
+        "range:*": "has a data range of {}",
+    },
+    absences={
+        "covclamp": "does not clamp the covariance",
+        "floor": "does not clamp variances",
+        "grey": "is of each colour channel",
+    },
+)
+_LPIPS = About(
+    title="LPIPS",
+    words="the learned perceptual distance",
+    higher_is_better=False,
+    decimals=3,
+    bounds=(0.0, 1.0),
+    phrases={
+        "net:alex": "compares features of AlexNet",
+        "net:vgg": "compares features of VGG16",
+        "net:squeeze": "compares features of SqueezeNet",
+        "heads:*": "uses the heads of LPIPS {}",
+        "input:scaled": "feeds the network [-1, 1]",
+        "input:unscaled": "feeds the network [0, 1] unscaled",
+        "norm:lpips": "normalises features as the lpips package",
+        "norm:torchmetrics": "normalises features as torchmetrics",
+        "clamp": "clamps the network's input to [0, 1]",
+        "precision:fast": "multiplies in fewer bits (`--precision fast`)",
+    },
+    absences={"clamp": "feeds the network unclamped", "precision": "multiplies in float32"},
+)
+_METRICS: Mapping[str, About] = {
+    "psnr": _PSNR,
+    "ssim": _SSIM,
+    "lpips_alex": replace(_LPIPS, title="LPIPS (alex)", latex=r"LPIPS\textsubscript{Alex}"),
+    "lpips_vgg": replace(_LPIPS, title="LPIPS (vgg)", latex=r"LPIPS\textsubscript{VGG}"),
+    "lpips_squeeze": replace(_LPIPS, title="LPIPS (squeeze)", latex=r"LPIPS\textsubscript{Squeeze}"),
+    "mae": About(title="MAE", words="the mean absolute error", higher_is_better=False, latex="MAE"),
+    "mipnerf_average": About(title="the average of mip-NeRF", higher_is_better=False, latex="Average error"),
+}
+
+
 def known_metrics() -> Mapping[str, About]:
     """The facts of each metric that comes with nvs-eval, by key, in the order in which they are listed."""
-    modules = [importlib.import_module(f"nvs_eval.metrics.{family}.about") for family in FAMILIES]
-    return {key: about for module in modules for key, about in module.ABOUT.items()}
+    return _METRICS
 
 
 def about_of(metric: str, info: Recorded | None = None) -> About:
@@ -31,7 +141,7 @@ def about_of(metric: str, info: Recorded | None = None) -> About:
         info: its entry in a record, for a metric of a plugin, which need not be installed.
     """
     plain = metric.removeprefix(CORRECTED)
-    about = known_metrics().get(plain) or _variant(plain, info)
+    about = _METRICS.get(plain) or _variant(plain, info)
     if plain == metric:
         return about
     return replace(about, title=f"colour-corrected {about.title}", latex=about.latex and f"cc-{about.latex}")
@@ -39,7 +149,7 @@ def about_of(metric: str, info: Recorded | None = None) -> About:
 
 def _variant(key: str, info: Recorded | None) -> About:
     family = key.partition("_")[0]
-    for known, about in known_metrics().items():
+    for known, about in _METRICS.items():
         if family in FAMILIES and known.partition("_")[0] == family:
             return replace(about, title=key, latex="", bounds=None)
     if info is None:

@@ -282,7 +282,7 @@ def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.Cap
 
 
 def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nvs_eval.metrics.psnr import metric as psnr
+    from nvs_eval.metrics import psnr
 
     right = psnr.mse
     monkeypatch.setattr(psnr, "mse", lambda *images, **how: right(*images, **how) * 1.01)
@@ -296,7 +296,7 @@ def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch:
 BROKEN = """
 import sys
 from nvs_eval.metrics.ssim import metric as ssim
-from nvs_eval.metrics.psnr import metric as psnr
+from nvs_eval.metrics import psnr
 import nvs_eval.images.pixels, nvs_eval.evaluation.scorer
 def broken(*_, **__): raise AssertionError("the second opinion must not ask the first")
 for module in (psnr, ssim, nvs_eval.images.pixels, nvs_eval.evaluation.scorer):

@@ -24,11 +24,11 @@ from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images import pixels
 from nvs_eval.images.pixels import by_planes, quantise
+from nvs_eval.metrics import psnr as psnr_metric
 from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
-from nvs_eval.metrics.psnr import metric as psnr_metric
-from nvs_eval.metrics.psnr.metric import psnr
+from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import View
@@ -171,7 +171,7 @@ def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def describe(name: str, _: Any, *, data_range: float) -> tuple[str, Load]:
         return f"psnr|range:{data_range:g}|v1", lambda _: counted
 
-    monkeypatch.setattr(psnr_metric, "describe", describe)
+    monkeypatch.setattr(psnr_metric, "describe_psnr", describe)
     return calls
 
 

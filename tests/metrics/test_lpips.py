@@ -20,9 +20,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import load_image
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
-from nvs_eval.metrics.lpips.layers import Backbone
+from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
 from nvs_eval.metrics.lpips.metric import Heads, Lpips, Normaliser, load_lpips
-from nvs_eval.metrics.lpips.networks import SMALLEST
 from nvs_eval.metrics.weights.pins import NETS, Net
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "lpips_as_a_loss.py"

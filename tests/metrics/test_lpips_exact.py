@@ -11,18 +11,20 @@ import pytest
 import torch
 from torch import backends
 
-from nvs_eval.metrics.lpips import exact
-from nvs_eval.metrics.lpips.exact import exact_arithmetic
+from nvs_eval.metrics.lpips import precision
+from nvs_eval.metrics.lpips.precision import exact_arithmetic
 
 SOON = 10.0
 """Seconds that are never waited for, but where a test fails."""
 # What torch 2.9 and newer may compute with fewer bits.
 SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-needs_new_switches = pytest.mark.skipif(not exact._has_new_switches(), reason="this torch has the older switches alone")
+needs_new_switches = pytest.mark.skipif(
+    not precision._has_new_switches(), reason="this torch has the older switches alone"
+)
 
 
 def switches() -> dict[str, str]:
-    return {switch: exact._backend(switch).fp32_precision for switch in SWITCHES}
+    return {switch: precision._backend(switch).fp32_precision for switch in SWITCHES}
 
 
 def matmul_precision() -> str | None:
@@ -36,11 +38,11 @@ def matmul_precision() -> str | None:
 @pytest.fixture
 def users_settings() -> Iterator[None]:
     """Whatever a test does to torch's settings is undone."""
-    before = switches() if exact._has_new_switches() else {}
+    before = switches() if precision._has_new_switches() else {}
     yield
     torch.set_float32_matmul_precision("highest")
     for switch, value in before.items():
-        exact._backend(switch).fp32_precision = value
+        precision._backend(switch).fp32_precision = value
 
 
 def by_the_old_flag() -> None:
@@ -53,7 +55,7 @@ def by_matmul_precision() -> None:
 
 def by_the_new_switches() -> None:
     for switch in SWITCHES:
-        exact._backend(switch).fp32_precision = "bf16" if switch.startswith("mkldnn") else "tf32"
+        precision._backend(switch).fp32_precision = "bf16" if switch.startswith("mkldnn") else "tf32"
 
 
 @needs_new_switches

@@ -18,11 +18,10 @@ from torch.nn import functional
 from nvs_eval.metrics.lpips import layers, winograd
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips import precision as lpips_precision
-from nvs_eval.metrics.lpips.layers import Backbone
-from nvs_eval.metrics.lpips.memory import Pass, bytes_needed
+from nvs_eval.metrics.lpips.layers import NETWORKS, SMALLEST, Backbone, Conv, Fire, Pool
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.lpips.networks import NETWORKS, SMALLEST, Conv, Fire, Pool
 from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.metrics.lpips.plan import Pass, bytes_needed
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.lpips.streaming import Stream
 from nvs_eval.metrics.weights.pins import NETS, Net

@@ -248,6 +248,15 @@ def test_backbone_is_read_once_for_all_variants(true: Tensors, folder: Path, rea
     assert len({id(variant.backbone) for variant in variants}) == 1
 
 
+def test_heads_are_read_once_for_all_variants(read: list[Path]) -> None:
+    weights._read_heads.cache_clear()
+    first, second = load_heads(NET, "0.1"), load_heads(NET, "0.1")
+    assert [path.parent.name for path in read] == ["v0.1"]
+    first[0].zero_()
+    assert second[0].any()
+    assert load_heads(NET, "0.1")[0].any()
+
+
 def test_replaced_file_is_read_again(true: Tensors, folder: Path, read: list[Path]) -> None:
     file = folder / f"{NET}.safetensors"
     save_file(true, file)

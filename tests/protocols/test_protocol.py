@@ -12,7 +12,7 @@ from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.describe import Load
-from nvs_eval.metrics.psnr import metric as psnr
+from nvs_eval.metrics import psnr
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
@@ -94,12 +94,12 @@ def test_every_parameter_is_in_the_fingerprint(path: str, value: object) -> None
 
 def test_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = protocol_of(LIGHT)
-    describe = psnr.describe
+    describe = psnr.describe_psnr
 
     def second(name: str, mask: Any, *, data_range: float) -> tuple[str, Load]:
         return f"psnr|range:{data_range:g}|v2", describe(name, mask, data_range=data_range)[1]
 
-    monkeypatch.setattr(psnr, "describe", second)
+    monkeypatch.setattr(psnr, "describe_psnr", second)
     after = protocol_of(LIGHT)
     assert after.definition == before.definition
     assert after.signatures["psnr"] == "psnr|range:1|q:round8|mask:valid-pixels|v2"

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.lpips.layers import Backbone
-from nvs_eval.metrics.lpips.networks import SMALLEST
+from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.lpips.streaming import Layer
 from nvs_eval.metrics.pair import mean_over_plane, needs_gradient, widest_float
@@ -61,7 +60,8 @@ class Comparison:
         """One value an image of the taps' distances `[..., 1, h, w]` of images of a size."""
         if mask is not None:
             return mean_over_plane(upsampled(distances, size)[..., None, :, :], mask)
-        return sum((mean_over_plane(distance) for distance in distances), start=_zero(distances[0]))
+        zero = distances[0].new_zeros((), dtype=widest_float(distances[0].device))
+        return sum((mean_over_plane(distance) for distance in distances), start=zero)
 
     @property
     def feed(self) -> Hashable:
@@ -85,12 +85,7 @@ class Comparison:
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
 
     def layers_for(self, *images: Tensor, lean: bool = False) -> tuple[Layer, ...]:
-        """The network's layers, on the images' device and in their dtype.
-
-        Args:
-            images: that pass them.
-            lean: whether they take as little memory as they can, and more time.
-        """
+        """The network's layers for images; lean ones take as little memory as they can, and more time."""
         device, dtype = images[0].device, images[0].dtype
         # What is rounded to fewer bits must be the same to the last of them, however much memory there is.
         lean = lean and self.precision == "exact"
@@ -120,7 +115,7 @@ class Comparison:
 
 def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
     """The sum of the taps' maps `[..., 1, h, w]` at the size of the images, `[..., H, W]`."""
-    total = _zero(distances[0]).to(distances[0].dtype)
+    total = distances[0].new_zeros(())
     for distance in distances:
         flat = distance.reshape(-1, 1, *distance.shape[-2:])
         full = torch.nn.functional.interpolate(flat, size=size, mode="bilinear", align_corners=False)
@@ -134,7 +129,3 @@ def _clamped(images: Tensor) -> Tensor:
         return images.clamp(0, 1)
     least, most = images.aminmax()
     return images if least >= 0 and most <= 1 else images.clamp(0, 1)
-
-
-def _zero(image: Tensor) -> Tensor:
-    return torch.zeros((), dtype=widest_float(image.device), device=image.device)

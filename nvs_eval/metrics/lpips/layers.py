@@ -1,4 +1,7 @@
-"""The layers of a network with its weights, made to be computed some rows at a time."""
+"""The convolutional part of AlexNet, VGG16 and SqueezeNet 1.1: as data, and as layers that take some rows at a time.
+
+The networks are torchvision's. LPIPS reads the activations after certain ReLUs, its taps.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,80 @@ from torch import Tensor
 from torch.nn import functional
 
 from nvs_eval.metrics.lpips import winograd
-from nvs_eval.metrics.lpips.networks import NETWORKS, Conv, Fire, Pool
-from nvs_eval.metrics.lpips.networks import Layer as Definition
 from nvs_eval.metrics.lpips.precision import Precision, Products, products
 from nvs_eval.metrics.lpips.streaming import Layer
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution and its ReLU; `name` is its prefix in torchvision's state dict."""
+
+    name: str
+    stride: int = 1
+    padding: int = 0
+    tap: bool = False
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max pooling."""
+
+    size: int
+    stride: int
+    ceil: bool = False
+
+
+@dataclass(frozen=True)
+class Fire:
+    """SqueezeNet's module: 1x1 squeeze, then 1x1 and 3x3 expansions side by side."""
+
+    name: str
+    tap: bool = False
+
+
+Definition = Conv | Pool | Fire
+
+
+def _vgg(*blocks: tuple[int, ...]) -> tuple[Definition, ...]:
+    layers: list[Definition] = []
+    for block in blocks:
+        if layers:
+            layers.append(Pool(2, 2))
+        layers += [Conv(f"features.{index}", padding=1, tap=index == block[-1]) for index in block]
+    return tuple(layers)
+
+
+NETWORKS: dict[str, tuple[Definition, ...]] = {
+    "alex": (
+        Conv("features.0", stride=4, padding=2, tap=True),
+        Pool(3, 2),
+        Conv("features.3", padding=2, tap=True),
+        Pool(3, 2),
+        Conv("features.6", padding=1, tap=True),
+        Conv("features.8", padding=1, tap=True),
+        Conv("features.10", padding=1, tap=True),
+    ),
+    "vgg": _vgg((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),
+    "squeeze": (
+        Conv("features.0", stride=2, tap=True),
+        Pool(3, 2, ceil=True),
+        Fire("features.3"),
+        Fire("features.4", tap=True),
+        Pool(3, 2, ceil=True),
+        Fire("features.6"),
+        Fire("features.7", tap=True),
+        Pool(3, 2, ceil=True),
+        Fire("features.9", tap=True),
+        Fire("features.10", tap=True),
+        Fire("features.11", tap=True),
+        Fire("features.12", tap=True),
+    ),
+}
+"""The layers of each network up to its last tap."""
+
+SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
+"""The least height and width in pixels for which every layer has an output."""
+
 
 # Winograd's way pays from so many channels on, and so many tiles. It is best for about so many tiles at once: what it
 # makes of them stays in the cache.
@@ -26,36 +99,26 @@ _TILES_AT_ONCE = 400
 
 
 class Backbone:
-    """A network with its weights.
-
-    Args:
-        net: its name.
-        weights: torchvision's state dict of its convolutions.
-    """
+    """A network with its weights, torchvision's state dict of its convolutions."""
 
     def __init__(self, net: str, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
         self._net = net
-        self._definition = NETWORKS[net]
         self._placed: dict[Hashable, tuple[Layer, ...]] = {}
 
     def layers(
         self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, plain: bool = False
     ) -> tuple[Layer, ...]:
-        """The layers on a device, made there once.
+        """The layers for images of a device and dtype, made there once.
 
-        Args:
-            device: of the images.
-            dtype: of the images.
-            precision: of the products.
-            plain: whether they are torch's convolutions, through which gradients go and which need no memory of their
-                own, also where Winograd's way is quicker.
+        Plain ones are torch's convolutions, through which gradients go and which need no memory of their own, also
+        where Winograd's way is quicker.
         """
         place = (device, dtype, precision, plain)
         if place not in self._placed:
             making = _Making(self.weights, device, dtype, products(precision, device, self._net), plain)
             with torch.inference_mode(False):  # As when the weights were loaded.
-                self._placed[place] = tuple(made for layer in self._definition for made in making.of(layer))
+                self._placed[place] = tuple(made for layer in NETWORKS[self._net] for made in making.of(layer))
         return self._placed[place]
 
     def channels(self) -> list[int]:
@@ -68,16 +131,9 @@ class _Making:
     """Makes layers of their definitions."""
 
     def __init__(
-        self,
-        weights: Mapping[str, Tensor],
-        device: torch.device,
-        dtype: torch.dtype,
-        few: Products,
-        plain: bool,
+        self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, few: Products, plain: bool
     ) -> None:
-        self._weights = weights
-        self._device = device
-        self._dtype = dtype
+        self._weights, self._device, self._dtype = weights, device, dtype
         self._tapped = False
         self._scratch = winograd.Scratch()
         self._few = dtype if few == "float32" else getattr(torch, few)
@@ -101,14 +157,14 @@ class _Making:
                     tap=tap,
                     channels=len(one.bias) + len(three.bias),
                     dtype=one.bias.dtype,
-                    weight_bytes=one.bytes + three.bytes,
+                    weight_bytes=one.weight.nbytes + three.weight.nbytes,
                 )
 
     def _convolution(self, name: str, *, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
         kernel = self._kernel(name)
         outputs, inputs, size, _ = kernel.weight.shape
         known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
-        known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.bytes}
+        known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.weight.nbytes}
         self._tapped |= tap
         fit = (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS
         if self._tiled and fit and kernel.weight.dtype == torch.float32:
@@ -131,10 +187,6 @@ class _Kernel:
 
     weight: Tensor
     bias: Tensor
-
-    @property
-    def bytes(self) -> int:
-        return self.weight.nbytes
 
     def laid_out(self) -> _Kernel:
         """The same as convolutions are quickest with it; a copy."""

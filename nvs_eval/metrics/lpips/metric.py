@@ -25,8 +25,18 @@ from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
 from nvs_eval.metrics.weights.backbones import load_heads, shared_backbone
-from nvs_eval.metrics.weights.custom import load_whole
-from nvs_eval.metrics.weights.pins import NETS, Net
+from nvs_eval.metrics.weights.formats import load_whole
+from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "net": NETS,
+    "version": VERSIONS,
+    "heads": ("learned", "none"),
+    "input": ("scaled", "unscaled"),
+    "normaliser": ("lpips", "torchmetrics"),
+    "precision": ("exact", "fast"),
+}
+_true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,31 +140,27 @@ def load_lpips(
     Raises:
         InputError: an unknown name, or weights that cannot be had or are not the true ones.
     """
-    for kind, given, known in (
-        ("LPIPS net", net, NETS),
-        ("LPIPS version", version, ("0.1", "0.0")),
-        ("LPIPS heads", heads, ("learned", "none")),
-        ("LPIPS input", input, ("scaled", "unscaled")),
-        ("LPIPS normaliser", normaliser, ("lpips", "torchmetrics")),
-        ("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck")),
-        ("LPIPS precision", precision, ("exact", "fast")),
-    ):
-        if given not in known:
-            raise unknown_name(kind, given, known)
+    ways = {"version": version, "heads": heads, "input": input, "normaliser": normaliser, "precision": precision}
+    for parameter, value in {"net": net, **ways}.items():
+        if value not in _CHOICES[parameter]:
+            raise unknown_name(f"LPIPS {parameter}", value, _CHOICES[parameter])
+    if mask_meaning not in ("valid-pixels", "dycheck"):
+        raise unknown_name("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck"))
     # What is read under a caller's inference mode could never be used for a gradient later.
     with torch.inference_mode(False):
         if weights is not None:
-            found, head_weights = load_whole(weights, net, heads=heads == "learned")
-            backbone = Backbone(net, found)
+            convolutions, head_weights = load_whole(weights, net, heads=heads == "learned")
+            backbone = Backbone(net, convolutions)
         else:
-            backbone = _true_backbone(net, weights_dir)
+            # One for all who use it: wherever a net's own weights lie, they are the pinned ones.
+            backbone = _true.setdefault(net, Backbone(net, shared_backbone(net, directory=weights_dir)))
             head_weights = load_heads(net, version) if heads == "learned" else []
         if heads == "none":
             head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
 
 
-def describe(
+def describe_lpips(
     name: str,
     mask: str,
     *,
@@ -170,15 +176,9 @@ def describe(
     Raises:
         InputError: a parameter has a value that is not known, the name is of another net, or the mask has no meaning.
     """
-    choices: dict[str, tuple[object, tuple[str, ...]]] = {
-        "net": (net, ("alex", "vgg", "squeeze")),
-        "version": (version, ("0.1", "0.0")),
-        "input": (input, ("scaled", "unscaled")),
-        "normaliser": (normaliser, ("lpips", "torchmetrics")),
-        "precision": (precision, ("exact", "fast")),
-    }
-    for parameter, (value, known) in choices.items():
-        check_choice(f"{parameter} of {name}", value, known)
+    ways = {"version": version, "input": input, "normaliser": normaliser, "precision": precision}
+    for parameter, value in {"net": net, **ways}.items():
+        check_choice(f"{parameter} of {name}", value, _CHOICES[parameter])
     if not isinstance(clamp, bool):
         raise InputError(f"clamp of {name} is {clamp!r}, and true or false is needed.")
     if not f"{name}_".startswith(f"lpips_{net}_"):
@@ -188,22 +188,12 @@ def describe(
             f"{name} has no windows, so that `mask: windows` has no meaning for it: take valid-pixels, multiply, fill, "
             "bbox or dycheck, or leave LPIPS out."
         )
-    ways = {"version": version, "input": input, "normaliser": normaliser, "clamp": clamp, "precision": precision}
     clamped = "|clamp" if clamp else ""
     fast = "|precision:fast" if precision == "fast" else ""
     signature = f"lpips|net:{net}|heads:{version}|input:{input}{clamped}|norm:{normaliser}{fast}|v1"
 
     def load(weights_dir: Path | None) -> Lpips:
         make: Any = load_lpips  # Its choices were checked above.
-        return make(net, mask_meaning=mask, weights_dir=weights_dir, **ways)
+        return make(net, clamp=clamp, mask_meaning=mask, weights_dir=weights_dir, **ways)
 
     return signature, load
-
-
-_true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
-
-
-def _true_backbone(net: Net, directory: Path | None) -> Backbone:
-    """A net's own backbone, one for all who use it: wherever its weights lie, they are the pinned ones."""
-    weights = shared_backbone(net, directory=directory)
-    return _true.setdefault(net, Backbone(net, weights))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.lpips.distance import Comparison
-from nvs_eval.metrics.lpips.exact import exact_arithmetic
 from nvs_eval.metrics.lpips.plan import Allowed, Images, Pair, Pairing, Plan, plan_passes
+from nvs_eval.metrics.lpips.precision import exact_arithmetic
 from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 
 
@@ -73,9 +73,9 @@ def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tenso
     for parts in distances(pairings, images[:count], images[count:], allowed):
         for each, found, part in zip(wanted, scores, parts, strict=True):
             # One by one: neither memory nor a value's last digit grows with their number.
-            for place, which in enumerate(part.which):
+            for place, pair in enumerate(part.pairs):
                 planes = [plane[place] for plane in part.planes]
-                found[which] = each.lpips.reduce(planes, each.reference.shape[-2:], each.mask)
+                found[pair.which] = each.lpips.reduce(planes, each.reference.shape[-2:], each.mask)
     return [
         torch.stack([found[which] for which in range(len(each.renders))])
         for each, found in zip(wanted, scores, strict=True)
@@ -91,33 +91,16 @@ def _place(images: list[Tensor], image: Tensor) -> int:
     return len(images) - 1
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The weighted squared differences of some pairs of a pairing.
-
-    Attributes:
-        which: of the pairs.
-        planes: at each tap, `[len(which), 1, h, w]`.
-    """
-
-    which: Sequence[int]
-    planes: Sequence[Tensor]
-
-
 def distances(
     pairings: Sequence[Pairing], references: Images, renders: Images, allowed: Allowed
-) -> Iterator[list[Part]]:
+) -> Iterator[list[Distances]]:
     """For each pairing the distances of its pairs, of so many renders at a time as there is room for.
 
     All images pass the network side by side, some rows at a time; what the taps make of the rows is compared at once,
     and only the differences are kept: in memory that is taken beforehand, as small pieces of it between what is freed
     would keep that from being used again.
 
-    Args:
-        pairings: of LPIPS of one feed.
-        references: each `[3, H, W]`.
-        renders: likewise, of the same size; there may be none.
-        allowed: what may be taken.
+    The pairings are of LPIPS of one feed, the images of one size; there may be no renders.
 
     Raises:
         InputError: the images are smaller than the network can take, or there is no memory for them.
@@ -127,18 +110,18 @@ def distances(
     sizes = list(tap_sizes(plan.layers, *references[0].shape[-2:]))
     for start in range(0, max(len(renders), 1), plan.together):
         some = renders[start : start + plan.together]
-        found = [
-            _Distances(each.lpips, each.within(start, plan.together, among=len(references)), sizes, references[0])
-            for each in pairings
+        parts = [
+            Distances(p.lpips, p.within(start, plan.together, among=len(references)), sizes, references[0])
+            for p in pairings
         ]
         with exact_arithmetic():
-            _pass(found, [*references, *some], plan)
-        yield [Part([pair.which for pair in each.pairs], each.planes) for each in found]
+            _pass(parts, [*references, *some], plan)
+        yield parts
 
 
-def _pass(found: Sequence[_Distances], images: Images, plan: Plan) -> None:
+def _pass(parts: Sequence[Distances], images: Images, plan: Plan) -> None:
     """Take images through the network and compare them."""
-    lpips = found[0].lpips
+    lpips = parts[0].lpips
     batches = [
         _Batch(images[start : start + plan.at_once], plan.layers) for start in range(0, len(images), plan.at_once)
     ]
@@ -146,9 +129,9 @@ def _pass(found: Sequence[_Distances], images: Images, plan: Plan) -> None:
         fed = slice(start, start + plan.rows)
         # Side by side from tap to tap, so that only the features that are compared are there.
         for made in zip(*(batch.features(lpips, fed) for batch in batches), strict=True):
-            rows = _Rows(made[0].tap, made[0].top, [image for part in made for image in part.images])
-            for each in found:
-                each.add(rows)
+            rows = _Rows(made[0].tap, made[0].top, [image for batch in made for image in batch.images])
+            for part in parts:
+                part.add(rows)
 
 
 class _Features:
@@ -188,15 +171,8 @@ class _Batch:
             yield _Rows(made.tap, made.top, [_Features(image) for image in made.rows.split(1)])
 
 
-class _Distances:
-    """The distances of pairs under an LPIPS, a plane of each at each tap.
-
-    Args:
-        lpips: which.
-        pairs: of what.
-        sizes: of the taps.
-        like: of the planes' device and dtype.
-    """
+class Distances:
+    """The weighted squared differences of some pairs of a pairing: at each tap planes `[pairs, 1, h, w]`."""
 
     def __init__(
         self, lpips: Comparison, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]], like: Tensor

@@ -26,9 +26,8 @@ from torch import Tensor
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.describe import Load, all_digits, check_choice, checked_number
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, widest_float
-from nvs_eval.metrics.ssim.blocks import Block
-from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
-from nvs_eval.metrics.ssim.pairs import Member, Pairs, map_size
+from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
+from nvs_eval.metrics.ssim.pairs import Block, Member, Pairs, map_size
 
 
 def ssim(
@@ -122,7 +121,7 @@ def ssim_map(
     return values.reshape(*pairs.batch, *shape[1:])
 
 
-def describe(
+def describe_ssim(
     name: str, mask: MaskMeaning, *, kernel: Any, data_range: object, variance_floor: object = None
 ) -> tuple[str, Load]:
     """The signature of an SSIM of a protocol, and its function.

@@ -1,34 +1,179 @@
-"""The pairs of a batch, scored block by block; those of one reference together, whose share is made once."""
+"""The pairs of a batch, scored by blocks that stay in the cache; those of one reference share what is made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from threading import Barrier
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics.pair import broadcast_shapes, widest_float
-from nvs_eval.metrics.ssim.blocks import Block, blocks_of, in_grey, map_in_threads, planes_of
+from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, widest_float
 from nvs_eval.metrics.ssim.formula import Constants, Planes
-from nvs_eval.metrics.ssim.kernels import Kernel
 from nvs_eval.metrics.ssim.shares import share_of
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# A plane of 1 MB, of which a few are worked on at a time: less is spent on calls, more is no longer in a core's cache.
+_PIXELS, _WIDEST = 2**17, 1024
+_FEWEST = 2**15
+# Other devices want much at a time.
+_PIXELS_ELSEWHERE = 2**22
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the map: channels of the images, rows and columns of the map."""
+
+    channels: slice
+    rows: slice
+    columns: slice
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its rows and columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def of_map(self, values: Tensor) -> Tensor:
+        """A block of the map `[c, h, w]`, which may have a single channel."""
+        return values[..., self.rows, self.columns]
+
+
+def blocks_of(size: tuple[int, int], how: Kernel, device: torch.device, *, whole: bool) -> Sequence[Block]:
+    """Blocks that cover a map of a size; a single one where it is wanted whole."""
+    rows, columns = size
+    if whole:
+        return [Block(slice(0, 3), slice(0, rows), slice(0, columns))]
+    pixels, widest = _PIXELS_ELSEWHERE, columns
+    if device.type == "cpu":
+        # No thread is to be without a block because another has a large one.
+        share = 3 * rows * columns // (2 * torch.get_num_threads())
+        pixels, widest = min(_PIXELS, max(_FEWEST, share)), _WIDEST
+    across = list(_split(columns, widest))
+    reach = len(how.taps) - 1
+    down = list(_split(rows, max(pixels // (across[0].stop + reach) - reach, STEP)))
+    # All channels of a part of the image follow one another: what is read of interleaved images is read once.
+    channels = [slice(0, 3)] if how.grey is not None else [slice(i, i + 1) for i in range(3)]
+    return [Block(which, tall, wide) for tall in down for wide in across for which in channels]
+
+
+def planes_of(image: Tensor, block: Block, how: Kernel) -> Tensor:
+    """The planes `[c, h, w]` of an image or a mask `[..., h, w]` that the windows of a block lie in, in float64.
+
+    They are padded at the image's border as the kernel says, and at their own ends with zeros, to whole products.
+    """
+    rows, above, below = _reach(block.rows, image.shape[-2], how)
+    columns, left, right = _reach(block.columns, image.shape[-1], how)
+    part = image[block.channels if image.shape[0] > 1 else slice(0, 1), rows, columns]
+    if how.grey is not None:
+        part = in_grey(part.to(widest_float(part.device)), how.grey)
+    part = _pad(part, (left, right, above, below), how)
+    return _fill(part, [_whole(size) + len(how.taps) - 1 for size in block.size])
+
+
+def in_grey(image: Tensor, grey: str) -> Tensor:
+    """The one channel of a kernel of grey images, of float64 images `[..., 3, h, w]`."""
+    if grey == "bt709":
+        red, green, blue = image.unbind(dim=-3)
+        return (0.2126 * red + 0.7152 * green + 0.0722 * blue).unsqueeze(-3)
+    red, green, blue = (image * 255).round().unbind(dim=-3)
+    return torch.floor((9798 * red + 19235 * green + 3735 * blue + 16384) / 32768).unsqueeze(-3)
+
+
+def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the result for each item, in order, from as many threads as torch has; without gradients.
+
+    Each thread works on an item of its own, within which torch splits nothing. Torch splits each of its steps over
+    threads that wait for one another at its end. Of steps as short as those on a block that costs more than it saves,
+    and on a machine that does something else beside, where some of them are not running, dozens of times as much.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return list(map(work, items))
+    inference = torch.is_inference_mode_enabled()
+
+    def begin(item: Item) -> Result:
+        # These modes are a thread's own.
+        with torch.inference_mode(inference), torch.no_grad():
+            return work(item)
+
+    return list(_pool(threads, os.getpid()).map(begin, items))
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Of a process: one that was forked has none of its parent's threads."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ssim")
+    started = Barrier(threads + 1)
+
+    def start() -> None:
+        # The number is a thread's own, but for threads that have not asked yet, which get the one that was set last.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        started.wait()
+
+    for _ in range(threads):
+        pool.submit(start)
+    started.wait()
+    torch.set_num_threads(threads)
+    return pool
+
+
+def _split(size: int, largest: int) -> Iterator[slice]:
+    """Parts of nearly one size, all but the last of whole products."""
+    part = _whole(-(-size // -(-size // largest)))
+    for start in range(0, size, part):
+        yield slice(start, min(start + part, size))
+
+
+def _whole(size: int) -> int:
+    return -(-size // STEP) * STEP
+
+
+def _reach(places: slice, size: int, how: Kernel) -> tuple[slice, int, int]:
+    """The pixels along an axis that the windows at some places of the map take, and how many before and after."""
+    border = 0 if how.padding == "valid" else how.border
+    start, stop = places.start - border, places.stop + len(how.taps) - 1 - border
+    return slice(max(start, 0), min(stop, size)), max(-start, 0), max(stop - size, 0)
+
+
+def _pad(part: Tensor, widths: tuple[int, int, int, int], how: Kernel) -> Tensor:
+    """Pad by as many on the left, on the right, above and below."""
+    if not any(widths):
+        return part
+    if how.padding == "symmetric":
+        for dim, (before, after) in ((-1, widths[:2]), (-2, widths[2:])):
+            size = part.shape[dim]
+            ends = part.narrow(dim, 0, before).flip(dim), part.narrow(dim, size - after, after).flip(dim)
+            part = torch.cat([ends[0], part, ends[1]], dim=dim)
+        return part
+    mode = "constant" if how.padding == "zero" else "reflect"
+    return torch.nn.functional.pad(part[None], widths, mode=mode)[0]
+
+
+def _fill(part: Tensor, size: Sequence[int]) -> Tensor:
+    """In float64, and with zeros to a size."""
+    dtype = widest_float(part.device)
+    height, width = part.shape[-2:]
+    if [height, width] == size:
+        return part.to(dtype)
+    planes = part.new_empty(part.shape[0], *size, dtype=dtype)
+    planes[:, :height, :width] = part
+    planes[:, height:] = 0
+    planes[:, :height, width:] = 0
+    return planes
 
 
 @dataclass(frozen=True)
 class Member:
-    """A render of a reference.
-
-    Attributes:
-        position: of its score, among those of the batch.
-        render: `[3, h, w]`.
-        weights: of its map, `[1, h2, w2]`; None where all count.
-    """
+    """A render `[3, h, w]`, the weights of its map `[1, h2, w2]`, and the place of its score in the batch."""
 
     position: int
     render: Tensor
@@ -37,14 +182,7 @@ class Member:
 
 @dataclass(frozen=True)
 class _Group:
-    """Renders of one reference, over one data range.
-
-    Attributes:
-        reference: `[3, h, w]`.
-        extent: the data range, of no dimension.
-        mask: which pixels the statistics are formed of, `[1, h, w]`; None for all.
-        members: the renders.
-    """
+    """Renders of one reference `[3, h, w]`, over one data range; the mask `[1, h, w]` is of the statistics' pixels."""
 
     reference: Tensor
     extent: Tensor
@@ -67,21 +205,43 @@ class Pairs:
     ) -> list[list[Result]]:
         """What is made of the map of each pair, block by block."""
         centred = data_range == "pair"
-        extents = (
-            _pair_extent(self._reference, self._render, how) if centred else _constant(data_range, self._reference)
-        )
-        groups = _groups_of(self.batch, self._reference, self._render, extents, mask=self._mask, weights=self._weights)
-        graph = torch.is_grad_enabled() and any(images.requires_grad for images in self._given)
-        blocks = blocks_of(map_size(self._reference, how), how, self._reference.device, whole=graph)
+        device, graph = self._reference.device, needs_gradient(*self._given)
+        if centred:
+            extents = self._extents(how)
+        else:
+            extents = torch.full((1, 1, 1), data_range, dtype=widest_float(device), device=device)
+        blocks = blocks_of(map_size(self._reference, how), how, device, whole=graph)
         results: list[list[Result]] = [[] for _ in range(self.batch.numel())]
-        for group in groups:
+        for group in self._groups(extents):
             work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
             # Gradients are of one block, and other devices work on one at a time.
-            alone = graph or self._reference.device.type != "cpu"
+            alone = graph or device.type != "cpu"
             for of_block in map(work, blocks) if alone else map_in_threads(work, blocks):
                 for member, result in zip(group.members, of_block, strict=True):
                     results[member.position].append(result)
         return results
+
+    def _extents(self, how: Kernel) -> Tensor:
+        """The data range of each pair, `[..., 1, 1, 1]`."""
+        extents = torch.maximum(_extent(self._reference, how), _extent(self._render, how))
+        # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
+        return extents.masked_fill(extents == 0, torch.nan)
+
+    def _groups(self, extents: Tensor) -> Iterable[_Group]:
+        mask, weights = self._mask, self._weights
+        groups: dict[object, _Group] = {}
+        for position, index in enumerate(np.ndindex(*self.batch)):
+            extent = extents[_place(extents, index)].reshape(())
+            # Two ranges of the same value have gradients of their own.
+            which = position if extent.requires_grad else extent.item()
+            place, masked = _place(self._reference, index), None if mask is None else _place(mask, index)
+            if (place, which, masked) not in groups:
+                kept = None if mask is None else mask[masked]
+                groups[place, which, masked] = _Group(self._reference[place], extent, kept)
+            weighed = None if weights is None else weights[_place(weights, index)]
+            member = Member(position, self._render[_place(self._render, index)], weighed)
+            groups[place, which, masked].members.append(member)
+        return groups.values()
 
 
 def _score_block(
@@ -106,16 +266,6 @@ def _score_block(
     return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
 
 
-def _constant(extent: float, like: Tensor) -> Tensor:
-    return torch.full((1, 1, 1), extent, dtype=widest_float(like.device), device=like.device)
-
-
-def _pair_extent(reference: Tensor, render: Tensor, how: Kernel) -> Tensor:
-    extent = torch.maximum(_extent(reference, how), _extent(render, how))
-    # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
-    return extent.masked_fill(extent == 0, torch.nan)
-
-
 def _extent(image: Tensor, how: Kernel) -> Tensor:
     wide, ends = widest_float(image.device), (-3, -2, -1)
     if how.grey is not None:
@@ -127,38 +277,6 @@ def map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
     """The rows and columns of a map."""
     lost = len(how.taps) - 1 if how.padding == "valid" else 0
     return image.shape[-2] - lost, image.shape[-1] - lost
-
-
-def _groups_of(
-    batch: tuple[int, ...],
-    reference: Tensor,
-    render: Tensor,
-    extents: Tensor,
-    *,
-    mask: Tensor | None,
-    weights: Tensor | None,
-) -> Iterable[_Group]:
-    """The pairs of a batch, in groups.
-
-    Args:
-        batch: the leading dimensions of the scores, to which those of all others broadcast.
-        reference: `[..., 3, h, w]`.
-        render: `[..., 3, h, w]`.
-        extents: the data range of each pair, `[..., 1, 1, 1]`, or `[1, 1, 1]`.
-        mask: which pixels the statistics are formed of, `[..., 1, h, w]`.
-        weights: of the map, `[..., 1, h2, w2]`.
-    """
-    groups: dict[object, _Group] = {}
-    for position, index in enumerate(np.ndindex(*batch)):
-        extent = extents[_place(extents, index)].reshape(())
-        # Two ranges of the same value have gradients of their own.
-        which = position if extent.requires_grad else extent.item()
-        key = (_place(reference, index), which, None if mask is None else _place(mask, index))
-        if key not in groups:
-            groups[key] = _Group(reference[key[0]], extent, None if mask is None else mask[_place(mask, index)])
-        weighed = None if weights is None else weights[_place(weights, index)]
-        groups[key].members.append(Member(position, render[_place(render, index)], weighed))
-    return groups.values()
 
 
 def _place(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:

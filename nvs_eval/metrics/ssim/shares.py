@@ -1,4 +1,4 @@
-"""Who does the work on a block: torch's operations, or kernels of our own.
+"""Who does the work on a block: torch's operations, or kernels of our own; and sums over windows, as banded products.
 
 All shares are made of the reference's planes and give the scores of any render's planes, one for each window wholly
 inside.
@@ -10,20 +10,99 @@ import os
 import warnings
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nvs_eval.errors import unknown_name
 from nvs_eval.metrics.ssim.formula import Clamped, Constants, Plain, Planes
-from nvs_eval.metrics.ssim.kernels import KERNELS, Kernel
-from nvs_eval.metrics.ssim.windows import STEP, blur, slide_columns, slide_rows
 
+STEP = 8
+"""How many sums one product gives along an axis; planes have this many places for windows, or a multiple."""
 ENVIRONMENT = "NVS_EVAL_SSIM"
 """Environment variable. On CUDA, `triton` computes SSIM by kernels of our own, and `torch` (default) by torch."""
 
 _ROUNDING = 1e-10
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def blur(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """A window along both axes of `[p, h, w]`, for as many positions as it has wholly inside."""
+    if _needs_torch(planes):
+        return slide_columns(slide_rows(planes, taps), taps)
+    bands = _bands(taps)
+    return torch.from_numpy(_columns(_rows(_array(planes), bands), bands))
+
+
+def slide_rows(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """A window down the columns, `[p, h, w]` to `[p, h - len(taps) + 1, w]`."""
+    bands = _bands(taps)
+    if not _needs_torch(planes):
+        return torch.from_numpy(_rows(_array(planes), bands))
+    windows = planes.unfold(-2, bands.reach, STEP).mT
+    return torch.matmul(torch.from_numpy(bands.rows).to(planes), windows).flatten(1, 2)
+
+
+def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """A window along the rows, `[p, h, w]` to `[p, h, w - len(taps) + 1]`."""
+    bands = _bands(taps)
+    if not _needs_torch(planes):
+        return torch.from_numpy(_columns(_array(planes), bands))
+    windows = planes.unfold(-1, bands.reach, STEP)
+    return torch.matmul(windows, torch.from_numpy(bands.columns).to(planes)).flatten(2)
+
+
+class _Bands(NamedTuple):
+    """`[STEP, reach]`, a row a window, each a place further on than the last; and the same transposed, as it lies."""
+
+    rows: Array
+    columns: Array
+    reach: int
+
+
+@cache
+def _bands(taps: tuple[float, ...]) -> _Bands:
+    reach = STEP + len(taps) - 1
+    rows = np.zeros((STEP, reach))
+    for place in range(STEP):
+        rows[place, place : place + len(taps)] = taps
+    return _Bands(rows, rows.T.copy(), reach)
+
+
+# Of matrices as small as these, NumPy's BLAS makes the products in half the time of torch's, and takes overlapping
+# windows as they lie. It has no other device and no gradients.
+
+
+def _needs_torch(planes: Tensor) -> bool:
+    return planes.device.type != "cpu" or planes.requires_grad
+
+
+def _array(planes: Tensor) -> Array:
+    return planes.contiguous().numpy()
+
+
+def _rows(planes: Array, bands: _Bands) -> Array:
+    count, height, width = planes.shape
+    steps = (height - bands.reach) // STEP + 1
+    plane, row, column = planes.strides
+    windows = np.ndarray((count, steps, bands.reach, width), planes.dtype, planes, 0, (plane, STEP * row, row, column))
+    sums = np.empty((count, steps, STEP, width))
+    np.matmul(bands.rows, windows, out=sums)
+    return sums.reshape(count, -1, width)
+
+
+def _columns(planes: Array, bands: _Bands) -> Array:
+    count, height, width = planes.shape
+    steps = (width - bands.reach) // STEP + 1
+    plane, row, column = planes.strides
+    windows = np.ndarray(
+        (count, steps, height, bands.reach), planes.dtype, planes, 0, (plane, STEP * column, row, column)
+    )
+    sums = np.empty((count, height, steps, STEP))
+    np.matmul(windows, bands.columns, out=sums.transpose(0, 2, 1, 3))
+    return sums.reshape(count, height, -1)
 
 
 class Share(Protocol):
@@ -35,15 +114,7 @@ class Share(Protocol):
 
 
 def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | None, graph: bool) -> Share:
-    """The reference's share of the work on a block.
-
-    Args:
-        x: the reference.
-        constants: of the formula.
-        how: the kernel.
-        mask: which pixels the statistics are formed of, `[1, h, w]`; None for all.
-        graph: whether gradients are asked for.
-    """
+    """The share of a reference's planes, of the pixels of a mask `[1, h, w]`; differentiable if a graph is needed."""
     if mask is not None:
         return Clamped(x, constants, _PartialBlur(mask, how.taps))
     if not graph and asks_for_triton() and has_triton(x.values.device):
@@ -105,10 +176,6 @@ class _PartialBlur:
     H. Gao et al., "Monocular dynamic view synthesis: a reality check", 2022; KAIR-BAIR/dycheck, core/metrics/image.py.
     Each blur is divided by the number of pixels that count, which are not weighted by the window: so its weights sum to
     1 only where all of them count, and no constant may be subtracted before squaring.
-
-    Args:
-        mask: of the planes `[p, h, w]` that are blurred, `[1, h, w]`.
-        taps: of the window, for the windows wholly inside the planes.
     """
 
     def __init__(self, mask: Tensor, taps: tuple[float, ...]) -> None:

@@ -1,6 +1,6 @@
 """SSIM of one block of a pair by two Triton kernels: down the columns, then along the rows with the formula on top.
 
-The same as `Plain` and `Clamped` of `_ssim_formula`, for CUDA tensors and without gradients. It agrees with them where
+The same as `Plain` and `Clamped` of `formula`, for CUDA tensors and without gradients. It agrees with them where
 Triton's interpreter runs it; on a card it was never run. A kernel reads its planes once for every tap, and all but the
 first time from a cache, so that of memory it takes
 

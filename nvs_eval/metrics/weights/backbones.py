@@ -35,6 +35,7 @@ from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.install import cache_folder
 from nvs_eval.metrics.weights.pins import (
     NETS,
+    VERSIONS,
     Backbone,
     Heads,
     Net,
@@ -78,9 +79,7 @@ class Found:
 def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
     """Where the backbone of a net would come from, and whether it is the true one. Never downloads.
 
-    Args:
-        net: The net.
-        directory: A folder to look in first, in place of the environment's.
+    The directory is a folder to look in first, in place of the environment's; so it is below.
 
     Raises:
         InputError: The net is not known, or the folder to look in does not exist.
@@ -98,10 +97,6 @@ def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
 
 def load_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
     """The verified convolution weights and biases of a net, under torchvision's names (``features.0.weight``).
-
-    Args:
-        net: The net.
-        directory: A folder to look in first, in place of the environment's.
 
     Raises:
         InputError: The weights are wrong, or cannot be had, with what to do on a machine without internet.
@@ -140,15 +135,23 @@ def load_heads(net: Net, version: Version) -> Heads:
     Raises:
         InputError: The net or version is not known, the package is not installed, or its file is wrong.
     """
-    pins = head_pins(net, version)
+    head_pins(net, version)  # An unknown name is an error with or without the package.
     package = importlib.util.find_spec("lpips")
     if package is None or not package.submodule_search_locations:
         raise InputError("The heads of LPIPS are in the package lpips, which is not installed: pip install lpips.")
     path = Path(package.submodule_search_locations[0], "weights", f"v{version}", f"{net}.pth")
-    tensors = read_tensors(path)
+    return [head.clone() for head in _read_heads(net, version, path, _state_of(path))]
+
+
+@lru_cache(maxsize=len(NETS) * len(VERSIONS))
+def _read_heads(net: Net, version: Version, path: Path, _: tuple[int, ...]) -> Heads:
+    pins = head_pins(net, version)
+    with torch.inference_mode(False):  # As a backbone.
+        tensors = read_tensors(path)
     if fault := find_fault(tensors, pins):
         raise InputError(f"The LPIPS heads in {path} are refused: {fault}. Install the package lpips again.")
-    return [tensors[name] for name in pins]
+    # Copies, so that the mapped file is not held on to.
+    return [tensors[name].clone() for name in pins]
 
 
 def offline_hint(nets: Iterable[Net]) -> str:
@@ -198,11 +201,16 @@ def _hub_file(net: Net) -> Path:
 
 
 def _verified(net: Net, path: Path) -> Backbone:
+    return _read(net, path, _state_of(path))
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """What is another where a file was replaced; nothing where it cannot be read, and reading it says why."""
     try:
         status = path.stat()
     except OSError:
-        return _read(net, path, ())  # Which says what is wrong.
-    return _read(net, path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+        return ()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=len(NETS))

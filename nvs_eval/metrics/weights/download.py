@@ -45,7 +45,9 @@ def download(url: str, path: Path) -> None:
         except OSError as error:
             raise DownloadError(_reason(error, f"no data for {STALL_SECONDS:g} seconds")) from error
         file.flush()
-        _check_sha256(Path(file.name), url)
+        sha256, wanted = file_sha256(Path(file.name)), re.findall(r"-([0-9a-f]{8,})\.", url)[-1]
+        if not sha256.startswith(wanted):
+            raise DownloadError(f"its sha256 begins with {sha256[: len(wanted)]}, needed {wanted}")
 
     write_whole(path, write)
 
@@ -59,13 +61,13 @@ def _await_answer(url: str) -> None:
     answers: SimpleQueue[OSError | None] = SimpleQueue()
 
     def ask() -> None:
+        failure = None
         try:
             # Any answer will do, a refusal too: the download itself will say why.
             pooch.HTTPDownloader(timeout=ANSWER_SECONDS)(url, "", None, check_only=True)
         except OSError as error:
-            answers.put(error)
-        else:
-            answers.put(None)
+            failure = error
+        answers.put(failure)
 
     Thread(target=ask, daemon=True).start()
     try:
@@ -74,13 +76,6 @@ def _await_answer(url: str) -> None:
         raise DownloadError(silence) from None
     if error is not None:
         raise DownloadError(_reason(error, silence)) from error
-
-
-def _check_sha256(path: Path, url: str) -> None:
-    wanted = re.findall(r"-([0-9a-f]{8,})\.", url)[-1]
-    sha256 = file_sha256(path)
-    if not sha256.startswith(wanted):
-        raise DownloadError(f"its sha256 begins with {sha256[: len(wanted)]}, needed {wanted}")
 
 
 def _reason(error: BaseException, silence: str) -> str:

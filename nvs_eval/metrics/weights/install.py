@@ -57,7 +57,11 @@ def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Install
     installed = []
     for net, (file, tensors) in given.items():
         path = folder / f"{net}.safetensors"
-        already_there = _is_true(net, path)
+        try:
+            verified(net, path, read_tensors(path))
+            already_there = True
+        except InputError:
+            already_there = False
         if not already_there:
             _write(path, tensors)
         installed.append(Installed(net, file, path, already_there))
@@ -92,13 +96,6 @@ def _nearest_net(tensors: Backbone) -> Net | None:
 
     best = max(NETS, key=fits)
     return best if fits(best) else None
-
-
-def _is_true(net: Net, path: Path) -> bool:
-    try:
-        return bool(verified(net, path, read_tensors(path)))
-    except InputError:
-        return False
 
 
 def _write(path: Path, tensors: Backbone) -> None:

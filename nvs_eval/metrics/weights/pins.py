@@ -65,15 +65,10 @@ def backbone_sha256(net: Net) -> str:
 
 
 def verified(net: Net, path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Backbone:
-    """The tensors that make up a net's backbone, in the network's order, once they are known to be the true ones.
-
-    Args:
-        net: The net.
-        path: The file they were read from, for the message.
-        tensors: What the file holds; a classifier or anything else beside the convolutions is left out.
+    """The true tensors of a net's backbone, in the network's order, of all that a file holds, such as a classifier.
 
     Raises:
-        InputError: They are not the true ones.
+        InputError: They are not the true ones; it names the file.
     """
     pins = backbone_pins(net)
     if fault := find_fault(tensors, pins):

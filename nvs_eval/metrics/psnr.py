@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, and the mean squared error, of which it is made."""
+"""Pixel errors: peak signal-to-noise ratio, the mean squared error of which it is made, and mean absolute error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,22 @@ def psnr(
     return 10 * torch.log10(data_range**2 / mse(reference, render, mask=mask))
 
 
-def describe(name: str, _: MaskMeaning, *, data_range: object) -> tuple[str, Load]:
+def mae(
+    reference: Float[Tensor, "*#batch 3 h w"],
+    render: Float[Tensor, "*#batch 3 h w"],
+    *,
+    mask: Mask | None = None,
+) -> Float[Tensor, "*batch_out"]:
+    """Mean absolute error over channels and pixels; lower is better. Arguments and errors as for `mse`.
+
+    Returns:
+        `[...]` float64, in units of the images.
+    """
+    check_pair(reference, render, mask)
+    return mean_over_plane((reference - render).abs_(), mask)
+
+
+def describe_psnr(name: str, _: MaskMeaning, *, data_range: object) -> tuple[str, Load]:
     """The signature of a PSNR of a protocol, and its function.
 
     Raises:
@@ -71,3 +86,8 @@ def describe(name: str, _: MaskMeaning, *, data_range: object) -> tuple[str, Loa
     peak = checked_number(name, "data_range", data_range)
     function = partial(psnr, data_range=peak)
     return f"psnr|range:{all_digits(peak)}|v1", lambda _: function
+
+
+def describe_mae(_: str, __: MaskMeaning) -> tuple[str, Load]:
+    """The signature of the MAE of a protocol, and its function."""
+    return "mae|v1", lambda _: mae

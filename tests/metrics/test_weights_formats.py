@@ -10,7 +10,7 @@ from support.weights_files import Tensors, save_zip
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.weights.custom import load_whole
+from nvs_eval.metrics.weights.formats import load_whole
 from nvs_eval.metrics.weights.pins import NETS, Net, backbone_pins, head_pins
 
 pytestmark = pytest.mark.usefixtures("own_places")

@@ -22,10 +22,9 @@ from nvs_eval.errors import InputError
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips.layers import Backbone
-from nvs_eval.metrics.lpips.memory import Pass, bytes_needed
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import Wanted
-from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Plan, plan_passes
+from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Pass, Plan, bytes_needed, plan_passes
 from nvs_eval.metrics.weights.pins import NETS, Net
 
 LoadLpips = Callable[..., Lpips]
@@ -37,7 +36,7 @@ from pathlib import Path
 import psutil, torch
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips.passes import Wanted, score_together
-from nvs_eval.metrics.lpips.memory import bytes_needed
+from nvs_eval.metrics.lpips.plan import bytes_needed
 from nvs_eval.metrics.lpips.metric import load_lpips
 
 process, asked, fitting = psutil.Process(), [], lpips_plan.rows_within

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.agreement import assert_agree, generator
 from torch import Tensor
 
-import nvs_eval.metrics.ssim.blocks as module
+import nvs_eval.metrics.ssim.pairs as module
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 
 

@@ -1,1 +1,0 @@
-"""Mean absolute error."""

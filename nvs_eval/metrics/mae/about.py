@@ -1,5 +1,0 @@
-"""The mean absolute error in words."""
-
-from nvs_eval.metrics.about import About
-
-ABOUT = {"mae": About(title="MAE", words="the mean absolute error", higher_is_better=False, latex="MAE")}

@@ -1,1 +1,0 @@
-"""The average error of mip-NeRF."""

@@ -1,1 +1,0 @@
-"""PSNR, and the mean squared error that it is made of."""
