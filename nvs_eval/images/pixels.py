@@ -173,12 +173,6 @@ def linear_to_srgb(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(image <= 0.0031308, 12.92 * image, curve)
 
 
-def srgb_to_linear(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Decode sRGB (IEC 61966-2-1) to linear light, elementwise; values below 0 stay on the linear piece."""
-    curve = ((image.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)
-    return torch.where(image <= 0.04045, image / 12.92, curve)
-
-
 def crop_border(image: Float[Tensor, "*batch h w"], border: int) -> Float[Tensor, "*batch h2 w2"]:
     """Cut `border` pixels from each side of the last two dimensions.
 

@@ -23,7 +23,6 @@ from nvs_eval.images.pixels import (
     quantise,
     sha256_of_image,
     sha256_of_mask,
-    srgb_to_linear,
 )
 from nvs_eval.metrics.psnr import psnr
 
@@ -159,6 +158,12 @@ def test_what_truncating_costs(before: float, cost: float) -> None:
 
 
 # --- Colour -------------------------------------------------------------------------------------------------------
+
+
+def srgb_to_linear(image: Tensor) -> Tensor:
+    """The inverse of what is tested, in the words of IEC 61966-2-1."""
+    curve = ((image.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4)
+    return torch.where(image <= 0.04045, image / 12.92, curve)
 
 
 def test_srgb_round_trip() -> None:
