@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, widest_float
-from nvs_eval.metrics.ssim.formula import Constants, Planes
-from nvs_eval.metrics.ssim.shares import share_of
+from nvs_eval.metrics.ssim.formula import Constants, Kernel, Planes
+from nvs_eval.metrics.ssim.shares import STEP, share_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import unknown_name
-from nvs_eval.metrics.ssim.formula import Clamped, Constants, Plain, Planes
+from nvs_eval.metrics.ssim.formula import KERNELS, Clamped, Constants, Kernel, Plain, Planes
 
 STEP = 8
 """How many sums one product gives along an axis; planes have this many places for windows, or a multiple."""
