@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
     from nvs_eval.metrics.describe import Metric as Metric
     from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
-    from nvs_eval.metrics.psnr import mae as mae
     from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.psnr import mae as mae
     from nvs_eval.metrics.psnr import mse as mse
     from nvs_eval.metrics.psnr import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim

@@ -11,8 +11,8 @@ import yaml
 from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics import psnr
+from nvs_eval.metrics.describe import Load
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
