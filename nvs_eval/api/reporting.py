@@ -161,6 +161,8 @@ def check(
     """
     from nvs_eval.comparison.check import check as check_results
 
+    check_cells(new, "new")
+    check_cells(baseline, "baseline")
     return check_results(new, baseline, tolerances=tolerance, runs=runs, resamples=resamples)
 
 

@@ -6,7 +6,8 @@ What needs torch is imported when it is called.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
+from numbers import Integral
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nvs_eval.evaluation.options import (
@@ -143,6 +144,8 @@ def audit(
 ) -> list[list[Record]]:
     """Score the same renders under every protocol, as `nvs-eval audit` does.
 
+    Without `output_dir` nothing is written of folders of renders; of trained runs all is, below `nvs-eval-results`.
+
     Returns:
         The records of each result, one a protocol that can score it.
 
@@ -158,7 +161,7 @@ def audit(
 @checked
 @documented(RescoreOptions)
 def rescore(
-    records: str | Sequence[str],
+    records: FilePath | Sequence[FilePath],
     *,
     protocol: str | Sequence[str] = "standard",
     colour_correct: Literal["quadratic", "affine"] | None = None,
@@ -212,11 +215,15 @@ def suite(
 def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
     """Fill a dataclass of options, whose values are as the command line has them."""
     plain = dict(arguments)
-    if isinstance(colour := plain.get("background"), Sequence) and not isinstance(colour, str):
+    if (colour := plain.get("background")) is not None and not isinstance(colour, str):
         parse_background(colour)
         plain["background"] = ",".join(map(repr, map(float, colour)))
-    if isinstance(plain.get("max_memory"), int):
+    if isinstance(plain.get("max_memory"), Integral):
         plain["max_memory"] = f"{plain['max_memory']}B"
+    if isinstance(records := plain.get("records"), PathLike | str):
+        plain["records"] = (records,)
+    if "records" in plain:
+        plain["records"] = tuple(map(fspath, plain["records"]))
     if "steps" in plain and not isinstance(plain["steps"], str):
         plain["steps"] = [str(step) for step in plain["steps"]]
     return convert(plain, kind, "arguments")

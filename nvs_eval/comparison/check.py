@@ -208,8 +208,11 @@ def check(
             or was scored on other images.
     """
     tolerances = tolerances or {}
+    for side, records in (("new results", new), ("baseline", baseline)):
+        if not records:
+            raise InputError(f"There are no records of the {side}.")
     for metric, value in tolerances.items():
-        if value < 0:
+        if not value >= 0:  # Nor is nan one.
             raise InputError(_NEGATIVE.format(metric=metric, value=value))
     checks: list[MetricCheck] = []
     fresh = by_protocol(new)

@@ -35,7 +35,7 @@ from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import View
-from nvs_eval.system.files import lock_folder, write_whole
+from nvs_eval.system.files import FolderLock, lock_folder, write_whole
 
 Keep = Literal["all", "png", "none"]
 _RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
@@ -115,7 +115,7 @@ class RenderStore:
     masks: Masks | None = None
     note: Note = field(init=False)
     _work: Path | None = field(init=False, default=None)
-    _lock: int | None = field(init=False, default=None)
+    _lock: FolderLock | None = field(init=False, default=None)
     _complete: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -140,7 +140,7 @@ class RenderStore:
         if self._work is not None and not self._complete:
             shutil.rmtree(self._work, ignore_errors=True)
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
         self._work = self._lock = None
 
     def keeping(self, views: Iterable[View]) -> Iterator[View]:
@@ -178,12 +178,15 @@ class RenderStore:
 
     def _open_work(self) -> Path:
         if self._work is None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._work = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
-            except OSError as error:
-                raise self._unwritable(error) from error
-            self._lock = lock_folder(self._work)
+            lock = None
+            while lock is None:  # Another command may take a new folder for a leftover before it is locked.
+                try:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    work = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
+                except OSError as error:
+                    raise self._unwritable(error) from error
+                lock = lock_folder(work)
+            self._work, self._lock = work, lock
         return self._work
 
     def _unwritable(self, error: OSError) -> InputError:
@@ -207,11 +210,12 @@ class RenderStore:
                 continue  # Another command is at work there.
             if not self._complete and self._take_over(work, lock, names):
                 continue
-            shutil.rmtree(work, ignore_errors=True)
-            os.close(lock)
+            if lock.is_held:  # Without locks nobody knows whether another command is at work there.
+                shutil.rmtree(work, ignore_errors=True)
+            lock.release()
         return self._complete
 
-    def _take_over(self, work: Path, lock: int, names: Sequence[str]) -> bool:
+    def _take_over(self, work: Path, lock: FolderLock, names: Sequence[str]) -> bool:
         wanted = self.note
         try:
             note = msgspec.json.decode((work / _NOTE).read_bytes(), type=Note)

@@ -65,12 +65,14 @@ class Evaluation:
         session: what the records have in common.
         plan: of `plan_renders` for these checkpoints.
         callbacks: for progress, messages and refusals.
+        overwrite: whether to render again what an interrupted command left.
     """
 
     scorer: Scorer
     session: Session
     plan: Plan
     callbacks: Callbacks
+    overwrite: bool = False
 
     def run(self, jobs: Sequence[Job]) -> list[Record]:
         """Return the records of all jobs, in no particular order.
@@ -85,16 +87,17 @@ class Evaluation:
                 )
                 for job in jobs
             ]
-            restored = [store.restore(job.checkpoint.names) for job, store in zip(jobs, stores, strict=True)]
+            # To overwrite is to render again: what an interrupted command left is removed then.
+            restored = [
+                store.restore(() if self.overwrite else job.checkpoint.names)
+                for job, store in zip(jobs, stores, strict=True)
+            ]
             if not self.plan.staged and not restored[0]:
                 return self._at_once(jobs[0], stores[0])
             for job, store, done in zip(jobs, stores, restored, strict=True):
                 if not done:
                     self._render(job, store)
             return self._score(stores)
-
-    def _store(self, job: Job) -> RenderStore:
-        return RenderStore(job.id, job.checkpoint.provenance, self.session.output_dir, self.plan, job.masks)
 
     def _at_once(self, job: Job, store: RenderStore) -> list[Record]:
         with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:

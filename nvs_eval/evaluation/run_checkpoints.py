@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
 from nvs_eval.evaluation.outputs import check_not_replaced
@@ -29,6 +29,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     Raises:
         InputError: something that was asked for is not available, or cannot be scored.
     """
+    options = replace(options, output_dir=options.output_dir or RESULTS)
     session = Session(options.output_dir or RESULTS, callbacks.command)
     jobs = _open_jobs(options, callbacks)
     records: list[Record] = []
@@ -42,7 +43,8 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
             records += finished
         if waiting := [job for job, finished in by_job if not finished]:
             plan = plan_renders(waiting, protocols, options.keep_renders, may_refuse=callbacks.on_refusal is not None)
-            evaluations.append((Evaluation(options.scorer(protocols), session, plan, callbacks), waiting))
+            scorer = options.scorer(protocols)
+            evaluations.append((Evaluation(scorer, session, plan, callbacks, options.overwrite), waiting))
     check_folder_writable(session.output_dir)
     _check_space(sum(evaluation.plan.bytes for evaluation, _ in evaluations), options, callbacks)
     for evaluation, waiting in evaluations:
@@ -79,9 +81,8 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
     masks = Masks(list_images(options.masks)) if options.masked and options.masks is not None else None
     device = find_device(options.device)
     if len(methods) not in (0, 1, len(configs)):
-        raise InputError(
-            f"{len(methods)} methods were named for {len(configs)} runs: give one for each, one for all, or none."
-        )
+        given = f"{counted(len(methods), 'method')} for {counted(len(configs), 'run')}"
+        raise InputError(f"{given}: give one for each, one for all, or none.")
     opener = trained.find_opener("nerfstudio")
     jobs = [
         _job(checkpoint, methods[index % len(methods)] if methods else None, masks, options, callbacks)

@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -110,25 +111,48 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def lock_folder(folder: Path) -> int | None:
-    """Lock a folder against other processes until the returned descriptor is closed, or this process ends.
+@dataclass(frozen=True)
+class FolderLock:
+    """A lock of a folder, which lasts until it is released or this process ends.
 
-    Returns:
-        The descriptor, to be closed; None where another process has the lock, or locks are not available.
+    Attributes:
+        descriptor: of the folder that is locked; None where the file system has no locks.
     """
+
+    descriptor: int | None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no other process can have the lock."""
+        return self.descriptor is not None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+
+def lock_folder(folder: Path) -> FolderLock | None:
+    """Lock a folder against other processes; None where another one has the lock, or removed the folder."""
     try:
         import fcntl
-    except ImportError:  # Windows has none.
-        return None
-    descriptor = None
-    try:
+
         descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, PermissionError):  # Windows has neither.
+        return FolderLock(None)
     except OSError:
-        if descriptor is not None:
-            os.close(descriptor)
         return None
-    return descriptor
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            return FolderLock(descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        os.close(descriptor)
+        return FolderLock(None)
+    os.close(descriptor)
+    return None
 
 
 def space_needed(sizes: Sequence[tuple[int, int]], *, floats: bool, pngs: bool, staged: bool) -> int:

@@ -92,6 +92,8 @@ def _plain(value: object) -> Any:
     """Return a value with the numbers, lists and mappings of other libraries as Python's own."""
     if value is None or isinstance(value, str | bytes | bool) or type(value) in (int, float):
         return value
+    if getattr(value, "ndim", None) == 0:  # An array or tensor of one number.
+        return typing.cast("Any", value).item()
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
     if isinstance(value, Mapping):

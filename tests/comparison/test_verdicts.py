@@ -126,7 +126,7 @@ def test_identical_sides_have_no_intervals_and_cautions() -> None:
     assert [cells[3].aside for cells in table.rows] == ["identical", "identical"]
 
 
-def test_finite_difference_without_an_interval_is_shown_beside_ranks() -> None:
+def test_difference_without_an_interval_is_shown_beside_ranks() -> None:
     gains = {f"scene{index}": [0.4, 0.6] for index in range(6)}
     of_a, of_b = scenes_of(**gains)
     assert words(*of_a, *of_b)[0] == (

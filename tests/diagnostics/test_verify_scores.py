@@ -170,7 +170,7 @@ def test_affine_can_end_up_further_away() -> None:
     assert psnr(replace(pair, render=affine(pair.render, pair.reference))) < psnr(pair) - 1
 
 
-def test_affine_of_a_flat_reference_leaves_the_render_about_its_mean() -> None:
+def test_affine_of_a_flat_reference_keeps_the_renders_mean() -> None:
     pair = doubles("flat and flat")
     expected = np.clip(pair.render - pair.render.mean(), 0, 1)
     assert_agree(affine(pair.render, pair.reference), expected, "float64", times=10)

@@ -268,7 +268,7 @@ def test_audit_gives_the_records_of_each_result(cli: Callable[..., Said], silent
 
 def test_rescore_gives_the_records_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
     assert cli(*SCORE).code == 0
-    again = nvs_eval.rescore(str(RESULTS), protocol="light.yaml", output_dir="again")
+    again = nvs_eval.rescore(RESULTS, protocol="light.yaml", output_dir="again")
     assert silent()
     scores = [[row.scores for row in record.views] for record in nvs_eval.read_records(RESULTS)]
     assert [[row.scores for row in record.views] for record in nvs_eval.read_records("again")] == scores
@@ -290,6 +290,12 @@ def test_check_and_curve_say_what_their_commands_do(silent: Callable[[], bool]) 
     better, worse = [side("a", 0.3)], [side("a", 0.0)]
     assert nvs_eval.check(better, worse).passed
     assert not nvs_eval.check(worse, better, tolerance={"psnr": 0.01}).passed
+    with pytest.raises(InputError, match="psnr"):
+        nvs_eval.check(worse, better, tolerance={"psnr": math.nan})
+    with pytest.raises(InputError, match=r"no records of the baseline"):
+        nvs_eval.check(worse, [])
+    with pytest.raises(InputError, match=r"new\[0\] and new\[1\] are records of the same"):
+        nvs_eval.check([*better, *worse], worse)
     (curves,) = nvs_eval.curve([side("a", 0.1 * step, step=step) for step in (1, 2, 3)])
     assert curves.scene == "fox"
     assert silent()
@@ -394,8 +400,12 @@ def test_records_are_read_of_names_and_of_lists_of_them() -> None:
 
 def test_lists_may_be_of_any_kind_and_numbers_those_of_numpy() -> None:
     (found,) = nvs_eval.score(
-        ("garden/ours",), reference="garden/gt", protocol=("light.yaml",), background=tuple(np.ones(3))
-    )
+        ("garden/ours",),
+        reference="garden/gt",
+        protocol=("light.yaml",),
+        background=np.ones(3),
+        max_memory=np.int64(10**9),
+    )  # pyright: ignore[reportArgumentType]
     assert found.method == "ours"
     digits: Any = np.int64(3)
     assert " 3.000\n" in nvs_eval.table((record([row(psnr=3.0)]),), decimals={"psnr": digits}, metrics=("psnr",))

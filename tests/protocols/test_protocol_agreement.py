@@ -3,7 +3,7 @@
 Run as a script, or by pytest with `-s`, it prints for each protocol the largest deviation from each peer, and of a peer
 that is used in float32 also that of its own float32 number, with what this is away from its own float64 one:
 
-    PYTHONPATH=. python tests/test_protocol_agreement.py
+    PYTHONPATH=tests python tests/protocols/test_protocol_agreement.py
 """
 
 from __future__ import annotations
