@@ -30,7 +30,7 @@ demo: weights
 
 # Two processes: each test file is run whole by one of them, and all of nerfstudio by one (tests/conftest.py).
 test: weights
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
+	$(BIN)/python -m pytest -n 2 $(TEST)
 
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # One thread in each worker, and in the processes that tests start: torch reads this when it is imported. Images here
 # are so small that a second thread costs more than it brings. Tests of threads set their number themselves.
@@ -43,14 +44,17 @@ from nvs_eval.metrics.weights.pins import Net  # noqa: E402
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep a file's tests in one worker of pytest-xdist, for the fixtures they share, and nerfstudio's files in one."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            room = item.path.parent
-            group = room.name if room.name == "nerfstudio" else f"{room.name}/{item.path.stem}"
-            item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "nerfstudio" if "/nerfstudio/" in file else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture
