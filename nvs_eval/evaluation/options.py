@@ -1,6 +1,7 @@
 """Options of scoring, each once: the command line reads them, the Python API fills them, a suite is parsed into them.
 
-A new option of scoring is one field. Nothing here imports torch when it is imported, so that `--help` answers at once.
+A new option of scoring is one field, and its typed argument in `nvs_eval.api.scoring`, which a test holds to the fields.
+Nothing here imports torch when it is imported, so that `--help` answers at once.
 """
 
 from __future__ import annotations

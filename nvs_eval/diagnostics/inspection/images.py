@@ -1,4 +1,4 @@
-"""Image files by their headers: formats, sizes and alpha channels, likeness, and the warnings of these."""
+"""Image files by their headers: helpers for the warnings that `run` and `record` list in `WARNINGS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records sorted into what may stand in one table: those of one split and protocol, with the rows that they make."""
+"""Records sorted into what may stand in one table, with its rows; and the columns of counts and costs (`COUNTS`)."""
 
 from __future__ import annotations
 

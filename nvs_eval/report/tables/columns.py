@@ -1,4 +1,4 @@
-"""The columns of tables: who, how good, how many views, at what cost; and tables made of them."""
+"""The columns of tables, and tables made of them. Counts and costs (views, GB) are listed in `blocks.COUNTS`."""
 
 from __future__ import annotations
 
