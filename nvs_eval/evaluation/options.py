@@ -1,6 +1,6 @@
 """Options of scoring, each once: the command line reads them, the Python API fills them, a suite is parsed into them.
 
-A new option of scoring is one field, and its typed argument in `nvs_eval.api.scoring`, which a test holds to the fields.
+A new option of scoring is one field, and its typed argument in `nvs_eval.api.scoring`: a test holds both together.
 Nothing here imports torch when it is imported, so that `--help` answers at once.
 """
 
