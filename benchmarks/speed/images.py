@@ -8,6 +8,7 @@ a reference are made of it with a seed: blurred, noisy, shifted by a pixel, and 
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ def images(kind: Kind, size: str, *, offset: int = 0) -> Array:
     if not file.is_file():
         reference = _REFERENCES[kind](*SIZES[size], offset)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial.npy")
+        partial = file.with_suffix(f".{os.getpid()}.npy")  # Other processes may be doing the same.
         np.save(partial, np.stack([reference, *_renders(reference)]))
         partial.rename(file)
     return np.load(file, mmap_mode="r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def torch_home() -> Path:
         with torch.device("meta"):
             shapes = getattr(torchvision.models, model)(weights=None).state_dict()
         weights = {key: torch.zeros(tensor.shape) for key, tensor in shapes.items()} | load_backbone(net)
-        partial = checkpoints / f"{name}.partial"
+        partial = checkpoints / f"{name}.{os.getpid()}"  # Other processes may be doing the same.
         torch.save(weights, partial)
         partial.rename(checkpoints / name)
     return KEPT / "torch"

@@ -223,7 +223,7 @@ def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
     if isinstance(records := plain.get("records"), PathLike | str):
         plain["records"] = (records,)
     if "records" in plain:
-        plain["records"] = tuple(map(fspath, plain["records"]))
+        plain["records"] = tuple(fspath(record) for record in plain["records"])
     if "steps" in plain and not isinstance(plain["steps"], str):
         plain["steps"] = [str(step) for step in plain["steps"]]
     return convert(plain, kind, "arguments")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import reduce
 from importlib import import_module
 from operator import or_
-from typing import Annotated
+from typing import Annotated, Any
 
 from nvs_eval.errors import InputError
 
@@ -100,7 +100,7 @@ def _run(args: Sequence[str]) -> int:
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
-    commands = [
+    commands: Any = [
         Annotated[getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind), subcommand(name)]
         for name, kind in _COMMANDS.items()
     ]

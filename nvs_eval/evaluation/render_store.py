@@ -178,16 +178,19 @@ class RenderStore:
 
     def _open_work(self) -> Path:
         if self._work is None:
-            lock = None
-            while lock is None:  # Another command may take a new folder for a leftover before it is locked.
-                try:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    work = Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
-                except OSError as error:
-                    raise self._unwritable(error) from error
-                lock = lock_folder(work)
-            self._work, self._lock = work, lock
+            self._work = self._new_work()
+            # Another command may take a new folder for a leftover before it is locked.
+            while (lock := lock_folder(self._work)) is None:
+                self._work = self._new_work()
+            self._lock = lock
         return self._work
+
+    def _new_work(self) -> Path:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(f"{self.output_dir} cannot be written: {error}. Say another `--output-dir`, or make room.")

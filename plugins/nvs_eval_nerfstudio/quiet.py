@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from nvs_eval.errors import InputError
@@ -30,8 +30,9 @@ def quiet() -> Iterator[None]:
             with redirect_stdout(output), _questions_refused(output):
                 yield
         except Exception as error:
-            if output.getvalue() and hasattr(error, "add_note"):
-                error.add_note(f"nerfstudio printed before:\n{output.getvalue().rstrip()}")
+            if output.getvalue() and hasattr(error, "add_note"):  # Python 3.10 has no notes.
+                add_note: Callable[[str], None] = getattr(error, "add_note")  # noqa: B009
+                add_note(f"nerfstudio printed before:\n{output.getvalue().rstrip()}")
             raise
 
 

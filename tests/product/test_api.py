@@ -399,13 +399,8 @@ def test_records_are_read_of_names_and_of_lists_of_them() -> None:
 
 
 def test_lists_may_be_of_any_kind_and_numbers_those_of_numpy() -> None:
-    (found,) = nvs_eval.score(
-        ("garden/ours",),
-        reference="garden/gt",
-        protocol=("light.yaml",),
-        background=np.ones(3),
-        max_memory=np.int64(10**9),
-    )  # pyright: ignore[reportArgumentType]
+    numbers: dict[str, Any] = {"background": np.ones(3), "max_memory": np.int64(10**9)}
+    (found,) = nvs_eval.score(("garden/ours",), reference="garden/gt", protocol=("light.yaml",), **numbers)
     assert found.method == "ours"
     digits: Any = np.int64(3)
     assert " 3.000\n" in nvs_eval.table((record([row(psnr=3.0)]),), decimals={"psnr": digits}, metrics=("psnr",))

@@ -66,5 +66,11 @@ def _wrapped(text: str, width: int, *, indent: str = "") -> list[str]:
     """A paragraph in lines: those of a terminal, elsewhere a single one."""
     from nvs_eval.report.tables.table import printable
 
-    indents = {"initial_indent": indent, "subsequent_indent": " " * 5 if indent else ""}
-    return wrap(printable(text), width, **indents, break_long_words=False, break_on_hyphens=False)
+    return wrap(
+        printable(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=" " * 5 if indent else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -60,15 +60,15 @@ def _show(weights_dir: Path | None) -> int:
     from nvs_eval.metrics.weights.backbones import find_backbone, offline_hint
     from nvs_eval.metrics.weights.pins import NETS
 
-    backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
+    backbones = {net: find_backbone(net, directory=weights_dir) for net in NETS}
     heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
-    results().print(_table(backbones, heads))
-    lines = [f"{found.net}: {found.reason}" for found in backbones if found.reason]
-    if absent := [found.net for found in backbones if found.path is None]:
+    results().print(_table(list(backbones.values()), heads))
+    lines = [f"{net}: {found.reason}" for net, found in backbones.items() if found.reason]
+    if absent := [net for net in NETS if backbones[net].path is None]:
         lines.append(offline_hint(absent))
     for line in [*lines, *(fault for faults in heads.values() for fault in faults.values())]:
         print(line, file=sys.stderr)
-    wrong = any(found.path and not found.verified for found in backbones) or any(heads.values())
+    wrong = any(found.path and not found.verified for found in backbones.values()) or any(heads.values())
     return 2 if wrong else 0
 
 
