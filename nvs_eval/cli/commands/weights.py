@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nvs_eval.errors import InputError
 
@@ -64,7 +64,8 @@ def _show(weights_dir: Path | None) -> int:
     heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
     results().print(_table(list(backbones.values()), heads))
     lines = [f"{net}: {found.reason}" for net, found in backbones.items() if found.reason]
-    if absent := [net for net in NETS if backbones[net].path is None]:
+    absent = cast("list[Net]", [net for net in NETS if backbones[net].path is None])
+    if absent:
         lines.append(offline_hint(absent))
     for line in [*lines, *(fault for faults in heads.values() for fault in faults.values())]:
         print(line, file=sys.stderr)
