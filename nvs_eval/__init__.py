@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.api.installed import install_weights as install_weights
+    from nvs_eval.api.installed import protocol_words as protocol_words
+    from nvs_eval.api.installed import published as published
+    from nvs_eval.api.installed import verify_installation as verify_installation
+    from nvs_eval.api.installed import weights as weights
     from nvs_eval.api.reporting import check as check
     from nvs_eval.api.reporting import compare as compare
     from nvs_eval.api.reporting import curve as curve
+    from nvs_eval.api.reporting import export as export
     from nvs_eval.api.reporting import inspect as inspect
     from nvs_eval.api.reporting import table as table
     from nvs_eval.api.reporting import verify as verify
@@ -49,88 +55,32 @@ if TYPE_CHECKING:
     from nvs_eval.sources.views import Render as Render
     from nvs_eval.sources.views import View as View
 
-_HOMES = {
-    "inspect": "nvs_eval.api.reporting",
-    "verify": "nvs_eval.api.reporting",
-    "curve": "nvs_eval.api.reporting",
-    "check": "nvs_eval.api.reporting",
-    "suite": "nvs_eval.api.scoring",
-    "rescore": "nvs_eval.api.scoring",
-    "audit": "nvs_eval.api.scoring",
-    "InputError": "nvs_eval.errors",
-    "Metric": "nvs_eval.metrics.describe",
-    "Protocol": "nvs_eval.protocols",
-    "Reading": "nvs_eval.images.files",
-    "Record": "nvs_eval.records.record",
-    "ResultId": "nvs_eval.records.result_id",
-    "Render": "nvs_eval.sources.views",
-    "Scorer": "nvs_eval.evaluation.scorer",
-    "Session": "nvs_eval.evaluation.evaluate",
-    "evaluate": "nvs_eval.evaluation.evaluate",
-    "View": "nvs_eval.sources.views",
-    "compare": "nvs_eval.api.reporting",
-    "correct_colours": "nvs_eval.metrics.colour_correction",
-    "data_frame": "nvs_eval.report.frames",
-    "load_image": "nvs_eval.images.files",
-    "load_lpips": "nvs_eval.metrics.lpips.metric",
-    "load_protocol": "nvs_eval.protocols",
-    "mae": "nvs_eval.metrics.psnr",
-    "mipnerf_average": "nvs_eval.metrics.mipnerf_average",
-    "mse": "nvs_eval.metrics.psnr",
-    "named_protocols": "nvs_eval.protocols",
-    "open_folders": "nvs_eval.sources.folders",
-    "psnr": "nvs_eval.metrics.psnr",
-    "read_record": "nvs_eval.records.record",
-    "read_records": "nvs_eval.records.files",
-    "run": "nvs_eval.api.scoring",
-    "score": "nvs_eval.api.scoring",
-    "ssim": "nvs_eval.metrics.ssim.metric",
-    "ssim_map": "nvs_eval.metrics.ssim.metric",
-    "table": "nvs_eval.api.reporting",
-    "write_record": "nvs_eval.records.record",
+_PUBLIC = {
+    "nvs_eval.api.installed": ["install_weights", "protocol_words", "published", "verify_installation", "weights"],
+    "nvs_eval.api.reporting": ["check", "compare", "curve", "export", "inspect", "table", "verify"],
+    "nvs_eval.api.scoring": ["audit", "rescore", "run", "score", "suite"],
+    "nvs_eval.errors": ["InputError"],
+    "nvs_eval.evaluation.evaluate": ["Session", "evaluate"],
+    "nvs_eval.evaluation.scorer": ["Scorer"],
+    "nvs_eval.images.files": ["Reading", "load_image"],
+    "nvs_eval.metrics.colour_correction": ["correct_colours"],
+    "nvs_eval.metrics.describe": ["Metric"],
+    "nvs_eval.metrics.lpips.metric": ["load_lpips"],
+    "nvs_eval.metrics.mipnerf_average": ["mipnerf_average"],
+    "nvs_eval.metrics.psnr": ["mae", "mse", "psnr"],
+    "nvs_eval.metrics.ssim.metric": ["ssim", "ssim_map"],
+    "nvs_eval.protocols": ["Protocol", "load_protocol", "named_protocols"],
+    "nvs_eval.records.files": ["read_records"],
+    "nvs_eval.records.record": ["Record", "read_record", "write_record"],
+    "nvs_eval.records.result_id": ["ResultId"],
+    "nvs_eval.report.frames": ["data_frame"],
+    "nvs_eval.sources.folders": ["open_folders"],
+    "nvs_eval.sources.views": ["Render", "View"],
 }
+_HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = [
-    "InputError",
-    "Metric",
-    "Protocol",
-    "Reading",
-    "Record",
-    "Render",
-    "ResultId",
-    "Scorer",
-    "Session",
-    "View",
-    "__version__",
-    "audit",
-    "check",
-    "compare",
-    "correct_colours",
-    "curve",
-    "data_frame",
-    "evaluate",
-    "inspect",
-    "load_image",
-    "load_lpips",
-    "load_protocol",
-    "mae",
-    "mipnerf_average",
-    "mse",
-    "named_protocols",
-    "open_folders",
-    "psnr",
-    "read_record",
-    "read_records",
-    "rescore",
-    "run",
-    "score",
-    "ssim",
-    "ssim_map",
-    "suite",
-    "table",
-    "verify",
-    "write_record",
-]
+__all__ = list(_HOMES)
+__all__ += ["__version__"]  # pyright: ignore[reportUnsupportedDunderAll]: it reads the imports above
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,6 @@
-"""Commands on records, as functions: `table`, `compare`, `check`, `curve`, `verify` and `inspect`. Nothing is printed.
+"""Commands on records, as functions: `table`, `compare`, `check`, `curve`, `export`, `verify` and `inspect`.
 
-What needs numpy or torch is imported when it is called: a table of records needs neither.
+Nothing is printed. What needs numpy or torch is imported when it is called: a table of records needs neither.
 """
 
 from __future__ import annotations
@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from msgspec import Meta
+
+from nvs_eval.errors import InputError
 from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Records
-from nvs_eval.system.arguments import checked
+from nvs_eval.records.groups import of_protocols
+from nvs_eval.records.record import Record, Records
+from nvs_eval.report.tables.options import TableOptions
+from nvs_eval.system.arguments import checked, documented
+from nvs_eval.system.schema import convert, fields_of
 
 if TYPE_CHECKING:
     from nvs_eval.comparison.check import CheckResult
@@ -20,12 +26,22 @@ if TYPE_CHECKING:
     from nvs_eval.diagnostics.inspection import Inspection
     from nvs_eval.diagnostics.verify.records import Report
     from nvs_eval.report.curves import SceneCurves
+    from nvs_eval.report.exports import Export
     from nvs_eval.report.tables.layout import Tied
 
 FilePath = str | PathLike[str]
 
 
 @checked
+@documented(
+    TableOptions,
+    records="Records, at least one.",
+    format="text, markdown, latex, csv, json, html, or what a plugin offers.",
+    decimals='Decimals of metrics, by name or by its part up to the first underscore: {"psnr": 2, "lpips": 3}.',
+    per_view="Also the scores of each view; as csv these alone.",
+    mark="How first, second and third are marked in LaTeX and HTML.",
+    label="How the labels of LaTeX tables begin.",
+)
 def table(
     records: Records,
     *,
@@ -34,6 +50,7 @@ def table(
     columns: Literal["metric", "scene"] = "metric",
     per_scene: bool = False,
     metrics: str | Sequence[str] = (),
+    protocol: str | Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     mean: Literal["scenes", "views"] = "scenes",
     sort: str | None = None,
@@ -48,32 +65,16 @@ def table(
 ) -> str:
     """The tables of records as text, as `nvs-eval table` writes them to a file.
 
-    Args:
-        records: at least one.
-        format: text, markdown, latex, csv, json, html, or what a plugin offers.
-        rows: a row a checkpoint; a method (the last checkpoint of each run), averaged over scenes; or a scene.
-        columns: a column a metric; or a scene, in a table a metric.
-        per_scene: one table a metric, a row a method, a column a scene, the mean last.
-        metrics: which, in this order; else all.
-        runs: of several runs of a method in a scene a row each, or seeds of which the mean counts.
-        mean: over several scenes: of the scenes' means, or over all their views.
-        sort: by a metric, the best first, or by "method".
-        decimals: of metrics, by name or by its part up to the first underscore: from 0 to 15.
-        suite: a benchmark, or a YAML file, of whose scenes the tables are.
-        with_published: published numbers to add as rows, or YAML files.
-        tied: mark what cannot be told from the best.
-        allow_mixed: also rows that may not be compared, marked.
-        per_view: also the scores of each view; as csv these alone.
-        mark: how first, second and third are marked in LaTeX and HTML.
-        label: how the labels of LaTeX tables begin.
+    Returns:
+        The text, which ends with a newline.
 
     Raises:
         InputError: records are not comparable or of the same cell, or something that was named is not there.
     """
-    from nvs_eval.errors import InputError
+    given = {name: value for name, value in locals().items() if name in fields_of(TableOptions)}
+    options = convert({**given, "decimals": decimals or {}}, TableOptions, "arguments")
     from nvs_eval.records.comparable import check_comparable
     from nvs_eval.report.tables.layout import layout_of
-    from nvs_eval.report.tables.options import TableOptions
     from nvs_eval.report.tables.tables import shown_tables
     from nvs_eval.report.writers import Style, find_writer
 
@@ -81,30 +82,18 @@ def table(
         raise InputError("There are no records to make a table of.")
     write = find_writer(format)
     check_cells(records)
-    options = TableOptions(
-        rows=rows,
-        columns=columns,
-        per_scene=per_scene,
-        metrics=_names(metrics),
-        runs=runs,
-        mean=mean,
-        sort=sort,
-        decimals=decimals or {},
-        suite=suite,
-        with_published=_names(with_published),
-        tied=tied,
-        allow_mixed=allow_mixed,
-    )
-    layout = layout_of(records, options, tied=_ties() if tied else None)
+    chosen = of_protocols(records, options.protocol)
+    layout = layout_of(chosen, options, tied=_ties() if tied else None)
     if not allow_mixed:
-        check_comparable(records)
-    return write(shown_tables(records, layout, per_view=per_view, format=format), Style(mark=mark, label=label))
+        check_comparable(chosen)
+    return write(shown_tables(chosen, layout, per_view=per_view, format=format), Style(mark=mark, label=label))
 
 
 @checked
 def compare(
     *sides: Records,
     metrics: str | Sequence[str] = (),
+    protocol: str | Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     resamples: int = 10_000,
 ) -> list[Comparison]:
@@ -113,9 +102,10 @@ def compare(
     Args:
         sides: the records of each side, over one scene or many; of each run the last checkpoint takes part. Of one side
             alone each method is compared with each.
-        metrics: which; else all that both have.
-        runs: of several runs of a method: sides of their own, or seeds, whose spread is part of the noise.
-        resamples: of the bootstrap.
+        metrics: the metrics to compare (default: all that both have).
+        protocol: only records of these protocols, by name or fingerprint (default: all).
+        runs: whether several runs of a method are sides of their own, or seeds whose spread is part of the noise.
+        resamples: number of bootstrap resamples.
 
     Returns:
         One comparison a split and protocol; `comparison.pairs[0].words` says what came of it, and
@@ -125,13 +115,13 @@ def compare(
         InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
     """
     from nvs_eval.comparison.compare import compare
-    from nvs_eval.errors import InputError
 
     if not any(sides):
         raise InputError("Nothing to compare was given: give the records of each side.")
-    groups = {f"side {number}": list(side) for number, side in enumerate(sides, start=1)}
-    for name, records in groups.items():
-        check_cells(records, name)
+    groups: dict[str, list[Record]] = {}
+    for number, side in enumerate(sides, start=1):
+        check_cells(side, f"side {number}")
+        groups[f"side {number}"] = of_protocols(side, _names(protocol))
     return compare(groups, metrics=_names(metrics), runs=runs, resamples=resamples)
 
 
@@ -141,6 +131,7 @@ def check(
     baseline: Records,
     *,
     tolerance: Mapping[str, float] | None = None,
+    protocol: str | Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     resamples: int = 10_000,
 ) -> CheckResult:
@@ -150,6 +141,7 @@ def check(
         new: records of the new results; of each run the last checkpoint takes part.
         baseline: records whose methods, scenes, views and metrics the new results must have.
         tolerance: by how much the mean of a metric may be worse (default: half the last decimal that tables show).
+        protocol: only records of these protocols, by name or fingerprint (default: all).
         runs: whether several runs of a method are checked one by one by their names, or by their mean.
         resamples: number of bootstrap resamples.
 
@@ -163,16 +155,20 @@ def check(
 
     check_cells(new, "new")
     check_cells(baseline, "baseline")
+    new, baseline = (of_protocols(records, _names(protocol)) for records in (new, baseline))
     return check_results(new, baseline, tolerances=tolerance, runs=runs, resamples=resamples)
 
 
 @checked
-def curve(records: Records, *, metrics: str | Sequence[str] = ()) -> list[SceneCurves]:
+def curve(
+    records: Records, *, metrics: str | Sequence[str] = (), protocol: str | Sequence[str] = ()
+) -> list[SceneCurves]:
     """Find which step of each run is best, and where it stopped improving, as `nvs-eval curve` does.
 
     Args:
         records: records of several steps of a run, or of several runs.
         metrics: the metrics, in this order (default: all).
+        protocol: only records of these protocols, by name or fingerprint (default: all).
 
     Raises:
         InputError: no run has several steps, or the records of a scene are not comparable.
@@ -181,7 +177,29 @@ def curve(records: Records, *, metrics: str | Sequence[str] = ()) -> list[SceneC
     from nvs_eval.report.curves import curves_of
 
     check_cells(records)
-    return curves_of(records, improved, metrics=_names(metrics))
+    return curves_of(of_protocols(records, _names(protocol)), improved, metrics=_names(metrics))
+
+
+@checked
+def export(
+    record: Annotated[Record, Meta(description="a record, such as score gave or read_record gives")],
+    form: Literal["ns-eval", "inria"],
+) -> Export:
+    """Give a record in the form of another tool's files, as `nvs-eval export` writes them. Nothing is written.
+
+    Args:
+        record: the record.
+        form: ns-eval for nerfstudio's output.json; inria for results.json and per_view.json of 3D Gaussian splatting.
+
+    Returns:
+        `.files`, the content of each as JSON values by its name, and `.messages` on what a reader of them should know.
+
+    Raises:
+        InputError: the record lacks a score that the files need.
+    """
+    from nvs_eval.report.exports import FORMS
+
+    return FORMS[form](record)
 
 
 @checked

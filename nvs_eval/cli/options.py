@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError
 from nvs_eval.report.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -151,19 +151,6 @@ class LayoutOptions(TableOptions):
         from nvs_eval.comparison.noise import Ties  # The statistics: late, as they need numpy.
 
         return layout_of(records, self, tied=Ties())
-
-
-def of_protocols(records: Sequence[tuple[Path, Record]], protocols: Sequence[str]) -> list[tuple[Path, Record]]:
-    """The records of some protocols, by name or fingerprint, with their files; all if none is named.
-
-    Raises:
-        InputError: there is none of one of them.
-    """
-    names = [{record.protocol["name"], record.protocol_title, record.fingerprint} for _, record in records]
-    for protocol in protocols:
-        if not any(protocol in several for several in names):
-            raise unknown_name("protocol of the records", protocol, set().union(*names))
-    return [item for item, several in zip(records, names, strict=True) if not protocols or several & set(protocols)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.records.comparable import check_distinct_cells
+from nvs_eval.records.groups import of_protocols
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.schema import NoRecordError
 from nvs_eval.system.arguments import checked
@@ -19,30 +20,38 @@ FilePath = str | os.PathLike[str]
 
 
 @checked
-def read_records(*names: FilePath | Sequence[FilePath]) -> list[Record]:
+def read_records(*names: FilePath | Sequence[FilePath], protocol: str | Sequence[str] = ()) -> list[Record]:
     """Read the records that are named, and sort them by scene, protocol, method, run and step.
 
     Args:
         names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`, or lists of
             these. A file that is named several times, also through a link, is one. Below folders and among what
             patterns match, JSON files without a schema_version are no records, and passed over.
+        protocol: only records of these protocols, by name or fingerprint (default: all).
 
     Raises:
-        InputError: nothing is there, something is not a record, or two files are of the same cell.
+        InputError: nothing is there, something is not a record, two files are of the same cell, or a protocol has no
+            record.
     """
     lists = [[name] if isinstance(name, str | os.PathLike) else name for name in names]
-    return [record for _, record in read_record_files([name for several in lists for name in several])]
+    protocols = [protocol] if isinstance(protocol, str) else protocol
+    files = read_record_files([name for several in lists for name in several], protocol=protocols)
+    return [record for _, record in files]
 
 
-def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> list[tuple[Path, Record]]:
+def read_record_files(
+    names: Sequence[FilePath], *, protocol: Sequence[str] = (), copies: bool = False
+) -> list[tuple[Path, Record]]:
     """Read the records that are named, each with its file, in the order of `read_records`.
 
     Args:
         names: of files, folders or patterns.
+        protocol: only records of these protocols, by name or fingerprint (default: all).
         copies: let several files be of the same cell, for what is done with each file by itself.
 
     Raises:
-        InputError: nothing is there, something is not a record, or two files are of the same cell.
+        InputError: nothing is there, something is not a record, two files are of the same cell, or a protocol has no
+            record.
     """
     if not names:
         raise InputError("No record was named: say which files, folders or patterns.")
@@ -53,7 +62,8 @@ def read_record_files(names: Sequence[FilePath], *, copies: bool = False) -> lis
     records = sorted(filter(None, read.values()), key=lambda file_and_record: _order(file_and_record[1]))
     if not copies:
         check_distinct_cells([record for _, record in records], [path for path, _ in records])
-    return records
+    chosen = {id(record) for record in of_protocols([record for _, record in records], protocol)}
+    return [(path, record) for path, record in records if id(record) in chosen]
 
 
 def output_dir_of(file: Path, record: Record) -> Path | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from nvs_eval.errors import unknown_name
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 
@@ -59,6 +60,19 @@ class Contender:
         if over == "views" and len(scenes) > 1:
             return _mean_of_views(metric, runs)
         return fmean([fmean([record.means[metric] for record in records]) for records in runs])
+
+
+def of_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[Record]:
+    """The records of some protocols, by name or fingerprint; all where none is named.
+
+    Raises:
+        InputError: there is none of one of them.
+    """
+    names = [{record.protocol["name"], record.protocol_title, record.fingerprint} for record in records]
+    for protocol in protocols:
+        if not any(protocol in several for several in names):
+            raise unknown_name("protocol of the records", protocol, set().union(*names))
+    return [record for record, several in zip(records, names, strict=True) if not protocols or several & {*protocols}]
 
 
 def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:

@@ -24,8 +24,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with a check of its arguments against its annotations.
 
     Without it a misspelt choice, such as `mean="scene"`, would be taken for another, and give other numbers.
-    Annotations may be all that `convert` takes, paths as `str | PathLike[str]`, and `Sequence` of a class for lists of
-    its instances. The value that is returned is not checked.
+    Annotations may be all that `convert` takes, paths as `str | PathLike[str]`, and a dataclass for its instances, or a
+    `Sequence` of it for lists of these. The value that is returned is not checked.
     """
     signature = inspect.signature(function)
 
@@ -42,11 +42,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def documented(kind: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Document a function's arguments by the docstrings of a dataclass's fields, which they fill."""
+def documented(kind: type, **others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Document a function's arguments by the docstrings of a dataclass's fields, which they fill, or by other texts."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        docs = _field_docs(kind)
+        docs = {**_field_docs(kind), **others}
         arguments = "\n".join(f"    {name}: {docs[name]}" for name in inspect.signature(function).parameters)
         before, _, after = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
         function.__doc__ = f"{before}\n\nArgs:\n{arguments}\n\nReturns:{after}"
@@ -76,13 +76,17 @@ def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _check_argument(value: object, hint: Any, name: str) -> None:
-    sequence = bare_type(hint)
-    if get_origin(sequence) is Sequence and fields_of(get_args(sequence)[0]):
+    kind = bare_type(hint)
+    if fields_of(kind):
+        fits = isinstance(value, kind)
+    elif get_origin(kind) is Sequence and fields_of(get_args(kind)[0]):
         ordered = isinstance(value, Collection) and not isinstance(value, str | Mapping | set | frozenset)
-        if not (ordered and all(isinstance(item, get_args(sequence)[0]) for item in typing.cast("Sequence", value))):
-            raise leaf_refusal(value, hint, name)
+        fits = ordered and all(isinstance(item, get_args(kind)[0]) for item in typing.cast("Sequence", value))
+    else:
+        convert(value, _argument_kind(hint), name)
         return
-    convert(value, _argument_kind(hint), name)
+    if not fits:
+        raise leaf_refusal(value, hint, name)
 
 
 @functools.cache

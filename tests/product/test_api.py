@@ -25,6 +25,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import RESULTS, AuditOptions, RescoreOptions, RunOptions, ScoreOptions
 from nvs_eval.evaluation.suite.options import SuiteOptions
 from nvs_eval.records.record import Record, record_file, to_plain, write_record
+from nvs_eval.report.tables.options import TableOptions
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -239,13 +240,17 @@ def test_what_is_no_comparison_is_an_input_error() -> None:
         (nvs_eval.audit, AuditOptions, {"output_dir"}),
         (nvs_eval.rescore, RescoreOptions, set()),
         (nvs_eval.suite, SuiteOptions, set()),
+        (nvs_eval.table, TableOptions, {"decimals"}),
     ],
 )
 def test_a_function_has_each_option_of_its_command(function: Any, kind: type, others: set[str]) -> None:
     parameters = dict(inspect.signature(function).parameters)
     options = {field.name: field for field in fields(kind)}
-    assert set(parameters) == set(options)
+    own = {"records", "format", "per_view", "mark", "label"} if kind is TableOptions else set()
+    assert set(parameters) == {*options, *own}
     for name, parameter in parameters.items():
+        if name in own:
+            continue
         default = options[name].default
         if name in others or default is MISSING or parameter.default is inspect.Parameter.empty:
             continue
@@ -253,7 +258,7 @@ def test_a_function_has_each_option_of_its_command(function: Any, kind: type, ot
         if isinstance(default, tuple) and default:
             given = (given,)
         assert (Path(given) if isinstance(default, Path) else given) == default, name
-    assert all(f"    {name}: " in (function.__doc__ or "") for name in options)
+    assert all(f"    {name}: " in (function.__doc__ or "") for name in parameters)
 
 
 def test_audit_gives_the_records_of_each_result(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
@@ -299,6 +304,81 @@ def test_check_and_curve_say_what_their_commands_do(silent: Callable[[], bool]) 
     (curves,) = nvs_eval.curve([side("a", 0.1 * step, step=step) for step in (1, 2, 3)])
     assert curves.scene == "fox"
     assert silent()
+
+
+def test_functions_take_only_records_of_a_protocol(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    standard = [side("a", 0.1 * step, step=step) for step in (1, 2)] + [side("b", 0.3)]
+    other = {"name": "other", "definition": {"round_means": None}, "fingerprint": "01234567"}
+    mixed = [*standard, *(replace(each, protocol=other) for each in standard)]
+    assert nvs_eval.table(mixed, protocol="standard") == nvs_eval.table(standard)
+    assert [each.protocol for each in nvs_eval.compare(mixed, protocol="other")] == ["other"]
+    checks = nvs_eval.check(mixed, mixed, protocol=["01234567"]).checks
+    assert {check.protocol for check in checks} == {"other"}
+    assert [curves.protocol for curves in nvs_eval.curve(mixed, protocol="other")] == ["other"]
+    for each in mixed:
+        write_record(record_file(each, Path("out")), each)
+    assert len(nvs_eval.read_records("out")) == 2 * len(nvs_eval.read_records("out", protocol="other")) == 6
+    assert silent()
+    for function in (nvs_eval.table, nvs_eval.compare, nvs_eval.curve):
+        with pytest.raises(InputError, match=r"^Unknown protocol of the records 'othr'. Did you mean 'other'"):
+            function(mixed, protocol="othr")
+    with pytest.raises(InputError, match=r"^Unknown protocol of the records 'othr'"):
+        nvs_eval.check(mixed, mixed, protocol="othr")
+    with pytest.raises(InputError, match=r"^Unknown protocol of the records 'othr'"):
+        nvs_eval.read_records("out", protocol="othr")
+
+
+def test_export_gives_the_files_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    one = record([row(psnr=20.0)])
+    file = write_record(record_file(one, Path("out")), one) or record_file(one, Path("out"))
+    exported = nvs_eval.export(one, "ns-eval")
+    assert silent()
+    assert cli("export", str(file), "--as", "ns-eval", "--output", "theirs").code == 0
+    assert {path.name: json.loads(path.read_text()) for path in Path("theirs").iterdir()} == exported.files
+    with pytest.raises(InputError, match=r"^Unknown form 'nseval'. Did you mean 'ns-eval'"):
+        nvs_eval.export(one, "nseval")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        InputError, match=r"^record must be a record, such as score gave or read_record gives\. Got 'out'"
+    ):
+        nvs_eval.export("out", "ns-eval")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="lpips_vgg"):
+        nvs_eval.export(one, "inria")
+
+
+def test_what_is_installed_is_what_the_commands_show(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
+    words, sources = nvs_eval.protocol_words("inria-3dgs"), nvs_eval.published()
+    (one,) = nvs_eval.published(sources[0].name)
+    found = nvs_eval.weights()
+    assert silent()
+    assert f"{words}\n" == cli("protocols", "inria-3dgs").out
+    assert max(map(len, nvs_eval.protocol_words("inria-3dgs", width=60).splitlines()[:3])) <= 60
+    assert one == sources[0]
+    listed = cli("published").out
+    assert all(source.name in listed for source in sources)
+    assert [each.net for each in found] == ["alex", "vgg", "squeeze"]
+    shown = cli("weights").out
+    assert all(str(each.path or "-") in shown for each in found)
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "message"),
+    [
+        ("protocol_words", {"protocol": "standart"}, "^Unknown protocol 'standart'. Did you mean 'standard'"),
+        ("weights", {"weights_dir": "gone"}, "^The weights folder gone"),
+        ("install_weights", {"files": "gone.pth"}, "^There is no file gone.pth to install weights from"),
+        ("verify_installation", {"device": "tpu"}, "tpu"),
+    ],
+)
+def test_what_is_not_installed_is_an_input_error(function: str, given: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        getattr(nvs_eval, function)(**given)
+
+
+def test_the_installation_is_verified_on_the_device_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nvs_eval.diagnostics.verify import installation
+
+    monkeypatch.setattr(installation, "verify_installation", lambda device, folder: (str(device), folder))
+    assert nvs_eval.verify_installation(device="cpu", weights_dir="here") == ("cpu", Path("here"))
 
 
 def test_verify_and_inspect_report_on_a_record(silent: Callable[[], bool]) -> None:

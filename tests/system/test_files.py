@@ -86,7 +86,7 @@ def test_what_is_no_file_is_left_as_it_is(through_a_link: bool) -> None:
 
 def test_a_device_is_refused_before_anything_is_made_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever may write to /dev would lose it.
-    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("it was replaced"))
+    monkeypatch.setattr(os, "replace", lambda *_, **__: pytest.fail("it was replaced"))
     with pytest.raises(InputError, match=f"^{os.devnull} cannot be written: it is a device"):
         write(os.devnull)
 
@@ -200,7 +200,7 @@ def test_an_unwritable_output_is_found_before_records_are_read(
     output: str, said: str, options: tuple[str, ...], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_record(Path("records/a.json"), record())
-    monkeypatch.setattr("nvs_eval.records.files.read_record_files", lambda *_: pytest.fail("they were read"))
+    monkeypatch.setattr("nvs_eval.records.files.read_record_files", lambda *_, **__: pytest.fail("they were read"))
     assert refused("table", "records", "--output", output, *options).startswith(said)
 
 

@@ -61,9 +61,8 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
         InputError: an argument was given twice, holds no record, or none of the protocols.
     """
     from nvs_eval.cli.console import say
-    from nvs_eval.cli.options import of_protocols
     from nvs_eval.comparison.compare import last_step_notes
-    from nvs_eval.records.files import read_record_files
+    from nvs_eval.records.files import read_records
 
     if not names:
         raise InputError("Nothing to compare was named: say which records or folders, one a side.")
@@ -74,7 +73,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
         if first in groups:
             also = "" if first == name else f", first as {first}"
             raise InputError(f"{name} was given twice{also}: each argument is a side.")
-        groups[name] = [record for _, record in of_protocols(read_record_files((name,)), protocols)]
+        groups[name] = read_records(name, protocol=protocols)
         for note in last_step_notes({name: groups[name]}):
             say(note)
     return groups

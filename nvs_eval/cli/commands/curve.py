@@ -34,7 +34,6 @@ class CurveCommand:
     def run(self) -> int:
         """Print the curves, and draw them if a file is named."""
         from nvs_eval.cli.console import say
-        from nvs_eval.cli.options import of_protocols
         from nvs_eval.comparison.noise import improved
         from nvs_eval.records.files import read_record_files
         from nvs_eval.report.curve_plot import check_plot
@@ -43,7 +42,7 @@ class CurveCommand:
 
         if self.output is not None:
             check_plot(self.output)
-        found = of_protocols(read_record_files(self.records), self.protocol)
+        found = read_record_files(self.records, protocol=self.protocol)
         files, records = zip(*found, strict=True)
         scenes = curves_of(records, improved, metrics=self.metrics, files=files)
         for note in left_out_notes(runs_of(records)[1]):

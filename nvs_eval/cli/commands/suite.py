@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import LayoutOptions, WriteOptions, callbacks, of_protocols
+from nvs_eval.cli.options import LayoutOptions, WriteOptions, callbacks
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.suite.options import SuiteOptions
 
@@ -61,7 +61,9 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         (chosen_records if self.long else tables_of)(records, replace(layout, tied=None))
 
     def _laid_out(self, suite: SuiteRun, records: Sequence[Record]) -> tuple[list[Record], Layout]:
-        shown = [record for _, record in of_protocols([(Path(), record) for record in records], self.protocol)]
+        from nvs_eval.records.groups import of_protocols
+
+        shown = of_protocols(records, self.protocol)
         layout = self.layout(shown)
         return shown, layout if self.suite is not None else replace(layout, suite=suite.file.suite)
 

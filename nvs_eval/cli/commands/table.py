@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import LayoutOptions, LogOptions, WriteOptions, of_protocols
+from nvs_eval.cli.options import LayoutOptions, LogOptions, WriteOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
 
         self.check_output()
         sinks = self.sinks()
-        chosen = of_protocols(read_record_files(self.records), self.protocol)
+        chosen = read_record_files(self.records, protocol=self.protocol)
         files, records = zip(*chosen, strict=True)
         layout = self.layout(records)
         if not self.allow_mixed:
