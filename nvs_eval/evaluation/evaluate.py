@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,24 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import Refusal
+from nvs_eval.evaluation.options import Callbacks, Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome, Scorer
 from nvs_eval.evaluation.upload import on_device
 from nvs_eval.images.pixels import AlphaRule, sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.records.record import Record, ViewRow, record_file, write_record
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.views import View
+from nvs_eval.system.devices import memory_advice
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "nerfstudio")
-
-
-def _raise(_: Protocol, error: InputError) -> None:
-    raise error
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,14 @@ def evaluate(
     rows_by_protocol = [_Rows(protocol, [[] for _ in ids]) for protocol in scorer.protocols]
     with ThreadPoolExecutor(1) as background:
         for view, on_scorer in on_device(views, scorer.device):
-            _check_renders(view, len(ids))
-            maker = RowMaker(view, background)
+            if len(view.renders) != len(ids):
+                raise InputError(
+                    f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(ids)} results "
+                    "is needed."
+                )
+            hashes = _Hashes(view, background)
             for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
-                rows.add(maker, outcome, folders, refuse)
+                rows.add(view, hashes, outcome, folders, refuse)
             on_view(view)
     for rows in rows_by_protocol:
         rows.check_not_empty(refuse)
@@ -104,6 +108,43 @@ def evaluate(
     ]
 
 
+def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks) -> list[Record]:
+    """Score all results of image files together, and show the progress.
+
+    Raises:
+        InputError: an image cannot be read or scored; or there is not enough memory.
+    """
+    title = f"Scoring {len(source.sets)} x {len(source)} views"
+    with callbacks.progress(title, len(source)) as advance, memory_advice():
+        return evaluate(
+            source,
+            source.ids,
+            scorer,
+            session,
+            provenance=source.provenance,
+            on_view=lambda _: advance(),
+            on_refusal=callbacks.on_refusal,
+        )
+
+
+def write_records(records: Iterable[Record], output_dir: Path | None, callbacks: Callbacks) -> None:
+    """Write records to their places below a folder, and say where; None for a folder writes nothing.
+
+    Raises:
+        InputError: a record cannot be written.
+    """
+    if output_dir is None:
+        return
+    for record in records:
+        path = record_file(record, output_dir)
+        write_record(path, record)
+        callbacks.say(f"Record: {shlex.quote(str(path))}")
+
+
+def _raise(_: Protocol, error: InputError) -> None:
+    raise error
+
+
 @dataclass
 class _Rows:
     """Rows of one protocol for each result, and the reason and mask hash of each skipped view."""
@@ -114,36 +155,50 @@ class _Rows:
     skipped_masks: dict[str, str | None] = field(default_factory=dict)
     refused: bool = False
 
-    def add(self, maker: RowMaker, outcome: Outcome, folders: Sequence[Path], on_refusal: Refusal) -> None:
+    def add(self, view: View, hashes: _Hashes, outcome: Outcome, folders: Sequence[Path], refuse: Refusal) -> None:
         """Add the rows of a scored view."""
         if self.refused:
             return
         if isinstance(outcome.error, EmptyMask):
-            self.skipped[maker.view.name] = str(outcome.error)
-            self.skipped_masks[maker.view.name] = maker.mask_sha256
+            self.skipped[view.name] = str(outcome.error)
+            self.skipped_masks[view.name] = hashes.mask
         elif outcome.error is not None:
-            self._refuse(outcome.error, on_refusal)
+            self._refuse(outcome.error, refuse)
         else:
+            reference = hashes.reference(self.protocol.alpha, outcome.reference)
             for index, (rows, folder) in enumerate(zip(self.rows, folders, strict=True)):
-                rows.append(maker.row(index, outcome, alpha=self.protocol.alpha, folder=folder))
+                rows.append(_row(view, index, outcome, folder, reference_sha256=reference, mask_sha256=hashes.mask))
 
-    def check_not_empty(self, on_refusal: Refusal) -> None:
+    def check_not_empty(self, refuse: Refusal) -> None:
         """Refuse a mean over nothing."""
         if not self.refused and not any(self.rows):
             why = f": {next(iter(self.skipped.values()))}" if self.skipped else "."
-            error = InputError(f"There is no view to score: a mean over nothing is no score{why}")
-            self._refuse(error, on_refusal)
+            self._refuse(InputError(f"There is no view to score: a mean over nothing is no score{why}"), refuse)
 
-    def _refuse(self, error: InputError, on_refusal: Refusal) -> None:
-        on_refusal(self.protocol, error)
+    def _refuse(self, error: InputError, refuse: Refusal) -> None:
+        refuse(self.protocol, error)
         self.refused = True
 
 
-def _check_renders(view: View, results: int) -> None:
-    if len(view.renders) != results:
-        raise InputError(
-            f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {results} results is needed."
-        )
+def _row(
+    view: View, index: int, outcome: Outcome, folder: Path, *, reference_sha256: str, mask_sha256: str | None
+) -> ViewRow:
+    """The row of a view's render at an index, in a record that lies in a folder."""
+    render, (height, width) = view.renders[index], view.reference.shape[:2]
+    masked = outcome.coverage is not None
+    return ViewRow(
+        name=view.name,
+        width=width,
+        height=height,
+        scores={name: values[index] for name, values in outcome.scores.items()},
+        render_seconds=render.seconds,
+        render=relative_path(render.file, folder),
+        reference=relative_path(view.reference_file, folder),
+        reference_sha256=reference_sha256,
+        coverage=outcome.coverage,
+        mask=relative_path(view.mask_file, folder) if masked else None,
+        mask_sha256=mask_sha256 if masked else None,
+    )
 
 
 def _provenance(scorer: Scorer, rows: _Rows, session: Session, of_renders: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,57 +246,23 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-class RowMaker:
-    """Makes a view's rows; its reference, by what becomes of its alpha, and its mask are hashed once.
-
-    Args:
-        view: whose rows.
-        background: hashes while the view is scored, what is known before.
-
-    Attributes:
-        view: it.
-        mask_sha256: of the view's mask, if it has one.
-    """
+class _Hashes:
+    """Hashes of a view's mask, and of its reference by what becomes of its alpha, each computed once."""
 
     def __init__(self, view: View, background: Executor) -> None:
-        self.view = view
-        self._references: dict[AlphaRule, str] = {}
-        self._begun = background.submit(sha256_of_image, view.reference) if view.is_opaque else None
-        self.mask_sha256 = None if view.mask is None else sha256_of_mask(view.mask)
+        self.mask = None if view.mask is None else sha256_of_mask(view.mask)
+        # While the view is scored. A reference with alpha is hashed as it was composited for its scores.
+        self._begun = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
+        self._composited: dict[AlphaRule, str] = {}
 
-    def row(self, index: int, outcome: Outcome, *, alpha: AlphaRule, folder: Path) -> ViewRow:
-        """The row of the render at an index.
-
-        Args:
-            index: of the render.
-            outcome: its scores.
-            alpha: what the protocol does with alpha.
-            folder: of the record.
-        """
-        view, render = self.view, self.view.renders[index]
-        height, width = view.reference.shape[:2]
-        masked = outcome.coverage is not None
-        return ViewRow(
-            name=view.name,
-            width=width,
-            height=height,
-            scores={name: values[index] for name, values in outcome.scores.items()},
-            render_seconds=render.seconds,
-            render=relative_path(render.file, folder),
-            reference=relative_path(view.reference_file, folder),
-            reference_sha256=self._reference_sha256(alpha),
-            coverage=outcome.coverage,
-            mask=relative_path(view.mask_file, folder) if masked else None,
-            mask_sha256=self.mask_sha256 if masked else None,
-        )
-
-    def _reference_sha256(self, rule: AlphaRule) -> str:
-        if rule not in self._references:
-            if self._begun is not None:
-                self._references[rule] = self._begun.result()
-            else:
-                self._references[rule] = sha256_of_image(self.view.opaque_reference(rule))
-        return self._references[rule]
+    def reference(self, rule: AlphaRule, image: Tensor | None) -> str:
+        """The hash of the reference, whose image without alpha is given if it has any."""
+        if self._begun is not None:
+            return self._begun.result()
+        if rule not in self._composited:
+            assert image is not None
+            self._composited[rule] = sha256_of_image(image)
+        return self._composited[rule]
 
 
 def relative_path(file: Path | None, folder: Path) -> str | None:

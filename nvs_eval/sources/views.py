@@ -119,14 +119,6 @@ class View:
             bounds=tuple(bounds),
         )
 
-    def opaque_reference(self, rule: AlphaRule) -> Float[Tensor, "h w 3"]:
-        """Return the reference with its alpha composited or dropped.
-
-        Raises:
-            InputError: as `opaque`.
-        """
-        return self._opaque_image(0, rule)
-
     def _opaque_image(self, index: int, rule: AlphaRule) -> Tensor:
         """The reference (0) or a render (from 1) without its alpha."""
         render = self.renders[index - 1] if index else None

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from nvs_eval import __version__
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, device_name, evaluate, relative_path
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
+from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask, without_alpha
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import load_protocol
 from nvs_eval.records.record import read_record, record_file, to_plain, write_record
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources import views as views_module
 from nvs_eval.sources.views import Render, View
 
 ONE = (ResultId("fox", "nerfacto", "base", 2500),)
@@ -88,6 +90,23 @@ def test_paths_are_relative_to_where_the_record_will_lie(tmp_path: Path) -> None
     folder = record_file(record, tmp_path / "results").parent
     assert (folder / str(record.views[0].reference)).resolve() == references / "a.png"
     assert relative_path(None, folder) is None
+
+
+def test_alpha_is_composited_once_for_scores_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composited = []
+
+    def counted(image: torch.Tensor, alpha: torch.Tensor | None, **how: Any) -> torch.Tensor:
+        composited.append(how["what"])
+        return without_alpha(image, alpha, **how)
+
+    monkeypatch.setattr(views_module, "without_alpha", counted)
+    alpha = float_image(2)[..., :1]
+    render = Render(float_image(1), alpha=alpha)
+    scored = View("a", float_image(0), (render,), reference_alpha=alpha, background=(1, 1, 1))
+    records = evaluate([scored], ONE, SCORER, Session(tmp_path))
+    assert composited == ["The reference of view 'a'", "The render of view 'a'"]
+    over = sha256_of_image(scored.opaque("composite").reference)
+    assert [record.views[0].reference_sha256 for record in records] == [over] * 2
 
 
 def test_coverage_is_the_masks_mean(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from support.scoring import CPU, scores, view
 from torch import Tensor
 
 import nvs_eval.evaluation.prepare as prepare_module
-from nvs_eval.evaluation import shared_work
+from nvs_eval.evaluation import scorer as scorer_module
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images import pixels
@@ -247,7 +247,7 @@ def test_images_are_prepared_once_for_all_like_protocols(monkeypatch: pytest.Mon
         prepared.append(given[3].name)
         return prepare(*given, **more)
 
-    monkeypatch.setattr(shared_work, "prepare", counted)
+    monkeypatch.setattr(scorer_module, "prepare", counted)
     protocols = [load_protocol(name) for name in named_protocols()]
     light = [replace(p, metrics={"psnr": {"data_range": 1}}) for p in protocols]
     found = scores(light, view(float_image(0), float_image(1)))
@@ -257,9 +257,9 @@ def test_images_are_prepared_once_for_all_like_protocols(monkeypatch: pytest.Mon
 
 def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     made, left = [], []
-    on_device, compute = shared_work.SharedWork._on_device, shared_work.score_together
+    on_device, compute = scorer_module.SharedWork._on_device, scorer_module.score_together
 
-    def watched(work: shared_work.SharedWork, rule: Any) -> Any:
+    def watched(work: scorer_module.SharedWork, rule: Any) -> Any:
         found = on_device(work, rule)
         made.extend(weakref.ref(image) for image in found[1:])
         return found
@@ -268,8 +268,8 @@ def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatc
         left.extend(each() is not None for each in made)
         return compute(*given)
 
-    monkeypatch.setattr(shared_work.SharedWork, "_on_device", watched)
-    monkeypatch.setattr(shared_work, "score_together", late)
+    monkeypatch.setattr(scorer_module.SharedWork, "_on_device", watched)
+    monkeypatch.setattr(scorer_module, "score_together", late)
     scored = view(float_image(0), float_image(1))
     scores(changed(quantise=Quantise("round", "round", "none")), scored)
     assert left == [False, False]
