@@ -5,43 +5,54 @@
     <dir>/<scene>/references/<first 12 of their sha256>/<view>.png          (and .npy, where 8 bits would change it)
 
 Rendering several checkpoints and scoring them are two stages, so that each reference is decoded and its features are
-computed once for all of them. In between lies the work folder, with a note of what it holds (`.rendered`, written
-last). What is to be kept is moved to its place when it was scored. Whoever has a work folder locks it: so commands that
-evaluate one checkpoint at once do not disturb each other, and what an interrupted command rendered serves the next.
+computed once for all of them. In between lies the work folder. What is to be kept is moved to its place when it was
+scored.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 import torch
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import relative_path
-from nvs_eval.evaluation.resume import same_renders
-from nvs_eval.images.files import save_npy, save_png
+from nvs_eval.evaluation.work_folder import Note, WorkFolder, leftovers
+from nvs_eval.images.files import load_image, save_npy, save_png
 from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
+from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import View
-from nvs_eval.system.files import FolderLock, lock_folder, write_whole
+from nvs_eval.system.files import space_needed
 
 Keep = Literal["all", "png", "none"]
 _RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
 # A reference kept as floats keeps its PNG too, to be looked at.
 _REFERENCES: dict[Keep, tuple[str, ...]] = {"all": (".png", ".npy"), "png": (".png",), "none": ()}
-_NOTE, _PREFIX = ".rendered", ".rendering-"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A checkpoint to evaluate.
+
+    Attributes:
+        checkpoint: renders the views.
+        id: identity of the result, under the names that the user gave.
+        masks: masks to score with, or None.
+    """
+
+    checkpoint: Checkpoint
+    id: ResultId
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)
@@ -53,103 +64,110 @@ class Plan:
         staged: whether all are rendered first, and scored from the files.
         floats: whether float32 renders are written.
         pngs: whether 8-bit renders are written.
-        bytes: disk space needed at most.
+        protocols: fingerprints of the protocols that the renders are scored under.
     """
 
     keep: Keep
     staged: bool
     floats: bool
     pngs: bool
-    bytes: int
-
-
-class Note(msgspec.Struct):
-    """What a work folder holds.
-
-    Attributes:
-        provenance: what identifies the renders, and what was measured while they were made.
-        floats: whether there are float32 renders.
-        pngs: whether there are 8-bit renders.
-        reference_sha256: sha256 of each view's reference.
-        seconds: time each render took, where known.
-        inexact_references: the views whose reference is another in 8 bits, with the sha256 of that copy.
-        in_range: whether every render is in [0, 1], which a PNG of it cannot tell.
-    """
-
-    provenance: dict[str, Any]
-    floats: bool
-    pngs: bool
-    reference_sha256: dict[str, str] = {}
-    seconds: dict[str, float | None] = {}
-    inexact_references: dict[str, str] = {}
-    in_range: bool = True
-
-    def serves(self, wanted: Note, names: Sequence[str]) -> bool:
-        """Whether the renders are those of the wanted checkpoint and views, in every form that is wanted."""
-        return (
-            same_renders(self.provenance, wanted.provenance)
-            and list(self.seconds) == list(self.reference_sha256) == list(names)
-            and self.floats >= wanted.floats
-            and self.pngs >= wanted.pngs
-            and (wanted.floats or self.in_range)
-        )
+    protocols: tuple[str, ...]
 
 
 @dataclass
 class RenderStore:
     """Writes the renders and references of one result; a context manager as long as they are written and scored.
 
+    When it is entered, it takes over what an interrupted command rendered, where it is what would be rendered now, and
+    removes the rest. When it is left, complete renders that were not scored stay for the next command.
+
     Attributes:
-        id: identity of the result.
-        provenance: what identifies the renders, as the checkpoint says it.
+        job: checkpoint that is rendered, identity of the result, and masks.
         output_dir: output folder of the command.
         plan: what is written, and what stays.
-        masks: masks to score with, or None.
+        overwrite: whether to render again what an interrupted command left.
         note: what is known of the renders so far.
+        is_rendered: whether all views are written.
     """
 
-    id: ResultId
-    provenance: Mapping[str, Any]
+    job: Job
     output_dir: Path
     plan: Plan
-    masks: Masks | None = None
+    overwrite: bool = False
     note: Note = field(init=False)
-    _work: Path | None = field(init=False, default=None)
-    _lock: FolderLock | None = field(init=False, default=None)
-    _complete: bool = field(init=False, default=False)
+    is_rendered: bool = field(init=False, default=False)
+    _work: WorkFolder | None = field(init=False, default=None)
+    _is_leftover: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.note = Note(dict(self.provenance), self.plan.floats, self.plan.pngs)
+        self.note = self._new_note()
+
+    def _new_note(self) -> Note:
+        plan = self.plan
+        return Note(dict(self.job.checkpoint.provenance), plan.floats, plan.pngs, plan.protocols)
+
+    @property
+    def bytes_needed(self) -> int:
+        """Disk space that the renders take at most, beside what an interrupted command left of them."""
+        plan, sizes = self.plan, self.job.checkpoint.sizes
+        return 0 if self.is_rendered else space_needed(sizes, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
 
     @property
     def folder(self) -> Path:
         """Folder of the result's records; the kept renders lie below it."""
-        return self.output_dir / self.id.folder
+        return self.output_dir / self.job.id.folder
 
     @property
     def _references(self) -> Path:
         """Folder of the kept references, which all results with the same ones share."""
         digest = references_sha256(self.note.reference_sha256.values())[:12]
-        return self.output_dir / safe_name(self.id.scene) / "references" / digest
+        return self.output_dir / safe_name(self.job.id.scene) / "references" / digest
 
     def __enter__(self) -> RenderStore:
+        for work in leftovers(self.folder):
+            note = None if self.overwrite or self.is_rendered else work.read_note()
+            if note is not None and self._can_use(work, note):
+                self.note, self._work, self.is_rendered, self._is_leftover = note, work, True, True
+            else:
+                work.remove_leftover()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave complete renders that were not scored for the next command; remove anything less."""
-        if self._work is not None and not self._complete:
-            shutil.rmtree(self._work, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.release()
-        self._work = self._lock = None
+    def _can_use(self, work: WorkFolder, note: Note) -> bool:
+        files = work.files(note, pngs=self.plan.pngs)
+        return note.serves(self.note, self.job.checkpoint.names) and all(file.is_file() for file in files)
 
-    def keeping(self, views: Iterable[View]) -> Iterator[View]:
-        """Write each view, which has one render, before it is yielded.
+    def __exit__(self, *_: object) -> None:
+        if self._work is not None and self.is_rendered:
+            self._work.lock.release()
+        elif self._work is not None:
+            self._work.remove()
+        self._work = None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a file that an interrupted command left cannot be read; all are read to know."""
+        if self._work is None or not self._is_leftover:
+            return False
+        try:
+            for file in self._work.files(self.note, pngs=self.plan.pngs):
+                load_image(file)
+        except InputError:
+            return True
+        return False
+
+    def discard(self) -> None:
+        """Forget what was rendered, so that it can be rendered again."""
+        if self._work is not None:
+            self._work.remove()
+        self.note, self._work, self.is_rendered, self._is_leftover = self._new_note(), None, False, False
+
+    def views(self) -> Iterator[View]:
+        """Render the views; each is written before it is yielded.
 
         Raises:
-            InputError: a view cannot be written.
+            InputError: a view cannot be rendered or written.
         """
-        for view in views:
+        for view in self.job.checkpoint:
             self._write(view)
             yield view
 
@@ -167,7 +185,7 @@ class RenderStore:
             note.inexact_references[view.name] = sha256_of_image(copy)
         if not (plan.floats or plan.pngs):
             return
-        work = self._open_work()
+        work = self._open_work().path
         save_png(work / "references" / f"{view.name}.png", view.reference)
         if not exact and (plan.floats or plan.staged):
             save_npy(work / "references" / f"{view.name}.npy", view.reference)
@@ -176,90 +194,42 @@ class RenderStore:
         if plan.pngs:
             save_png(work / "renders" / f"{view.name}.png", render.image)
 
-    def _open_work(self) -> Path:
+    def _open_work(self) -> WorkFolder:
         if self._work is None:
-            self._work = self._new_work()
-            # Another command may take a new folder for a leftover before it is locked.
-            while (lock := lock_folder(self._work)) is None:
-                self._work = self._new_work()
-            self._lock = lock
+            try:
+                self._work = WorkFolder.new(self.folder)
+            except OSError as error:
+                raise self._unwritable(error) from error
         return self._work
-
-    def _new_work(self) -> Path:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(dir=self.folder, prefix=_PREFIX))
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(f"{self.output_dir} cannot be written: {error}. Say another `--output-dir`, or make room.")
 
-    def finish_rendering(self, measured: Mapping[str, Any]) -> None:
-        """Note that all views are written, so that an interrupted command need not render them again.
-
-        Args:
-            measured: what was measured while they were rendered, for the provenance.
-        """
-        self.note.provenance.update(measured)
-        text = msgspec.json.encode(self.note)
-        write_whole(self._open_work() / _NOTE, lambda file: file.write(text))
-        self._complete = True
-
-    def restore(self, names: Sequence[str]) -> bool:
-        """Take over what an interrupted command rendered, where it is what would be rendered now; remove the rest."""
-        for work in sorted(self.folder.glob(f"{_PREFIX}*")):
-            if (lock := lock_folder(work)) is None:
-                continue  # Another command is at work there.
-            if not self._complete and self._take_over(work, lock, names):
-                continue
-            if lock.is_held:  # Without locks nobody knows whether another command is at work there.
-                shutil.rmtree(work, ignore_errors=True)
-            lock.release()
-        return self._complete
-
-    def _take_over(self, work: Path, lock: FolderLock, names: Sequence[str]) -> bool:
-        wanted = self.note
-        try:
-            note = msgspec.json.decode((work / _NOTE).read_bytes(), type=Note)
-        except (OSError, ValueError):  # There is none, or none that can be trusted.
-            return False
-        if not note.serves(wanted, names):
-            return False
-        self._work, self._lock, self.note = work, lock, note
-        files = [*map(self._render_file, names), *map(self._reference_file, names)]
-        files += [work / "references" / f"{name}.png" for name in names]
-        files += [work / "renders" / f"{name}.png" for name in names if self.plan.pngs]
-        self._complete = all(file.is_file() for file in files)
-        if not self._complete:
-            self._work, self._lock, self.note = None, None, wanted
-        return self._complete
-
-    def _render_file(self, name: str) -> Path:
-        return self._open_work() / "renders" / f"{name}{'.npy' if self.note.floats else '.png'}"
-
-    def _reference_file(self, name: str) -> Path:
-        extension = ".npy" if name in self.note.inexact_references else ".png"
-        return self._open_work() / "references" / f"{name}{extension}"
+    def finish_rendering(self) -> None:
+        """Note that all views are written, so that an interrupted command need not render them again."""
+        self.note.peak_memory_bytes = self.job.checkpoint.peak_memory_bytes
+        self._open_work().write_note(self.note)
+        self.is_rendered = True
 
     def render_set(self) -> RenderSet:
         """What was written, as files to score."""
-        names = list(self.note.reference_sha256)
+        work = self._open_work()
         return RenderSet(
-            self.id,
-            {name: Picture(self._render_file(name)) for name in names},
-            {name: Picture(self._reference_file(name)) for name in names},
-            self.note.provenance,
+            self.job.id,
+            {name: Picture(file) for name, file in work.renders(self.note).items()},
+            {name: Picture(file) for name, file in work.references(self.note).items()},
+            # A note may be changed by anybody: no more of it reaches a record than what has its type.
+            {**self.job.checkpoint.provenance, "peak_memory_bytes": self.note.peak_memory_bytes},
             self.note.seconds,
-            self.masks,
+            self.job.masks,
         )
 
-    def publish(self, records: Sequence[Record], protocols: Mapping[str, Protocol]) -> list[Record]:
+    def publish(self, records: Sequence[Record], protocols: Sequence[Protocol]) -> list[Record]:
         """Move what is kept to its place; without records nothing is kept, as nobody would find it.
 
         Args:
             records: of this result.
-            protocols: the protocols by fingerprint.
+            protocols: that they were scored under.
 
         Returns:
             The records with the paths of what is kept, and whether that is what was scored.
@@ -270,12 +240,14 @@ class RenderStore:
         keep = self.plan.keep if records else "none"
         if self._work is not None:
             try:
-                _move(self._work / "references", self._references, _REFERENCES[keep])
-                _move(self._work / "renders", self.folder / "renders", _RENDERS[keep])
+                _move(self._work.path / "references", self._references, _REFERENCES[keep])
+                _move(self._work.path / "renders", self.folder / "renders", _RENDERS[keep])
             except OSError as error:
                 raise self._unwritable(error) from error
-            shutil.rmtree(self._work, ignore_errors=True)
-        return [self._published(record, protocols[record.fingerprint]) for record in records]
+            self._work.remove()
+            self._work = None
+        by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
+        return [self._published(record, by_fingerprint[record.fingerprint]) for record in records]
 
     def _published(self, record: Record, protocol: Protocol) -> Record:
         keep, inexact = self.plan.keep, self.note.inexact_references
@@ -285,7 +257,7 @@ class RenderStore:
         if keep == "png" and inexact:
             # By these a copy is known from a reference that was changed since.
             provenance["reference_copies"] = inexact
-        if self.masks is not None and self.masks.binary and protocol.takes_masks:
+        if self.job.masks is not None and self.job.masks.binary and protocol.takes_masks:
             provenance["masks"] = "binary"
         rows = []
         for row in record.views:

@@ -6,40 +6,19 @@ view by view, all together: so each reference is decoded, and its features compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.evaluate import Session, evaluate, score_files, write_records
 from nvs_eval.evaluation.options import Callbacks
-from nvs_eval.evaluation.outputs import write_records
 from nvs_eval.evaluation.prepare import check_range
-from nvs_eval.evaluation.render_store import Keep, Plan, RenderStore
+from nvs_eval.evaluation.render_store import Job, Keep, Plan, RenderStore
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
-from nvs_eval.records.result_id import ResultId
-from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import ImageFiles
-from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
-from nvs_eval.system.files import space_needed
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A checkpoint to evaluate.
-
-    Attributes:
-        checkpoint: renders the views.
-        id: identity of the result, under the names that the user gave.
-        masks: masks to score with, or None.
-    """
-
-    checkpoint: Checkpoint
-    id: ResultId
-    masks: Masks | None = None
 
 
 def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False) -> Plan:
@@ -51,9 +30,7 @@ def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep,
     through_png = all(protocol.exact_in_png for protocol in protocols) and not may_refuse
     floats = keep == "all" or (staged and not through_png)
     pngs = keep == "png" or (staged and not floats)
-    sizes = [job.checkpoint.sizes for job in jobs]
-    needed = sum(space_needed(each, floats=floats, pngs=pngs, staged=staged) for each in sizes)
-    return Plan(keep, staged, floats, pngs, needed)
+    return Plan(keep, staged, floats, pngs, tuple(protocol.fingerprint for protocol in protocols))
 
 
 @dataclass(frozen=True)
@@ -63,58 +40,50 @@ class Evaluation:
     Attributes:
         scorer: scores the views.
         session: what the records have in common.
-        plan: of `plan_renders` for these checkpoints.
         callbacks: for progress, messages and refusals.
-        overwrite: whether to render again what an interrupted command left.
+        stores: the checkpoints, each with its renders; all have one plan.
     """
 
     scorer: Scorer
     session: Session
-    plan: Plan
     callbacks: Callbacks
-    overwrite: bool = False
+    stores: Sequence[RenderStore]
 
-    def run(self, jobs: Sequence[Job]) -> list[Record]:
-        """Return the records of all jobs, in no particular order.
+    def run(self) -> list[Record]:
+        """Return the records of all checkpoints, in no particular order.
 
         Raises:
             InputError: raised by the checkpoints or the scorer; records that were finished before stay.
         """
-        with ExitStack() as stack:
-            stores = [
-                stack.enter_context(
-                    RenderStore(job.id, job.checkpoint.provenance, self.session.output_dir, self.plan, job.masks)
-                )
-                for job in jobs
-            ]
-            # To overwrite is to render again: what an interrupted command left is removed then.
-            restored = [
-                store.restore(() if self.overwrite else job.checkpoint.names)
-                for job, store in zip(jobs, stores, strict=True)
-            ]
-            if not self.plan.staged and not restored[0]:
-                return self._at_once(jobs[0], stores[0])
-            for job, store, done in zip(jobs, stores, restored, strict=True):
-                if not done:
-                    self._render(job, store)
-            return self._score(stores)
+        waiting = [store for store in self.stores if not store.is_rendered]
+        if waiting and not waiting[0].plan.staged:
+            return self._at_once(waiting[0])
+        for store in waiting:
+            self._render(store)
+        return [record for group in _together(self.stores) for record in self._score(group)]
 
-    def _at_once(self, job: Job, store: RenderStore) -> list[Record]:
+    def _at_once(self, store: RenderStore) -> list[Record]:
+        job = store.job
         with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:
-            views = store.keeping(job.checkpoint)
-            if job.masks is not None:
-                views = map(job.masks.attach, views)
-            records = self._evaluate(views, [job.id], [store.provenance], advance)
+            records = evaluate(
+                store.views() if job.masks is None else map(job.masks.attach, store.views()),
+                [job.id],
+                self.scorer,
+                self.session,
+                provenance=[job.checkpoint.provenance],
+                on_view=lambda _: advance(),
+                on_refusal=self.callbacks.on_refusal,
+            )
         peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
         return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
 
-    def _render(self, job: Job, store: RenderStore) -> None:
+    def _render(self, store: RenderStore) -> None:
         """Render a checkpoint into files."""
-        with self.callbacks.progress(f"Rendering {job.id}", len(job.checkpoint)) as advance:
-            for view in store.keeping(job.checkpoint):
+        with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
+            for view in store.views():
                 self._check_range(view)
                 advance()
-        store.finish_rendering({"peak_memory_bytes": job.checkpoint.peak_memory_bytes})
+        store.finish_rendering()
 
     def _check_range(self, view: View) -> None:
         """Before all of them are rendered, and because an 8-bit file cannot say that its render was out of range."""
@@ -122,51 +91,38 @@ class Evaluation:
             for protocol in self.scorer.protocols:
                 check_range(view, protocol)
 
-    def _score(self, stores: Sequence[RenderStore]) -> list[Record]:
-        """Score what was rendered, those with the same references together."""
+    def _score(self, group: Sequence[RenderStore]) -> list[Record]:
+        """Score the renders of checkpoints that have the same references and masks."""
+        sets = [store.render_set() for store in group]
+        # The first one's references serve all: they are the same images.
+        source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
+        try:
+            scored = score_files(source, self.scorer, self.session, self.callbacks)
+        except InputError:
+            damaged = [store for store in group if store.is_damaged]
+            if not damaged:
+                raise
+            for store in damaged:
+                self.callbacks.warn(f"A file of the renders of {store.job.id} is damaged: it is rendered again.")
+                store.discard()
+                self._render(store)
+            return self._score(group)
         records = []
-        for source, group in _together(stores):
-            with self.callbacks.progress(f"Scoring {len(group)} x {len(source)} views", len(source)) as advance:
-                scored = self._evaluate(source, source.ids, source.provenance, advance)
-            for store in group:
-                records += self._publish(store, [record for record in scored if record.id == store.id])
+        for store in group:
+            records += self._publish(store, [record for record in scored if record.id == store.job.id])
         return records
-
-    def _evaluate(
-        self,
-        views: Iterable[View],
-        ids: Sequence[ResultId],
-        provenance: Sequence[Mapping[str, Any]],
-        advance: Callable[[], None],
-    ) -> list[Record]:
-        return evaluate(
-            views,
-            ids,
-            self.scorer,
-            self.session,
-            provenance=provenance,
-            on_view=lambda _: advance(),
-            on_refusal=self.callbacks.on_refusal,
-        )
 
     def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
         """Put the renders that stay in their place, and write the records that name them."""
-        protocols = {protocol.fingerprint: protocol for protocol in self.scorer.protocols}
-        published = store.publish(records, protocols)
+        published = store.publish(records, self.scorer.protocols)
         write_records(published, self.session.output_dir, self.callbacks)
         return published
 
 
-def _together(stores: Sequence[RenderStore]) -> list[tuple[ImageFiles, list[RenderStore]]]:
-    """Group rendered results with the same references and masks, each group with the source of its files."""
+def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:
+    """Group results with the same references and masks."""
     groups: dict[tuple, list[RenderStore]] = {}
     for store in stores:
-        masks = None if store.masks is None else (store.masks.binary, *store.masks.files.items())
-        groups.setdefault((store.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
-    sources = []
-    for group in groups.values():
-        sets = [store.render_set() for store in group]
-        # The first one's references serve all: they are the same images.
-        sets = [replace(render_set, references=sets[0].references) for render_set in sets]
-        sources.append((ImageFiles(sets), group))
-    return sources
+        masks = None if store.job.masks is None else (store.job.masks.binary, *store.job.masks.files.items())
+        groups.setdefault((store.job.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
+    return list(groups.values())

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, evaluate
-from nvs_eval.evaluation.kept_renders import (
-    Result,
-    check_masks_unchanged,
-    check_serves,
-    copied_references,
-    with_known_references,
-)
+from nvs_eval.evaluation.evaluate import Session, score_files, write_records
 from nvs_eval.evaluation.options import Callbacks, RescoreOptions
-from nvs_eval.evaluation.outputs import write_records
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import same_renders, up_to_date
+from nvs_eval.images.files import load_image
+from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.files import output_dir_of, read_record_files
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
-from nvs_eval.sources.image_source import ImageFiles, reading_of
-from nvs_eval.system.devices import memory_advice
+from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
+from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.pictures import Picture
+
+_FROM_RUN = "kept_renders"
+_CARRIED = (
+    *("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading"),
+    *("reference_copies", "masks", "masks_not_used"),
+)
 
 
 def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, Record]]:
@@ -38,18 +40,19 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     protocols = options.protocols()
     results = [Result(path, record) for path, record in read_record_files(options.records, copies=True)]
     records: list[tuple[Path, Record]] = []
-    jobs: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
+    groups: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
     for result in _one_each(results, protocols):
-        root = options.output_dir or _root_of(result)
+        root = options.output_dir or result.root
         finished = {} if options.overwrite else _finished(result, protocols, root, callbacks)
         records += [(root, record) for record in finished.values()]
         if missing := tuple(p.fingerprint for p in protocols if p.fingerprint not in finished):
-            jobs.setdefault((root, missing), []).append(result)
-    checked = [
+            groups.setdefault((root, missing), []).append(result)
+    # All is checked before anything is scored.
+    jobs = [
         _Job(root, group, [p for p in protocols if p.fingerprint in missing], options)
-        for (root, missing), group in jobs.items()
+        for (root, missing), group in groups.items()
     ]
-    return records + [(job.root, record) for job in checked for record in job.run(callbacks)]
+    return records + [(job.root, record) for job in jobs for record in job.run(callbacks)]
 
 
 def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
@@ -62,8 +65,8 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
     groups: dict[tuple[Path, ResultId], list[Result]] = {}
     for result in sorted(results, key=lambda result: not result.masked):
         groups.setdefault((result.file.resolve().parent, result.record.id), []).append(result)
-    taken = {id(_best(group, protocols)) for group in groups.values()}
-    chosen = [result for result in results if id(result) in taken]
+    best = {id(_best(group, protocols)) for group in groups.values()}
+    chosen = [result for result in results if id(result) in best]
     for result in chosen:
         for protocol in protocols if result.masked else ():
             check_masks(protocol, f"{result.file} was scored with masks")
@@ -81,7 +84,7 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
         errors = []
         for protocol in protocols:
             try:
-                check_serves(result, protocol)
+                result.check_serves(protocol)
             except InputError as error:
                 errors.append(error)
         if not errors:
@@ -111,70 +114,184 @@ class _Job:
         self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
     ) -> None:
         self.root = root
-        self._sources = _sources_of(results, protocols)
-        check_distinct(result_id for source in self._sources for result_id in source.ids)
+        # Those of the same references and masks together.
+        groups: dict[tuple, list[Result]] = {}
         for result in results:
-            check_masks_unchanged(result)
+            files = [(name, picture.path.resolve()) for name, picture in result.references().items()]
+            reading = str(result.record.provenance.get("reading"))
+            groups.setdefault((result.record.scene, reading, str(result.masks), *files), []).append(result)
+        self._sources = []
+        for group in groups.values():
+            references = group[0].references()
+            source = ImageFiles([result.render_set(references) for result in group], reading_of(group[0].record))
+            source.check({protocol.alpha for protocol in protocols})
+            self._sources.append(source)
+        check_distinct(result.record.id for result in results)
+        for result in results:
+            result.check_masks_unchanged()
         self._results = {result.record.id: result for result in results}
-        self._copies = {key: copied_references(result, protocols) for key, result in self._results.items()}
+        self._copies = {result.record.id: result.copied_references(protocols) for result in results}
         self._scorer = options.scorer(protocols)
 
     def run(self, callbacks: Callbacks) -> list[Record]:
         """Score, and write the records."""
         session, records = Session(self.root, callbacks.command), []
         for source in self._sources:
-            title = f"Scoring {len(source.sets)} x {len(source)} views"
-            with callbacks.progress(title, len(source)) as advance, memory_advice():
-                scored = evaluate(
-                    source,
-                    source.ids,
-                    self._scorer,
-                    session,
-                    provenance=source.provenance,
-                    on_view=lambda _, advance=advance: advance(),
-                )
-            settled = [
-                with_known_references(record, self._results[record.id], self._copies[record.id]) for record in scored
+            scored = [
+                self._results[record.id].carry_over(record, self._copies[record.id])
+                for record in score_files(source, self._scorer, session, callbacks)
             ]
-            write_records(settled, self.root, callbacks)
-            records += settled
+            write_records(scored, self.root, callbacks)
+            records += scored
         return records
 
 
-def _root_of(result: Result) -> Path:
-    """The output folder that a record lies in, relative where the record's path is.
+# --- Kept renders: where they lie, and whether they still give the numbers of the renders themselves ------------------
 
-    Raises:
-        InputError: it does not lie where a record of its scene, method, run and step does.
-    """
-    root = output_dir_of(result.file, result.record)
-    if root is None:
-        raise InputError(
-            f"{result.file} does not lie in {result.record.id.folder.as_posix()}, where its scene, method, run and "
-            "step belong: say with `--output-dir` where the new records go."
+
+@dataclass(frozen=True)
+class Result:
+    """A record and the file that it was read from."""
+
+    file: Path
+    record: Record
+
+    @property
+    def root(self) -> Path:
+        """The output folder that the record lies in, relative where the record's path is.
+
+        Raises:
+            InputError: it does not lie where a record of its scene, method, run and step does.
+        """
+        root = output_dir_of(self.file, self.record)
+        if root is None:
+            raise InputError(
+                f"{self.file} does not lie in {self.record.id.folder.as_posix()}, where its scene, method, run and "
+                "step belong: say with `--output-dir` where the new records go."
+            )
+        return root
+
+    @property
+    def masked(self) -> bool:
+        """Whether masks were scored with."""
+        return any(row.mask is not None for row in self.record.views)
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks that were scored with.
+
+        Raises:
+            InputError: one does not exist.
+        """
+        rows = [row for row in self.record.views if row.mask is not None]
+        files = {row.name: self._path(row.mask, "mask", row.name).resolve() for row in rows}
+        return Masks(files, binary=self.record.provenance.get("masks") == "binary") if files else None
+
+    def references(self) -> dict[str, Picture]:
+        """The kept references.
+
+        Raises:
+            InputError: a file was not kept, or does not exist.
+        """
+        return {row.name: Picture(self._path(row.reference, "reference", row.name)) for row in self.record.views}
+
+    def render_set(self, references: Mapping[str, Picture]) -> RenderSet:
+        """The kept renders, with references that may lie elsewhere.
+
+        Raises:
+            InputError: a file was not kept, or does not exist.
+        """
+        rows, provenance = self.record.views, self.record.provenance
+        carried = {name: provenance[name] for name in _CARRIED if name in provenance}
+        scored = {_FROM_RUN: "as scored"} if _FROM_RUN in provenance else {}
+        return RenderSet(
+            self.record.id,
+            {row.name: Picture(self._path(row.render, "render", row.name)) for row in rows},
+            references,
+            {**carried, **scored, "rescored_from": self.file.name},
+            {row.name: row.render_seconds for row in rows},
+            self.masks,
         )
-    return root
 
+    def _path(self, below: str | None, what: str, view: str) -> Path:
+        """Where a file of a view lies.
 
-def _sources_of(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[ImageFiles]:
-    """The kept renders of records as sources: those of the same references and masks together.
+        Raises:
+            InputError: it was not kept, or is not there.
+        """
+        if below is None:
+            origin = self.record.provenance.get("renders_from")
+            advice = (
+                f"they came from {origin}: score that again" if origin else "run it again with `--keep-renders png`"
+            )
+            raise InputError(f"{self.file}: the {what} of view {view!r} was not kept; {advice}.")
+        path = self.file.parent / below
+        if not path.is_file():
+            raise InputError(f"{self.file}: the {what} of view {view!r} is not at {path} any more.")
+        return path
 
-    Args:
-        results: one a scene, method, run and step, of which `check_serves` has nothing to say.
-        protocols: to score them under.
+    def check_serves(self, protocol: Protocol) -> None:
+        """Check that renders were kept, and give the numbers that the renders themselves would.
 
-    Raises:
-        InputError: renders were not kept, or a file is not there any more or not an image of its view.
-    """
-    groups: dict[tuple, list[Result]] = {}
-    for result in results:
-        files = [(name, picture.path.resolve()) for name, picture in result.references().items()]
-        reading = str(result.record.provenance.get("reading"))
-        groups.setdefault((result.record.scene, reading, str(result.masks), *files), []).append(result)
-    sources = []
-    for group in groups.values():
-        references = group[0].references()
-        sets = [result.render_set(references) for result in group]
-        sources.append(ImageFiles(sets, reading_of(group[0].record)))
-        sources[-1].check({protocol.alpha for protocol in protocols})
-    return sources
+        Raises:
+            InputError: they were not kept; or they are 8-bit copies, and the protocol would see the difference.
+        """
+        renders = [self._path(row.render, "render", row.name) for row in self.record.views]
+        # Of renders that nvs-eval made, PNGs are 8-bit copies.
+        if _FROM_RUN not in self.record.provenance or all(render.suffix == ".npy" for render in renders):
+            return
+        # A protocol that makes it an error has seen that every render is in range, so that its PNG lost nothing there.
+        in_range = self.record.protocol["definition"].get("out_of_range") == "error"
+        rounds = protocol.quantise.render == "round" and protocol.colour_correction == "none"
+        if not (rounds and (in_range or protocol.out_of_range == "clamp")):
+            raise InputError(
+                f"{self.file}: what was kept of its renders are 8-bit copies, and {protocol.name!r} scores floats, or "
+                f"renders beyond [0, 1]: run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
+            )
+
+    def check_masks_unchanged(self) -> None:
+        """Check that the masks are what they were.
+
+        Raises:
+            InputError: one is not, or is gone.
+        """
+        masks = self.masks
+        for row in self.record.views if masks is not None else ():
+            if masks is not None and row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
+                raise InputError(
+                    f"The mask {masks.files[row.name]} has changed since {self.file} was made: score it anew."
+                )
+
+    def copied_references(self, protocols: Sequence[Protocol]) -> frozenset[str]:
+        """The views whose kept reference is an 8-bit copy of what was scored; the others' are what was scored.
+
+        Raises:
+            InputError: a reference is not what it was, or a protocol would see the difference.
+        """
+        copies, reading = set(), reading_of(self.record)
+        known_copies = self.record.provenance.get("reference_copies", {})
+        exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
+        for row in self.record.views:
+            path = self._path(row.reference, "reference", row.name)
+            digest = sha256_of_image(load_image(path, reading))
+            if digest == row.reference_sha256:
+                continue
+            if digest != known_copies.get(row.name):
+                raise InputError(f"The reference {path} has changed since {self.file} was made: score it anew.")
+            if exact:
+                raise InputError(
+                    f"The reference {path} is an 8-bit copy of what was scored, and {', '.join(exact)} would see the "
+                    "difference: run the checkpoint again under it."
+                )
+            copies.add(row.name)
+        return frozenset(copies)
+
+    def carry_over(self, record: Record, copies: frozenset[str]) -> Record:
+        """A new record that says what this one does: the sha256 of what was copied, and the views left out before."""
+        known = {row.name: row.reference_sha256 for row in self.record.views}
+        rows = [replace(row, reference_sha256=known[row.name]) if row.name in copies else row for row in record.views]
+        provenance = dict(record.provenance)
+        for key in ("left_out", "left_out_masks"):
+            if both := {**self.record.provenance.get(key, {}), **provenance.get(key, {})}:
+                provenance[key] = both
+        return replace(record, views=rows, provenance=provenance)

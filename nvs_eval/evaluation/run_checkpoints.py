@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
-from nvs_eval.evaluation.outputs import check_not_replaced
-from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
-from nvs_eval.evaluation.resume import of_checkpoint, up_to_date
+from nvs_eval.evaluation.render_store import Job, RenderStore
+from nvs_eval.evaluation.rendering import Evaluation, plan_renders
+from nvs_eval.evaluation.resume import check_not_replaced, of_checkpoint, up_to_date
+from nvs_eval.evaluation.work_folder import remove_leftovers
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import check_distinct
@@ -33,36 +34,38 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     session = Session(options.output_dir or RESULTS, callbacks.command)
     jobs = _open_jobs(options, callbacks)
     records: list[Record] = []
-    evaluations: list[tuple[Evaluation, list[Job]]] = []
-    for group, protocols in _groups(jobs, options):
-        check_not_replaced([job.id for job in group], protocols, options)
-        by_job = [(job, _finished(job, protocols, options)) for job in group]
-        for job, finished in by_job:
-            if finished:
+    evaluations: list[Evaluation] = []
+    with ExitStack() as stack:
+        for group, protocols in _groups(jobs, options):
+            check_not_replaced([job.id for job in group], protocols, options)
+            finished = {job: _finished(job, protocols, options) for job in group}
+            for job in filter(finished.get, group):
                 callbacks.say(f"{job.id} has its records already; say --overwrite to render and score it again.")
-            records += finished
-        if waiting := [job for job, finished in by_job if not finished]:
-            plan = plan_renders(waiting, protocols, options.keep_renders, may_refuse=callbacks.on_refusal is not None)
-            scorer = options.scorer(protocols)
-            evaluations.append((Evaluation(scorer, session, plan, callbacks, options.overwrite), waiting))
-    check_folder_writable(session.output_dir)
-    _check_space(sum(evaluation.plan.bytes for evaluation, _ in evaluations), options, callbacks)
-    for evaluation, waiting in evaluations:
-        with memory_advice():
-            records += evaluation.run(waiting)
+                remove_leftovers(session.output_dir / job.id.folder, [protocol.fingerprint for protocol in protocols])
+                records += finished[job]
+            if waiting := [job for job in group if not finished[job]]:
+                may_refuse = callbacks.on_refusal is not None
+                plan = plan_renders(waiting, protocols, options.keep_renders, may_refuse=may_refuse)
+                scorer = options.scorer(protocols)
+                stores = [RenderStore(job, session.output_dir, plan, options.overwrite) for job in waiting]
+                evaluations.append(Evaluation(scorer, session, callbacks, [*map(stack.enter_context, stores)]))
+        check_folder_writable(session.output_dir)
+        _check_space(evaluations, options, callbacks)
+        for evaluation in evaluations:
+            with memory_advice():
+                records += evaluation.run()
     order = [job.id for job in jobs]
     return sorted(records, key=lambda record: order.index(record.id))
 
 
-def finished_runs(options: RunOptions, callbacks: Callbacks) -> list[Record] | None:
-    """Return the records if all exist; nothing is rendered.
+def is_evaluated(options: RunOptions) -> bool:
+    """Return whether all records exist, of the checkpoints as they are now; nothing is rendered.
 
     Raises:
         InputError: something that was asked for is not available.
     """
-    groups = _groups(_open_jobs(options, callbacks), options)
-    by_job = [_finished(job, protocols, options) for group, protocols in groups for job in group]
-    return [record for finished in by_job for record in finished] if all(by_job) else None
+    groups = _groups(_open_jobs(options, Callbacks()), options)
+    return all(_finished(job, protocols, options) for group, protocols in groups for job in group)
 
 
 def _finished(job: Job, protocols: Sequence[Protocol], options: RunOptions) -> list[Record]:
@@ -139,13 +142,14 @@ def _groups(jobs: Sequence[Job], options: RunOptions) -> list[tuple[list[Job], l
     return list(groups.values())
 
 
-def _check_space(needed: int, options: RunOptions, callbacks: Callbacks) -> None:
+def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbacks: Callbacks) -> None:
     """Say how much space the renders take, and check that it is available.
 
     Raises:
         InputError: it is not.
     """
     folder = options.output_dir or RESULTS
+    needed = sum(store.bytes_needed for evaluation in evaluations for store in evaluation.stores)
     if needed:
         callbacks.say(f"Renders take up to {in_units(needed)} in {folder} (--keep-renders {options.keep_renders}).")
     check_space(needed, folder)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.evaluate import Session, score_files, write_records
 from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
-from nvs_eval.evaluation.outputs import check_not_replaced, write_records
-from nvs_eval.evaluation.resume import of_files, up_to_date
-from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.evaluation.resume import check_not_replaced, of_files, up_to_date
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.image_source import ImageFiles, RenderSet
-from nvs_eval.system.devices import memory_advice
+from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.system.files import check_folder_writable
 
 
@@ -37,71 +35,52 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool =
     scorer = None if resume else options.scorer(protocols)  # Early, as missing weights are found so.
     sources = _open(options, protocols, callbacks)
     records, waiting = _finished(sources, protocols, options) if resume else ([], sources)
-    for record in {record.id: record for record in records}.values():
-        callbacks.say(f"{record.id} is already scored.")
+    for result in dict.fromkeys(record.id for record in records):
+        callbacks.say(f"{result} is already scored.")
     if waiting:
         scorer = scorer or options.scorer(protocols)
         if options.output_dir is not None:
             check_folder_writable(options.output_dir)
         for source in waiting:
-            records += _score(source, scorer, session, options, callbacks)
+            scored = score_files(source, scorer, session, callbacks)
+            write_records(scored, options.output_dir, callbacks)
+            records += scored
     order = [result for source in sources for result in source.ids]
     return sorted(records, key=lambda record: order.index(record.id))
 
 
-def finished_scores(options: ScoreOptions, callbacks: Callbacks) -> list[Record] | None:
-    """Return the records if all exist, of the files as they are now; no image is decoded.
+def is_scored(options: ScoreOptions) -> bool:
+    """Return whether all records exist, of the files as they are now; no image is decoded.
 
     Raises:
         InputError: something that was asked for is not available.
     """
     protocols = options.protocols()
-    records, waiting = _finished(_open(options, protocols, callbacks), protocols, options)
-    return None if waiting else records
+    _, waiting = _finished(_open(options, protocols, Callbacks()), protocols, options)
+    return not waiting
 
 
 def _finished(
     sources: Sequence[ImageFiles], protocols: Sequence[Protocol], options: ScoreOptions
 ) -> tuple[list[Record], list[ImageFiles]]:
     """Return the records that exist already, and what is left to score."""
-
-    def finished(renders: RenderSet) -> list[Record]:
-        if options.overwrite or options.output_dir is None:
-            return []
-        return up_to_date(renders.id, protocols, options.output_dir, of_files(renders))
-
+    if options.overwrite or options.output_dir is None:
+        return [], list(sources)
     records: list[Record] = []
     waiting: list[ImageFiles] = []
     for source in sources:
-        by_set = [(renders, finished(renders)) for renders in source.sets]
-        records += [record for _, of_set in by_set for record in of_set]
-        if left := [renders for renders, of_set in by_set if not of_set]:
-            waiting.append(replace(source, sets=left))
+        left = []
+        for renders in source.sets:
+            finished = up_to_date(renders.id, protocols, options.output_dir, of_files(renders))
+            records += finished
+            left += [] if finished else [renders]
+        waiting += [replace(source, sets=left)] if left else []
     return records, waiting
-
-
-def _score(
-    source: ImageFiles, scorer: Scorer, session: Session, options: ScoreOptions, callbacks: Callbacks
-) -> list[Record]:
-    """Score a source, and write its records."""
-    title = f"Scoring {len(source.sets)} x {len(source)} views"
-    with callbacks.progress(title, len(source)) as advance, memory_advice():
-        records = evaluate(
-            source,
-            source.ids,
-            scorer,
-            session,
-            provenance=source.provenance,
-            on_view=lambda _: advance(),
-            on_refusal=callbacks.on_refusal,
-        )
-    write_records(records, options.output_dir, callbacks)
-    return records
 
 
 def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callbacks) -> list[ImageFiles]:
     """Open what there is to score, everything checked that can be before images are decoded."""
-    _check_renders(options.renders)
+    _check_given(options)
     sources = open_folders(
         options.renders,
         reference=options.reference,
@@ -125,8 +104,8 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
     return sources
 
 
-def _check_renders(renders: Sequence[Path]) -> None:
-    if not renders:
+def _check_given(options: ScoreOptions) -> None:
+    if not options.renders:
         raise InputError("No folder of renders was given.")
 
 
@@ -136,13 +115,12 @@ def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Proto
     Raises:
         InputError: the renders are copies for one, and nothing takes refusals; or for all.
     """
-    _check_renders(options.renders)
-    copies = {folder: record_of_copies(folder) for folder in options.renders}
+    _check_given(options)
+    copies = records_of_copies(options.renders)
     usable = []
     for protocol in options.protocols():
         try:
-            for folder, record in copies.items():
-                check_not_copies(folder, record, protocol)
+            check_not_copies(copies, protocol)
         except InputError as error:
             if callbacks.on_refusal is None:
                 raise
@@ -154,32 +132,41 @@ def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Proto
     return usable
 
 
-def record_of_copies(folder: Path) -> Path | None:
-    """Find a record beside a folder of PNGs that says that nvs-eval kept them, as 8-bit copies of renders."""
-    if not any(folder.rglob("*.png")):
-        return None
-    for file in sorted(folder.resolve().parent.glob("*.json")):
-        try:
-            if "kept_renders" in read_record(file).provenance:
-                return file
-        except InputError:
-            continue
-    return None
+def records_of_copies(folders: Iterable[Path]) -> dict[Path, Path]:
+    """Find folders of PNGs beside which a record says that nvs-eval kept them, as 8-bit copies of renders.
+
+    Returns:
+        The record's file of each such folder. Each record is read once, however many folders lie beside it.
+    """
+    kept = functools.cache(_has_kept_renders)
+    copies = {}
+    for folder in folders:
+        if any(folder.rglob("*.png")):
+            record = next(filter(kept, sorted(folder.resolve().parent.glob("*.json"))), None)
+            copies |= {} if record is None else {folder: record}
+    return copies
 
 
-def check_not_copies(folder: Path, record: Path | None, protocol: Protocol) -> None:
-    """Check that a folder does not hold 8-bit copies of float renders where a protocol scores floats.
+def _has_kept_renders(file: Path) -> bool:
+    try:
+        return "kept_renders" in read_record(file).provenance
+    except InputError:
+        return False
+
+
+def check_not_copies(copies: Mapping[Path, Path], protocol: Protocol) -> None:
+    """Check that no folder holds 8-bit copies of float renders where a protocol scores floats.
 
     Args:
-        folder: the folder of renders.
-        record: `record_of_copies` of the folder.
+        copies: `records_of_copies` of the folders of renders.
         protocol: the protocol to score under.
 
     Raises:
-        InputError: it does: the numbers would pass for those of the renders.
+        InputError: one does: the numbers would pass for those of the renders.
     """
-    if record is not None and not protocol.exact_in_png:
-        raise InputError(
-            f"{folder} holds 8-bit copies of renders that were made as floats ({record.name} beside it says so), and "
-            f"{protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
-        )
+    for folder, record in copies.items():
+        if not protocol.exact_in_png:
+            raise InputError(
+                f"{folder} holds 8-bit copies of renders that were made as floats ({record.name} beside it says so), "
+                f"and {protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
+            )

@@ -19,10 +19,11 @@ from support.records import rows
 from support.scenes import files_below, float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation import score_folders
 from nvs_eval.evaluation.evaluate import Session, evaluate
-from nvs_eval.evaluation.render_store import Keep
+from nvs_eval.evaluation.render_store import Keep, RenderStore
 from nvs_eval.evaluation.rendering import plan_renders
-from nvs_eval.evaluation.score_folders import check_not_copies, record_of_copies
+from nvs_eval.evaluation.score_folders import check_not_copies, records_of_copies
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
@@ -200,7 +201,9 @@ def test_the_room_that_is_asked_for_is_enough_while_it_renders(
     staged: bool, keep: Keep, protocol: str, tmp_path: Path
 ) -> None:
     checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
-    plan = plan_renders([job_of(checkpoint) for checkpoint in checkpoints], [protocol_of(protocol)], keep)
+    jobs = [job_of(checkpoint) for checkpoint in checkpoints]
+    plan = plan_renders(jobs, [protocol_of(protocol)], keep)
+    room = sum(RenderStore(job, tmp_path, plan).bytes_needed for job in jobs)
     most = 0
 
     def measure(index: int) -> None:
@@ -213,8 +216,8 @@ def test_the_room_that_is_asked_for_is_enough_while_it_renders(
         checkpoint.on_view = measure
     evaluate_checkpoints(checkpoints, tmp_path, protocol, keep=keep)
     measure(0)
-    assert most <= plan.bytes
-    assert (plan.bytes == 0) == (keep == "none" and not staged)
+    assert most <= room
+    assert (room == 0) == (keep == "none" and not staged)
     assert plan == replace(plan, keep=keep, staged=staged)
 
 
@@ -272,9 +275,23 @@ def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -
     quantising, of_floats = protocol_of(LIGHT), protocol_of(FLOAT)
     # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
     (tmp_path / "2500" / "results.json").write_text("{}")
-    check_not_copies(renders, record_of_copies(renders), of_floats)
+    check_not_copies(records_of_copies([renders]), of_floats)
     made_here = record_of(provenance={"kept_renders": "as scored"})
     write_record(tmp_path / "2500" / "standard-9f2c51ab.json", made_here)
-    check_not_copies(renders, record_of_copies(renders), quantising)
+    check_not_copies(records_of_copies([renders]), quantising)
     with pytest.raises(InputError, match=r"8-bit copies .* \(standard-9f2c51ab\.json .*float scores floats"):
-        check_not_copies(renders, record_of_copies(renders), of_floats)
+        check_not_copies(records_of_copies([renders]), of_floats)
+
+
+def test_records_beside_folders_of_copies_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [write_pngs(tmp_path / "2500" / name, {"0001": 1}) for name in ("renders", "again")]
+    other, kept = tmp_path / "2500" / "a-9f2c51ab.json", tmp_path / "2500" / "b-9f2c51ab.json"
+    write_record(other, record_of())
+    write_record(kept, record_of(provenance={"kept_renders": "as scored"}))
+    reads: list[Path] = []
+    monkeypatch.setattr(score_folders, "read_record", lambda file: reads.append(file) or read_record(file))
+    copies = score_folders.records_of_copies(folders)
+    assert copies == dict.fromkeys(folders, kept)
+    for protocol in (protocol_of(LIGHT), replace(protocol_of(LIGHT), name="other")):
+        check_not_copies(copies, protocol)
+    assert reads == [other, kept]

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, evaluate_jobs, job_of
-from support.protocols import FLOAT, HALF, IGNORING, LIGHT, protocol_of
+from support.checkpoints import FakeCheckpoint, Opener, evaluate_checkpoints, evaluate_jobs, job_of
+from support.protocols import FLOAT, HALF, IGNORING, LIGHT, protocol_file, protocol_of
 from support.records import rows
 from support.scenes import WIDTH, files_below, float_image, image, masks_in, write_masks
 
+import nvs_eval
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation import run_checkpoints
+from nvs_eval.evaluation.options import Callbacks, RunOptions
 from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.resume import of_checkpoint, up_to_date
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
+from nvs_eval.system.files import lock_folder
 
 CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 
@@ -298,6 +303,44 @@ def test_renders_of_which_a_file_is_gone_are_rendered_again(gone: str, tmp_path:
     assert rendered_again(tmp_path, references=float_image) == 3
 
 
+@pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
+def test_unreadable_leftover_is_rendered_again(damaged: str, tmp_path: Path) -> None:
+    whole = evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2)], tmp_path / "whole", LIGHT)
+    out = tmp_path / "out"
+    interrupted(out)
+    (file,) = out.rglob(damaged)
+    file.write_bytes(file.read_bytes()[:100])
+    again = [FakeCheckpoint(1), FakeCheckpoint(2)]
+    records = evaluate_checkpoints(again, out, LIGHT)
+    assert [len(checkpoint.rendered) for checkpoint in again] == [3, 3]
+    assert [rows(records, step) for step in (1, 2)] == [rows(whole, step) for step in (1, 2)]
+    assert files_below(out) == files_below(tmp_path / "whole")
+
+
+def test_error_of_scoring_is_no_damage_of_what_was_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Scorer, view: Any) -> Any:
+        raise InputError("no score")
+
+    monkeypatch.setattr(Scorer, "outcomes", refuse)
+    interrupted(tmp_path)
+    again = [FakeCheckpoint(1), FakeCheckpoint(2)]
+    with pytest.raises(InputError, match="no score"):
+        evaluate_checkpoints(again, tmp_path, LIGHT)
+    assert [len(checkpoint.rendered) for checkpoint in again] == [0, 3]
+
+
+@pytest.mark.parametrize(("peak", "rendered"), [(777, 0), ('"all of it"', 3)])
+def test_note_adds_to_a_record_only_what_was_measured(peak: object, rendered: int, tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    (file,) = tmp_path.rglob(".rendered")
+    note = file.read_text().replace("12345", str(peak))
+    file.write_text(note.replace('"data_sha256":', '"tf32":true,"weights":{},"data_sha256":'))
+    checkpoint = FakeCheckpoint(1)
+    record, *_ = evaluate_checkpoints([checkpoint, FakeCheckpoint(2)], tmp_path, LIGHT)
+    assert len(checkpoint.rendered) == rendered
+    assert (record.provenance["tf32"], record.provenance["peak_memory_bytes"]) == (False, 12345 if rendered else 777)
+
+
 @pytest.mark.parametrize(
     "note",
     ["", "{}", "[1]", '{"temporary": 3}'],
@@ -353,6 +396,45 @@ def test_interrupted_scoring_keeps_records_and_renders(tmp_path: Path, monkeypat
     evaluate_checkpoints([rest, FakeCheckpoint(3, **other)], tmp_path, FLOAT, keep="none")
     assert rest.rendered == []
     assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
+
+
+@pytest.mark.parametrize(("text", "left"), [(LIGHT, 0), (FLOAT, 1)], ids=["of its protocol", "of another"])
+def test_leftover_goes_when_all_its_records_exist(text: str, left: int, tmp_path: Path, opener: Opener) -> None:
+    protocol_file(tmp_path, text, "protocol.yaml")
+    out, opener.given[:] = tmp_path / "out", [FakeCheckpoint(1)]
+
+    def command() -> list[Record]:
+        return nvs_eval.run(tmp_path / "config.yml", protocol=str(tmp_path / "protocol.yaml"), output_dir=out)
+
+    records = command()
+    interrupted(out, LIGHT)
+    folder = record_file(records[0], out).parent
+    unfinished = folder / ".rendering-unfinished"
+    unfinished.mkdir()
+    held = folder / ".rendering-of-another"
+    held.mkdir()
+    lock = lock_folder(held)
+    assert lock is not None
+    assert command() == records
+    lock.release()
+    assert len(opener.rendered) == 3
+    assert held.exists() and not unfinished.exists()
+    assert len(list(folder.glob(".rendering-*"))) == 1 + left
+
+
+def test_disk_space_is_not_asked_for_what_is_rendered(
+    tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed: list[int] = []
+    monkeypatch.setattr(run_checkpoints, "check_space", lambda size, folder: needed.append(size))
+    protocol_file(tmp_path, LIGHT, "light.yaml")
+    opener.given[:] = [FakeCheckpoint(1), FakeCheckpoint(2)]
+    options = RunOptions(load_config=(tmp_path,), protocol=(str(tmp_path / "light.yaml"),), output_dir=tmp_path / "out")
+    interrupted(tmp_path / "out")
+    for overwrite in (False, True):
+        run_checkpoints.run_checkpoints(replace(options, overwrite=overwrite), Callbacks())
+    half, whole = needed
+    assert whole == 2 * half > 0
 
 
 def test_two_commands_on_one_checkpoint_run_side_by_side(tmp_path: Path) -> None:

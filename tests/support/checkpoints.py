@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import Callbacks
-from nvs_eval.evaluation.render_store import Keep
-from nvs_eval.evaluation.rendering import Evaluation, Job, plan_renders
+from nvs_eval.evaluation.render_store import Job, Keep, RenderStore
+from nvs_eval.evaluation.rendering import Evaluation, plan_renders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
@@ -126,4 +126,6 @@ def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: 
     """What `nvs-eval run` does with jobs that have no records yet; the records are written, too."""
     scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
     plan = plan_renders(jobs, scorer.protocols, keep)
-    return Evaluation(scorer, Session(output_dir), plan, Callbacks()).run(jobs)
+    with ExitStack() as stack:
+        stores = [stack.enter_context(RenderStore(job, output_dir, plan)) for job in jobs]
+        return Evaluation(scorer, Session(output_dir), Callbacks(), stores).run()

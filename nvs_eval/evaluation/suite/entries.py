@@ -91,12 +91,12 @@ class Entry:
             InputError: something that was asked for is not available.
         """
         if isinstance(self.options, ScoreOptions):
-            from nvs_eval.evaluation.score_folders import finished_scores
+            from nvs_eval.evaluation.score_folders import is_scored
 
-            return finished_scores(self.options, Callbacks()) is not None
-        from nvs_eval.evaluation.run_checkpoints import finished_runs
+            return is_scored(self.options)
+        from nvs_eval.evaluation.run_checkpoints import is_evaluated
 
-        return finished_runs(self.options, Callbacks()) is not None
+        return is_evaluated(self.options)
 
     def evaluate(self, callbacks: Callbacks) -> list[Record]:
         """Return the records; those that are up to date are kept.
