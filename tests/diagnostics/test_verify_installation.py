@@ -48,7 +48,7 @@ def only_alex(monkeypatch: pytest.MonkeyPatch, lpips_of: LpipsOf) -> None:
     lpips_of("alex")
 
     def find(net: Net, *, directory: Path | None = None) -> Found:
-        lacking = Found(net, "nowhere", None, False, "no file of it here")
+        lacking = Found(net, "nowhere", None, "no file of it here")
         return find_backbone(net, directory=directory) if net == "alex" else lacking
 
     monkeypatch.setattr(installation, "find_backbone", find)
@@ -111,7 +111,7 @@ def test_wrong_weights_and_broken_metrics_are_results(
     from nvs_eval.metrics import psnr
 
     def find(net: Net, *, directory: Path | None = None) -> Found:
-        return Found(net, "cache", tmp_path / net, False, "3 of its 10 tensors do not have the true values")
+        return Found(net, "cache", tmp_path / net, "3 of its 10 tensors do not have the true values")
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image\nis available")

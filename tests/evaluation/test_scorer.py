@@ -23,7 +23,6 @@ from nvs_eval.metrics.lpips import layers
 from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.ssim.metric import KERNELS
-from nvs_eval.metrics.weights.download import DownloadError
 from nvs_eval.metrics.weights.pins import NETS, Net, backbone_sha256
 from nvs_eval.protocols import load_protocol
 
@@ -217,7 +216,7 @@ def test_weights_in_use_are_identified(weights_folder: Callable[[Net], Path | No
 
 def test_missing_weights_raise_before_anything_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise DownloadError("no network in tests")
+        raise InputError("no network in tests")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

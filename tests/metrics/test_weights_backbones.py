@@ -31,8 +31,9 @@ from support.weights_files import (
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.lpips.metric import load_lpips
 from nvs_eval.metrics.weights import backbones as weights
-from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone, load_heads, require
-from nvs_eval.metrics.weights.formats import read_tensors
+from nvs_eval.metrics.weights import formats
+from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone, require
+from nvs_eval.metrics.weights.formats import load_heads, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, Version, backbone_pins, backbone_sha256, head_pins
 
 pytestmark = pytest.mark.usefixtures("own_places")
@@ -230,7 +231,8 @@ def test_require_identifies_a_net_by_all_its_pins(true: Tensors, folder: Path) -
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose tensors are read, in order."""
     files: list[Path] = []
-    monkeypatch.setattr(weights, "read_tensors", lambda path: files.append(path) or read_tensors(path))
+    for module in (weights, formats):
+        monkeypatch.setattr(module, "read_tensors", lambda path: files.append(path) or read_tensors(path))
     return files
 
 
@@ -249,7 +251,7 @@ def test_backbone_is_read_once_for_all_variants(true: Tensors, folder: Path, rea
 
 
 def test_heads_are_read_once_for_all_variants(read: list[Path]) -> None:
-    weights._read_heads.cache_clear()
+    formats._read_heads.cache_clear()
     first, second = load_heads(NET, "0.1"), load_heads(NET, "0.1")
     assert [path.parent.name for path in read] == ["v0.1"]
     first[0].zero_()
@@ -289,7 +291,7 @@ def test_heads_are_those_of_the_lpips_package(net: Net, version: Version) -> Non
 
 def test_loading_heads_does_not_import_the_package() -> None:
     code = (
-        "import sys; from nvs_eval.metrics.weights.backbones import load_heads; "
+        "import sys; from nvs_eval.metrics.weights.formats import load_heads; "
         "load_heads('alex', '0.1'); print('lpips' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

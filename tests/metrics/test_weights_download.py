@@ -14,9 +14,7 @@ from support.weights_files import NET, Tensors, cache_file, hub_file, save_zip
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights import backbones as weights
-from nvs_eval.metrics.weights import download
-from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone, require
-from nvs_eval.metrics.weights.download import DownloadError
+from nvs_eval.metrics.weights.backbones import download, find_backbone, load_backbone, require
 from nvs_eval.metrics.weights.pins import NETS
 
 pytestmark = pytest.mark.usefixtures("own_places")
@@ -62,7 +60,7 @@ def named(body: bytes) -> str:
 
 def test_download_writes_the_whole_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(b"weights" * 100_000) as address:
-        download.download(address + named(b"weights" * 100_000), folder / "new" / "a.pth")
+        download(address + named(b"weights" * 100_000), folder / "new" / "a.pth")
     assert (folder / "new" / "a.pth").read_bytes() == b"weights" * 100_000
     assert [path.name for path in (folder / "new").iterdir()] == ["a.pth"]
     printed = capsys.readouterr()
@@ -70,23 +68,23 @@ def test_download_writes_the_whole_file(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_download_with_another_hash_is_not_kept(folder: Path) -> None:
-    with serving(b"weights") as address, pytest.raises(DownloadError, match=r"sha256 begins with .*, needed 7be5be79"):
-        download.download(f"{address}alexnet-owt-7be5be79.pth", folder / "a.pth")
+    with serving(b"weights") as address, pytest.raises(InputError, match=r"sha256 begins with .*, needed 7be5be79"):
+        download(f"{address}alexnet-owt-7be5be79.pth", folder / "a.pth")
     assert list(folder.iterdir()) == []
 
 
 def test_refused_download_says_so(folder: Path) -> None:
-    with serving(b"no such file", status=404) as address, pytest.raises(DownloadError, match="404"):
-        download.download(address + named(b"no such file"), folder / "a.pth")
+    with serving(b"no such file", status=404) as address, pytest.raises(InputError, match="404"):
+        download(address + named(b"no such file"), folder / "a.pth")
     assert list(folder.iterdir()) == []
 
 
 def test_stalled_download_ends_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(weights, "STALL_SECONDS", 0.2)
     # It is of the whole process: whoever sets it changes what others wait for.
     monkeypatch.setattr(socket, "setdefaulttimeout", None)
-    with serving(b"weights", stalls=True) as address, pytest.raises(DownloadError, match=r"no data for 0\.2 seconds"):
-        download.download(address + named(b"weights"), folder / "a.pth")
+    with serving(b"weights", stalls=True) as address, pytest.raises(InputError, match=r"no data for 0\.2 seconds"):
+        download(address + named(b"weights"), folder / "a.pth")
     assert list(folder.iterdir()) == []
 
 
@@ -94,32 +92,32 @@ def test_interrupted_download_leaves_nothing(folder: Path, monkeypatch: pytest.M
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download, "file_sha256", interrupt)
+    monkeypatch.setattr(weights, "file_sha256", interrupt)
     with serving(b"weights") as address, pytest.raises(KeyboardInterrupt):
-        download.download(address + named(b"weights"), folder / "a.pth")
+        download(address + named(b"weights"), folder / "a.pth")
     assert list(folder.iterdir()) == []
 
 
 def test_silent_server_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DownloadError, match=r"no answer within 0\.2"):
-        download.download(f"http://127.0.0.1:{silent.getsockname()[1]}/alexnet-owt-7be5be79.pth", folder / "a.pth")
+    monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(InputError, match=r"no answer within 0\.2"):
+        download(f"http://127.0.0.1:{silent.getsockname()[1]}/alexnet-owt-7be5be79.pth", folder / "a.pth")
 
 
 def test_slow_name_look_up_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", lambda *_, **__: over.wait())
-    with pytest.raises(DownloadError, match=r"no answer within 0\.01 seconds"):
-        download.download("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", folder / "a.pth")
+    with pytest.raises(InputError, match=r"no answer within 0\.01 seconds"):
+        download("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", folder / "a.pth")
     over.set()
 
 
 def test_closed_port_is_said_in_a_few_words(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(DownloadError, match=r"^\[Errno \d+\] Connection refused$"):
-        download.download(f"http://127.0.0.1:{port}/alexnet-owt-7be5be79.pth", folder / "a.pth")
+    with pytest.raises(InputError, match=r"^\[Errno \d+\] Connection refused$"):
+        download(f"http://127.0.0.1:{port}/alexnet-owt-7be5be79.pth", folder / "a.pth")
 
 
 # --- By a net that is not here --------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def _show(weights_dir: Path | None) -> int:
 
 
 def _head_faults(net: Net) -> dict[str, str]:
-    from nvs_eval.metrics.weights.backbones import load_heads
+    from nvs_eval.metrics.weights.formats import load_heads
     from nvs_eval.metrics.weights.pins import VERSIONS
 
     faults: dict[str, str] = {}

@@ -23,7 +23,8 @@ from nvs_eval.diagnostics.verify.scores import SecondOpinion, average_error
 from nvs_eval.errors import InputError, counted, listed
 from nvs_eval.evaluation.evaluate import device_name
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.metrics.weights.backbones import find_backbone, load_heads
+from nvs_eval.metrics.weights.backbones import find_backbone
+from nvs_eval.metrics.weights.formats import load_heads
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_sha256
 from nvs_eval.protocols import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.sources.views import Render, View

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.diagnostics.verify.pair import Array, Pair, masked_mean
-from nvs_eval.metrics.weights.backbones import load_backbone, load_heads
+from nvs_eval.metrics.weights.backbones import load_backbone
+from nvs_eval.metrics.weights.formats import load_heads
 from nvs_eval.metrics.weights.pins import Net, Version
 
 # More than this in float64 takes gigabytes and minutes, for digits that no comparison looks at.

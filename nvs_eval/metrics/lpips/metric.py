@@ -24,8 +24,8 @@ from nvs_eval.metrics.lpips.passes import distances
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
-from nvs_eval.metrics.weights.backbones import load_heads, shared_backbone
-from nvs_eval.metrics.weights.formats import load_whole
+from nvs_eval.metrics.weights.backbones import shared_backbone
+from nvs_eval.metrics.weights.formats import load_heads, load_whole
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net
 
 _CHOICES: dict[str, tuple[str, ...]] = {

