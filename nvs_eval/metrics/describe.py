@@ -5,20 +5,27 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
-import math
+import sys
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from typing import Protocol as Interface
 
+from msgspec import Meta
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
+from nvs_eval.system.schema import Field, convert_fields
 
 ENTRY_POINTS = "nvs_eval.metrics"
+
+_LARGEST = sys.float_info.max
+Positive = Annotated[float, Meta(gt=0, le=_LARGEST, description="a finite number above 0")]
+NotNegative = Annotated[float, Meta(ge=0, le=_LARGEST, description="a finite number of at least 0")]
 
 
 class Function(Interface):
@@ -97,8 +104,7 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     if family in FAMILIES:
         module = importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}")
         make: Callable[..., tuple[str, Load]] = getattr(module, f"describe_{family}")
-        _check_parameters(name, make, parameters)
-        signature, load = make(plain, mask, **parameters)
+        signature, load = make(plain, mask, **convert_fields(parameters, _parameters(make), name))
         about = about_of(plain)
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
     plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
@@ -111,6 +117,13 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
 
 
+def _parameters(make: Callable[..., object]) -> dict[str, Field]:
+    """The parameters of a metric: the keywords of the function that describes it, with their types."""
+    hints = typing.get_type_hints(make, include_extras=True)
+    keywords = [p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: Field(hints[p.name], p.default is p.empty) for p in keywords}
+
+
 def _from_plugin(entry: importlib.metadata.EntryPoint) -> Metric:
     where = f"the plugin {entry.dist.name if entry.dist else '?'} ({entry.value})"
     try:
@@ -120,46 +133,6 @@ def _from_plugin(entry: importlib.metadata.EntryPoint) -> Metric:
     if not isinstance(metric, Metric):
         raise InputError(f"{where} gives a {type(metric).__name__} for {entry.name!r}, and a Metric is needed.")
     return metric
-
-
-def _check_parameters(name: str, make: Callable[..., object], given: Mapping[str, Any]) -> None:
-    known = {p.name: p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    for parameter in given:
-        if parameter not in known:
-            raise unknown_name(f"parameter of {name}", str(parameter), known)
-    missing = [name for name, p in known.items() if p.default is p.empty and name not in given]
-    if missing:
-        raise InputError(
-            f"The metric {name!r} needs {', '.join(missing)}: nothing that changes a number has a default."
-        )
-
-
-def check_choice(kind: str, given: object, known: Mapping[str, Any] | tuple[str, ...]) -> None:
-    """Check that a parameter is one of the known names.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not isinstance(given, str):
-        raise InputError(
-            f"The {kind} is {given!r}, and a text is needed: one of {', '.join(map(repr, sorted(known)))}."
-        )
-    if given not in known:
-        raise unknown_name(kind, given, known)
-
-
-def checked_number(name: str, parameter: str, given: object, *, least: float | None = None) -> float:
-    """Return a parameter that must be a finite number, at least `least`, or above 0.
-
-    Raises:
-        InputError: it is not.
-    """
-    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
-        number = float(given)
-        if number > 0 if least is None else number >= least:
-            return number
-    needed = "above 0" if least is None else f"of at least {least:g}"
-    raise InputError(f"{parameter} of {name} is {given!r}, and a finite number {needed} is needed.")
 
 
 def all_digits(number: float) -> str:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics.describe import Load, all_digits, checked_number
+from nvs_eval.metrics.describe import Load, Positive, all_digits
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, mean_over_plane
 
 
@@ -77,15 +77,10 @@ def mae(
     return mean_over_plane((reference - render).abs_(), mask)
 
 
-def describe_psnr(name: str, _: MaskMeaning, *, data_range: object) -> tuple[str, Load]:
-    """The signature of a PSNR of a protocol, and its function.
-
-    Raises:
-        InputError: the data range is no finite number above 0.
-    """
-    peak = checked_number(name, "data_range", data_range)
-    function = partial(psnr, data_range=peak)
-    return f"psnr|range:{all_digits(peak)}|v1", lambda _: function
+def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> tuple[str, Load]:
+    """The signature of a PSNR of a protocol, and its function."""
+    function = partial(psnr, data_range=data_range)
+    return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function
 
 
 def describe_mae(_: str, __: MaskMeaning) -> tuple[str, Load]:

@@ -7,7 +7,9 @@ error asks for by a `msgspec.Meta` with a description or examples.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
+import math
 import numbers
 import os
 import typing
@@ -83,6 +85,16 @@ def fields_of(kind: Any) -> dict[str, Field]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return {field.encode_name: Field(field.type, field.required) for field in msgspec.structs.fields(kind)}
     return {}
+
+
+def convert_fields(values: Mapping[str, object], fields: Mapping[str, Field], what: str) -> dict[str, Any]:
+    """Convert the values of fields, each into its type.
+
+    Raises:
+        InputError: A field is unknown or missing, or its value does not fit.
+    """
+    _check_names(values, fields, what)
+    return {name: convert(value, fields[name].hint, f"{name} of {what}") for name, value in values.items()}
 
 
 # --- Values ---------------------------------------------------------------------------------------------------------
@@ -194,13 +206,20 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
     choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
     if choices and isinstance(value, str) and not _meta(hint).description:
         return unknown_name(place, value, map(str, choices))
-    advice = ""
-    # YAML reads 0001 as the number 1, no as False, and 2024-01-01 as a day. What may be a number is no name.
-    if str in members and int not in members and not isinstance(value, str | list | dict | None):
-        advice = " Put names of digits in quotes, such as '0001'."
     *words, last = _needed(hint)
     needed = f"{', '.join(words)} or {last}" if words else last
-    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{advice}")
+    kinds = {kind for member in members for kind in (member, *get_args(member))}
+    is_name = str in members and not kinds & {int, float} and not _meta(hint).description
+    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{_advice_for_names(value) if is_name else ''}")
+
+
+def _advice_for_names(value: object) -> str:
+    """Return what to do where YAML read a name as something else: 0001 as 1, 2024-01-01 as a day, no as False."""
+    if isinstance(value, bool):
+        return " Put names that are words for True or False in quotes, such as 'no'."
+    if isinstance(value, datetime.date) or (isinstance(value, int | float) and math.isfinite(value)):
+        return " Put names of digits in quotes, such as '0001'."
+    return ""
 
 
 def bare_type(hint: Any) -> Any:
@@ -234,11 +253,12 @@ def _needed(hint: Any) -> list[str]:
     if get_origin(hint) is not Annotated:
         return [words for member in union_members(hint) for words in _member_needed(member)]
     meta = _meta(hint)
-    *others, last = [meta.description] if meta.description else _needed(bare_type(hint))
-    limits = "" if meta.ge is None else f" of at least {meta.ge}"
-    limits += "" if meta.le is None else f" and at most {meta.le}"
-    limits += "" if meta.min_length is None or meta.description else " that is not empty"
-    return [*others, "".join([last, limits, *(f", such as `{example}`" for example in meta.examples or ())])]
+    *others, last = [meta.description] if meta.description else [*_needed(bare_type(hint))]
+    if not meta.description:
+        last += "" if meta.ge is None else f" of at least {meta.ge}"
+        last += "" if meta.le is None else f" and at most {meta.le}"
+        last += "" if meta.min_length is None else " that is not empty"
+    return [*others, "".join([last, *(f", such as `{example}`" for example in meta.examples or ())])]
 
 
 def _member_needed(hint: Any) -> list[str]:

