@@ -218,7 +218,7 @@ def verify(
     """
     from nvs_eval.diagnostics.verify.records import verify as verify_records
 
-    return verify_records(records, views=views, weights_dir=None if weights_dir is None else Path(weights_dir))
+    return list(verify_records(records, views=views, weights_dir=None if weights_dir is None else Path(weights_dir)))
 
 
 @checked

@@ -164,7 +164,8 @@ class _Judge:
     def refusal(self, value: Any, hint: Any, what: str, place: str = "") -> InputError:
         """Return the error for a value that was refused; `place` names it, the whole value excepted."""
         kind = _member(value, hint)
-        if isinstance(value, dict) and (fields := fields_of(kind)):
+        fields = fields_of(kind)
+        if isinstance(value, dict) and (fields or hasattr(kind, "__struct_config__")):
             others = dataclasses.is_dataclass(kind) or not kind.__struct_config__.forbid_unknown_fields
             try:
                 _check_names(value, fields, place or what, others=others)

@@ -35,7 +35,7 @@ from nvs_eval.diagnostics.verify.installation import (
 )
 from nvs_eval.diagnostics.verify.lpips import lpips_distance
 from nvs_eval.diagnostics.verify.pair import Pair
-from nvs_eval.diagnostics.verify.records import Compared, tolerance_of
+from nvs_eval.diagnostics.verify.records import Compared
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.weights.backbones import Found, find_backbone
 from nvs_eval.metrics.weights.pins import Net
@@ -71,7 +71,7 @@ def test_lpips_in_float32_is_within_the_tolerance(lpips_of: LpipsOf, monkeypatch
     monkeypatch.setattr(lpips, "_MOST_PIXELS_IN_FLOAT64", 10)
     narrow = lpips_distance(pair, parameters, "valid-pixels", None)
     assert narrow != wide
-    assert abs(narrow - wide) < tolerance_of("lpips_alex") / 10
+    assert abs(narrow - wide) < Compared("", "lpips_alex", narrow, wide).tolerance / 10
 
 
 def test_an_installation_without_all_weights_is_right(only_alex: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,9 +154,10 @@ KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 
 
 def assert_confirmed(cases: Sequence[Case]) -> None:
-    ours, others = our_scores(cases, torch.device("cpu"), None), second_opinions(cases, None)
+    ours = our_scores(cases, torch.device("cpu"), None)
+    others = second_opinions(cases, ours, None)
     assert ours.keys() == others.keys()
-    compared = [Compared(str(key), key[2], ours[key], others[key], tolerance_of(key[2])) for key in ours]
+    compared = [Compared(str(key), key[2], ours[key], others[key]) for key in ours]
     assert compared
     assert [each for each in compared if not each.confirmed] == []
 

@@ -515,11 +515,14 @@ def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callabl
     scored(*SCORE, "--precision", "fast")
     (file,) = Path("nvs-eval-results").rglob("*.json")
     known = read_record(file)
-    (exact, *_) = [each.recomputed for each in verify_record(known, file).compared if each.metric == "lpips_alex"]
+    (exact, *_) = [
+        each.recomputed for each in verify_record(known, file, known.views).compared if each.metric == "lpips_alex"
+    ]
     promised = 5e-3 * exact + 2e-4
     for off, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
         changed = {**known.views[0].scores, "lpips_alex": exact + off * promised}
-        report = verify_record(replace(known, views=[replace(known.views[0], scores=changed)]), file)
+        rows = [replace(known.views[0], scores=changed)]
+        report = verify_record(replace(known, views=rows), file, rows)
         wrong = [each.metric for each in report.compared if not each.confirmed]
         assert wrong == ([] if confirmed else ["lpips_alex"]), off
         # PSNR and SSIM are exact all the same.
@@ -528,7 +531,9 @@ def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callabl
 
 
 def test_the_worst_of_what_may_be_off_by_more_the_larger_it_is() -> None:
-    large, small = Compared("a", "lpips_alex", 1.004, 1.0, 0.005), Compared("b", "lpips_alex", 0.013, 0.01, 5e-5)
+    large, small = (
+        Compared(*each, fast=True) for each in (("a", "lpips_alex", 1.004, 1.0), ("b", "lpips_alex", 0.013, 0.01))
+    )
     assert worst_of([large, small]) == worst_of([small, large]) == [small]
 
 

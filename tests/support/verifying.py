@@ -12,7 +12,7 @@ from support.pairs import array_pairs
 from support.protocols import LIGHT, protocol_of
 
 from nvs_eval.diagnostics.verify.definition import fingerprint_of
-from nvs_eval.diagnostics.verify.records import Report, verify_record
+from nvs_eval.diagnostics.verify.records import Report, verify
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_png
@@ -75,8 +75,9 @@ def with_score(metric: str, value: float, view: int = 0) -> Callable[[Record], R
     return changed
 
 
-def verified(file: Path, **choices: Any) -> Report:
-    return verify_record(read_record(file), file, **{"views": None, **choices})
+def verified(file: Path) -> Report:
+    (report,) = verify(file, views=None)
+    return report
 
 
 def deviations(report: Report) -> Mapping[str, float]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from nvs_eval.errors import InputError
-
-if TYPE_CHECKING:
-    from nvs_eval.diagnostics.verify.records import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,32 +58,44 @@ class Verify:
         from nvs_eval.diagnostics.verify.records import SAMPLE, verify
 
         views = None if self.all else self.views or SAMPLE
-        reports = verify(
-            self.records, views=views, weights_dir=self.weights_dir, progress=progress, on_report=_print_report
-        )
+        refuted, complete = False, True
+        for report in verify(self.records, views=views, weights_dir=self.weights_dir, progress=progress):
+            _put(report.title, "")
+            _put_rows(("metric", "largest deviation", "view", "tolerance", "verdict"), report.rows)
+            _put(*report.words, "")
+            refuted, complete = refuted or report.refuted, complete and report.complete
         # A wrong number is worse than one that could not be verified.
-        if any(report.refuted for report in reports):
-            return 1
-        return 0 if all(report.complete for report in reports) else 2
+        return 1 if refuted else 0 if complete else 2
 
     def _verify_installation(self) -> int:
-        from nvs_eval.cli.console import results
-        from nvs_eval.diagnostics.verify.installation import installation_table, verify_installation
+        from nvs_eval.diagnostics.verify.installation import verify_installation
         from nvs_eval.system.devices import find_device
 
         installation = verify_installation(find_device(self.device), self.weights_dir)
-        out = results()
-        out.print(installation_table(installation.checks))
-        out.print(installation.trust, markup=False, soft_wrap=True)
+        _put_rows(("check", "result", "deviation", "verdict"), installation.rows)
+        _put(installation.trust)
         return 0 if installation.right else 1
 
 
-def _print_report(report: Report) -> None:
+def _put(*lines: str) -> None:
     from nvs_eval.cli.console import results
-    from nvs_eval.diagnostics.verify.records import heading, report_table, sentences
 
-    out = results()
-    out.print(heading(report), "", sep="\n", markup=False, soft_wrap=True)
-    if report.compared or report.foreign:
-        out.print(report_table(report))
-    out.print(*sentences(report), "", sep="\n", markup=False, soft_wrap=True)
+    results().print(*lines, sep="\n", markup=False, soft_wrap=True)
+
+
+def _put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows, if any, whose cells are folded, never cut. A table of the report would need nvs-eval's metrics."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from nvs_eval.cli.console import results
+
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    results().print(table)

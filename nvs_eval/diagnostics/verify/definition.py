@@ -4,111 +4,114 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record
+from nvs_eval.system.schema import convert
 
 AVERAGE = "mipnerf_average"
+COVERAGE = "coverage"
 CORRECTED = "cc_"
-
-# Allowed words, or a test of the value.
-Rule = tuple[str, ...] | Callable[[Any], bool]
+UPGRADE = "Upgrade nvs-eval."
 
 
 class Unknown(InputError):
-    """A protocol asks for something that has no second opinion here."""
+    """A protocol asks for something that has no second opinion here. The message is a sentence or more."""
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line: its type, and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def family_of(metric: str) -> str | None:
-    """Kind of metric of a protocol's key, its part before the first underscore without `cc_`; None of a plugin's."""
-    if metric == AVERAGE:
-        return AVERAGE
-    family = metric.removeprefix(CORRECTED).partition("_")[0]
-    return family if family in _METRICS else None
+    """Kind of metric: its key before the first underscore, without `cc_`; None where it has no second opinion."""
+    family = AVERAGE if metric == AVERAGE else metric.removeprefix(CORRECTED).partition("_")[0]
+    return family if family in _FAMILIES else None
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+# --- What is understood: the definition of a protocol, and the parameters of each family of metrics -----------------
+
+_Quantiser = Literal["none", "round", "truncate"]
+_Positive = Annotated[float, msgspec.Meta(gt=0, description="a number above 0")]
 
 
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or isinstance(value, float)
+class _Known(msgspec.Struct, forbid_unknown_fields=True):
+    """A field that is not here may change numbers."""
 
 
-def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
+class _Quantise(_Known):
+    render: _Quantiser
+    reference: _Quantiser
+    mask: _Quantiser
 
 
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping)
+class _Definition(_Known):
+    alpha: Literal["composite", "drop", "error"]
+    colour_correction: Literal["none", "quadratic", "affine"]
+    out_of_range: Literal["error", "clamp", "keep"]
+    quantise: _Quantise
+    region: Literal["full", "right-half"]
+    crop: Annotated[int, msgspec.Meta(ge=0)]
+    mask: Literal["none", "ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"]
+    metrics: dict[str, Any]
+    round_means: int | None
 
 
-_PREPARATION: Mapping[str, Rule] = {
-    "alpha": ("composite", "drop", "error"),
-    "colour_correction": ("none", "quadratic", "affine"),
-    "out_of_range": ("error", "clamp", "keep"),
-    "quantise": _is_mapping,
-    "region": ("full", "right-half"),
-    "crop": lambda value: _is_whole(value) and value >= 0,
-    "mask": ("none", "ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"),
-    "metrics": _is_mapping,
-    "round_means": lambda value: value is None or _is_whole(value),
-}
-_QUANTISE: Mapping[str, Rule] = dict.fromkeys(("render", "reference", "mask"), ("none", "round", "truncate"))
-_METRICS: Mapping[str, Mapping[str, Rule]] = {
-    "psnr": {"data_range": _is_positive},
-    "mae": {},
-    "ssim": {
-        "kernel": ("valid", "dmpix", "reflect", "zero", "uniform7-rgb", "uniform7-gray", "luma5"),
-        "data_range": lambda value: value == "pair" or _is_positive(value),
-    },
-    "lpips": {
-        "net": ("alex", "vgg", "squeeze"),
-        "version": ("0.0", "0.1"),
-        "input": ("scaled", "unscaled"),
-        "normaliser": ("lpips", "torchmetrics"),
-    },
-}
-_OPTIONAL: Mapping[str, Mapping[str, Rule]] = {
-    "ssim": {"variance_floor": lambda value: value is None or (_is_number(value) and value >= 0)},
-    "lpips": {"clamp": lambda value: isinstance(value, bool), "precision": ("exact", "fast")},
-}
+class _Psnr(_Known):
+    data_range: _Positive
 
 
-def known_metrics(record: Record, file: Path) -> tuple[Sequence[str] | None, list[str]]:
-    """The metrics that are known here, None if images cannot be prepared; and a sentence for each unknown part."""
+class _Mae(_Known):
+    pass
+
+
+class _Ssim(_Known):
+    kernel: Literal["valid", "dmpix", "reflect", "zero", "uniform7-rgb", "uniform7-gray", "luma5"]
+    data_range: _Positive | Literal["pair"]
+    variance_floor: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class _Lpips(_Known):
+    net: Literal["alex", "vgg", "squeeze"]
+    version: Literal["0.0", "0.1"]
+    input: Literal["scaled", "unscaled"]
+    normaliser: Literal["lpips", "torchmetrics"]
+    clamp: bool = False
+    precision: Literal["exact", "fast"] = "exact"
+
+
+class _Average(_Known):
+    psnr: str
+    ssim: str
+    lpips: str
+
+
+_FAMILIES = {"psnr": _Psnr, "mae": _Mae, "ssim": _Ssim, "lpips": _Lpips, AVERAGE: _Average}
+
+
+def unknown_parts(record: Record) -> dict[str, str]:
+    """Why the parameters of metrics, by their keys, are not understood; by "" why no image can be prepared."""
     definition = record.protocol["definition"]
     try:
-        check_preparation(definition)
-    except Unknown as error:
-        return None, [f"The record {file} cannot be verified: {error}."]
-    metrics, unsupported = [], []
+        convert(definition, _Definition, "its protocol")
+    except InputError as error:
+        return {"": f"{error} {UPGRADE}"}
+    reasons = {}
     for metric in record.metrics:
         try:
             check_metric(definition, metric)
         except Unknown as error:
-            unsupported.append(f"The {metric} of the record {file} cannot be verified: {error}.")
-        else:
-            metrics.append(metric)
-    return metrics, unsupported
-
-
-def check_preparation(definition: Mapping[str, Any]) -> None:
-    """Check the part of a definition that concerns every metric.
-
-    Raises:
-        Unknown: a field is missing, or its value is not known here.
-    """
-    _check(definition, "", _PREPARATION)
-    _check(definition["quantise"], "quantise", _QUANTISE)
+            reasons[metric] = str(error)
+    return reasons
 
 
 def check_metric(definition: Mapping[str, Any], metric: str) -> None:
-    """Check the parameters of a metric; a plugin checks those of its own.
+    """Check the parameters of a metric; one without a second opinion may have any.
 
     Raises:
         Unknown: a parameter is missing, or its value is not known here.
@@ -117,50 +120,11 @@ def check_metric(definition: Mapping[str, Any], metric: str) -> None:
     if family is None:
         return
     if metric not in metrics:
-        raise _unknown(f"its protocol has no metrics.{metric}, and a record with its scores")
-    parts: Mapping[str, Rule] = dict.fromkeys(("psnr", "ssim", "lpips"), tuple(metrics))
-    required = parts if family == AVERAGE else _METRICS[family]
-    _check(metrics[metric], f"metrics.{metric}", required, _OPTIONAL.get(family, {}))
-
-
-def _check(values: Any, where: str, required: Mapping[str, Rule], optional: Mapping[str, Rule] | None = None) -> None:
-    if not isinstance(values, Mapping):
-        raise _unknown(f"its protocol's {where} {values!r}")
-    prefix, rules = f"{where}." if where else "", {**required, **(optional or {})}
-    for key in required:
-        if key not in values:
-            raise _unknown(f"its protocol has no {prefix}{key}, and one without it")
-    for key, value in values.items():
-        if key not in rules or not _allows(rules[key], value):
-            raise _unknown(f"its protocol's {prefix}{key} {value!r}")
-
-
-def _allows(rule: Rule, value: Any) -> bool:
-    return isinstance(value, str) and value in rule if isinstance(rule, tuple) else rule(value)
-
-
-def _unknown(subject: str) -> Unknown:
-    return Unknown(f"{subject} is not known here: upgrade nvs-eval")
-
-
-@contextmanager
-def interpreting(part: object) -> Iterator[None]:
-    """Turn any failure to follow a part of a definition into `Unknown`; torch's errors are RuntimeErrors.
-
-    Raises:
-        Unknown: with that part and the failure.
-    """
+        raise Unknown(f"its protocol lacks it. {UPGRADE}")
     try:
-        yield
-    except InputError:  # It names the fault already.
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise _unknown(f"what its protocol says, {part!r} ({first_line(error)}),") from error
-
-
-def first_line(error: Exception) -> str:
-    """An error in one line: its type, and the first line of its message."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        convert(metrics[metric], _FAMILIES[family], f"metrics.{metric}")
+    except InputError as error:
+        raise Unknown(f"{error} {UPGRADE}") from error
 
 
 # --- Claims that no fingerprint covers, and the fingerprint -----------------------------------------------------------
@@ -185,11 +149,9 @@ def wrong_claims(record: Record) -> Iterator[str]:
 
 def wrong_fingerprint(record: Record) -> Iterator[str]:
     """A sentence, where the fingerprint is not that of the definition and the signatures."""
-    if (fingerprint := fingerprint_of(record)) != record.fingerprint:
-        yield (
-            f"The fingerprint is recorded as {record.fingerprint}, and the definition and signatures have "
-            f"{fingerprint}: {_BY_HAND}"
-        )
+    if (true := fingerprint_of(record)) != record.fingerprint:
+        recorded = f"The fingerprint is recorded as {record.fingerprint}"
+        yield f"{recorded}, and the definition and signatures have {true}: {_BY_HAND}"
 
 
 def fingerprint_of(record: Record) -> str:
@@ -203,4 +165,4 @@ def fingerprint_of(record: Record) -> str:
 def _as_floats(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _as_floats(item) for key, item in value.items()}
-    return float(value) if _is_whole(value) else value
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

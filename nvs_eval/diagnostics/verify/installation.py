@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from nvs_eval.diagnostics.verify.definition import AVERAGE, first_line
 from nvs_eval.diagnostics.verify.pair import Array, Pair
-from nvs_eval.diagnostics.verify.records import Compared, digits, new_table, tolerance_of
-from nvs_eval.diagnostics.verify.scores import SecondOpinion, average_error
+from nvs_eval.diagnostics.verify.records import Compared, digits, worst_of
+from nvs_eval.diagnostics.verify.scores import SecondOpinion
 from nvs_eval.errors import InputError, counted, listed
 from nvs_eval.evaluation.evaluate import device_name
 from nvs_eval.evaluation.scorer import Scorer
@@ -124,8 +123,8 @@ def our_scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | 
     return scores
 
 
-def second_opinions(cases: Sequence[Case], weights_dir: Path | None) -> dict[Key, float]:
-    """Scores by the independent implementations.
+def second_opinions(cases: Sequence[Case], ours: Mapping[Key, float], weights_dir: Path | None) -> dict[Key, float]:
+    """Scores by the independent implementations; of ours the average of mip-NeRF is made (`SecondOpinion.score`).
 
     Raises:
         InputError: weights cannot be had, or a protocol asks for what is not known to them.
@@ -134,10 +133,8 @@ def second_opinions(cases: Sequence[Case], weights_dir: Path | None) -> dict[Key
     for case in cases:
         for protocol in case.protocols:
             opinion = SecondOpinion(case.pair, protocol.definition, weights_dir)
-            own = {metric: opinion.score(metric) for metric in protocol.metrics if metric != AVERAGE}
-            if parts := protocol.metrics.get(AVERAGE):
-                own[AVERAGE] = average_error(*(own[parts[part]] for part in ("psnr", "ssim", "lpips")))
-            scores |= {(protocol.name, case.name, metric): score for metric, score in own.items()}
+            own = {metric: ours[protocol.name, case.name, metric] for metric in protocol.metrics}
+            scores |= {(protocol.name, case.name, metric): opinion.score(metric, own) for metric in own}
     return scores
 
 
@@ -173,14 +170,22 @@ class Installation:
         return all(check.state != "WRONG" for check in self.checks)
 
     @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, result, deviation and verdict of each check."""
+        return [
+            (check.name, check.result, "-" if check.deviation is None else digits(check.deviation), check.state)
+            for check in self.checks
+        ]
+
+    @property
     def trust(self) -> str:
         """A sentence on what to trust."""
-        topics: dict[str, set[State]] = {}
+        states: dict[str, set[State]] = {}
         for check in self.checks:
-            topics.setdefault(check.topic, set()).add(check.state)
-        wrong = [topic for topic, states in topics.items() if "WRONG" in states]
-        lacking = [topic for topic, states in topics.items() if "not here" in states and "WRONG" not in states]
-        trusted = [topic for topic, states in topics.items() if states == {"right"}]
+            states.setdefault(check.topic, set()).add(check.state)
+        wrong = [topic for topic, seen in states.items() if "WRONG" in seen]
+        lacking = [topic for topic, seen in states.items() if "not here" in seen and "WRONG" not in seen]
+        trusted = [topic for topic, seen in states.items() if seen == {"right"}]
         parts = [f"{_in_words(trusted) if trusted else 'Nothing'} can be trusted here"]
         if lacking:
             parts.append(f"{_in_words(lacking)} {'have' if len(lacking) > 1 else 'has'} no weights")
@@ -217,15 +222,6 @@ def verify_installation(device: torch.device, weights_dir: Path | None = None) -
     return Installation([*weights, *_known_answers(nets, weights_dir), *_comparisons(nets, device, weights_dir)])
 
 
-def installation_table(checks: Sequence[Check]) -> Table:
-    """One row per check."""
-    table = new_table("check", "result", "deviation", "verdict")
-    for check in checks:
-        deviation = "-" if check.deviation is None else digits(check.deviation)
-        table.add_row(Text(check.name), Text(check.result), deviation, check.state)
-    return table
-
-
 def _check_weights(net: Net, weights_dir: Path | None) -> Check:
     name, topic = f"weights of {net}", topic_of(f"lpips_{net}")
     backbone = find_backbone(net, directory=weights_dir)
@@ -247,26 +243,29 @@ def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Ch
     pair = made_pair()
     reference, render = (torch.from_numpy(image).permute(2, 0, 1) for image in (pair.reference, pair.render))
     offset = torch.full((3, 16, 16), 0.25)
-    yield _check_answer("psnr", "PSNR of a constant offset of 0.1", 20.0, lambda: psnr(offset, offset + 0.1))
-    yield _check_answer("ssim", "SSIM of an image and itself", 1.0, lambda: ssim(reference, reference))
+
+    def distance(net: Net, other: Tensor) -> Tensor:
+        return load_lpips(net, weights_dir=weights_dir)(reference, other)
+
+    answers: list[tuple[str, str, float, Callable[[], Tensor]]] = [
+        ("psnr", "PSNR of a constant offset of 0.1", 20.0, lambda: psnr(offset, offset + 0.1)),
+        ("ssim", "SSIM of an image and itself", 1.0, lambda: ssim(reference, reference)),
+    ]
     for net in nets:
-        for name, other, answer in (("an image and itself", reference, 0.0), ("a made pair", render, KNOWN_LPIPS[net])):
-
-            def distance(net: Net = net, other: Tensor = other) -> Tensor:
-                return load_lpips(net, weights_dir=weights_dir)(reference, other)
-
-            yield _check_answer(f"lpips_{net}", f"LPIPS ({net}) of {name}", answer, distance)
-
-
-def _check_answer(metric: str, name: str, answer: float, compute: Callable[[], Tensor]) -> Check:
-    try:
-        compared = Compared("", metric, compute().item(), answer, tolerance_of(metric))
-    except Exception as error:  # A broken installation can raise anything.
-        return Check(name, topic_of(metric), first_line(error), "WRONG")
-    return _checked(name, compared, f"{compared.recorded:.6f}, known {answer:.6f}")
+        answers += [
+            (f"lpips_{net}", f"LPIPS ({net}) of an image and itself", 0.0, partial(distance, net, reference)),
+            (f"lpips_{net}", f"LPIPS ({net}) of a made pair", KNOWN_LPIPS[net], partial(distance, net, render)),
+        ]
+    for metric, name, answer, compute in answers:
+        try:
+            compared = Compared("", metric, compute().item(), answer)
+        except Exception as error:  # A broken installation can raise anything.
+            yield Check(name, topic_of(metric), first_line(error), "WRONG")
+        else:
+            yield _check(name, compared, f"{compared.recorded:.6f}, known {answer:.6f}")
 
 
-def _checked(name: str, compared: Compared, result: str) -> Check:
+def _check(name: str, compared: Compared, result: str) -> Check:
     state = "right" if compared.confirmed else "WRONG"
     return Check(name, topic_of(compared.metric), result, state, compared.deviation)
 
@@ -276,7 +275,7 @@ def _comparisons(nets: Sequence[Net], device: torch.device, weights_dir: Path | 
     try:
         cases = cases_for(nets)
         ours = our_scores(cases, torch.device("cpu"), weights_dir)
-        yield from _agreement("independent implementation", ours, second_opinions(cases, weights_dir))
+        yield from _agreement("independent implementation", ours, second_opinions(cases, ours, weights_dir))
         if device.type != "cpu":
             yield from _agreement(f"{device_name(device)}, CPU", our_scores(cases, device, weights_dir), ours)
     except Exception as error:  # As above.
@@ -285,14 +284,12 @@ def _comparisons(nets: Sequence[Net], device: torch.device, weights_dir: Path | 
 
 def _agreement(title: str, ours: Mapping[Key, float], others: Mapping[Key, float]) -> Iterator[Check]:
     """One check per metric: the protocol and images on which the two differ most."""
-    for metric in dict.fromkeys(metric for _, _, metric in ours):
-        compared = [
-            Compared(f"{protocol}, {case}", metric, value, others[protocol, case, name], tolerance_of(metric))
-            for (protocol, case, name), value in ours.items()
-            if name == metric
-        ]
-        worst = max(compared, key=lambda number: number.deviation)
-        count = len({protocol for protocol, _, name in ours if name == metric})
-        name = f"{metric} and {title}, {counted(count, 'protocol')}"
-        result = "agree" if worst.confirmed else f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
-        yield _checked(name, worst, result)
+    compared = [
+        Compared(f"{protocol}, {case}", metric, value, others[protocol, case, metric])
+        for (protocol, case, metric), value in ours.items()
+    ]
+    for worst in worst_of(compared):
+        count = len({protocol for protocol, _, metric in ours if metric == worst.metric})
+        name = f"{worst.metric} and {title}, {counted(count, 'protocol')}"
+        differing = f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
+        yield _check(name, worst, "agree" if worst.confirmed else differing)

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from nvs_eval.diagnostics.verify.definition import Unknown
+from nvs_eval.diagnostics.verify.definition import UPGRADE, Unknown
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import load_layers
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.sources.image_source import reading_of
-from nvs_eval.sources.masks import load_mask
+from nvs_eval.sources.masks import Masks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,65 +47,50 @@ def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
         InputError: a file was not kept, is missing or cannot be read.
         Changed: a file is not the one that was scored.
     """
-    files = _ViewFiles(record, row, folder)
-    reference = files.reference()
-    return Pair(reference, files.render(reference.shape), files.mask())
+    definition, provenance = record.protocol["definition"], record.provenance
+    file = _kept(record, folder, "reference", row.reference)
+    reference = _colours(record, "reference", file)
+    # A run keeps references as PNGs. A protocol that rounds them to 8 bits needs no more than such a copy, whose
+    # sha256 is another: then the scores alone show a change.
+    rounded = definition["quantise"]["reference"] == "round"
+    is_copy = "kept_renders" in provenance and rounded and file.suffix == ".png"
+    if not is_copy and sha256_of_image(torch.from_numpy(reference)) != row.reference_sha256:
+        raise Changed(f"the reference {file} has changed since")
+    file = _kept(record, folder, "render", row.render)
+    render = _colours(record, "render", file)
+    if render.shape != reference.shape:
+        raise Changed(f"the render {file} has changed since: it has another size")
+    if row.mask_sha256 is None or definition["mask"] == "ignored":
+        return Pair(reference, render)
+    file = _kept(record, folder, "mask", row.mask)
+    mask = Masks({row.name: file}, binary=provenance.get("masks") == "binary").load(row.name)
+    if sha256_of_mask(mask) != row.mask_sha256:
+        raise Changed(f"the mask {file} has changed since")
+    return Pair(reference, render, mask.numpy())
 
 
-@dataclass(frozen=True)
-class _ViewFiles:
-    record: Record
-    row: ViewRow
-    folder: Path
+def _kept(record: Record, folder: Path, kind: str, name: str | None) -> Path:
+    """The file of an image that a record names."""
+    if name is None:
+        origin = record.provenance.get("renders_from")
+        raise InputError(f"its {kind} was not kept as a file of its own{f' (it came from {origin})' if origin else ''}")
+    # From the current folder, without the `..` that lead out of the record's folder.
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_file():
+        raise InputError(f"its {kind} is not at {path} any more")
+    return path
 
-    def reference(self) -> Array:
-        path, image = self._image("reference", self.row.reference)
-        # A run keeps references as PNGs. A protocol that rounds them to 8 bits needs no more than such a copy, whose
-        # sha256 is another: then the scores alone show a change.
-        rounded = self.record.protocol["definition"]["quantise"]["reference"] == "round"
-        is_copy = "kept_renders" in self.record.provenance and rounded and path.suffix == ".png"
-        if not is_copy and sha256_of_image(torch.from_numpy(image)) != self.row.reference_sha256:
-            raise Changed(f"the reference {path} has changed since")
-        return image
 
-    def render(self, shape: tuple[int, ...]) -> Array:
-        path, image = self._image("render", self.row.render)
-        if image.shape != shape:
-            raise Changed(f"the render {path} has changed since: it has another size")
-        return image
-
-    def mask(self) -> Array | None:
-        if self.row.mask_sha256 is None or self.record.protocol["definition"]["mask"] == "ignored":
-            return None
-        path = self._existing("mask", self.row.mask)
-        mask = load_mask(path)
-        if self.record.provenance.get("masks") == "binary":
-            mask = (mask > 0).to(mask.dtype)
-        if sha256_of_mask(mask) != self.row.mask_sha256:
-            raise Changed(f"the mask {path} has changed since")
-        return mask.numpy()
-
-    def _image(self, kind: str, name: str | None) -> tuple[Path, Array]:
-        path, reading = self._existing(kind, name), reading_of(self.record)
-        colours, alpha = load_layers(path, reading)
-        if alpha is None or self.record.protocol["definition"]["alpha"] == "drop":
-            return path, colours.numpy()
-        if reading.background is None:
-            raise InputError(f"the {kind} {path} has alpha, and the record names no background")
-        opacity = alpha.numpy()
-        return path, colours.numpy() * opacity + np.array(reading.background, dtype=np.float32) * (1 - opacity)
-
-    def _existing(self, kind: str, name: str | None) -> Path:
-        if name is None:
-            origin = self.record.provenance.get("renders_from")
-            raise InputError(
-                f"its {kind} was not kept as a file of its own{f' (it came from {origin})' if origin else ''}"
-            )
-        # From the current folder, without the `..` that lead out of the record's folder.
-        path = Path(os.path.normpath(self.folder / name))
-        if not path.is_file():
-            raise InputError(f"its {kind} is not at {path} any more")
-        return path
+def _colours(record: Record, kind: str, path: Path) -> Array:
+    """The colours of an image, over the record's background where that counts."""
+    reading = reading_of(record)
+    colours, alpha = load_layers(path, reading)
+    if alpha is None or record.protocol["definition"]["alpha"] == "drop":
+        return colours.numpy()
+    if reading.background is None:
+        raise InputError(f"the {kind} {path} has alpha, and the record names no background")
+    opacity = alpha.numpy()
+    return colours.numpy() * opacity + np.array(reading.background, dtype=np.float32) * (1 - opacity)
 
 
 def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = False) -> Pair:
@@ -127,7 +112,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = Fals
     height, width = reference.shape[:2]
     left, crop = width // 2 if definition["region"] == "right-half" else 0, definition["crop"]
     if 2 * crop >= min(height, width - left):
-        raise Unknown(f"its protocol's crop {crop} leaves nothing of it")
+        raise Unknown(f"its protocol's crop {crop} leaves nothing of it.")
     region = np.s_[crop : height - crop, left + crop : width - crop]
 
     def cut(image: Array, rule: str) -> Array:
@@ -167,7 +152,7 @@ def apply_mask(pair: Pair, meaning: str) -> Pair:
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return Pair(reference[box], render[box])
-    raise Unknown(f"The mask meaning {meaning!r} is not known here: upgrade nvs-eval")
+    raise Unknown(f"Unknown mask {meaning!r}. {UPGRADE}")
 
 
 def masked_mean(values: Array, mask: Array | None) -> float:

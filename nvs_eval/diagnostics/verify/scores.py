@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import correlate1d, minimum_filter
-from skimage.metrics import mean_squared_error, structural_similarity
+from skimage.metrics import structural_similarity
 
-from nvs_eval.diagnostics.verify.definition import CORRECTED, Unknown, family_of
+from nvs_eval.diagnostics.verify.definition import AVERAGE, CORRECTED, COVERAGE, UPGRADE, Unknown, family_of, first_line
 from nvs_eval.diagnostics.verify.lpips import lpips_distance
 from nvs_eval.diagnostics.verify.pair import Array, Pair, apply_mask, masked_mean, prepare
+from nvs_eval.errors import InputError
 
 Images = tuple[Array, ...]
 
@@ -42,16 +43,40 @@ class SecondOpinion:
     definition: Mapping[str, Any]
     weights_dir: Path | None = None
 
-    def score(self, metric: str) -> float:
-        """Score of a metric of the protocol, by its key; `average_error` makes the average of other scores.
+    def score(self, metric: str, scores: Mapping[str, float]) -> float:
+        """Score of a metric of the protocol, by its key, or the mean of the mask as `coverage`.
+
+        Args:
+            metric: its key.
+            scores: those to be verified, of which mip-NeRF's average is made. Each of them is verified by itself, and
+                where all three are next to nothing the root of their rounding errors is not.
 
         Raises:
             Unknown: the definition asks for what is not known here.
             InputError: the weights cannot be had.
         """
-        parameters, meaning = self.definition["metrics"][metric], self.definition["mask"]
-        pair = apply_mask(self._corrected if metric.startswith(CORRECTED) else self._prepared, meaning)
-        family = family_of(metric)
+        part = self.definition["mask"] if metric == COVERAGE else self.definition["metrics"][metric]
+        try:
+            return self._score(metric, part, scores)
+        except InputError:  # It names the fault already.
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            # Torch's errors are RuntimeErrors.
+            raise Unknown(f"its protocol says {part!r} ({first_line(error)}). {UPGRADE}") from error
+
+    def is_fast(self, metric: str) -> bool:
+        """Whether the protocol lets a metric be computed in fewer bits than float32 has."""
+        return self.definition["metrics"].get(metric, {}).get("precision") == "fast"
+
+    def _score(self, metric: str, parameters: Any, scores: Mapping[str, float]) -> float:
+        family, meaning = family_of(metric), self.definition["mask"]
+        if family == AVERAGE:
+            return average_error(*(scores[parameters[part]] for part in ("psnr", "ssim", "lpips")))
+        prepared = self._corrected if metric.startswith(CORRECTED) else self._prepared
+        if metric == COVERAGE:
+            assert prepared.mask is not None, "only a view with a mask has a coverage"
+            return float(prepared.mask.mean())
+        pair = apply_mask(prepared, meaning)
         if family == "psnr":
             return psnr(pair, float(parameters["data_range"]))
         if family == "mae":
@@ -59,11 +84,6 @@ class SecondOpinion:
         if family == "ssim":
             return ssim(pair, parameters, meaning)
         return lpips_distance(pair, parameters, meaning, self.weights_dir)
-
-    @property
-    def coverage(self) -> float | None:
-        """Mean of the mask, as it is scored with."""
-        return None if self._prepared.mask is None else float(self._prepared.mask.mean())
 
     @cached_property
     def _prepared(self) -> Pair:
@@ -76,10 +96,7 @@ class SecondOpinion:
 
 def psnr(pair: Pair, data_range: float = 1.0) -> float:
     """PSNR in dB; infinity where the images are the same."""
-    if pair.mask is None:
-        error = float(mean_squared_error(pair.reference, pair.render))
-    else:
-        error = masked_mean((pair.reference - pair.render) ** 2, pair.mask)
+    error = masked_mean((pair.reference - pair.render) ** 2, pair.mask)
     return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
@@ -124,12 +141,11 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
     Raises:
         Unknown: scikit-image has no least variance for the kernel.
     """
-    floor = _least_variance(kernel, floor)
+    floor = _FLOORS.get(kernel, -math.inf) if floor is None else floor
     images, border = (pair.reference, pair.render), _SIDES[kernel] // 2
     if kernel == "luma5":
-        luminances = ((image @ _LUMINANCE)[..., None] for image in images)
-        # scipy's `reflect` repeats the pixel at the border.
-        return _map(tuple(luminances), lambda image: _correlate(image, _FIVE, mode="reflect"), extent, floor)
+        images = tuple((image @ _LUMINANCE)[..., None] for image in images)
+        return _map(images, _with_edges_repeated, extent, floor)
     if kernel == "uniform7-gray":
         images = tuple(opencv_grey(image)[..., None] for image in images)
     if kernel in _PADDING:
@@ -138,15 +154,11 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
     uniform = kernel.startswith("uniform7")
     if floor > _IMMATERIAL * (0.03 * extent) ** 2:
         if uniform:
-            raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}")
+            raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}.")
         return _map(images, _inside, extent, floor, clamp_covariance=kernel == "dmpix")
     window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **window)[1]
     return values[border:-border, border:-border]
-
-
-def _least_variance(kernel: str, floor: float | None) -> float:
-    return _FLOORS.get(kernel, -math.inf) if floor is None else floor
 
 
 def opencv_grey(image: Array) -> Array:
@@ -159,7 +171,7 @@ def partial_map(pair: Pair, kernel: str = "dmpix", extent: float = 1.0, floor: f
     """dycheck's map by partial convolution, `[H - 10, W - 10, C]`, with the windows that have no pixel of the mask."""
     mask = pair.mask
     assert mask is not None, "apply_mask gives a full one"
-    floor = _least_variance(kernel, floor)
+    floor = _FLOORS.get(kernel, -math.inf) if floor is None else floor
 
     def blur(image: Array) -> Array:
         weights = mask[..., None]
@@ -172,16 +184,11 @@ def partial_map(pair: Pair, kernel: str = "dmpix", extent: float = 1.0, floor: f
 
 
 def _partial(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
-    """Blur the pixels that have a weight, made up for by the number of the others; and the weights of the result."""
+    """Blur the pixels that have a weight, made up for by the number of the others; and where any had one, as 1."""
     count = _valid(weights, np.ones(len(_GAUSS)), axis)
     # A sum of ones and zeros is exact; where it is 0, so is the numerator.
     values = _valid(image * weights, _GAUSS, axis) * len(_GAUSS) / np.where(count > 0, count, 1)
-    return np.where(count > 0, values, 0), _seen(count)
-
-
-def _seen(count: Array) -> Array:
-    """Weights for the second pass: 1 where the first saw any pixel."""
-    return (count > 0).astype(np.float64)
+    return np.where(count > 0, values, 0), (count > 0).astype(np.float64)
 
 
 def _map(
@@ -212,5 +219,6 @@ def _valid(image: Array, taps: Array, axis: int) -> Array:
     return full.take(range(border, image.shape[axis] - border), axis=axis)
 
 
-def _correlate(image: Array, taps: Array, mode: Any) -> Array:
-    return correlate1d(correlate1d(image, taps, axis=0, mode=mode), taps, axis=1, mode=mode)
+def _with_edges_repeated(image: Array) -> Array:
+    """Blur by instant-ngp's taps, of which those beyond the image see its edge: scipy's `reflect` repeats it."""
+    return correlate1d(correlate1d(image, _FIVE, axis=0, mode="reflect"), _FIVE, axis=1, mode="reflect")
