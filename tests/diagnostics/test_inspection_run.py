@@ -13,7 +13,7 @@ from support.scenes import HEIGHT, WIDTH
 
 from nvs_eval.diagnostics.inspection import DataView, Finding
 from nvs_eval.diagnostics.inspection import run as run_module
-from nvs_eval.diagnostics.inspection.model import of_all
+from nvs_eval.diagnostics.inspection.findings import of_all
 from nvs_eval.diagnostics.inspection.run import inspect_run
 
 

@@ -7,11 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
-from nvs_eval.diagnostics.inspection.model import Inspection, RunData
+from nvs_eval.diagnostics.inspection.findings import Inspection
+from nvs_eval.diagnostics.inspection.record import inspect_record
+from nvs_eval.diagnostics.inspection.run import RunData, inspect_run
 from nvs_eval.errors import InputError
 from nvs_eval.system.plugins import load_entry
 
-_CONFIGS, _RECORDS = (".yml", ".yaml"), (".json",)
+_CONFIGS = (".yml", ".yaml")
 _NEEDED = "the config.yml of a nerfstudio run, or a record (.json), is needed"
 
 
@@ -66,13 +68,8 @@ def _inspect(path: Path, data: Path | None) -> Inspection:
         raise InputError(f"{path} is a folder, and {_NEEDED}{f': say {inside}' if inside.is_file() else ''}.")
     if not path.exists():
         raise InputError(f"There is no file {path}: {_NEEDED}.")
-    suffix = path.suffix.lower()
-    if suffix not in _CONFIGS + _RECORDS:
-        raise InputError(f"{path} is neither of what can be inspected: {_NEEDED}.")
-    if suffix in _RECORDS:
-        from nvs_eval.diagnostics.inspection.record import inspect_record
-
+    if path.suffix.lower() == ".json":
         return inspect_record(path)
-    from nvs_eval.diagnostics.inspection.run import inspect_run
-
-    return inspect_run(find_inspector("nerfstudio")(path, data=data))
+    if path.suffix.lower() in _CONFIGS:
+        return inspect_run(find_inspector("nerfstudio")(path, data=data))
+    raise InputError(f"{path} is neither of what can be inspected: {_NEEDED}.")

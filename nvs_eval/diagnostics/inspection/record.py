@@ -11,8 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvs_eval.diagnostics.inspection.images import format_findings, size_findings, sizes_in_words, stored_format
-from nvs_eval.diagnostics.inspection.model import Finding, Inspection, doubtful_first, of_all
+from nvs_eval.diagnostics.inspection.findings import (
+    Finding,
+    Inspection,
+    findings_on,
+    format_findings,
+    size_findings,
+    sizes_in_words,
+    stored_format,
+)
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
@@ -21,6 +28,11 @@ from nvs_eval.sources.image_source import reading_of
 
 FEW = 0.01
 """Coverage below which a mask leaves so few pixels that its view's scores say little."""
+_COPIES = (
+    "{count} not to the last bit what was scored: either an 8-bit copy of what lay between the levels, or changed "
+    "since: {names}."
+)
+_UNNAMED = "{count} known by sha256 only, and was no file of its own, or was not kept."
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,6 @@ class InspectedRecord:
         """Path from the current folder, without the `..` that lead out of the record's folder."""
         return Path(os.path.normpath(self.file.parent / name))
 
-    def of_all(self, count: int, noun: str = "reference") -> str:
-        """Part of the views in words."""
-        return of_all(count, len(self.record.views), noun)
-
 
 def inspect_record(file: Path) -> Inspection:
     """Report on the references of a record.
@@ -57,7 +65,8 @@ def inspect_record(file: Path) -> Inspection:
     """
     inspected = InspectedRecord(read_record(file), file)
     findings = [finding for warning in WARNINGS for finding in warning(inspected)]
-    return Inspection(inspected.record.id.label, doubtful_first(findings), _facts(inspected))
+    findings.sort(key=lambda finding: not finding.doubtful)
+    return Inspection(inspected.record.id.label, findings, _facts(inspected))
 
 
 # --- Facts ------------------------------------------------------------------------------------------------------------
@@ -118,8 +127,7 @@ def _duplicates(inspected: InspectedRecord) -> Iterator[Finding]:
     for row in inspected.record.views:
         if (name := first.setdefault(row.reference_sha256, row.name)) != row.name:
             copies.append(f"{name} and {row.name}")
-    if copies:
-        yield Finding(f"Views of one image count twice in every mean: {some(copies)}.", doubtful=True)
+    return findings_on(copies, "Views of one image count twice in every mean: {names}.", doubtful=True)
 
 
 def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -130,9 +138,9 @@ def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
 
 def _left_out(inspected: InspectedRecord) -> Iterator[Finding]:
     left_out = inspected.record.provenance.get("left_out")
-    if isinstance(left_out, dict) and left_out:
-        views = some([f"{name} ({reason})" for name, reason in left_out.items()])
-        yield Finding(f"Not every view was scored, so that the means are of the others. Left out: {views}.", True)
+    views = [f"{name} ({reason})" for name, reason in left_out.items()] if isinstance(left_out, dict) else []
+    text = "Not every view was scored, so that the means are of the others. Left out: {names}."
+    return findings_on(views, text, doubtful=True)
 
 
 def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -146,16 +154,10 @@ def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
                 (copies if _may_be_copy(inspected, path) else changed).append(row.name)
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
-    if changed:
-        yield Finding(f"{inspected.of_all(len(changed))} no longer what was scored: {some(changed)}.", doubtful=True)
-    if copies:
-        yield Finding(
-            f"{inspected.of_all(len(copies))} not to the last bit what was scored: either an 8-bit copy of what lay "
-            f"between the levels, or changed since: {some(copies)}."
-        )
-    if unreadable:
-        count = inspected.of_all(len(unreadable))
-        yield Finding(f"{count} not to be compared with what was scored: {some(unreadable)}.")
+    total = len(inspected.record.views)
+    yield from findings_on(changed, "{count} no longer what was scored: {names}.", total, doubtful=True)
+    yield from findings_on(copies, _COPIES, total)
+    yield from findings_on(unreadable, "{count} not to be compared with what was scored: {names}.", total)
 
 
 def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
@@ -170,12 +172,12 @@ def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
 
 
 def _gone(inspected: InspectedRecord) -> Iterator[Finding]:
-    unnamed = len(inspected.record.views) - len(inspected.references)
-    if unnamed:
-        yield Finding(f"{inspected.of_all(unnamed)} known by sha256 only, and was no file of its own, or was not kept.")
-    if gone := [str(path) for _, path in inspected.references if not path.is_file()]:
-        count = inspected.of_all(len(gone))
-        yield Finding(f"{count} gone, so that nothing can be scored against it again: {some(gone)}.")
+    rows = inspected.record.views
+    unnamed = [row.name for row in rows if not row.reference]
+    gone = [str(path) for _, path in inspected.references if not path.is_file()]
+    yield from findings_on(unnamed, _UNNAMED, len(rows))
+    text = "{count} gone, so that nothing can be scored against it again: {names}."
+    yield from findings_on(gone, text, len(rows))
 
 
 def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -189,8 +191,9 @@ def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:
 
 def _small_masks(inspected: InspectedRecord) -> Iterator[Finding]:
     covered = [(row.name, row.coverage) for row in inspected.record.views if row.coverage is not None]
-    if few := [f"{name} ({coverage:.2%})" for name, coverage in covered if coverage < FEW]:
-        yield Finding(f"Masks leave few pixels to score, so that these scores say little: {some(few)}.", doubtful=True)
+    few = [f"{name} ({coverage:.2%})" for name, coverage in covered if coverage < FEW]
+    text = "Masks leave few pixels to score, so that these scores say little: {names}."
+    return findings_on(few, text, doubtful=True)
 
 
 def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -204,8 +207,8 @@ def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
     rows = inspected.record.views
     for noun, names in (("render", [row.render for row in rows]), ("mask", [row.mask for row in rows])):
         paths = [inspected.path(name) for name in names if name]
-        if gone := [str(path) for path in paths if not path.is_file()]:
-            yield Finding(f"{inspected.of_all(len(gone), noun)} gone: {some(gone)}.")
+        gone = [str(path) for path in paths if not path.is_file()]
+        yield from findings_on(gone, "{count} gone: {names}.", len(rows), noun=noun)
 
 
 WARNINGS = (

@@ -6,19 +6,22 @@ A new warning is a function of an `InspectedRun` that yields findings, listed in
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from nvs_eval.diagnostics.inspection.images import (
+from nvs_eval.diagnostics.inspection.findings import (
+    Finding,
+    Inspection,
     Lookalikes,
     StoredImage,
+    findings_on,
     format_findings,
     in_pixels,
+    of_all,
     size_findings,
     sizes_in_words,
     stored_image,
 )
-from nvs_eval.diagnostics.inspection.model import DataView, Finding, Inspection, RunData, doubtful_first, of_all
 from nvs_eval.errors import InputError, counted, some
 
 CHEAP_PIXELS = 100_000_000
@@ -26,38 +29,69 @@ CHEAP_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
+class DataView:
+    """A view in the data of a run.
+
+    Attributes:
+        name: of the view, as `run` calls it; of a training view, the path of its image below the data.
+        file: its image, which may be missing.
+        size: width and height of its camera.
+        mask: its mask, or None.
+    """
+
+    name: str
+    file: Path
+    size: tuple[int, int]
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The views that a trained run holds out, as the tool that trained it has them.
+
+    Attributes:
+        name: scene, method and run.
+        config: the run's configuration.
+        data: folder or file of the data.
+        parser: name of its reader.
+        rule: which views are held out and why, in words.
+        training: the views that are trained on.
+        held_out: the views that are evaluated.
+        alpha: what becomes of an alpha channel, in words.
+        preparation: what else is done to references before they are scored, a sentence each.
+    """
+
+    name: str
+    config: Path
+    data: Path
+    parser: str
+    rule: str
+    training: Sequence[DataView]
+    held_out: Sequence[DataView]
+    alpha: str
+    preparation: Sequence[str] = ()
+
+
 class ImageFiles:
-    """The image files of some views: the headers of those that can be read, and the others."""
+    """The image files of some views: the headers of those that can be read, and what is wrong with the others."""
 
-    kind: str
-    views: Sequence[DataView]
-    readable: list[tuple[DataView, StoredImage]] = field(default_factory=list)
-    missing: list[Path] = field(default_factory=list)
-    unreadable: list[InputError] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for view in self.views:
+    def __init__(self, kind: str, views: Sequence[DataView]) -> None:
+        self.noun, self.total = f"{kind} image", len(views)
+        self.readable: list[tuple[DataView, StoredImage]] = []
+        self.lost: dict[str, list[str]] = {"missing": [], "unreadable": []}
+        for view in views:
             if not view.file.is_file():
-                self.missing.append(view.file)
+                self.lost["missing"].append(str(view.file))
                 continue
             try:
                 self.readable.append((view, stored_image(view.name, view.file)))
             except InputError as error:
-                self.unreadable.append(error)
+                self.lost["unreadable"].append(str(error).rstrip("."))
 
     @property
     def stored(self) -> list[StoredImage]:
         """Those that can be read."""
         return [image for _, image in self.readable]
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels in all of them."""
-        return sum(image.size[0] * image.size[1] for image in self.stored)
-
-    def of_all(self, count: int) -> str:
-        """Part of the images in words."""
-        return of_all(count, len(self.views), f"{self.kind} image")
 
 
 @dataclass(frozen=True)
@@ -71,14 +105,16 @@ class InspectedRun:
     @property
     def compare_pixels(self) -> bool:
         """Whether decoding all images is cheap."""
-        return self.training.pixels + self.held_out.pixels <= CHEAP_PIXELS
+        sizes = [image.size for images in (self.training, self.held_out) for image in images.stored]
+        return sum(width * height for width, height in sizes) <= CHEAP_PIXELS
 
 
 def inspect_run(data: RunData) -> Inspection:
     """Report on the data of a trained run."""
     run = InspectedRun(data, ImageFiles("training", data.training), ImageFiles("held-out", data.held_out))
     findings = [finding for warning in WARNINGS for finding in warning(run)]
-    return Inspection(data.name, doubtful_first(findings), _facts(run))
+    findings.sort(key=lambda finding: not finding.doubtful)
+    return Inspection(data.name, findings, _facts(run))
 
 
 # --- Facts ------------------------------------------------------------------------------------------------------------
@@ -136,9 +172,8 @@ def _copies_of_training(run: InspectedRun) -> Iterator[Finding]:
     lookalikes = Lookalikes(run.training.stored, pixels=run.compare_pixels)
     matches = [(image, match) for image in run.held_out.stored if (match := lookalikes.find(image))]
     copies = [f"{image.name} ({other.name}, {how})" for image, (other, how) in matches if how != "the same file"]
-    if copies:
-        count = of_all(len(copies), len(run.data.held_out), "held-out view")
-        yield Finding(f"{count} trained on under another name: {some(copies)}.", doubtful=True)
+    text, total = "{count} trained on under another name: {names}.", len(run.data.held_out)
+    return findings_on(copies, text, total, noun="held-out view", doubtful=True)
 
 
 def _copies_among_held_out(run: InspectedRun) -> Iterator[Finding]:
@@ -148,16 +183,14 @@ def _copies_among_held_out(run: InspectedRun) -> Iterator[Finding]:
             copies.append(f"{match[0].name} and {image.name} ({match[1]})")
         else:
             lookalikes.add(image)
-    if copies:
-        yield Finding(f"Held-out views of one image count twice in every mean: {some(copies)}.", doubtful=True)
+    return findings_on(copies, "Held-out views of one image count twice in every mean: {names}.", doubtful=True)
 
 
 def _lost_images(run: InspectedRun) -> Iterator[Finding]:
     for images in (run.held_out, run.training):
-        lost = {"missing": map(str, images.missing), "unreadable": (str(e).rstrip(".") for e in images.unreadable)}
-        for state, files in lost.items():
-            if names := list(files):
-                yield Finding(f"{images.of_all(len(names))} {state}: {some(names)}.", doubtful=True)
+        for state, files in images.lost.items():
+            text = f"{{count}} {state}: {{names}}."
+            yield from findings_on(files, text, images.total, noun=images.noun, doubtful=True)
 
 
 def _camera_sizes(run: InspectedRun) -> Iterator[Finding]:
@@ -167,8 +200,8 @@ def _camera_sizes(run: InspectedRun) -> Iterator[Finding]:
             for view, image in images.readable
             if image.size != view.size
         ]
-        if wrong:
-            yield Finding(f"{images.of_all(len(wrong))} not of the camera's size: {some(wrong)}.", doubtful=True)
+        text = "{count} not of the camera's size: {names}."
+        yield from findings_on(wrong, text, images.total, noun=images.noun, doubtful=True)
 
 
 def _formats(run: InspectedRun) -> Iterator[Finding]:
@@ -176,11 +209,10 @@ def _formats(run: InspectedRun) -> Iterator[Finding]:
 
 
 def _alpha(run: InspectedRun) -> Iterator[Finding]:
-    stored = run.held_out.stored
-    if names := [image.name for image in stored if image.alpha]:
-        which = "" if len(names) == len(stored) else f" ({some(names)})"
-        count = of_all(len(names), len(stored), "reference", "have")
-        yield Finding(f"{count} an alpha channel{which}: {run.data.alpha}.")
+    images = run.held_out.stored
+    names = [image.name for image in images if image.alpha]
+    text = "{count} an alpha channel{which}: {rule}."
+    return findings_on(names, text, len(images), verb="have", rule=run.data.alpha)
 
 
 def _sizes(run: InspectedRun) -> Iterator[Finding]:
@@ -197,8 +229,7 @@ def _mask_sizes(run: InspectedRun) -> Iterator[Finding]:
         else:
             if size != view.size:
                 wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
-    if wrong:
-        yield Finding(f"Masks that do not fit: {some(wrong)}.", doubtful=True)
+    return findings_on(wrong, "Masks that do not fit: {names}.", doubtful=True)
 
 
 def _preparation(run: InspectedRun) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Image files by their headers: helpers for the warnings that `run` and `record` list in `WARNINGS`."""
+"""Findings and reports, and what both kinds of report find out from the headers of image files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,72 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from nvs_eval.diagnostics.inspection.model import Finding, of_all
 from nvs_eval.errors import InputError, some
 from nvs_eval.system.files import file_sha256
 
-Likeness = Literal["the same file", "the same bytes", "the same pixels"]
-
 _ARRAY, _LIGHT = b"\x93NUMPY", b"\x76\x2f\x31\x01"
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_JPEG = (
+    "{count} JPEG{which}: what the compression changed counts as truth, so that even a perfect render of the scene "
+    "would differ from it, which bounds PSNR above all."
+)
 # MPO is what some cameras write: a JPEG with further ones behind it.
 _LOSSY = ("JPEG", "MPO")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence on the references: one that makes numbers doubtful, or else information."""
+
+    text: str
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A report.
+
+    Attributes:
+        title: name of what was inspected.
+        findings: those that make numbers doubtful first.
+        facts: each with its label.
+    """
+
+    title: str
+    findings: Sequence[Finding]
+    facts: Sequence[tuple[str, str]]
+
+
+def findings_on(
+    names: Sequence[str],
+    text: str,
+    total: int = 0,
+    *,
+    noun: str = "reference",
+    verb: Literal["are", "have"] = "are",
+    doubtful: bool = False,
+    **values: str,
+) -> Iterator[Finding]:
+    """A finding on things of these names, of so many of their kind, if there are any.
+
+    In the text `{count}` is "1 of 4 references is", `{names}` are the first names, `{which}` these in parentheses
+    unless they are all, and further fields are among `values`.
+    """
+    if names:
+        which = "" if len(names) == total else f" ({some(names)})"
+        count = of_all(len(names), total, noun, verb)
+        yield Finding(text.format(count=count, names=some(names), which=which, **values), doubtful)
+
+
+def of_all(count: int, total: int, noun: str, verb: Literal["are", "have"] = "are") -> str:
+    """Part of a total in words, with a verb: "All 4 references are", "1 of 4 references is"."""
+    singular = {"are": "is", "have": "has"}[verb]
+    if count == total:
+        return f"The one {noun} {singular}" if total == 1 else f"All {total} {noun}s {verb}"
+    return f"{count} of {total} {noun}s {singular if count == 1 else verb}"
+
+
+# --- Image files by their headers -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -93,6 +149,14 @@ def stored_format(file: Path) -> str | None:
         return None
 
 
+_LIKENESSES = {
+    "the same file": ("place", "place"),
+    "the same bytes": ("bytes", "sha256"),
+    "the same pixels": ("size", "pixels_sha256"),
+}
+"""What is quickly compared of two images, and what decides."""
+
+
 class Lookalikes:
     """Finds the image among others that a given one is a copy of.
 
@@ -100,41 +164,31 @@ class Lookalikes:
     """
 
     def __init__(self, images: Iterable[StoredImage], *, pixels: bool) -> None:
-        self._pixels = pixels
-        self._by_place: dict[Path, StoredImage] = {}
-        self._by_length: dict[int, list[StoredImage]] = {}
-        self._by_size: dict[tuple[int, int], list[StoredImage]] = {}
+        self._likenesses = list(_LIKENESSES)[: None if pixels else -1]
+        self._similar: dict[object, list[StoredImage]] = {}
         for image in images:
             self.add(image)
 
     def add(self, image: StoredImage) -> None:
         """One more to find."""
-        self._by_place.setdefault(image.place, image)
-        self._by_length.setdefault(image.bytes, []).append(image)
-        self._by_size.setdefault(image.size, []).append(image)
+        for quick, _ in _LIKENESSES.values():
+            self._similar.setdefault((quick, getattr(image, quick)), []).append(image)
 
-    def find(self, image: StoredImage) -> tuple[StoredImage, Likeness] | None:
-        """The first that is the same file, else of the same bytes, else of the same pixels."""
-        if other := self._by_place.get(image.place):
-            return other, "the same file"
-        for other in self._by_length.get(image.bytes, ()):
-            if other.sha256 == image.sha256:
-                return other, "the same bytes"
-        for other in self._by_size.get(image.size, ()) if self._pixels else ():
-            if other.pixels_sha256 is not None and other.pixels_sha256 == image.pixels_sha256:
-                return other, "the same pixels"
+    def find(self, image: StoredImage) -> tuple[StoredImage, str] | None:
+        """The first that is the same file, else of the same bytes, else of the same pixels, and which of these."""
+        for likeness in self._likenesses:
+            quick, decisive = _LIKENESSES[likeness]
+            for other in self._similar.get((quick, getattr(image, quick)), ()):
+                if (value := getattr(image, decisive)) is not None and value == getattr(other, decisive):
+                    return other, likeness
         return None
 
 
 def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Finding]:
     """Warn of lossy, mixed and misnamed formats of references: name, file and format by the header of each."""
+    lossy = [name for name, _, format in formats if format in _LOSSY]
+    yield from findings_on(lossy, _JPEG, len(formats))
     counts = Counter(format for _, _, format in formats)
-    if lossy := [name for name, _, format in formats if format in _LOSSY]:
-        which = "" if len(lossy) == len(formats) else f" ({some(lossy)})"
-        yield Finding(
-            f"{of_all(len(lossy), len(formats), 'reference')} JPEG{which}: what the compression changed counts as "
-            "truth, so that even a perfect render of the scene would differ from it, which bounds PSNR above all."
-        )
     if len(counts) > 1:
         mixed = ", ".join(f"{count} {format}" for format, count in sorted(counts.items()))
         yield Finding(f"The references are of several formats ({mixed}): their errors are not alike.")
@@ -143,8 +197,7 @@ def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Findin
         for _, file, format in formats
         if _SUFFIXES.get(file.suffix.lower(), format) != ("JPEG" if format in _LOSSY else format)
     ]
-    if misnamed:
-        yield Finding(f"References are of another format than their names say: {some(misnamed)}.", doubtful=True)
+    yield from findings_on(misnamed, "References are of another format than their names say: {names}.", doubtful=True)
 
 
 def size_findings(sizes: Iterable[tuple[int, int]]) -> Iterator[Finding]:
