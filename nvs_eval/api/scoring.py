@@ -16,15 +16,15 @@ from nvs_eval.evaluation.options import (
     RescoreOptions,
     RunOptions,
     ScoreOptions,
+    SuiteOptions,
     parse_background,
 )
-from nvs_eval.evaluation.suite.options import SuiteOptions
 from nvs_eval.records.record import Record
 from nvs_eval.system.arguments import checked, documented
 from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
-    from nvs_eval.evaluation.suite.suite import SuiteResult
+    from nvs_eval.evaluation.suite import SuiteResult
 
 FilePath = str | PathLike[str]
 T = TypeVar("T")
@@ -207,7 +207,7 @@ def suite(
         InputError: the file, or an option of it, is wrong. Nothing is evaluated then.
     """
     options = _filled(SuiteOptions, locals())
-    from nvs_eval.evaluation.suite.suite import open_suite
+    from nvs_eval.evaluation.suite import open_suite
 
     return open_suite(options).evaluate(Callbacks(command=("nvs_eval.suite",)))
 

@@ -251,12 +251,28 @@ class RescoreOptions(ProtocolOptions):
     """Score again what has its record already."""
 
 
-def not_known(where: str) -> InputError:
-    """Make the error that `--protocol auto` stands for nothing.
+@dataclass(frozen=True, kw_only=True)
+class SuiteOptions:
+    """The options of `suite`: what is evaluated of a suite file, and what stands above its own options."""
 
-    Args:
-        where: `here`, or of what.
-    """
+    file: Path
+    """The YAML file that says which methods and scenes, and where they lie: see docs/suites.md."""
+    only: tuple[str, ...] = ()
+    """Evaluate only these methods and scenes of the file; the tables are still of all that have records."""
+    output_dir: Path | None = None
+    """Where records and renders are written, in place of where the file says."""
+    device: str | None = None
+    """Where to compute, in place of what the file says: auto, cpu, cuda, cuda:1, ..."""
+    precision: Literal["exact", "fast"] | None = None
+    """Of LPIPS, exact or fast, in place of what the file says."""
+    max_memory: str | None = None
+    """What LPIPS may take beside the images, such as 2GB, in place of what the file says."""
+    overwrite: bool = False
+    """Render and score again what is done already. (The file of `--output` is replaced in any case.)"""
+
+
+def not_known(where: str) -> InputError:
+    """Make the error that `--protocol auto` stands for nothing, `here` or `of` a checkpoint."""
     return InputError(
         f"`--protocol {AUTO}` stands for what the model's own code says, and that is not known {where}: only of "
         "nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."

@@ -22,8 +22,7 @@ from support.scenes import files_below
 
 import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import RESULTS, AuditOptions, RescoreOptions, RunOptions, ScoreOptions
-from nvs_eval.evaluation.suite.options import SuiteOptions
+from nvs_eval.evaluation.options import RESULTS, AuditOptions, RescoreOptions, RunOptions, ScoreOptions, SuiteOptions
 from nvs_eval.records.record import Record, record_file, to_plain, write_record
 from nvs_eval.report.tables.options import TableOptions
 

@@ -11,10 +11,10 @@ from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import LayoutOptions, WriteOptions, callbacks
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.suite.options import SuiteOptions
+from nvs_eval.evaluation.options import SuiteOptions
 
 if TYPE_CHECKING:
-    from nvs_eval.evaluation.suite.suite import SuiteRun
+    from nvs_eval.evaluation.suite import SuiteRun
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.layout import Layout
 
@@ -40,7 +40,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
 
     def run(self) -> int:
         """Evaluate what there is to do, print or write the tables, say what was not done."""
-        from nvs_eval.evaluation.suite.suite import open_suite
+        from nvs_eval.evaluation.suite import open_suite
 
         # The same command given again goes on with its work, and so writes its tables again.
         replace(self, overwrite=True).check_output()
@@ -48,7 +48,13 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
             raise InputError(f"--output is {self.output}, the file of the suite itself: say another.")
         suite = open_suite(self)
         self._rehearse(suite)
-        return self._print_plan(suite) if self.dry_run else self._evaluate(suite)
+        if not self.dry_run:
+            return self._evaluate(suite)
+        from nvs_eval.cli.console import put_tables
+
+        table, cannot = suite.plan()
+        put_tables([table])
+        return _say_lines("Cannot be done, ", cannot)
 
     def _rehearse(self, suite: SuiteRun) -> None:
         """Lay the tables out for records that are made up, so that a wrong option is found before hours of work."""
@@ -67,20 +73,12 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         layout = self.layout(shown)
         return shown, layout if self.suite is not None else replace(layout, suite=suite.file.suite)
 
-    def _print_plan(self, suite: SuiteRun) -> int:
-        from nvs_eval.cli.console import put_tables
-        from nvs_eval.evaluation.suite.suite import states_table
-
-        states, failures = suite.states()
-        put_tables([states_table(suite.file, states)])
-        return _say_lines("Cannot be done, ", suite.not_done(failures))
-
     def _evaluate(self, suite: SuiteRun) -> int:
         from nvs_eval.cli.console import say
         from nvs_eval.cli.process import make_ready
 
         make_ready()
-        _say_lines("Missing, ", suite.not_done(), "; the others go ahead")
+        _say_lines("Missing, ", suite.not_done({}), "; the others go ahead")
         result = suite.evaluate(callbacks())
         try:
             if result.records:

@@ -1,28 +1,32 @@
 """The file of `nvs-eval suite`: which methods are evaluated on which scenes, and where their renders or runs lie.
 
-The file itself is checked here. Options of its methods belong to `run` and `score`, and are checked in `entries`.
+Which options a method may have is checked here; their values are checked where `run` and `score` have them.
 """
 
 from __future__ import annotations
 
 import glob
 import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.evaluation.options import RunOptions, ScoreOptions
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.benchmarks import Scene, Suite, load_suite, named_suites
 from nvs_eval.system.schema import Count, Text, convert, fields_of
 from nvs_eval.system.yaml_files import read_as
 
-Command = Literal["run", "score"]
+KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "run": RunOptions}
+"""Options of each command by which a method is evaluated."""
+# Set by the file's own keys, or by the command line.
+_NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
 _SCENES = "scenes: [fox, garden]"
 
@@ -39,7 +43,7 @@ class Method:
     """
 
     name: str
-    command: Command
+    command: str
     inputs: Sequence[str]
     options: Mapping[str, Any]
 
@@ -51,21 +55,16 @@ class SuiteFile:
     Attributes:
         file: where it is; its relative paths lead from its folder.
         suite: the scenes, in their order; a mean needs them all.
+        placeholders: values of the placeholders of each scene's paths, by its name.
         output_dir: where records go.
         methods: in their order.
-        factors: the scenes of which the factor is known.
     """
 
     file: Path
     suite: Suite
+    placeholders: Mapping[str, Mapping[str, str]]
     output_dir: Path
     methods: Sequence[Method]
-    factors: Collection[str]
-
-    def placeholders(self, method: Method, scene: Scene) -> dict[str, str]:
-        """Values of the placeholders."""
-        values = {"scene": scene.name, "folder": scene.folder, "method": method.name}
-        return {**values, "factor": str(scene.factor)} if scene.name in self.factors else values
 
     def path(self, text: str, values: Mapping[str, str]) -> Path:
         """Return a path of the file, from here.
@@ -106,12 +105,8 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     output_dir: Text = "nvs-eval-results"
 
 
-def load_suite_file(path: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
+def load_suite_file(path: Path) -> SuiteFile:
     """Read the file of a suite.
-
-    Args:
-        path: of the file.
-        options: those that a method may have, by the command.
 
     Raises:
         InputError: it is not there or not such a file; the message names what is wrong.
@@ -121,25 +116,28 @@ def load_suite_file(path: Path, options: Mapping[Command, Collection[str]]) -> S
             f"{path} is a list of scenes: what is evaluated on them must be said too, in a file with `suite: {path}` "
             "and `methods:`; docs/suites.md has an example."
         )
-    return read_as(path, "suite", partial(_parse, path=path, options=options))
+    return read_as(path, "suite", partial(_parse, path=path))
 
 
-def _parse(data: object, *, path: Path, options: Mapping[Command, Collection[str]]) -> SuiteFile:
+def _parse(data: object, *, path: Path) -> SuiteFile:
     _check_no_other_file(data)
+    allowed = {
+        command: [name for name in fields_of(kind) if name not in _NOT_OPTIONS] for command, kind in KINDS.items()
+    }
     own, common = data, {}
     if isinstance(data, Mapping):
-        shared = {name for command in _commands_used(data) for name in options[command]}
+        shared = {name for command in _commands_used(data.get("methods")) for name in allowed[command]}
         common = {name: value for name, value in data.items() if name in shared}
-        own = {name: value for name, value in data.items() if name not in common}
+        own = {name: value for name, value in data.items() if name not in shared}
         for name in own:
             if name not in fields_of(_File):
                 raise unknown_name("field of the file", str(name), {*fields_of(_File), *shared})
     file = convert(own, _File, "the file")
-    suite, factors = _suite(file, path)
-    methods = [_method(name, given, common, options) for name, given in file.methods.items()]
+    suite, placeholders = _scenes(file, path)
+    methods = [_method(name, given, common, allowed) for name, given in file.methods.items()]
     _check_apart("methods", [method.name for method in methods])
     _check_apart("scenes", suite.names)
-    return SuiteFile(path, suite, path.parent / Path(file.output_dir).expanduser(), methods, factors)
+    return SuiteFile(path, suite, placeholders, path.parent / Path(file.output_dir).expanduser(), methods)
 
 
 def _check_no_other_file(data: object) -> None:
@@ -162,43 +160,40 @@ def _check_no_other_file(data: object) -> None:
         )
 
 
-def _commands_used(data: Mapping[Any, Any]) -> set[Command]:
+def _commands_used(methods: object) -> set[str]:
     """Return the commands by which methods are evaluated, as far as the file can be understood; else both."""
-    methods = data.get("methods")
     given = [method for method in methods.values() if isinstance(method, Mapping)] if isinstance(methods, dict) else []
-    return {command for command in get_args(Command) for method in given if command in method} or set(get_args(Command))
+    return {command for command in KINDS for method in given if command in method} or set(KINDS)
 
 
-# --- Scenes ---------------------------------------------------------------------------------------------------------
-
-
-def _suite(file: _File, path: Path) -> tuple[Suite, set[str]]:
-    """Return the scenes, and the names of those of which the factor is known."""
+def _scenes(file: _File, path: Path) -> tuple[Suite, dict[str, dict[str, str]]]:
+    """Return the scenes, and the values of the placeholders of each, with those of a factor that is known."""
+    own = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes or ()]
     if file.suite is None:
-        return _own_suite(file, path.stem)
-    is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
-    suite = load_suite(path.parent / file.suite if is_file else file.suite)
-    if file.scenes is not None:
-        scenes = tuple(_of_suite(scene, suite) for scene in file.scenes)
-        suite = replace(suite, name=path.stem, title=f"{len(scenes)} scenes of {suite.title}", scenes=scenes)
-    return replace(suite, title=file.title or suite.title), set(suite.names)
+        if not own:
+            raise InputError(f"it names no scenes: say `suite: mipnerf360`, or another suite, or `{_SCENES}`.")
+        scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in own)
+        suite = Suite(path.stem, some(scene.name for scene in scenes), "", "test", scenes)
+        unknown = {scene.name for scene in own if scene.factor is None}
+    else:
+        is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
+        suite, unknown = load_suite(path.parent / file.suite if is_file else file.suite), set()
+        if own:
+            scenes = tuple(_of_suite(scene, suite) for scene in own)
+            suite = replace(suite, name=path.stem, title=f"{len(scenes)} scenes of {suite.title}", scenes=scenes)
+    placeholders = {scene.name: {"scene": scene.name, "folder": scene.folder} for scene in suite.scenes}
+    for scene in suite.scenes:
+        if scene.name not in unknown:
+            placeholders[scene.name]["factor"] = str(scene.factor)
+    return replace(suite, title=file.title or suite.title), placeholders
 
 
-def _of_suite(name: str | _OwnScene, suite: Suite) -> Scene:
-    if not isinstance(name, str):
-        raise InputError(f"the folder and factor of {name.name} are those of {suite.name}: give its name alone.")
-    if (scene := suite.scene(name)) is None:
-        raise unknown_name(f"scene of {suite.name}", name, suite.names)
+def _of_suite(own: _OwnScene, suite: Suite) -> Scene:
+    if own.folder is not None or own.factor is not None:
+        raise InputError(f"the folder and factor of {own.name} are those of {suite.name}: give its name alone.")
+    if (scene := suite.scene(own.name)) is None:
+        raise unknown_name(f"scene of {suite.name}", own.name, suite.names)
     return scene
-
-
-def _own_suite(file: _File, stem: str) -> tuple[Suite, set[str]]:
-    if file.scenes is None:
-        raise InputError(f"it names no scenes: say `suite: mipnerf360`, or another suite, or `{_SCENES}`.")
-    own = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes]
-    scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in own)
-    title = file.title or some(scene.name for scene in scenes)
-    return Suite(stem, title, "", "test", scenes), {scene.name for scene in own if scene.factor is not None}
 
 
 def _check_apart(what: str, names: Sequence[str]) -> None:
@@ -220,27 +215,25 @@ def _check_apart(what: str, names: Sequence[str]) -> None:
         seen[place] = name
 
 
-# --- Methods --------------------------------------------------------------------------------------------------------
-
-
-def _method(name: str, given: object, common: Mapping[str, Any], options: Mapping[Command, Collection[str]]) -> Method:
-    commands = [command for command in get_args(Command) if isinstance(given, Mapping) and command in given]
+def _method(name: str, given: object, common: Mapping[str, Any], allowed: Mapping[str, Sequence[str]]) -> Method:
+    commands = [command for command in KINDS if isinstance(given, Mapping) and command in given]
     if not isinstance(given, Mapping) or len(commands) != 1:
         raise InputError(
             f"the method {name} must have either `score:` and folders of renders, or `run:` and the config.yml of "
             f"trained runs: `{_EXAMPLE}`."
         )
-    command: Command = commands[0]
+    (command,) = commands
     own = {option: value for option, value in given.items() if option != command}
     for option in own:
-        if option not in options[command]:
-            raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), options[command])
+        if option not in allowed[command]:
+            raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), allowed[command])
     paths: Any = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
     inputs = convert(given[command], paths, f"methods.{name}.{command}")
-    return Method(name, command, inputs, {**{key: common[key] for key in options[command] if key in common}, **own})
+    return Method(name, command, inputs, {**{key: common[key] for key in allowed[command] if key in common}, **own})
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a path with the values of its placeholders."""
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:

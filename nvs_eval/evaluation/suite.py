@@ -1,0 +1,276 @@
+"""Evaluate a suite: all methods of a file on all of its scenes, each as `nvs-eval run` or `score` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nvs_eval.errors import InputError, counted, some, unknown_name
+from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, ScoreOptions, SuiteOptions
+from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_file
+from nvs_eval.records.record import Record, ViewRow, read_record, record_file, record_name
+from nvs_eval.records.result_id import safe_name
+from nvs_eval.system.devices import find_device
+from nvs_eval.system.schema import convert
+
+if TYPE_CHECKING:
+    from nvs_eval.protocols import Protocol
+    from nvs_eval.report.tables.table import Table
+
+_INPUTS = {"run": "load_config", "score": "renders"}
+# Paths that must exist. Where some do not, all of them are named at once.
+_PLACES = ("reference", "data", "masks")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A method on a scene.
+
+    Attributes:
+        method: its name.
+        scene: its name.
+        options: how it is evaluated.
+        missing: paths that the command needs and that do not exist, as the file names them.
+        protocols: under which it is evaluated, as far as that is known before.
+    """
+
+    method: str
+    scene: str
+    options: RunOptions | ScoreOptions
+    missing: Sequence[str] = ()
+    protocols: Sequence[Protocol] = ()
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.scene}"
+
+    def is_done(self) -> bool:
+        """Whether all records exist, of the inputs as they are now; nothing is rendered or decoded.
+
+        Raises:
+            InputError: something that was asked for is not available.
+        """
+        if isinstance(self.options, ScoreOptions):
+            from nvs_eval.evaluation.score_folders import is_scored
+
+            return is_scored(self.options)
+        from nvs_eval.evaluation.run_checkpoints import is_evaluated
+
+        return is_evaluated(self.options)
+
+    def evaluate(self, callbacks: Callbacks) -> list[Record]:
+        """Return the records; those that are up to date are kept.
+
+        Raises:
+            InputError: something that was asked for is not available, or cannot be scored.
+        """
+        if isinstance(self.options, ScoreOptions):
+            from nvs_eval.evaluation.score_folders import score_folders
+
+            return score_folders(self.options, callbacks, resume=True)
+        from nvs_eval.evaluation.run_checkpoints import run_checkpoints
+
+        return run_checkpoints(self.options, callbacks)
+
+    def earlier_records(self) -> list[Record]:
+        """Read the records that are there under its protocols, however old."""
+        output_dir = self.options.output_dir or RESULTS
+        names = {record_name(protocol.name, protocol.fingerprint) for protocol in self.protocols}
+        records = []
+        for file in sorted((output_dir / safe_name(self.scene) / safe_name(self.method)).rglob("*.json")):
+            try:
+                record = read_record(file)
+            except InputError:
+                continue  # The command would replace it.
+            # What is not in its own place is a copy that somebody made.
+            in_place = record_file(record, output_dir) == file
+            own = (self.method, self.scene) == (record.method, record.scene)
+            if in_place and own and (not names or file.name in names):
+                records.append(record)
+        return records
+
+    def made_up_records(self) -> list[Record]:
+        """Return records as the entry will have them, but for their numbers."""
+        records = []
+        for protocol in self.protocols:
+            row = ViewRow("", 1, 1, dict.fromkeys(protocol.infos, 0.0), None, None, None, "", None)
+            names = (self.scene, self.method, None, None, "test")
+            records.append(Record(*names, protocol.stamp, protocol.infos, [row], {}))
+        return records
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """The outcome of a suite.
+
+    Attributes:
+        records: those of all methods and scenes of the file, chosen or not, but for what failed.
+        not_done: how many of the chosen ones are not done, and a line for each reason; empty where all are.
+    """
+
+    records: Sequence[Record]
+    not_done: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """A suite file, opened: every option is checked, and nothing evaluated.
+
+    Attributes:
+        file: the suite file.
+        entries: all methods on all scenes.
+        chosen: those that are to be evaluated.
+    """
+
+    file: SuiteFile
+    entries: Sequence[Entry]
+    chosen: Sequence[Entry]
+
+    def plan(self) -> tuple[Table, list[str]]:
+        """Return the state of each chosen entry, and what cannot be done, as `not_done`. Nothing is evaluated."""
+        states: dict[Entry, str] = {}
+        failures: dict[str, list[Entry]] = {}
+        for entry in self.chosen:
+            try:
+                states[entry] = "missing" if entry.missing else "done" if entry.is_done() else "to do"
+            except InputError as error:
+                failures.setdefault(str(error), []).append(entry)
+                states[entry] = "fails"
+        return _states_table(self.file, states), self.not_done(failures)
+
+    def evaluate(self, callbacks: Callbacks) -> SuiteResult:
+        """Evaluate the chosen entries whose inputs exist, but for what is done."""
+        todo = [entry for entry in self.chosen if not entry.missing]
+        by_entry: dict[Entry, list[Record]] = {}
+        failures: dict[str, list[Entry]] = {}
+        for number, entry in enumerate(todo, 1):
+            callbacks.say(f"[{number}/{len(todo)}] {entry}")
+            try:
+                by_entry[entry] = entry.evaluate(callbacks)
+            except InputError as error:
+                callbacks.warn(f"Error: {entry}: {error}")
+                failures.setdefault(str(error), []).append(entry)
+                by_entry[entry] = []  # Earlier records may be of other renders.
+        records = []
+        for entry in self.entries:
+            records += by_entry[entry] if entry in by_entry else entry.earlier_records()
+        return SuiteResult(records, self.not_done(failures))
+
+    def not_done(self, failures: Mapping[str, Sequence[Entry]]) -> list[str]:
+        """Say how many of the chosen entries are not done, and why: those of one reason on one line.
+
+        Args:
+            failures: the entries that failed, by the reason.
+        """
+        count = sum(map(len, failures.values())) + sum(bool(entry.missing) for entry in self.chosen)
+        methods = [method.name for method in self.file.methods]
+        missing: dict[str, list[str]] = {}
+        for entry in sorted(self.chosen, key=lambda entry: methods.index(entry.method)):
+            for text in entry.missing:
+                missing.setdefault(f"{entry.method}: nothing at {text}", []).append(entry.scene)
+        lines = [f"{nothing} for {some(scenes, 9)}" for nothing, scenes in missing.items()]
+        lines += [f"{some(map(str, entries), 4)}: {reason}" for reason, entries in failures.items()]
+        return [f"{count} of {len(self.chosen)}", *lines] if count else []
+
+    def no_records(self) -> str:
+        """Say why there are no records to make a table of."""
+        count = sum(len(entry.earlier_records()) for entry in self.entries)
+        if not count:
+            return "There is no record yet, and so no table."
+        return (
+            f"There {'is' if count == 1 else 'are'} {counted(count, 'record')} of earlier, but what failed now may be "
+            "of other renders, and so no table."
+        )
+
+
+def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:
+    """Return the states of methods and scenes, a row a scene and a column a method, without empty ones."""
+    from nvs_eval.report.tables.columns import table_from, text_column
+
+    cells = {(entry.method, entry.scene): state for entry, state in states.items()}
+    scenes = [name for name in file.suite.names if any(name == scene for _, scene in cells)]
+    columns = [text_column("scene", scenes)]
+    for method in (method.name for method in file.methods):
+        if any(method == name for name, _ in cells):
+            columns.append(text_column(method, [cells.get((method, scene), "") for scene in scenes]))
+    counts = {state: list(cells.values()).count(state) for state in ("done", "to do", "missing", "fails")}
+    caption = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return table_from(f"{file.suite.title}: what there is to do", columns, caption=caption)
+
+
+# --- From the file to its entries -------------------------------------------------------------------------------------
+
+
+def open_suite(options: SuiteOptions) -> SuiteRun:
+    """Read a suite file and check all of it; nothing else is opened.
+
+    Args:
+        options: the file, and what is evaluated of it.
+
+    Raises:
+        InputError: the file, or an option of it, is wrong.
+    """
+    file = load_suite_file(options.file)
+    given = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
+    entries = []
+    protocols: dict[tuple[str, Sequence[str]], Sequence[Protocol]] = {}
+    for scene in file.suite.names:
+        for method in file.methods:
+            try:
+                entry = _entry(file, method, scene, changes)
+                find_device(entry.options.device)
+                # Protocols are read once for each method, not for each scene.
+                key = (entry.method, entry.options.protocol)
+                protocols[key] = protocols[key] if key in protocols else _checked_protocols(entry.options)
+            except InputError as error:
+                raise InputError(f"The suite file {file.file}: the method {method.name}: {error}") from error
+            entries.append(replace(entry, protocols=protocols[key]))
+    return SuiteRun(file, entries, _chosen(file, entries, options.only))
+
+
+def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, Any]) -> Entry:
+    values = {**file.placeholders[scene], "method": method.name}
+    path = partial(file.path, values=values)
+    matches = {text: file.matches(text, values) for text in method.inputs}
+    inputs = list(dict.fromkeys(match for paths in matches.values() for match in paths))
+    # Several folders are several steps of a method, or an error.
+    names = [method.name] * (len(inputs) if method.command == "score" else 1)
+    given = {**method.options, _INPUTS[method.command]: inputs, "scene": scene, "method": names, **changes}
+    if "steps" in given:
+        given["steps"] = _as_texts(given["steps"])
+    options = convert(given, KINDS[method.command], method.name, path=path)
+    places = [name for name in _PLACES if (place := getattr(options, name, None)) and not place.exists()]
+    missing = [text for text, paths in matches.items() if not paths] + [str(method.options[name]) for name in places]
+    protocol = tuple(str(path(name)) if name.endswith((".yaml", ".yml")) else name for name in options.protocol)
+    return Entry(method.name, scene, replace(options, protocol=protocol), missing)
+
+
+def _as_texts(steps: Any) -> Any:
+    """Return steps of checkpoints, which are numbers in a file, as the command line has them."""
+    if isinstance(steps, list):
+        return [_as_texts(step) for step in steps]
+    return str(steps) if isinstance(steps, int) and not isinstance(steps, bool) else steps
+
+
+def _checked_protocols(options: RunOptions | ScoreOptions) -> list[Protocol]:
+    """Check what can be checked before anything is opened, and return the protocols, all that are not `auto`."""
+    if isinstance(options, ScoreOptions):
+        _ = options.reading
+        return options.protocols()
+    _ = options.chosen_steps
+    named = tuple(name for name in options.protocol if name != AUTO)
+    return [] if options.protocol and not named else replace(options, protocol=named).protocols()
+
+
+def _chosen(file: SuiteFile, entries: Sequence[Entry], only: Sequence[str]) -> list[Entry]:
+    methods = {method.name for method in file.methods}
+    scenes = {name: scene.name for name in only if (scene := file.suite.scene(name))}
+    for name in only:
+        if name not in methods and name not in scenes:
+            raise unknown_name("method or scene", name, {*methods, *file.suite.names})
+    named = methods & set(only) or methods
+    within = set(scenes.values()) or set(file.suite.names)
+    return [entry for entry in entries if entry.method in named and entry.scene in within]

@@ -1,1 +1,0 @@
-"""The file of `nvs-eval suite`, and what it asks for."""
