@@ -36,34 +36,23 @@ _METRICS = ("psnr.", "ssim.", "lpips.")
 _SPLATS = ("means", "scales", "quats", "features_dc", "features_rest", "opacities")
 
 
-def checkpoint_folder(config_path: Path, config: TrainerConfig) -> Path:
-    """Return the folder of a run's checkpoints: beside its `config.yml`, or where the configuration says.
+def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path]:
+    """Return a run's checkpoints by step, in ascending order: those beside its `config.yml`, or where that says.
 
     Raises:
-        InputError: there is no checkpoint in either.
+        InputError: there is no checkpoint in either folder.
     """
     beside = config_path.parent / config.relative_model_dir
     recorded = config.get_checkpoint_dir()
     for folder in (beside, recorded):
-        if folder.is_dir() and _steps(folder):
-            return folder
+        files = folder.iterdir() if folder.is_dir() else ()
+        matches = ((_CHECKPOINT_NAME.fullmatch(file.name), file) for file in files if file.is_file())
+        if steps := sorted((int(name[1]), file) for name, file in matches if name):
+            return dict(steps)
     raise InputError(
         f"The run {config_path} has no checkpoints: looked for step-*.ckpt in {beside} and in {recorded}. "
         f"Put its folder {config.relative_model_dir} beside the config.yml."
     )
-
-
-def list_steps(folder: Path) -> dict[int, Path]:
-    """Return the checkpoints of a folder by step, in ascending order; other files are ignored.
-
-    Raises:
-        InputError: the folder does not exist, or has no checkpoint.
-    """
-    if not folder.is_dir():
-        raise InputError(f"There is no checkpoint folder {folder}; give a run that kept its checkpoints.")
-    if steps := _steps(folder):
-        return steps
-    raise InputError(f"The folder {folder} has no checkpoint: looked for files named such as step-000002500.ckpt.")
 
 
 def choose_steps(available: Iterable[int], wanted: Literal["last", "all"] | Sequence[int]) -> list[int]:
@@ -141,11 +130,6 @@ def _published_name(key: str) -> str:
     """
     key = re.sub(r"^net\.net\.slices?\.?\d+\.", "features.", key)
     return re.sub(r"^net\.lins?\.?(\d)", r"lin\1", key)
-
-
-def _steps(folder: Path) -> dict[int, Path]:
-    matches = ((_CHECKPOINT_NAME.fullmatch(file.name), file) for file in folder.iterdir() if file.is_file())
-    return dict(sorted((int(name[1]), file) for name, file in matches if name))
 
 
 def _renamed(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:

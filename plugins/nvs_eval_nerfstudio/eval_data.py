@@ -51,6 +51,7 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
                 else ": `--data` takes the folder (or file) that ns-train was given."
             )
         )
+    manager.dataparser.data = Path(recorded)
     manager._target = _in_this_process(manager._target)
     # Whole training sets are not to be read into memory only to render a few held-out views.
     for name, value in (
@@ -86,14 +87,13 @@ def parsing(data: Path) -> Iterator[None]:
 
 
 def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
-    """The images and cameras of a split, as the run's dataparser says; no image is read.
+    """The images and cameras of a split, as the dataparser of a prepared run says; no image is read.
 
     Raises:
         InputError: there are none, or the data cannot be parsed.
     """
     manager: Any = config.pipeline.datamanager
     parser = manager.dataparser
-    parser.data = Path(manager.data or parser.data)
     with parsing(parser.data):
         outputs = parser.setup().get_dataparser_outputs(split=split)
     if not outputs.image_filenames:
@@ -117,8 +117,8 @@ def view_names(files: Sequence[Path]) -> list[str]:
     return [path.relative_to(common).as_posix() for path in files]
 
 
-def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> list[int]:
-    """The positions of the views to evaluate: those named, or each `every`-th of all, in the order of the data.
+def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> dict[int, str]:
+    """The views to evaluate, by position: those named, or each `every`-th of all, in the order of the data.
 
     Raises:
         InputError: a name is unknown, or `every` is not positive.
@@ -128,8 +128,8 @@ def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> 
     for name in wanted:
         if name not in names:
             raise unknown_name("view", name, names)
-    chosen = [index for index, name in enumerate(names) if name in wanted] if wanted else list(range(len(names)))
-    return chosen[::every]
+    chosen = [(index, name) for index, name in enumerate(names) if not wanted or name in wanted]
+    return dict(chosen[::every])
 
 
 def evaluation_pairs(

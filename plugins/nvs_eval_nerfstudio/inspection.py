@@ -36,7 +36,6 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
         prepare_data(config, data=data)
     manager: Any = config.pipeline.datamanager
     parser = manager.dataparser
-    parser.data = Path(manager.data or parser.data)
     if hasattr(parser, "load_3D_points"):
         # They say nothing of the images, take long to read, and nerfstudio may ask whether to make them.
         parser.load_3D_points = False

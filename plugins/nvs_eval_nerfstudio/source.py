@@ -16,14 +16,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
-from nvs_eval_nerfstudio.checkpoints import (
-    Checkpoint,
-    checkpoint_folder,
-    choose_steps,
-    list_steps,
-    load_checkpoint,
-    load_into,
-)
+from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
 from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view
@@ -65,20 +58,20 @@ def open_run(
         InputError: the run, one of its checkpoints or its data is missing or cannot be read.
     """
     config = load_config(path)
-    folder = checkpoint_folder(path, config)
+    checkpoints = find_checkpoints(path, config)
+    folder = next(iter(checkpoints.values())).parent
     if folder.parent.resolve() != path.parent.resolve():
         warn(f"No checkpoints lie beside {path}: those in {folder}, which it names, are taken.")
-    available = list_steps(folder)
-    chosen = choose_steps(available, steps)
+    chosen_steps = choose_steps(checkpoints, steps)
     from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
 
     with quiet():
         prepare_data(config, data=data)
         parsed = parse_views(config, split)
     _set_chunk(config, eval_num_rays_per_chunk, device)
-    names = view_names(parsed.image_filenames)
-    run = Run(path, config, device, split, parsed, names, choose_views(names, wanted=views, every=every), warn)
-    return [NerfstudioCheckpoint(run, step, available[step]) for step in chosen]
+    chosen = choose_views(view_names(parsed.image_filenames), wanted=views, every=every)
+    run = Run(path, config, device, split, parsed, chosen, warn)
+    return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
 # Of the rays that a graphics card renders at once a processor's caches hold few: on a CPU the same values come out
@@ -104,8 +97,7 @@ class Run:
         device: device to render on.
         split: split of the views.
         parsed: all views of the split.
-        all_names: names of all views of the split.
-        indices: positions of the views to evaluate.
+        views: names of the views to evaluate, by their position in the split.
         warn: called with each warning for the user.
     """
 
@@ -114,14 +106,13 @@ class Run:
     device: torch.device
     split: Literal["test", "train"]
     parsed: DataparserOutputs
-    all_names: list[str]
-    indices: list[int]
+    views: dict[int, str]
     warn: Callable[[str], None]
 
     @property
-    def names(self) -> list[str]:
-        """The names of the views to evaluate."""
-        return [self.all_names[index] for index in self.indices]
+    def indices(self) -> list[int]:
+        """The positions of the views to evaluate."""
+        return list(self.views)
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -190,7 +181,7 @@ class NerfstudioCheckpoint:
     @property
     def names(self) -> list[str]:
         """The names of the views."""
-        return self.run.names
+        return list(self.run.views.values())
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -216,9 +207,7 @@ class NerfstudioCheckpoint:
                 f"The data manager of {self.run.config.method_name} undistorts the references, and not these masks: "
                 "undistort them, and give them with `--masks`."
             )
-        return Masks(
-            {name: Path(files[index]) for name, index in zip(self.names, self.run.indices, strict=True)}, binary=True
-        )
+        return Masks({name: Path(files[index]) for index, name in self.run.views.items()}, binary=True)
 
     @property
     def own_protocol(self) -> str | None:
@@ -226,7 +215,7 @@ class NerfstudioCheckpoint:
         return own_protocol(self.run.config.pipeline.model._target)
 
     def __len__(self) -> int:
-        return len(self.run.indices)
+        return len(self.run.views)
 
     def __iter__(self) -> Iterator[View]:
         from nvs_eval_nerfstudio.eval_data import evaluation_pairs

@@ -21,9 +21,8 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type
 from nvs_eval.errors import InputError
 from nvs_eval_nerfstudio.checkpoints import (
     Checkpoint,
-    checkpoint_folder,
     choose_steps,
-    list_steps,
+    find_checkpoints,
     load_checkpoint,
     load_into,
     lpips_entries,
@@ -52,21 +51,15 @@ def touch(folder: Path, *names: str) -> Path:
 
 def test_steps_are_listed_in_order_and_other_files_ignored(tmp_path):
     folder = touch(
-        tmp_path,
+        tmp_path / "nerfstudio_models",
         *("step-000002500.ckpt", "step-000000500.ckpt", "step-1234567890.ckpt"),
         *("step-500.ckpt", "step-000000600.ckpt.tmp", "old-step-000000700.ckpt", "best.ckpt", ".DS_Store"),
     )
     (folder / "step-000000800.ckpt").mkdir()
-    assert list(list_steps(folder).items()) == [
+    config: Any = SimpleNamespace(relative_model_dir=Path(folder.name), get_checkpoint_dir=lambda: tmp_path / "gone")
+    assert list(find_checkpoints(tmp_path / "config.yml", config).items()) == [
         (step, folder / f"step-{step:09d}.ckpt") for step in (500, 2500, 1234567890)
     ]
-
-
-def test_a_folder_without_checkpoints_says_what_was_looked_for(tmp_path):
-    with pytest.raises(InputError, match=r"has no checkpoint: looked for files named such as step-000002500\.ckpt"):
-        list_steps(touch(tmp_path / "empty", "notes.txt"))
-    with pytest.raises(InputError, match=r"There is no checkpoint folder .*gone"):
-        list_steps(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
@@ -89,13 +82,13 @@ def test_checkpoints_lie_beside_the_config_or_where_it_says(tmp_path):
     config: Any = SimpleNamespace(relative_model_dir=Path("nerfstudio_models"), get_checkpoint_dir=lambda: recorded)
     path = tmp_path / "moved" / "config.yml"
     with pytest.raises(InputError, match=r"no checkpoints: looked for .* in .*moved.* and in .*outputs"):
-        checkpoint_folder(path, config)
+        find_checkpoints(path, config)
     touch(recorded, "step-000000001.ckpt")
-    assert checkpoint_folder(path, config) == recorded
-    beside = touch(path.parent / "nerfstudio_models")
-    assert checkpoint_folder(path, config) == recorded  # An empty folder beside it holds nothing to load.
+    assert find_checkpoints(path, config) == {1: recorded / "step-000000001.ckpt"}
+    beside = touch(path.parent / "nerfstudio_models", "notes.txt")
+    assert find_checkpoints(path, config) == {1: recorded / "step-000000001.ckpt"}  # There is none beside it.
     touch(beside, "step-000000002.ckpt")
-    assert checkpoint_folder(path, config) == beside
+    assert find_checkpoints(path, config) == {2: beside / "step-000000002.ckpt"}
 
 
 # One file.
@@ -453,7 +446,7 @@ def test_a_network_beside_the_model_must_be_in_the_checkpoint():
 @on_fox
 @pytest.mark.parametrize(("step", "lpips"), [(500, "true"), (1500, "absent"), (2500, "true")])
 def test_real_checkpoints_say_what_their_lpips_is(step, lpips):
-    assert lpips_entries(load_checkpoint(list_steps(FOX / "base" / "nerfstudio_models")[step])) == lpips
+    assert lpips_entries(load_checkpoint(FOX / "base" / "nerfstudio_models" / f"step-{step:09d}.ckpt")) == lpips
 
 
 @on_fox
@@ -487,7 +480,7 @@ def fox_pipeline():
 
 
 def test_a_real_run_is_loaded_step_by_step(fox_pipeline):
-    steps = list_steps(checkpoint_folder(FOX / "base" / "config.yml", load_config(FOX / "base" / "config.yml")))
+    steps = find_checkpoints(FOX / "base" / "config.yml", load_config(FOX / "base" / "config.yml"))
     for step, verdict in {500: "true", 1500: "absent", 2500: "true"}.items():
         checkpoint = load_checkpoint(steps[step])
         assert load_into(fox_pipeline, checkpoint, path=steps[step]) == verdict

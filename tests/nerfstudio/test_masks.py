@@ -59,13 +59,13 @@ def checkpoint(
     """A checkpoint of some run on a scene, of which nothing is loaded."""
     from types import SimpleNamespace
 
-    data = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig(), _target=manager)
+    data = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig(data=scene), _target=manager)
     config: Any = SimpleNamespace(method_name="mine", pipeline=SimpleNamespace(datamanager=data))
     with quiet():
         parsed = parse_views(config, "test")
     names = view_names(parsed.image_filenames)
-    chosen = list(range(len(names))) if indices is None else indices
-    run = Run(Path("config.yml"), config, torch.device("cpu"), "test", parsed, names, chosen, pytest.fail)
+    chosen = {index: name for index, name in enumerate(names) if indices is None or index in indices}
+    run = Run(Path("config.yml"), config, torch.device("cpu"), "test", parsed, chosen, pytest.fail)
     return NerfstudioCheckpoint(run, 1, Path("step-000000001.ckpt"))
 
 

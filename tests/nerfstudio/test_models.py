@@ -191,7 +191,7 @@ def test_data_that_is_no_data_is_said_to_be_so(tmp_path: Path) -> None:
     from nvs_eval_nerfstudio.eval_data import parse_views
 
     (tmp_path / "transforms.json").write_text("[]")
-    manager = SimpleNamespace(data=tmp_path, dataparser=NerfstudioDataParserConfig())
+    manager = SimpleNamespace(data=tmp_path, dataparser=NerfstudioDataParserConfig(data=tmp_path))
     config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
     with quiet(), pytest.raises(InputError, match=r"cannot be read: AttributeError.*`--data`"):
         parse_views(config, "test")
@@ -211,7 +211,7 @@ def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> Non
     said["train_filenames"] = [frame["file_path"] for frame in said["frames"]]
     said["val_filenames"] = said["test_filenames"] = []
     (scene / "transforms.json").write_text(json.dumps(said))
-    manager = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig())
+    manager = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig(data=scene))
     config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
     with quiet(), pytest.raises(InputError, match=r"has no test views: .* `--split train`"):
         parse_views(config, "test")
