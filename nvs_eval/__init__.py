@@ -79,8 +79,8 @@ _PUBLIC = {
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = list(_HOMES)
-__all__ += ["__version__"]  # pyright: ignore[reportUnsupportedDunderAll]: it reads the imports above
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]: it reads the imports above
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nvs_eval.records.record import Record
     from nvs_eval.report.tables.table import Table
 
 # Wide enough for any table where there is no terminal whose width would count.
@@ -61,16 +60,6 @@ def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
     out = results()
     for table in tables:
         print_text(table, out, ranks=ranks)
-
-
-def print_records(records: Sequence[Record], *, per_view: bool) -> None:
-    """Print the records' tables on stdout, on request with the scores of each view.
-
-    Rows that are not comparable are marked, so that finished work never ends in an error.
-    """
-    from nvs_eval.report.tables.tables import per_view_tables, tables_of
-
-    put_tables(tables_of(records) + (per_view_tables(records) if per_view else []))
 
 
 @contextmanager

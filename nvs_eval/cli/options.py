@@ -1,4 +1,4 @@
-"""Options that several commands share: what tables show and where they go, what is printed, and loggers."""
+"""What several commands share: options of tables and where they go, loggers, and how scores are printed."""
 
 from __future__ import annotations
 
@@ -153,14 +153,6 @@ class LayoutOptions(TableOptions):
         return layout_of(records, self, tied=Ties())
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrintOptions:
-    """What is printed of scores."""
-
-    per_view: bool = False
-    """Also print the scores of each view."""
-
-
 def callbacks() -> Callbacks:
     """Make the callbacks that print progress and messages on stderr."""
     from nvs_eval.cli.console import progress, say
@@ -206,3 +198,36 @@ class LogOptions:
         if sinks:
             logged = [LoggedRecord(record, self.log_dir or root / "tensorboard") for root, record in records]
             log_runs(sinks, runs_of(logged), say=say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringCommand(LogOptions):
+    """What commands that score have in common: they print the tables of their records, and log them."""
+
+    per_view: bool = False
+    """Also print the scores of each view."""
+
+    def run(self) -> int:
+        """Score, write the records, print the tables."""
+        from nvs_eval.cli.process import make_ready
+
+        sinks = self.sinks()
+        make_ready()
+        records = self.score(callbacks())
+        self.show([record for _, record in records])
+        self.log_records(sinks, records)
+        return 0
+
+    def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
+        """Score and write the records; return each with the output folder that it lies in."""
+        raise NotImplementedError
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Print the records' tables.
+
+        Rows that are not comparable are marked, so that finished work never ends in an error.
+        """
+        from nvs_eval.cli.console import put_tables
+        from nvs_eval.report.tables.tables import per_view_tables, tables_of
+
+        put_tables(tables_of(records) + (per_view_tables(records) if self.per_view else []))

@@ -267,9 +267,9 @@ As not all rows may be compared with each other, none is marked as best."""
 
 
 def test_printing_what_was_just_scored_never_ends_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    from nvs_eval.cli.console import print_records
+    from nvs_eval.cli.options import ScoringCommand
 
-    print_records([NERFACTO, SPLATFACTO], per_view=True)
+    ScoringCommand(per_view=True).show([NERFACTO, SPLATFACTO])
     assert capsys.readouterr().out.count("splatfacto †") == 3
 
 

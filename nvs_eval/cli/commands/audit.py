@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
-from nvs_eval.evaluation.options import RESULTS, AuditOptions
+from nvs_eval.cli.options import ScoringCommand
+from nvs_eval.evaluation.options import RESULTS, AuditOptions, Callbacks
+
+if TYPE_CHECKING:
+    from nvs_eval.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit(AuditOptions, PrintOptions, LogOptions):
+class Audit(AuditOptions, ScoringCommand):
     """Score the same renders under every protocol, and say which of the numbers may be compared.
 
     Takes what `score` takes, or with `--load-config` what `run` takes; the options of the other are an error. Images
@@ -29,22 +34,22 @@ class Audit(AuditOptions, PrintOptions, LogOptions):
     output_dir: Path = RESULTS
     """Where records and renders are written."""
 
-    def run(self) -> int:
-        """Score, write the records, print a table and words for each result."""
-        from nvs_eval.cli.console import put_sentences, put_tables, results
-        from nvs_eval.cli.process import make_ready
-
-        sinks = self.sinks()
-        make_ready()
+    def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
+        """Score and write the records."""
         from nvs_eval.evaluation.audit import audit
+
+        by_result = audit(replace(self, renders=(*self.renders, *self.model_paths)), callbacks)
+        return [(self.output_dir, record) for records in by_result for record in records]
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Print a table and words for each result."""
+        from nvs_eval.cli.console import put_sentences, put_tables, results
         from nvs_eval.report.audit import audit_table, audit_words
         from nvs_eval.report.tables.tables import per_view_tables
 
-        by_result = audit(replace(self, renders=(*self.renders, *self.model_paths)), callbacks())
-        for records in by_result:
-            put_tables([audit_table(records)])
-            put_sentences(audit_words(records))
+        for _, group in groupby(records, key=lambda record: record.id):
+            of_result = list(group)
+            put_tables([audit_table(of_result)])
+            put_sentences(audit_words(of_result))
             results().print()
-            put_tables(per_view_tables(records) if self.per_view else ())
-        self.log_records(sinks, [(self.output_dir, record) for records in by_result for record in records])
-        return 0
+            put_tables(per_view_tables(of_result) if self.per_view else ())

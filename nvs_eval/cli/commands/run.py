@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
-from nvs_eval.evaluation.options import RESULTS, RunOptions
+from nvs_eval.cli.options import ScoringCommand
+from nvs_eval.evaluation.options import RESULTS, Callbacks, RunOptions
+
+if TYPE_CHECKING:
+    from nvs_eval.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(RunOptions, PrintOptions, LogOptions):
+class Run(RunOptions, ScoringCommand):
     """Render the held-out views of trained nerfstudio checkpoints, score them, and print the table."""
 
     output_dir: Path = RESULTS
     """Where records and renders are written."""
 
-    def run(self) -> int:
-        """Render, score, write the records, print the table."""
-        from nvs_eval.cli.console import print_records
-        from nvs_eval.cli.process import make_ready
-
-        sinks = self.sinks()
-        make_ready()
+    def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
+        """Score and write the records."""
         from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
-        records = run_checkpoints(self, callbacks())
-        print_records(records, per_view=self.per_view)
-        self.log_records(sinks, [(self.output_dir, record) for record in records])
-        return 0
+        records = run_checkpoints(self, callbacks)
+        return [(self.output_dir, record) for record in records]

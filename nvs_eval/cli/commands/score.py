@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import LogOptions, PrintOptions, callbacks
-from nvs_eval.evaluation.options import RESULTS, ScoreOptions
+from nvs_eval.cli.options import ScoringCommand
+from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
+
+if TYPE_CHECKING:
+    from nvs_eval.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(ScoreOptions, PrintOptions, LogOptions):
+class Score(ScoreOptions, ScoringCommand):
     """Score folders of renders against their references, all together, and print the table."""
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
@@ -23,16 +26,9 @@ class Score(ScoreOptions, PrintOptions, LogOptions):
     output_dir: Path = RESULTS
     """Where records and renders are written."""
 
-    def run(self) -> int:
-        """Score, write the records, print the table."""
-        from nvs_eval.cli.console import print_records
-        from nvs_eval.cli.process import make_ready
-
-        sinks = self.sinks()
-        make_ready()
+    def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
+        """Score and write the records."""
         from nvs_eval.evaluation.score_folders import score_folders
 
-        records = score_folders(replace(self, renders=(*self.renders, *self.model_paths)), callbacks())
-        print_records(records, per_view=self.per_view)
-        self.log_records(sinks, [(self.output_dir, record) for record in records])
-        return 0
+        records = score_folders(replace(self, renders=(*self.renders, *self.model_paths)), callbacks)
+        return [(self.output_dir, record) for record in records]
