@@ -6,7 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -67,7 +67,8 @@ def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w
         InputError: the file cannot be read, or needs an instruction that `reading` does not give.
     """
     reading = reading or Reading()
-    return _opaque(path, *load_layers(path, reading), reading)
+    colours, alpha = load_layers(path, reading)
+    return without_alpha(colours, alpha, rule=reading.alpha, background=reading.background, what=str(path))
 
 
 def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]:
@@ -98,9 +99,9 @@ def probe_image(
     reading = reading or Reading()
     shape = _read(path, header_only=True).shape
     pixel = torch.zeros(1, 1, *shape[2:] or (1,))
-    layers = _layers(path, pixel, reading)
+    colours, opacity = _layers(path, pixel, reading)
     for rule in (reading.alpha,) if alpha is None else alpha:
-        _opaque(path, *layers, replace(reading, alpha=rule))
+        without_alpha(colours, opacity, rule=rule, background=reading.background, what=str(path))
     return shape[1], shape[0]
 
 
@@ -239,10 +240,6 @@ def _layers(path: Path, pixels: Tensor, reading: Reading) -> tuple[Tensor, Tenso
     elif channels not in (3, 4):
         raise InputError(f"{path} has {channels} channels, and 3 (RGB) or 4 (RGBA) are needed.")
     return pixels[..., :3], pixels[..., 3:] if pixels.shape[-1] == 4 else None
-
-
-def _opaque(path: Path, colours: Tensor, alpha: Tensor | None, reading: Reading) -> Tensor:
-    return without_alpha(colours, alpha, rule=reading.alpha, background=reading.background, what=str(path))
 
 
 def save_png(path: Path, image: Float[Tensor, "h w 3"]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import inspect
 import sys
 import typing
@@ -16,9 +15,10 @@ from typing import Protocol as Interface
 from msgspec import Meta
 from torch import Tensor
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
+from nvs_eval.system.plugins import load_entry
 from nvs_eval.system.schema import Field, convert_fields
 
 ENTRY_POINTS = "nvs_eval.metrics"
@@ -107,12 +107,10 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
         signature, load = make(plain, mask, **convert_fields(parameters, _parameters(make), name))
         about = about_of(plain)
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
-    plugins = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    if plain not in plugins:
-        raise unknown_name("metric", plain, [*known_metrics(), *plugins])
-    if parameters:
-        raise InputError(f"The metric {name!r} takes no parameters; {', '.join(parameters)} given.")
-    metric = _from_plugin(plugins[plain])
+    metric = load_entry(ENTRY_POINTS, plain, kind="metric", others=known_metrics())
+    if not isinstance(metric, Metric):
+        raise InputError(f"The metric {plain!r} of a plugin is a {type(metric).__name__}, and a Metric is needed.")
+    convert_fields(parameters, {}, name)
     facts = (metric.unit, metric.higher_is_better, metric.signature)
     return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
 
@@ -122,17 +120,6 @@ def _parameters(make: Callable[..., object]) -> dict[str, Field]:
     hints = typing.get_type_hints(make, include_extras=True)
     keywords = [p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {p.name: Field(hints[p.name], p.default is p.empty) for p in keywords}
-
-
-def _from_plugin(entry: importlib.metadata.EntryPoint) -> Metric:
-    where = f"the plugin {entry.dist.name if entry.dist else '?'} ({entry.value})"
-    try:
-        metric = entry.load()
-    except Exception as error:
-        raise InputError(f"The metric {entry.name!r} of {where} cannot be loaded: {error}") from error
-    if not isinstance(metric, Metric):
-        raise InputError(f"{where} gives a {type(metric).__name__} for {entry.name!r}, and a Metric is needed.")
-    return metric
 
 
 def all_digits(number: float) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError, counted, some
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
-from nvs_eval.sources.image_source import ImageFiles, RenderSet
+from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
 from nvs_eval.sources.layouts import NOTES, Contents, RenderFiles, known_layouts, read_layout
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.matching import group_by_references, match_views
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
 
 
@@ -73,13 +73,13 @@ def open_folders(
     inputs = [_open(path, reference, references or {}) for path in renders]
     common_masks = None if masks is None else Masks(list_images(masks))
     render_sets = [
-        match_views(render_set, allow_missing=allow_missing)
+        _matched(render_set, allow_missing=allow_missing)
         for opened, method in zip(inputs, methods or _method_names(inputs), strict=True)
         for render_set in _render_sets(
             opened, references, scene, method, masks=_own_masks(opened) if own_masks else common_masks
         )
     ]
-    sources = group_by_references(render_sets, reading or Reading())
+    sources = _grouped(render_sets, reading or Reading())
     for source in sources:
         source.check(alpha)
     return sources
@@ -142,6 +142,56 @@ def _render_sets(
         )
         for files in opened.contents.results
     ]
+
+
+def _matched(render_set: RenderSet, *, allow_missing: bool) -> RenderSet:
+    """Keep the views that have both a render and a reference, in the references' order."""
+    common = [name for name in render_set.references if name in render_set.renders]
+    if not common:
+        raise InputError(
+            f"No render of {render_set.id} has the name of a reference: renders are {some(render_set.renders)}, "
+            f"references are {some(render_set.references)}. Give both the same names."
+        )
+    orphans = [
+        f"{len(names)} {kind}: {some(names)}"
+        for kind, names in (
+            ("renders without reference", [n for n in render_set.renders if n not in render_set.references]),
+            ("references without render", [n for n in render_set.references if n not in render_set.renders]),
+        )
+        if names
+    ]
+    if orphans and not allow_missing:
+        raise InputError(
+            f"The views of {render_set.id} do not match: {'; '.join(orphans)}. Add what is missing, or say "
+            "`--allow-missing` to score the views that both have."
+        )
+    return replace(
+        render_set,
+        renders={name: render_set.renders[name] for name in common},
+        references={name: render_set.references[name] for name in common},
+    )
+
+
+def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
+    """Group the render sets of a scene with the same references and masks, each group to be scored view by view."""
+    sha256 = functools.cache(Picture.sha256)
+
+    def belongs(one: RenderSet, first: RenderSet) -> bool:
+        alike = (one.id.scene, list(one.references)) == (first.id.scene, list(first.references))
+        pairs = zip(one.references.values(), first.references.values(), strict=False)
+        # The same files are not read for their hashes.
+        return alike and one.masks is first.masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
+
+    groups: list[list[RenderSet]] = []
+    for one in render_sets:
+        group = next((group for group in groups if belongs(one, group[0])), None)
+        if group is None:
+            groups.append(group := [])
+        # All of a group read the first one's references.
+        references = group[0].references if group else one.references
+        provenance = {**one.provenance, "reading": reading_entry(reading)}
+        group.append(replace(one, references=references, provenance=provenance))
+    return [ImageFiles(group, reading) for group in groups]
 
 
 def _own_references(opened: _Opened, files: RenderFiles) -> Mapping[str, Picture]:

@@ -1,4 +1,4 @@
-"""Folders of images become views: which folders are accepted, and what their results are called."""
+"""Folders of images become views: which are accepted, how renders find references, what results are called."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from support.layouts import (
+    INFO,
     NAMES,
+    canvas,
+    check_views,
+    gsplat,
+    labels,
     model,
+    ns_eval,
+    pack,
+    predictions,
 )
-from support.scenes import image, write_pngs
+from support.scenes import float_image, image, write_pngs
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import save_npy
+from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import list_images, open_folders
+from nvs_eval.sources.pictures import Picture
 
 
 def test_nothing_hidden_is_a_view(garden: Path) -> None:
@@ -108,3 +118,151 @@ def test_a_relative_folder_has_the_name_of_what_it_is(garden: Path, monkeypatch:
     monkeypatch.chdir(garden / "ours")
     (source,) = open_folders([Path()], reference=Path("../gt"))
     assert source.ids == [ResultId("garden", "ours")]
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+def test_renders_are_matched_with_references_by_name(garden: Path) -> None:
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt")
+    assert source.ids == [ResultId("garden", "ours")]
+    views = list(source)
+    assert [view.name for view in views] == list(NAMES)
+    for view, seed in zip(views, NAMES.values(), strict=True):
+        assert torch.equal(view.reference, image(seed))
+        (render,) = view.renders
+        assert torch.equal(render.image, image(seed + 10))
+        assert (render.file, render.seconds) == (garden / "ours" / f"{view.name}.png", None)
+        assert view.reference_file == garden / "gt" / f"{view.name}.png"
+
+
+def test_names_reach_into_subfolders(tmp_path: Path) -> None:
+    rig = {"cam0/0001": 1, "cam0/0002": 2, "cam1/0001": 3}
+    write_pngs(tmp_path / "rig" / "gt", rig)
+    write_pngs(tmp_path / "rig" / "ours", rig)
+    (source,) = open_folders([tmp_path / "rig" / "ours"], reference=tmp_path / "rig" / "gt")
+    assert [view.name for view in source] == list(rig)
+
+
+def test_extensions_need_not_agree_and_dots_in_names_stay(tmp_path: Path) -> None:
+    save_png(tmp_path / "gt" / "frame.001.PNG", image(1))
+    save_png(tmp_path / "gt" / "frame.002.png", image(2))
+    save_npy(tmp_path / "ours" / "frame.001.npy", float_image(3))
+    save_npy(tmp_path / "ours" / "frame.002.npy", float_image(4))
+    (source,) = open_folders([tmp_path / "ours"], reference=tmp_path / "gt")
+    assert [view.name for view in source] == ["frame.001", "frame.002"]
+    assert torch.equal(next(iter(source)).renders[0].image, float_image(3))
+
+
+def test_orphans_on_either_side_are_an_error_with_their_names(garden: Path) -> None:
+    (garden / "ours" / "0001.png").unlink()
+    (garden / "gt" / "0003.png").unlink()
+    with pytest.raises(InputError) as error:
+        open_folders([garden / "ours"], reference=garden / "gt")
+    assert str(error.value) == (
+        "The views of garden/ours do not match: 1 renders without reference: 0003; 1 references without render: 0001. "
+        "Add what is missing, or say `--allow-missing` to score the views that both have."
+    )
+
+
+def test_many_orphans_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    write_pngs(tmp_path / "gt", dict.fromkeys((f"{index:03}" for index in range(9)), 0))
+    write_pngs(tmp_path / "ours", {"000": 0})
+    with pytest.raises(InputError, match="8 references without render: 001, 002, 003, 004, 005 and 3 more"):
+        open_folders([tmp_path / "ours"], reference=tmp_path / "gt")
+
+
+def test_what_is_missing_may_be_left_out_when_asked(garden: Path) -> None:
+    (garden / "ours" / "0001.png").unlink()
+    (garden / "gt" / "0003.png").unlink()
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt", allow_missing=True)
+    assert [view.name for view in source] == ["0002"]
+
+
+def test_no_common_name_is_an_error_with_allow_missing_too(garden: Path) -> None:
+    write_pngs(garden / "renamed", {"r_0": 1, "r_1": 2})
+    for allow_missing in (False, True):
+        with pytest.raises(InputError) as error:
+            open_folders([garden / "renamed"], reference=garden / "gt", allow_missing=allow_missing)
+        assert str(error.value) == (
+            "No render of garden/renamed has the name of a reference: renders are r_0, r_1, references are 0001, 0002, "
+            "0003. Give both the same names."
+        )
+
+
+# --- Groups -----------------------------------------------------------------------------------------------------------
+
+
+def test_folders_with_the_same_reference_folder_are_one_source(garden: Path) -> None:
+    (source,) = open_folders([garden / "theirs", garden / "ours"], reference=garden / "gt")
+    assert labels([source]) == [["garden/theirs", "garden/ours"]]
+    first = next(iter(source))
+    assert [render.file for render in first.renders] == [garden / m / "0001.png" for m in ("theirs", "ours")]
+    assert torch.equal(first.renders[0].image, image(21))
+
+
+def test_references_in_the_same_files_are_not_hashed(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Picture, "sha256", lambda picture: pytest.fail(f"{picture} was read for its hash"))
+    (source,) = open_folders([garden / "theirs", garden / "ours"], reference=garden / "gt")
+    assert len(source.ids) == 2
+
+
+def test_models_with_the_same_references_are_scored_together(tmp_path: Path) -> None:
+    a, b = (model(tmp_path / name, 7000, trained_on="/data/garden") for name in "ab")
+    (source,) = open_folders([a, b])
+    assert labels([source]) == [["garden/a/7000", "garden/b/7000"]]
+    first, second = source.sets
+    assert second.references == first.references  # One of the copies is read for all.
+
+
+def test_models_whose_references_differ_are_scored_apart(tmp_path: Path) -> None:
+    a, b = (model(tmp_path / name, 7000, trained_on="/data/garden") for name in "ab")
+    save_png(b / "test" / "ours_7000" / "gt" / "0002.png", image(99))
+    assert labels(open_folders([a, b])) == [["garden/a/7000"], ["garden/b/7000"]]
+
+
+def test_models_with_other_views_are_scored_apart(tmp_path: Path) -> None:
+    a = model(tmp_path / "a", 7000, trained_on="/data/garden")
+    b = model(tmp_path / "b", 7000, names={"0001": 1, "0002": 2}, trained_on="/data/garden")
+    first, second = open_folders([a, b])
+    assert (len(first), len(second)) == (3, 2)
+
+
+def test_the_same_references_under_other_names_are_other_views(tmp_path: Path) -> None:
+    a = model(tmp_path / "a", 7000, trained_on="/data/garden")
+    b = model(
+        tmp_path / "b", 7000, names={f"r_{name}": seed for name, seed in NAMES.items()}, trained_on="/data/garden"
+    )
+    assert labels(open_folders([a, b])) == [["garden/a/7000"], ["garden/b/7000"]]
+
+
+def test_two_scenes_of_the_same_images_are_two_sources(tmp_path: Path) -> None:
+    a, b = (model(tmp_path / name, 7000, trained_on=f"/data/{name}") for name in "ab")
+    assert labels(open_folders([a, b])) == [["a/a/7000"], ["b/b/7000"]]
+
+
+def test_a_method_that_lacks_views_is_scored_apart(garden: Path) -> None:
+    (garden / "ours" / "0001.png").unlink()
+    sources = open_folders([garden / "ours", garden / "theirs"], reference=garden / "gt", allow_missing=True)
+    assert [(labels([source])[0], len(source)) for source in sources] == [(["garden/ours"], 2), (["garden/theirs"], 3)]
+
+
+def test_canvases_with_the_same_references_are_scored_together(tmp_path: Path) -> None:
+    a, b = (gsplat(tmp_path / name, 6999) for name in "ab")
+    (source,) = open_folders([a, b])
+    assert [result.method for result in source.ids] == ["a", "b"]
+    canvas(b / "renders" / "val_step6999_0001.png", 3, 4)
+    assert [len(source.sets) for source in open_folders([a, b])] == [1, 1]
+
+
+def test_two_methods_of_ns_eval_share_their_references(tmp_path: Path) -> None:
+    a, b = ns_eval(tmp_path / "a", 10), ns_eval(tmp_path / "b", 20, 30, accumulated=2)
+    (source,) = open_folders([a, b], scene="fox")
+    check_views(source, {"0000": (1, 11, 31), "0001": (2, 12, 32)})
+
+
+def test_an_archive_and_a_folder_may_share_their_references(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p", info={**INFO, "method": "other"})
+    archive = pack(predictions(tmp_path / "q"), tmp_path / "q.zip")
+    (source,) = open_folders([folder, archive])
+    assert [result.method for result in source.ids] == ["other", "gaussian-splatting"]
