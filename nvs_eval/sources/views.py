@@ -61,15 +61,14 @@ class View:
     """Least and largest value of the reference and of each render, read once."""
 
     def __post_init__(self) -> None:
-        bounds = [check_image(self.reference, what=f"The reference of view {self.name!r}")]
         if not self.renders:
             raise InputError(f"View {self.name!r} has no render to score.")
-        for render in self.renders:
-            which = _in(render.file)
-            bounds.append(check_image(render.image, what=f"The render of view {self.name!r}{which}"))
-            if render.image.shape != self.reference.shape:
+        bounds = []
+        for layer, what in self._layers():
+            bounds.append(check_image(layer.image, what=what))
+            if layer.image.shape != self.reference.shape:
                 raise InputError(
-                    f"View {self.name!r}: the render{which} is {_size(render.image)} and the reference "
+                    f"View {self.name!r}: the render{_in(layer.file)} is {_size(layer.image)} and the reference "
                     f"{_size(self.reference)}. Nothing is resized here: render at the reference's size."
                 )
         if self.mask is not None:
@@ -104,30 +103,22 @@ class View:
         """
         if self.is_opaque:
             return self
-        images, bounds = [], []
-        alphas = [self.reference_alpha, *(render.alpha for render in self.renders)]
-        for index, alpha in enumerate(alphas):
-            image = self._opaque_image(index, rule)
-            images.append(image)
-            composited = alpha is not None and rule == "composite"
-            bounds.append(check_image(image, what=self._image_name(index)) if composited else self.bounds[index])
-        renders = zip(self.renders, images[1:], strict=True)
+        layers, bounds = [], []
+        for (layer, what), own_bounds in zip(self._layers(), self.bounds, strict=True):
+            image = without_alpha(layer.image, layer.alpha, rule=rule, background=self.background, what=what)
+            layers.append(replace(layer, image=image, alpha=None))
+            composited = layer.alpha is not None and rule == "composite"
+            bounds.append(check_image(image, what=what) if composited else own_bounds)
+        reference, *renders = layers
         return self.trusted(
-            reference=images[0],
-            reference_alpha=None,
-            renders=tuple(replace(render, image=image, alpha=None) for render, image in renders),
-            bounds=tuple(bounds),
+            reference=reference.image, reference_alpha=None, renders=tuple(renders), bounds=tuple(bounds)
         )
 
-    def _opaque_image(self, index: int, rule: AlphaRule) -> Tensor:
-        """The reference (0) or a render (from 1) without its alpha."""
-        render = self.renders[index - 1] if index else None
-        image, alpha = (self.reference, self.reference_alpha) if render is None else (render.image, render.alpha)
-        return without_alpha(image, alpha, rule=rule, background=self.background, what=self._image_name(index))
-
-    def _image_name(self, index: int) -> str:
-        kind, file = ("render", self.renders[index - 1].file) if index else ("reference", self.reference_file)
-        return f"The {kind} of view {self.name!r}{_in(file)}"
+    def _layers(self) -> list[tuple[Render, str]]:
+        """The reference, as a render, and the renders, each with its name in errors."""
+        reference = Render(self.reference, self.reference_file, alpha=self.reference_alpha)
+        layers = [("reference", reference), *(("render", render) for render in self.renders)]
+        return [(layer, f"The {kind} of view {self.name!r}{_in(layer.file)}") for kind, layer in layers]
 
 
 def _in(file: Path | None) -> str:

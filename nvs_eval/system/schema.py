@@ -62,12 +62,12 @@ def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Pa
     Raises:
         InputError: The value does not fit. The message names the part, what it must be, and what it is.
     """
-    judge, plain = _Judge(functools.partial(_custom_type, path)), value
+    custom_type, plain = functools.partial(_custom_type, path), value
     try:
         plain = _prepared(_plain(value), kind, what)
-        return msgspec.convert(plain, kind, dec_hook=judge.custom_type)
+        return msgspec.convert(plain, kind, dec_hook=custom_type)
     except msgspec.ValidationError as error:
-        raise judge.refusal(plain, kind, what) from error
+        raise _refusal(plain, kind, what, "", custom_type) from error
     except RecursionError as error:
         raise InputError(f"{what} is nested too deeply.") from error
 
@@ -155,32 +155,26 @@ def _check_names(value: Mapping[Any, Any], fields: Mapping[str, Field], what: st
 # --- What is wrong --------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class _Judge:
-    """Finds which part of a value msgspec refuses."""
-
-    custom_type: Callable[[type, Any], Any]
-
-    def refusal(self, value: Any, hint: Any, what: str, place: str = "") -> InputError:
-        """Return the error for a value that was refused; `place` names it, the whole value excepted."""
-        kind = _member(value, hint)
-        fields = fields_of(kind)
-        if isinstance(value, dict) and (fields or hasattr(kind, "__struct_config__")):
-            others = dataclasses.is_dataclass(kind) or not kind.__struct_config__.forbid_unknown_fields
-            try:
-                _check_names(value, fields, place or what, others=others)
-            except InputError as error:
-                return error
-        for part, part_hint, part_place in _parts(value, kind, what, place):
-            try:
-                msgspec.convert(part, part_hint, dec_hook=self.custom_type)
-            except msgspec.ValidationError as error:
-                if isinstance(error.__cause__, InputError):
-                    return error.__cause__
-                if isinstance(value, _One):
-                    return leaf_refusal(part, Union[part_hint, kind], part_place)  # noqa: UP007 - of values
-                return self.refusal(part, part_hint, what, part_place)
-        return leaf_refusal(value, hint, place or what)
+def _refusal(value: Any, hint: Any, what: str, place: str, custom_type: Callable[[type, Any], Any]) -> InputError:
+    """Return the error for a value that msgspec refuses; `place` names the part, "" the whole value."""
+    kind = _member(value, hint)
+    fields = fields_of(kind)
+    if isinstance(value, dict) and (fields or hasattr(kind, "__struct_config__")):
+        others = dataclasses.is_dataclass(kind) or not kind.__struct_config__.forbid_unknown_fields
+        try:
+            _check_names(value, fields, place or what, others=others)
+        except InputError as error:
+            return error
+    for part, part_hint, part_place in _parts(value, kind, what, place):
+        try:
+            msgspec.convert(part, part_hint, dec_hook=custom_type)
+        except msgspec.ValidationError as error:
+            if isinstance(error.__cause__, InputError):
+                return error.__cause__
+            if isinstance(value, _One):
+                return leaf_refusal(part, Union[part_hint, kind], part_place)  # noqa: UP007 - of values
+            return _refusal(part, part_hint, what, part_place, custom_type)
+    return leaf_refusal(value, hint, place or what)
 
 
 def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, Any, str]]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nvs_eval.metrics.weights.backbones import Found
-    from nvs_eval.metrics.weights.pins import Net
+    from nvs_eval.metrics.weights.pins import Net, Version
 
 
 @dataclass(frozen=True)
@@ -56,47 +53,40 @@ class Weights:
 
 
 def _show(weights_dir: Path | None) -> int:
-    from nvs_eval.cli.console import results
-    from nvs_eval.metrics.weights.backbones import find_backbone, offline_hint
-    from nvs_eval.metrics.weights.pins import NETS
-
-    backbones = {net: find_backbone(net, directory=weights_dir) for net in NETS}
-    heads: dict[Net, dict[str, str]] = {net: _head_faults(net) for net in NETS}
-    results().print(_table(list(backbones.values()), heads))
-    lines = [f"{net}: {found.reason}" for net, found in backbones.items() if found.reason]
-    absent = cast("list[Net]", [net for net in NETS if backbones[net].path is None])
-    if absent:
-        lines.append(offline_hint(absent))
-    for line in [*lines, *(fault for faults in heads.values() for fault in faults.values())]:
-        print(line, file=sys.stderr)
-    wrong = any(found.path and not found.verified for found in backbones.values()) or any(heads.values())
-    return 2 if wrong else 0
-
-
-def _head_faults(net: Net) -> dict[str, str]:
-    from nvs_eval.metrics.weights.formats import load_heads
-    from nvs_eval.metrics.weights.pins import VERSIONS
-
-    faults: dict[str, str] = {}
-    for version in VERSIONS:
-        try:
-            load_heads(net, version)
-        except InputError as error:
-            faults[version] = str(error)
-    return faults
-
-
-def _table(backbones: list[Found], heads: dict[Net, dict[str, str]]) -> Table:
     from rich.table import Table
 
-    from nvs_eval.metrics.weights.pins import VERSIONS, backbone_sha256
+    from nvs_eval.cli.console import results
+    from nvs_eval.metrics.weights.backbones import find_backbone, offline_hint
+    from nvs_eval.metrics.weights.pins import NETS, VERSIONS, backbone_sha256
 
+    backbones = [find_backbone(net, directory=weights_dir) for net in NETS]
+    head_faults: list[str] = []
     table = Table()
     for column in ("net", "from", "path", "verified", "heads"):
         # Folded, never cut: a path is of use only as a whole.
         table.add_column(column, overflow="fold")
     for found in backbones:
+        faults = {version: _head_fault(found.net, version) for version in VERSIONS}
+        head_faults += filter(None, faults.values())
         verdict = f"sha256 {backbone_sha256(found.net)[:12]}" if found.verified else "WRONG" if found.path else "-"
-        versions = ", ".join(f"v{version}{' WRONG' if version in heads[found.net] else ''}" for version in VERSIONS)
+        versions = ", ".join(f"v{version}{' WRONG' if fault else ''}" for version, fault in faults.items())
         table.add_row(found.net, found.origin, str(found.path or "-"), verdict, versions)
-    return table
+    results().print(table)
+    lines = [f"{found.net}: {found.reason}" for found in backbones if found.reason]
+    absent: list[Net] = [found.net for found in backbones if found.path is None]
+    if absent:
+        lines.append(offline_hint(absent))
+    for line in [*lines, *head_faults]:
+        print(line, file=sys.stderr)
+    return 2 if head_faults or any(found.path and not found.verified for found in backbones) else 0
+
+
+def _head_fault(net: Net, version: Version) -> str:
+    """What is wrong with the heads of a net; "" where nothing is."""
+    from nvs_eval.metrics.weights.formats import load_heads
+
+    try:
+        load_heads(net, version)
+    except InputError as error:
+        return str(error)
+    return ""
