@@ -127,10 +127,8 @@ class _Job:
             source.check({protocol.alpha for protocol in protocols})
             self._sources.append(source)
         check_distinct(result.record.id for result in results)
-        for result in results:
-            result.check_masks_unchanged()
         self._results = {result.record.id: result for result in results}
-        self._copies = {result.record.id: result.copied_references(protocols) for result in results}
+        self._copies = {result.record.id: result.check_unchanged(protocols) for result in results}
         self._scorer = options.scorer(protocols)
 
     def run(self, callbacks: Callbacks) -> list[Record]:
@@ -249,29 +247,23 @@ class Result:
                 f"renders beyond [0, 1]: run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
             )
 
-    def check_masks_unchanged(self) -> None:
-        """Check that the masks are what they were.
+    def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
+        """Check that masks and references are what they were.
+
+        Returns:
+            The views whose kept reference is an 8-bit copy of what was scored; the others' are what was scored.
 
         Raises:
-            InputError: one is not, or is gone.
+            InputError: one is not, or is gone; or a protocol would see the difference of a copy.
         """
         masks = self.masks
-        for row in self.record.views if masks is not None else ():
-            if masks is not None and row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
-                raise InputError(
-                    f"The mask {masks.files[row.name]} has changed since {self.file} was made: score it anew."
-                )
-
-    def copied_references(self, protocols: Sequence[Protocol]) -> frozenset[str]:
-        """The views whose kept reference is an 8-bit copy of what was scored; the others' are what was scored.
-
-        Raises:
-            InputError: a reference is not what it was, or a protocol would see the difference.
-        """
         copies, reading = set(), reading_of(self.record)
         known_copies = self.record.provenance.get("reference_copies", {})
         exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
         for row in self.record.views:
+            if masks is not None and row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
+                mask = masks.files[row.name]
+                raise InputError(f"The mask {mask} has changed since {self.file} was made: score it anew.")
             path = self._path(row.reference, "reference", row.name)
             digest = sha256_of_image(load_image(path, reading))
             if digest == row.reference_sha256:

@@ -29,6 +29,10 @@ KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "
 _NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
 _SCENES = "scenes: [fox, garden]"
+_LIST_OF_SCENES = (
+    "a list of scenes: what is evaluated on them must be said too, in a file with `suite: {}` and `methods:`; "
+    "docs/suites.md has an example."
+)
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,7 @@ def load_suite_file(path: Path) -> SuiteFile:
         InputError: it is not there or not such a file; the message names what is wrong.
     """
     if str(path) in named_suites():
-        raise InputError(
-            f"{path} is a list of scenes: what is evaluated on them must be said too, in a file with `suite: {path}` "
-            "and `methods:`; docs/suites.md has an example."
-        )
+        raise InputError(f"{path} is {_LIST_OF_SCENES.format(path)}")
     return read_as(path, "suite", partial(_parse, path=path))
 
 
@@ -148,15 +149,12 @@ def _check_no_other_file(data: object) -> None:
     """
     if not isinstance(data, Mapping) or "methods" in data:
         return
-    other = "and `methods:`; docs/suites.md has an example."
     if "scenes" in data and {"name", "source", "split"} & set(data):
-        raise InputError(
-            "it is a list of scenes: what is evaluated on them must be said too, in a file with `suite: PATH` " + other
-        )
+        raise InputError(f"it is {_LIST_OF_SCENES.format('PATH')}")
     if {"metrics", "quantise"} <= set(data):
         raise InputError(
             "it is a protocol, which says how views are scored: which methods and scenes must be said in a file with "
-            "`protocol: PATH`, `scenes:` " + other
+            "`protocol: PATH`, `scenes:` and `methods:`; docs/suites.md has an example."
         )
 
 

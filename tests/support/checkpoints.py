@@ -105,6 +105,14 @@ class Opener(NamedTuple):
         return [name for checkpoint in every for name in checkpoint.rendered]
 
 
+def out_of_range(index: int) -> Tensor:
+    """A render of which one value, of the second view, is beyond [0, 1]."""
+    render = float_image(7 + index)
+    if index == 1:
+        render[0, 0, 0] = 1.25
+    return render
+
+
 @contextmanager
 def no_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     yield lambda: None

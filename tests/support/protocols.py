@@ -32,6 +32,7 @@ FLOAT = (
 )
 # A protocol that quantises its renders, as PNGs do, and takes its references as they are.
 HALF = LIGHT.replace("name: light", "name: half").replace("reference: round", "reference: none")
+CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 # It does not look at masks.
 IGNORING = LIGHT.replace("name: light", "name: ignoring").replace("mask: valid-pixels", "mask: ignored")
 # It has no meaning for them.
