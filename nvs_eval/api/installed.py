@@ -1,4 +1,4 @@
-"""What this installation has: protocols in words, published numbers, LPIPS weights, and whether it computes right.
+"""This installation: its protocols in words, published numbers, LPIPS weights, and whether it computes right.
 
 Nothing is printed. What needs torch is imported when it is called.
 """

@@ -1,4 +1,4 @@
-"""What several commands share: options of tables and where they go, loggers, and how scores are printed."""
+"""Options that several commands share, and the flow of those that score."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions(TableOptions):
-    """What tables show."""
+    """Rows and columns of tables, and their layout."""
 
     decimals: tuple[str, ...] = ()
 
     def layout(self, records: Sequence[Record]) -> Layout:
-        """What was chosen for the records that are shown, checked.
+        """Return the checked layout of the records that are shown.
 
         Raises:
             InputError: something that was named is not there, or the choices do not go together.
@@ -168,7 +168,7 @@ def callbacks() -> Callbacks:
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
-    """Where scores go besides their records."""
+    """Loggers that get the scores besides their records."""
 
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Log the scores to TensorBoard or Weights & Biases too, at the checkpoints' steps."""
@@ -176,7 +176,7 @@ class LogOptions:
     """Where TensorBoard's files are written; else the folder `tensorboard` beside the scenes of the records."""
 
     def sinks(self) -> dict[str, Sink]:
-        """What to log to, opened before any long work.
+        """Open the loggers, before any long work.
 
         Raises:
             InputError: what one needs is not there.
@@ -202,7 +202,7 @@ class LogOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringCommand(LogOptions):
-    """What commands that score have in common: they print the tables of their records, and log them."""
+    """A command that scores: it prints the tables of its records, and logs them."""
 
     per_view: bool = False
     """Also print the scores of each view."""

@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Where a small training reads and writes, and how long it takes."""
+    """Input, output and length of a small training."""
 
     data: Path
     """A scene in nerfstudio's format, with the camera poses as they are to be used: all of it within the unit cube."""
     output_dir: Path
-    """The run is written to OUTPUT_DIR/EXPERIMENT_NAME/nerfacto/TIMESTAMP."""
-    experiment_name: str
-    """The scene's name."""
-    timestamp: str
-    """The run's name."""
+    """The run is written to OUTPUT_DIR/<name of the data's folder>/nerfacto/demo."""
     steps: int
     """The step of the last checkpoint."""
     steps_per_save: int
@@ -41,7 +37,7 @@ class Training:
     rays: int
     """Rays in a step."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to train."""
+    """Device to train on."""
 
 
 def configure(training: Training) -> TrainerConfig:
@@ -51,7 +47,7 @@ def configure(training: Training) -> TrainerConfig:
 
     config = cast("TrainerConfig", copy.deepcopy(method_configs["nerfacto"]))
     config.data, config.output_dir = training.data, training.output_dir
-    config.experiment_name, config.timestamp = training.experiment_name, training.timestamp
+    config.experiment_name, config.timestamp = training.data.name, "demo"
     config.machine.device_type, config.mixed_precision = training.device, False
     # Steps count from 0, so that one more is needed for the last checkpoint to be at a round number.
     config.max_num_iterations, config.steps_per_save = training.steps + 1, training.steps_per_save

@@ -18,15 +18,15 @@ class CheckCommand:
     new: Annotated[Positional[tuple[str, ...]], arg(metavar="NEW [...]")]
     """New results: records, folders or patterns."""
     baseline: tuple[str, ...]
-    """What they are held against, likewise: all that is in it must be in the new results."""
+    """Records, folders or patterns that the new results must not fall behind; they must have all that is in these."""
     tolerance: tuple[str, ...] = ()
     """By how much a mean may be worse: psnr=0.1 lpips_vgg=0.005. Else what no table shows, half its last decimal."""
     protocol: tuple[str, ...] = ()
     """Only records of these protocols, by name or fingerprint."""
     runs: Literal["each", "mean"] = "each"
-    """Of several runs of a method: those of one name against each other, or seeds of which the mean counts."""
+    """Several runs of a method: each against that of its name, or seeds of which the mean counts."""
     resamples: int = 10_000
-    """Of the bootstrap that says what is noise."""
+    """Number of bootstrap resamples, which say what is noise."""
     format: Literal["text", "json"] = "text"
     """A table, or JSON with all numbers."""
 

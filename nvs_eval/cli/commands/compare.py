@@ -24,13 +24,13 @@ class Compare:
     """Records, folders or patterns: each is a side, over one scene or many; B is compared with A. One alone: all the
     methods in it, each with each."""
     metrics: tuple[str, ...] = ()
-    """Which; else all that both have."""
+    """Metrics to compare (default: all that both have)."""
     protocol: tuple[str, ...] = ()
     """Only records of these protocols, by name or fingerprint."""
     runs: Literal["each", "mean"] = "each"
-    """Of several runs of a method: sides of their own, or seeds, whose spread is part of the noise."""
+    """Several runs of a method: sides of their own, or seeds, whose spread is part of the noise."""
     resamples: int = 10_000
-    """Of the bootstrap."""
+    """Number of bootstrap resamples."""
     per_view: bool = False
     """Also the difference of each view."""
     format: Literal["text", "json"] = "text"
@@ -74,8 +74,8 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
             also = "" if first == name else f", first as {first}"
             raise InputError(f"{name} was given twice{also}: each argument is a side.")
         groups[name] = read_records(name, protocol=protocols)
-        for note in last_step_notes({name: groups[name]}):
-            say(note)
+    for note in last_step_notes(groups):
+        say(note)
     return groups
 
 

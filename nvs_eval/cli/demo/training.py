@@ -102,8 +102,7 @@ def _command(scene: Path, output_dir: Path, device: str, schedule: Schedule) -> 
     # Without buffering (-u), the steps are heard of as they are made.
     return [
         sys.executable, "-u", "-m", "nvs_eval_nerfstudio.train_small",
-        "--data", str(scene), "--output-dir", str(output_dir),
-        "--experiment-name", scene.name, "--timestamp", "demo", "--device", device,
+        "--data", str(scene), "--output-dir", str(output_dir), "--device", device,
         "--steps", str(schedule.steps), "--steps-per-save", str(schedule.steps_per_save), "--rays", str(schedule.rays),
     ]  # fmt: skip
 
