@@ -174,8 +174,11 @@ def curve(
         InputError: no run has several steps, or the records of a scene are not comparable.
     """
     from nvs_eval.comparison.noise import improved
+    from nvs_eval.errors import InputError
     from nvs_eval.report.curves import curves_of
 
+    if not records:
+        raise InputError("records must hold at least one record. Got none.")
     check_cells(records)
     return curves_of(of_protocols(records, _names(protocol)), improved, metrics=_names(metrics))
 

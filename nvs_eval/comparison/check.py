@@ -13,13 +13,13 @@ from nvs_eval.comparison.compare import compare_contenders
 from nvs_eval.comparison.model import Difference, json_interval, json_number
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, intervals
 from nvs_eval.comparison.statistics.scores import SceneScores, Scores
-from nvs_eval.comparison.tables import difference_cell, heading
+from nvs_eval.comparison.tables import difference_cell, heading, mean_cell
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import table_from, text_column
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, shown
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals
 
 _NEGATIVE = "--tolerance of {metric} is {value:g}, and it is 0 at least."
 _UNKNOWN_METRICS = "--tolerance names {unknown}; the metrics are {metrics}."
@@ -74,8 +74,7 @@ class MetricCheck:
     @property
     def _worse_elsewhere(self) -> float:
         """The same on the views that lost no infinity."""
-        change = self.interval.difference or 0.0
-        return -change if self.difference.info.higher_is_better else change
+        return -self.difference.gain(self.interval.difference or 0.0)
 
     @property
     def blind(self) -> bool:
@@ -166,8 +165,8 @@ class CheckResult:
             text_column("scene", [check.place for check in failed]),
             text_column("protocol", [check.protocol for check in failed]),
             text_column("metric", [heading(d) for d in differences]),
-            Column("baseline", cells=[_mean(d, d.mean_a) for d in differences]),
-            Column("new", cells=[_mean(d, d.mean_b) for d in differences]),
+            Column("baseline", cells=[mean_cell(d, d.mean_a, more=1) for d in differences]),
+            Column("new", cells=[mean_cell(d, d.mean_b, more=1) for d in differences]),
             Column("difference", cells=[difference_cell(check.difference, check.interval) for check in failed]),
             Column("tolerance", cells=[Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
             text_column("views worse", [f"{d.wins.losses} of {d.wins.views}" for d in differences]),
@@ -208,9 +207,9 @@ def check(
             or was scored on other images.
     """
     tolerances = tolerances or {}
-    for side, records in (("new results", new), ("baseline", baseline)):
+    for side, records in (("new", new), ("baseline", baseline)):
         if not records:
-            raise InputError(f"There are no records of the {side}.")
+            raise InputError(f"{side} must hold at least one record. Got none.")
     for metric, value in tolerances.items():
         if not value >= 0:  # Nor is nan one.
             raise InputError(_NEGATIVE.format(metric=metric, value=value))
@@ -269,7 +268,7 @@ def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list
     """The interval over the views on which neither side alone is infinite, and the views that lost an infinity."""
     if not difference.scores.infinite:
         return difference.interval, []
-    lost = [change.view for change in difference.changes if difference.gain(change) == -math.inf]
+    lost = [change.view for change in difference.changes if difference.gain(change.difference) == -math.inf]
     kept = [(scene, np.isfinite(scene.differences)) for scene in difference.scores.scenes]
     scenes = [
         SceneScores(scene.name, tuple(np.array(scene.views)[finite]), scene.a[:, finite], scene.b[:, finite])
@@ -287,15 +286,11 @@ def _check_complete(name: str, old: Contender, fresh: Contender) -> None:
         if scene not in fresh.records:
             raise InputError(_NO_SCENE.format(name=name, scene=scene))
         for kind in ("views", "metrics"):
-            needed = dict.fromkeys(thing for record in records for thing in _names(record, kind))
+            needed = dict.fromkeys(part for record in records for part in _names(record, kind))
             scored = set.intersection(*(set(_names(record, kind)) for record in fresh.records[scene]))
-            if missing := [thing for thing in needed if thing not in scored]:
+            if missing := [part for part in needed if part not in scored]:
                 raise InputError(_INCOMPLETE.format(scene=scene, name=name, kind=kind, missing=some(missing)))
 
 
 def _names(record: Record, kind: str) -> list[str]:
     return [row.name for row in record.views] if kind == "views" else list(record.metrics)
-
-
-def _mean(difference: Difference, value: float) -> Cell:
-    return Cell(shown(value, decimals(difference.metric, difference.info) + 1), value)

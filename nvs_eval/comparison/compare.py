@@ -11,9 +11,8 @@ from typing import Literal
 from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.shared import Shared, shared
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, intervals
-from nvs_eval.comparison.statistics.jackknife import Jackknife, jackknives
-from nvs_eval.comparison.statistics.ranks import holm, signed_rank, wins
-from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.comparison.statistics.jackknife import jackknives
+from nvs_eval.comparison.statistics.ranks import holm, signed_rank
 from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import precision_advice
@@ -89,23 +88,11 @@ def _pair(both: Shared, metrics: Sequence[str], resamples: int) -> Pair:
         )
     scores = {metric: both.scores(metric) for metric in chosen}
     without = jackknives(scores, intervals(scores, resamples=resamples), resamples=resamples)
-    return Pair(both, {metric: _difference(metric, both, scores[metric], without[metric]) for metric in chosen})
-
-
-def _difference(metric: str, both: Shared, scores: Scores, jackknife: Jackknife) -> Difference:
-    info = both.infos[metric]
-    return Difference(
-        metric=metric,
-        info=info,
-        scores=scores,
-        mean_a=float(sum(scene.a.mean() for scene in scores.scenes)) / len(scores.scenes),
-        mean_b=float(sum(scene.b.mean() for scene in scores.scenes)) / len(scores.scenes),
-        interval=jackknife.interval,
-        test=signed_rank(scores),
-        p_holm=None,
-        wins=wins(scores, higher_is_better=info.higher_is_better),
-        jackknife=jackknife,
-    )
+    differences = {
+        metric: Difference(metric, both.infos[metric], of_metric, signed_rank(of_metric), without[metric])
+        for metric, of_metric in scores.items()
+    }
+    return Pair(both, differences)
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:

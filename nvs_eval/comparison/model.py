@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from nvs_eval.comparison.shared import Shared
 from nvs_eval.comparison.statistics.intervals import LEVEL, Interval
 from nvs_eval.comparison.statistics.jackknife import Jackknife, Without
-from nvs_eval.comparison.statistics.ranks import SignedRank, Wins
+from nvs_eval.comparison.statistics.ranks import SignedRank, Wins, wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo
@@ -49,25 +50,38 @@ class Difference:
         metric: its key.
         info: its unit and direction.
         scores: of both on the shared views.
-        mean_a: of A, over the scenes' means.
-        mean_b: of B.
-        interval: the mean difference with its 95 % interval.
         test: Wilcoxon's.
-        p_holm: its p after Holm's correction over all metrics and pairs of the comparison; None where there is none.
-        wins: the views on which B is better, worse and as good.
-        jackknife: what each view and scene contributes.
+        jackknife: the mean difference with its 95 % interval, and without each view and scene.
+        p_holm: the test's p after Holm's correction over all metrics and pairs of the comparison; None where there is
+            none.
     """
 
     metric: str
     info: MetricInfo
     scores: Scores
-    mean_a: float
-    mean_b: float
-    interval: Interval
     test: SignedRank
-    p_holm: float | None
-    wins: Wins
     jackknife: Jackknife
+    p_holm: float | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """The mean difference with its 95 % interval."""
+        return self.jackknife.interval
+
+    @cached_property
+    def mean_a(self) -> float:
+        """Mean of A, over the scenes' means."""
+        return float(sum(scene.a.mean() for scene in self.scores.scenes)) / len(self.scores.scenes)
+
+    @cached_property
+    def mean_b(self) -> float:
+        """Mean of B, over the scenes' means."""
+        return float(sum(scene.b.mean() for scene in self.scores.scenes)) / len(self.scores.scenes)
+
+    @cached_property
+    def wins(self) -> Wins:
+        """The views on which B is better, worse and as good."""
+        return wins(self.scores, higher_is_better=self.info.higher_is_better)
 
     @property
     def title(self) -> str:
@@ -113,9 +127,9 @@ class Difference:
         ]
         return sorted(changes, key=lambda change: change.difference, reverse=self.info.higher_is_better)
 
-    def gain(self, change: Change) -> float:
-        """A change as a gain: above zero where B is better."""
-        return change.difference if self.info.higher_is_better else -change.difference
+    def gain(self, difference: float) -> float:
+        """A difference as a gain: above zero where B is better."""
+        return difference if self.info.higher_is_better else -difference
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as JSON values, in full precision."""

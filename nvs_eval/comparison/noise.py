@@ -29,7 +29,8 @@ class Ties:
             scenes: the scenes whose means count.
             metric: the metric by which one is the best.
         """
-        means = [_mean(contender, scenes, metric) for contender in contenders]
+        means = [mean for contender in contenders if (mean := contender.mean(metric, scenes)) is not None]
+        assert len(means) == len(contenders), "each has the metric in each of the scenes"
         up = contenders[0].records[scenes[0]][0].metrics[metric].higher_is_better
         best = means.index(max(means) if up else min(means))
         return [
@@ -45,11 +46,6 @@ class Ties:
             self._computed[key] = intervals({metric: both.scores(metric) for metric in both.infos})
             self._alive += [contender, best]
         return self._computed[key]
-
-
-def _mean(contender: Contender, scenes: Sequence[str], metric: str) -> float:
-    means = [[record.means[metric] for record in contender.records[scene]] for scene in scenes]
-    return sum(sum(runs) / len(runs) for runs in means) / len(means)
 
 
 def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:

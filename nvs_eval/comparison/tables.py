@@ -22,8 +22,8 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
     differences = list(pair.differences.values())
     columns = [
         text_column("metric", [heading(d) for d in differences]),
-        Column("A", cells=[_mean(d, d.mean_a) for d in differences]),
-        Column("B", cells=[_mean(d, d.mean_b) for d in differences]),
+        Column("A", cells=[mean_cell(d, d.mean_a) for d in differences]),
+        Column("B", cells=[mean_cell(d, d.mean_b) for d in differences]),
         Column("B - A", cells=[difference_cell(d, d.interval) for d in differences]),
         Column("p (Holm)", cells=[Cell("" if d.p_holm is None else f"{d.p_holm:.2g}", d.p_holm) for d in differences]),
         text_column("win/loss/tie", [f"{d.wins.wins}/{d.wins.losses}/{d.wins.ties}" for d in differences]),
@@ -64,6 +64,12 @@ def heading(difference: Difference) -> str:
     return metric_column(difference.metric, difference.info).heading
 
 
+def mean_cell(difference: Difference, value: float, *, more: int | None = None) -> Cell:
+    """The mean of a side, with as many decimals as the difference, or so many more than tables show."""
+    usual = decimals(difference.metric, difference.info)
+    return Cell(shown(value, max(usual, digits_of(difference)) if more is None else usual + more), value)
+
+
 def difference_cell(difference: Difference, interval: Interval) -> Cell:
     """A mean difference with its interval, which may be over other views than the difference's own."""
     digits = digits_of(difference)
@@ -73,8 +79,8 @@ def difference_cell(difference: Difference, interval: Interval) -> Cell:
 
 def _largest(difference: Difference) -> list[tuple[str, str, str]]:
     """The rows of a metric: as many as there are gains or losses to name; one that says so where there are none."""
-    gains = [change for change in difference.changes if difference.gain(change) > 0][:MOST_NAMED]
-    losses = [change for change in difference.changes[::-1] if difference.gain(change) < 0][:MOST_NAMED]
+    gains = [change for change in difference.changes if difference.gain(change.difference) > 0][:MOST_NAMED]
+    losses = [change for change in difference.changes[::-1] if difference.gain(change.difference) < 0][:MOST_NAMED]
 
     def named(changes: Sequence[Change], row: int) -> str:
         if row >= len(changes):
@@ -92,10 +98,6 @@ def _title(comparison: Comparison, pair: Pair) -> str:
     scenes = next(iter(pair.shared.views)) if len(views) == 1 else f"{len(views)} scenes"
     total = counted(sum(views), f"shared {comparison.split} view")
     return f"{pair.b.name} (B) against {pair.a.name} (A): {scenes}, {total}"
-
-
-def _mean(difference: Difference, value: float) -> Cell:
-    return Cell(shown(value, max(decimals(difference.metric, difference.info), digits_of(difference))), value)
 
 
 def digits_of(difference: Difference) -> int:
@@ -125,6 +127,11 @@ def amount_not_zero(value: float, digits: int) -> str:
 def between(low: float | None, high: float | None, digits: int) -> str:
     """An interval in brackets, after a space; "" where there is none."""
     return "" if low is None else f" [{amount(low, digits)}, {amount(high, digits)}]"
+
+
+def unit_of(difference: Difference) -> str:
+    """The unit after a space; "" where there is none."""
+    return f" {difference.info.unit}" if difference.info.unit else ""
 
 
 def place_name(scores: Scores, scene: str, view: str | None) -> str:

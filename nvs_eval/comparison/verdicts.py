@@ -1,14 +1,15 @@
-"""A comparison in words: whether B is better than A in each metric, and what limits that."""
+"""A comparison in words: whether B is better than A in each metric, what that hangs on, and what speaks against it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from nvs_eval.comparison.doubts import hinge_words, rank_words, titles
-from nvs_eval.comparison.model import Comparison, Difference, Pair
-from nvs_eval.comparison.tables import amount, between, digits_of, place_name
-from nvs_eval.errors import listed, some
+from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
+from nvs_eval.comparison.statistics.jackknife import Without
+from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.comparison.tables import amount, between, digits_of, place_name, unit_of
+from nvs_eval.errors import counted, listed, some
 from nvs_eval.report.words import capitalised
 
 # How a pair's metrics are, by the kind of the verdict on them: in the overview,
@@ -41,8 +42,6 @@ _SENTENCES = {
     ),
     "identical": ("{b} and {a} are identical in {metrics} on all {views} views", "{metric}"),
 }
-_NO_MEAN = "there is no mean difference, as each side alone is infinite on some views"
-_INFINITE_MEAN = "the mean difference is {amount}"
 _BOTH_INFINITE = (
     "Both sides are infinite in {metric} on {count} of {total} views ({names}): that counts as no difference."
 )
@@ -54,8 +53,8 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
     intervals = {d.title: d.interval for d in differences if not d.identical}
     return [
         _verdicts(pair),
-        *hinge_words(differences),
-        *rank_words(comparison, pair),
+        *_hinge_words(differences),
+        *_rank_words(comparison, pair),
         *_by_metric({metric: interval.caution for metric, interval in intervals.items() if not interval.reason}),
         *_by_metric({metric: interval.reason for metric, interval in intervals.items()}),
         *dict.fromkeys(interval.note for interval in intervals.values() if interval.note),
@@ -69,7 +68,7 @@ def overview(comparison: Comparison) -> list[str]:
     lines = []
     for pair in comparison.pairs:
         groups = _by_kind(pair)
-        verdicts = [f"{phrase} {titles(groups[kind])}" for kind, phrase in _OVERVIEW.items() if groups[kind]]
+        verdicts = [f"{phrase} {_titles(groups[kind])}" for kind, phrase in _OVERVIEW.items() if groups[kind]]
         lines.append(f"{pair.b.name} against {pair.a.name}: {'; '.join(verdicts)}")
     return lines
 
@@ -122,7 +121,7 @@ def _fields(difference: Difference) -> dict[str, str]:
     return {
         "metric": difference.title,
         "amount": amount(interval.difference, digits, sign=False),
-        "unit": _unit(difference),
+        "unit": unit_of(difference),
         "interval": f"[{low:.{digits}f}, {high:.{digits}f}]",
         "change": _change(difference),
         "p": "" if difference.p_holm is None else f"{difference.p_holm:.2g}",
@@ -136,14 +135,10 @@ def _change(difference: Difference) -> str:
     """The difference with its unit and interval, as far as there are any."""
     interval, digits = difference.interval, digits_of(difference)
     if interval.difference is None:
-        return _NO_MEAN
+        return "there is no mean difference, as each side alone is infinite on some views"
     if math.isinf(interval.difference):
-        return _INFINITE_MEAN.format(amount=amount(interval.difference, 0))
-    return f"{amount(interval.difference, digits)}{_unit(difference)}{between(interval.low, interval.high, digits)}"
-
-
-def _unit(difference: Difference) -> str:
-    return f" {difference.info.unit}" if difference.info.unit else ""
+        return f"the mean difference is {amount(interval.difference, 0)}"
+    return f"{amount(interval.difference, digits)}{unit_of(difference)}{between(interval.low, interval.high, digits)}"
 
 
 def _by_metric(texts: Mapping[str, str]) -> Iterator[str]:
@@ -163,5 +158,139 @@ def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
             if infinite
         ]
         if views:
-            metric, total, names = difference.title, difference.wins.views, some(views, 3)
-            yield _BOTH_INFINITE.format(metric=metric, count=len(views), total=total, names=names)
+            counts = {"count": len(views), "total": difference.wins.views, "names": some(views, 3)}
+            yield _BOTH_INFINITE.format(metric=difference.title, **counts)
+
+
+_HANGS = "The verdict in {metric} hangs on {places}: the difference is {change} without {place}."
+_HANGS_ON_NONE = "No verdict hangs on a single {kinds}."
+_NOT_TOLD = "{places}, there is no {such}interval: whether {verdict} hangs on these cannot be told."
+
+
+def _hinge_words(differences: Sequence[Difference]) -> Iterator[str]:
+    """The views and scenes that a verdict hangs on; that there are none; and those of which it cannot be told."""
+    bearing = [d for d in differences if d.interval.low is not None and not d.identical]
+    free = []
+    for kind in ("view", "scene"):
+        jackknives = [(d, d.jackknife.views if kind == "view" else d.jackknife.scenes) for d in bearing]
+        hinges = [(d, pivotal) for d, rests in jackknives if (pivotal := d.jackknife.pivotal(rests))]
+        yield from (_hinge(d, pivotal) for d, pivotal in hinges)
+        tried = [rest for _, rests in jackknives for rest in rests]
+        if tried and not hinges and all(rest.low is not None for rest in tried):
+            free.append(kind)
+    if free:
+        yield _HANGS_ON_NONE.format(kinds=" or ".join(free))
+    yield from _untold(bearing)
+
+
+def _hinge(difference: Difference, pivotal: Sequence[Without]) -> str:
+    names = [place_name(difference.scores, without.scene, without.view) for without in pivotal]
+    first, digits = pivotal[0], digits_of(difference)
+    places = _any_of("scene" if first.view is None else "view", names)
+    change = f"{amount(first.difference, digits)}{between(first.low, first.high, digits)}"
+    return _HANGS.format(metric=difference.title, places=places, change=change, place=names[0])
+
+
+def _any_of(kind: str, names: Sequence[str]) -> str:
+    return f"{kind} {names[0]}" if len(names) == 1 else f"any one of {counted(len(names), kind)} ({some(names, 3)})"
+
+
+def _untold(bearing: Sequence[Difference]) -> Iterator[str]:
+    """Without which views and scenes the others bear no interval, or none about the same."""
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for difference in bearing:
+        scores, jackknife = difference.scores, difference.jackknife
+        places = [
+            in_words(scores, untold)
+            for in_words, rests in ((_views, jackknife.views), (_scenes, jackknife.scenes))
+            if (untold := [rest for rest in rests if rest.low is None])
+        ]
+        if places:
+            key = f"without {', or without '.join(places)}", "such " if scores.samples_scenes else ""
+            metrics.setdefault(key, []).append(difference.title)
+    for (places, such), names in metrics.items():
+        text = _NOT_TOLD.format(places=places, such=such, verdict="the verdict" if len(names) == 1 else "a verdict")
+        yield capitalised(text) if len(names) == len(bearing) else f"In {listed(names)}, {text}"
+
+
+def _views(scores: Scores, untold: Sequence[Without]) -> str:
+    """Views as "any one of the 4 views of x", as far as there are several of them and of scenes."""
+    if len(untold) == scores.views:
+        return f"any one of the {scores.views} views"
+    if len(untold) == 1:
+        return f"view {place_name(scores, untold[0].scene, untold[0].view)}"
+    scenes = list(dict.fromkeys(without.scene for without in untold))
+    total = sum(len(scene.views) for scene in scores.scenes if scene.name in scenes)
+    number = f"the {total}" if len(untold) == total else f"{len(untold)} of the {total}"
+    return f"any one of {number} views{f' of {listed(scenes)}' if len(scores.scenes) > 1 else ''}"
+
+
+def _scenes(scores: Scores, untold: Sequence[Without]) -> str:
+    if 1 < len(untold) == len(scores.scenes):
+        return f"any one of the {len(untold)} scenes"
+    return _any_of("scene", [without.scene for without in untold])
+
+
+_UNCONFIRMED = (
+    "Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {them} at {level:.0%}: "
+    "{metrics}."
+)
+_POWERLESS = "Nor could it: of {n} {units} and {tests} the smallest p there can be is {p:.2g}."
+_OPPOSED = "Wilcoxon's signed-rank test says the opposite: by ranks {b} is {verdicts}."
+_RANKS_ALONE = (
+    "Wilcoxon's signed-rank test does tell them apart: by ranks {b} is {verdicts}, where the {intervals}, wide for "
+    "{cause}, {do} not."
+)
+_MOST_OPPOSED = "Most views say the opposite of the mean in {metric}: {b} is {verdict} on {count} of {views}."
+# With fewer units an interval is wide for their number, with more for what a few of them are.
+_FEW = 15
+
+
+def _rank_words(comparison: Comparison, pair: Pair) -> Iterator[str]:
+    """Where the test and most views say something else than the intervals, and why there is no test."""
+    differences = [d for d in pair.differences.values() if not d.identical]
+    tested = [d for d in differences if d.interval.sign != 0 and d.test.p is not None]
+    yield from _doubts(comparison, [d for d in tested if not d.ranks_differ])
+    if opposed := [d for d in tested if d.ranks_differ and not d.confirmed]:
+        yield _OPPOSED.format(b=pair.b.name, verdicts=_better_or_worse(opposed))
+    if alone := [d for d in differences if d.verdict == "not distinguishable" and d.ranks_differ]:
+        test, verdicts = alone[0].test, _better_or_worse(alone)
+        cause = f"so few {test.units}" if test.n < _FEW else f"single {test.units} that differ much"
+        intervals, do = ("intervals", "do") if len(alone) > 1 else ("interval", "does")
+        yield _RANKS_ALONE.format(b=pair.b.name, verdicts=verdicts, intervals=intervals, cause=cause, do=do)
+    for difference in differences:
+        yield from _opposite(pair, difference)
+    yield from dict.fromkeys(d.test.reason for d in differences if d.test.reason)
+
+
+def _titles(differences: Sequence[Difference], values: str = "") -> str:
+    """The metrics of differences in a sentence, each followed by a template of its p-value `{p}`."""
+    return listed([f"{d.title}{values.format(p=d.p_holm)}" for d in differences])
+
+
+def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[str]:
+    """Which verdicts the test does not confirm, and whether it could."""
+    if not doubtful:
+        return
+    tests = counted(comparison.tests, "test")
+    them, metrics = "them" if len(doubtful) > 1 else "it", _titles(doubtful, " p = {p:.2g}")
+    yield _UNCONFIRMED.format(tests=tests, them=them, level=SIGNIFICANT, metrics=metrics)
+    if powerless := [d.test for d in doubtful if d.test.least_p * comparison.tests >= SIGNIFICANT]:
+        test = powerless[0]
+        yield _POWERLESS.format(n=test.n, units=test.units, tests=tests, p=min(1.0, test.least_p * comparison.tests))
+
+
+def _better_or_worse(differences: Sequence[Difference]) -> str:
+    """What B is by ranks: "better in PSNR (p = 0.01) and worse in SSIM (p = 0.02)"."""
+    better, worse = ([d for d in differences if d.better_by_ranks == up] for up in (True, False))
+    groups = (("better", better), ("worse", worse))
+    return listed([f"{word} in {_titles(group, ' (p = {p:.2g})')}" for word, group in groups if group])
+
+
+def _opposite(pair: Pair, difference: Difference) -> Iterator[str]:
+    """That most views say the opposite of the mean, where they do."""
+    wins, metric = difference.wins, difference.title
+    opposite = {"better": (wins.losses, "worse"), "worse": (wins.wins, "better")}
+    count, verdict = opposite.get(difference.verdict, (0, ""))
+    if 2 * count > wins.views:
+        yield _MOST_OPPOSED.format(metric=metric, b=pair.b.name, verdict=verdict, count=count, views=wins.views)

@@ -296,8 +296,12 @@ def test_check_and_curve_say_what_their_commands_do(silent: Callable[[], bool]) 
     assert not nvs_eval.check(worse, better, tolerance={"psnr": 0.01}).passed
     with pytest.raises(InputError, match="psnr"):
         nvs_eval.check(worse, better, tolerance={"psnr": math.nan})
-    with pytest.raises(InputError, match=r"no records of the baseline"):
+    with pytest.raises(InputError, match=r"^baseline must hold at least one record\. Got none\.$"):
         nvs_eval.check(worse, [])
+    with pytest.raises(InputError, match=r"^new must hold at least one record\. Got none\.$"):
+        nvs_eval.check([], worse)
+    with pytest.raises(InputError, match=r"^records must hold at least one record\. Got none\.$"):
+        nvs_eval.curve([])
     with pytest.raises(InputError, match=r"new\[0\] and new\[1\] are records of the same"):
         nvs_eval.check([*better, *worse], worse)
     (curves,) = nvs_eval.curve([side("a", 0.1 * step, step=step) for step in (1, 2, 3)])

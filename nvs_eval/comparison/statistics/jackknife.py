@@ -66,14 +66,15 @@ class Jackknife:
     @property
     def pivotal_views(self) -> tuple[Without, ...]:
         """The views without which the verdict, which is the interval's sign, would be another."""
-        return self._pivotal(self.views)
+        return self.pivotal(self.views)
 
     @property
     def pivotal_scenes(self) -> tuple[Without, ...]:
         """The scenes without which the verdict would be another."""
-        return self._pivotal(self.scenes)
+        return self.pivotal(self.scenes)
 
-    def _pivotal(self, left_out: Sequence[Without]) -> tuple[Without, ...]:
+    def pivotal(self, left_out: Sequence[Without]) -> tuple[Without, ...]:
+        """Those of views or scenes without which the verdict would be another."""
         return tuple(rest for rest in left_out if rest.low is not None and rest.sign != self.interval.sign)
 
 
