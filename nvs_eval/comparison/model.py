@@ -13,9 +13,9 @@ from nvs_eval.comparison.statistics.intervals import LEVEL, Interval
 from nvs_eval.comparison.statistics.jackknife import Jackknife, Without
 from nvs_eval.comparison.statistics.ranks import SignedRank, Wins, wins
 from nvs_eval.comparison.statistics.scores import Scores
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.report.words import metric_title
 
 SIGNIFICANT = 0.05
 """Below which a corrected p confirms what an interval says."""
@@ -86,7 +86,7 @@ class Difference:
     @property
     def title(self) -> str:
         """The metric's name in a sentence."""
-        return metric_title(self.metric, self.info)
+        return about_of(self.metric, self.info).title
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable", "unknown"]:

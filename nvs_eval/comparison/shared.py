@@ -9,10 +9,10 @@ import numpy as np
 
 from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
 from nvs_eval.errors import InputError, some
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.comparable import difference
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo, Record
-from nvs_eval.report.words import metric_title
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
     others = {name for record in records for name in record.metrics} - infos.keys()
     if not infos:
         raise InputError(f"{a.name} and {b.name} share no metric: score them under one protocol.")
-    notes += [f"{metric_title(name)}: not of all records, and left out" for name in sorted(others)]
+    notes += [f"{about_of(name).title}: not of all records, and left out" for name in sorted(others)]
     notes += [note for side in (a, b) for note in _step_notes(side, views)]
     return Shared(a, b, views, infos, notes)
 

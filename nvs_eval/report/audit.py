@@ -7,12 +7,12 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nvs_eval.errors import counted, listed
-from nvs_eval.metrics.registry import known_metrics
+from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.notes import left_out_notes
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
-from nvs_eval.report.words import absence, capitalised, metric_title, parts_of, phrase
+from nvs_eval.report.words import absence, capitalised, parts_of, phrase
 
 _CAPTION = "in brackets: the difference from {protocol}; nothing is ranked"
 _FIRST = "{owner} {metric} {value} ({protocol})"
@@ -165,14 +165,14 @@ def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
             reasons.append(template.format(views=views, protocol=own.protocols[0], count=len(own.views)))
         outcomes.setdefault(_outcome(group, own), {}).setdefault(tuple(reasons), []).extend(group.protocols)
     for outcome in sorted(outcomes, key=bool):
-        yield _outcome_sentence(capitalised(metric_title(name)), outcome, outcomes[outcome])
+        yield _outcome_sentence(capitalised(about_of(name).title), outcome, outcomes[outcome])
 
 
 def _first_sentence(own: _Group, others: Sequence[_Group], *, yours: bool, idle: Container[str]) -> str:
     """The value under the first protocol that has the metric, and what tells it apart from all others."""
     name, *same = own.protocols
     owner = "Your" if yours else "The"
-    first = _FIRST.format(owner=owner, metric=metric_title(own.metric), value=own.text, protocol=name)
+    first = _FIRST.format(owner=owner, metric=about_of(own.metric).title, value=own.text, protocol=name)
     if same:
         first += _SAME_DEFINITION.format(protocols=listed(same))
     if not others:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nvs_eval.errors import counted, listed, some
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.record import Record
 from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.tables.columns import score_cell, table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable
-from nvs_eval.report.words import metric_title
 from nvs_eval.report.writers.json import plain_value
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -85,7 +85,7 @@ def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
         if curve.worse:
             steps = some(map(str, curve.worse), _MOST_NAMED)
             worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(
-                metric_title(curve.metric, curve.info)
+                about_of(curve.metric, curve.info).title
             )
     for said, metrics in worse.items():
         yield f"{_WORSE} {said} in {listed(metrics)}"

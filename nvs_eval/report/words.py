@@ -8,7 +8,6 @@ from typing import Any
 
 from nvs_eval.errors import listed
 from nvs_eval.metrics.registry import about_of, known_metrics
-from nvs_eval.records.record import MetricInfo
 
 # What a metric's own signature says is beside the metric; here is what its preparation adds.
 _PHRASES: dict[str, str] = {
@@ -48,11 +47,6 @@ _ABSENT: dict[str, str] = {
     "qmask": "takes masks as they are",
     "region": "takes the whole image",
 }
-
-
-def metric_title(metric: str, info: MetricInfo | None = None) -> str:
-    """A metric's name in a sentence: its key where it has no other."""
-    return about_of(metric, info).title
 
 
 def capitalised(text: str) -> str:

@@ -143,6 +143,21 @@ def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged:
         assert again.means == record.means
 
 
+def test_a_replaced_column_keeps_its_provenance(tmp_path: Path) -> None:
+    job = job_of(checkpoint := FakeCheckpoint(1))
+    given = dict(checkpoint.provenance)
+    plan = plan_renders([job, job], [protocol_of(LIGHT)], "png")
+    with RenderStore(job, tmp_path, plan) as store:
+        list(store.views())
+        column = replace(store.render_set(), seconds={"a": 1.0})
+        for _ in column.provenance:  # What both had would change while it is iterated.
+            checkpoint.peak_memory_bytes = 7
+            store.finish_rendering()
+        assert store.render_set().provenance == {**given, "peak_memory_bytes": 7}
+        assert column.provenance == {**given, "peak_memory_bytes": None}
+    assert checkpoint.provenance == given
+
+
 def test_kept_renders_score_like_any_other_folder(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     references = tmp_path / "fox" / "references" / record.references_sha256[:12]

@@ -215,7 +215,7 @@ def test_a_sink_that_fails_harms_no_record_and_no_other_sink(
         "Error: The records are there, but could not be logged to tensorboard: the network\n is away\n"
         "To log them again: nvs-eval table RECORDS --log tensorboard wandb\n"
     )
-    assert [run.name for run in logged] == ["garden/ours", "garden/theirs"]
+    assert [run[0].run.label for run in logged] == ["garden/ours", "garden/theirs"]
     assert len(list(Path("nvs-eval-results").rglob("*.json"))) == 2
 
 

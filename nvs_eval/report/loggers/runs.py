@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import ResultId
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class LoggedRecord:
 
     record: Record
     folder: Path
+
+    @property
+    def run(self) -> ResultId:
+        """The run that it is a point of: scene, method and training."""
+        return ResultId(self.record.scene, self.record.method, self.record.run or None)
 
     @property
     def step(self) -> int:
@@ -36,59 +42,31 @@ class LoggedRecord:
         return {f"{self.label}/{metric}": mean for metric, mean in self.record.means.items()}
 
 
-@dataclass(frozen=True)
-class LoggedRun:
-    """What becomes one run of a tool: the records of a training, or of a folder of renders.
-
-    Attributes:
-        scene: its name.
-        method: its name.
-        run: which training of the method, or None.
-        records: in the order of their steps.
-    """
-
-    scene: str
-    method: str
-    run: str | None
-    records: Sequence[LoggedRecord]
-
-    @property
-    def name(self) -> str:
-        """With slashes between its parts."""
-        return "/".join(part for part in (self.scene, self.method, self.run) if part)
+Sink = Callable[[Sequence[Sequence[LoggedRecord]]], list[str]]
+"""Logs runs, each as the records of `runs_of`; gives a line for each thing that a user should know of where."""
 
 
-def runs_of(records: Iterable[LoggedRecord]) -> list[LoggedRun]:
-    """The runs, in the order in which they come first.
+def runs_of(records: Iterable[LoggedRecord]) -> list[list[LoggedRecord]]:
+    """The records of each run of a tool, by step; the runs in the order in which they come first.
+
+    A run is a training, or a folder of renders.
 
     Raises:
         InputError: two records would be the same point of the same curve.
     """
-    groups: dict[tuple[str, str, str | None], list[LoggedRecord]] = {}
+    runs: dict[ResultId, list[LoggedRecord]] = {}
+    points: dict[tuple[ResultId, int, str], Record] = {}
     for logged in records:
-        record = logged.record
-        groups.setdefault((record.scene, record.method, record.run or None), []).append(logged)
-    runs = [LoggedRun(*key, sorted(group, key=lambda logged: logged.step)) for key, group in groups.items()]
-    for run in runs:
-        _check_distinct(run)
-    return runs
-
-
-def _check_distinct(run: LoggedRun) -> None:
-    seen: dict[tuple[int, str], LoggedRecord] = {}
-    for logged in run.records:
-        other = seen.setdefault((logged.step, logged.label), logged)
-        if other is not logged:
-            fingerprints = f"{other.record.fingerprint} and {logged.record.fingerprint}"
+        run, record = logged.run, logged.record
+        other = points.setdefault((run, logged.step, logged.label), record)
+        if other is not record:
             raise InputError(
-                f"Two records of {run.name} would be logged as {logged.label} at step {logged.step}, those of the "
-                f"fingerprints {fingerprints}. All records are there: log one of the two, with `nvs-eval table RECORDS "
-                f"--protocol {other.record.fingerprint} --log ...`."
+                f"Two records of {run} would be logged as {logged.label} at step {logged.step}, those of the "
+                f"fingerprints {other.fingerprint} and {record.fingerprint}. All records are there: log one of the "
+                f"two, with `nvs-eval table RECORDS --protocol {other.fingerprint} --log ...`."
             )
-
-
-Sink = Callable[[Sequence[LoggedRun]], list[str]]
-"""Logs runs; gives a line for each thing that a user should know of where."""
+        runs.setdefault(run, []).append(logged)
+    return [sorted(run, key=lambda logged: logged.step) for run in runs.values()]
 
 
 def open_sinks(names: Sequence[str]) -> dict[str, Sink]:
@@ -102,7 +80,7 @@ def open_sinks(names: Sequence[str]) -> dict[str, Sink]:
     }
 
 
-def log_runs(sinks: Mapping[str, Sink], runs: Sequence[LoggedRun], *, say: Callable[[str], None]) -> None:
+def log_runs(sinks: Mapping[str, Sink], runs: Sequence[Sequence[LoggedRecord]], *, say: Callable[[str], None]) -> None:
     """Log runs to all sinks, whatever becomes of one of them.
 
     Args:

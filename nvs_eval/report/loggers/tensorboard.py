@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from nvs_eval.errors import counted
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import safe_name
-from nvs_eval.report.loggers.runs import LoggedRecord, LoggedRun, Sink, missing_package
+from nvs_eval.report.loggers.runs import LoggedRecord, Sink, missing_package
 from nvs_eval.system.files import write_whole
 
 _DT_STRING = 7
@@ -33,8 +33,8 @@ def open_sink() -> Sink:
     return _log
 
 
-def _log(runs: Sequence[LoggedRun]) -> list[str]:
-    records = [logged for run in runs for logged in run.records]
+def _log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:
+    records = [logged for run in runs for logged in run]
     for logged in records:
         write_whole(event_file(logged), lambda file, logged=logged: _write(file, logged))
     return [f"TensorBoard: tensorboard --logdir {folder}" for folder in dict.fromkeys(each.folder for each in records)]

@@ -15,7 +15,8 @@ from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record
-from nvs_eval.report.loggers.runs import LoggedRun, Sink, missing_package
+from nvs_eval.records.result_id import ResultId
+from nvs_eval.report.loggers.runs import LoggedRecord, Sink, missing_package
 
 PROJECT = "nvs-eval"
 """Where WANDB_PROJECT says nothing else."""
@@ -65,22 +66,23 @@ def _has_login(wandb: Any) -> bool:
         return True
 
 
-def run_id(run: LoggedRun) -> str:
+def run_id(run: ResultId) -> str:
     """The id of a run, the same whenever and wherever it is logged."""
     return hashlib.sha256(json.dumps([run.scene, run.method, run.run]).encode()).hexdigest()[:16]
 
 
-def _log(runs: Sequence[LoggedRun]) -> list[str]:
+def _log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:
     import wandb
 
-    return [_log_run(wandb, run, _mode(wandb)) for run in runs]
+    return [_log_run(wandb, records, _mode(wandb)) for records in runs]
 
 
-def _log_run(wandb: Any, run: LoggedRun, mode: str) -> str:
+def _log_run(wandb: Any, records: Sequence[LoggedRecord], mode: str) -> str:
+    run = records[0].run
     opened = wandb.init(
         project=wandb.setup().settings.project or PROJECT,
         id=run_id(run),
-        name=run.name,
+        name=run.label,
         group=run.scene,
         job_type="evaluation",
         # Offline there is nothing to resume, which wandb would say: `wandb sync` puts runs of one id together.
@@ -88,17 +90,17 @@ def _log_run(wandb: Any, run: LoggedRun, mode: str) -> str:
         settings=_settings(wandb),
     )
     try:
-        opened.config.update(_config(run), allow_val_change=True)
+        opened.config.update(_config(records), allow_val_change=True)
         opened.define_metric(_STEP)
         opened.define_metric("*", step_metric=_STEP)
-        for each in run.records:
+        for each in records:
             opened.log({_STEP: each.step, **each.scalars, f"{each.label}/views": _views(wandb, each.record)})
         folder = Path(opened.dir).parent
         url = opened.url if mode == "online" else None
     finally:
         opened.finish()
     where = {"online": url, "offline": f"wandb sync {folder}"}.get(mode, mode)
-    return f"Weights & Biases, {run.name}: {where}"
+    return f"Weights & Biases, {run}: {where}"
 
 
 def _settings(wandb: Any) -> Any:
@@ -108,10 +110,11 @@ def _settings(wandb: Any) -> Any:
     return wandb.Settings(silent=True, console="off", **patience)
 
 
-def _config(run: LoggedRun) -> dict[str, Any]:
+def _config(records: Sequence[LoggedRecord]) -> dict[str, Any]:
     """How the scores were made: a key a protocol, and one a protocol and step, so that later ones are added."""
+    run = records[0].run
     config: dict[str, Any] = {"scene": run.scene, "method": run.method, "run": run.run}
-    for each in run.records:
+    for each in records:
         record = each.record
         config[f"{each.label}/protocol"] = {**record.protocol, "split": record.split}
         config[f"{each.label}/signatures"] = {name: info.signature for name, info in record.metrics.items()}

@@ -1,22 +1,19 @@
-"""Records sorted into what may stand in one table, with its rows; and the columns of counts and costs (`COUNTS`)."""
+"""Records sorted into what may stand in one table, with its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import mean, median
 
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
 from nvs_eval.records.record import MetricInfo, Record
+from nvs_eval.report.tables.columns import COUNTS
 from nvs_eval.report.tables.layout import Layout
-from nvs_eval.report.tables.published_rows import PublishedRow, published_row
-from nvs_eval.report.tables.table import DIFFERS, ODD, Column, decimals, metric_column
-
-Row = Contender | PublishedRow
-"""Whose scores stand in a row."""
+from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_row
+from nvs_eval.report.tables.table import ODD, decimals
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,10 @@ class Block:
         chosen = self.layout.options.metrics
         return [metric for metric in dict.fromkeys(chosen) if metric in self.infos] if chosen else list(self.infos)
 
-    def decimals(self, metric: str) -> int:
-        """Number of decimals of a metric."""
-        return decimals(metric, self.infos[metric], self.layout.decimals)
+    @cached_property
+    def decimals(self) -> dict[str, int]:
+        """Number of decimals of each metric."""
+        return {metric: decimals(metric, info, self.layout.decimals) for metric, info in self.infos.items()}
 
     @property
     def several(self) -> bool:
@@ -63,18 +61,15 @@ class Block:
         named = f"{self.layout.suite.title}, " if suite and self.layout.suite else ""
         return f"{named}{subject}, {self.records[0].split} views"
 
-    def column(self, metric: str) -> Column:
-        """An empty column of a metric."""
-        return metric_column(metric, self.infos[metric])
-
     @property
     def by_scene(self) -> list[Block]:
         """A block a scene of which there are records."""
-        parts = []
-        for scene in self.scenes:
-            if records := [record for record in self.records if record.scene == scene]:
-                parts.append(replace(self, records=records, scenes=[scene], infos=_infos(records)))
-        return parts
+        parts = {scene: [record for record in self.records if record.scene == scene] for scene in self.scenes}
+        return [
+            replace(self, records=records, scenes=[scene], infos=_infos(records))
+            for scene, records in parts.items()
+            if records
+        ]
 
     # --- Rows ---
 
@@ -102,58 +97,43 @@ class Block:
         by = layout.options.sort
         if by == "method":
             return sorted(rows, key=lambda row: (row.method, row.run or "", -1 if row.step is None else row.step))
-        return rows if by is None else sorted(rows, key=lambda row: self._place(row, by))
+        return rows if by is None else sorted(rows, key=lambda row: self.place(row, by, self.scenes))
 
-    def _place(self, row: Row, metric: str) -> tuple[int, float]:
-        """By what rows are sorted: what has no mean comes last, and before it what has no rank."""
-        mean = self.mean(row, metric)
-        if mean is None:
+    def place(self, row: Row, metric: str, scenes: Sequence[str]) -> tuple[int, float]:
+        """By what rows, or scenes of a row, are sorted: what has no mean comes last, and before it what has no rank."""
+        value = row.mean(metric, scenes, self.layout.options.mean)
+        if value is None:
             return 2, 0.0
+        unranked = isinstance(row, PublishedRow) and metric in row.published.differs
         up = metric in self.infos and self.infos[metric].higher_is_better
-        return int(bool(value_mark(row, metric))), -mean if up else mean
+        return int(unranked), -value if up else value
 
     def rows_with(self, metrics: Sequence[str]) -> list[Row]:
         """The rows without published ones that say nothing of some metrics."""
         return [row for row in self.rows if isinstance(row, Contender) or any(map(row.has, metrics))]
 
-    def mean(self, row: Row, metric: str) -> float | None:
-        """The mean of a row over all scenes, of which there may be one."""
-        return row.mean(metric, self.scenes, self.layout.options.mean)
-
-    def missing(self, row: Row, metric: str) -> list[str]:
-        """The scenes of which a row lacks a metric."""
-        return [scene for scene in self.scenes if row.mean(metric, [scene]) is None]
-
     @cached_property
-    def odd(self) -> list[tuple[Record, Record, str]]:
-        """The records that were not scored on what most of their scene were: each, a usual one, and what differs."""
+    def odd(self) -> dict[int, tuple[Record, Record, str]]:
+        """The records that were not scored on what most of their scene were, by identity: with a usual one, and why."""
         shown = [record for contender in self.contenders for record in contender.all_records]
-        odd = []
+        odd = {}
         for scene in self.scenes:
             if records := [record for record in shown if record.scene == scene]:
                 usual = usual_of(records)
-                odd += [(record, usual, differs) for record in records if (differs := difference(usual, record))]
+                for record in records:
+                    if differs := difference(usual, record):
+                        odd[id(record)] = record, usual, differs
         return odd
-
-    @cached_property
-    def _odd_ids(self) -> set[int]:
-        return {id(record) for record, _, _ in self.odd}
 
     def mark(self, row: Row) -> str:
         """The sign of a whole row, which the notes explain."""
         if isinstance(row, PublishedRow):
             return row.mark
-        odd = self._odd_ids
-        return ODD if odd and any(id(record) in odd for record in row.all_records) else ""
+        return ODD if self.odd and any(id(record) in self.odd for record in row.all_records) else ""
 
     def ranks(self, rows: Sequence[Row]) -> bool:
         """Whether all of some rows may be compared with each other."""
         return not any(ODD in self.mark(row) for row in rows)
-
-
-def value_mark(row: Row, metric: str) -> str:
-    """The sign of a row's values of a metric, which have no rank then."""
-    return DIFFERS if isinstance(row, PublishedRow) and metric in row.published.differs else ""
 
 
 def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
@@ -162,38 +142,18 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     Raises:
         InputError: none is of the suite; a metric that was chosen, or by which to sort, is of none of them.
     """
-    records = _with_usual_names(records, layout)
+    if suite := layout.suite:
+        named = [(record, suite.scene(record.scene)) for record in records]
+        records = [replace(record, scene=scene.name) if scene else record for record, scene in named]
     scenes = _scenes(records, layout)
     groups = by_protocol([record for record in records if record.scene in scenes])
     parts = []
     for group in groups.values():
         present = {record.scene for record in group}
-        of_group = scenes if layout.suite else [scene for scene in scenes if scene in present]
+        of_group = scenes if suite else [scene for scene in scenes if scene in present]
         parts.append(Block(group, of_group, _infos(group), layout, of_group))
-    _check_metrics(parts, layout)
-    counts = set(layout.options.metrics) <= set(COUNTS)
-    return [block for block in parts if block.metrics or counts]
-
-
-def _check_metrics(blocks: Sequence[Block], layout: Layout) -> None:
-    options = layout.options
-    known = list(dict.fromkeys(metric for block in blocks for metric in block.infos))
-    for metric in options.metrics:
-        if metric not in known and metric not in COUNTS:
-            raise unknown_name("metric", metric, [*known, *COUNTS])
-    # With nothing but counts, any block will do for rows; columns of scenes are of a metric.
-    if options.metrics and set(options.metrics) <= set(COUNTS) and options.columns == "scene":
-        raise InputError(f"With a column a scene a table is of a metric, and --metrics names none: {some(known)} are.")
-    if options.sort is not None and options.sort != "method" and options.sort not in known:
-        raise unknown_name("metric to sort by", options.sort, [*known, "method"])
-
-
-def _with_usual_names(records: Sequence[Record], layout: Layout) -> Sequence[Record]:
-    """The records, with the suite's names of their scenes in place of others that they go by."""
-    if layout.suite is None:
-        return records
-    named = [(record, layout.suite.scene(record.scene)) for record in records]
-    return [record if scene is None else replace(record, scene=scene.name) for record, scene in named]
+    counts_alone = _check_metrics(parts, layout)
+    return [block for block in parts if block.metrics or counts_alone]
 
 
 def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
@@ -210,41 +170,25 @@ def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
     return names
 
 
+def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
+    """Check what is asked for by the name of a metric; return whether nothing but counts is chosen."""
+    options = layout.options
+    known = list(dict.fromkeys(metric for block in blocks for metric in block.infos))
+    for metric in options.metrics:
+        if metric not in known and metric not in COUNTS:
+            raise unknown_name("metric", metric, [*known, *COUNTS])
+    # With nothing but counts, any block will do for rows; columns of scenes are of a metric.
+    counts_alone = set(options.metrics) <= set(COUNTS)
+    if options.metrics and counts_alone and options.columns == "scene":
+        raise InputError(f"With a column a scene a table is of a metric, and --metrics names none: {some(known)} are.")
+    if options.sort is not None and options.sort != "method" and options.sort not in known:
+        raise unknown_name("metric to sort by", options.sort, [*known, "method"])
+    return counts_alone
+
+
 def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
     """What each metric is that any of the records has."""
     infos: dict[str, MetricInfo] = {}
     for record in records:
-        for name, info in record.metrics.items():
-            infos.setdefault(name, info)
+        infos |= {name: info for name, info in record.metrics.items() if name not in infos}
     return infos
-
-
-def _seconds(records: Sequence[Record]) -> float | None:
-    """The median time to render a view, over those whose time is known."""
-    known = [row.render_seconds for record in records for row in record.views if row.render_seconds is not None]
-    return median(known) if known else None
-
-
-def view_count(records: Sequence[Record]) -> int:
-    """How many views: of each scene once: several runs are of the same views."""
-    return sum({record.scene: len(record.views) for record in records}.values())
-
-
-def _coverage(records: Sequence[Record]) -> float | None:
-    known = [row.coverage for record in records for row in record.views if row.coverage is not None]
-    return mean(known) if known else None
-
-
-def _memory(records: Sequence[Record]) -> float | None:
-    peaks = [record.provenance.get("peak_memory_bytes") for record in records]
-    known = [value for value in peaks if isinstance(value, int | float)]
-    return max(known) / 1e9 if known else None
-
-
-COUNTS: Mapping[str, tuple[Callable[[Sequence[Record]], float | None], str]] = {
-    "views": (view_count, "d"),
-    "coverage": (_coverage, ".3f"),
-    "s/view": (_seconds, ".3g"),
-    "GB": (_memory, ".2f"),
-}
-"""The columns by name: the count of some records, and how it is formatted."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import Block, Row
-from nvs_eval.report.tables.published_rows import PublishedRow, published_notes
+from nvs_eval.report.tables.blocks import Block
+from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_notes
 from nvs_eval.report.tables.table import ODD
 
 
@@ -36,7 +36,7 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
 def _odd_notes(block: Block) -> Iterator[str]:
     """Which records were not scored on what most of their scene were; of several scenes it is said of which."""
     together: dict[tuple[str, str, str], list[str]] = {}
-    for record, usual, difference in block.odd:
+    for record, usual, difference in block.odd.values():
         scene = f"{record.scene}: " if block.several else ""
         together.setdefault((scene, difference, usual.id.name), []).append(record.id.name)
     for (scene, difference, usual), names in together.items():
@@ -47,8 +47,9 @@ def _missing_notes(block: Block, rows: Sequence[Row], metrics: Sequence[str]) ->
     """Which rows have no mean, for want of which scenes; of which metrics, if not of all."""
     together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, row in {row.name: row for row in rows}.items():
-        without = [metric for metric in metrics if block.mean(row, metric) is None and row.has(metric)]
-        missing = {metric: scenes for metric in without if (scenes := tuple(block.missing(row, metric)))}
+        without = [m for m in metrics if row.mean(m, block.scenes, block.layout.options.mean) is None and row.has(m)]
+        lacked = {m: tuple(scene for scene in block.scenes if row.mean(m, [scene]) is None) for m in without}
+        missing = {metric: scenes for metric, scenes in lacked.items() if scenes}
         for scenes in dict.fromkeys(missing.values()):
             lacking = [metric for metric in missing if missing[metric] == scenes]
             of_metrics = "" if lacking == list(metrics) else f" of {listed(lacking)}"

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
+from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record
 from nvs_eval.report.benchmarks import Published, Scene, Suite, decimals_of, load_suite, named_suites
 from nvs_eval.report.tables.table import DIFFERS, ODD, PUBLISHED
@@ -62,6 +63,10 @@ class PublishedRow:
             return [self.means[metric]]
         values = [self.scores[scene][metric] for scene in scenes if metric in self.scores.get(scene, ())]
         return [] if len(values) < len(scenes) or (several and over == "views") else values
+
+
+Row = Contender | PublishedRow
+"""Whose scores stand in a row."""
 
 
 def check_published(published: Sequence[Published], records: Sequence[Record]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,6 +109,35 @@ class Table:
     def identity(self) -> int:
         """How many of the first columns say whose a row is."""
         return sum(column.name in _IDENTITY and column.metric is None for column in self.columns)
+
+    @property
+    def full_caption(self) -> str:
+        """How the numbers were made, and of how many views: "protocol standard (f3d12c27), 7 views"."""
+        if not self.views:
+            return self.caption
+        numbers = " or ".join(map(str, self.views))
+        return f"{self.caption}, {numbers} view{'' if numbers == '1' else 's'}"
+
+    @property
+    def parts(self) -> tuple[Sequence[Sequence[Cell]], Sequence[Sequence[Cell]]]:
+        """The rows, and those that are means of them."""
+        count = len(self.rows) - self.means
+        return self.rows[:count], self.rows[count:]
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of the columns, each another, and none that of what the rows share.
+
+        A scene may be called "method" or "split": it is "method (2)" then.
+        """
+        used = set(self.shared) - {column.name for column in self.columns[: self.identity]}
+        keys = []
+        for column in self.columns:
+            numbered = (f"{column.name} ({count})" for count in itertools.count(2))
+            key = next(name for name in itertools.chain([column.name], numbered) if name not in used)
+            used.add(key)
+            keys.append(key)
+        return keys
 
 
 def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, int] | None = None) -> int:

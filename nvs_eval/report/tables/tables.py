@@ -8,20 +8,24 @@ from dataclasses import replace
 from nvs_eval.errors import unknown_name
 from nvs_eval.records.groups import Contender, last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import COUNTS, Block, Row, blocks, view_count
+from nvs_eval.report.tables.blocks import Block, blocks
 from nvs_eval.report.tables.columns import (
-    count_column,
-    coverage_column,
+    COUNTS,
+    count_columns,
     identity_columns,
+    mean_cell,
+    number_columns,
     score_cell,
     score_column,
     table_from,
     text_column,
+    view_count,
 )
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.notes import notes_of
 from nvs_eval.report.tables.options import TableOptions
-from nvs_eval.report.tables.table import TIED, Column, Table, printable
+from nvs_eval.report.tables.published_rows import Row
+from nvs_eval.report.tables.table import TIED, Column, Table, metric_column, printable
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
@@ -125,9 +129,9 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
     columns = identity_columns(block, rows)
     for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
         if name in metrics:
-            columns.append(score_column(block.column(name), block, rows, block.scenes))
-        elif name in COUNTS and (column := count_column(name, [row.records_of(block.scenes) for row in rows])):
-            columns.append(column)
+            columns.append(score_column(metric_column(name, block.infos[name]), block, rows, block.scenes))
+        elif name in COUNTS:
+            columns += count_columns(name, [row.records_of(block.scenes) for row in rows])
     scene = block.mean_name if block.several else block.scenes[0]
     return _table(block.title(scene, suite=block.several), columns, block, rows, metrics, scene=scene)
 
@@ -139,40 +143,33 @@ def _metric_table(block: Block, metric: str) -> Table:
     columns += [score_column(Column(printable(scene), metric), block, rows, [scene]) for scene in block.scenes]
     if block.several:
         columns.append(score_column(Column(block.mean_name, metric), block, rows, block.scenes))
-    return _table(block.title(block.column(metric).heading), columns, block, rows, [metric], metric=metric)
+    heading = metric_column(metric, block.infos[metric]).heading
+    return _table(block.title(heading), columns, block, rows, [metric], metric=metric)
 
 
 def _scene_table(block: Block, contender: Contender) -> Table:
     """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
     block = replace(block, records=contender.all_records)
-    scenes = _sorted_scenes(block, contender)
-    columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
-    counted = [contender.records_of([scene]) for scene in scenes]
-    if block.several:  # What is counted over all scenes says nothing where there is no mean over them.
+    scenes, by = block.scenes, block.layout.options.sort
+    if by not in (None, "method"):
+        scenes = sorted(scenes, key=lambda scene: block.place(contender, by, [scene]))
+    rows = [[scene] for scene in scenes]
+    counted = [contender.records_of(row) for row in rows]
+    if block.several:
+        rows.append(scenes)
+        # What is counted over all scenes says nothing where there is no mean over them.
         counted.append(contender.records_of(scenes) if all(counted) else [])
+    columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
     for name in dict.fromkeys(block.layout.options.metrics or (*block.metrics, "views")):
         if name in block.metrics:
-            values = [contender.mean(name, [scene]) for scene in scenes]
-            means = [contender.mean(name, scenes, block.layout.options.mean)] if block.several else []
-            digits = block.decimals(name)
-            cells = [score_cell(value, digits) for value in (*values, *means)]
-            columns.append(replace(block.column(name), cells=cells))
-        elif name in COUNTS and (column := count_column(name, counted)):
-            columns.append(column)
+            cells = [mean_cell(block, contender, row, name) for row in rows]
+            columns.append(metric_column(name, block.infos[name], cells))
+        elif name in COUNTS:
+            columns += count_columns(name, counted)
     identity = {"method": contender.method, "run": contender.run, "step": contender.step}
     shared = {name: str(value) for name, value in identity.items() if value is not None}
     title = block.title(contender.name)
     return _table(title, columns, block, block.rows, block.metrics, means=int(block.several), **shared)
-
-
-def _sorted_scenes(block: Block, contender: Contender) -> list[str]:
-    """In their order, or by the metric that was asked for, what lacks it last."""
-    by = block.layout.options.sort
-    if by is None or by == "method":
-        return list(block.scenes)
-    sign = -1 if by in block.infos and block.infos[by].higher_is_better else 1
-    values = {scene: contender.mean(by, [scene]) for scene in block.scenes}
-    return sorted(values, key=lambda scene: (values[scene] is None, sign * (values[scene] or 0.0)))
 
 
 def _view_table(block: Block) -> Table:
@@ -181,11 +178,9 @@ def _view_table(block: Block) -> Table:
     columns = [text_column("view", [view.name for _, view in views])]
     columns += identity_columns(block, [row for row, _ in views])
     for metric in block.metrics:
-        digits = block.decimals(metric)
-        cells = [score_cell(view.scores.get(metric), digits) for _, view in views]
-        columns.append(replace(block.column(metric), cells=cells))
-    if coverage := coverage_column([view for _, view in views]):
-        columns.append(coverage)
+        cells = [score_cell(view.scores.get(metric), block.decimals[metric]) for _, view in views]
+        columns.append(metric_column(metric, block.infos[metric], cells))
+    columns += number_columns("coverage", [view.coverage for _, view in views], ".3f")
     (scene,) = block.scenes
     return _table(block.title(scene, suite=False), columns, block, block.rows, block.metrics, scene=scene)
 
@@ -209,9 +204,9 @@ def _table(
         title,
         columns,
         notes=notes,
-        caption=printable(f"protocol {first.protocol_title} ({first.fingerprint})"),
+        caption=f"protocol {first.protocol_title} ({first.fingerprint})",
         shared={"split": first.split, "protocol": first.protocol_title, "fingerprint": first.fingerprint, **shared},
-        signatures=[printable(block.infos[metric].signature) for metric in metrics],
+        signatures=[block.infos[metric].signature for metric in metrics],
         means=means,
         views=sorted({view_count(row.records_of(block.scenes)) for row in rows if isinstance(row, Contender)}),
     )

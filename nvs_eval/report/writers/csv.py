@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nvs_eval.report.tables.table import Table
-from nvs_eval.report.writers.registry import Style, keys_of, split_means
+from nvs_eval.report.writers.registry import Style
 
 SHARED = ("scene", "method", "split", "protocol", "fingerprint", "metric")
 """What rows may share, in the order of the columns."""
@@ -23,7 +23,7 @@ def write(tables: Sequence[Table], style: Style) -> str:
     """
     rows = [row for table in tables for row in _rows(table)]
     shared = [name for name in SHARED if any(name in table.shared for table in tables)]
-    keys = [(table.identity, keys_of(table)) for table in tables]
+    keys = [(table.identity, table.keys) for table in tables]
     whose = [key for identity, own in keys for key in own[:identity]]
     others = [key for identity, own in keys for key in own[identity:]]
     names = list(dict.fromkeys([*shared, *whose, *others]))
@@ -52,8 +52,8 @@ def csv_line(values: Iterable[object]) -> str:
 
 def _rows(table: Table) -> Iterator[tuple[Mapping[str, object], Mapping[str | None, str]]]:
     """Of each row its values in full, and the marks that there are of its numbers, under None of the whole row."""
-    rows, _ = split_means(table)
-    keys = keys_of(table)
+    rows, _ = table.parts
+    keys = table.keys
     for row in rows:
         own, numbers = row[: table.identity], row[table.identity :]
         marks: dict[str | None, str] = {None: "".join(cell.mark for cell in own)}

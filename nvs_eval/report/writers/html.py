@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from nvs_eval.report.tables.table import Cell, Table
-from nvs_eval.report.writers.registry import PALETTES, Style, caption_of, split_means
+from nvs_eval.report.writers.registry import PALETTES, Style
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
@@ -22,7 +22,7 @@ def write(tables: Sequence[Table], style: Style) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(caption=caption_of, number=_number, parts=split_means)
+    environment.filters["number"] = _number
     page = environment.get_template("tables.html")
     return page.render(tables=tables, mark=style.mark, palette=PALETTES.get(style.mark))
 

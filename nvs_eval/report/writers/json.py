@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nvs_eval.report.tables.table import Cell, Table
-from nvs_eval.report.writers.registry import Style, keys_of, split_means
+from nvs_eval.report.writers.registry import Style
 
 _VERSION = 1
 # json.dumps makes one anew for each value.
@@ -41,10 +41,10 @@ def plain_value(value: object) -> object:
 
 
 def _table(table: Table) -> str:
-    keys = keys_of(table)
+    keys = table.keys
     rows, means = (
         [dumped({key: _cell(cell) for key, cell in zip(keys, row, strict=True)}) for row in part]
-        for part in split_means(table)
+        for part in table.parts
     )
     facts = ("metric", "unit", "higher_is_better")
     columns = [

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers.registry import PALETTES, Style, caption_of
+from nvs_eval.report.writers.registry import PALETTES, Style
 
 _LETTERS = {1: r"\textbf", 2: r"\underline", 3: r"\textit"}
 _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
@@ -108,7 +108,7 @@ def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
 
 
 def _caption(table: Table, label: str) -> Iterator[str]:
-    how = escape(caption_of(table))
+    how = escape(table.full_caption)
     metric = table.shared.get("metric", "")
     named = metric_name(metric, metric) if metric and table.title.startswith(metric) else ""
     title = named + escape(table.title.removeprefix(metric) if named else table.title)

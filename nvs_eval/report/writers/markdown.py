@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.writers.registry import Style, caption_of
+from nvs_eval.report.writers.registry import Style
 
 # GitHub lets <ins> through, and not <u>.
 _RANKED: Mapping[int | None, str] = {None: "{}", 1: "**{}**", 2: "<ins>{}</ins>", 3: "*{}*"}
@@ -28,7 +28,7 @@ def _lines(table: Table, ranks: Mapping[int | None, str]) -> Iterator[str]:
     yield _row("--:" if column.numeric else ":--" for column in table.columns)
     for row in table.rows:
         yield _row(_cell(cell, column, ranks) for cell, column in zip(row, table.columns, strict=True))
-    yield f"\n{escape(caption_of(table))}\n"
+    yield f"\n{escape(table.full_caption)}\n"
     if table.notes:
         yield "".join(f"- {escape(note)}\n" for note in table.notes)
     if table.signatures:

@@ -1,4 +1,4 @@
-"""The formats of tables by name, what a user chooses of how tables look, and what writers of several formats share."""
+"""The formats of tables by name, a new one too; and what a user chooses of how tables look."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nvs_eval.report.tables.table import Cell, Table
+from nvs_eval.report.tables.table import Table
 from nvs_eval.system.plugins import load_entry
 
 
@@ -73,35 +73,3 @@ PALETTES: Mapping[str, Palette] = {
     ),
 }
 """By the way of marking; the others have no colours."""
-
-
-def caption_of(table: Table) -> str:
-    """How the numbers were made, and of how many views: "protocol standard (f3d12c27), 7 views"."""
-    if not table.views:
-        return table.caption
-    numbers = " or ".join(map(str, table.views))
-    return f"{table.caption}, {numbers} view{'' if numbers == '1' else 's'}"
-
-
-def keys_of(table: Table) -> list[str]:
-    """The names of the columns, each another, and none that of what the rows share.
-
-    A scene may be called "method" or "split": it is "method (2)" then.
-    """
-    identity = {column.name for column in table.columns[: table.identity]}
-    used = set(table.shared) - identity
-    keys = []
-    for column in table.columns:
-        key, count = column.name, 1
-        while key in used:
-            count += 1
-            key = f"{column.name} ({count})"
-        used.add(key)
-        keys.append(key)
-    return keys
-
-
-def split_means(table: Table) -> tuple[Sequence[Sequence[Cell]], Sequence[Sequence[Cell]]]:
-    """The rows, and those that are means of them."""
-    count = len(table.rows) - table.means
-    return table.rows[:count], table.rows[count:]

@@ -59,7 +59,7 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
         if index:
             wide.print()
         # One print for all lines: a print a line would take longer than all the rest.
-        wide.print(Text("\n").join(_lines(part, rows=len(table.rows) - table.means)), soft_wrap=True)
+        wide.print(Text("\n").join(_lines(part, rows=len(table.parts[0]))), soft_wrap=True)
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
 
