@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from nvs_eval.errors import counted, listed
 from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.columns import table_from, text_column
+from nvs_eval.report.tables.columns import number_columns, table_from, text_column
 from nvs_eval.report.tables.notes import left_out_notes
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
+from nvs_eval.report.tables.table import Cell, Table, decimals, metric_column, printable, shown
 from nvs_eval.report.words import absence, capitalised, parts_of, phrase
 
 _CAPTION = "in brackets: the difference from {protocol}; nothing is ranked"
@@ -47,7 +47,7 @@ def audit_table(records: Sequence[Record]) -> Table:
         text_column("fingerprint", [record.fingerprint for record in records]),
     ]
     if len({record.views_sha256 for record in records}) > 1:
-        columns.append(Column("views", cells=[Cell(str(len(record.views)), len(record.views)) for record in records]))
+        columns += number_columns("views", [len(record.views) for record in records], "d")
     for name in _metrics(records):
         columns.append(metric_column(name, infos[name], [_cell(name, record, first) for record in records]))
     counts = {len(record.views) for record in records}
@@ -57,7 +57,7 @@ def audit_table(records: Sequence[Record]) -> Table:
         columns,
         # A mean over fewer views differs for that alone.
         notes=[f"{record.protocol['name']}: {note}" for record in records for note in left_out_notes([record])],
-        caption=printable(_CAPTION.format(protocol=first.protocol["name"])),
+        caption=_CAPTION.format(protocol=first.protocol["name"]),
         shared={"scene": first.scene, "method": first.id.name, "split": first.split},
     )
 

@@ -10,8 +10,8 @@ from nvs_eval.errors import counted, listed, some
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.record import Record
 from nvs_eval.report.curves import Curve, SceneCurves
-from nvs_eval.report.tables.columns import score_cell, table_from, text_column
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable
+from nvs_eval.report.tables.columns import number_columns, score_cell, table_from, text_column
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column
 from nvs_eval.report.writers.json import plain_value
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -37,7 +37,7 @@ def curve_table(curves: SceneCurves) -> Table:
     columns += [
         text_column("metric", headings),
         *(Column(name, cells=list(map(score_cell, values, digits))) for name, values in scores.items()),
-        Column("at step", cells=[Cell(str(curve.best), curve.best) for curve in rows]),
+        *number_columns("at step", [curve.best for curve in rows], "d"),
         Column("improving", numeric=False, cells=[_progress(curve) for curve in rows]),
         # It may be long: last, it keeps no number from its place; and what is numeric is never folded.
         Column("curve", cells=[Cell(line := sparkline(curve.values), line) for curve in rows]),
@@ -46,9 +46,9 @@ def curve_table(curves: SceneCurves) -> Table:
         f"{curves.scene}, {curves.split} views, over the steps",
         columns,
         notes=[*_steps_notes(rows), _HOW, *_progress_notes(rows)],
-        caption=printable(f"protocol {curves.protocol} ({curves.fingerprint})"),
+        caption=f"protocol {curves.protocol} ({curves.fingerprint})",
         shared={name: getattr(curves, name) for name in ("scene", "split", "protocol", "fingerprint")},
-        signatures=[printable(info.signature) for info in curves.infos.values()],
+        signatures=[info.signature for info in curves.infos.values()],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean
 from typing import ClassVar, Literal
 
@@ -149,10 +150,11 @@ def _is_of(scene: str, published: Sequence[Suite], company: Collection[str], sui
     return bool(unmistakable) and all(homes <= ours for homes in unmistakable)
 
 
-def _homes(scene: str) -> set[Scene]:
+@cache
+def _homes(scene: str) -> frozenset[Scene]:
     """The scenes of the named suites that go by a name; one that two suites share is one."""
     homes = (load_suite(name).scene(scene) for name in named_suites())
-    return {home for home in homes if home is not None}
+    return frozenset(home for home in homes if home is not None)
 
 
 def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> Mapping[str, str]:

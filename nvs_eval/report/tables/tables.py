@@ -99,12 +99,11 @@ def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
         if metric not in known:  # What tables count is no metric.
             raise unknown_name("metric", metric, known)
     chosen = Layout(options=TableOptions(metrics=metrics), suite=layout.suite)
-    return [_with(record, block.metrics) for block in blocks(records, chosen) for record in block.records]
-
-
-def _with(record: Record, metrics: Sequence[str]) -> Record:
-    chosen = {metric: record.metrics[metric] for metric in metrics if metric in record.metrics}
-    return record if list(chosen) == list(record.metrics) else replace(record, metrics=chosen)
+    return [
+        replace(record, metrics={name: record.metrics[name] for name in block.metrics if name in record.metrics})
+        for block in blocks(records, chosen)
+        for record in block.records
+    ]
 
 
 # --- The kinds ---
