@@ -50,16 +50,10 @@ class ExportCommand:
 
 
 def _check_outside_results(output: Path, file: Path, record: Record) -> None:
-    """Check that a folder is none of the results that a record's file lies in, where every JSON file is a record.
+    """Check that a folder is none of the results that a record lies in, where every JSON file is a record."""
+    from nvs_eval.records.files import output_dir_of
 
-    Raises:
-        InputError: it is.
-    """
-    from nvs_eval.records.record import record_file
-
-    place, file = record_file(record, Path()).parts, file.resolve()
-    in_place = file.parts[-len(place) :] == place
-    results = file.parents[len(place) - 1] if in_place else file.parent
+    results = (output_dir_of(file, record) or file.resolve().parent).resolve()
     if output.resolve().is_relative_to(results):
         raise InputError(
             f"The files would lie in {output.resolve()}, among the records of {results}, where every JSON file is a "

@@ -149,7 +149,7 @@ def _metric_table(block: Block, metric: str) -> Table:
 def _scene_table(block: Block, contender: Contender) -> Table:
     """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
     block = replace(block, records=contender.all_records)
-    scenes, by = block.scenes, block.layout.options.sort
+    scenes, by = list(block.scenes), block.layout.options.sort
     if by not in (None, "method"):
         scenes = sorted(scenes, key=lambda scene: block.place(contender, by, [scene]))
     rows = [[scene] for scene in scenes]
