@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.published_rows import Row
-from nvs_eval.report.tables.table import DIFFERS, TIED, Cell, Column, Table, printable, shown
-
-if TYPE_CHECKING:
-    from nvs_eval.report.tables.blocks import Block
+from nvs_eval.report.tables.table import Cell, Column, Table, printable, shown
 
 _LAST_RANK = 3
 _MOST_DECIMALS = 99
@@ -66,52 +60,12 @@ def number_columns(name: str, values: Sequence[float | None], spec: str) -> list
     return [Column(name, cells=[Cell("" if value is None else format(value, spec), value) for value in values])]
 
 
-def identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
-    """Method, run and step, as far as any row has them."""
-    methods = [Cell(printable(row.method), row.method, mark=block.mark(row)) for row in rows]
-    runs = [text_column("run", [row.run or "" for row in rows])] if any(row.run for row in rows) else []
-    return [
-        Column("method", numeric=False, cells=methods),
-        *runs,
-        *number_columns("step", [row.step for row in rows], "d"),
-    ]
-
-
 # --- Scores ---
 
 
 def score_cell(value: float | None, digits: int, *, mark: str = "") -> Cell:
     """A value as it is shown, with its mark."""
     return Cell("") if value is None else Cell(shown(value, digits), value, mark=mark)
-
-
-def mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Cell:
-    """The mean of a row over one scene or several, with no more decimals than were published."""
-    over, digits = block.layout.options.mean, block.decimals[metric]
-    value = row.mean(metric, scenes, over)
-    if value is None or isinstance(row, Contender):
-        return score_cell(value, digits)
-    mark = DIFFERS if metric in row.published.differs else ""
-    return score_cell(value, min(digits, row.decimals(metric, scenes, over)), mark=mark)
-
-
-def score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Sequence[str]) -> Column:
-    """A column of a metric, filled with the means of rows over some scenes: as shown, with ranks and ties.
-
-    Args:
-        column: of the metric, without cells.
-        block: that the rows are of.
-        rows: of the table.
-        scenes: one, or several of which the mean is taken.
-    """
-    metric = column.metric or ""
-    cells = [mean_cell(block, row, scenes, metric) for row in rows]
-    if block.ranks(rows):
-        ranks = ranks_of(cells, higher_is_better=block.infos[metric].higher_is_better)
-        cells = [replace(cell, rank=rank) if rank else cell for cell, rank in zip(cells, ranks, strict=True)]
-        for place in _tied(block, rows, cells, scenes, metric):
-            cells[place] = replace(cells[place], mark=cells[place].mark + TIED)
-    return replace(column, cells=cells)
 
 
 def ranks_of(cells: Sequence[Cell], *, higher_is_better: bool) -> list[int | None]:
@@ -132,20 +86,6 @@ def ranks_of(cells: Sequence[Cell], *, higher_is_better: bool) -> list[int | Non
         for rank, value in enumerate(ordered[:_LAST_RANK], start=1):
             ranks.setdefault(value, rank)
     return [ranks.get(value) for value in rounded]
-
-
-def _tied(
-    block: Block, rows: Sequence[Row], cells: Sequence[Cell], scenes: Sequence[str], metric: str
-) -> Collection[int]:
-    """The places that cannot be told from the best: where that is a published row, there is nothing to tell by."""
-    contenders = {
-        place: row for place, row in enumerate(rows) if isinstance(row, Contender) and cells[place].value is not None
-    }
-    places, tied = list(contenders), block.layout.tied
-    if tied is None or len(places) < 2 or all(cells[place].rank != 1 for place in places):
-        return ()
-    tied_places = [places[index] for index in tied(list(contenders.values()), scenes, metric)]
-    return [place for place in tied_places if cells[place].rank != 1]
 
 
 # --- Counts and costs ---

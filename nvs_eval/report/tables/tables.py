@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from nvs_eval.errors import unknown_name
@@ -12,11 +12,9 @@ from nvs_eval.report.tables.blocks import Block, blocks
 from nvs_eval.report.tables.columns import (
     COUNTS,
     count_columns,
-    identity_columns,
-    mean_cell,
     number_columns,
+    ranks_of,
     score_cell,
-    score_column,
     table_from,
     text_column,
     view_count,
@@ -25,7 +23,7 @@ from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.notes import notes_of
 from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.published_rows import Row
-from nvs_eval.report.tables.table import TIED, Column, Table, metric_column, printable
+from nvs_eval.report.tables.table import DIFFERS, TIED, Cell, Column, Table, metric_column, printable
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
@@ -125,10 +123,10 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
     metrics = block.metrics
     # Nothing is published of a mean over views.
     rows = block.rows_with([] if block.several and block.layout.options.mean == "views" else metrics)
-    columns = identity_columns(block, rows)
+    columns = _identity_columns(block, rows)
     for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
         if name in metrics:
-            columns.append(score_column(metric_column(name, block.infos[name]), block, rows, block.scenes))
+            columns.append(_score_column(metric_column(name, block.infos[name]), block, rows, block.scenes))
         elif name in COUNTS:
             columns += count_columns(name, [row.records_of(block.scenes) for row in rows])
     scene = block.mean_name if block.several else block.scenes[0]
@@ -138,10 +136,10 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
 def _metric_table(block: Block, metric: str) -> Table:
     """What a supplement has, of one metric: a row a method or checkpoint, a column a scene, the mean last."""
     rows = block.rows_with([metric])
-    columns = identity_columns(block, rows)
-    columns += [score_column(Column(printable(scene), metric), block, rows, [scene]) for scene in block.scenes]
+    columns = _identity_columns(block, rows)
+    columns += [_score_column(Column(printable(scene), metric), block, rows, [scene]) for scene in block.scenes]
     if block.several:
-        columns.append(score_column(Column(block.mean_name, metric), block, rows, block.scenes))
+        columns.append(_score_column(Column(block.mean_name, metric), block, rows, block.scenes))
     heading = metric_column(metric, block.infos[metric]).heading
     return _table(block.title(heading), columns, block, rows, [metric], metric=metric)
 
@@ -161,7 +159,7 @@ def _scene_table(block: Block, contender: Contender) -> Table:
     columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
     for name in dict.fromkeys(block.layout.options.metrics or (*block.metrics, "views")):
         if name in block.metrics:
-            cells = [mean_cell(block, contender, row, name) for row in rows]
+            cells = [_mean_cell(block, contender, row, name) for row in rows]
             columns.append(metric_column(name, block.infos[name], cells))
         elif name in COUNTS:
             columns += count_columns(name, counted)
@@ -175,7 +173,7 @@ def _view_table(block: Block) -> Table:
     """Of one scene: a row a view and record, nothing ranked."""
     views = [(row, view) for row in block.rows for record in row.records_of(block.scenes) for view in record.views]
     columns = [text_column("view", [view.name for _, view in views])]
-    columns += identity_columns(block, [row for row, _ in views])
+    columns += _identity_columns(block, [row for row, _ in views])
     for metric in block.metrics:
         cells = [score_cell(view.scores.get(metric), block.decimals[metric]) for _, view in views]
         columns.append(metric_column(metric, block.infos[metric], cells))
@@ -209,3 +207,53 @@ def _table(
         means=means,
         views=sorted({view_count(row.records_of(block.scenes)) for row in rows if isinstance(row, Contender)}),
     )
+
+
+# --- The cells of rows ---
+
+
+def _identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
+    """Method, run and step, as far as any row has them."""
+    methods = [Cell(printable(row.method), row.method, mark=block.mark(row)) for row in rows]
+    runs = [text_column("run", [row.run or "" for row in rows])] if any(row.run for row in rows) else []
+    return [
+        Column("method", numeric=False, cells=methods),
+        *runs,
+        *number_columns("step", [row.step for row in rows], "d"),
+    ]
+
+
+def _mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Cell:
+    """The mean of a row over one scene or several, with no more decimals than were published."""
+    over, digits = block.layout.options.mean, block.decimals[metric]
+    value = row.mean(metric, scenes, over)
+    if value is None or isinstance(row, Contender):
+        return score_cell(value, digits)
+    mark = DIFFERS if metric in row.published.differs else ""
+    return score_cell(value, min(digits, row.decimals(metric, scenes, over)), mark=mark)
+
+
+def _score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Sequence[str]) -> Column:
+    """A column of a metric, filled with the means of rows over one scene or several: with ranks and ties."""
+    metric = column.metric or ""
+    cells = [_mean_cell(block, row, scenes, metric) for row in rows]
+    if block.ranks(rows):
+        ranks = ranks_of(cells, higher_is_better=block.infos[metric].higher_is_better)
+        cells = [replace(cell, rank=rank) if rank else cell for cell, rank in zip(cells, ranks, strict=True)]
+        for place in _tied(block, rows, cells, scenes, metric):
+            cells[place] = replace(cells[place], mark=cells[place].mark + TIED)
+    return replace(column, cells=cells)
+
+
+def _tied(
+    block: Block, rows: Sequence[Row], cells: Sequence[Cell], scenes: Sequence[str], metric: str
+) -> Collection[int]:
+    """The places that cannot be told from the best: where that is a published row, there is nothing to tell by."""
+    contenders = {
+        place: row for place, row in enumerate(rows) if isinstance(row, Contender) and cells[place].value is not None
+    }
+    places, tied = list(contenders), block.layout.tied
+    if tied is None or len(places) < 2 or all(cells[place].rank != 1 for place in places):
+        return ()
+    tied_places = [places[index] for index in tied(list(contenders.values()), scenes, metric)]
+    return [place for place in tied_places if cells[place].rank != 1]
