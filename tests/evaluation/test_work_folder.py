@@ -128,6 +128,20 @@ def test_renders_of_which_a_file_is_gone_are_rendered_again(gone: str, tmp_path:
 
 
 @pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
+@pytest.mark.parametrize("keep", ["png", "none"])
+def test_unreadable_leftover_of_one_checkpoint_is_rendered_again(keep: Keep, damaged: str, tmp_path: Path) -> None:
+    (whole,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "whole", LIGHT, keep=keep)
+    out, again = tmp_path / "out", FakeCheckpoint(1)
+    interrupted(out)
+    (file,) = out.rglob(damaged)
+    file.write_bytes(file.read_bytes()[:100])
+    (record,) = evaluate_checkpoints([again], out, LIGHT, keep=keep)
+    assert len(again.rendered) == 3
+    assert record.views == whole.views
+    assert files_below(out) == files_below(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
 def test_unreadable_leftover_is_rendered_again(damaged: str, tmp_path: Path) -> None:
     whole = evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2)], tmp_path / "whole", LIGHT)
     out = tmp_path / "out"
