@@ -22,7 +22,7 @@ from nvs_eval.metrics.describe import Description, describe
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.system.schema import Text, convert
+from nvs_eval.system.schema import Field, Text, convert, convert_fields
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 if TYPE_CHECKING:
@@ -287,12 +287,8 @@ def _check_together(protocol: Protocol) -> None:
 
 
 def _check_average(metrics: Mapping[str, Mapping[str, Any]]) -> None:
-    parts = metrics[AVERAGE]
-    if set(parts) != set(_AVERAGED):
-        raise InputError(
-            f"{AVERAGE} needs the parameters {', '.join(_AVERAGED)}: which metrics of this protocol they are."
-        )
-    for family, name in parts.items():
-        if not isinstance(name, str) or name not in metrics or name.split("_")[0] != family:
-            candidates = [metric for metric in metrics if metric.split("_")[0] == family]
-            raise unknown_name(f"{family} of {AVERAGE}", str(name), candidates)
+    fields = {family: Field(str, required=True) for family in _AVERAGED}
+    for family, name in convert_fields(metrics[AVERAGE], fields, AVERAGE).items():
+        candidates = [metric for metric in metrics if metric.split("_")[0] == family]
+        if name not in candidates:
+            raise unknown_name(f"{family} of {AVERAGE}", name, candidates)

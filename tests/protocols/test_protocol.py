@@ -199,11 +199,19 @@ def test_missing_field_is_named(field: str) -> None:
             r"cc_psnr are of the colour-corrected render, and colour_correction is n",
         ),
         ("metrics.ssim.data_range", None, r"ssim lacks data_range"),
-        ("metrics.mipnerf_average", {"psnr": "psnr"}, r"mipnerf_average needs the parameters psnr, ssim, lpips"),
+        ("metrics.mipnerf_average", {"psnr": "psnr"}, r"mipnerf_average lacks ssim, lpips: there is no default"),
         ("metrics.mipnerf_average", PARTS, r"lpips of mipnerf_average 'lpips_squeeze'"),
         ("metrics.mipnerf_average", {**PARTS, "ssim": "psnr"}, r"ssim of mipnerf_average 'psnr'.*\. Known: ssim"),
-        ("metrics.mipnerf_average", {**PARTS, "psnr": ["psnr"]}, r"psnr of mipnerf_average .*\? Known: psnr"),
-        ("metrics.mipnerf_average", {**PARTS, "mae": "mae"}, r"mipnerf_average needs the parameters psnr, ssim, lpips"),
+        (
+            "metrics.mipnerf_average",
+            {**PARTS, "psnr": ["psnr"]},
+            r"psnr of mipnerf_average must be a text\.",
+        ),
+        (
+            "metrics.mipnerf_average",
+            {**PARTS, "mae": "mae"},
+            r"field of mipnerf_average 'mae'\. .*Known: lpips, ",
+        ),
     ],
 )
 def test_wrong_field_is_named(path: str, value: object, message: str, tmp_path: Path) -> None:

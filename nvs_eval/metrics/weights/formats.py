@@ -121,20 +121,17 @@ def load_whole(path: Path, net: Net, *, heads: bool) -> tuple[Backbone, Heads]:
     Raises:
         InputError: The file cannot be read, or tensors are missing (they are named), of another shape or not finite.
     """
-    trunk, linear = backbone_pins(net), head_pins(net, "0.1") if heads else {}
+    trunk = {_slice_name(net, name): pin for name, pin in backbone_pins(net).items()}
+    pins = {**trunk, **(head_pins(net, "0.1") if heads else {})}
     tensors = read_tensors(path)
-    aliases = {name: [_slice_name(net, name)] for name in trunk}
-    aliases |= {name: [name, re.sub(r"^lin(\d)", r"lins.\1", name)] for name in linear}
-    present = {name: next((alias for alias in known if alias in tensors), None) for name, known in aliases.items()}
-    if missing := [aliases[name][0] for name, alias in present.items() if alias is None]:
+    known = {re.sub(r"^lins\.(\d)", r"lin\1", name): tensor for name, tensor in tensors.items()} | tensors
+    if missing := [name for name in pins if name not in known]:
         raise InputError(
             f"The whole-network weights {path} lack {', '.join(missing)}. Needed: the state dict of the lpips "
             f"package's LPIPS(net={net!r}){'' if heads else ', heads aside'}; it has {some(tensors, 3) or 'none'}."
         )
-    chosen = {
-        name: _sound(path, alias, tensors[alias], (trunk | linear)[name]) for name, alias in present.items() if alias
-    }
-    return {name: chosen[name] for name in trunk}, [chosen[name] for name in linear]
+    sound = [_sound(path, name, known[name], pin) for name, pin in pins.items()]
+    return dict(zip(backbone_pins(net), sound, strict=False)), sound[len(trunk) :]
 
 
 def _slice_name(net: Net, name: str) -> str:
