@@ -42,3 +42,13 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def listed(words: Sequence[str]) -> str:
     """Words as a list in a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))
+
+
+def printable(text: str) -> str:
+    """A text as it can be printed.
+
+    Names come from files of others: what would steer a terminal, or has no glyph, is shown as its escape.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

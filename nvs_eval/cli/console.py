@@ -41,7 +41,7 @@ def put(text: str) -> None:
 
 def put_sentences(sentences: Iterable[str]) -> None:
     """Sentences on stdout, a paragraph each: wrapped in a terminal, elsewhere a line."""
-    from nvs_eval.report.tables.table import printable
+    from nvs_eval.errors import printable
 
     out = results()
     for sentence in sentences:

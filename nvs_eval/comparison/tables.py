@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.statistics.intervals import Interval
 from nvs_eval.comparison.statistics.scores import Scores
-from nvs_eval.errors import counted
+from nvs_eval.errors import counted, printable
 from nvs_eval.report.tables.columns import table_from, text_column
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, printable, shown
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown
 
 MOST_NAMED = 3
 """How many of the views that gain and lose most are named."""

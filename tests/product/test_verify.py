@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_a_sample_is_spread_over_the_views(
     assert main(["verify", str(file), *args]) == 2
     out = capsys.readouterr().out
     assert [name for name in names if f"View {name!r} cannot" in out] == [names[index] for index in wanted]
+
+
+def test_control_characters_of_names_are_escaped(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(file, lambda record: replace(record, views=[replace(record.views[0], name="a\x1b[31m"), *record.views[1:]]))
+    change(file, with_score("psnr", 3.0))
+    assert main(["verify", str(file), "--all"]) == 1
+    said = capsys.readouterr()
+    assert "View 'a\\x1b[31m': psnr is recorded as 3.0" in said.out
+    assert [row.split()[2] for row in said.out.splitlines() if "NOT CONFIRMED" in row] == ["a\\x1b[31m"]
+    assert "\x1b" not in said.out + said.err
 
 
 def test_a_folder_of_records_is_verified_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

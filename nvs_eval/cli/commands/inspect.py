@@ -48,7 +48,7 @@ def _print(report: Inspection, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from nvs_eval.report.tables.table import printable
+    from nvs_eval.errors import printable
 
     findings = [(DOUBTFUL if finding.doubtful else TO_BE_KNOWN, finding.text) for finding in report.findings]
     if not any(mark == DOUBTFUL for mark, _ in findings):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Verify:
 def _put(*lines: str) -> None:
     from nvs_eval.cli.console import results
 
-    results().print(*lines, sep="\n", markup=False, soft_wrap=True)
+    results().print(*map(printable, lines), sep="\n", markup=False, soft_wrap=True)
 
 
 def _put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -97,5 +97,5 @@ def _put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     results().print(table)

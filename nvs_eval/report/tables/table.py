@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from nvs_eval.errors import printable
 from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
 
@@ -164,13 +165,3 @@ def metric_column(metric: str, info: MetricInfo, cells: Sequence[Cell] = ()) -> 
     """The column of a metric."""
     title = printable(info.title or "")
     return Column(printable(metric), metric, printable(info.unit), info.higher_is_better, cells=cells, title=title)
-
-
-def printable(text: str) -> str:
-    """A text as it can be printed.
-
-    Names come from files of others: what would steer a terminal, or has no glyph, is shown as its escape.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
