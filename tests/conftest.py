@@ -41,15 +41,39 @@ from nvs_eval.metrics.lpips.metric import Lpips, load_lpips  # noqa: E402
 from nvs_eval.metrics.weights.backbones import find_backbone  # noqa: E402
 from nvs_eval.metrics.weights.pins import Net  # noqa: E402
 
+LONGEST = (
+    "nerfstudio",
+    "tests/protocols/test_protocol_agreement.py",
+    "tests/metrics/test_lpips_streaming.py",
+    "tests/metrics/test_lpips_plan.py",
+    "tests/metrics/test_lpips_precision.py",
+    "tests/product/test_golden.py",
+    "tests/report/test_loggers.py",
+    "tests/product/test_demo.py",
+    "tests/product/test_packaging.py",
+    "tests/metrics/test_ssim_triton.py",
+    "tests/cli/test_process.py",
+)
+"""Files whose tests take longest, and all of nerfstudio's: of those with many short tests, xdist begins the longest."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests in one worker of pytest-xdist, for the fixtures they share, and nerfstudio's files in one."""
+    """Keep a file's tests in one worker of pytest-xdist, for the fixtures they share, and nerfstudio's files in one.
+
+    What takes longest begins first, so that the workers end at about the same time.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
+        def _assign_work_unit(self, node: Any) -> None:
+            for scope in reversed(LONGEST):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
+
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
             return "nerfstudio" if "/nerfstudio/" in file else file

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
-from support.inspecting import DEFINITION, noise, scored, texts
+from support.inspecting import DEFINITION, scored, texts
 from support.protocols import HALF, LIGHT
-from support.scenes import HEIGHT, WIDTH, image
+from support.scenes import HEIGHT, WIDTH, bitmap, image
 
 from nvs_eval.diagnostics.inspection import Inspection, inspect
 from nvs_eval.diagnostics.inspection.record import inspect_record
@@ -107,7 +107,7 @@ def test_a_record_of_odd_values_is_still_reported() -> None:
 
 def test_a_record_with_jpeg_references_whatever_they_are_called() -> None:
     result = scored({"a": 1})
-    noise(1).save("gt/a.png", format="JPEG")
+    bitmap(1).save("gt/a.png", format="JPEG")
     same = with_rows(result, lambda each: replace(each, reference_sha256=sha256_of_image(load_image(Path("gt/a.png")))))
     report = said_of(same)
     assert texts(report, doubtful=True) == ["References are of another format than their names say: a.png is JPEG."]
@@ -130,7 +130,7 @@ def test_a_record_of_images_of_several_sizes() -> None:
 
 def rgba_record(reading: Any) -> Record:
     """A record of one RGBA reference, over white."""
-    noise(1, channels=4).save("alpha.png")
+    bitmap(1, channels=4).save("alpha.png")
     white = load_image(Path("alpha.png"), Reading(background=(1.0, 1.0, 1.0)))
     result = with_rows(
         scored({"a": 1}), lambda each: replace(each, reference="alpha.png", reference_sha256=sha256_of_image(white))

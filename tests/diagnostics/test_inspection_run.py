@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.inspecting import SIZE, noise, put, run_data, texts, view
-from support.scenes import HEIGHT, WIDTH
+from support.inspecting import SIZE, put, run_data, texts, view
+from support.scenes import HEIGHT, WIDTH, bitmap
 
 from nvs_eval.diagnostics.inspection import DataView, Finding
 from nvs_eval.diagnostics.inspection import run as run_module
@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def clean() -> list[DataView]:
     """Two held-out views of which there is nothing to say."""
-    return [view(put("a.png", noise(1))), view(put("b.png", noise(2)))]
+    return [view(put("a.png", bitmap(1))), view(put("b.png", bitmap(2)))]
 
 
 def test_there_is_nothing_to_say_of_what_is_in_order() -> None:
@@ -52,28 +52,28 @@ def test_no_view_held_out() -> None:
 
 def test_every_view_that_is_evaluated_was_trained_on() -> None:
     views = clean()
-    (said,) = texts(inspect_run(run_data(views, training=[*views, view(put("c.png", noise(3)))])), doubtful=True)
+    (said,) = texts(inspect_run(run_data(views, training=[*views, view(put("c.png", bitmap(3)))])), doubtful=True)
     assert said.startswith("Every view that is evaluated was trained on: ")
 
 
 def test_a_held_out_view_in_the_training_list_by_whatever_path() -> None:
     views = clean()
     again = DataView("images/../images/b.png", Path("images/../images/b.png"), SIZE)
-    report = inspect_run(run_data(views, training=[again, view(put("c.png", noise(3)))]))
+    report = inspect_run(run_data(views, training=[again, view(put("c.png", bitmap(3)))]))
     assert texts(report) == ["1 of 2 held-out views is in the training list, too: b."]
 
 
 def test_a_copy_in_the_training_list_by_its_bytes() -> None:
     views = clean()
     Path("images/c.png").write_bytes(Path("images/b.png").read_bytes())
-    report = inspect_run(run_data(views, training=[view(Path("images/c.png")), view(put("d.png", noise(3)))]))
+    report = inspect_run(run_data(views, training=[view(Path("images/c.png")), view(put("d.png", bitmap(3)))]))
     assert texts(report) == ["1 of 2 held-out views is trained on under another name: b (c, the same bytes)."]
     assert report.findings[0].doubtful
 
 
 def test_a_copy_in_the_training_list_by_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     views = clean()
-    run = run_data(views, training=[view(put("c.png", noise(2), dpi=(72, 72))), view(put("d.png", noise(3)))])
+    run = run_data(views, training=[view(put("c.png", bitmap(2), dpi=(72, 72))), view(put("d.png", bitmap(3)))])
     assert Path("images/c.png").stat().st_size != Path("images/b.png").stat().st_size
     report = inspect_run(run)
     assert texts(report) == ["1 of 2 held-out views is trained on under another name: b (c, the same pixels)."]
@@ -85,21 +85,21 @@ def test_a_copy_in_the_training_list_by_its_pixels(monkeypatch: pytest.MonkeyPat
 
 
 def test_files_of_one_length_are_not_taken_for_copies() -> None:
-    views = [view(put("a.bmp", noise(1))), view(put("b.bmp", noise(2)))]
-    report = inspect_run(run_data(views, training=[view(put("c.bmp", noise(3)))]))
+    views = [view(put("a.bmp", bitmap(1))), view(put("b.bmp", bitmap(2)))]
+    report = inspect_run(run_data(views, training=[view(put("c.bmp", bitmap(3)))]))
     assert len({path.stat().st_size for path in Path("images").iterdir()}) == 1
     assert texts(report) == []
 
 
 def test_an_image_that_is_held_out_twice() -> None:
-    twice = [*clean(), view(put("c.png", noise(1), dpi=(72, 72))), DataView("a2", Path("images/a.png"), SIZE)]
+    twice = [*clean(), view(put("c.png", bitmap(1), dpi=(72, 72))), DataView("a2", Path("images/a.png"), SIZE)]
     assert texts(inspect_run(run_data(twice)), doubtful=True) == [
         "Held-out views of one image count twice in every mean: a and c (the same pixels), a and a2 (the same file)."
     ]
 
 
 def test_alike_but_for_their_alpha_is_not_alike() -> None:
-    opaque = noise(1)
+    opaque = bitmap(1)
     sheer = opaque.copy()
     sheer.putalpha(128)
     report = inspect_run(run_data([view(put("a.png", opaque)), view(put("b.png", sheer))]))
@@ -114,7 +114,7 @@ def test_pixels_of_16_bits_are_compared_as_they_are() -> None:
 
 
 def test_a_palette_is_compared_by_its_colours() -> None:
-    plain = noise(1).quantize(16)
+    plain = bitmap(1).quantize(16)
     views = [view(put("a.png", plain)), view(put("b.png", plain.remap_palette(list(range(15, -1, -1)))))]
     assert texts(inspect_run(run_data(views))) == [
         "Held-out views of one image count twice in every mean: a and b (the same pixels)."
@@ -136,14 +136,14 @@ def test_missing_and_unreadable_images() -> None:
 
 
 def test_damaged_pixels_are_no_ones_copy() -> None:
-    whole = put("a.png", noise(1)).read_bytes()
+    whole = put("a.png", bitmap(1)).read_bytes()
     for name in ("b.png", "c.png"):
         (Path("images") / name).write_bytes(whole[: len(whole) // (2 if name == "b.png" else 3)])
     assert texts(inspect_run(run_data([view(Path("images/b.png")), view(Path("images/c.png"))]))) == []
 
 
 def test_an_image_that_is_not_of_its_cameras_size() -> None:
-    small = view(put("c.png", noise(3, (24, 20))))
+    small = view(put("c.png", bitmap(3, (24, 20))))
     report = inspect_run(run_data([*clean(), small]))
     assert texts(report, doubtful=True) == [
         f"1 of 3 held-out images is not of the camera's size: c is 24x20, its camera {WIDTH}x{HEIGHT}."
@@ -155,7 +155,7 @@ def test_an_image_that_is_not_of_its_cameras_size() -> None:
 
 
 def test_references_of_several_sizes() -> None:
-    report = inspect_run(run_data([*clean(), view(put("c.png", noise(3, (24, 20))), (24, 20))]))
+    report = inspect_run(run_data([*clean(), view(put("c.png", bitmap(3, (24, 20))), (24, 20))]))
     assert texts(report) == [
         f"The references are of 2 sizes: 2 of {WIDTH}x{HEIGHT}, 1 of 24x20. In a mean each view counts as one, "
         "whatever its size."
@@ -165,23 +165,23 @@ def test_references_of_several_sizes() -> None:
 
 
 def test_references_that_are_jpeg() -> None:
-    report = inspect_run(run_data([view(put("a.jpg", noise(1))), view(put("b.JPG", noise(2)))]))
+    report = inspect_run(run_data([view(put("a.jpg", bitmap(1))), view(put("b.JPG", bitmap(2)))]))
     (said,) = texts(report, doubtful=False)
     assert said.startswith("All 2 references are JPEG: what the compression changed counts as truth, ")
     assert dict(report.facts)["references"] == f"JPEG, {WIDTH}x{HEIGHT}"
     # Those that are trained on do not matter to a score.
-    assert texts(inspect_run(run_data(clean(), training=[view(put("c.jpg", noise(3)))]))) == []
+    assert texts(inspect_run(run_data(clean(), training=[view(put("c.jpg", bitmap(3)))]))) == []
 
 
 def test_references_of_several_formats() -> None:
-    report = inspect_run(run_data([*clean(), view(put("c.jpg", noise(3)))]))
+    report = inspect_run(run_data([*clean(), view(put("c.jpg", bitmap(3)))]))
     jpeg, mixed = texts(report)
     assert jpeg.startswith("1 of 3 references is JPEG (c): ")
     assert mixed == "The references are of several formats (1 JPEG, 2 PNG): their errors are not alike."
 
 
 def test_jpeg_under_the_name_of_png() -> None:
-    report = inspect_run(run_data([view(put("a.png", noise(1), format="JPEG"))]))
+    report = inspect_run(run_data([view(put("a.png", bitmap(1), format="JPEG"))]))
     assert texts(report, doubtful=True) == ["References are of another format than their names say: a.png is JPEG."]
     assert texts(report, doubtful=False)[0].startswith("The one reference is JPEG: ")
     # Doubts come first, whatever was looked at first.
@@ -189,12 +189,12 @@ def test_jpeg_under_the_name_of_png() -> None:
 
 
 def test_references_with_alpha() -> None:
-    report = inspect_run(run_data([*clean(), view(put("c.png", noise(3, channels=4)))]))
+    report = inspect_run(run_data([*clean(), view(put("c.png", bitmap(3, channels=4)))]))
     assert texts(report) == ["1 of 3 references has an alpha channel (c): each method does as it likes."]
 
 
 def test_masks_that_fit_and_masks_that_do_not() -> None:
-    mask, small = put("mask.png", noise(9).convert("L")), put("small.png", noise(9, (24, 20)).convert("L"))
+    mask, small = put("mask.png", bitmap(9).convert("L")), put("small.png", bitmap(9, (24, 20)).convert("L"))
     first, second = clean()
     fits = inspect_run(run_data([replace(first, mask=mask), second]))
     assert texts(fits) == []

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.protocols import LIGHT, protocol_of
+from support.protocols import protocol_of, variant
 from support.verifying import (
     ABSENT,
+    FIVE,
     PAIRS,
-    WITH_LPIPS,
     LpipsOf,
     change,
-    protocol,
     score,
     with_definition,
     write_scene,
@@ -55,7 +54,7 @@ def test_a_changed_protocol_is_noticed(file: Path, capsys: pytest.CaptureFixture
 def test_a_wrong_direction_or_unit_is_noticed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, claim: Mapping[str, Any], said: str
 ) -> None:
-    (file,) = score(write_scene(tmp_path, PAIRS[:2]), LIGHT.replace("round_means", "  mae: {}\nround_means"))
+    (file,) = score(write_scene(tmp_path, PAIRS[:2]), variant(metrics={"mae": {}}))
     assert main(["verify", str(file)]) == 0
 
     def claimed(record: Record) -> Record:
@@ -69,7 +68,7 @@ def test_a_wrong_direction_or_unit_is_noticed(
 def test_the_directions_and_units_are_those_of_the_metrics() -> None:
     """Of every named protocol, the colour-corrected metrics and the average error among them."""
     protocols = [load_protocol(name) for name in named_protocols()]
-    protocols.append(protocol_of(LIGHT.replace("round_means: null\n", WITH_LPIPS)))
+    protocols.append(protocol_of(FIVE))
     protocols += [each.colour_corrected("affine") for each in protocols if each.colour_correction == "none"]
     seen = {name for each in protocols for name in each.infos}
     assert {"psnr", "ssim", "lpips_alex", "lpips_vgg", "mipnerf_average", "cc_psnr", "cc_lpips_vgg"} <= seen
@@ -123,7 +122,7 @@ def test_what_a_later_protocol_asks_for_is_said_to_be_unknown(
 def lpips_file(tmp_path: Path, lpips_of: LpipsOf) -> Path:
     """The record of one view under a protocol of five metrics."""
     lpips_of("alex")
-    (file,) = score(write_scene(tmp_path, PAIRS[:1]), LIGHT.replace("round_means: null\n", WITH_LPIPS))
+    (file,) = score(write_scene(tmp_path, PAIRS[:1]), FIVE)
     return file
 
 
@@ -190,6 +189,6 @@ def test_a_crop_that_leaves_nothing_is_said(file: Path, capsys: pytest.CaptureFi
 
 
 def test_no_least_variance_of_ones_own_is_that_of_the_kernel(tmp_path: Path) -> None:
-    text = protocol("unsaid", ssim="{kernel: dmpix, data_range: 1, variance_floor: null}")
+    text = variant(metrics={"ssim": {"kernel": "dmpix", "data_range": 1, "variance_floor": None}})
     (file,) = score(write_scene(tmp_path, PAIRS[:2]), text)
     assert main(["verify", str(file)]) == 0

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import torch
 from support.pairs import array_pairs
-from support.protocols import protocol_of
+from support.protocols import PSNR, changed, rounding
 from support.verifying import (
     FLAT,
     PAIRS,
-    ROUNDED,
     LpipsOf,
     nets_here,
-    protocol,
 )
 
 from nvs_eval.cli import main
@@ -187,12 +185,12 @@ def masked_pairs() -> Mapping[str, Pair]:
 @pytest.mark.parametrize("meaning", ["ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"])
 def test_every_meaning_of_a_mask_is_confirmed_with_every_kernel(meaning: str) -> None:
     kernels = ("valid", "dmpix") if meaning == "dycheck" else (*KERNELS, "luma5", "uniform7-gray")
-    quantise = "{render: truncate, reference: round, mask: truncate}"
+    quantise = rounding("truncate", "round", "truncate")
     protocols = []
     for kernel in kernels:
         extent = 255 if kernel == "uniform7-gray" else 1
-        text = protocol(kernel, mask=meaning, quantise=quantise, ssim=f"{{kernel: {kernel}, data_range: {extent}}}")
-        protocols.append(protocol_of(text.replace("round_means", "  mae: {}\nround_means")))
+        both = {"ssim": {"kernel": kernel, "data_range": extent}, "mae": {}}
+        protocols.append(changed(name=kernel, mask=meaning, quantise=quantise, metrics=both))
     assert_confirmed([Case(name, pair, protocols) for name, pair in masked_pairs().items()])
 
 
@@ -204,16 +202,16 @@ def test_every_meaning_of_a_mask_is_confirmed_with_every_kernel(meaning: str) ->
     ],
 )
 def test_a_least_variance_that_matters_is_confirmed(meaning: str, kernel: str) -> None:
-    text = protocol("floor", mask=meaning, ssim=f"{{kernel: {kernel}, data_range: 1, variance_floor: 0.001}}")
-    assert_confirmed([Case(name, pair, [protocol_of(text)]) for name, pair in masked_pairs().items()])
+    floor = changed(mask=meaning, metrics={"ssim": {"kernel": kernel, "data_range": 1, "variance_floor": 0.001}})
+    assert_confirmed([Case(name, pair, [floor]) for name, pair in masked_pairs().items()])
 
 
 @pytest.mark.parametrize("rule", ["quadratic", "affine"])
-@pytest.mark.parametrize("quantise", [ROUNDED, "{render: none, reference: none, mask: none}"])
-def test_colour_correction_is_confirmed(rule: str, quantise: str) -> None:
-    text = protocol("corrected", colour_correction=rule, quantise=quantise, out_of_range="clamp")
-    more = "  cc_psnr: {data_range: 1}\n  cc_ssim: {kernel: zero, data_range: 1}\n  cc_mae: {}\nround_means"
-    protocols = [protocol_of(text.replace("round_means", more))]
+@pytest.mark.parametrize("quantise", [rounding("round", "round"), rounding()])
+def test_colour_correction_is_confirmed(rule: str, quantise: dict[str, str]) -> None:
+    more = {"cc_psnr": PSNR, "cc_ssim": {"kernel": "zero", "data_range": 1}, "cc_mae": {}}
+    fields: Any = {"colour_correction": rule, "quantise": quantise, "out_of_range": "clamp"}
+    protocols = [changed(name="corrected", metrics=more, **fields)]
     cases = [Case(name, Pair(*array_pairs()[name]), protocols) for name in (*PAIRS, *FLAT)]
     assert_confirmed([*cases, Case("tinted", tinted(), protocols)])
     corrected = our_scores([Case("tinted", tinted(), protocols)], torch.device("cpu"), None)

@@ -15,20 +15,18 @@ import pytest
 import torch
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
 from support.pairs import array_pairs
-from support.protocols import FLOAT, HALF, LIGHT, protocol_of
+from support.protocols import FLOAT, HALF, LIGHT, changed, protocol_of, rounding, variant
 from support.scenes import float_image
 from support.verifying import (
+    FIVE,
     FLAT,
     PAIRS,
-    ROUNDED,
-    TRUNCATED,
     LpipsOf,
     change,
     deviations,
     evaluated,
     metrics,
     nets_here,
-    protocol,
     score,
     verified,
     with_score,
@@ -51,13 +49,15 @@ from nvs_eval.records.record import Record, read_record, record_file, write_reco
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.masks import Masks
 
+TRUNCATED = rounding("truncate", "truncate")
 KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 
 
-@pytest.mark.parametrize("quantise", [ROUNDED, TRUNCATED, "{render: round, reference: none, mask: none}"])
-def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: str) -> None:
+@pytest.mark.parametrize("quantise", [rounding("round", "round"), TRUNCATED, rounding("round")])
+def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: dict[str, str]) -> None:
     scene = write_scene(tmp_path, (*PAIRS, *FLAT))
-    texts = [protocol(name, ssim=f"{{kernel: {name}, data_range: 1}}", quantise=quantise) for name in KERNELS]
+    ssims = {name: {"ssim": {"kernel": name, "data_range": 1}} for name in KERNELS}
+    texts = [variant(name=name, metrics=ssim, quantise=quantise) for name, ssim in ssims.items()]
     for file in score(scene, *texts):
         report = verified(file)
         assert report.complete
@@ -67,23 +67,22 @@ def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: str
 
 
 def test_every_kernel_is_confirmed_over_the_range_of_the_pair(tmp_path: Path) -> None:
-    scene = write_scene(tmp_path, PAIRS, save_npy)
-    texts = [
-        FLOAT.replace("name: float", f"name: {name}").replace("kernel: reflect", f"kernel: {name}") for name in KERNELS
-    ]
+    scene = write_scene(tmp_path, PAIRS, "npy")
+    ssims = {name: {"ssim": {"kernel": name, "data_range": "pair"}} for name in KERNELS}
+    texts = [variant(FLOAT, name=name, metrics=ssim) for name, ssim in ssims.items()]
     for file in score(scene, *texts):
         report = verified(file)
         assert report.complete
         assert not report.refuted
 
 
-@pytest.mark.parametrize("crop", ["0", "3"])
+@pytest.mark.parametrize("crop", [0, 3])
 @pytest.mark.parametrize("rule", ["clamp", "keep"])
-def test_renders_beyond_the_range_and_crops_are_confirmed(tmp_path: Path, rule: str, crop: str) -> None:
-    scene = write_scene(tmp_path, PAIRS[:2], save_npy)
+def test_renders_beyond_the_range_and_crops_are_confirmed(tmp_path: Path, rule: str, crop: int) -> None:
+    scene = write_scene(tmp_path, PAIRS[:2], "npy")
     beyond = 1.6 * float_image(5, 48, 64) - 0.3
     save_npy(scene / "ours" / f"{PAIRS[0]}.npy", beyond)
-    (file,) = score(scene, protocol("beyond", out_of_range=rule, crop=crop))
+    (file,) = score(scene, variant(out_of_range=rule, crop=crop))
     report = verified(file)
     assert report.complete
     assert not report.refuted
@@ -98,18 +97,12 @@ def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
         (tmp_path / part).mkdir()
         for name in ("a", "b"):
             iio.imwrite(tmp_path / part / f"{name}.png", random.randint(0, 256, (20, 24, 4), dtype=np.uint8))
-    text = protocol("alpha", alpha=rule, quantise=TRUNCATED)
+    text = variant(alpha=rule, quantise=TRUNCATED)
     (file,) = score(tmp_path, text, reading=Reading(background=(0.25, 0.5, 1.0)))
     report = verified(file)
     assert report.complete
     assert not report.refuted
     assert deviations(report)["psnr"] < 1e-5
-
-
-LPIPS = """\
-  lpips_NET: {net: NET, version: "VERSION", input: INPUT, normaliser: NORMALISER}
-round_means: null
-"""
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
@@ -122,12 +115,11 @@ def test_lpips_is_confirmed_in_each_of_its_ways(
         ("0.1", "unscaled", "torchmetrics"),
         ("0.0", "scaled", "lpips"),
     ]
-    texts = []
-    for index, way in enumerate(ways):
-        lines = LPIPS.replace("NET", net)
-        for placeholder, value in zip(("VERSION", "INPUT", "NORMALISER"), way, strict=True):
-            lines = lines.replace(placeholder, value)
-        texts.append(protocol(f"way{index}").replace("round_means: null\n", lines))
+    keys = ("version", "input", "normaliser")
+    texts = [
+        variant(name=f"way{index}", metrics={f"lpips_{net}": {"net": net, **dict(zip(keys, way, strict=True))}})
+        for index, way in enumerate(ways)
+    ]
     for file in score(write_scene(tmp_path, PAIRS[:3]), *texts):
         report = verified(file)
         assert report.complete
@@ -167,7 +159,7 @@ def test_masks_are_confirmed_and_changed_ones_noticed(tmp_path: Path) -> None:
     scene, names = write_scene(tmp_path, PAIRS[:2]), PAIRS[:2]
     masks = write_masks(scene, names)
     meanings = ("ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
-    protocols = [protocol_of(protocol(meaning, mask=meaning)) for meaning in meanings]
+    protocols = [changed(name=meaning, mask=meaning) for meaning in meanings]
     files = dict(zip(meanings, evaluated(scene, protocols, masks=masks), strict=True))
     for meaning, file in files.items():
         report = verified(file)
@@ -176,9 +168,9 @@ def test_masks_are_confirmed_and_changed_ones_noticed(tmp_path: Path) -> None:
         assert ("coverage" in metrics(report)) == (meaning != "ignored")
     save_png(masks / f"{names[0]}.png", torch.ones(*array_pairs()[names[0]][0].shape[:2], 3))
     for meaning, file in files.items():
-        changed = verified(file).changed
-        assert len(changed) == (meaning != "ignored")
-        assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in changed)
+        others = verified(file).changed
+        assert len(others) == (meaning != "ignored")
+        assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in others)
 
 
 def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
@@ -208,12 +200,10 @@ def test_a_changed_coverage_is_noticed(tmp_path: Path) -> None:
 
 def test_the_average_error_is_confirmed_from_its_parts(tmp_path: Path, lpips_of: LpipsOf) -> None:
     lpips_of("alex")
-    metrics = '  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}\n'
-    metrics += "  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}\n"
     scene = write_scene(tmp_path, PAIRS[:2])
     name = PAIRS[1]
     (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
-    (file,) = score(scene, LIGHT.replace("round_means", f"{metrics}round_means"))
+    (file,) = score(scene, FIVE)
     assert not verified(file).refuted
     change(file, with_score("mipnerf_average", 0.5))
     assert [each.metric for each in verified(file).compared if not each.confirmed] == ["mipnerf_average"]

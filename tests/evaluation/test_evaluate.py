@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.protocols import FLOAT, IGNORING, LIGHT, protocol_of
+from support.protocols import CLAMPING, FLOAT, IGNORING, LIGHT, protocol_of
 from support.scenes import float_image, image
 
 from nvs_eval import __version__
@@ -177,8 +177,6 @@ def test_what_the_scorer_refuses_ends_the_loop(tmp_path: Path) -> None:
 
 
 # --- What a protocol refuses, and what it leaves out ----------------------------------------------------------------
-
-CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 
 
 def test_refusing_protocol_is_reported_once_others_go_on(tmp_path: Path) -> None:

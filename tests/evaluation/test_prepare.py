@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from support.agreement import assert_agree
-from support.protocols import LIGHT, changed, protocol_of
+from support.protocols import LIGHT, changed, protocol_of, rounding
 from support.scenes import float_image, image
 from support.scoring import outcomes, scores, view
 from torch import Tensor
@@ -19,7 +19,6 @@ from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import composite, sha256_of_image
-from nvs_eval.protocols import Quantise
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import Render, View
 
@@ -142,7 +141,7 @@ def test_the_references_hash_is_of_what_was_scored(tmp_path: Path) -> None:
 
 def test_the_grey_kernel_is_of_the_levels_that_were_quantised() -> None:
     protocol = changed(
-        quantise=Quantise("round", "truncate", "none"), metrics={"ssim": {"kernel": "uniform7-gray", "data_range": 255}}
+        quantise=rounding("round", "truncate"), metrics={"ssim": {"kernel": "uniform7-gray", "data_range": 255}}
     )
     reference, render = float_image(0), float_image(1)
     levels = view((reference * 255).floor() / 255, (render * 255 + 0.5).floor() / 255)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.agreement import assert_agree
 from support.pairs import photograph
-from support.protocols import FLOAT, LIGHT, SQUEEZE, changed
+from support.protocols import FLOAT, LIGHT, SQUEEZE, changed, rounding
 from support.scenes import float_image, image
 from support.scoring import CPU, scores, view
 from torch import Tensor
@@ -30,7 +30,7 @@ from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.psnr import psnr
 from nvs_eval.metrics.weights.pins import Net
-from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
+from nvs_eval.protocols import Protocol, load_protocol, named_protocols
 from nvs_eval.sources.views import View
 
 SQUEEZED = changed(metrics={"lpips_squeeze": SQUEEZE})
@@ -223,8 +223,8 @@ def corrections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_correction_that_two_protocols_share_is_made_once(corrections: list[str]) -> None:
-    first = changed(quantise=Quantise("round", "round", "none")).colour_corrected("affine")
-    second = changed(quantise=Quantise("none", "none", "none"), crop=2, mask="none").colour_corrected("affine")
+    first = changed(quantise=rounding("round", "round")).colour_corrected("affine")
+    second = changed(quantise=rounding(), crop=2, mask="none").colour_corrected("affine")
     third = changed().colour_corrected("quadratic")
     pair = view(float_image(0), float_image(1), float_image(2))
     found = scores([first, second, third], pair)
@@ -271,11 +271,11 @@ def test_images_are_let_go_once_they_are_prepared(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(scorer_module.SharedWork, "_on_device", watched)
     monkeypatch.setattr(scorer_module, "score_together", late)
     scored = view(float_image(0), float_image(1))
-    scores(changed(quantise=Quantise("round", "round", "none")), scored)
+    scores(changed(quantise=rounding("round", "round")), scored)
     assert left == [False, False]
     left.clear()
     made.clear()
-    scores(changed(quantise=Quantise("none", "none", "none"), out_of_range="keep"), scored)
+    scores(changed(quantise=rounding(), out_of_range="keep"), scored)
     assert left == [True, True]  # They are what is scored.
 
 
@@ -287,7 +287,7 @@ def test_an_image_that_is_scored_as_it_was_read_is_not_copied(monkeypatch: pytes
         scored.extend([reference, *renders])
         return psnr(reference, renders, mask=mask)
 
-    protocol = changed(quantise=Quantise("round", "round", "none"))
+    protocol = changed(quantise=rounding("round", "round"))
     scorer = Scorer([protocol], CPU)
     for name, metric in scorer._metrics[0].items():
         monkeypatch.setitem(scorer._metrics[0], name, replace(metric, function=watched))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.agreement import assert_agree, generator
+from support.scenes import noise
 from torch import Tensor
 from torchvision.utils import save_image
 
@@ -27,10 +28,6 @@ from nvs_eval.images.pixels import (
 from nvs_eval.metrics.psnr import psnr
 
 LEVELS = torch.arange(256) / 255
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed))
 
 
 # --- The contract -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.agreement import assert_agree
 from support.pairs import array_pairs, pairs
-from support.protocols import LIGHT, changed
+from support.protocols import LIGHT, changed, rounding
 from support.scenes import float_image, image
 from support.scoring import scores, view
 from torch import Tensor
@@ -20,11 +20,11 @@ from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.images.pixels import quantise
 from nvs_eval.metrics.colour_correction import Correction, correct_colours
 from nvs_eval.metrics.psnr import psnr
-from nvs_eval.protocols import Quantise, load_protocol
+from nvs_eval.protocols import load_protocol
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 PHOTOGRAPH = "photograph and noise"
-FLOATS = Quantise("none", "none", "none")
+FLOATS = rounding()
 with_both = pytest.mark.parametrize("how", ["quadratic", "affine"])
 
 
@@ -136,7 +136,7 @@ def planes(picture: Tensor) -> Tensor:
 @with_both
 def test_the_fit_is_to_what_was_clamped_and_not_yet_quantised(how: Any) -> None:
     reference, render = planes(float_image(0)), 1.4 * planes(float_image(0)) ** 1.2 - 0.1
-    protocol = changed(out_of_range="clamp", quantise=Quantise("round", "truncate", "none")).colour_corrected(how)
+    protocol = changed(out_of_range="clamp", quantise=rounding("round", "truncate")).colour_corrected(how)
     prepared = prepare(reference, render[None], None, protocol, view_name="a")
     assert prepared.corrected is not None
     fitted = correct_colours(reference, render.clamp(0, 1), how)

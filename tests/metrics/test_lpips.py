@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from support.agreement import assert_agree, generator
 from support.pairs import pairs
 from support.peer_networks import lpips_package, random_lpips_package, torchmetrics_network
+from support.scenes import noise
 from torch import Tensor
 
 from nvs_eval.errors import InputError
@@ -39,10 +40,6 @@ with_every_kind_of_heads = pytest.mark.parametrize("heads", HEADS)
 def small(lpips_of: LoadLpips) -> Lpips:
     """Any net, where all behave alike: the smallest."""
     return lpips_of("squeeze")
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed), dtype=dtype)
 
 
 @cache

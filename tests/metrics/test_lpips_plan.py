@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.agreement import generator
+from support.scenes import noise
 from torch import Tensor
 
 from nvs_eval.errors import InputError
@@ -83,10 +83,6 @@ MB = 10**6
 def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[Any]:
     """Either values or errors, as a test expects."""
     return lpips_passes.score_together(wanted, max_memory)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed))
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks anew")

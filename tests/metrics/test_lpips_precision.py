@@ -15,7 +15,7 @@ import torch
 import yaml
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
-from support.protocols import LIGHT, protocol_file, protocol_of
+from support.protocols import ALEX, LIGHT, changed, protocol_file, protocol_of, variant
 from support.records import record, row
 from support.scenes import image
 from support.scoring import CPU, view
@@ -46,11 +46,8 @@ from nvs_eval.report.frames import data_frame
 from nvs_eval.report.loggers.runs import LoggedRecord, runs_of
 from nvs_eval.report.tables.published_rows import check_published
 
-ALEX: dict[str, Any] = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
 PARTS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"}
-WITH_ALEX = LIGHT.replace(
-    "round_means", '  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}\nround_means'
-)
+WITH_ALEX = variant(metrics={"lpips_alex": ALEX})
 
 # --- Protocols ------------------------------------------------------------------------------------------------------
 
@@ -78,9 +75,7 @@ def test_what_a_fast_protocol_is_known_by_is_pinned(name: str) -> None:
 
 
 def with_average(**lpips: object) -> Protocol:
-    data = yaml.safe_load(WITH_ALEX)
-    data["metrics"]["lpips_alex"] |= lpips
-    return parse_protocol({**data, "metrics": {**data["metrics"], "mipnerf_average": PARTS}})
+    return changed(metrics={"lpips_alex": {**ALEX, **lpips}, "mipnerf_average": PARTS})
 
 
 def test_only_signatures_with_lpips_say_fast() -> None:
@@ -90,9 +85,9 @@ def test_only_signatures_with_lpips_say_fast() -> None:
     assert fast.signatures["lpips_alex"] == (
         "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|precision:fast|q:round8|mask:valid-pixels|v1"
     )
-    changed = [name for name, signature in fast.signatures.items() if signature != plain.signatures[name]]
-    assert changed == ["lpips_alex", "mipnerf_average", "cc_lpips_alex"]
-    assert all(fast.signatures[name].count("|precision:fast|") == 1 for name in changed)
+    other = [name for name, signature in fast.signatures.items() if signature != plain.signatures[name]]
+    assert other == ["lpips_alex", "mipnerf_average", "cc_lpips_alex"]
+    assert all(fast.signatures[name].count("|precision:fast|") == 1 for name in other)
 
 
 def test_a_file_may_say_it_and_exact_is_what_it_is_without() -> None:
@@ -288,7 +283,7 @@ def test_without_lpips_fast_is_the_same_as_exact(cli: Callable[..., Said]) -> No
 
 
 def test_the_option_stands_above_what_a_file_says(scored: Callable[..., Said], here: Path) -> None:
-    protocol_file(here, WITH_ALEX.replace("normaliser: lpips", "normaliser: lpips, precision: fast"), "alex.yaml")
+    protocol_file(here, variant(metrics={"lpips_alex": {**ALEX, "precision": "fast"}}), "alex.yaml")
     assert "protocol light, fast (" in scored(*SCORE).out
     assert "protocol light (" in scored(*SCORE, "--precision", "exact").out
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data as photographs
 from support.agreement import generator
+from support.scenes import noise
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,10 +31,6 @@ CPU = torch.device("cpu")
 LoadLpips = Callable[..., Lpips]
 with_every_net = pytest.mark.parametrize("net", NETS)
 with_fast_nets = pytest.mark.parametrize("net", ["alex", "vgg"])
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed), dtype=dtype)
 
 
 def whole(net: Net, weights: Mapping[str, Tensor], images: Tensor) -> Iterator[Tensor]:

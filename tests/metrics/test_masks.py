@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.agreement import assert_agree, generator
-from support.protocols import LIGHT, SQUEEZE, WITH_LPIPS, changed
+from support.protocols import LIGHT, SQUEEZE, WITH_LPIPS, changed, rounding
 from support.scenes import float_image, image
 from support.scoring import outcomes, scores, view
 from support.window_ssim import TOOLS
@@ -33,7 +33,7 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import View
 
 MEANINGS = ("valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
-FLOATS = Quantise("none", "none", "none")
+FLOATS = rounding()
 
 
 def half(height: int = 40, width: int = 48) -> Tensor:
@@ -78,12 +78,12 @@ def binary_masks(draw: st.DrawFn) -> Tensor:
     mask=binary_masks(),
     region=st.sampled_from(["full", "right-half"]),
     crop=st.integers(0, 3),
-    quantise=st.sampled_from([FLOATS, Quantise("round", "truncate", "truncate")]),
+    quantise=st.sampled_from([FLOATS, rounding("round", "truncate", "truncate")]),
 )
 def test_psnr_under_multiply_is_higher_by_the_coverage(mask: Tensor, region: Any, crop: int, quantise: Any) -> None:
     psnr = {"psnr": {"data_range": 1}}
     protocols = [
-        Protocol("a", "error", "none", "clamp", quantise, region, crop, meaning, psnr, None)
+        Protocol("a", "error", "none", "clamp", Quantise(**quantise), region, crop, meaning, psnr, None)
         for meaning in ("valid-pixels", "multiply", "fill")
     ]
     scored = view(float_image(0, 24, 27), float_image(1, 24, 27), float_image(2, 24, 27), mask=mask)
@@ -336,7 +336,7 @@ def test_mask_without_meaning_names_view_and_other_protocols() -> None:
 
 @pytest.mark.parametrize(("rule", "level"), [("none", 127.7), ("round", 128), ("truncate", 127)])
 def test_masks_are_quantised_as_the_protocol_says(rule: Any, level: float) -> None:
-    protocol = changed(quantise=Quantise("none", "none", rule))
+    protocol = changed(quantise=rounding(mask=rule))
     mask = torch.full((40, 48), 127.7 / 255)
     mask[0, 0] = 1
     (outcome,) = outcomes(protocol, view(image(0), image(1), mask=mask))
@@ -372,7 +372,7 @@ def only(rows: slice, columns: slice, value: float = 1.0) -> Tensor:
         *((EMPTY, {"mask": meaning}) for meaning in MEANINGS),
         (only(slice(0, 2), slice(0, 48)), {"crop": 2}),
         (only(slice(0, 40), slice(0, 24)), {"region": "right-half"}),
-        (only(slice(0, 40), slice(0, 48), 0.003), {"quantise": Quantise("round", "round", "truncate")}),
+        (only(slice(0, 40), slice(0, 48), 0.003), {"quantise": rounding("round", "round", "truncate")}),
     ],
 )
 def test_empty_mask_is_its_own_error_and_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:

@@ -7,18 +7,14 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 from skimage.metrics import peak_signal_noise_ratio
-from support.agreement import assert_agree, generator
+from support.agreement import assert_agree
 from support.pairs import pairs
+from support.scenes import noise
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.psnr import mse, psnr
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed), dtype=dtype)
-
 
 # --- Closed forms -------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
-from support.agreement import TOLERANCE, assert_agree, generator
+from support.agreement import TOLERANCE, assert_agree
 from support.pairs import array_pairs, pairs
+from support.scenes import noise
 from support.window_ssim import TOOLS, extent_of_pair
 from support.window_ssim import ssim_map as reference_map
 from torch import Tensor
@@ -36,10 +37,6 @@ with_every_pair = pytest.mark.parametrize("name", pairs())
 def doubles(name: str) -> tuple[Tensor, Tensor]:
     reference, render = pairs()[name]
     return reference.double(), render.double()
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(*shape, generator=generator(seed), dtype=dtype)
 
 
 # --- The definition -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from support.protocols import protocol_file, rounding, variant
 from torch import Tensor, nn
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
@@ -22,21 +23,6 @@ from nvs_eval_nerfstudio.hook import ERROR_FULL_SCALE, ERROR_IMAGE, Instrumented
 from nvs_eval_nerfstudio.quiet import import_nerfstudio
 
 import_nerfstudio()
-
-PROTOCOL = """
-name: quick
-alpha: composite
-colour_correction: none
-out_of_range: error
-quantise: {render: none, reference: none, mask: none}
-region: full
-crop: 0
-mask: none
-metrics:
-  psnr: {data_range: 1}
-  ssim: {kernel: valid, data_range: 1}
-round_means: null
-"""
 
 
 class FakeModel(nn.Module):
@@ -66,9 +52,7 @@ class FakePipeline:
 
 @pytest.fixture
 def protocol(tmp_path: Path) -> str:
-    path = tmp_path / "quick.yaml"
-    path.write_text(PROTOCOL)
-    return str(path)
+    return str(protocol_file(tmp_path, variant(name="quick", quantise=rounding(), mask="none"), "quick.yaml"))
 
 
 def _evaluate(protocol: str, *images: Tensor, test_mode: str = "test") -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from support.inspecting import texts
+from support.scenes import FRAMES, bitmap, frame, nerfstudio_scene
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
 from nvs_eval.cli import main
-from nvs_eval.diagnostics.inspection import Inspection, RunData, inspectors
+from nvs_eval.diagnostics.inspection import RunData, inspectors
 from nvs_eval.diagnostics.inspection.run import inspect_run as report_on
 from nvs_eval.errors import InputError
 from nvs_eval_nerfstudio.inspection import inspect_run, split_rule
@@ -35,32 +36,7 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import (  # noqa: E402
 )
 
 FOX = Path("../shared/runs/fox/nerfacto/base/config.yml")
-WIDTH, HEIGHT = 16, 12
-NAMES = [f"images/{index:04d}.png" for index in range(1, 11)]
-
-
-def put(path: Path, seed: int, *, size: tuple[int, int] = (WIDTH, HEIGHT), channels: int = 3, **options: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, **options)
-
-
-def frame(index: int, name: str, **more: Any) -> dict[str, Any]:
-    pose = np.eye(4)
-    pose[:3, 3] = np.cos(index), np.sin(index), 0.1 * index
-    return {"file_path": name, "transform_matrix": pose.tolist(), **more}
-
-
-def scene(
-    folder: Path, names: Sequence[str] = NAMES, *, more: Callable[[str], dict] = lambda name: {}, **meta: Any
-) -> Path:
-    """A scene in nerfstudio's format: an image of noise a name, and transforms.json."""
-    for index, name in enumerate(names):
-        put(folder / name, index)
-    frames = [frame(index, name, **more(name)) for index, name in enumerate(names)]
-    intrinsics = {"fl_x": 20, "fl_y": 20, "cx": 8, "cy": 6, "w": WIDTH, "h": HEIGHT, "camera_model": "OPENCV"}
-    (folder / "transforms.json").write_text(json.dumps({**intrinsics, **meta, "frames": frames}))
-    return folder
+NAMES = list(FRAMES)
 
 
 @pytest.fixture
@@ -83,20 +59,16 @@ def trained(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def texts(report: Inspection, *, doubtful: bool | None = None) -> list[str]:
-    return [each.text for each in report.findings if doubtful is None or each.doubtful is doubtful]
-
-
 def names(run: RunData) -> tuple[list[str], list[str]]:
     return [view.name for view in run.training], [view.name for view in run.held_out]
 
 
 def test_a_run_that_is_in_order(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    run = inspect_run(trained(scene(tmp_path / "data"), eval_mode="interval"), data=None)
+    run = inspect_run(trained(nerfstudio_scene(tmp_path / "data"), eval_mode="interval"), data=None)
     assert run.name == "made/nerfacto/base"
     assert names(run) == ([name for name in NAMES if name not in (NAMES[0], NAMES[8])], ["0001", "0009"])
     assert run.rule == "interval 8: of every 8 images in the order of their paths the first is held out"
-    assert {view.size for view in run.held_out} == {(WIDTH, HEIGHT)}
+    assert {view.size for view in run.held_out} == {(16, 12)}
     assert (run.parser, run.data, run.preparation) == ("Nerfstudio", tmp_path / "data", [])
     assert report_on(run).findings == []
 
@@ -105,7 +77,7 @@ def test_the_data_lies_elsewhere(tmp_path: Path, trained: Callable[..., Path]) -
     config = trained(tmp_path / "gone", eval_mode="interval")
     with pytest.raises(InputError, match=r"is not at .*gone, .*`--data`"):
         inspect_run(config, data=None)
-    run = inspect_run(config, data=scene(tmp_path / "moved"))
+    run = inspect_run(config, data=nerfstudio_scene(tmp_path / "moved"))
     assert run.data == tmp_path / "moved"
     assert names(run)[0][0] == NAMES[1]
     with pytest.raises(InputError, match="cannot be read: FileNotFoundError"):
@@ -117,7 +89,7 @@ def test_the_data_lies_elsewhere(tmp_path: Path, trained: Callable[..., Path]) -
 
 
 def test_a_fraction(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    run = inspect_run(trained(scene(tmp_path / "data"), train_split_fraction=0.65), data=None)
+    run = inspect_run(trained(nerfstudio_scene(tmp_path / "data"), train_split_fraction=0.65), data=None)
     assert run.rule == (
         "fraction 0.65: so much of the images is trained on, which are 7 of 10, evenly spaced in the order of their "
         "paths from the first to the last; the others are held out"
@@ -129,13 +101,13 @@ def test_a_fraction(tmp_path: Path, trained: Callable[..., Path]) -> None:
 
 def test_names_that_say_their_split(tmp_path: Path, trained: Callable[..., Path]) -> None:
     images = ["images/train_1.png", "images/eval_1.png"]
-    run = inspect_run(trained(scene(tmp_path / "data", images), eval_mode="filename"), data=None)
+    run = inspect_run(trained(nerfstudio_scene(tmp_path / "data", images), eval_mode="filename"), data=None)
     assert run.rule.startswith("filename: images with `train` in their file's name are trained on")
     assert names(run) == (images[:1], ["eval_1"])
 
 
 def test_all(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    run = inspect_run(trained(scene(tmp_path / "data"), eval_mode="all"), data=None)
+    run = inspect_run(trained(nerfstudio_scene(tmp_path / "data"), eval_mode="all"), data=None)
     assert run.rule == "all: every image is trained on and evaluated alike (eval_mode all)"
     (said,) = texts(report_on(run), doubtful=True)
     assert said.startswith("Every view that is evaluated was trained on: ")
@@ -143,7 +115,7 @@ def test_all(tmp_path: Path, trained: Callable[..., Path]) -> None:
 
 def test_lists_in_the_data_overrule_the_mode(tmp_path: Path, trained: Callable[..., Path]) -> None:
     lists: Any = {"train_filenames": NAMES[:5], "val_filenames": NAMES[4:6], "test_filenames": NAMES[4:6]}
-    config = trained(scene(tmp_path / "data", **lists), eval_mode="interval")
+    config = trained(nerfstudio_scene(tmp_path / "data", **lists), eval_mode="interval")
     run = inspect_run(config, data=None)
     assert run.rule == (
         "files: train_filenames and test_filenames of transforms.json name the views; eval_mode interval is not asked"
@@ -154,19 +126,20 @@ def test_lists_in_the_data_overrule_the_mode(tmp_path: Path, trained: Callable[.
 
 def test_lists_that_hold_nothing_out(tmp_path: Path, trained: Callable[..., Path]) -> None:
     lists: Any = {"train_filenames": NAMES, "val_filenames": [], "test_filenames": []}
-    run = inspect_run(trained(scene(tmp_path / "data", **lists)), data=None)
+    run = inspect_run(trained(nerfstudio_scene(tmp_path / "data", **lists)), data=None)
     assert texts(report_on(run)) == ["No view is held out: there is nothing to evaluate but the training views."]
 
 
 def test_a_json_file_as_the_data(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    file = scene(tmp_path / "data") / "transforms.json"
+    file = nerfstudio_scene(tmp_path / "data") / "transforms.json"
     run = inspect_run(trained(file, eval_mode="interval"), data=None)
     assert names(run)[0][0] == NAMES[1]
 
 
 def test_blender(tmp_path: Path, trained: Callable[..., Path]) -> None:
     for seed, (split, image) in enumerate((("train", "train/r_0"), ("test", "test/r_0"), ("test", "test/r_1"))):
-        put(tmp_path / f"{image}.png", seed, channels=4)
+        (tmp_path / split).mkdir(exist_ok=True)
+        bitmap(seed, (16, 12), channels=4).save(tmp_path / f"{image}.png")
         file = tmp_path / f"transforms_{split}.json"
         frames = json.loads(file.read_text())["frames"] if file.exists() else []
         file.write_text(json.dumps({"camera_angle_x": 0.7, "frames": [*frames, frame(1, f"./{image}")]}))
@@ -218,15 +191,15 @@ def test_colmaps_lists(listed: bool, tmp_path: Path) -> None:
 
 
 def test_missing_images_are_found(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    data = scene(tmp_path / "data")
+    data = nerfstudio_scene(tmp_path / "data")
     (data / NAMES[8]).unlink()
     report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     assert texts(report) == [f"1 of 2 held-out images is missing: {data / NAMES[8]}."]
 
 
 def test_sizes_that_are_not_the_cameras(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    data = scene(tmp_path / "data")
-    put(data / NAMES[8], 8, size=(8, 6))
+    data = nerfstudio_scene(tmp_path / "data")
+    bitmap(8, (8, 6)).save(data / NAMES[8])
     report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     assert texts(report, doubtful=True) == [
         "1 of 2 held-out images is not of the camera's size: 0009 is 8x6, its camera 16x12."
@@ -234,17 +207,18 @@ def test_sizes_that_are_not_the_cameras(tmp_path: Path, trained: Callable[..., P
 
 
 def test_alpha_is_the_methods_own(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    data = scene(tmp_path / "data")
-    put(data / NAMES[8], 8, channels=4)
+    data = nerfstudio_scene(tmp_path / "data")
+    bitmap(8, (16, 12), channels=4).save(data / NAMES[8])
     report = report_on(inspect_run(trained(data, eval_mode="interval"), data=None))
     (said,) = texts(report)
     assert said.startswith("1 of 2 references has an alpha channel (0009): each method composites ")
 
 
 def test_masks(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    data = scene(tmp_path / "data", more=lambda name: {"mask_path": name.replace("images", "masks")})
+    data = nerfstudio_scene(tmp_path / "data", more=lambda name: {"mask_path": name.replace("images", "masks")})
+    (data / "masks").mkdir()
     for name in NAMES:
-        put(data / name.replace("images", "masks"), 1)
+        bitmap(1, (16, 12)).save(data / name.replace("images", "masks"))
     run = inspect_run(trained(data, eval_mode="interval"), data=None)
     assert [view.mask for view in run.held_out] == [data / "masks/0001.png", data / "masks/0009.png"]
     report = report_on(run)
@@ -261,12 +235,13 @@ def test_masks(tmp_path: Path, trained: Callable[..., Path]) -> None:
 
 def downscaled(folder: Path, size: tuple[int, int], factors: Sequence[int]) -> Path:
     """A scene whose images are large, with smaller ones beside them."""
-    data = scene(folder, NAMES[:2], w=size[0], h=size[1], cx=size[0] / 2, cy=size[1] / 2)
+    data = nerfstudio_scene(folder, NAMES[:2], w=size[0], h=size[1], cx=size[0] / 2, cy=size[1] / 2)
     for name in NAMES[:2]:
         Image.new("L", size).save(data / name)
         for factor in factors:
             small = data / name.replace("images", f"images_{factor}")
-            put(small, len(list(data.rglob("*"))), size=(size[0] // factor, size[1] // factor))
+            small.parent.mkdir(exist_ok=True)
+            bitmap(len(list(data.rglob("*"))), (size[0] // factor, size[1] // factor)).save(small)
     return data
 
 
@@ -293,7 +268,7 @@ def test_a_downscaling_that_is_written_down(tmp_path: Path, trained: Callable[..
 
 
 def test_images_that_are_resized_as_they_are_read(tmp_path: Path, trained: Callable[..., Path]) -> None:
-    config = trained(scene(tmp_path / "data"), eval_mode="interval", camera_res_scale_factor=0.5)
+    config = trained(nerfstudio_scene(tmp_path / "data"), eval_mode="interval", camera_res_scale_factor=0.5)
     assert preparation(config) == [
         "The images are resized to 0.5 of their size as they are read (camera_res_scale_factor)."
     ]
@@ -303,7 +278,7 @@ def test_images_that_are_resized_as_they_are_read(tmp_path: Path, trained: Calla
 def test_references_that_are_undistorted(
     method: str, k1: float, said: int, tmp_path: Path, trained: Callable[..., Path]
 ) -> None:
-    config = trained(scene(tmp_path / "data", k1=k1), method=method, eval_mode="interval")
+    config = trained(nerfstudio_scene(tmp_path / "data", k1=k1), method=method, eval_mode="interval")
     found = preparation(config)
     assert len(found) == said
     assert all("undistorts its references" in text for text in found)
@@ -311,7 +286,9 @@ def test_references_that_are_undistorted(
 
 def test_points_are_not_read(tmp_path: Path, trained: Callable[..., Path]) -> None:
     """The point cloud is missing, which nerfstudio would stumble over."""
-    config = trained(scene(tmp_path / "data", ply_file_path="gone.ply"), eval_mode="interval", load_3D_points=True)
+    config = trained(
+        nerfstudio_scene(tmp_path / "data", ply_file_path="gone.ply"), eval_mode="interval", load_3D_points=True
+    )
     assert len(inspect_run(config, data=None).held_out) == 2
 
 
@@ -341,7 +318,7 @@ def test_nerfstudios_questions_are_not_answered(tmp_path: Path, monkeypatch: pyt
     answers = io.StringIO("y\n")
     monkeypatch.setattr(sys, "stdin", answers)
     with pytest.raises(InputError, match=r"has a question before it reads this data: 'Downscale the images\?'"):
-        parse_with(Asking, scene(tmp_path / "data"))
+        parse_with(Asking, nerfstudio_scene(tmp_path / "data"))
     assert sys.stdin is answers and answers.read() == "y\n"
     with pytest.raises(InputError, match="cannot be read: SystemExit: 1"):
         parse_with(Leaving, tmp_path / "data")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from support.commands import Said
 from support.protocols import LIGHT, protocol_file
+from support.scenes import FRAMES, nerfstudio_scene
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
@@ -29,7 +30,6 @@ from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatama
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig  # noqa: E402
 from nerfstudio.data.utils.data_utils import get_image_mask_tensor_from_path  # noqa: E402
 
-from nvs_eval.cli.demo.scene import write_scene  # noqa: E402
 from nvs_eval_nerfstudio.eval_data import parse_views, view_names  # noqa: E402
 from nvs_eval_nerfstudio.source import NerfstudioCheckpoint, Run  # noqa: E402
 
@@ -71,7 +71,10 @@ def checkpoint(
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    return write_scene(tmp_path / "scene", views=16, width=48, height=36)
+    held_out = list(FRAMES[::5])
+    lists = {"train_filenames": [name for name in FRAMES if name not in held_out]}
+    lists |= {"val_filenames": held_out, "test_filenames": held_out}
+    return nerfstudio_scene(tmp_path / "scene", size=(48, 36), **lists)
 
 
 def test_data_without_masks_has_none(scene: Path) -> None:

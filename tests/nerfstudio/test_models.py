@@ -11,6 +11,8 @@ from unittest import mock
 
 import pytest
 import torch
+from support.protocols import protocol_file
+from support.scenes import nerfstudio_scene
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
 
@@ -138,17 +140,10 @@ def test_instant_ngp_keeps_its_own_pipeline(tmp_path: Path) -> None:
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
     from nerfstudio.pipelines.dynamic_batch import DynamicBatchPipeline
 
-    from nvs_eval.cli.demo.scene import write_scene
-
     original: Any = method_configs["instant-ngp"]
-    (tmp_path / "quick.yaml").write_text(
-        "{name: quick, alpha: composite, colour_correction: none, out_of_range: clamp, region: full, crop: 0,"
-        " quantise: {render: none, reference: none, mask: none}, mask: none, metrics: {psnr: {data_range: 1}},"
-        " round_means: null}"
-    )
-    config = with_nvs_eval(original, protocols=[str(tmp_path / "quick.yaml")])
+    config = with_nvs_eval(original, protocols=[str(protocol_file(tmp_path))])
     manager: Any = config.pipeline.datamanager
-    manager.data, manager.dataparser = write_scene(tmp_path / "scene"), NerfstudioDataParserConfig()
+    manager.data, manager.dataparser = nerfstudio_scene(tmp_path / "scene"), NerfstudioDataParserConfig()
     from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 
     manager._target = VanillaDataManager
@@ -203,10 +198,9 @@ def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> Non
 
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
-    from nvs_eval.cli.demo.scene import write_scene
     from nvs_eval_nerfstudio.eval_data import parse_views
 
-    scene = write_scene(tmp_path / "scene", views=16, width=48, height=36)
+    scene = nerfstudio_scene(tmp_path / "scene")
     said = json.loads((scene / "transforms.json").read_text())
     said["train_filenames"] = [frame["file_path"] for frame in said["frames"]]
     said["val_filenames"] = said["test_filenames"] = []
@@ -216,7 +210,7 @@ def test_data_without_held_out_views_is_said_to_have_none(tmp_path: Path) -> Non
     with quiet(), pytest.raises(InputError, match=r"has no test views: .* `--split train`"):
         parse_views(config, "test")
     with quiet():
-        assert len(parse_views(config, "train").image_filenames) == 16
+        assert len(parse_views(config, "train").image_filenames) == 10
 
 
 def test_a_data_manager_without_a_dataparser_is_refused() -> None:

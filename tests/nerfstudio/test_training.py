@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.nerfstudio_commands import Commands, nerfstudio_commands
+from support.protocols import protocol_file, rounding, variant
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
 
@@ -26,18 +26,7 @@ from nvs_eval_nerfstudio.hook import with_nvs_eval
 config = with_nvs_eval(method_configs["tensorf"], protocols=("quick.yaml",), method_name="tensorf-mine")
 tensorf_mine = MethodSpecification(config=config, description="tensorf, evaluated by nvs-eval as well.")
 """
-QUICK = """
-name: quick
-alpha: composite
-colour_correction: none
-out_of_range: clamp
-quantise: {render: none, reference: none, mask: none}
-region: full
-crop: 0
-mask: none
-metrics: {psnr: {data_range: 1}}
-round_means: null
-"""
+QUICK = variant(name="quick", out_of_range="clamp", quantise=rounding(), mask="none")
 SMALL = {
     "nerfacto-nvs": """--pipeline.model.implementation torch --pipeline.model.log2-hashmap-size 12
         --pipeline.model.num-levels 4 --pipeline.model.num-proposal-samples-per-ray 8 8
@@ -49,39 +38,33 @@ SMALL = {
 }
 
 
-def _run(module: str, *arguments: str, cwd: Path) -> str:
-    """Run one of nerfstudio's commands, or ours, as a user would."""
-    environment = {**os.environ, "PYTHONPATH": str(cwd)}
-    environment["NERFSTUDIO_METHOD_CONFIGS"] = "tensorf-mine=my_methods:tensorf_mine"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", module, *arguments],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """A user's folder, with a method and a protocol of the user's own and a scene to train on."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "my_methods.py").write_text(MY_METHODS)
+    protocol_file(folder, QUICK, "quick.yaml")
+    write_scene(folder / "scene", views=10, width=48, height=36)
+    with nerfstudio_commands(folder, NERFSTUDIO_METHOD_CONFIGS="tensorf-mine=my_methods:tensorf_mine") as commands:
+        yield commands
 
 
 @pytest.mark.parametrize("method", SMALL)
-def test_trained_through_the_hook_then_evaluated_by_everyone(method: str, tmp_path: Path) -> None:
-    (tmp_path / "my_methods.py").write_text(MY_METHODS)
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    scene = write_scene(tmp_path / "scene", views=10, width=48, height=36)
-    _run(
-        "nerfstudio.scripts.train", method, "--data", str(scene), "--vis", "tensorboard", "--timestamp", "a",
+def test_trained_through_the_hook_then_evaluated_by_everyone(method: str, commands: Commands) -> None:
+    commands.run(
+        "nerfstudio.scripts.train", method, "--data", "scene", "--vis", "tensorboard", "--timestamp", "a",
         "--machine.device-type", "cpu", "--max-num-iterations", "4", "--steps-per-save", "3",
         "--steps-per-eval-image", "2", *SMALL[method].split(),
-        cwd=tmp_path,
     )  # fmt: skip
-    folder = tmp_path / "outputs" / "scene" / method / "a"
+    run = Path("outputs", "scene", method, "a")
     protocol = "standard" if method == "nerfacto-nvs" else "quick"
-    _check_log(folder, protocol)
-    _check_ns_eval(tmp_path, folder, protocol)
-    output = _run(
-        "nvs_eval", "run", "--load-config", str(folder / "config.yml"), "--every", "5", "--protocol", "quick.yaml",
-        cwd=tmp_path,
+    _check_log(commands.folder / run, protocol)
+    _check_ns_eval(commands, run, protocol)
+    output = commands.run(
+        "nvs_eval", "run", "--load-config", str(run / "config.yml"), "--every", "5", "--protocol", "quick.yaml",
     )  # fmt: skip
     assert method in output
-    (record,) = (tmp_path / "nvs-eval-results").rglob("*.json")
+    (record,) = (commands.folder / "nvs-eval-results" / "scene" / method).rglob("*.json")
     assert read_record(record).method == method
 
 
@@ -96,13 +79,12 @@ def _check_log(folder: Path, protocol: str) -> None:
     assert "Eval Images/nvs_error" in tags["images"]
 
 
-def _check_ns_eval(cwd: Path, folder: Path, protocol: str) -> None:
+def _check_ns_eval(commands: Commands, run: Path, protocol: str) -> None:
     """Stock ns-eval, images included."""
-    _run(
-        "nerfstudio.scripts.eval", "--load-config", str(folder / "config.yml"), "--output-path", "eval.json",
-        "--render-output-path", "images",
-        cwd=cwd,
+    commands.run(
+        "nerfstudio.scripts.eval", "--load-config", str(run / "config.yml"), "--output-path", str(run / "eval.json"),
+        "--render-output-path", str(run / "images"),
     )  # fmt: skip
-    results = json.loads((cwd / "eval.json").read_text())["results"]
+    results = json.loads((commands.folder / run / "eval.json").read_text())["results"]
     assert f"{protocol}/psnr" in results and "psnr" in results
-    assert (cwd / "images" / "eval_nvs_error_0000.png").is_file()
+    assert (commands.folder / run / "images" / "eval_nvs_error_0000.png").is_file()

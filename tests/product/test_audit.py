@@ -14,16 +14,14 @@ import pytest
 import torch
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
-from support.protocols import FLOAT, HALF, IGNORING, LIGHT, UNMASKED, protocol_file
-from support.scenes import HEIGHT, WIDTH, files_below, fill, float_image, image, write_masks
+from support.protocols import CLAMPING, FLOAT, HALF, IGNORING, KEEPING, LIGHT, UNMASKED, protocol_file, variant
+from support.scenes import HEIGHT, WIDTH, files_below, fill, float_image, image, write_garden, write_masks
 
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_layers, save_npy, save_png
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.protocols import named_protocols
 
-KEEPING = LIGHT.replace("name: light", "name: keeping").replace("out_of_range: error", "out_of_range: keep")
-CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
 TEXTS = {
     "light": LIGHT,
     "float": FLOAT,
@@ -43,9 +41,7 @@ def protocols(here: Path) -> None:
     """Protocols that need no weights, each in a file of its name; noise, of which no two protocols say the same."""
     for name, text in TEXTS.items():
         protocol_file(here, text, f"{name}.yaml")
-    for seed, folder in enumerate(("gt", "ours", "theirs")):
-        for view in ("0001", "0002"):
-            save_png(here / "garden" / folder / f"{view}.png", image(10 * seed + int(view)))
+    write_garden(here / "garden")
 
 
 @pytest.fixture
@@ -54,7 +50,7 @@ def own(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[str]:
     import nvs_eval.protocols as module
 
     names = ["standard", "float", "half", "ignoring", "unmasked"]
-    protocol_file(here, LIGHT.replace("name: light", "name: standard"), "standard.yaml")
+    protocol_file(here, variant(name="standard"), "standard.yaml")
     monkeypatch.setattr(module, "named_protocols", lambda: {name: here / f"{name}.yaml" for name in sorted(names)})
     return names
 

@@ -19,8 +19,8 @@ import pytest
 import torch
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
-from support.protocols import FLOAT, LIGHT, protocol_file
-from support.scenes import HEIGHT, NAMES, WIDTH, files_below, fill, flat, image
+from support.protocols import FLOAT, LIGHT, UNIFORM, protocol_file, variant
+from support.scenes import HEIGHT, NAMES, WIDTH, files_below, fill, flat, image, write_garden, write_images
 
 from nvs_eval.cli import main
 from nvs_eval.evaluation.scorer import Scorer
@@ -188,7 +188,7 @@ def test_score_writes_a_record_with_full_provenance(cli: Callable[..., Said]) ->
 
 
 def test_several_protocols_are_several_records_and_tables(cli: Callable[..., Said], here: Path) -> None:
-    named = FLOAT.replace("kernel: reflect, data_range: pair", "kernel: uniform7-rgb, data_range: 1")
+    named = variant(FLOAT, metrics={"ssim": UNIFORM})
     protocol_file(here, named, "float.yaml")
     said = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
     assert re.findall(r"protocol (\w+)", said.out) == ["light", "float"]
@@ -199,11 +199,9 @@ def test_several_protocols_are_several_records_and_tables(cli: Callable[..., Sai
 
 @pytest.mark.parametrize("how", ["quadratic", "affine"])
 def test_corrected_scores_stand_beside_the_plain_ones(how: str, cli: Callable[..., Said]) -> None:
-    for view in NAMES:
-        # Theirs are the references in other colours, which a fit takes back.
-        save_png(Path(f"garden/gt/{view}.png"), image(int(view)))
-        save_png(Path(f"garden/ours/{view}.png"), image(10 + int(view)))
-        save_png(Path(f"garden/theirs/{view}.png"), 0.25 + 0.5 * image(int(view)))
+    write_garden(Path("garden"))
+    # Theirs are the references in other colours, which a fit takes back.
+    write_images(Path("garden/theirs"), {view: 0.25 + 0.5 * image(int(view)) for view in NAMES})
     plain = cli(*SCORE)
     said = cli(*SCORE, "--colour-correct", how)
     assert said.code == 0
@@ -397,7 +395,7 @@ def test_a_background_that_is_none(background: str, refused: Callable[..., str])
 
 
 def test_protocols_with_other_alpha_share_one_decoding(cli: Callable[..., Said], here: Path) -> None:
-    protocol_file(here, LIGHT.replace("light", "dropping").replace("alpha: composite", "alpha: drop"), "dropping.yaml")
+    protocol_file(here, variant(name="dropping", alpha="drop"), "dropping.yaml")
     translucent = np.full((HEIGHT, WIDTH, 4), 153, np.uint8)
     translucent[..., 3] = 51
     iio.imwrite("garden/ours/0001.png", translucent)

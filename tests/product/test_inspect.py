@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support.inspecting import noise, put, run_data, scored, view
-from support.scenes import HEIGHT, WIDTH
+from support.inspecting import put, run_data, scored, view
+from support.scenes import HEIGHT, WIDTH, bitmap
 
 from nvs_eval.cli import main
 from nvs_eval.diagnostics.inspection import RunData, find_inspector
@@ -60,8 +60,8 @@ def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pyte
 
     def inspect(path: Path, *, data: Path | None) -> RunData:
         asked.append((path, data))
-        views = [view(put("a.jpg", noise(1), format="PNG"))]
-        return run_data(views, config=path, name="fox\x1b[31m", training=[view(put("t.png", noise(101)))])
+        views = [view(put("a.jpg", bitmap(1), format="PNG"))]
+        return run_data(views, config=path, name="fox\x1b[31m", training=[view(put("t.png", bitmap(101)))])
 
     plugin(monkeypatch, inspect)
     write_record(Path("record.json"), scored())

@@ -11,7 +11,7 @@ import torch
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
 from support.protocols import FLOAT, IGNORING, LIGHT, UNMASKED, protocol_file
-from support.scenes import HEIGHT, WIDTH, image, masks_in, write_masks
+from support.scenes import HEIGHT, WIDTH, image, masks_in, write_garden, write_masks
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
@@ -30,9 +30,7 @@ COVERAGE = {**RENDERED, **SCORED}
 def scene(here: Path) -> None:
     for name, text in {"light": LIGHT, "float": FLOAT, "ignoring": IGNORING, "unmasked": UNMASKED}.items():
         protocol_file(here, text, f"{name}.yaml")
-    for seed, folder in enumerate(("gt", "ours", "theirs")):
-        for view in SCORED:
-            save_png(here / "garden" / folder / f"{view}.png", image(10 * seed + int(view)))
+    write_garden(here / "garden")
 
 
 @pytest.fixture(params=["score", "one checkpoint", "checkpoints"])

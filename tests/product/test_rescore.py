@@ -16,19 +16,28 @@ import pytest
 import torch
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
-from support.protocols import FLOAT, HALF, IGNORING, LIGHT, UNMASKED, protocol_file
-from support.scenes import HEIGHT, WIDTH, files_below, float_image, image, masks_in, write_masks
+from support.protocols import (
+    CLAMPING,
+    FLOAT,
+    HALF,
+    IGNORING,
+    KEEPING,
+    LIGHT,
+    UNMASKED,
+    protocol_file,
+    rounding,
+    variant,
+)
+from support.scenes import HEIGHT, WIDTH, files_below, float_image, image, masks_in, write_garden, write_masks
 
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.record import Record, read_record
 
 # As multinerf: it rounds, and keeps what is beyond [0, 1], which a PNG cannot say.
-KEEPING = LIGHT.replace("name: light", "name: keeping").replace("out_of_range: error", "out_of_range: keep")
-CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
-TRUNCATING = LIGHT.replace("name: light", "name: truncating").replace("render: round", "render: truncate")
-DROPPING = LIGHT.replace("name: light", "name: dropping").replace("alpha: composite", "alpha: drop")
-REFLECTED = LIGHT.replace("name: light", "name: reflecting").replace("kernel: valid", "kernel: reflect")
+TRUNCATING = variant(name="truncating", quantise=rounding("truncate", "round"))
+DROPPING = variant(name="dropping", alpha="drop")
+REFLECTED = variant(name="reflecting", metrics={"ssim": {"kernel": "reflect", "data_range": 1}})
 TEXTS = {
     "light": LIGHT,
     "float": FLOAT,
@@ -38,7 +47,7 @@ TEXTS = {
     "truncating": TRUNCATING,
     "dropping": DROPPING,
     "reflecting": REFLECTED,
-    "both": REFLECTED.replace("name: reflecting", "name: both").replace("of_range: error", "of_range: clamp"),
+    "both": variant(REFLECTED, name="both", out_of_range="clamp"),
     "ignoring": IGNORING,
     "unmasked": UNMASKED,
 }
@@ -50,9 +59,7 @@ SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt")
 def protocols(here: Path) -> None:
     for name, text in TEXTS.items():
         protocol_file(here, text, f"{name}.yaml")
-    for seed, folder in enumerate(("gt", "ours", "theirs")):
-        for view in ("0001", "0002"):
-            save_png(here / "garden" / folder / f"{view}.png", image(10 * seed + int(view)))
+    write_garden(here / "garden")
 
 
 def records(folder: str, protocol: str) -> dict[str, Record]:

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
-from support.protocols import FLOAT, LIGHT
-from support.scenes import float_image
+from support.protocols import FLOAT, LIGHT, variant
+from support.scenes import float_image, write_images
 from support.verifying import (
     PAIRS,
     change,
-    protocol,
     score,
     with_score,
     write_scene,
 )
 
 from nvs_eval.cli import main
-from nvs_eval.images.files import save_png
 from nvs_eval.records.record import read_record, record_file
 
 
@@ -50,9 +48,8 @@ def test_a_sample_is_spread_over_the_views(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], wanted: list[int]
 ) -> None:
     names = [f"{index:02}" for index in range(11)]
-    for name in names:
-        for seed, part in enumerate(("gt", "ours")):
-            save_png(tmp_path / part / f"{name}.png", float_image(seed, 12, 12))
+    for seed, part in enumerate(("gt", "ours")):
+        write_images(tmp_path / part, dict.fromkeys(names, float_image(seed, 12, 12)))
     (file,) = score(tmp_path, LIGHT)
     for name in names:
         (tmp_path / "ours" / f"{name}.png").unlink()
@@ -72,7 +69,7 @@ def test_control_characters_of_names_are_escaped(file: Path, capsys: pytest.Capt
 
 
 def test_a_folder_of_records_is_verified_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = score(write_scene(tmp_path, PAIRS[:2]), LIGHT, protocol("cropped", crop="2"))
+    files = score(write_scene(tmp_path, PAIRS[:2]), LIGHT, variant(name="cropped", crop=2))
     change(files[0], with_score("psnr", 3.0))
     assert main(["verify", str(tmp_path / "out")]) == 1
     out = capsys.readouterr().out

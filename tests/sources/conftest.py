@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.layouts import NAMES
-from support.scenes import write_pngs
+from support.scenes import write_garden
 
 
 @pytest.fixture
 def garden(tmp_path: Path) -> Path:
     """A scene with references and two methods' renders of the same views."""
-    write_pngs(tmp_path / "garden" / "gt", NAMES)
-    for offset, method in ((10, "ours"), (20, "theirs")):
-        write_pngs(tmp_path / "garden" / method, {name: seed + offset for name, seed in NAMES.items()})
-    return tmp_path / "garden"
+    return write_garden(tmp_path / "garden", list(NAMES))
 
 
 @pytest.fixture(autouse=True)

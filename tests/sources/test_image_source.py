@@ -22,7 +22,7 @@ from support.layouts import (
 )
 from support.pngs import png_bytes
 from support.records import record
-from support.scenes import HEIGHT, WIDTH, float_image, image, write_pngs
+from support.scenes import HEIGHT, WIDTH, float_image, image, write_masks, write_pngs
 from torch import Tensor
 
 from nvs_eval.errors import InputError
@@ -54,9 +54,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 @pytest.fixture
 def masks(garden: Path) -> Path:
     """White masks of all views."""
-    for name in NAMES:
-        save_png(garden / "masks" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
-    return garden / "masks"
+    return write_masks(garden / "masks", dict.fromkeys(NAMES, 1))
 
 
 def test_each_file_is_opened_once_to_check_and_once_to_decode(garden: Path, masks: Path, opened: Counter[Path]) -> None:

@@ -7,13 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from support.records import record, row
-from support.scenes import HEIGHT, WIDTH, image
+from support.scenes import HEIGHT, WIDTH, bitmap, image, write_pngs
 
 from nvs_eval.diagnostics.inspection import DataView, Inspection, RunData
-from nvs_eval.images.files import save_png
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import Record
 
@@ -22,12 +20,6 @@ SIZE = (WIDTH, HEIGHT)
 
 def texts(report: Inspection, *, doubtful: bool | None = None) -> list[str]:
     return [each.text for each in report.findings if doubtful is None or each.doubtful is doubtful]
-
-
-def noise(seed: int, size: tuple[int, int] = SIZE, channels: int = 3) -> Image.Image:
-    """Noise as an image of PIL, so that any format can be made of it."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def put(name: str, picture: Image.Image, **options: Any) -> Path:
@@ -49,7 +41,7 @@ def run_data(held_out: Sequence[DataView], training: Sequence[DataView] = (), **
         "data": Path(),
         "parser": "Nerfstudio",
         "rule": "interval 8",
-        "training": training or [view(put("t1.png", noise(101))), view(put("t2.png", noise(102)))],
+        "training": training or [view(put("t1.png", bitmap(101))), view(put("t2.png", bitmap(102)))],
         "held_out": held_out,
         "alpha": "each method does as it likes",
     }
@@ -62,9 +54,10 @@ DEFINITION = {"alpha": "composite", "quantise": {"reference": "round"}, "mask": 
 def scored(seeds: dict[str, int] | None = None, **changes: Any) -> Record:
     """The record of a folder of PNGs, which it writes."""
     rows = []
-    for name, seed in (seeds or {"a": 1, "b": 2}).items():
-        for folder in ("gt", "ours"):
-            save_png(Path(folder) / f"{name}.png", image(seed))
+    seeds = seeds or {"a": 1, "b": 2}
+    for folder in ("gt", "ours"):
+        write_pngs(Path(folder), seeds)
+    for name, seed in seeds.items():
         rows.append(
             replace(
                 row(name, psnr=20.0),

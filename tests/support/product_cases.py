@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from support.protocols import LIGHT, variant
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Runner = Callable[[Sequence[str]], tuple[int, str]]
@@ -131,20 +132,6 @@ def _write_canvases(root: Path) -> None:
 
 # --- Files of YAML ------------------------------------------------------------------------------------------------
 
-LIGHT = """\
-name: light
-alpha: composite
-colour_correction: none
-out_of_range: error
-quantise: {render: round, reference: round, mask: none}
-region: full
-crop: 0
-mask: valid-pixels
-metrics:
-  psnr: {data_range: 1}
-  ssim: {kernel: valid, data_range: 1}
-round_means: null
-"""
 FLOAT = """\
 name: float
 alpha: composite
@@ -213,8 +200,8 @@ def write_yaml(root: Path) -> None:
         "whole": WHOLE,
     }
     for meaning in MASK_MEANINGS:
-        files[meaning] = LIGHT.replace("name: light", f"name: {meaning}").replace("valid-pixels", meaning)
-    files["typo"] = LIGHT.replace("valid-pixels", "valid-pixel")
+        files[meaning] = variant(name=meaning, mask=meaning)
+    files["typo"] = variant(mask="valid-pixel")
     files["lacking"] = WHOLE.replace("[garden]", "[garden, stump]")
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")

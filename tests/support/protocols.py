@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nvs_eval.protocols import Protocol, parse_protocol
+if TYPE_CHECKING:
+    from nvs_eval.protocols import Protocol
 
 # PSNR and SSIM need no weights, so that these protocols do for nearly everything around the numbers.
 LIGHT = """\
@@ -25,25 +25,20 @@ metrics:
   ssim: {kernel: valid, data_range: 1}
 round_means: null
 """
-FLOAT = (
-    LIGHT.replace("name: light", "name: float")
-    .replace("{render: round, reference: round, mask: none}", "{render: none, reference: none, mask: none}")
-    .replace("kernel: valid, data_range: 1", "kernel: reflect, data_range: pair")
-)
-# A protocol that quantises its renders, as PNGs do, and takes its references as they are.
-HALF = LIGHT.replace("name: light", "name: half").replace("reference: round", "reference: none")
-CLAMPING = LIGHT.replace("name: light", "name: clamping").replace("out_of_range: error", "out_of_range: clamp")
-# It does not look at masks.
-IGNORING = LIGHT.replace("name: light", "name: ignoring").replace("mask: valid-pixels", "mask: ignored")
-# It has no meaning for them.
-UNMASKED = LIGHT.replace("name: light", "name: unmasked").replace("mask: valid-pixels", "mask: none")
-WITH_LPIPS = LIGHT.replace(
-    "round_means",
-    "  lpips_squeeze: {net: squeeze, version: '0.1', input: scaled, normaliser: lpips}\nround_means",
-)
 
-UNQUANTISED = {"render": "none", "reference": "none", "mask": "none"}
-ROUNDED = {"render": "round", "reference": "round", "mask": "none"}
+
+def variant(text: str = LIGHT, **fields: Any) -> str:
+    """A protocol's text with other values of some fields; `metrics` are added to those it has."""
+    data = yaml.safe_load(text)
+    metrics = {**data["metrics"], **fields.pop("metrics", {})}
+    return yaml.safe_dump({**data, **fields, "metrics": metrics}, sort_keys=False)
+
+
+def rounding(render: str = "none", reference: str = "none", mask: str = "none") -> dict[str, str]:
+    """How a protocol brings images and masks to 8 bits."""
+    return {"render": render, "reference": reference, "mask": mask}
+
+
 PSNR: dict[str, Any] = {"data_range": 1}
 VALID: dict[str, Any] = {"kernel": "valid", "data_range": 1}
 UNIFORM: dict[str, Any] = {"kernel": "uniform7-rgb", "data_range": 1}
@@ -53,9 +48,28 @@ SQUEEZE: dict[str, Any] = {"net": "squeeze", **LPIPS}
 AVERAGE = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_squeeze"}
 MASKED = {"psnr": PSNR, "mae": {}, "ssim": VALID, "ssim_uniform": UNIFORM, "lpips_squeeze": SQUEEZE}
 
+FLOAT = variant(name="float", quantise=rounding(), metrics={"ssim": {"kernel": "reflect", "data_range": "pair"}})
+# It quantises its renders, as PNGs do, and takes its references as they are.
+HALF = variant(name="half", quantise=rounding("round"))
+# It does not look at masks.
+IGNORING = variant(name="ignoring", mask="ignored")
+# It has no meaning for them.
+UNMASKED = variant(name="unmasked", mask="none")
+CLAMPING = variant(name="clamping", out_of_range="clamp")
+KEEPING = variant(name="keeping", out_of_range="keep")
+WITH_LPIPS = variant(metrics={"lpips_squeeze": SQUEEZE})
+BARE = variant(alpha="error", quantise=rounding(), mask="none")
+
 
 def protocol_of(text: str) -> Protocol:
+    from nvs_eval.protocols import parse_protocol  # Late, for the golden test, which asks other revisions as well.
+
     return parse_protocol(yaml.safe_load(text))
+
+
+def changed(text: str = LIGHT, **fields: Any) -> Protocol:
+    """The protocol of such a text."""
+    return protocol_of(variant(text, **fields))
 
 
 def protocol_file(folder: Path, text: str = LIGHT, name: str = "light.yaml") -> Path:
@@ -64,31 +78,10 @@ def protocol_file(folder: Path, text: str = LIGHT, name: str = "light.yaml") -> 
     return path
 
 
-def changed(text: str = LIGHT, **changes: Any) -> Protocol:
-    """A protocol with some of its fields changed; `metrics` are added to those it has."""
-    protocol = protocol_of(text)
-    metrics = {**protocol.metrics, **changes.pop("metrics", {})}
-    return replace(protocol, **changes, metrics=metrics)
-
-
-def _protocol(name: str, **fields: Any) -> Protocol:
-    rest = {
-        "alpha": "error",
-        "colour_correction": "none",
-        "out_of_range": "error",
-        "quantise": UNQUANTISED,
-        "region": "full",
-        "crop": 0,
-        "mask": "none",
-        "round_means": None,
-    }
-    return parse_protocol({**rest, "name": name, **fields})
-
-
 def _corrected(name: str, how: str, **fields: Any) -> Protocol:
     plain = {"psnr": PSNR, "mae": {}, "ssim": VALID, "lpips_alex": ALEX}
     both = {**plain, **{f"cc_{metric}": given for metric, given in plain.items()}}
-    return _protocol(name, colour_correction=how, metrics=both, **fields)
+    return changed(BARE, name=name, colour_correction=how, metrics=both, **fields)
 
 
 def made_up_protocols() -> dict[str, Protocol]:
@@ -114,17 +107,17 @@ def made_up_protocols() -> dict[str, Protocol]:
     masked = {**MASKED, "mipnerf_average": AVERAGE}
     without_lpips = {metric: given for metric, given in MASKED.items() if "lpips" not in metric}
     made = [
-        _protocol("kernels", out_of_range="keep", metrics=kernels),
-        _protocol("networks", out_of_range="clamp", metrics=networks),
-        _protocol("fill", mask="fill", metrics=masked),
-        _protocol("bbox", mask="bbox", metrics=masked),
-        _protocol("multiply", mask="multiply", metrics=masked),
-        _protocol("windows", mask="windows", metrics=without_lpips),
-        _protocol("rounded mask", mask="valid-pixels", metrics=MASKED, quantise={**UNQUANTISED, "mask": "round"}),
-        _protocol("crop", crop=3, mask="valid-pixels", metrics=masked),
-        _protocol("right half, crop", region="right-half", crop=2, mask="bbox", metrics=without_lpips),
+        changed(BARE, name="kernels", out_of_range="keep", metrics=kernels),
+        changed(BARE, name="networks", out_of_range="clamp", metrics=networks),
+        changed(BARE, name="fill", mask="fill", metrics=masked),
+        changed(BARE, name="bbox", mask="bbox", metrics=masked),
+        changed(BARE, name="multiply", mask="multiply", metrics=masked),
+        changed(BARE, name="windows", mask="windows", metrics=without_lpips),
+        changed(BARE, name="rounded mask", mask="valid-pixels", metrics=MASKED, quantise=rounding(mask="round")),
+        changed(BARE, name="crop", crop=3, mask="valid-pixels", metrics=masked),
+        changed(BARE, name="right half, crop", region="right-half", crop=2, mask="bbox", metrics=without_lpips),
         _corrected("quadratic", "quadratic", out_of_range="clamp"),
-        _corrected("affine", "affine", quantise=ROUNDED),
+        _corrected("affine", "affine", quantise=rounding("round", "round")),
         _corrected("affine, fill", "affine", mask="fill"),
     ]
     return {protocol.name: protocol for protocol in made}

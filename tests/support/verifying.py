@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from support.pairs import array_pairs
-from support.protocols import LIGHT, protocol_of
+from support.protocols import ALEX, protocol_of, variant
+from support.scenes import write_images
 
 from nvs_eval.diagnostics.verify.definition import fingerprint_of
 from nvs_eval.diagnostics.verify.records import Report, verify
 from nvs_eval.evaluation.evaluate import Session, evaluate
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.images.files import save_png
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.metrics.weights.pins import NETS, Net
@@ -26,22 +26,21 @@ from nvs_eval.sources.folders import open_folders
 LpipsOf = Callable[..., Lpips]
 PAIRS = ("photograph and noise", "photograph and its blur", "odd sizes", "low contrast", "white background", "dark")
 FLAT = ("flat and noise", "flat and flat")
-ROUNDED = "{render: round, reference: round, mask: none}"
-TRUNCATED = "{render: truncate, reference: truncate, mask: none}"
-WITH_LPIPS = """\
-  lpips_alex: {net: alex, version: "0.1", input: scaled, normaliser: lpips}
-  mae: {}
-  mipnerf_average: {psnr: psnr, ssim: ssim, lpips: lpips_alex}
-round_means: null
-"""
+FIVE = variant(
+    metrics={
+        "lpips_alex": ALEX,
+        "mae": {},
+        "mipnerf_average": {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex"},
+    }
+)
+"""A protocol of five metrics."""
 
 
-def write_scene(folder: Path, names: Sequence[str] = PAIRS, save: Any = save_png) -> Path:
+def write_scene(folder: Path, names: Sequence[str] = PAIRS, extension: Literal["png", "npy"] = "png") -> Path:
     """Renders in `folder/ours` and references in `folder/gt`, of the pairs of these names."""
-    extension = "png" if save is save_png else "npy"
-    for name in names:
-        for part, pixels in zip(("gt", "ours"), array_pairs()[name], strict=True):
-            save(folder / part / f"{name}.{extension}", torch.from_numpy(pixels))
+    for index, part in enumerate(("gt", "ours")):
+        images = {name: torch.from_numpy(array_pairs()[name][index]) for name in names}
+        write_images(folder / part, images, extension)
     return folder
 
 
@@ -88,24 +87,13 @@ def metrics(report: Report) -> list[str]:
     return list(dict.fromkeys(each.metric for each in report.compared))
 
 
-def protocol(name: str, **changes: str) -> str:
-    """A variant of the light protocol: each value in place of what stands there."""
-    text = LIGHT.replace("name: light", f"name: {name}")
-    for field, value in changes.items():
-        lines = [line for line in text.splitlines() if line.strip().startswith(f"{field}:")]
-        assert len(lines) == 1, field
-        text = text.replace(lines[0], f"{lines[0].partition(':')[0]}: {value}")
-    return text
-
-
 def write_masks(folder: Path, names: Sequence[str]) -> Path:
+    masks = {}
     for name in names:
-        height, width = array_pairs()[name][0].shape[:2]
-        mask = torch.zeros(height, width, 3)
-        mask[5:-9, 3:-11] = 1
-        mask[9:12] = 0.6
-        save_png(folder / "masks" / f"{name}.png", mask)
-    return folder / "masks"
+        masks[name] = torch.zeros(*array_pairs()[name][0].shape)
+        masks[name][5:-9, 3:-11] = 1
+        masks[name][9:12] = 0.6
+    return write_images(folder / "masks", masks)
 
 
 def edited(definition: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
