@@ -56,7 +56,9 @@ def test_interval_without_a_view_or_scene_is_that_of_the_rest(scenes: int, views
 
 def test_interval_without_one_of_many_scenes_is_recomputed() -> None:
     scores = drawn(22, 7, 4)
-    for number, each in enumerate(without(scores).scenes):
+    found = without(scores)
+    assert len(found.scenes) == 7
+    for number, each in enumerate(found.scenes):
         assert ends(each) == ends_or_none(anew(scores, number, None))
 
 
@@ -92,6 +94,7 @@ def test_closed_form_without_one_of_many_views_is_near_the_rest(count: int, runs
 def test_without_a_view_of_sampled_scenes_its_scene_mean_changes() -> None:
     scores = drawn(24, 7, 15, (2, 1))
     found = without(scores)
+    assert len(found.views) == 7 * 15
     for number, each in enumerate(found.views):
         rest = left_out(scores, *divmod(number, 15))
         half = found.interval.quantile * stats.sem(rest.scene_means)  # pyright: ignore

@@ -212,7 +212,9 @@ def test_skipped_views_keep_name_reason_and_mask(tmp_path: Path) -> None:
     empty = torch.zeros(40, 48)
     scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
     views = [view("a", 1, 2), view("b", 1, 2, mask=empty), view("c", 1, 2, mask=torch.ones(40, 48))]
-    for record in evaluate(views, TWO, scorer, Session(tmp_path)):
+    records = evaluate(views, TWO, scorer, Session(tmp_path))
+    assert len(records) == len(TWO)
+    for record in records:
         assert [row.name for row in record.views] == ["a", "c"]
         assert record.provenance["left_out"] == {"b": "The mask of view 'b' is empty: there is nothing to score."}
         assert record.provenance["left_out_masks"] == {"b": sha256_of_mask(empty)}

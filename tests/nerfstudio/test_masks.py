@@ -72,7 +72,7 @@ def checkpoint(
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     held_out = list(FRAMES[::5])
-    lists = {"train_filenames": [name for name in FRAMES if name not in held_out]}
+    lists: Any = {"train_filenames": [name for name in FRAMES if name not in held_out]}
     lists |= {"val_filenames": held_out, "test_filenames": held_out}
     return nerfstudio_scene(tmp_path / "scene", size=(48, 36), **lists)
 

@@ -136,4 +136,6 @@ def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: 
     plan = plan_renders(jobs, scorer.protocols, keep)
     with ExitStack() as stack:
         stores = [stack.enter_context(RenderStore(job, output_dir, plan)) for job in jobs]
-        return Evaluation(scorer, Session(output_dir), Callbacks(), stores).run()
+        records = Evaluation(scorer, Session(output_dir), Callbacks(), stores).run()
+    assert records, "a loop over no record would assert nothing"
+    return records

@@ -55,6 +55,7 @@ def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[P
     scorer = Scorer(protocols, torch.device("cpu"))
     records = evaluate(source, source.ids, scorer, Session(folder / "out"), provenance=source.provenance)
     files = [record_file(each, folder / "out") for each in records]
+    assert len(files) == len(protocols)
     for file, each in zip(files, records, strict=True):
         write_record(file, each)
     return files
