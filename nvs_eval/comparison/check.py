@@ -207,12 +207,7 @@ def check(
             or was scored on other images.
     """
     tolerances = tolerances or {}
-    for side, records in (("new", new), ("baseline", baseline)):
-        if not records:
-            raise InputError(f"{side} must hold at least one record. Got none.")
-    for metric, value in tolerances.items():
-        if not value >= 0:  # Nor is nan one.
-            raise InputError(_NEGATIVE.format(metric=metric, value=value))
+    _check_arguments(new, baseline, tolerances)
     checks: list[MetricCheck] = []
     fresh = by_protocol(new)
     for protocol, members in by_protocol(baseline).items():
@@ -227,6 +222,15 @@ def check(
     if unknown := set(tolerances) - set(metrics):
         raise InputError(_UNKNOWN_METRICS.format(unknown=", ".join(sorted(unknown)), metrics=", ".join(metrics)))
     return CheckResult(checks)
+
+
+def _check_arguments(new: Sequence[Record], baseline: Sequence[Record], tolerances: Mapping[str, float]) -> None:
+    for side, records in (("new", new), ("baseline", baseline)):
+        if not records:
+            raise InputError(f"{side} must hold at least one record. Got none.")
+    for metric, value in tolerances.items():
+        if not value >= 0:  # Nor is nan one.
+            raise InputError(_NEGATIVE.format(metric=metric, value=value))
 
 
 def _protocol(records: Sequence[Record]) -> str:
@@ -258,9 +262,8 @@ def _of_method(
         comparison = compare_contenders([old, fresh], scenes=None if scene is None else [scene], resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
             tolerance = tolerances.get(metric, default_tolerance(metric, difference.info))
-            interval, lost = _over_finite(difference, resamples)
             identity = (name, scene, comparison.protocol, comparison.fingerprint)
-            checks.append(MetricCheck(*identity, difference, interval, lost, tolerance))
+            checks.append(MetricCheck(*identity, difference, *_over_finite(difference, resamples), tolerance))
     return checks
 
 

@@ -148,7 +148,10 @@ def wrong_claims(record: Record) -> Iterator[str]:
 
 
 def wrong_fingerprint(record: Record) -> Iterator[str]:
-    """A sentence, where the fingerprint is not that of the definition and the signatures."""
+    """A sentence, where the fingerprint is not that of the definition and the signatures.
+
+    A definition that is not understood may have another one by right.
+    """
     if (true := fingerprint_of(record)) != record.fingerprint:
         recorded = f"The fingerprint is recorded as {record.fingerprint}"
         yield f"{recorded}, and the definition and signatures have {true}: {_BY_HAND}"

@@ -188,8 +188,7 @@ def verify_record(
 
     Args:
         record: with kept images; reading its file has checked that it agrees with itself.
-        file: of the record.
-        rows: of the views.
+        file, rows: of the record; the rows of the views to look at.
         weights_dir: a folder to look for LPIPS backbones first.
         on_view: called after each view.
 
@@ -200,7 +199,6 @@ def verify_record(
     changed, reasons = list(wrong_claims(record)), unknown_parts(record)
     places = {metric: f"{metric} of the record {file}" if metric else f"record {file}" for metric in reasons}
     unsupported = [f"The {places[metric]} cannot be verified: {reason}" for metric, reason in reasons.items()]
-    # A definition that is not understood may have another fingerprint by right.
     (unsupported if unsupported else changed).extend(wrong_fingerprint(record))
     if "" in reasons:
         return Report(file, record, changed=changed, unsupported=unsupported)
