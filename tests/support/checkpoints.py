@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,11 +111,6 @@ def out_of_range(index: int) -> Tensor:
     if index == 1:
         render[0, 0, 0] = 1.25
     return render
-
-
-@contextmanager
-def no_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    yield lambda: None
 
 
 def job_of(checkpoint: FakeCheckpoint, **names: str) -> Job:
