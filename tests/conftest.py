@@ -34,6 +34,7 @@ install_import_hook(
 import pytest  # noqa: E402
 from support.checkpoints import FakeCheckpoint, Opener  # noqa: E402
 from support.commands import Said  # noqa: E402
+from support.pinned import Pinned  # noqa: E402
 from support.protocols import protocol_file  # noqa: E402
 from support.scenes import fill  # noqa: E402
 
@@ -196,3 +197,15 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
     opener = Opener([], [FakeCheckpoint(500), FakeCheckpoint(2500)], {})
     monkeypatch.setattr(checkpoints, "find_opener", lambda name: opener)
     return opener
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-words", action="store_true", help="pin what the commands say now (tests/support/pinned.py)"
+    )
+
+
+@pytest.fixture
+def pinned(request: pytest.FixtureRequest, tmp_path: Path) -> Pinned:
+    """Compares a text with the one pinned for this test: `pinned("score", said.err)`."""
+    return Pinned(request.node.name, tmp_path, update=request.config.getoption("--update-words"))
