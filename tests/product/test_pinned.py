@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support.pinned import Pinned
 
 def test_pinned_sentences_are_compared_and_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FOLDER", tmp_path / "words")
-    with pytest.raises(AssertionError, match="test_a is not in score.yaml"):
+    with pytest.raises(AssertionError, match=r"test_a is not in score\.yaml"):
         Pinned("test_a", tmp_path, update=False)("score", "Error: no.")
     updating = Pinned("test_a", tmp_path, update=True)
     updating("score", f"Error: {tmp_path}/a is missing.\n")
@@ -31,4 +32,4 @@ def test_every_pinned_text_belongs_to_a_test() -> None:
     tests = "\n".join(path.read_text() for path in Path(__file__).resolve().parents[1].rglob("test_*.py"))
     for file in module.FOLDER.glob("*.yaml"):
         for key in yaml.safe_load(file.read_text(encoding="utf-8")):
-            assert f"def {key.split('[')[0].split(' ')[0]}(" in tests, f"{file.name}: {key}"
+            assert f"def {re.split(r'[ \[]', key)[0]}(" in tests, f"{file.name}: {key}"
