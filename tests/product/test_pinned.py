@@ -32,4 +32,5 @@ def test_every_pinned_text_belongs_to_a_test() -> None:
     tests = "\n".join(path.read_text() for path in Path(__file__).resolve().parents[1].rglob("test_*.py"))
     for file in module.FOLDER.glob("*.yaml"):
         for key in yaml.safe_load(file.read_text(encoding="utf-8")):
-            assert f"def {re.split(r'[ \[]', key)[0]}(" in tests, f"{file.name}: {key}"
+            name = re.split(r"[ \[]", key)[0]
+            assert f"def {name}(" in tests, f"{file.name}: {key}"
