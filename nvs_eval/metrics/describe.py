@@ -1,4 +1,4 @@
-"""The metrics of a protocol, made from their names and parameters."""
+"""Metrics of a protocol, built from their names and parameters."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ NotNegative = Annotated[float, Meta(ge=0, le=_LARGEST, description="a finite num
 
 
 class Function(Interface):
-    """The one shape of every metric: `[..., 3, H, W]` twice, leading dimensions broadcast, to `[...]`."""
+    """Interface of all metrics: two `[..., 3, H, W]` images, leading dimensions broadcast, to values `[...]`."""
 
     def __call__(self, reference: Tensor, render: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """One value an image."""
+        """Return one value per image."""
         ...
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, ready to be computed.
+    """A metric that is ready to be computed.
 
     Attributes:
-        name: its key in records and tables.
-        unit: of its values, "" for none.
-        higher_is_better: which way is up.
-        signature: everything that changes its value, in the manner of sacreBLEU, its version last:
-            "ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|v1". A number that comes to mean something else gets
-            a new version.
-        function: of the one shape.
-        title: its name in sentences and in LaTeX, for a metric of a plugin. Default: its key.
-        decimals: number of decimals in tables, for a metric of a plugin. Default: 4.
+        name: key in records and tables.
+        unit: unit of the values, or "".
+        higher_is_better: whether a higher value is better.
+        signature: everything that changes the value, in the style of sacreBLEU, with the version last:
+            "ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|v1". When the meaning of the number changes, the
+            version increases.
+        function: computes the values.
+        title: name in sentences and in LaTeX, for a metric of a plugin (default: the key).
+        decimals: number of decimals in tables, for a metric of a plugin (default: 4).
     """
 
     name: str
@@ -62,12 +62,12 @@ class Metric:
 
 
 Load = Callable[[Path | None], Function]
-"""Makes the function of a metric. Its argument is the folder in which to look for weights first."""
+"""Builds the function of a metric. The argument is the folder that is searched first for weights."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """A metric as a protocol describes it: all of `Metric` but the function, which may have weights to read."""
+    """A metric as described by a protocol: a `Metric` whose function, which may read weights, is not loaded yet."""
 
     name: str
     unit: str
@@ -78,26 +78,26 @@ class Description:
     decimals: int | None = None
 
     def build(self, *, weights_dir: Path | None = None) -> Metric:
-        """The metric itself.
+        """Load the function and return the metric.
 
         Raises:
-            InputError: its weights cannot be had, or are not the true ones.
+            InputError: the weights are unavailable or have the wrong hash.
         """
         function = self.load(weights_dir)
         return Metric(self.name, self.unit, self.higher_is_better, self.signature, function, self.title, self.decimals)
 
 
 def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "valid-pixels") -> Description:
-    """The metric that a protocol asks for under a name; the part before the first underscore says which one it is.
+    """Describe the metric that a protocol lists under a name. The part before the first underscore selects the family.
 
     Args:
-        name: with `cc_` before it where it is computed of the colour-corrected render.
-        parameters: what its number depends on.
-        mask: what a mask means.
+        name: name of the metric, prefixed with `cc_` if it is computed on the colour-corrected render.
+        parameters: parameters that determine the value.
+        mask: meaning of a mask.
 
     Raises:
-        InputError: the metric or one of its parameters is unknown, missing or has a value that is not known, or the
-            metric has no such meaning of a mask.
+        InputError: the metric is unknown; a parameter is unknown, missing or invalid; or the metric does not support
+            this meaning of a mask.
     """
     plain = name.removeprefix(CORRECTED)
     family = plain.split("_", 1)[0]
@@ -109,19 +109,19 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
     metric = load_entry(ENTRY_POINTS, plain, kind="metric", others=known_metrics())
     if not isinstance(metric, Metric):
-        raise InputError(f"The metric {plain!r} of a plugin is a {type(metric).__name__}, and a Metric is needed.")
+        raise InputError(f"The metric {plain!r} of a plugin must be a Metric. Got {type(metric).__name__}.")
     convert_fields(parameters, {}, name)
     facts = (metric.unit, metric.higher_is_better, metric.signature)
     return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
 
 
 def _parameters(make: Callable[..., object]) -> dict[str, Field]:
-    """The parameters of a metric: the keywords of the function that describes it, with their types."""
+    """Return the parameters of a metric: the typed keyword-only arguments of the function that describes it."""
     hints = typing.get_type_hints(make, include_extras=True)
     keywords = [p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {p.name: Field(hints[p.name], p.default is p.empty) for p in keywords}
 
 
 def all_digits(number: float) -> str:
-    """All digits of a number, since metrics of one signature are computed once: 1.0 as "1"."""
+    """Format a number with all its digits (1.0 as "1"), because metrics with equal signatures are computed once."""
     return repr(number).removesuffix(".0")

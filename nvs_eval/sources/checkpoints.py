@@ -1,4 +1,4 @@
-"""Views rendered from trained checkpoints: what a plugin offers, and how it is found."""
+"""Protocols of a checkpoint source, and the lookup of the plugin that provides one."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ ENTRY_POINTS = "nvs_eval.sources"
 
 
 class Checkpoint(Protocol):
-    """The views of one checkpoint, each with one render, rendered when it is iterated."""
+    """Views of one checkpoint, each with one render; iterating renders them."""
 
     @property
     def id(self) -> ResultId:
-        """Identity of the result, as the tool that trained it names it."""
+        """Identity of the result, with the names that the training tool uses."""
         ...
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """`checkpoint_sha256`, `config_sha256` and `data_sha256`, which together say what the renders will be."""
+        """`checkpoint_sha256`, `config_sha256` and `data_sha256`, which together determine the renders."""
         ...
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """Peak memory while the views were rendered; None before, and where it cannot be measured."""
+        """Peak memory while the views were rendered; None before rendering or if it cannot be measured."""
         ...
 
     @property
     def names(self) -> Sequence[str]:
-        """The names of the views, known before anything is rendered."""
+        """Names of the views, available before anything is rendered."""
         ...
 
     @property
     def sizes(self) -> Sequence[tuple[int, int]]:
-        """Width and height of each view, likewise."""
+        """Width and height of each view in pixels, available before anything is rendered."""
         ...
 
     @property
     def masks(self) -> Masks | None:
-        """Those that came with the data, used only where they are asked for; None where there are none."""
+        """Masks of the data set, used only if the user requests them; None if the data set has none."""
         ...
 
     @property
     def own_protocol(self) -> str | None:
-        """The named protocol that says what the model's own code would have said; None where that is not known."""
+        """Named protocol that reproduces the metrics of the model's own code; None if unknown."""
         ...
 
     def __len__(self) -> int: ...
@@ -60,7 +60,7 @@ class Checkpoint(Protocol):
 
 
 class Opener(Protocol):
-    """Opens a trained run: one source a checkpoint, so that only one model need be in memory at a time."""
+    """Opens a trained run as one source per checkpoint, so that only one model needs to be in memory at a time."""
 
     def __call__(
         self,
@@ -75,20 +75,20 @@ class Opener(Protocol):
         eval_num_rays_per_chunk: int | None,
         warn: Callable[[str], None],
     ) -> Sequence[Checkpoint]:
-        """The sources of the chosen checkpoints, in the order of their steps.
+        """Return the sources of the chosen checkpoints, in the order of their steps.
 
-        `warn` is called with what the user had better read; nothing is printed.
+        Warnings for the user are passed to `warn`, not printed.
 
         Raises:
-            InputError: something that is needed is not there; nothing was rendered yet.
+            InputError: a required file or package is missing. Nothing has been rendered yet.
         """
         ...
 
 
 def find_opener(name: str) -> Opener:
-    """The plugin that opens the runs of a tool.
+    """Return the plugin that opens the runs of a tool.
 
     Raises:
-        InputError: it is not installed, or broken; the message names its distribution.
+        InputError: the plugin is not installed or broken; the message names its distribution.
     """
     return load_entry(ENTRY_POINTS, name, kind="source")

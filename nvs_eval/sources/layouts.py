@@ -1,7 +1,7 @@
-"""Folders that other tools write and that bring their references: how each is recognised, and how it is read.
+"""Layouts of folders that other tools write and that include the references.
 
-A new layout is one function here and one line of `LAYOUTS`. They are tried in that order; the first that recognises a
-folder reads it. Folders without references of their own are `nvs_eval.sources.folders`' matter.
+A new layout is one function here and one line of `LAYOUTS`. Layouts are tried in that order; the first one that
+recognises a folder reads it. Folders without references are read by `nvs_eval.sources.folders`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import stored_size
 from nvs_eval.sources.pictures import Picture, list_images, whole_files
 
-# Files that layouts read besides images.
+# Files other than images that layouts read.
 NOTES = ("cfg_args", "info.json", "cfg.yml", "cfg.json")
 
 
 @dataclass(frozen=True)
 class RenderFiles:
-    """Files of the renders of one result, and of their references.
+    """Files of the renders and references of one result.
 
     Attributes:
         renders: render of each view, by view name.
-        references: reference of each view, by view name, or the folder of them.
+        references: reference of each view, by view name, or the folder that contains them.
         step: step of the checkpoint, or None.
-        split: which views these are.
-        variant: suffix of the method's name, where the tool renders one training in several ways.
+        split: split of the views, "test" or "train".
+        variant: suffix of the method's name, for tools that render one training in several ways.
     """
 
     renders: Mapping[str, Picture]
@@ -46,10 +46,10 @@ class Contents:
 
     Attributes:
         results: files of each result, in the order of their steps.
-        named_after: folder, as the user would name it, that the method is named after.
+        named_after: folder that the method is named after, as the user refers to it.
         scene: name of the scene.
-        method: name of the method, where the layout itself has it.
-        masks: folder of masks that belongs to the renders, if there is one.
+        method: name of the method, if the layout records it.
+        masks: folder of masks that belongs to the renders, if it exists.
     """
 
     results: Sequence[RenderFiles]
@@ -61,13 +61,13 @@ class Contents:
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout that is recognised.
+    """Layout of a folder, and the function that reads it.
 
     Attributes:
-        tool: the tool that writes it.
-        looks_like: files by which it is recognised.
-        read: returns the contents of a folder, or None where it has another layout. Called with the folder and the path
-            by which the user knows it (the folder itself, or for an unpacked archive the archive without its suffix).
+        tool: tool that writes the layout.
+        looks_like: files by which the layout is recognised.
+        read: returns the contents of a folder, or None if it has another layout. Called with the folder and the path by
+            which the user knows it (the folder itself, or for an unpacked archive the archive without its suffix).
     """
 
     tool: str
@@ -76,21 +76,21 @@ class Layout:
 
 
 def read_layout(folder: Path, place: Path) -> Contents | None:
-    """Read a folder by the first layout that recognises it; None where none does.
+    """Read a folder with the first layout that recognises it; return None if no layout does.
 
     Raises:
-        InputError: a layout recognises it, and something is missing or cannot be read.
+        InputError: a layout recognises the folder, but files are missing or unreadable.
     """
     return next((contents for layout in LAYOUTS if (contents := layout.read(folder, place)) is not None), None)
 
 
 def known_layouts() -> str:
-    """The layouts in words, for an error."""
+    """List the layouts for an error message."""
     return "; ".join(f"{layout.looks_like} ({layout.tool})" for layout in LAYOUTS)
 
 
 def _read_text(file: Path) -> str:
-    """The text of a file; empty where it is missing or no text."""
+    """Return the text of a file, or an empty string if it is missing or not UTF-8."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -98,12 +98,12 @@ def _read_text(file: Path) -> str:
 
 
 def _scene(data: str, named_after: Path) -> str:
-    """Name of the scene: that of the data the tool trained on (the last part of a path), else of the folder above."""
+    """Return the last part of the path of the training data, or the name of the parent folder if the path is empty."""
     return Path(data).name or named_after.parent.name
 
 
 def _matching(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-    """The files in a folder whose names match a pattern, sorted; none where there is no such folder."""
+    """Return the files in a folder whose names match a pattern, sorted; empty if the folder does not exist."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     matches = [(path, pattern.fullmatch(path.name)) for path in files]
     return [(path, match) for path, match in matches if match]
@@ -130,20 +130,20 @@ def _read_3dgs(folder: Path, place: Path) -> Contents | None:
 
 
 def _iterations(folder: Path) -> list[tuple[int, Path]]:
-    """The `ours_<n>` folders of a model, in the order of n."""
+    """Return the `ours_<n>` folders of a model, ordered by n."""
     candidates = [folder] if _ITERATION.fullmatch(folder.resolve().name) else (folder / "test").glob("ours_*")
     matches = [(_ITERATION.fullmatch(path.resolve().name), path) for path in candidates]
     return sorted((int(match[1]), path) for match, path in matches if match and (path / "renders").is_dir())
 
 
 def _split(iteration: Path) -> str:
-    """Which views an `ours_<n>` shows: training views only where the user gave it by itself, from `train`."""
-    above = iteration.resolve().parent.name
-    return above if above in _SPLITS else "test"
+    """Return the split of an `ours_<n>` folder: "train" only if the user named a folder inside `train`."""
+    parent = iteration.resolve().parent.name
+    return parent if parent in _SPLITS else "test"
 
 
 def _model_folder(folder: Path) -> Path:
-    """The model's folder, for `<model>/{test,train}/ours_<n>`; any other folder itself."""
+    """Return the model's folder for `<model>/{test,train}/ours_<n>`, and any other folder unchanged."""
     if _ITERATION.fullmatch(folder.name) and folder.parent.name in _SPLITS:
         return folder.parent.parent
     return folder
@@ -175,7 +175,7 @@ def _read_nerfbaselines(folder: Path, place: Path) -> Contents | None:
 
 
 def _read_object(file: Path) -> dict[str, Any]:
-    """The object of a JSON file; empty where it has none."""
+    """Return the object in a JSON file, or an empty one if the file has no object."""
     try:
         value = json.loads(_read_text(file))
     except (ValueError, RecursionError):
@@ -192,14 +192,14 @@ _GSPLAT_DATA = re.compile(r"""^data_dir: ['"]?(.*?)['"]?$|"data_dir": "([^"]*)\"
 def _read_gsplat(folder: Path, place: Path) -> Contents | None:
     """Read the folder of a result, or the folder `renders` in it; each step is a result.
 
-    A canvas is `(val|compress)_step<step>_<n>.png`, and `val_<n>.png` of old versions and of the 2DGS trainer.
+    A canvas is named `(val|compress)_step<step>_<n>.png`. Old versions and the 2DGS trainer write `val_<n>.png`.
     """
     canvases = _gsplat_canvases(folder) or _gsplat_canvases(folder / "renders")
     result = folder.resolve().parent if folder.resolve().name == "renders" else folder
     named_after = place.parent if place.name == "renders" else place
     data = _GSPLAT_DATA.search(_read_text(result / "cfg.yml") or _read_text(result / "cfg.json"))
     if data is None:
-        # Without the trainer's configuration, `val_0001.png` may be anybody's image.
+        # Without the trainer's configuration, `val_0001.png` could come from any tool.
         canvases = {key: files for key, files in canvases.items() if key[1] is not None}
     if not canvases:
         return None
@@ -211,7 +211,7 @@ def _read_gsplat(folder: Path, place: Path) -> Contents | None:
 
 
 def _gsplat_canvases(folder: Path) -> dict[tuple[str, int | None], dict[str, Path]]:
-    """The canvases in a folder by stage and step, then by view name."""
+    """Return the canvases in a folder by stage and step, then by view name."""
     canvases: dict[tuple[str, int | None], dict[str, Path]] = {}
     for path, match in _matching(folder, _GSPLAT):
         step = None if match[2] is None else int(match[2])
@@ -222,7 +222,7 @@ def _gsplat_canvases(folder: Path) -> dict[tuple[str, int | None], dict[str, Pat
 def _from_canvases(
     canvases: Mapping[str, Path], *, parts: int = 2, step: int | None = None, variant: str = ""
 ) -> RenderFiles:
-    """The first image of each canvas is the reference, the last the render."""
+    """Take the first image of each canvas as the reference and the last as the render."""
     renders = {name: Picture(path, parts - 1, parts) for name, path in canvases.items()}
     references = {name: Picture(path, 0, parts) for name, path in canvases.items()}
     return RenderFiles(renders, references, step, variant=variant)
@@ -234,10 +234,10 @@ _NS_EVAL = re.compile(r"eval_img_(\d+)\.png")
 
 
 def _read_ns_eval(folder: Path, place: Path) -> Contents | None:
-    """Read `eval_img_<n>.png`, each a canvas; other images are ignored.
+    """Read `eval_img_<n>.png`, each of which is a canvas; ignore other images.
 
     Raises:
-        InputError: the number of images in the canvases is unknown.
+        InputError: the number of images in a canvas cannot be determined.
     """
     canvases = {match[1]: path for path, match in _matching(folder, _NS_EVAL)}
     if not canvases:
@@ -247,23 +247,24 @@ def _read_ns_eval(folder: Path, place: Path) -> Contents | None:
 
 
 def _ns_eval_parts(canvas: Path) -> int:
-    """Number of images in a canvas: reference and render, or reference, coarse and fine.
+    """Return the number of images in a canvas: reference and render, or reference, coarse and fine.
 
-    The canvas alone does not tell. Models with a coarse and a fine network write the accumulation of both side by side,
-    the others that of their one; splatfacto writes none, and has one.
+    The width of the canvas alone is ambiguous, so the accumulation image decides. Models with a coarse and a fine
+    network write both accumulations side by side, and other models write one. splatfacto writes none; its canvases have
+    one render.
     """
     accumulation = canvas.with_name(canvas.name.replace("img", "accumulation", 1))
     if not accumulation.is_file():
         return 2
-    width, beside = stored_size(canvas)[0], stored_size(accumulation)[0]
-    if width == 2 * beside:
+    width, accumulation_width = stored_size(canvas)[0], stored_size(accumulation)[0]
+    if width == 2 * accumulation_width:
         return 2
-    if 2 * width == 3 * beside:
+    if 2 * width == 3 * accumulation_width:
         return 3
     raise InputError(
-        f"{canvas} is {width} pixels wide and {accumulation.name} beside it {beside}: it is neither reference and "
-        "render (twice as wide) nor reference, coarse and fine (one and a half times). Cut the renders out, and give "
-        "them with `--reference DIR`."
+        f"{canvas} must be 2 or 1.5 times as wide as {accumulation.name} (reference and render, or reference, coarse "
+        f"and fine). Got widths of {width} and {accumulation_width} pixels. Crop the renders and score them with "
+        "`--reference DIR`."
     )
 
 
@@ -271,5 +272,5 @@ LAYOUTS = (
     Layout("3D Gaussian splatting", "[test/]ours_<iteration>/ with renders/ and gt/", _read_3dgs),
     Layout("nerfbaselines", "[predictions/]color/ with gt-color/", _read_nerfbaselines),
     Layout("gsplat", "[renders/]val_step<step>_<n>.png, reference and render side by side", _read_gsplat),
-    Layout("ns-eval --render-output-path", "eval_img_<n>.png, likewise", _read_ns_eval),
+    Layout("ns-eval --render-output-path", "eval_img_<n>.png, reference and render side by side", _read_ns_eval),
 )

@@ -839,8 +839,8 @@ def test_a_broken_plugin_is_named(refused: Callable[..., str], monkeypatch: pyte
         (
             "nvs-eval",
             ModuleNotFoundError("No module named 'torchmetrics'"),
-            "The source 'nerfstudio' needs a package that is not installed (No module named 'torchmetrics'): pip "
-            "install 'nvs-eval[nerfstudio]' (from a clone: pip install '.[nerfstudio]').",
+            "The source 'nerfstudio' requires a package that is not installed (No module named 'torchmetrics'). Run "
+            "pip install 'nvs-eval[nerfstudio]' (from a clone: pip install '.[nerfstudio]').",
         ),
         (
             "nvs-eval",

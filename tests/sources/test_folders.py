@@ -69,7 +69,7 @@ def test_a_folder_without_references_needs_them_named(garden: Path) -> None:
         f"{garden}/ours has no references of its own: say `--reference DIR`. What brings its references is known by "
         "these files: [test/]ours_<iteration>/ with renders/ and gt/ (3D Gaussian splatting); [predictions/]color/ "
         "with gt-color/ (nerfbaselines); [renders/]val_step<step>_<n>.png, reference and render side by side (gsplat); "
-        "eval_img_<n>.png, likewise (ns-eval --render-output-path)."
+        "eval_img_<n>.png, reference and render side by side (ns-eval --render-output-path)."
     )
 
 
