@@ -1,4 +1,4 @@
-"""The check of the shapes in annotations, and what several test files need."""
+"""Shape checks of annotations, the order of test files, and fixtures that several test files share."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# One thread in each worker, and in the processes that tests start: torch reads this when it is imported. Images here
-# are so small that a second thread costs more than it brings. Tests of threads set their number themselves.
+# One thread per worker and per process that a test starts, because test images are small. torch reads this variable
+# when it is imported. Tests of threads set their own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import support.shapes  # noqa: F401  The hook names it, and does not import it.
+import support.shapes  # noqa: F401  The hook refers to it by name without importing it.
 from jaxtyping import config, install_import_hook
 
-# Before any of them is imported: from here on each call of these modules checks what its annotations promise. (Views
-# are left out: they check their own images, with messages that tests read; and files of masks, which take any source.)
+# Must run before these modules are imported: every call then checks the shapes in their annotations. Views and mask
+# files are not listed, because they check their own input and tests read their messages.
 install_import_hook(
     [
         "nvs_eval.metrics.colour_correction",
@@ -55,16 +55,16 @@ LONGEST = (
     "tests/metrics/test_ssim_triton.py",
     "tests/cli/test_process.py",
 )
-"""Files whose tests take longest, and all of nerfstudio's: of those with many short tests, xdist begins the longest."""
+"""The slowest test files. By itself, xdist would start with the files of most tests."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep a file's tests in one worker of pytest-xdist, for the fixtures they share, and nerfstudio's files in one.
+    """Keep the tests of a file in one xdist worker, since they share fixtures, and all nerfstudio tests in one.
 
-    What takes longest begins first, so that the workers end at about the same time.
+    The slowest files start first, so that all workers finish at about the same time.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -84,7 +84,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """Switches the check of the shapes off, to see what a user is told, who has no such check."""
+    """Disable the shape checks, which users do not have, to test the messages that they see."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
@@ -92,15 +92,15 @@ def unchecked() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of known answers and weights beside the repository."""
+    """The folder beside the repository with golden results and weights."""
     if not SHARED.is_dir():
-        pytest.skip(f"the known answers are not at {SHARED}")
+        pytest.skip(f"{SHARED} does not exist")
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def weights_folder() -> Callable[[Net], Path | None]:
-    """Where the true backbone of a net is without a download, as `weights_dir` takes it; else the test is skipped."""
+    """Return the `weights_dir` that finds a net's pretrained backbone without a download, or skip the test."""
 
     @cache
     def find(net: Net) -> Path | None:
@@ -109,19 +109,19 @@ def weights_folder() -> Callable[[Net], Path | None]:
         folder = SHARED / "weights"
         if folder.is_dir() and find_backbone(net, directory=folder).verified:
             return folder
-        pytest.skip(f"the true LPIPS weights of {net} are not on this machine: {find_backbone(net).reason}")
+        pytest.skip(f"the pretrained weights of {net} are not on this machine: {find_backbone(net).reason}")
 
     return find
 
 
 @pytest.fixture(scope="session")
 def lpips_of(weights_folder: Callable[[Net], Path | None]) -> Callable[..., Lpips]:
-    """`load_lpips` of a net that is here, read once."""
+    """Call `load_lpips` with pretrained weights, cached for the session; skip the test if there are none."""
 
     @cache
-    def load(net: Net, **choices: str) -> Lpips:
+    def load(net: Net, **options: str) -> Lpips:
         make: Callable[..., Lpips] = load_lpips
-        return make(net, weights_dir=weights_folder(net), **choices)
+        return make(net, weights_dir=weights_folder(net), **options)
 
     return load
 
@@ -130,7 +130,7 @@ def lpips_of(weights_folder: Callable[[Net], Path | None]) -> Callable[..., Lpip
 def weights_in_place(
     weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Net], None]:
-    """Lets what is run find the true backbone of a net by itself; else the test is skipped."""
+    """Set `NVS_EVAL_WEIGHTS` so that commands find the pretrained backbone of a net, or skip the test."""
 
     def place(net: Net) -> None:
         if folder := weights_folder(net):
@@ -139,12 +139,12 @@ def weights_in_place(
     return place
 
 
-# The command line, run in this process.
+# --- The command line, run in this process ---
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own to run commands in, with a scene in it and a protocol that needs no weights."""
+    """A temporary working directory with a scene (`garden`) and a protocol that needs no weights."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["/usr/bin/nvs-eval", "as", "given"])
     for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "NVS_EVAL_WEIGHTS"):
@@ -158,7 +158,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Runs a command."""
+    """Run a command and return its exit code and output."""
     from nvs_eval.cli import main
 
     def run(*args: str) -> Said:
@@ -175,7 +175,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
 @pytest.fixture
 def refused(cli: Callable[..., Said]) -> Callable[..., str]:
-    """Runs what must be refused before anything is written; gives the one message."""
+    """Run a command that must fail before it writes anything, and return its error message."""
 
     def run(*args: str) -> str:
         said = cli(*args)
@@ -191,7 +191,7 @@ def refused(cli: Callable[..., Said]) -> Callable[..., str]:
 
 @pytest.fixture
 def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
-    """In the place of the plugin, with two checkpoints."""
+    """Replace the nerfstudio plugin by a fake with two checkpoints."""
     from nvs_eval.sources import checkpoints
 
     opener = Opener([], [FakeCheckpoint(500), FakeCheckpoint(2500)], {})
@@ -201,11 +201,11 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--update-words", action="store_true", help="pin what the commands say now (tests/support/pinned.py)"
+        "--update-words", action="store_true", help="write the current output of commands (tests/support/pinned.py)"
     )
 
 
 @pytest.fixture
 def pinned(request: pytest.FixtureRequest, tmp_path: Path) -> Pinned:
-    """Compares a text with the one pinned for this test: `pinned("score", said.err)`."""
+    """Compare a text with the one pinned for this test: `pinned("score", result.err)`."""
     return Pinned(request.node.name, tmp_path, update=request.config.getoption("--update-words"))

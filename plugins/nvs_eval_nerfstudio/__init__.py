@@ -1,4 +1,4 @@
-"""nerfstudio for nvs-eval: the only package here that imports nerfstudio.
+"""The nerfstudio plugin of nvs-eval, and the only package here that imports nerfstudio.
 
-Its modules are imported one by one, by entry point, so that importing the package costs nothing.
+Entry points load its modules one by one, so that importing the package costs nothing.
 """

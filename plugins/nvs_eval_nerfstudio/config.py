@@ -1,10 +1,14 @@
-"""A trained run's `config.yml`, read without trusting it.
+"""Safe loading of a trained run's `config.yml`.
 
-nerfstudio writes its configuration with `yaml.dump` and reads it with a loader that calls whatever the file names. A
-referee opens other people's files, so `ConfigLoader` builds only the configuration classes (dataclasses) and
-enumerations of admitted packages; the names of their classes, and of torch's optimisers and schedulers; paths, tuples
-and plain values. No constructor of a configuration class runs, no function is called, and no module outside those
-packages is imported. Everything else is refused with its line.
+nerfstudio writes its configuration with `yaml.dump` and reads it with a loader that calls any function named in the
+file. nvs-eval opens files from other people, so `ConfigLoader` builds only
+
+- configuration classes (dataclasses) and enumerations of admitted packages,
+- names of their classes, and of torch's optimisers and schedulers,
+- paths, tuples and plain values.
+
+No constructor of a configuration class runs, no function is called, and no module outside those packages is imported.
+Any other tag is refused, with its line number.
 """
 
 from __future__ import annotations
@@ -41,15 +45,15 @@ _VARIABLES = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
 def load_config(path: Path) -> TrainerConfig:
     """Load the configuration of a trained nerfstudio run from its `config.yml`.
 
-    Fields that the file lacks, because an older nerfstudio wrote it, get their defaults; fields that the class no
-    longer has stay attributes, as nerfstudio's own loader leaves them.
+    Fields that are missing from the file, because an older nerfstudio wrote it, get their defaults. Fields that the
+    class no longer has are kept as attributes, as in nerfstudio's own loader.
 
     Args:
         path: `config.yml` that nerfstudio wrote into the run's folder.
 
     Raises:
-        InputError: nerfstudio is not installed, the file cannot be read or is no configuration of a run, or it names
-            a class that is not installed or not admitted.
+        InputError: if nerfstudio is not installed, if the file cannot be read or is not the configuration of a run, or
+            if it names a class that is not installed or not admitted.
     """
     text = _read(path)
     import_nerfstudio()
@@ -61,21 +65,23 @@ def load_config(path: Path) -> TrainerConfig:
         raise
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not the config.yml of a nerfstudio run: it is not valid YAML: {reason}") from error
+        raise InputError(
+            f"{path} is not the config.yml of a nerfstudio run, because it is not valid YAML: {reason}"
+        ) from error
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        # Values that contradict their own tag (!!int x, a list as a key) surface as whatever the conversion raises.
-        raise InputError(f"{path} is not the config.yml of a nerfstudio run: {error!r} while reading it.") from error
+        # Values that contradict their tag (!!int x, a list as a key) raise the error of the failed conversion.
+        raise InputError(f"{path} is not the config.yml of a nerfstudio run. Reading it raised {error!r}.") from error
     if not isinstance(config, TrainerConfig):
         content = "nothing" if config is None else f"a {type(config).__name__}"
         raise InputError(
-            f"{path} is not the config.yml of a nerfstudio run: it holds {content}, needed a TrainerConfig. "
-            "Give the config.yml that ns-train wrote into the run's folder."
+            f"{path} is not the config.yml of a nerfstudio run. It must contain a TrainerConfig. Got {content}. Use the "
+            "config.yml that ns-train wrote into the run's folder."
         )
     return config
 
 
 def admitted_packages() -> frozenset[str]:
-    """Return the packages whose classes a configuration may name: nerfstudio's, ours, and registered plugins'."""
+    """Return the packages whose classes a configuration may name: nerfstudio, nvs-eval and registered plugins."""
     names = set(_OURS)
     for point in (point for group in _GROUPS for point in entry_points(group=group)):
         names.add(point.module.split(".")[0])
@@ -94,28 +100,28 @@ def _top_level(distribution: Distribution) -> set[str]:
 
 def _read(path: Path) -> str:
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the config.yml of a nerfstudio run, such as {path / 'config.yml'}.")
+        raise InputError(f"{path} is a folder. Pass the config.yml of a nerfstudio run, such as {path / 'config.yml'}.")
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}; give the config.yml of a nerfstudio run.") from None
+        raise InputError(f"{path} does not exist. Pass the config.yml of a nerfstudio run.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not the config.yml of a nerfstudio run: it is not text.") from error
+        raise InputError(f"{path} is not the config.yml of a nerfstudio run, because it is not text.") from error
 
 
-# --- the loader ---
+# --- The loader ---
 
 
 _YAML = "tag:yaml.org,2002:"
 _PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "complex", "list", "tuple", "dict")
-# Python 3.13 alone calls the module pathlib._local.
+# Only Python 3.13 names the module pathlib._local.
 _PATH = re.compile(r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
 
 
 class ConfigLoader(yaml.SafeLoader):
-    """Builds what a configuration may hold; refuses the rest with an `InputError` that names file, line and tag."""
+    """YAML loader that builds admitted values and raises an `InputError` with file, line and tag for the rest."""
 
     def __init__(self, path: Path, text: str, admitted: frozenset[str]) -> None:
         super().__init__(text)
@@ -124,32 +130,32 @@ class ConfigLoader(yaml.SafeLoader):
         self._admitted = admitted
 
     def build_name(self, name: str, node: yaml.Node) -> Any:
-        """`!!python/name:`: a class, or a function such as `collate_fn`; named, never called here."""
-        named = self._find(name, node)
-        module = named.__module__
-        if inspect.isfunction(named) and module.startswith("nerfstudio.") and not module.startswith("nerfstudio.data."):
-            # The functions that nerfstudio's own configurations name collate batches. One that runs a shell command
-            # has no place here, wherever a model would call it.
-            raise self._refusal(node, "of nerfstudio's functions only those that handle data may be named")
-        return named
+        """Build `!!python/name:`, which is a class or a function such as `collate_fn`. It is not called here."""
+        value = self._find(name, node)
+        module = value.__module__
+        if inspect.isfunction(value) and module.startswith("nerfstudio.") and not module.startswith("nerfstudio.data."):
+            # The functions in nerfstudio's own configurations collate batches. Others include one that runs shell
+            # commands, and a model might call it later.
+            raise self._refusal(node, "a configuration may name functions of nerfstudio.data only")
+        return value
 
     def build_object(self, name: str, node: yaml.Node) -> Iterator[Any]:
-        """`!!python/object:`: a configuration class, filled without running its constructor."""
+        """Build `!!python/object:`, which is a configuration class, without running its constructor."""
         cls = self._find(name, node)
         if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-            raise self._refusal(node, "it is no configuration class (no dataclass)")
+            raise self._refusal(node, "it is not a configuration class (dataclass)")
         if risky := [method for method in ("__setstate__", "__del__") if hasattr(cls, method)]:
-            raise self._refusal(node, f"its {risky[0]} would run on what the file says")
+            raise self._refusal(node, f"its {risky[0]} would run on data from the file")
         if not cls.__dictoffset__:
-            raise self._refusal(node, "it has slots, which configurations of nerfstudio have not")
+            raise self._refusal(node, "it has slots, which nerfstudio's configurations never have")
         instance = object.__new__(cls)
-        yield instance  # Aliases may point at it while its fields are still being read.
+        yield instance  # Aliases may refer to it before its fields are read.
         vars(instance).update(self._state(cls, node))
 
     def build_call(self, name: str, node: yaml.Node) -> Any:
-        """`!!python/object/apply:`: the few calls by which paths, enumerations and generic classes are written."""
+        """Build `!!python/object/apply:`, as PyYAML writes paths, enumerations and generic classes."""
         if not isinstance(node, yaml.SequenceNode):
-            raise self._refusal(node, "a plain list of arguments was needed")
+            raise self._refusal(node, "its arguments must be a plain list")
         build = _CALLS.get(name) or self._path_or_enumeration(name, node)
         arguments = self.construct_sequence(node, deep=True)
         try:
@@ -158,15 +164,15 @@ class ConfigLoader(yaml.SafeLoader):
             raise self._refusal(node, f"its arguments do not fit: {error}") from error
 
     def refuse(self, node: yaml.Node) -> Any:
-        """Any other tag: modules, `object/new`, private ones."""
-        raise self._refusal(node, "a configuration holds configuration classes, names, paths and plain values only")
+        """Refuse any other tag, such as modules, `object/new` and private tags."""
+        raise self._refusal(node, "only configuration classes, names, paths and plain values are allowed")
 
     def _path_or_enumeration(self, name: str, node: yaml.Node) -> Callable[..., Any]:
         if _PATH.fullmatch(name):
             return _windows_path if "Windows" in name else Path
         cls = self._find(name, node)
         if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
-            raise self._refusal(node, "nothing is called; only paths and enumerations are written this way")
+            raise self._refusal(node, "only paths and enumerations may be built by a call")
         return functools.partial(_by_value, cls)
 
     def _state(self, cls: Any, node: yaml.Node) -> dict[str, Any]:
@@ -184,38 +190,38 @@ class ConfigLoader(yaml.SafeLoader):
         return _defaults(field for name, field in fields.items() if name not in state) | state
 
     def _find(self, name: str, node: yaml.Node) -> Any:
-        """The class or function of this name, whose module is imported only if its package is admitted."""
+        """Return the class or function of this name. Its module is imported only if its package is admitted."""
         module_name, _, attribute = name.rpartition(".")
         package = module_name.split(".")[0]
         optimiser = module_name.startswith("torch.optim.")
         if not optimiser and package not in self._admitted:
             raise self._refusal(node, self._why_foreign(package))
         if ".__" in name:  # Importing a package's __main__ runs the package.
-            raise self._refusal(node, "it is no class or function of that package's own")
+            raise self._refusal(node, "it is not a class or function defined in that package")
         try:
             with quiet():
-                named = vars(importlib.import_module(module_name)).get(attribute)
+                value = vars(importlib.import_module(module_name)).get(attribute)
         except (Exception, SystemExit) as error:
             raise self._refusal(node, f"{module_name} cannot be imported: {error}{_other_version()}") from error
-        if named is None:
+        if value is None:
             raise self._refusal(node, f"{module_name} has no {attribute}{_other_version()}")
-        if optimiser and not _is_optimiser(named):
+        if optimiser and not _is_optimiser(value):
             raise self._refusal(node, self._why_foreign("torch"))
-        # A module also holds what it imported itself, such as subprocess.Popen: that is not the package's own.
-        own = isinstance(named, type) or inspect.isfunction(named)
-        if not own or not (optimiser or named.__module__.split(".")[0] in self._admitted):
-            raise self._refusal(node, "it is no class or function of that package's own")
-        return named
+        # A module also contains its imports, such as subprocess.Popen, which the package does not define.
+        is_code = isinstance(value, type) or inspect.isfunction(value)
+        if not is_code or not (optimiser or value.__module__.split(".")[0] in self._admitted):
+            raise self._refusal(node, "it is not a class or function defined in that package")
+        return value
 
     def _why_foreign(self, package: str) -> str:
         if package == "torch":
-            return "of torch only the classes of optimisers and schedulers may be named"
+            return "a configuration may name only optimisers and schedulers of torch"
         if package in sys.stdlib_module_names or package == "__main__" or not package.isidentifier():
-            return "a configuration may name only nerfstudio's and its registered plugins' own classes"
+            return "a configuration may name only classes of nerfstudio and its registered plugins"
         if importlib.util.find_spec(package) is None:
-            method = f" (its method is {self._method[1]!r})" if self._method else ""
-            return f"the package {package!r} is not installed: install the plugin that the run was trained with{method}"
-        return f"the package {package!r} is installed, but registers no nerfstudio method or dataparser"
+            method = f" (method {self._method[1]!r})" if self._method else ""
+            return f"the package {package!r} is not installed. Install the plugin that the run was trained with{method}"
+        return f"the package {package!r} registers no nerfstudio method or dataparser"
 
     def _refusal(self, node: yaml.Node, reason: str) -> InputError:
         tag = node.tag.replace(_YAML, "!!")
@@ -231,7 +237,7 @@ ConfigLoader.add_constructor(None, ConfigLoader.refuse)  # pyright: ignore[repor
 
 
 def _defaults(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
-    """Default values of fields, by name. A field without default is absent."""
+    """Return default values by field name, without the fields that have none."""
     defaults = {}
     for field in fields:
         if field.default is not dataclasses.MISSING:
@@ -242,19 +248,19 @@ def _defaults(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
 
 
 def _is_target(value: object) -> bool:
-    """A class, a generic one with its parameters, or a frozen value that stands for one (`Instrumented`)."""
+    """Return whether a value is a class, a parametrised generic, or a dataclass that replaces one (`Instrumented`)."""
     return isinstance(value, type) or typing.get_origin(value) is not None or dataclasses.is_dataclass(value)
 
 
-def _is_optimiser(named: object) -> bool:
+def _is_optimiser(value: object) -> bool:
     import torch.optim.lr_scheduler
 
     kinds = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-    return isinstance(named, type) and issubclass(named, kinds)
+    return isinstance(value, type) and issubclass(value, kinds)
 
 
 def _other_version() -> str:
-    return f" (here is nerfstudio {version('nerfstudio')}; install what the run was trained with)"
+    return f" (nerfstudio {version('nerfstudio')} is installed; install the version that the run was trained with)"
 
 
 def _windows_path(*parts: str) -> Path:
@@ -262,7 +268,10 @@ def _windows_path(*parts: str) -> Path:
 
 
 def _generic(cls: Any, parameters: Any) -> Any:
-    """`VanillaDataManager[DepthDataset]`, by typing's own subscript and no other."""
+    """Return a generic class with its parameters, such as `VanillaDataManager[DepthDataset]`.
+
+    Only the subscript of `typing.Generic` is used, because a class could define its own.
+    """
     owner = next((base for base in getattr(cls, "__mro__", ()) if "__class_getitem__" in vars(base)), None)
     if owner is not typing.Generic:
         raise TypeError(f"{cls!r} is not a generic class")
@@ -270,12 +279,12 @@ def _generic(cls: Any, parameters: Any) -> Any:
 
 
 def _by_value(cls: type[enum.Enum], value: Any) -> enum.Enum:
-    """One argument exactly: with more, calling an enumeration makes a new class."""
+    """Return the member with a value. Exactly one argument, because more would create a new enumeration."""
     return cls(value)
 
 
 def _by_name(cls: Any, name: Any) -> Any:
-    """Python 3.11.0 to 3.11.4 wrote a member of an enumeration as `getattr(cls, name)`."""
+    """Return the member with a name. Python 3.11.0 to 3.11.4 wrote members as `getattr(cls, name)`."""
     if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
         raise TypeError(f"{cls!r} is not an enumeration")
     return cls[name]
@@ -283,7 +292,7 @@ def _by_name(cls: Any, name: Any) -> Any:
 
 def _ordered(pairs: Any) -> Any:
     if not isinstance(pairs, list):
-        raise TypeError("a list of pairs was needed")
+        raise TypeError("expected a list of pairs")
     return OrderedDict(pairs)
 
 

@@ -1,4 +1,4 @@
-"""The views that a trained nerfstudio run holds out, from its `config.yml` and its data. No model is built."""
+"""Held-out views of a trained nerfstudio run, read from its `config.yml` and its data. No model is built."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _NEVER_DOWNSCALED = 1600
 
 
 def inspect_run(path: Path, *, data: Path | None) -> RunData:
-    """The facts of a trained run.
+    """Return the views of a trained run, its split rule, and how its references are prepared.
 
     Args:
-        path: `config.yml` of the run; its checkpoints are ignored.
-        data: current place of the data (default: where the run recorded it).
+        path: `config.yml` of the run. Checkpoints are not read.
+        data: current location of the data (default: the location recorded in the run).
 
     Raises:
-        InputError: the configuration or the data cannot be read.
+        InputError: if the configuration or the data cannot be read.
     """
     config = load_config(path)
     from nvs_eval_nerfstudio.eval_data import prepare_data, view_names
@@ -37,7 +37,7 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
     manager: Any = config.pipeline.datamanager
     parser = manager.dataparser
     if hasattr(parser, "load_3D_points"):
-        # They say nothing of the images, take long to read, and nerfstudio may ask whether to make them.
+        # Points are slow to read and not used here. If they are missing, nerfstudio may prompt the user.
         parser.load_3D_points = False
     built, training, held_out = _parse(parser)
     names = view_names(held_out.image_filenames) if held_out.image_filenames else []
@@ -56,7 +56,7 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
 
 
 def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
-    """The dataparser, as it chose its downscaling, and what it gives to train on and to evaluate."""
+    """Return the dataparser, with its downscale factor chosen, and its outputs for training and evaluation."""
     from nvs_eval_nerfstudio.eval_data import parsing
 
     with parsing(parser.data), quiet():
@@ -65,7 +65,7 @@ def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
 
 
 def _below(folder: Path, files: Sequence[Path]) -> list[str]:
-    """Names of training images: their paths below the data, where they are below it."""
+    """Return the names of training images: paths relative to the data folder if they are inside it, else as given."""
     above = folder.parent if folder.suffix == ".json" else folder
     return [path.relative_to(above).as_posix() if path.is_relative_to(above) else str(path) for path in files]
 
@@ -83,87 +83,86 @@ def _views(parsed: DataparserOutputs, names: Sequence[str]) -> list[DataView]:
 
 def _alpha(parsed: DataparserOutputs) -> str:
     if parsed.alpha_color is None:
-        return (
-            "each method composites them over a background of its own, so that the references of two methods may differ"
-        )
+        return "each method composites them over its own background, so references may differ between methods"
     colour = ", ".join(f"{value:g}" for value in parsed.alpha_color.tolist())
-    return f"the dataparser has them composited over ({colour})"
+    return f"the dataparser composites them over ({colour})"
 
 
 def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[str]:
-    """Steps that prepare the references, other than alpha, in words."""
+    """Describe how references are prepared, apart from alpha, in one sentence per step."""
     from nvs_eval_nerfstudio.eval_data import undistorts
 
     sentences = _downscaling(built, parsed)
     scale = getattr(manager, "camera_res_scale_factor", 1.0)
     if scale != 1.0:
         sentences.append(
-            f"The images are resized to {scale:g} of their size as they are read (camera_res_scale_factor)."
+            f"Images are resized to {scale:g} of their size when they are read (camera_res_scale_factor)."
         )
     if parsed.mask_filenames and parsed.metadata.get("mask_color"):
         sentences.append(
-            f"References are painted over where their masks are empty (mask_color {parsed.metadata['mask_color']})."
+            f"References are painted over outside their masks (mask_color {parsed.metadata['mask_color']})."
         )
     if undistorts(manager, parsed):
         sentences.append(
-            "The cameras have lens distortion, and this method's data manager undistorts its references: they differ "
-            "from those of methods that render distorted rays."
+            "The cameras have lens distortion, and this method's data manager undistorts its references. They differ "
+            "from the references of methods that render distorted rays."
         )
     return sentences
 
 
 def _downscaling(built: Any, parsed: DataparserOutputs) -> list[str]:
-    """Factor by which the images were downscaled, and whether training is known to have used it."""
+    """Describe the downscaling of the images, and warn if training may have used a different factor."""
     chosen = getattr(built.config, "downscale_factor", None)
-    # COLMAP's parser keeps its factor elsewhere, and takes it from the images' size alone.
+    # The COLMAP parser stores its factor elsewhere, and derives it from the image size only.
     automatic = getattr(built, "downscale_factor", None)
     if chosen is None and automatic is not None:
         sizes = [*parsed.cameras.width.flatten().tolist(), *parsed.cameras.height.flatten().tolist()]
         if automatic * max(sizes, default=0) <= _NEVER_DOWNSCALED:
             return []
         return [
-            f"The downscale factor {automatic} is not in config.yml: it follows from the images' size and from which "
-            "folders such as images_2 are there now, and may have been another in training."
+            f"The downscale factor {automatic} is not in config.yml. It depends on the image size and on which folders "
+            "such as images_2 exist now, so training may have used a different one."
         ]
     factor = chosen or getattr(built, "_downscale_factor", None)
-    return [] if factor in (None, 1) else [f"The images are those downscaled by {factor}, such as in images_{factor}."]
+    return [] if factor in (None, 1) else [f"Images are downscaled by {factor} (folders such as images_{factor})."]
 
 
-# --- Which views nerfstudio's own dataparsers hold out, and why, in words ---
+# --- Descriptions of the split rules of nerfstudio's dataparsers ---
 
 _ORDERS = {"Nerfstudio": "their paths", "ColmapDataParser": "their COLMAP ids", "InstantNGP": "transforms.json"}
 
-# What parsers do that have no choice of a rule.
+# Parsers with a single rule.
 _FIXED = {
     "Blender": "files: transforms_train.json and transforms_test.json name the views",
     "DNeRF": "files: transforms_train.json and transforms_test.json name the views",
-    "Dycheck": "none: training images are evaluated, the first where there is a splits/test.json, else all",
+    "Dycheck": "none: training images are evaluated (all of them, or the first if there is a splits/test.json)",
     "MinimalDataParser": "files: train.npz and test.npz name the views",
-    "NeRFOSR": "folders: train/ and test/ hold the views",
-    "ScanNetpp": "files: test_frames of transforms.json are held out, frames are trained on",
-    "Sitcoms3D": "none: every image is trained on and evaluated alike",
+    "NeRFOSR": "folders: train/ and test/ contain the views",
+    "ScanNetpp": "files: test_frames of transforms.json are held out; frames are training views",
+    "Sitcoms3D": "none: every image is used for both training and evaluation",
 }
 
 
 def split_rule(parser: Any, *, training: int, held_out: int) -> str:
-    """The rule by which views are held out.
+    """Describe the rule by which views are held out.
 
     Args:
-        parser: the configuration of the dataparser, its `data` where the data lies now.
-        training: how many views it gave to train on.
-        held_out: how many it gave to evaluate.
+        parser: configuration of the dataparser; its `data` is the current location.
+        training: number of training views.
+        held_out: number of held-out views.
     """
     kind = parser._target
     name = kind.__name__
     if not kind.__module__.startswith("nerfstudio.data.dataparsers."):
-        return f"that of {kind.__module__}.{name}, which is not nerfstudio's own and not known here"
+        return f"unknown: decided by {kind.__module__}.{name}, which is not part of nerfstudio"
     if lists := _lists(parser, name):
-        return f"files: {lists} name the views; eval_mode {parser.eval_mode} is not asked"
+        return f"files: {lists} name the views; eval_mode {parser.eval_mode} is ignored"
     if name in _FIXED:
         return _FIXED[name]
     if name == "SDFStudio":
         every = parser.skip_every_for_val_split
-        return f"none: every image is trained on, and {'each' if every <= 1 else f'one of {every}'} is evaluated"
+        evaluated = "and evaluated" if every <= 1 else f"and one in {every} is evaluated"
+        return f"none: every image is trained on {evaluated}"
     order = _ORDERS.get(name, "the data")
     return _by_mode(parser, order, count=training + held_out)
 
@@ -172,24 +171,24 @@ def _by_mode(parser: Any, order: str, *, count: int) -> str:
     mode = getattr(parser, "eval_mode", "fraction" if hasattr(parser, "train_split_fraction") else None)
     if mode == "fraction":
         fraction = parser.train_split_fraction
-        # NuScenes counts snapshots of several cameras: its numbers of images are others.
-        of = "" if parser._target.__name__ == "NuScenes" else f", which are {math.ceil(count * fraction)} of {count}"
+        # NuScenes applies the fraction to snapshots of several cameras, not to images.
+        of = "" if parser._target.__name__ == "NuScenes" else f" ({math.ceil(count * fraction)} of {count})"
         return (
-            f"fraction {fraction:g}: so much of the images is trained on{of}, evenly spaced in the order of {order} "
-            "from the first to the last; the others are held out"
+            f"fraction {fraction:g}: this fraction of the images{of} is used for training, evenly spaced from the "
+            f"first to the last in the order of {order}; the rest is held out"
         )
     if mode == "interval":
         every = parser.eval_interval
-        return f"interval {every}: of every {every} images in the order of {order} the first is held out"
+        return f"interval {every}: the first of every {every} images is held out, in the order of {order}"
     if mode == "filename":
-        return "filename: images with `train` in their file's name are trained on, those with `eval` in it held out"
+        return "filename: images with `train` in the file name are trained on; images with `eval` are held out"
     if mode == "all":
-        return "all: every image is trained on and evaluated alike (eval_mode all)"
-    return "not known here"
+        return "all: every image is used for both training and evaluation (eval_mode all)"
+    return "unknown"
 
 
 def _lists(parser: Any, name: str) -> str | None:
-    """The lists beside the images that are asked before any rule, where there are some."""
+    """Name the lists in the data that override the rule, or return None if there are none."""
     if name == "ColmapDataParser":
         has_lists = any((parser.data / f"{split}_list.txt").exists() for split in ("train", "test", "validation"))
         return "train_list.txt and test_list.txt" if has_lists else None

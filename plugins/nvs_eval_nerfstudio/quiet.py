@@ -1,4 +1,4 @@
-"""nerfstudio without its chatter, and imported as it needs to be."""
+"""Running nerfstudio without its output, and importing it in the right order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nvs_eval.errors import InputError
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Run nerfstudio's code without what its user can do nothing about.
+    """Suppress nerfstudio's warnings and output, and refuse its prompts.
 
-    nerfstudio 1.1.5 uses what torch and websockets have since deprecated, and prints what it is doing on stdout, which
-    is for tables. An error that ends it carries that text as a note, which its traceback shows from Python 3.11 on.
+    nerfstudio 1.1.5 uses deprecated parts of torch and websockets, and prints its progress on stdout, which is reserved
+    for tables. An error carries the suppressed output as a note, shown in tracebacks from Python 3.11 on.
 
     Raises:
-        InputError: nerfstudio asks something: nobody would see the question, and an answer might change the data.
+        InputError: if nerfstudio prompts the user. Nobody would see the prompt, and an answer might change the data.
     """
     output = io.StringIO()
     with warnings.catch_warnings():
@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
         except Exception as error:
             if output.getvalue() and hasattr(error, "add_note"):  # Python 3.10 has no notes.
                 add_note: Callable[[str], None] = getattr(error, "add_note")  # noqa: B009
-                add_note(f"nerfstudio printed before:\n{output.getvalue().rstrip()}")
+                add_note(f"nerfstudio had printed:\n{output.getvalue().rstrip()}")
             raise
 
 
@@ -46,7 +46,7 @@ def _questions_refused(output: io.StringIO) -> Iterator[None]:
 
 
 class _NoAnswers(io.StringIO):
-    """Stands in for stdin: a question is an error that quotes it."""
+    """A stdin whose reading raises an error that quotes the prompt."""
 
     def __init__(self, output: io.StringIO) -> None:
         super().__init__()
@@ -55,16 +55,16 @@ class _NoAnswers(io.StringIO):
     def readline(self, size: int | None = -1, /) -> str:
         question = " ".join(self._output.getvalue().split())
         raise InputError(
-            f"nerfstudio has a question before it reads this data: {question!r}. Answer it by starting ns-train "
-            "on the data; where downscaled images (images_2, ...) are missing, make them."
+            f"nerfstudio asks a question before it reads this data: {question!r}. Start ns-train on the data to answer "
+            "it, or create downscaled images (images_2, ...) if they are missing."
         )
 
 
 def import_nerfstudio() -> None:
-    """Import nerfstudio and its plugins, in the one order that works: its registry of methods first.
+    """Import nerfstudio and its plugins. Its registry of methods must come first.
 
     Raises:
-        InputError: nerfstudio is not installed, or a module that it or a plugin needs is not.
+        InputError: if nerfstudio is not installed, or if a module that nerfstudio or a plugin imports is missing.
     """
     try:
         with quiet():
@@ -72,9 +72,9 @@ def import_nerfstudio() -> None:
     except ImportError as error:
         if error.name == "nerfstudio":
             raise InputError(
-                "A nerfstudio run needs nerfstudio, which is not installed: pip install 'nvs-eval[nerfstudio]'."
+                "Evaluating a nerfstudio run requires nerfstudio. Install it with pip install 'nvs-eval[nerfstudio]'."
             ) from error
         raise InputError(
-            f"nerfstudio, or a method registered with it, cannot be imported: {error}. Install what is missing, or "
-            "uninstall that method."
+            f"nerfstudio or one of its registered methods cannot be imported: {error}. Install the missing package, or "
+            "uninstall the method."
         ) from error

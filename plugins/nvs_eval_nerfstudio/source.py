@@ -1,4 +1,4 @@
-"""Views rendered from a trained nerfstudio run: a source for each of its checkpoints."""
+"""A source for each checkpoint of a trained nerfstudio run, which renders the views."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def open_run(
     """Return a source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
 
     Args:
-        path: `config.yml` of the run; the checkpoints lie beside it, or where it says.
+        path: `config.yml` of the run. Checkpoints are searched for beside it, then in the folder that it names.
         steps: steps of the checkpoints.
-        split: the held-out views, or the training views.
+        split: held-out views or training views.
         views: names of views (default: all).
-        every: use every n-th of these.
-        data: current place of the data (default: where the run recorded it).
+        every: use every n-th of these views.
+        data: current location of the data (default: the location recorded in the run).
         device: device to render on.
-        eval_num_rays_per_chunk: number of rays in one forward pass (default: that of the run, on a CPU at most 2048,
-            which changes no value).
+        eval_num_rays_per_chunk: number of rays in one forward pass (default: the run's; on a CPU at most 2048, which
+            changes no value).
         warn: called with each warning for the user.
 
     Raises:
-        InputError: the run, one of its checkpoints or its data is missing or cannot be read.
+        InputError: if the run, one of its checkpoints or its data is missing or cannot be read.
     """
     config = load_config(path)
     checkpoints = find_checkpoints(path, config)
     folder = next(iter(checkpoints.values())).parent
     if folder.parent.resolve() != path.parent.resolve():
-        warn(f"No checkpoints lie beside {path}: those in {folder}, which it names, are taken.")
+        warn(f"There are no checkpoints beside {path}. Using those in {folder}, the folder named in it.")
     chosen_steps = choose_steps(checkpoints, steps)
     from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
 
@@ -74,30 +74,30 @@ def open_run(
     return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
-# Of the rays that a graphics card renders at once a processor's caches hold few: on a CPU the same values come out
-# several times faster from smaller chunks (benchmarks/cpu_chunks.py).
+# Chunks sized for a GPU overflow the caches of a CPU. Smaller ones render the same values several times faster
+# (benchmarks/cpu_chunks.py).
 _CPU_RAYS_PER_CHUNK = 2048
 
 
-def _set_chunk(config: TrainerConfig, wanted: int | None, device: torch.device) -> None:
+def _set_chunk(config: TrainerConfig, rays: int | None, device: torch.device) -> None:
     model = config.pipeline.model
-    if wanted is not None and wanted < 1:
-        raise InputError(f"--eval-num-rays-per-chunk is {wanted}, and 1 or more is needed.")
-    own = model.eval_num_rays_per_chunk
-    model.eval_num_rays_per_chunk = wanted or (min(own, _CPU_RAYS_PER_CHUNK) if device.type == "cpu" else own)
+    if rays is not None and rays < 1:
+        raise InputError(f"--eval-num-rays-per-chunk must be at least 1. Got {rays}.")
+    default = model.eval_num_rays_per_chunk
+    model.eval_num_rays_per_chunk = rays or (min(default, _CPU_RAYS_PER_CHUNK) if device.type == "cpu" else default)
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A trained run, and which of its views are evaluated.
+    """A trained run and its views to evaluate.
 
     Attributes:
         path: `config.yml` of the run.
-        config: configuration, set up for evaluation.
+        config: configuration of the run, set up for evaluation.
         device: device to render on.
-        split: split of the views.
-        parsed: all views of the split.
-        views: names of the views to evaluate, by their position in the split.
+        split: split that the views belong to.
+        parsed: the dataparser's outputs for the whole split.
+        views: names of the views to evaluate, by position in the split.
         warn: called with each warning for the user.
     """
 
@@ -111,21 +111,21 @@ class Run:
 
     @property
     def indices(self) -> list[int]:
-        """The positions of the views to evaluate."""
+        """Positions of the views to evaluate."""
         return list(self.views)
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Hashes that all checkpoints share: of the `config.yml`, and of the image files and cameras."""
+        """Hashes that all checkpoints share: one of `config.yml`, one of the image files and cameras."""
         from nvs_eval_nerfstudio.eval_data import data_sha256
 
         config = hashlib.sha256(self.path.read_bytes()).hexdigest()
         return {"config_sha256": config, "data_sha256": data_sha256(self.parsed, self.indices)}
 
     def pipeline(self) -> Pipeline:
-        """The pipeline as the method's own evaluation builds it, its metrics taken out.
+        """Return the pipeline as the method's own evaluation builds it, without its metrics.
 
-        It is built once for all checkpoints of a run; that of another run makes room first.
+        All checkpoints of a run share one pipeline. The pipeline of a previous run is freed first.
         """
         if _built.get(self) is None:
             _built.clear()
@@ -147,13 +147,13 @@ _built: dict[Run, Pipeline] = {}
 
 @dataclass(eq=False)
 class NerfstudioCheckpoint:
-    """The views of one checkpoint, each rendered when it is its turn.
+    """Views of one checkpoint, each rendered when the iteration reaches it.
 
     Attributes:
         run: run that the checkpoint belongs to.
         step: step of the checkpoint.
         file: file of the checkpoint.
-        peak_memory_bytes: peak memory while the views were rendered; None before.
+        peak_memory_bytes: peak memory during rendering; None until all views are rendered.
     """
 
     run: Run
@@ -163,39 +163,39 @@ class NerfstudioCheckpoint:
 
     @property
     def id(self) -> ResultId:
-        """Experiment, method and timestamp of the run, and the step."""
+        """Scene (experiment), method, run (timestamp), step and split."""
         config = self.run.config
         scene, method = config.experiment_name or "unnamed", config.method_name or "unnamed"
         return ResultId(scene, method, config.timestamp or None, self.step, self.run.split)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """The sha256 of checkpoint, configuration and data."""
+        """SHA-256 of checkpoint, configuration and data."""
         return {"checkpoint_sha256": self._checkpoint.sha256, **self.run.identity}
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
-        """Read before anything is rendered, so that a damaged one is found at once; its tensors stay in the file."""
+        """The checkpoint, read before rendering starts so that a damaged file fails early. Tensors stay in the file."""
         return load_checkpoint(self.file)
 
     @property
     def names(self) -> list[str]:
-        """The names of the views."""
+        """Names of the views."""
         return list(self.run.views.values())
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """Width and height of each view."""
+        """Width and height of each view, in pixels."""
         from nvs_eval_nerfstudio.eval_data import view_sizes
 
         return view_sizes(self.run.parsed, self.run.indices)
 
     @cached_property
     def masks(self) -> Masks | None:
-        """The masks that came with the data; as nerfstudio reads them, every weight above 0 counts as 1.
+        """Masks that the data contains, or None. nerfstudio treats every weight above 0 as 1, and so do these.
 
         Raises:
-            InputError: they do not fit the references, which this method undistorts.
+            InputError: if the method undistorts the references, so that the masks no longer fit them.
         """
         from nvs_eval_nerfstudio.eval_data import undistorts
 
@@ -204,14 +204,14 @@ class NerfstudioCheckpoint:
             return None
         if undistorts(self.run.config.pipeline.datamanager, self.run.parsed):
             raise InputError(
-                f"The data manager of {self.run.config.method_name} undistorts the references, and not these masks: "
-                "undistort them, and give them with `--masks`."
+                f"The data manager of {self.run.config.method_name} undistorts the references but not their masks. "
+                "Undistort the masks and pass them with `--masks`."
             )
         return Masks({name: Path(files[index]) for index, name in self.run.views.items()}, binary=True)
 
     @property
     def own_protocol(self) -> str | None:
-        """The protocol that says what the model's own code would have said."""
+        """Name of the protocol that reproduces the scores of the model's own code, or None."""
         return own_protocol(self.run.config.pipeline.model._target)
 
     def __len__(self) -> int:
@@ -237,19 +237,19 @@ class NerfstudioCheckpoint:
         pipeline = self.run.pipeline()
         if load_into(pipeline, self._checkpoint, path=self.file) == "other":
             self.run.warn(
-                f"{self.file}: the LPIPS network in this checkpoint is not the published one. ns-eval would score with "
-                "it; nvs-eval does not."
+                f"{self.file}: the LPIPS network in this checkpoint is not the published one. ns-eval would use it; "
+                "nvs-eval does not."
             )
         return pipeline.eval()
 
 
 def _peak_memory(device: torch.device) -> int | None:
-    """Peak memory of the graphics card while rendering, or of the process since its start; None where unknown."""
+    """Return the peak memory of the GPU during rendering, or on a CPU of the process so far; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
         import resource
-    except ImportError:  # Windows has none.
+    except ImportError:  # Windows does not have this module.
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

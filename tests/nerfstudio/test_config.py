@@ -1,4 +1,4 @@
-"""Reading a run's config.yml: everything that nerfstudio writes, and nothing that runs."""
+"""Loading a run's config.yml: everything that nerfstudio writes is read, and no code from the file runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A package that is importable; registered only where a test says so."""
+    """Create an importable package, registered as a plugin unless the test disables that."""
 
     def make(name: str, source: str, *, registered: bool = True) -> None:
         folder = tmp_path / "packages" / name
@@ -56,14 +56,15 @@ def plugin(tmp_path, monkeypatch):
 
 
 def field(value: str) -> str:
-    """A configuration of a run with one hostile or odd value in it, on line 2."""
+    """Return the configuration of a run with a hostile or unusual value on line 2."""
     return f"{TRAINER}\nprompt: {value}\nmethod_name: mine\n"
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
+    """Return the message with which a file is refused."""
+    with pytest.raises(InputError) as error:
         load_config(path)
-    return str(caught.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -72,7 +73,7 @@ def test_every_registered_method_round_trips(method, write):
     assert yaml.dump(load_config(write(written))) == written
 
 
-def test_the_methods_are_there():
+def test_methods_include_the_common_ones():
     assert {"nerfacto", "splatfacto", "depth-nerfacto", "instant-ngp", "tensorf"} <= set(METHODS)
 
 
@@ -80,15 +81,15 @@ def test_the_methods_are_there():
 def test_a_trained_run_round_trips(run):
     path = FOX / run / "config.yml"
     if not path.exists():
-        pytest.skip(f"{path} is not here")
+        pytest.skip(f"{path} does not exist")
     config = load_config(path)
     assert yaml.dump(config) == path.read_text()
     assert config.timestamp == run
-    assert config.pipeline.datamanager.data is config.data  # An alias stays one object.
+    assert config.pipeline.datamanager.data is config.data  # An alias refers to one object.
     assert config.get_checkpoint_dir() == FOX / run / "nerfstudio_models"
 
 
-# Hostile files. Each would make the file `canary` with nerfstudio's own loader, or is a step on the way.
+# --- Hostile files. With nerfstudio's own loader, each would create the file `canary` or help to do so. ---
 
 HOSTILE = {
     "os.system": "!!python/object/apply:os.system ['touch canary']",
@@ -104,7 +105,7 @@ HOSTILE = {
     "a class that nerfstudio imported": "!!python/name:nerfstudio.utils.rich_utils.Console ''",
     "a nerfstudio class, applied": "!!python/object/apply:nerfstudio.configs.base_config.MachineConfig [1]",
     "a nerfstudio class, made": "!!python/object/new:nerfstudio.configs.base_config.MachineConfig [1]",
-    "no dataclass": "!!python/object:nerfstudio.engine.trainer.Trainer {}",
+    "not a dataclass": "!!python/object:nerfstudio.engine.trainer.Trainer {}",
     "a function by name": "!!python/name:os.system ''",
     "a builtin by name": "!!python/name:exec ''",
     "a module": "!!python/module:os ''",
@@ -112,13 +113,13 @@ HOSTILE = {
     "a program of ours": "!!python/name:nvs_eval.__main__.main ''",
     "torch.load": "!!python/object/apply:torch.load [canary]",
     "torch.hub.load": "!!python/name:torch.hub.load ''",
-    "no optimiser": "!!python/name:torch.optim.optimizer.Path ''",
+    "not an optimiser": "!!python/name:torch.optim.optimizer.Path ''",
     "getattr of a class": "!!python/object/apply:builtins.getattr [!!python/name:torch.optim.adam.Adam '', step]",
     "getattr of a value": "!!python/object/apply:builtins.getattr ['', __class__]",
     "getitem of a value": "!!python/object/apply:_operator.getitem [[1, 2], 0]",
     "a new enumeration": "!!python/object/apply:nerfstudio.utils.writer.EventName [Made, [A, B]]",
     "keyword arguments": "!!python/object/apply:pathlib.PosixPath {args: [a]}",
-    "a path of no text": "!!python/object/apply:pathlib.PosixPath [[a]]",
+    "a path that is not text": "!!python/object/apply:pathlib.PosixPath [[a]]",
     "a private tag": "!system 'touch canary'",
     "a state that is a list": "!!python/object:nerfstudio.configs.base_config.MachineConfig [1]",
     "the class": "!!python/object:nerfstudio.configs.base_config.MachineConfig {__class__: 1}",
@@ -148,39 +149,39 @@ def test_hostile_values_are_refused_by_line_and_do_not_run(value, write, tmp_pat
     assert not (tmp_path / "canary").exists()
 
 
-def test_the_canary_sings_where_nothing_guards_it(write, tmp_path, monkeypatch):
+def test_unsafe_loader_creates_the_canary(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yaml.load(write(field(HOSTILE["os.system"])).read_text(), Loader=yaml.UnsafeLoader)
     assert (tmp_path / "canary").exists()
 
 
-def test_a_hostile_file_that_is_no_configuration_at_all(write, tmp_path, monkeypatch):
+def test_hostile_file_that_is_not_a_configuration(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = refusal(write(HOSTILE["os.system"]))
     assert "line 1: !!python/object/apply:os.system is refused" in message
     assert not (tmp_path / "canary").exists()
 
 
-SINGS = "from pathlib import Path\nPath('canary').touch()\n"
+TOUCHES_CANARY = "from pathlib import Path\nPath('canary').touch()\n"
 
 
-def test_a_package_that_registers_nothing_is_not_imported(write, plugin, tmp_path, monkeypatch):
+def test_unregistered_package_is_not_imported(write, plugin, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plugin("ns_test_foreign", SINGS, registered=False)
+    plugin("ns_test_foreign", TOUCHES_CANARY, registered=False)
     message = refusal(write(field("!!python/name:ns_test_foreign.config.Thing ''")))
-    assert "'ns_test_foreign' is installed, but registers no nerfstudio method" in message
+    assert "'ns_test_foreign' registers no nerfstudio method" in message
     assert not (tmp_path / "canary").exists()
     assert "ns_test_foreign" not in sys.modules
 
 
-def test_a_missing_package_is_named_with_the_method(write):
+def test_error_names_the_missing_package_and_the_method(write):
     message = refusal(write(field("!!python/object:ns_test_absent.config.Thing {}")))
     assert "'ns_test_absent' is not installed" in message
     assert "'mine'" in message
 
 
 @pytest.mark.parametrize("method", ["__setstate__", "__del__"])
-def test_a_class_with_a_method_that_would_run_is_refused(method, write, plugin, tmp_path, monkeypatch):
+def test_class_whose_method_would_run_is_refused(method, write, plugin, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plugin(
         "ns_test_runs",
@@ -214,7 +215,7 @@ def test_slots_are_refused(write, plugin):
     assert "slots" in refusal(write(field("!!python/object:ns_test_slots.config.Thing {a: 2}")))
 
 
-# What registered plugins bring.
+# --- Registered plugins ---
 
 
 def test_constructors_do_not_run(write, plugin, tmp_path, monkeypatch):
@@ -291,13 +292,14 @@ def test_values_of_a_plugin_round_trip(write, plugin):
     assert read.pipeline._target.inner[0] is read.pipeline._target.inner[1]
 
 
-def test_a_plugin_whose_import_fails_is_named(write, plugin):
+def test_error_names_a_plugin_whose_import_fails(write, plugin):
     plugin("ns_test_broken", "import ns_test_lacking\n")
     message = refusal(write(field("!!python/name:ns_test_broken.config.Thing ''")))
-    assert "ns_test_broken.config cannot be imported: No module named 'ns_test_lacking'" in message
+    assert "ns_test_broken.config" in message
+    assert "No module named 'ns_test_lacking'" in message
 
 
-def test_the_packages_of_a_registered_distribution_are_admitted(tmp_path, monkeypatch):
+def test_packages_of_a_registered_distribution_are_admitted(tmp_path, monkeypatch):
     info = tmp_path / "ns_test_dist-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ns-test-dist\nVersion: 1.0\n")
@@ -311,7 +313,7 @@ def test_the_packages_of_a_registered_distribution_are_admitted(tmp_path, monkey
     assert not admitted & {"os", "..", "torch", "yaml", ""}
 
 
-def test_top_level_txt_is_read_where_there_is_one(tmp_path, monkeypatch):
+def test_top_level_txt_is_read_if_present(tmp_path, monkeypatch):
     info = tmp_path / "ns_test_old-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ns-test-old\nVersion: 1.0\n")
@@ -321,7 +323,7 @@ def test_top_level_txt_is_read_where_there_is_one(tmp_path, monkeypatch):
     assert {"ns_test_a", "ns_test_second"} <= admitted_packages()
 
 
-# What other versions and machines wrote.
+# --- Files from other versions and machines ---
 
 
 @pytest.mark.parametrize(
@@ -337,8 +339,8 @@ def test_top_level_txt_is_read_where_there_is_one(tmp_path, monkeypatch):
         ("pathlib._local.WindowsPath ['..\\data\\fox']", Path("../data/fox")),
     ],
 )
-@pytest.mark.skipif(sys.platform == "win32", reason="checks what a POSIX machine makes of them")
-def test_paths_of_any_machine_are_paths_here(written, path, write):
+@pytest.mark.skipif(sys.platform == "win32", reason="tests paths on POSIX")
+def test_paths_from_any_platform_are_converted(written, path, write):
     read = load_config(write(field(f"!!python/object/apply:{written}"))).prompt
     assert read == path
     assert type(read) is PosixPath
@@ -361,20 +363,20 @@ def test_enumeration_members_by_name_are_read(write):
     assert load_config(write(field(member))).prompt is EventName.ETA
 
 
-def test_torchs_optimisers_and_schedulers_by_name(write):
+def test_optimisers_and_schedulers_of_torch_by_name(write):
     import torch
 
     names = "[!!python/name:torch.optim.sgd.SGD '', !!python/name:torch.optim.lr_scheduler.StepLR '']"
     assert load_config(write(field(names))).prompt == [torch.optim.SGD, torch.optim.lr_scheduler.StepLR]
 
 
-def test_missing_fields_get_defaults_and_unknown_ones_stay(write):
+def test_missing_fields_get_defaults_and_unknown_ones_are_kept(write):
     from nerfstudio.configs.base_config import LoggingConfig
 
     config: Any = load_config(write(f"{TRAINER}\nmethod_name: mine\nonce_upon_a_time: 3\n"))
     assert config.method_name == "mine"
     assert vars(config)["relative_model_dir"] == Path("nerfstudio_models")
-    assert isinstance(config.logging, LoggingConfig)  # A default factory: nerfstudio's own loader leaves none at all.
+    assert isinstance(config.logging, LoggingConfig)  # From a default factory, which nerfstudio's loader ignores.
     assert config.once_upon_a_time == 3
 
 
@@ -383,61 +385,61 @@ def test_aliases_to_an_object_under_construction(write):
     assert config.prompt[0] is config
 
 
-def test_a_class_of_another_version_is_said_to_be_one(write):
+def test_error_mentions_the_version_if_a_class_is_missing(write):
     message = refusal(write(field("!!python/name:nerfstudio.models.nerfacto.GoneModel ''")))
-    assert "nerfstudio.models.nerfacto has no GoneModel (here is nerfstudio 1." in message
-    assert "cannot be imported" in refusal(write(field("!!python/name:nerfstudio.models.gone.GoneModel ''")))
+    assert "nerfstudio.models.nerfacto has no GoneModel (nerfstudio 1." in message
+    assert "nerfstudio.models.gone cannot" in refusal(write(field("!!python/name:nerfstudio.models.gone.GoneModel ''")))
 
 
-# Files that are no configuration.
+# --- Files that are not configurations ---
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it holds nothing"),
-        ("a: 1\n", "it holds a dict"),
-        ("just a line", "it holds a str"),
-        ("!!python/object:nerfstudio.configs.base_config.MachineConfig {}", "it holds a MachineConfig"),
-        ("a: [1", "it is not valid YAML"),
-        ("a: 1\n---\nb: 2\n", "it is not valid YAML"),
-        ("a: !!int x\n", "while reading it"),
-        ("a: !!timestamp x\n", "while reading it"),
-        ("? [1]\n: 2\n", "it is not valid YAML"),
-        ("[" * 5000, "while reading it"),
-        ("a: \x00", "it is not valid YAML"),
+        ("", "Got nothing"),
+        ("a: 1\n", "Got a dict"),
+        ("just a line", "Got a str"),
+        ("!!python/object:nerfstudio.configs.base_config.MachineConfig {}", "Got a MachineConfig"),
+        ("a: [1", "not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("a: !!int x\n", "raised ValueError"),
+        ("a: !!timestamp x\n", "raised AttributeError"),
+        ("? [1]\n: 2\n", "not valid YAML"),
+        ("[" * 5000, "raised RecursionError"),
+        ("a: \x00", "not valid YAML"),
     ],
 )
 def test_other_files_are_refused(text, reason, write):
     path = write(text)
     message = refusal(path)
-    assert message.startswith(f"{path} is not the config.yml of a nerfstudio run: ")
+    assert message.startswith(f"{path} is not the config.yml of a nerfstudio run")
     assert reason in message
 
 
 def test_binary_folder_and_missing_files_are_refused(tmp_path):
     binary = tmp_path / "config.yml"
     binary.write_bytes(b"PK\x03\x04\xff\xfe\x00")
-    assert "it is not text" in refusal(binary)
+    assert "not text" in refusal(binary)
     assert "is a folder" in refusal(tmp_path)
-    assert "There is no file" in refusal(tmp_path / "gone.yml")
+    assert "gone.yml does not exist" in refusal(tmp_path / "gone.yml")
 
 
 class Absent:
-    """Hides nerfstudio from the import system."""
+    """Import hook that hides nerfstudio."""
 
     def find_spec(self, name, path=None, target=None):
         if name == "nerfstudio":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def test_without_nerfstudio_the_extra_is_named(write, monkeypatch):
+def test_error_names_the_extra_if_nerfstudio_is_missing(write, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "nerfstudio"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     assert "pip install 'nvs-eval[nerfstudio]'" in refusal(write(TRAINER + " {}"))
 
 
-def test_with_a_broken_plugin_what_is_missing_is_named(write, monkeypatch):
+def test_error_names_what_a_broken_plugin_lacks(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "nerfstudio.configs.method_configs", None)
-    assert "cannot be imported: " in refusal(write(TRAINER + " {}"))
+    assert "nerfstudio.configs.method_configs" in refusal(write(TRAINER + " {}"))
