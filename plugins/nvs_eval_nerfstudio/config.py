@@ -74,8 +74,8 @@ def load_config(path: Path) -> TrainerConfig:
     if not isinstance(config, TrainerConfig):
         content = "nothing" if config is None else f"a {type(config).__name__}"
         raise InputError(
-            f"{path} is not the config.yml of a nerfstudio run. It must contain a TrainerConfig. Got {content}. Use the "
-            "config.yml that ns-train wrote into the run's folder."
+            f"{path} is not the config.yml of a nerfstudio run. It must contain a TrainerConfig. Got {content}. "
+            "Use the config.yml that ns-train wrote into the run's folder."
         )
     return config
 

@@ -269,7 +269,7 @@ def test_images_that_are_resized_when_read(tmp_path: Path, trained: Callable[...
     ("method", "k1", "count"), [("splatfacto", 0.1, 1), ("splatfacto", 0, 0), ("nerfacto", 0.1, 0)]
 )
 def test_undistorted_references(
-    method: str, k1: float, count: int, tmp_path: Path, trained: Callable[..., Path], pinned: Pinned
+    *, method: str, k1: float, count: int, tmp_path: Path, trained: Callable[..., Path], pinned: Pinned
 ) -> None:
     config = trained(nerfstudio_scene(tmp_path / "data", k1=k1), method=method, eval_mode="interval")
     sentences = preparation(config)
