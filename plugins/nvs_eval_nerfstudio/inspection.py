@@ -95,9 +95,7 @@ def _preparation(manager: Any, built: Any, parsed: DataparserOutputs) -> list[st
     sentences = _downscaling(built, parsed)
     scale = getattr(manager, "camera_res_scale_factor", 1.0)
     if scale != 1.0:
-        sentences.append(
-            f"Images are resized to {scale:g} of their size when they are read (camera_res_scale_factor)."
-        )
+        sentences.append(f"Images are resized to {scale:g} of their size when they are read (camera_res_scale_factor).")
     if parsed.mask_filenames and parsed.metadata.get("mask_color"):
         sentences.append(
             f"References are painted over outside their masks (mask_color {parsed.metadata['mask_color']})."

@@ -112,9 +112,7 @@ def test_nerfstudio_run_that_trains_on_all_views(tmp_path: Path, trained: Callab
     pinned("inspect", finding)
 
 
-def test_lists_in_the_data_override_the_mode(
-    tmp_path: Path, trained: Callable[..., Path], pinned: Pinned
-) -> None:
+def test_lists_in_the_data_override_the_mode(tmp_path: Path, trained: Callable[..., Path], pinned: Pinned) -> None:
     lists: Any = {"train_filenames": NAMES[:5], "val_filenames": NAMES[4:6], "test_filenames": NAMES[4:6]}
     config = trained(nerfstudio_scene(tmp_path / "data", **lists), eval_mode="interval")
     run = inspect_run(config, data=None)
