@@ -1,1 +1,1 @@
-"""Pixels and image files: the contract that every image keeps, and how one is decoded and encoded."""
+"""Pixels and image files: the contract of all images, and how they are decoded and encoded."""

@@ -1,1 +1,1 @@
-"""The metrics, one file each. `nvs_eval.metrics.registry` makes them from their description in a protocol."""
+"""The metrics, one module or package each. `nvs_eval.metrics.describe` builds them as a protocol describes them."""

@@ -1,7 +1,7 @@
-"""Colour correction: a render fitted to its reference, for the `cc_` scores, which stand beside the others.
+"""Colour correction of a render towards its reference, for the `cc_` scores that are reported beside the plain ones.
 
-Scenes captured with changing exposure and white balance are rendered in one of them; what is left after the fit is what
-the method got wrong. Both fits see the reference: a corrected score never replaces the plain one.
+Scenes captured with changing exposure and white balance are rendered with a single one. The error that remains after
+the fit is the method's own. Both fits use the reference, so a corrected score never replaces the plain one.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _LEAST = 1e-8
 def correct_colours(
     reference: Float[Tensor, "3 h w"], render: Float[Tensor, "3 h w"], how: Correction
 ) -> Float[Tensor, "3 h w"]:
-    """Fit a render to its reference.
+    """Fit the colours of a render to its reference.
 
     Args:
-        reference: in [0, 1].
-        render: of the same size.
+        reference: image in [0, 1].
+        render: image in [0, 1] of the same size.
         how: `quadratic` (multinerf's internal/image.py; nerfstudio's splatfacto): each channel becomes a quadratic
-            polynomial of all three, by least squares over the pixels where that channel is clipped neither in the
-            render, nor in what it has become, nor in the reference; five times over. `affine` (gsplat's
-            color_correct.py; 3dgrut): each channel of the reference is fitted by scale and offset to that of the
-            *render*, and the fit inverted, so that it can end up further away than it was.
+            polynomial of all three, by least squares over the pixels whose channel is unclipped in the render, in the
+            current result and in the reference; five iterations. `affine` (gsplat's color_correct.py; 3dgrut): each
+            channel of the reference is fitted by scale and offset to that of the *render*, and the fit is inverted, so
+            the result can be further from the reference than the render.
 
     Returns:
         Values in [0, 1], in the render's dtype; computed in float64.
@@ -59,16 +59,16 @@ def _unclipped(image: Tensor) -> Tensor:
 
 
 def _features(image: Tensor) -> Tensor:
-    """`[10, n]`: the products of all pairs of channels, the channels, and 1."""
+    """Return the features `[10, n]`: the products of all pairs of channels, the channels, and 1."""
     products = [image[i : i + 1] * image[i:] for i in range(3)]
     return torch.cat([*products, image, torch.ones_like(image[:1])])
 
 
 def _least_squares(features: Tensor, target: Tensor) -> Tensor:
-    """The weights of least norm that bring `[10, n]` features nearest to a `[n]` target.
+    """Return the minimum-norm least-squares weights from `[10, n]` features to an `[n]` target.
 
-    The features of a low-contrast image are nearly dependent: normal equations, which square their condition, lose
-    a hundredth of a decibel. What a QR decomposition leaves of many pixels is a small problem of the same solution.
+    The features of a low-contrast image are nearly dependent. Normal equations square the condition number and lose a
+    hundredth of a decibel. A QR decomposition reduces the many pixels to a small problem with the same solution.
     """
     rows = torch.linalg.qr(torch.cat([features, target[None]]).T, mode="r").R.cpu()
     precision = torch.finfo(rows.dtype).eps

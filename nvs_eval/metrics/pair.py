@@ -1,4 +1,4 @@
-"""What every metric shares: one check of the shapes, and one mean."""
+"""Code that all metrics share: the check of the shapes, and the mean over a plane."""
 
 from __future__ import annotations
 
@@ -12,47 +12,45 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 
 Mask = Float[Tensor, "*#batch 1 h w"] | Bool[Tensor, "*#batch 1 h w"]
-"""Which pixels count, and how much: weights in [0, 1], or yes and no."""
+"""Pixel weights: floats in [0, 1], or booleans."""
 MaskMeaning = Literal["valid-pixels", "windows", "dycheck"]
-"""What a mask means to a metric; the other meanings are done to the images before."""
+"""Meaning of a mask within a metric. The other meanings are applied to the images before."""
 
 
 def widest_float(device: torch.device) -> torch.dtype:
-    """float64, or float32 on a device without it."""
+    """Return float64, or float32 on a device without float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def needs_gradient(*images: Tensor) -> bool:
-    """Whether what is computed of images must be differentiable."""
+    """Return whether results computed from images must be differentiable."""
     return torch.is_grad_enabled() and any(image.requires_grad for image in images)
 
 
 def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) -> None:
-    """Check that two image tensors can be compared: floats, three channels, one size.
+    """Check that two image tensors can be compared: floats, three channels, equal sizes.
 
     Raises:
-        InputError: saying what was given and what is needed; nothing is ever resized or converted.
+        InputError: the tensors do not fit. Nothing is ever resized or converted.
     """
     for name, image in (("reference", reference), ("render", render)):
         if not image.is_floating_point():
             raise InputError(
-                f"The {name} is {image.dtype}, and floats in [0, 1] are needed: divide by the range first."
+                f"The {name} must contain floats in [0, 1]. Got {image.dtype}. Divide it by its range first."
             )
         if image.ndim < 3 or image.shape[-3] != 3:
-            raise InputError(f"The {name} has shape {list(image.shape)}, and [..., 3, height, width] is needed.")
+            raise InputError(f"The {name} must have shape [..., 3, height, width]. Got {list(image.shape)}.")
         if 0 in image.shape[-2:]:
-            raise InputError(
-                f"The {name} has shape {list(image.shape)}, which holds no pixel: there is nothing to score."
-            )
+            raise InputError(f"The {name} must have at least one pixel. Got shape {list(image.shape)}.")
     if reference.dtype != render.dtype or reference.device != render.device:
         raise InputError(
-            f"The reference is {reference.dtype} on {reference.device} and the render {render.dtype} on "
-            f"{render.device}, and one dtype on one device is needed: convert one of them with `.to(...)`."
+            f"The reference and the render must have the same dtype and device. Got {reference.dtype} on "
+            f"{reference.device} and {render.dtype} on {render.device}. Convert one of them with `.to(...)`."
         )
     if reference.shape[-2:] != render.shape[-2:]:
         raise InputError(
-            f"The reference is {_size(reference)} and the render {_size(render)} (width x height). "
-            "Nothing is resized here: give images of one size."
+            f"The reference and the render must have the same size. Got {_size(reference)} and {_size(render)} (width "
+            "x height). Images are never resized."
         )
     if mask is not None:
         _check_mask(mask, reference)
@@ -61,35 +59,35 @@ def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) ->
         broadcast_shapes(*batches)
     except ValueError as error:
         raise InputError(
-            f"The leading dimensions {' and '.join(str(list(batch)) for batch in batches)} do not broadcast: from the "
-            "last to the first, each must be the same or 1."
+            f"The leading dimensions must broadcast: from the last to the first, they must be equal or 1. "
+            f"Got {' and '.join(str(list(batch)) for batch in batches)}."
         ) from error
 
 
 def _check_mask(mask: Tensor, reference: Tensor) -> None:
     if mask.dtype != torch.bool and not mask.is_floating_point():
-        raise InputError(f"The mask is {mask.dtype}, and bool or float weights in [0, 1] are needed: convert it first.")
+        raise InputError(f"The mask must contain booleans or floats in [0, 1]. Got {mask.dtype}. Convert it first.")
     if mask.ndim < 3 or mask.shape[-3:] != (1, *reference.shape[-2:]):
         needed = f"[..., 1, {reference.shape[-2]}, {reference.shape[-1]}]"
-        raise InputError(
-            f"The mask has shape {list(mask.shape)}, and {needed} is needed for images of {_size(reference)}."
-        )
+        raise InputError(f"The mask must have shape {needed} for images of {_size(reference)}. Got {list(mask.shape)}.")
 
 
 def broadcast_shapes(*shapes: torch.Size) -> torch.Size:
-    """The shape that all of these broadcast to; torch's own imports symbolic algebra, which takes half a second.
+    """Return the shape that all shapes broadcast to.
+
+    torch's own function imports symbolic algebra, which takes half a second.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the shapes do not broadcast.
     """
     return torch.Size(np.broadcast_shapes(*shapes))
 
 
 def mean_over_plane(values: Float[Tensor, "*#batch c h w"], mask: Mask | None = None) -> Float[Tensor, "*batch_out"]:
-    """The (weighted) mean over channels and pixels, summed in float64.
+    """Return the (weighted) mean over channels and pixels, summed in float64.
 
-    float64 sums make the result independent of how the work is split over threads, tiles and batches, to far below
-    the tolerances of any comparison. (Devices without float64, such as MPS, sum in float32.)
+    With float64 sums, the result does not depend on how the work is split over threads, tiles and batches, to far below
+    the tolerance of any comparison. (Devices without float64, such as MPS, sum in float32.)
     """
     dtype = widest_float(values.device)
     if mask is None:

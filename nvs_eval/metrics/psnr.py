@@ -1,4 +1,4 @@
-"""Pixel errors: peak signal-to-noise ratio, the mean squared error of which it is made, and mean absolute error."""
+"""Pixel errors: mean squared error, the peak signal-to-noise ratio computed from it, and mean absolute error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mse(
     Args:
         reference: `[..., 3, H, W]`, any range.
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
-        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the mean is weighted by them.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; weights of the mean.
 
     Returns:
         `[...]` float64, in squared units of the images.
@@ -42,7 +42,7 @@ def psnr(
     mask: Mask | None = None,
     data_range: float = 1.0,
 ) -> Float[Tensor, "*batch_out"]:
-    """Peak signal-to-noise ratio, `10 log10(data_range^2 / MSE)`, one value an image.
+    """Peak signal-to-noise ratio, `10 log10(data_range^2 / MSE)`, one value per image.
 
     Agrees with `skimage.metrics.peak_signal_noise_ratio`. There is no epsilon: identical images give +inf, not the
     80 dB of piq and pyiqa. The mean over views is the mean of these decibels, not the decibels of the mean MSE.
@@ -50,8 +50,8 @@ def psnr(
     Args:
         reference: `[..., 3, H, W]` in [0, data_range].
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
-        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the MSE is the mean weighted by them.
-        data_range: the largest possible difference of two values.
+        mask: `[..., 1, H, W]`, bool or weights in [0, 1]; weights of the MSE.
+        data_range: largest possible difference of two values.
 
     Returns:
         `[...]` float64, in dB; higher is better.
@@ -78,11 +78,11 @@ def mae(
 
 
 def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> tuple[str, Load]:
-    """The signature of a PSNR of a protocol, and its function."""
+    """Return the signature of a protocol's PSNR, and the loader of its function."""
     function = partial(psnr, data_range=data_range)
     return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function
 
 
 def describe_mae(_: str, __: MaskMeaning) -> tuple[str, Load]:
-    """The signature of the MAE of a protocol, and its function."""
+    """Return the signature of a protocol's MAE, and the loader of its function."""
     return "mae|v1", lambda _: mae

@@ -1,1 +1,1 @@
-"""Where views come from: folders of images here, trained checkpoints by a plugin."""
+"""Sources of views: folders of images are read here, trained checkpoints by a plugin."""

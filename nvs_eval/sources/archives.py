@@ -1,7 +1,7 @@
-"""Renders in an archive, unpacked into a temporary folder that is removed once nothing refers to it.
+"""Renders in an archive, unpacked into a temporary folder that is removed when nothing refers to it any more.
 
-Archives come from strangers, so all members are checked before anything is written: a name that leads out of the
-folder, a link or a device is an error, and so is more than there is room for.
+Archives are untrusted, so all members are checked before anything is written. A path that leaves the folder, a link, a
+device, or more data than fits on the disk is an error.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Unpacked:
-    """Images and notes unpacked from an archive. Their folder is removed when nothing refers to this any more.
+    """Images and text files unpacked from an archive. The folder is removed when this object is garbage-collected.
 
     Attributes:
         archive: path of the archive, as the user wrote it.
         sha256: hash of the archive.
-        folder: the temporary folder.
+        folder: temporary folder.
     """
 
     archive: Path
@@ -41,17 +41,17 @@ class Unpacked:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nvs-eval-")).resolve())
 
     def __post_init__(self) -> None:
-        # tempfile.TemporaryDirectory would warn of being removed this way.
+        # tempfile.TemporaryDirectory would print a warning when it is removed this way.
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def named(self, text: str) -> str:
-        """Replace the temporary folder in a text by the archive, which the user knows."""
+        """Replace the temporary folder in a text by the path of the archive."""
         return text.replace(str(self.folder), str(self.archive))
 
 
 @contextmanager
 def naming(unpacked: Unpacked | None) -> Iterator[None]:
-    """Make errors name the archive in place of its temporary folder; None where files come from no archive."""
+    """Make errors name the archive instead of its temporary folder; None for files that are not from an archive."""
     try:
         yield
     except InputError as error:
@@ -61,25 +61,26 @@ def naming(unpacked: Unpacked | None) -> Iterator[None]:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether this is a file with the name of an archive that is read here."""
+    """Return whether this is a file with the suffix of a supported archive."""
     return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
 def without_suffix(path: Path) -> Path:
-    """Cut the suffix of an archive off its path."""
+    """Return the path of an archive without its suffix."""
     suffix = next(suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix))
     return path.with_name(path.name[: -len(suffix)] or path.name)
 
 
 def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
-    """Unpack the images of an archive; hidden ones are skipped.
+    """Unpack the images of an archive; hidden files are skipped.
 
     Args:
-        archive: a zip, or a tar compressed by gzip.
+        archive: a zip archive or a gzip-compressed tar archive.
         also: names of other files to unpack, from any folder.
 
     Raises:
-        InputError: it is damaged, needs more room than there is, or has a member that would lie or lead elsewhere.
+        InputError: the archive is damaged, does not fit on the disk, or has a member that is or points outside the
+            folder.
     """
     with _readable(archive), _opened(archive) as opened:
         wanted, size = [], 0
@@ -98,16 +99,16 @@ def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
 
 @contextmanager
 def _readable(archive: Path) -> Iterator[None]:
-    """Turn any error of reading an archive into an InputError that names it."""
+    """Turn any error of reading an archive into an InputError that names the archive."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:  # Decompressors and the file system have no common error.
+    except Exception as error:  # Decompressors and the file system have no common exception.
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise InputError(
-            f"{archive} cannot be unpacked: {reason.rstrip('.')}. It may be damaged or not whole: get it again, or "
-            "unpack it yourself and give the folder."
+            f"{archive} cannot be unpacked: {reason.rstrip('.')}. It may be damaged or incomplete. Download it again, "
+            "or unpack it yourself and pass the folder."
         ) from error
 
 
@@ -120,33 +121,33 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
         opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Missing before Python 3.10.12 and 3.11.4.
         opened.getmembers()
-        while stream.read(_CHUNK):  # The checksum over everything is at the end.
+        while stream.read(_CHUNK):  # The checksum of the whole stream is at its end.
             pass
         yield opened
 
 
 def _inspect(member: zipfile.ZipInfo | tarfile.TarInfo) -> tuple[str, str, int]:
-    """Name, kind ("file", "folder", or another kind in words) and unpacked size of a member."""
+    """Return the name, kind ("file", "folder" or a description) and unpacked size of a member."""
     if isinstance(member, tarfile.TarInfo):
         special = f"a link to {member.linkname!r}" if member.issym() or member.islnk() else "a device"
         return member.name, "file" if member.isfile() else "folder" if member.isdir() else special, member.size
-    member.filename = member.filename.replace("\\", "/")  # Some programs separate folders by backslashes.
-    mode = stat.S_IFMT(member.external_attr >> 16)  # Zero where it was packed without.
+    member.filename = member.filename.replace("\\", "/")  # Some programs separate folders with backslashes.
+    mode = stat.S_IFMT(member.external_attr >> 16)  # Zero if the archive stores no modes.
     kind = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "a link"}.get(mode, "a device")
     return member.filename, "folder" if member.is_dir() else kind, member.file_size
 
 
 def _check_member(archive: Path, name: str, kind: str) -> None:
-    path = PureWindowsPath(name)  # Which knows both separators, and drives.
+    path = PureWindowsPath(name)  # It handles both separators and drives.
     if path.drive or path.root or ".." in path.parts:
         raise InputError(
-            f"{archive} holds {name!r}, which leads out of the folder that it is unpacked into: nothing was "
-            "unpacked. Do not trust this archive, or pack it again with relative paths."
+            f"{archive} contains {name!r}, which is outside the folder it is unpacked into. Nothing was unpacked. Do "
+            "not trust this archive, or pack it again with relative paths."
         )
     if kind not in ("file", "folder"):
         raise InputError(
-            f"{archive} holds {name!r}, which is {kind}, and only files and folders are unpacked: "
-            "pack the files themselves (of tar, `--dereference`)."
+            f"{archive} must contain only files and folders. Got {name!r}, which is {kind}. "
+            "Pack the files themselves (tar: `--dereference`)."
         )
 
 
@@ -160,6 +161,6 @@ def _check_room(archive: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise InputError(
-            f"The images in {archive} need {in_units(size)} in {folder}, and {in_units(free)} are free: make room, set "
-            "the environment variable TMPDIR, or unpack it yourself and give the folder."
+            f"The images in {archive} need {in_units(size)} in {folder}, but only {in_units(free)} are free. Free some "
+            "space, set the environment variable TMPDIR, or unpack the archive yourself and pass the folder."
         )

@@ -1,4 +1,4 @@
-"""Views from folders of images: renders and references matched by name, or a layout that is recognised."""
+"""Views from folders of images: either a recognised layout, or renders and references matched by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_
 
 @dataclass(frozen=True)
 class _Opened:
-    """A folder or archive of renders, as the user named it, and its contents."""
+    """A folder or archive of renders, with the path that the user gave, and its contents."""
 
     path: Path
     contents: Contents
@@ -41,32 +41,32 @@ def open_folders(
     masks: Path | None = None,
     own_masks: bool = False,
 ) -> list[ImageFiles]:
-    """The sources for folders of renders: one for all results whose references and masks are the same.
+    """Open folders of renders as sources: results with identical references and masks share one source.
 
-    A folder of a known layout (`nvs_eval.sources.layouts`) brings its references, and perhaps its steps; any other is
-    matched by name with the folder `reference`, subfolders included. An archive is read as the folder that was packed;
-    it is unpacked into a temporary folder, which is removed when its source is.
+    A folder of a known layout (`nvs_eval.sources.layouts`) includes its references, and possibly several steps. All
+    other folders are matched by name with the folder `reference`, including subfolders. An archive is read like the
+    folder that was packed. It is unpacked into a temporary folder, which is removed together with its source.
 
     Args:
-        renders: folders, or archives (zip, tar.gz).
-        reference: folder of references, for renders that bring none or in place of those they bring.
-        scene: name of the scene (default: that of the data it was trained on, where the layout tells; else that of the
-            folder above the references).
-        methods: name of the method of each folder (default: what the layout says, or the folder's own name, with as
-            much of its path as makes it unique).
-        allow_missing: skip views that only one side has, in place of an error.
-        reading: what to do with grey and linear images, and the background of those with alpha.
-        alpha: the protocols' rules for alpha.
-        masks: folder of masks, one for each view that is scored, by view name.
-        own_masks: take the masks that came with the renders, as NerfBaselines writes them, in place of such a folder.
+        renders: folders or archives (zip, tar.gz).
+        reference: folder of references. Takes precedence over references that a layout includes.
+        scene: name of the scene (default: the name of the training data if the layout records it, otherwise the name of
+            the parent folder of the references).
+        methods: name of the method of each folder (default: the name that the layout records, or the folder's name with
+            as much of its path as makes it unique).
+        allow_missing: skip views without a render or without a reference (default: raise an error).
+        reading: how to read grey and linear images, and the background of images with alpha.
+        alpha: alpha rules of the protocols.
+        masks: folder of masks, one per scored view, by view name.
+        own_masks: use the masks included with the renders, such as NerfBaselines writes, instead of `masks`.
 
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
     """
     if methods and len(methods) != len(renders):
         raise InputError(
-            f"{counted(len(methods), 'method')} for {counted(len(renders), 'folder')} of renders: give one for each, "
-            "or none."
+            f"Got {counted(len(methods), 'method')} for {counted(len(renders), 'folder')} of renders. "
+            "Name one method per folder, or none."
         )
     _check_folders(renders)
     references = None if reference is None else whole_files(list_images(reference))
@@ -92,14 +92,14 @@ def _check_folders(renders: Sequence[Path]) -> None:
     resolved = [path.resolve() for path in renders]
     for path in resolved:
         if resolved.count(path) > 1:
-            raise InputError(f"The folder {path} was given twice.")
+            raise InputError(f"The folder {path} is listed twice. Remove one.")
 
 
 def _open(path: Path, reference: Path | None, references: Mapping[str, Picture]) -> _Opened:
-    """Read a folder or archive by its layout, or else as a folder to match with the references."""
+    """Read a folder or archive by its layout; match folders without a known layout with the references."""
     unpacked = unpack(path, also=NOTES) if is_archive(path) else None
     place = path.resolve() if unpacked is None else without_suffix(path.resolve())
-    # An archive often has one folder around everything.
+    # Archives often wrap everything in a single folder.
     levels = [path if unpacked is None else unpacked.folder]
     while unpacked and len(below := list(levels[-1].iterdir())) == 1 and below[0].is_dir():
         levels.append(below[0])
@@ -110,15 +110,15 @@ def _open(path: Path, reference: Path | None, references: Mapping[str, Picture])
                 return _Opened(path, contents, unpacked)
         if reference is None:
             raise InputError(
-                f"{path} has no references of its own: say `--reference DIR`. What brings its references is known by "
-                f"these files: {known_layouts()}."
+                f"{path} has no references. Add `--reference DIR`. Layouts that include references have these files: "
+                f"{known_layouts()}."
             )
         files = RenderFiles(whole_files(list_images(levels[-1])), references)
     return _Opened(path, Contents([files], place, reference.resolve().parent.name), unpacked)
 
 
 def _canvas_names(contents: Contents) -> set[str]:
-    """Names of the canvases: where references have just these names, the files are no canvases."""
+    """Return the names of the canvases. Files with the name of a reference are plain images, not canvases."""
     pictures = (picture for files in contents.results for picture in files.renders.values())
     return {picture.path.stem for picture in pictures if picture.parts > 1}
 
@@ -131,7 +131,7 @@ def _render_sets(
     *,
     masks: Masks | None,
 ) -> list[RenderSet]:
-    """The renders of each result, with the user's references or their own."""
+    """Return the renders of each result, with the user's references or those of the layout."""
     return [
         RenderSet(
             ResultId(scene or opened.contents.scene, f"{method}{files.variant}", step=files.step, split=files.split),
@@ -149,21 +149,21 @@ def _matched(render_set: RenderSet, *, allow_missing: bool) -> RenderSet:
     common = [name for name in render_set.references if name in render_set.renders]
     if not common:
         raise InputError(
-            f"No render of {render_set.id} has the name of a reference: renders are {some(render_set.renders)}, "
-            f"references are {some(render_set.references)}. Give both the same names."
+            f"No render of {render_set.id} has the name of a reference. The renders are {some(render_set.renders)}; "
+            f"the references are {some(render_set.references)}. Rename one of the two."
         )
     orphans = [
-        f"{len(names)} {kind}: {some(names)}"
-        for kind, names in (
-            ("renders without reference", [n for n in render_set.renders if n not in render_set.references]),
-            ("references without render", [n for n in render_set.references if n not in render_set.renders]),
+        f"{counted(len(names), kind)} without a {counterpart}: {some(names)}"
+        for kind, counterpart, names in (
+            ("render", "reference", [n for n in render_set.renders if n not in render_set.references]),
+            ("reference", "render", [n for n in render_set.references if n not in render_set.renders]),
         )
         if names
     ]
     if orphans and not allow_missing:
         raise InputError(
-            f"The views of {render_set.id} do not match: {'; '.join(orphans)}. Add what is missing, or say "
-            "`--allow-missing` to score the views that both have."
+            f"The views of {render_set.id} do not match: {'; '.join(orphans)}. Add the missing files, or use "
+            "`--allow-missing` to score the views that have both."
         )
     return replace(
         render_set,
@@ -173,24 +173,25 @@ def _matched(render_set: RenderSet, *, allow_missing: bool) -> RenderSet:
 
 
 def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
-    """Group the render sets of a scene with the same references and masks, each group to be scored view by view."""
+    """Group the render sets of a scene that have the same references and masks; each group is scored view by view."""
     sha256 = functools.cache(Picture.sha256)
 
-    def belongs(one: RenderSet, first: RenderSet) -> bool:
-        alike = (one.id.scene, list(one.references)) == (first.id.scene, list(first.references))
-        pairs = zip(one.references.values(), first.references.values(), strict=False)
-        # The same files are not read for their hashes.
-        return alike and one.masks is first.masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
+    def belongs(render_set: RenderSet, first: RenderSet) -> bool:
+        same_views = (render_set.id.scene, list(render_set.references)) == (first.id.scene, list(first.references))
+        pairs = zip(render_set.references.values(), first.references.values(), strict=False)
+        # Identical files need no hash.
+        same_masks = render_set.masks is first.masks
+        return same_views and same_masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
 
     groups: list[list[RenderSet]] = []
-    for one in render_sets:
-        group = next((group for group in groups if belongs(one, group[0])), None)
+    for render_set in render_sets:
+        group = next((group for group in groups if belongs(render_set, group[0])), None)
         if group is None:
             groups.append(group := [])
-        # All of a group read the first one's references.
-        references = group[0].references if group else one.references
-        provenance = {**one.provenance, "reading": reading_entry(reading)}
-        group.append(replace(one, references=references, provenance=provenance))
+        # The whole group reads the references of its first member.
+        references = group[0].references if group else render_set.references
+        provenance = {**render_set.provenance, "reading": reading_entry(reading)}
+        group.append(replace(render_set, references=references, provenance=provenance))
     return [ImageFiles(group, reading) for group in groups]
 
 
@@ -207,20 +208,20 @@ def _in_archive(pictures: Mapping[str, Picture], unpacked: Unpacked | None) -> M
 
 
 def _own_masks(opened: _Opened) -> Masks:
-    """The masks that came with renders.
+    """Return the masks included with renders.
 
     Raises:
-        InputError: none came.
+        InputError: the renders include no masks.
     """
     folder = opened.contents.masks
     if folder is None:
-        raise InputError(f"No masks came with {opened.path}: leave `--data-masks` out, or say `--masks DIR`.")
-    # A record cannot name files of an archive.
+        raise InputError(f"{opened.path} includes no masks. Remove `--data-masks`, or use `--masks DIR`.")
+    # A record cannot refer to files in an archive.
     return Masks(list_images(folder), lasting=opened.unpacked is None)
 
 
 def _provenance(opened: _Opened, files: RenderFiles, *, masked: bool) -> dict[str, Any]:
-    """Origin of renders that have no files of their own, and masks that came with them and are not used."""
+    """Return the origin of renders without files of their own, and the included masks that are not used."""
     entries: dict[str, Any] = {}
     unpacked, masks = opened.unpacked, opened.contents.masks
     if unpacked is not None or any(picture.parts > 1 for picture in files.renders.values()):
@@ -233,10 +234,10 @@ def _provenance(opened: _Opened, files: RenderFiles, *, masked: bool) -> dict[st
 
 
 def _method_names(inputs: Sequence[_Opened]) -> list[str]:
-    """Name of each input's method: from its layout, else the name of its folder.
+    """Return the method name of each input: from its layout, or the name of its folder.
 
-    Where these names collide, the shortest trailing path that makes them unique; several iterations of one model are
-    one method.
+    Folder names that collide are extended to the shortest trailing path that is unique. Several iterations of one model
+    are one method.
     """
     folders = [opened.contents.named_after for opened in inputs]
     depths = dict.fromkeys(folders, 1)

@@ -1,4 +1,4 @@
-"""Renders and references in files, and the views made of them."""
+"""Renders and references in files, and the views built from them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from nvs_eval.system.prefetch import prefetch
 
 @dataclass(frozen=True)
 class RenderSet:
-    """The renders of one result and the references they are scored against, in files.
+    """Image files of the renders of one result and of their references.
 
     Attributes:
         id: identity of the result.
         renders: render of each view, by view name.
         references: reference of each view, by view name, in the order of the views.
-        provenance: what identifies the renders (the sha256 of their checkpoint, ...), for the record.
-        seconds: time each render took, where known.
+        provenance: identification of the renders for the record, such as the sha256 of their checkpoint.
+        seconds: rendering time of each view, if known.
         masks: masks of the views, if they are scored with masks.
     """
 
@@ -46,12 +46,11 @@ class RenderSet:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Views whose images lie in files, each file decoded once, shortly before its view's turn.
+    """Views whose images are files. Each file is decoded once, shortly before its view is used.
 
     Attributes:
-        sets: render sets with the same references and masks; a view has one render of each, in this order.
-        reading: what to do with grey and linear images, and the background of those with alpha, which the protocols
-            composite or drop.
+        sets: render sets with the same references and masks; a view has one render from each, in this order.
+        reading: how to read grey and linear images, and the background for protocols that composite alpha.
     """
 
     sets: Sequence[RenderSet]
@@ -81,50 +80,50 @@ class ImageFiles:
         return len(self.references)
 
     def __iter__(self) -> Generator[View, None, None]:
-        """The views; while one is used, the files of the next two are read in the background."""
+        """Yield the views; while one is used, the files of the next two are read in the background."""
         work = (self._reads(name) for name in self.references)
         with closing(prefetch(work)) as loaded:
             for name in self.references:
                 yield self._view(name, next(loaded))
 
     def _reads(self, name: str) -> list[Callable[[], Any]]:
-        """The calls that read the files of a view, each once, and its mask."""
+        """Return the calls that read the files of a view, each once, and its mask."""
         files = _by_path(self._pictures(name)).values()
         mask = (lambda: None) if self.masks is None else partial(self.masks.load, name)
         return [*(partial(picture.load_file, self.reading) for picture in files), mask]
 
     def _view(self, name: str, loaded: Sequence[Any]) -> View:
-        """The view of a name, from what the calls of `_reads` returned."""
+        """Build a view from the results of the calls of `_reads`."""
         pictures = self._pictures(name)
         *layers, mask = loaded
         files = dict(zip(_by_path(pictures), layers, strict=True))
-        (reference, alpha), *images = (picture.cut_out(files[picture.path]) for picture in pictures)
+        (reference, reference_alpha), *images = (picture.cut_out(files[picture.path]) for picture in pictures)
         return View(
             name,
             reference,
             tuple(
-                Render(image, picture.file, render_set.seconds.get(name), alpha=own_alpha)
-                for render_set, picture, (image, own_alpha) in zip(self.sets, pictures[1:], images, strict=True)
+                Render(image, picture.file, render_set.seconds.get(name), alpha=alpha)
+                for render_set, picture, (image, alpha) in zip(self.sets, pictures[1:], images, strict=True)
             ),
             mask,
             reference_file=pictures[0].file,
-            reference_alpha=alpha,
+            reference_alpha=reference_alpha,
             mask_file=None if self.masks is None else self.masks.lasting_file(name),
             background=self.reading.background,
         )
 
     def _pictures(self, name: str) -> list[Picture]:
-        """The reference of a view and its renders."""
+        """Return the reference of a view, then its renders."""
         return [self.references[name], *(render_set.renders[name] for render_set in self.sets)]
 
     def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
-        """Check the header of every file, once: it exists, is an image of usable channels and of its reference's size.
+        """Check the header of every file once: it exists, has usable channels, and has the size of its reference.
 
         Args:
-            alpha: the protocols' rules for alpha: an image that has it must have what they need.
+            alpha: alpha rules of the protocols. Images with alpha must satisfy all of them.
 
         Raises:
-            InputError: naming the file.
+            InputError: a file is unusable; the message names it.
         """
         probe = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
         sizes = {}
@@ -132,27 +131,27 @@ class ImageFiles:
             reference, *renders = self._pictures(name)
             size = sizes[name] = reference.size(probe)
             for render in renders:
-                if (other := render.size(probe)) != size:
+                if (render_size := render.size(probe)) != size:
                     raise InputError(
-                        f"View {name!r}: the render {render} is {other[0]}x{other[1]} and the reference {reference} is "
-                        f"{size[0]}x{size[1]}. Nothing is resized here: render at the reference's size."
+                        f"View {name!r}: the render {render} is {render_size[0]}x{render_size[1]}, but the reference "
+                        f"{reference} is {size[0]}x{size[1]}. Images are never resized. Render at the reference's size."
                     )
         if self.masks is not None:
             self.masks.check(sizes)
 
 
 def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
-    """One picture of each file, by the file's path."""
+    """Return one picture per file, by the file's path."""
     return {picture.path: picture for picture in pictures}
 
 
 def reading_entry(reading: Reading) -> dict[str, Any]:
-    """Entry `reading` of a record's provenance: how to read its files again. What alpha means is the protocol's."""
+    """Return the entry `reading` of a record's provenance: how to read its files. Alpha is defined by the protocol."""
     return {name: value for name, value in asdict(reading).items() if name != "alpha"}
 
 
 def reading_of(record: Record) -> Reading:
-    """How the files of a record were read; the default where its provenance does not tell."""
+    """Return how the files of a record were read; the default if its provenance has no entry `reading`."""
     entry: Any = record.provenance.get("reading")
     alpha = record.protocol["definition"].get("alpha")
     choices = {

@@ -1,4 +1,4 @@
-"""Masks from files: which pixels of a view count."""
+"""Masks in files: weights of the pixels of each view."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from nvs_eval.sources.views import View
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of views, in files.
+    """Files of the masks of views.
 
     Attributes:
-        files: file of each view's mask, by view name.
+        files: mask of each view, by view name.
         binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
-        lasting: whether the files stay where they are, so that a record can name them.
+        lasting: whether the files outlive the command, so that a record can refer to them.
     """
 
     files: Mapping[str, Path]
@@ -36,26 +36,26 @@ class Masks:
         """Read the mask of a view.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the mask cannot be read.
         """
         mask = load_mask(self.files[name])
-        # By NumPy, as in `load_mask`: torch would start threads of its own in each that reads ahead.
+        # NumPy, as in `load_mask`, because torch would start its own threads in each prefetching thread.
         return torch.from_numpy((mask.numpy() > 0).astype(np.float32)) if self.binary else mask
 
     def lasting_file(self, name: str) -> Path | None:
-        """File of a view's mask that a record can name; None where there is none."""
+        """Return the file of a view's mask if a record can refer to it, or None."""
         return self.files[name] if self.lasting else None
 
     def attach(self, view: View) -> View:
-        """The view with its mask.
+        """Return a view with its mask.
 
         Raises:
-            InputError: the mask cannot be read, or is not of the view's size.
+            InputError: the mask cannot be read, or its size differs from the view's.
         """
         return view.with_mask(self.load(view.name), self.lasting_file(view.name))
 
     def sha256(self, name: str) -> str:
-        """Hash of a view's mask, as in its row of a record.
+        """Return the hash of a view's mask, as stored in the view's row of a record.
 
         Raises:
             InputError: the mask cannot be read.
@@ -66,42 +66,42 @@ class Masks:
         """Check that each view has a mask of its width and height.
 
         Raises:
-            InputError: naming what is missing, or the file.
+            InputError: a mask is missing or has another size; the message names it.
         """
         missing = [name for name in sizes if name not in self.files]
         if missing:
             raise InputError(
-                f"{len(missing)} of {len(sizes)} views have no mask: {some(missing)}. There are {some(self.files)}. "
-                "Give one for each view, with the view's name; white counts, black does not."
+                f"Every view must have a mask with the view's name (white counts, black does not). {len(missing)} of "
+                f"{len(sizes)} views have none: {some(missing)}. The masks are {some(self.files)}."
             )
         for name, size in sizes.items():
-            other = probe_mask(self.files[name])
-            if other != size:
+            mask_size = probe_mask(self.files[name])
+            if mask_size != size:
                 raise InputError(
-                    f"View {name!r}: the mask {self.files[name]} is {other[0]}x{other[1]} and the image {size[0]}x"
-                    f"{size[1]}. Nothing is resized here: give masks of the images' size."
+                    f"View {name!r}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the image is "
+                    f"{size[0]}x{size[1]}. Masks are never resized. Provide one of the image's size."
                 )
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:
     """Read a mask as float32 weights in [0, 1]: white (1) counts, black (0) does not.
 
-    A grey PNG or JPEG, or a colour one whose channels are equal, is divided by its largest possible value; NPY holds
-    booleans or floats of shape `[H, W]` or `[H, W, 1]`. An alpha channel is no mask, and an error.
+    A PNG or JPEG must be grey, or colour with equal channels; it is divided by its largest possible value. An NPY file
+    contains booleans or floats of shape `[H, W]` or `[H, W, 1]`. An alpha channel is an error.
 
     Raises:
-        InputError: the file cannot be read, or is no mask.
+        InputError: the file cannot be read, or is not a mask.
     """
     is_array = path.suffix.lower() == ".npy"
     values = np.atleast_3d(_load_array(path).astype(np.float32)) if is_array else decode(path).numpy()
     channels = values.shape[-1]
     if channels != 1 and (channels != 3 or not (values == values[..., :1]).all()):
-        raise InputError(f"The mask {path} has {channels} channels that differ, and one grey channel is needed.")
+        raise InputError(f"The mask {path} must have one grey channel. Got {channels} channels that differ.")
     return torch.from_numpy(np.ascontiguousarray(values[..., 0]))
 
 
 def probe_mask(path: Path) -> tuple[int, int]:
-    """Width and height of a mask, from its header alone where the format has one.
+    """Return the width and height of a mask, from its header alone if the format has one.
 
     Raises:
         InputError: the file cannot be read.
@@ -119,7 +119,7 @@ def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray
         raise InputError(f"The mask {path} cannot be read: {error}.") from error
     if array.dtype.kind not in "bf" or array.ndim not in (2, 3):
         raise InputError(
-            f"The mask {path} holds {array.dtype} of shape {list(array.shape)}, and booleans or floats in [0, 1] of "
-            "shape [height, width] are needed."
+            f"The mask {path} must contain booleans or floats in [0, 1] of shape [height, width]. Got {array.dtype} of "
+            f"shape {list(array.shape)}."
         )
     return array

@@ -1,4 +1,4 @@
-"""Image files of a folder by view name, and where a view's image lies: in a file, in a part of one, in an archive."""
+"""Image files of a folder by view name. A view's image may be a whole file, part of a canvas, or in an archive."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: a file, or one of several of equal width that lie side by side in a canvas.
+    """One image: a file, or one of several images of equal width side by side in a canvas.
 
     Attributes:
-        path: the file.
+        path: path of the file.
         part: index of the image in its canvas, from the left.
         parts: number of images in the file.
-        archive: archive that the file was unpacked from; its folder lasts as long as any picture in it.
+        archive: archive that the file was unpacked from. Its temporary folder exists as long as any of its pictures.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Picture:
 
     @property
     def file(self) -> Path | None:
-        """The user's file that holds exactly this image; None where there is none."""
+        """The user's file if it contains exactly this image, or None."""
         return self.path if self.parts == 1 and self.archive is None else None
 
     def __str__(self) -> str:
@@ -45,23 +45,23 @@ class Picture:
         return f"{self.path if self.archive is None else self.archive.named(str(self.path))}{which}"
 
     def size(self, probe: Callable[[Path], tuple[int, int]]) -> tuple[int, int]:
-        """Width and height.
+        """Return the width and height.
 
         Args:
-            probe: returns those of a file.
+            probe: function that returns the width and height of a file.
 
         Raises:
-            InputError: as `probe`; or a canvas has no such parts.
+            InputError: `probe` raises it, or the canvas cannot be divided into its parts.
         """
         with naming(self.archive):
             width, height = probe(self.path)
             return self._part_width(width), height
 
     def sha256(self) -> str:
-        """Hash of the file's bytes, or of the pixels of a part: equal for pictures of the same image.
+        """Return the hash of the file's bytes, or of the pixels of a part of a canvas.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the file cannot be read.
         """
         with naming(self.archive):
             if self.parts > 1:
@@ -72,19 +72,19 @@ class Picture:
                 raise InputError(f"{self.path} cannot be read: {error.strerror}.") from error
 
     def load_file(self, reading: Reading) -> Layers:
-        """Colours and alpha of the whole file.
+        """Read the colours and alpha of the whole file.
 
         Raises:
-            InputError: as `load_layers`.
+            InputError: the file cannot be read (see `load_layers`).
         """
         with naming(self.archive):
             return load_layers(self.path, reading)
 
     def cut_out(self, layers: Layers) -> Layers:
-        """Cut this picture out of the layers of its file.
+        """Crop this picture from the layers of its file.
 
         Raises:
-            InputError: the canvas has no such parts.
+            InputError: the canvas cannot be divided into its parts.
         """
         colours, alpha = layers
         with naming(self.archive):
@@ -92,19 +92,20 @@ class Picture:
 
     def _cut(self, pixels: Tensor) -> Tensor:
         width = self._part_width(pixels.shape[1])
-        # A copy where it is a part, so that the canvas need not stay in memory with it.
+        # A part is copied, so that the canvas can be freed.
         return by_planes(pixels[:, self.part * width : (self.part + 1) * width])
 
     def _part_width(self, width: int) -> int:
         if width % self.parts:
             raise InputError(
-                f"{self.path} is {width} pixels wide, and {self.parts} images of one width side by side are needed."
+                f"{self.path} must contain {self.parts} images of equal width side by side. Got a width of {width} "
+                "pixels."
             )
         return width // self.parts
 
 
 def whole_files(files: Mapping[str, Path]) -> dict[str, Picture]:
-    """Pictures of files that hold one image each, by view name."""
+    """Return pictures of files that contain one image each, by view name."""
     return {name: Picture(path) for name, path in files.items()}
 
 
@@ -112,21 +113,23 @@ def check_folder(folder: Path, what: str = "") -> None:
     """Check that a folder exists.
 
     Args:
-        folder: its path.
-        what: content of the folder, for the message.
+        folder: path of the folder.
+        what: content of the folder, for the message, such as "of renders ".
 
     Raises:
-        InputError: it does not.
+        InputError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise InputError(f"The folder {what}{folder} {'is no folder' if folder.exists() else 'does not exist'}.")
+        raise InputError(f"The folder {what}{folder} {'is not a folder' if folder.exists() else 'does not exist'}.")
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """The images below a folder by view name: the path below it without extension, sorted; nothing hidden is one.
+    """Return the images below a folder by view name, sorted; hidden files and folders are skipped.
+
+    A view name is the path relative to the folder, without extension.
 
     Raises:
-        InputError: the folder is missing or has no image, or two files would be the same view.
+        InputError: the folder is missing or has no image, or two files have the same view name.
     """
     check_folder(folder)
     images: dict[str, Path] = {}
@@ -136,7 +139,7 @@ def list_images(folder: Path) -> dict[str, Path]:
             continue
         name = below.with_suffix("").as_posix()
         if name in images:
-            raise InputError(f"{images[name]} and {path} would both be view {name!r}: keep one of them.")
+            raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them.")
         images[name] = path
     if not images:
         raise InputError(f"The folder {folder} has no images ({', '.join(EXTENSIONS)}).")

@@ -1,4 +1,4 @@
-"""A held-out view with its renders. A source is any iterable of views with the ids of their renders' results."""
+"""A held-out view with its renders. A source is an iterable of views that also has the ids of the results."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Render:
 
     Attributes:
         image: `[H, W, 3]` float32, finite.
-        file: where its pixels lie, where they do.
-        seconds: how long it took to render, the device synchronised; None where that is not known.
-        alpha: `[H, W, 1]`, straight; None for an image that is opaque.
+        file: file of the pixels, if it exists.
+        seconds: rendering time with the device synchronised; None if unknown.
+        alpha: `[H, W, 1]` straight alpha; None for an opaque image.
     """
 
     image: Float[Tensor, "h w 3"]
@@ -32,20 +32,20 @@ class Render:
 
 @dataclass(frozen=True)
 class View:
-    """One held-out camera: its reference image, and one render of it a result.
+    """One held-out camera: its reference image, and one render per result.
 
     Attributes:
-        name: the source image's path below the images' common folder, without extension.
+        name: path of the source image relative to the images' common folder, without extension.
         reference: `[H, W, 3]` float32, finite.
-        renders: one a result, in the order of the source's ids, each of the reference's size.
-        mask: `[H, W]` weights in [0, 1] of the pixels that count, or None.
-        reference_file: where the reference lies, where it does.
-        reference_alpha: `[H, W, 1]`, straight; None for a reference that is opaque.
-        mask_file: where the mask lies, where it does.
-        background: what images with alpha are composited over, by protocols that do.
+        renders: one render per result, in the order of the source's ids, each of the reference's size.
+        mask: `[H, W]` pixel weights in [0, 1], or None.
+        reference_file: file of the reference, if it exists.
+        reference_alpha: `[H, W, 1]` straight alpha; None for an opaque reference.
+        mask_file: file of the mask, if it exists.
+        background: background for protocols that composite images with alpha.
 
     Raises:
-        InputError: an image or the mask breaks the contract; the message names the view.
+        InputError: an image or the mask violates the contract; the message names the view.
     """
 
     name: str
@@ -58,7 +58,7 @@ class View:
     background: tuple[float, float, float] | None = field(default=None, kw_only=True)
 
     bounds: tuple[tuple[float, float], ...] = field(init=False, compare=False, repr=False)
-    """Least and largest value of the reference and of each render, read once."""
+    """Minimum and maximum of the reference and of each render, computed once."""
 
     def __post_init__(self) -> None:
         if not self.renders:
@@ -68,15 +68,15 @@ class View:
             bounds.append(check_image(layer.image, what=what))
             if layer.image.shape != self.reference.shape:
                 raise InputError(
-                    f"View {self.name!r}: the render{_in(layer.file)} is {_size(layer.image)} and the reference "
-                    f"{_size(self.reference)}. Nothing is resized here: render at the reference's size."
+                    f"View {self.name!r}: the render{_in(layer.file)} is {_size(layer.image)}, but the reference is "
+                    f"{_size(self.reference)}. Images are never resized. Render at the reference's size."
                 )
         if self.mask is not None:
             check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
         object.__setattr__(self, "bounds", tuple(bounds))
 
     def trusted(self, **changes: Any) -> View:
-        """Return the view with fields changed that need no check: images of checked values, elsewhere or otherwise."""
+        """Return the view with changed fields, unchecked: the values of the images must have been checked before."""
         view = object.__new__(View)
         vars(view).update({**vars(self), **changes})
         return view
@@ -85,7 +85,7 @@ class View:
         """Return the view with a mask.
 
         Raises:
-            InputError: the mask is not one of the view's images.
+            InputError: the mask does not fit the view's images.
         """
         check_mask(mask, self.reference, what=f"The mask of view {self.name!r}")
         return self.trusted(mask=mask, mask_file=file)
@@ -96,26 +96,26 @@ class View:
         return self.reference_alpha is None and all(render.alpha is None for render in self.renders)
 
     def opaque(self, rule: AlphaRule) -> View:
-        """Return the view with its images' alpha composited or dropped; itself where no image has any.
+        """Return the view with alpha composited or dropped, or the view itself if no image has alpha.
 
         Raises:
-            InputError: an image has alpha, and the rule is `error` or needs a background that was not given.
+            InputError: an image has alpha, and the rule is `error` or there is no background to composite over.
         """
         if self.is_opaque:
             return self
         layers, bounds = [], []
-        for (layer, what), own_bounds in zip(self._layers(), self.bounds, strict=True):
+        for (layer, what), old_bounds in zip(self._layers(), self.bounds, strict=True):
             image = without_alpha(layer.image, layer.alpha, rule=rule, background=self.background, what=what)
             layers.append(replace(layer, image=image, alpha=None))
             composited = layer.alpha is not None and rule == "composite"
-            bounds.append(check_image(image, what=what) if composited else own_bounds)
+            bounds.append(check_image(image, what=what) if composited else old_bounds)
         reference, *renders = layers
         return self.trusted(
             reference=reference.image, reference_alpha=None, renders=tuple(renders), bounds=tuple(bounds)
         )
 
     def _layers(self) -> list[tuple[Render, str]]:
-        """The reference, as a render, and the renders, each with its name in errors."""
+        """Return the reference, as a render, and the renders, each with its name in errors."""
         reference = Render(self.reference, self.reference_file, alpha=self.reference_alpha)
         layers = [("reference", reference), *(("render", render) for render in self.renders)]
         return [(layer, f"The {kind} of view {self.name!r}{_in(layer.file)}") for kind, layer in layers]

@@ -81,7 +81,7 @@ def test_the_border_is_cut_from_the_right_half() -> None:
 
 def test_a_crop_that_leaves_nothing_is_an_error() -> None:
     (outcome,) = outcomes(changed(crop=20), view(image(0), image(1)))
-    assert "border of 20 pixels leaves nothing of an image of 48x40" in str(outcome.error)
+    assert "20 pixels per side removes the whole image of 48x40" in str(outcome.error)
 
 
 # --- Alpha ----------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_each_protocol_has_its_own_rule_for_alpha() -> None:
 def test_without_a_background_only_compositing_is_refused() -> None:
     composited, dropped, _ = outcomes(ALPHA, with_alpha())
     assert dropped.scores == scores(LIGHT, view(image(0), image(1), image(2)))[0]
-    assert "how to composite it changes every score: say `--background white`" in str(composited.error)
+    assert "has an alpha channel, and every score depends on the background" in str(composited.error)
     assert composited.scores == {}
 
 

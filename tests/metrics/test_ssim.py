@@ -325,11 +325,11 @@ def test_two_flat_images_have_no_range(kernel: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_wrong_input_is_an_error() -> None:
     image = noise(3, 12, 13)
-    with pytest.raises(InputError, match=r"uint8, and floats in \[0, 1\] are needed"):
+    with pytest.raises(InputError, match=r"reference must .*Got torch.uint8"):
         ssim(image.byte(), image.byte())
-    with pytest.raises(InputError, match=r"reference is 13x12 and the render 12x12"):
+    with pytest.raises(InputError, match=r"Got 13x12 and 12x12"):
         ssim(image, image[..., :12])
-    with pytest.raises(InputError, match=r"mask has shape \[1, 12, 12\]"):
+    with pytest.raises(InputError, match=r"mask must .*Got \[1, 12, 12\]"):
         ssim(image, image, mask=image[:1, :, :12])
 
 

@@ -345,7 +345,7 @@ def test_audit_of_grey_or_alpha_needs_its_option(
     cli: Callable[..., Said], refused: Callable[..., str], own: list[str]
 ) -> None:
     iio.imwrite("garden/ours/0001.png", np.full((HEIGHT, WIDTH), 153, np.uint8))
-    assert "say `--grey-to-rgb`" in refused("audit", *FOLDERS)
+    assert "Use `--grey-to-rgb`" in refused("audit", *FOLDERS)
     assert cli("audit", *FOLDERS, "--grey-to-rgb").code == 0
 
 

@@ -293,8 +293,8 @@ def test_the_default_protocol_end_to_end(cli: Callable[..., Said]) -> None:
 def test_images_of_different_sizes(refused: Callable[..., str]) -> None:
     save_png(Path("garden/ours/0002.png"), torch.zeros(HEIGHT, WIDTH + 2, 3))
     assert refused(*SCORE) == (
-        "View '0002': the render garden/ours/0002.png is 50x40 and the reference garden/gt/0002.png is 48x40. Nothing "
-        "is resized here: render at the reference's size."
+        "View '0002': the render garden/ours/0002.png is 50x40, but the reference garden/gt/0002.png is 48x40. Images "
+        "are never resized. Render at the reference's size."
     )
 
 
@@ -302,16 +302,16 @@ def test_no_common_names(refused: Callable[..., str]) -> None:
     for name in NAMES:
         shutil.move(f"garden/ours/{name}.png", f"garden/ours/r_{name}.png")
     assert refused(*SCORE) == (
-        "No render of garden/ours has the name of a reference: renders are r_0001, r_0002, references are 0001, 0002. "
-        "Give both the same names."
+        "No render of garden/ours has the name of a reference. The renders are r_0001, r_0002; the references are "
+        "0001, 0002. Rename one of the two."
     )
 
 
 def test_missing_views_unless_they_may_be_missing(refused: Callable[..., str], cli: Callable[..., Said]) -> None:
     Path("garden/theirs/0001.png").unlink()
     assert refused(*SCORE) == (
-        "The views of garden/theirs do not match: 1 references without render: 0001. Add what is missing, or say "
-        "`--allow-missing` to score the views that both have."
+        "The views of garden/theirs do not match: 1 reference without a render: 0001. Add the missing files, or use "
+        "`--allow-missing` to score the views that have both."
     )
     said = cli(*SCORE, "--allow-missing")
     assert said.code == 0
@@ -320,7 +320,7 @@ def test_missing_views_unless_they_may_be_missing(refused: Callable[..., str], c
 
 def test_no_reference(refused: Callable[..., str]) -> None:
     assert refused("score", "garden/ours", "--protocol", "light.yaml").startswith(
-        "garden/ours has no references of its own: say `--reference DIR`. What brings its references is known by "
+        "garden/ours has no references. Add `--reference DIR`. Layouts that include references have these files: "
     )
 
 
@@ -351,8 +351,7 @@ def as_npy(changed: Callable[[torch.Tensor], object]) -> None:
 def test_a_render_that_is_not_finite(value: float, refused: Callable[..., str]) -> None:
     as_npy(lambda render: render[3, 4].fill_(value))
     assert refused(*SCORE) == (
-        "The render of view '0002' (garden/ours/0002.npy) has NaN or infinite values in 1 of its pixels: it cannot be "
-        "scored."
+        "The render of view '0002' (garden/ours/0002.npy) must be finite. Got NaN or infinite values in 1 pixel."
     )
 
 
@@ -367,8 +366,7 @@ def test_a_render_out_of_range(refused: Callable[..., str]) -> None:
 def test_a_grey_image_needs_an_instruction(refused: Callable[..., str], cli: Callable[..., Said]) -> None:
     iio.imwrite("garden/ours/0001.png", np.full((HEIGHT, WIDTH), 153, np.uint8))
     assert refused(*SCORE) == (
-        "garden/ours/0001.png is a grey image, and RGB is needed: say `--grey-to-rgb` to repeat its one channel three "
-        "times."
+        "garden/ours/0001.png must be RGB. Got a grey image. Use `--grey-to-rgb` to repeat its channel three times."
     )
     assert masked(cli(*SCORE, "--grey-to-rgb").out) == TABLE
 
@@ -379,7 +377,7 @@ def test_an_alpha_channel_needs_a_background(refused: Callable[..., str], cli: C
     translucent[..., 3] = 51
     iio.imwrite("garden/ours/0002.png", translucent)
     assert refused(*SCORE) == (
-        "garden/ours/0002.png has an alpha channel, and how to composite it changes every score: say `--background "
+        "garden/ours/0002.png has an alpha channel, and every score depends on the background. Use `--background "
         "white`, `black` or `r,g,b` (each in [0, 1])."
     )
     assert masked(cli(*SCORE, "--background", "black").out) == TABLE
@@ -418,7 +416,9 @@ def test_two_results_of_one_name(refused: Callable[..., str]) -> None:
 
 
 def test_a_method_for_some_of_the_folders(refused: Callable[..., str]) -> None:
-    assert refused(*SCORE, "--method", "one") == ("1 method for 2 folders of renders: give one for each, or none.")
+    assert refused(*SCORE, "--method", "one") == (
+        "Got 1 method for 2 folders of renders. Name one method per folder, or none."
+    )
 
 
 def test_a_folder_that_is_not_there(refused: Callable[..., str]) -> None:

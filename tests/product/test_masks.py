@@ -97,9 +97,8 @@ def test_a_view_without_a_mask(command: tuple[str, ...], refused_early: Callable
     lacking = {name: share for name, share in COVERAGE.items() if name not in ("0002", "cam0/b")}
     write_masks(Path("masks"), lacking)
     message = refused_early(*command, "--masks", "masks", "--protocol", "light.yaml")
-    of = "1 of 2 views have no mask: 0002." if command == SCORE else "1 of 3 views have no mask: cam0/b."
-    assert message.startswith(of)
-    assert message.endswith("Give one for each view, with the view's name; white counts, black does not.")
+    assert ("1 of 2 views have none: 0002." if command == SCORE else "1 of 3 views have none: cam0/b.") in message
+    assert message.startswith("Every view must have a mask with the view's name (white counts, black does not).")
 
 
 def test_a_mask_of_another_size(command: tuple[str, ...], refused_early: Callable[..., str]) -> None:
@@ -108,8 +107,8 @@ def test_a_mask_of_another_size(command: tuple[str, ...], refused_early: Callabl
         save_png(Path(f"masks/{name}.png"), torch.ones(HEIGHT, WIDTH + 3, 3))
     name = "0002" if command == SCORE else "c"
     assert refused_early(*command, "--masks", "masks", "--protocol", "light.yaml") == (
-        f"View {name!r}: the mask masks/{name}.png is 51x40 and the image 48x40. Nothing is resized here: give masks "
-        "of the images' size."
+        f"View {name!r}: the mask masks/{name}.png is 51x40, but the image is 48x40. Masks are never resized. Provide "
+        "one of the image's size."
     )
 
 

@@ -325,7 +325,7 @@ def test_one_that_fails_is_said_and_the_others_go_on(cli: Callable[..., Said], p
         Path(f"renders/3dgs/{scene}/0002.png").unlink()
     said = cli("suite", "suite.yaml", "--overwrite")
     assert said.code == 3
-    reason = "The views of {}/3dgs do not match: 1 references without render: 0002."
+    reason = "The views of {}/3dgs do not match: 1 reference without a render: 0002."
     assert f"Error: 3dgs, fox: {reason.format('fox')}" in said.err
     assert "[6/6] two words, my room [1]\n" in said.err
     end = said.err[said.err.index("Not done, 2 of 6:\n") :]

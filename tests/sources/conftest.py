@@ -1,4 +1,4 @@
-"""What the tests of this room share: a scene of folders, and a place for temporary files that a test can look into."""
+"""Fixtures of these tests: the folders of a scene, and a folder for temporary files that tests can inspect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def garden(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where archives are unpacked, so that a test sees what is left there."""
+    """Folder that archives are unpacked into, so that a test can check what is left behind."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

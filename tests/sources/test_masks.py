@@ -1,4 +1,4 @@
-"""Masks from files."""
+"""Masks in files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.pinned import Pinned
 from support.scenes import image
 
 from nvs_eval.errors import InputError
@@ -30,7 +31,7 @@ def npy(path: Path, values: np.ndarray[Any, Any]) -> Path:
     return path
 
 
-# --- Reading one --------------------------------------------------------------------------------------------------
+# --- One mask -----------------------------------------------------------------------------------------------------
 
 
 def test_white_counts_and_black_does_not(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_grey_is_a_weight(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [bool, np.float32, np.float64])
 @pytest.mark.parametrize("channel", [(), (1,)])
-def test_arrays_hold_booleans_or_floats(dtype: Any, channel: tuple[int, ...], tmp_path: Path) -> None:
+def test_arrays_contain_booleans_or_floats(dtype: Any, channel: tuple[int, ...], tmp_path: Path) -> None:
     values = (HALF / 255).astype(dtype)
     path = npy(tmp_path / "a.npy", values.reshape(40, 48, *channel))
     assert torch.equal(load_mask(path), torch.from_numpy((HALF > 0).astype(np.float32)))
@@ -62,10 +63,10 @@ def test_the_size_is_read_from_the_header(tmp_path: Path) -> None:
     assert probe_mask(png(tmp_path / "a.png", LEVELS)) == (48, 40)
 
 
-def spoilt(folder: Path) -> Path:
-    whole = png(folder / "whole.png", LEVELS).read_bytes()
-    (folder / "spoilt.png").write_bytes(whole[: len(whole) // 2])
-    return folder / "spoilt.png"
+def truncated(folder: Path) -> Path:
+    content = png(folder / "whole.png", LEVELS).read_bytes()
+    (folder / "truncated.png").write_bytes(content[: len(content) // 2])
+    return folder / "truncated.png"
 
 
 @pytest.mark.parametrize(
@@ -73,27 +74,24 @@ def spoilt(folder: Path) -> Path:
     [
         (
             lambda f: png(f / "a.png", np.stack([LEVELS, LEVELS, 255 - LEVELS], -1)),
-            r"a\.png has 3 channels that differ",
+            r"a\.png .* 3 channels",
         ),
-        (lambda f: png(f / "a.png", np.stack([LEVELS] * 3 + [255 - LEVELS], -1)), r"a\.png has 4 channels that differ"),
-        (
-            lambda f: npy(f / "a.npy", LEVELS),
-            r"a\.npy holds int64 of shape \[40, 48\], and booleans or floats in \[0, 1",
-        ),
-        (lambda f: npy(f / "a.npy", HALF[0]), r"a\.npy holds float64 of shape \[48\], and booleans or floats"),
+        (lambda f: png(f / "a.png", np.stack([LEVELS] * 3 + [255 - LEVELS], -1)), r"a\.png .* 4 channels"),
+        (lambda f: npy(f / "a.npy", LEVELS), r"a\.npy .* int64 of shape \[40, 48\]"),
+        (lambda f: npy(f / "a.npy", HALF[0]), r"a\.npy .* float64 of shape \[48\]"),
         (lambda f: npy(f / "a.npy", np.array([{}], dtype=object)), r"a\.npy cannot be read"),
         (lambda f: f / "none.npy", r"none\.npy cannot be read"),
         (lambda f: f / "none.png", r"none\.png"),
-        (spoilt, r"spoilt\.png"),
+        (truncated, r"truncated\.png"),
     ],
 )
-def test_what_is_no_mask_is_an_error_that_names_the_file(make: Any, message: str, tmp_path: Path) -> None:
+def test_an_invalid_mask_is_an_error_that_names_the_file(make: Any, message: str, tmp_path: Path) -> None:
     path = make(tmp_path)
     with pytest.raises(InputError, match=message):
         load_mask(path)
 
 
-# --- Those of a source --------------------------------------------------------------------------------------------
+# --- Masks of a source --------------------------------------------------------------------------------------------
 
 
 def view(name: str) -> View:
@@ -111,7 +109,7 @@ def test_a_view_gets_the_mask_of_its_name(tmp_path: Path) -> None:
     assert masks.sha256("a") == sha256_of_mask(first.mask) != masks.sha256("cam0/b")
 
 
-def test_binary_masks_count_wherever_they_are_not_black(tmp_path: Path) -> None:
+def test_binary_masks_count_every_pixel_that_is_not_black(tmp_path: Path) -> None:
     files = {"a": png(tmp_path / "a.png", LEVELS)}
     soft, hard = Masks(files).attach(view("a")).mask, Masks(files, binary=True).attach(view("a")).mask
     assert soft is not None
@@ -122,9 +120,9 @@ def test_binary_masks_count_wherever_they_are_not_black(tmp_path: Path) -> None:
 
 def test_a_mask_of_another_size_is_an_error(tmp_path: Path) -> None:
     masks = Masks({"a": png(tmp_path / "a.png", HALF[:, :47])})
-    with pytest.raises(InputError, match=r"View 'a': the mask .*a\.png is 47x40 and the image 48x40\. Nothing is res"):
+    with pytest.raises(InputError, match=r"View 'a': the mask .*a\.png is 47x40, .* 48x40"):
         masks.check({"a": (48, 40)})
-    with pytest.raises(InputError, match=r"The mask of view 'a' is .*\[40, 47\]"):
+    with pytest.raises(InputError, match=r"The mask of view 'a' .*\[40, 47\]"):
         masks.attach(view("a"))
     Masks({"a": png(tmp_path / "b.png", HALF)}).check({"a": (48, 40)})
 
@@ -136,22 +134,20 @@ def test_weights_beyond_0_and_1_are_an_error(tmp_path: Path) -> None:
             Masks({"a": path}).attach(view("a"))
 
 
-def test_views_without_a_mask_are_named(tmp_path: Path) -> None:
+def test_views_without_a_mask_are_named(tmp_path: Path, pinned: Pinned) -> None:
     masks = Masks({"a": png(tmp_path / "a.png", HALF), "c": tmp_path / "c.png"})
-    with pytest.raises(
-        InputError, match=r"2 of 3 views have no mask: b, d\. There are a, c\. Give one for each view, w"
-    ):
+    with pytest.raises(InputError) as error:
         masks.check(dict.fromkeys(("a", "b", "d"), (48, 40)))
+    pinned("sources", error.value)
 
 
 def test_attach_gives_each_view_of_a_source_its_mask(tmp_path: Path) -> None:
     masks = Masks({name: png(tmp_path / f"{name}.png", HALF) for name in "ab"})
-    masked = [each.mask for each in map(masks.attach, [view("a"), view("b")])]
-    assert len(masked) == 2
-    assert all(mask is not None and mask.mean() == 0.5 for mask in masked)
+    attached = [masks.attach(view(name)).mask for name in "ab"]
+    assert all(mask is not None and mask.mean() == 0.5 for mask in attached)
 
 
-def test_one_bit_a_pixel_is_read_as_black_and_white(tmp_path: Path) -> None:
+def test_a_one_bit_png_is_read_as_black_and_white(tmp_path: Path) -> None:
     bits = np.zeros((4, 5), dtype=bool)
     bits[1:3, 2] = True
     Image.fromarray(bits).save(tmp_path / "a.png")
