@@ -1,6 +1,6 @@
 """nvs-eval: the referee for novel-view synthesis.
 
-Importing this package imports neither torch nor nerfstudio: the public names below load on first use.
+Importing this package imports neither torch nor nerfstudio. The public names below load on first use.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ _PUBLIC = {
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]: it reads the imports above
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]: the names are imported above
 __all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # Which takes longer to import than all that `--help` needs.
+        from importlib.metadata import version  # Slower to import than everything that `--help` needs.
 
         value: object = version("nvs-eval")
     elif name in _HOMES:

@@ -1,4 +1,4 @@
-"""The one kind of error a user is meant to read."""
+"""The error for wrong input, and helpers for the wording of messages."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
-    """The input was wrong. The message says what was given, what was needed and what to do.
+    """Wrong input. The message states the requirement, the value that was passed and the remedy.
 
-    The command line prints the message alone and exits with 2.
+    The command line prints the message without a traceback and exits with 2.
     """
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> InputError:
-    """An error for a name that is not known: it lists the known ones and the nearest."""
+    """Return the error for an unknown name, with the nearest known name and a list of all."""
     names = sorted(known)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -22,10 +22,10 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> InputError:
 
 
 def some(names: Iterable[str], most: int = 5) -> str:
-    """The first of many names, and how many more there are."""
-    known = list(names)
-    shown = ", ".join(known[:most])
-    return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
+    """Return the first names, and the number of the others."""
+    all_names = list(names)
+    shown = ", ".join(all_names[:most])
+    return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -33,21 +33,21 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
     Args:
         count: the number of things.
-        noun: what they are, in the singular.
-        plural: the plural, where it is more than the singular with an s.
+        noun: the singular.
+        plural: the plural (default: the singular with an s).
     """
     return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words as a list in a sentence: "a, b and c"."""
+    """Return words as a list in a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))
 
 
 def printable(text: str) -> str:
-    """A text as it can be printed.
+    """Return a text that is safe to print.
 
-    Names come from files of others: what would steer a terminal, or has no glyph, is shown as its escape.
+    Names may come from untrusted files: control characters and characters without a glyph become escapes.
     """
     if text.isprintable():
         return text

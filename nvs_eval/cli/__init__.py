@@ -1,6 +1,6 @@
-"""The command line: one module a command; the only place that prints or exits.
+"""The command line, with one module per command. Only this package prints or exits.
 
-The modules of the commands import nothing heavy, so that `nvs-eval --help` answers at once.
+Modules of commands import nothing heavy, so that `nvs-eval --help` is fast.
 """
 
 from nvs_eval.cli.main import main as main

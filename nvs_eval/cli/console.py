@@ -1,4 +1,4 @@
-"""Output of the commands: results on stdout, everything else on stderr."""
+"""Output of the commands: results on stdout, messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
     from nvs_eval.report.tables.table import Table
 
-# Wide enough for any table where there is no terminal whose width would count.
+# Width of the output to files and pipes, which is never wrapped.
 _UNBOUNDED = 100_000
 _SECONDS_BETWEEN_LINES = 20.0
 
 
 def results() -> Console:
-    """stdout: in a terminal as wide as it is, elsewhere without colour, wrapping or truncation."""
+    """Return a console on stdout. Outside a terminal it neither colours nor wraps nor truncates."""
     return _console(sys.stdout)
 
 
 def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    # A path such as `a:100:b` is a path, and no picture. FORCE_COLOR, which many set, makes no terminal of a file.
+    # emoji=False: a path such as `a:100:b` is printed as it is. FORCE_COLOR must not put colours into files.
     if stream.isatty():
         return Console(file=stream, highlight=False, emoji=False)
     return Console(file=stream, highlight=False, emoji=False, width=_UNBOUNDED, force_terminal=False)
 
 
 def put(text: str) -> None:
-    """Write a finished text to stdout as it is: output for programs never passes through rich."""
+    """Write a text to stdout unchanged. Output for programs never passes through rich."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def put_sentences(sentences: Iterable[str]) -> None:
-    """Sentences on stdout, a paragraph each: wrapped in a terminal, elsewhere a line."""
+    """Print each sentence as a paragraph on stdout, wrapped only in a terminal."""
     from nvs_eval.errors import printable
 
     out = results()
@@ -49,12 +49,12 @@ def put_sentences(sentences: Iterable[str]) -> None:
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print a line for the user on stderr."""
+    """Print a message on stderr."""
     _console(sys.stderr).print(message, style=style, markup=False, soft_wrap=True)
 
 
 def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
-    """Print tables on stdout; without `ranks` nothing is marked."""
+    """Print tables on stdout, with or without marks for the best."""
     from nvs_eval.report.writers.text import print_text
 
     out = results()
@@ -63,18 +63,18 @@ def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show the progress of some work, as a bar or in a log as lines; yield a callback for each finished step."""
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show progress on stderr, as a bar or as lines of a log; yield a callback to call after each step."""
     steps = itertools.count(1)
-    with progress_to(what) as show:
+    with progress_to(title) as show:
         yield lambda: show(next(steps), total)
 
 
 @contextmanager
-def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of some work as `progress` does; yield a callback, given the current and the last step."""
+def progress_to(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress like `progress`, but yield a callback that takes the current and the last step."""
     if not sys.stderr.isatty():
-        yield _log_lines(what)
+        yield _log_lines(title)
         return
     from rich.progress import (
         BarColumn,
@@ -87,17 +87,17 @@ def progress_to(what: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=_console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(title, total=None)
         yield lambda step, total: bar.update(task, completed=step, total=total)
 
 
-def _log_lines(what: str) -> Callable[[int, int], None]:
+def _log_lines(title: str) -> Callable[[int, int], None]:
     last_line = time.monotonic()
 
     def show(step: int, total: int) -> None:
         nonlocal last_line
         if step == total or time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
             last_line = time.monotonic()
-            say(f"{what}: {step} of {total}")
+            say(f"{title}: {step} of {total}")
 
     return show

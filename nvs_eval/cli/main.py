@@ -1,4 +1,4 @@
-"""The entrance of the command line: parse, run one command, and turn errors into messages and exit codes."""
+"""Entry point of the command line: parse arguments, run a command, turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nvs_eval.errors import InputError
 
 EXIT_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 2, 70, 130
 
-# Each command's module in `commands`, by its name, and the class in it, in the order of `--help`.
+# Commands in the order of `--help`: the name, which is also the module in `commands`, and the class.
 _COMMANDS = {
     "run": "Run",
     "score": "Score",
@@ -38,8 +38,9 @@ _COMMANDS = {
     "weights": "Weights",
     "demo": "Demo",
 }
+_VERSION = "--version"
 _DEBUG, _DEBUG_VARIABLE = "--debug", "NVS_EVAL_DEBUG"
-# Errors of a device or of this machine: where they come from a stream or an open file they name none.
+# Errors of a device or of the machine. They carry no file name if a stream or an open file raised them.
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ENOMEM}
 
 
@@ -47,12 +48,12 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        args: arguments after `nvs-eval` (default: those of the process). `--debug` among them, or the environment
-            variable NVS_EVAL_DEBUG, shows the traceback of every error.
+        args: arguments after `nvs-eval` (default: those of the process). `--debug`, or the environment variable
+            NVS_EVAL_DEBUG, shows the traceback of every error.
 
     Returns:
-        The exit code: 0 done, 1 the answer is no (a number is not confirmed), 2 the input was wrong, 3 some of a suite
-        was not done, 70 a fault of this program or a plugin, 130 interrupted.
+        The exit code: 0 success, 1 negative result (a score got worse, a number is not confirmed), 2 wrong input,
+        3 part of a suite is not done, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
     """
     from nvs_eval.cli.console import say
 
@@ -63,17 +64,17 @@ def main(args: Sequence[str] | None = None) -> int:
         try:
             return _run([argument for argument in arguments if argument != _DEBUG])
         finally:
-            sys.stdout.flush()  # Fail here, also after --help, and not when the interpreter ends.
+            sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):
-            return 0  # rich's way to end where nobody reads the table any more.
+            return 0  # rich exits this way when the reader of a pipe is gone.
         raise
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            _silence_broken()  # Whoever read the table has seen enough of it: `| head`.
+            _silence_broken()  # The reader of the pipe is done, as with `| head`.
             return 0
         code, message = _explained(error)
-        with suppress(OSError):  # It may be stderr that is full.
+        with suppress(OSError):  # stderr itself may be full.
             if debug or code == EXIT_FAULT:
                 traceback.print_exception(error)
             say(message, style="" if code == EXIT_INTERRUPTED else "red")
@@ -82,43 +83,61 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
-    """Exit code and message of what ended a command."""
+    """Return the exit code and the message for an exception that ended a command."""
     if isinstance(error, KeyboardInterrupt):
         return (
             EXIT_INTERRUPTED,
-            "Interrupted. What is finished is kept; of `run` and `suite`, the same command goes on from there.",
+            "Interrupted. Finished work is kept; `run` and `suite` continue it when repeated.",
         )
     if isinstance(error, InputError):
         return EXIT_INPUT, f"Error: {error}"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _DEVICE_ERRORS):
-        refusal = f"The system refused to read or write: {error}."
-        return EXIT_INPUT, f"Error: {refusal} What is finished is kept: when that is mended, go on."
-    return EXIT_FAULT, "Error: This is a fault of nvs-eval or of a plugin. Please report it with the lines above."
+        failure = f"The system could not read or write: {error}."
+        return EXIT_INPUT, f"Error: {failure} Fix it and run the command again; finished work is kept."
+    return EXIT_FAULT, "Error: This is a bug of nvs-eval or of a plugin. Please report it with the lines above."
 
 
 def _run(args: Sequence[str]) -> int:
+    if args[:1] == [_VERSION]:
+        return _print_version()
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
-    commands: Any = [
-        Annotated[getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind), subcommand(name)]
-        for name, kind in _COMMANDS.items()
-    ]
+    from nvs_eval.cli.help import summary, with_plain_defaults
+
+    args = args or ["--help"]
+    commands: list[Any] = []
+    for name, kind in _COMMANDS.items():
+        command = getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind)
+        if name == args[0]:
+            commands.append(Annotated[with_plain_defaults(command), subcommand(name)])
+        else:
+            commands.append(Annotated[command, subcommand(name, description=summary(command))])
     description = (
-        "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views, exact and comparable. "
-        "With --debug any command shows the traceback of an error."
+        "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views.\n"
+        "`nvs-eval COMMAND --help` lists the options of a command.\n"
+        "`nvs-eval --version` prints the version.\n"
+        "`--debug`, with any command, shows the traceback of an error."
     )
     config = (FlagCreatePairsOff,)
     return tyro.cli(reduce(or_, commands), prog="nvs-eval", description=description, args=args, config=config).run()
+
+
+def _print_version() -> int:
+    from nvs_eval import __version__
+    from nvs_eval.cli.console import put
+
+    put(f"nvs-eval {__version__}\n")
+    return 0
 
 
 # --- stdout and stderr ---
 
 
 def _prepare_streams() -> None:
-    """Make stdout and stderr take every letter, whatever the environment says of its encoding.
+    """Make stdout and stderr accept every character, whatever the encoding of the environment.
 
-    A file or pipe gets UTF-8. A terminal keeps the encoding that it has, and shows what that lacks as an escape.
+    Files and pipes get UTF-8. A terminal keeps its encoding and shows unsupported characters as escapes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -127,18 +146,18 @@ def _prepare_streams() -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads stdout or stderr any more; True where the system cannot tell."""
+    """Return whether the reader of stdout or stderr is gone; True if the system cannot tell."""
     if not hasattr(select, "poll"):
         return True
     poller = select.poll()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # A stand-in for a stream has no file.
-            poller.register(stream.fileno(), 0)  # Without events to wait for, it tells of errors alone.
+        with suppress(OSError):  # A replaced stream may have no file descriptor.
+            poller.register(stream.fileno(), 0)  # With an empty event mask, poll reports errors only.
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
 
 
 def _silence_broken() -> None:
-    """Let nothing more be written to a stream that cannot be written to, when the interpreter ends neither."""
+    """Redirect streams that cannot be written to, so that the interpreter does not fail on them at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the flow of those that score."""
+"""Options that commands share, and the common flow of scoring commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, listed
 from nvs_eval.report.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -18,34 +18,32 @@ if TYPE_CHECKING:
     from nvs_eval.report.loggers import Sink
     from nvs_eval.report.tables.layout import Layout
 
-# Options of the same commands that choose records and metrics, and so say something of rows of scores, too.
+# Options of tables that select records and metrics, and so apply to --long as well.
 _CHOOSING = {"metrics", "protocol", "suite", "allow_mixed"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:
-    """How tables are written."""
+    """Options of writing tables."""
 
     format: str = "text"
-    """text, markdown, latex, csv, json, html, or what a plugin offers."""
+    """Output format: text, markdown, latex, html, csv, json, or one of a plugin."""
     output: Path | None = None
-    """The file to write to, in place of the terminal."""
+    """File to write to (default: the terminal)."""
     overwrite: bool = False
-    """Replace the file if it is there already."""
+    """Replace the file if it exists."""
     long: bool = False
-    """With csv or json: a row a scene, method, run, step, view and metric, in full precision, for pandas; of what
-    `--metrics`, `--protocol` and `--suite` choose."""
+    """Write one row per view and metric in full precision, for pandas (csv and json only)."""
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
-    """First, second and third in LaTeX and HTML: red, orange and yellow; shades of blue; or bold, underlined and italic
-    letters, as which text and Markdown have them in any case but none."""
+    """Marks of the best three in LaTeX and HTML: red to yellow, shades of blue, letter styles, or none."""
     label: str = "tab"
-    """How the labels of LaTeX tables begin."""
+    """Prefix of the labels of LaTeX tables."""
 
     def check_output(self) -> None:
-        """Check, before anything is read, that what is asked for can be written.
+        """Check the format and the output file before records are read.
 
         Raises:
-            InputError: it cannot.
+            InputError: the format is unknown, the options conflict, or the file cannot be written.
         """
         from nvs_eval.report.writers import find_writer
         from nvs_eval.system.files import check_writable
@@ -60,20 +58,21 @@ class WriteOptions:
 
     def _check_long(self) -> None:
         if self.format not in ("csv", "json"):
-            raise InputError(f"--long goes with `--format csv` or json, and the format is {self.format}.")
-        of_tables = {field.name for field in fields(TableOptions)} - _CHOOSING | {"per_view", "mark", "label"}
-        given = [
+            raise InputError(f"--long needs --format csv or json. Got --format {self.format}.")
+        table_options = {field.name for field in fields(TableOptions)} - _CHOOSING | {"per_view", "mark", "label"}
+        conflicting = [
             f"--{field.name.replace('_', '-')}"
             for field in fields(self)
-            if field.name in of_tables and getattr(self, field.name) != field.default
+            if field.name in table_options and getattr(self, field.name) != field.default
         ]
-        if given:
+        if conflicting:
             raise InputError(
-                f"--long gives every score a row, and {', '.join(given)} would lay out tables: leave that out."
+                f"--long writes one row per score and cannot be combined with {listed(conflicting)}, which "
+                f"{'applies' if len(conflicting) == 1 else 'apply'} to tables. Remove one or the other."
             )
 
     def put_chosen(self, records: Sequence[Record], layout: Layout, *, per_view: bool) -> None:
-        """Write the tables of records, or of `--long` a row a view and metric, to where the user wants them.
+        """Write the tables of records, or the rows of `--long`, to stdout or to the file.
 
         Raises:
             InputError: the file cannot be written.
@@ -94,7 +93,7 @@ class WriteOptions:
             self._put_parts([find_writer(self.format)(tables, Style(mark=self.mark, label=self.label))])
 
     def _put_parts(self, parts: Iterable[str]) -> None:
-        """Write a text, part after part, to stdout, or to the file as a whole."""
+        """Write the parts of a text to stdout, or to the file in one piece."""
         from nvs_eval.cli.console import put
 
         if self.output is None:
@@ -106,24 +105,23 @@ class WriteOptions:
 
 
 def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
-    """Check that no file is in the way, unless it may be replaced.
+    """Check that none of the files exists, unless they may be replaced.
 
     Raises:
-        InputError: naming those that are.
+        InputError: at least one file exists; the message names all of them.
     """
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise InputError(
-            f"{' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} there already: say another `--output`, or "
-            "`--overwrite`."
+            f"{listed(taken)} already {'exists' if len(taken) == 1 else 'exist'}. Use another --output, or --overwrite."
         )
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file as a whole, and say where it is.
+    """Write a file in one piece and print its path.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     from nvs_eval.cli.console import say
     from nvs_eval.system.files import write_whole
@@ -134,21 +132,21 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions(TableOptions):
-    """Rows and columns of tables, and their layout."""
+    """Options of the rows, columns and layout of tables."""
 
     decimals: tuple[str, ...] = ()
 
     def layout(self, records: Sequence[Record]) -> Layout:
-        """Return the checked layout of the records that are shown.
+        """Return the checked layout of records.
 
         Raises:
-            InputError: something that was named is not there, or the choices do not go together.
+            InputError: a named metric, suite or source does not exist, or the options conflict.
         """
         from nvs_eval.report.tables.layout import layout_of
 
         if not self.tied:
             return layout_of(records, self)
-        from nvs_eval.comparison.noise import Ties  # The statistics: late, as they need numpy.
+        from nvs_eval.comparison.noise import Ties  # Imported late because it needs numpy.
 
         return layout_of(records, self, tied=Ties())
 
@@ -159,7 +157,7 @@ def callbacks() -> Callbacks:
     from nvs_eval.evaluation.options import Callbacks
 
     return Callbacks(
-        command=(Path(sys.argv[0]).name, *sys.argv[1:]),  # As the user gave it.
+        command=(Path(sys.argv[0]).name, *sys.argv[1:]),  # The command line as typed.
         progress=progress,
         say=say,
         warn=lambda message: say(message, style="yellow"),
@@ -168,28 +166,28 @@ def callbacks() -> Callbacks:
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
-    """Loggers that get the scores besides their records."""
+    """Options of loggers, which receive the scores in addition to the records."""
 
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Log the scores to TensorBoard or Weights & Biases too, at the checkpoints' steps."""
+    """Also log the scores to TensorBoard or Weights & Biases, at the checkpoints' steps."""
     log_dir: Path | None = None
-    """Where TensorBoard's files are written; else the folder `tensorboard` beside the scenes of the records."""
+    """Folder of TensorBoard's files (default: `tensorboard` in the folder of the records)."""
 
     def sinks(self) -> dict[str, Sink]:
-        """Open the loggers, before any long work.
+        """Open the loggers. Call this before any long work.
 
         Raises:
-            InputError: what one needs is not there.
+            InputError: a logger is not installed or not configured.
         """
         from nvs_eval.report.loggers import open_sinks
 
         return open_sinks(self.log)
 
     def log_records(self, sinks: Mapping[str, Sink], records: Iterable[tuple[Path, Record]]) -> None:
-        """Log records, each with the output folder that it lies in, after they are written and shown.
+        """Log records, each paired with its output folder, after they are written and printed.
 
         Raises:
-            InputError: a sink failed, which harms no record.
+            InputError: a logger failed. The records are not affected.
         """
         from nvs_eval.cli.console import say
         from nvs_eval.report.loggers import log_runs
@@ -202,13 +200,13 @@ class LogOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringCommand(LogOptions):
-    """A command that scores: it prints the tables of its records, and logs them."""
+    """Base of the scoring commands: score, print the tables of the records and log them."""
 
     per_view: bool = False
     """Also print the scores of each view."""
 
     def run(self) -> int:
-        """Score, write the records, print the tables."""
+        """Score, write and log the records, and print their tables."""
         from nvs_eval.cli.process import make_ready
 
         sinks = self.sinks()
@@ -219,11 +217,11 @@ class ScoringCommand(LogOptions):
         return 0
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
-        """Score and write the records; return each with the output folder that it lies in."""
+        """Score and write the records; return each with its output folder."""
         raise NotImplementedError
 
     def show(self, records: Sequence[Record]) -> None:
-        """Print the records' tables.
+        """Print the tables of records.
 
         Rows that are not comparable are marked, so that finished work never ends in an error.
         """

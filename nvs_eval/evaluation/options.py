@@ -56,20 +56,20 @@ class Callbacks:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolOptions:
-    """What is computed, and where."""
+    """Options of what is computed, and on which device."""
 
     protocol: tuple[str, ...] = ("standard",)
-    """How to score: names of protocols (`nvs-eval protocols` lists them), or YAML files. Several share the work."""
+    """Protocols that define the scores: names (see `nvs-eval protocols`) or YAML files. Several share the work."""
     colour_correct: Literal["quadratic", "affine"] | None = None
-    """Add the cc_ scores, of the renders with their colours fitted to the references."""
+    """Also compute the cc_ scores, of renders with colours fitted to their references (default: no)."""
     precision: Literal["exact", "fast"] | None = None
-    """Of LPIPS, exact or fast: a metric of its own, off by less than 0.5 % + 2e-4; else what the protocol says."""
+    """LPIPS precision. `fast` (within 0.5 % + 2e-4 of exact) is a different metric (default: the protocol's)."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, ..."""
+    """Device: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
-    """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
-    """What LPIPS may take beside the images, such as 2GB, 1500MB or 0.5GiB; else what is free decides."""
+    """Memory for LPIPS beside the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
 
     @property
     def masked(self) -> bool:
@@ -131,18 +131,17 @@ class ScoringOptions(ProtocolOptions):
     """The options of `score` and `run`."""
 
     scene: str | None = None
-    """The scene's name in records and tables."""
+    """Scene name in records and tables (default: taken from the data)."""
     method: tuple[str, ...] = ()
-    """The methods' names in records and tables, in the order of the folders or runs; one name does for several runs.
-    Else their own."""
+    """Method names in records and tables, one per folder or run, or one for all runs (default: their own)."""
     masks: Path | None = None
-    """A folder of masks with the views' names: white pixels count, as the protocol says."""
+    """Folder of masks with the names of the views; white pixels count, as the protocol defines."""
     data_masks: bool = False
-    """Score with the masks that came with the data, or with predictions of NerfBaselines."""
+    """Use the masks of the data, or those in NerfBaselines' predictions."""
     output_dir: Path | None = RESULTS
-    """Where records and renders are written."""
+    """Folder of records and renders."""
     overwrite: bool = False
-    """Render and score again what `run` has a record of; replace records of other masks."""
+    """Repeat results that `run` has finished; replace records that were scored with other masks."""
 
     @property
     def masked(self) -> bool:
@@ -161,17 +160,17 @@ class ScoreOptions(ScoringOptions):
     """The options of `score`: which images, and how they are read."""
 
     renders: tuple[Path, ...]
-    """Folders of renders; or what 3DGS, NerfBaselines, gsplat or ns-eval left with references; or zip, tar.gz."""
+    """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
     reference: Path | None = None
-    """The folder of references, matched with the renders by name."""
+    """Folder of references, matched to the renders by name (default: those that came with the renders)."""
     background: str | None = None
-    """What images with alpha are composited over: white, black, or r,g,b in [0, 1]."""
+    """Background of images with alpha: white, black, or r,g,b in [0, 1]. Required for such images."""
     grey_to_rgb: bool = False
-    """Repeat the one channel of grey images three times."""
+    """Repeat the single channel of grey images three times."""
     exr: Literal["linear", "srgb"] | None = None
-    """What EXR files hold: linear light, which is encoded as sRGB, or display values."""
+    """Content of EXR files: linear light (encoded as sRGB before scoring) or display values (`srgb`)."""
     allow_missing: bool = False
-    """Score the views that renders and references have in common, whatever else there is."""
+    """Score the views that renders and references share, and ignore the others."""
 
     @property
     def reading(self) -> Reading:
@@ -191,21 +190,21 @@ class RunOptions(ScoringOptions):
     """The options of `run`: which checkpoints, and which of their views."""
 
     load_config: tuple[Path, ...]
-    """The config.yml of one or several trained runs; their checkpoints lie beside them."""
+    """The config.yml of one or more trained runs; checkpoints are found beside it."""
     steps: tuple[str, ...] = ("last",)
-    """Which checkpoints: last, all, or their steps."""
+    """Checkpoints to evaluate: last, all, or step numbers."""
     split: Literal["test", "train"] = "test"
-    """Which views: those held out, or those trained on."""
+    """Views to render: held out (`test`) or trained on (`train`)."""
     views: tuple[str, ...] = ()
-    """Names of views, else all."""
+    """Names of the views to render (default: all)."""
     every: int = 1
-    """Of the views, each n-th."""
+    """Use every n-th view."""
     data: Path | None = None
-    """Where the data lies now, if not where the run recorded it."""
+    """Folder of the data, if it was moved (default: where the run recorded it)."""
     eval_num_rays_per_chunk: int | None = None
-    """Rays in one forward pass: fewer need less memory. Else the run's own, on a CPU 2048 at most."""
+    """Rays per forward pass; fewer need less memory (default: the run's, on a CPU at most 2048)."""
     keep_renders: Literal["all", "png", "none"] = "png"
-    """What stays of the renders: float32 (.npy), 8 bits (.png), or nothing."""
+    """Renders to keep: float32 .npy (`all`), 8-bit .png (`png`) or none."""
 
     @property
     def chosen_steps(self) -> Literal["last", "all"] | list[int]:
@@ -230,13 +229,11 @@ class AuditOptions(RunOptions, ScoreOptions):
     """The options of `audit`: those of `score`, or with `load_config` those of `run`."""
 
     renders: tuple[Path, ...] = ()
-    """Folders of renders, as for `score`; its options: --reference, --background, --grey-to-rgb, --exr,
-    --allow-missing."""
+    """Folders of renders, as for `score`."""
     load_config: tuple[Path, ...] = ()
-    """The config.yml of trained runs, as for `run`; its options: --steps, --split, --views, --every, --data,
-    --eval-num-rays-per-chunk, --keep-renders."""
+    """The config.yml of trained runs, as for `run`."""
     protocol: tuple[str, ...] = ()
-    """Names of protocols, or YAML files; else all that have a name, as far as they can score these renders."""
+    """Protocols: names or YAML files (default: all named protocols that can score these renders)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,11 +241,11 @@ class RescoreOptions(ProtocolOptions):
     """The options of `rescore`."""
 
     records: tuple[str, ...]
-    """Records, folders of records, or patterns; of several of one result the first that serves is taken."""
+    """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
     output_dir: Path | None = None
-    """Where the new records are written; else beside the old ones."""
+    """Folder of the new records (default: beside the old ones)."""
     overwrite: bool = False
-    """Score again what has its record already."""
+    """Score again even if a record exists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,19 +253,19 @@ class SuiteOptions:
     """The options of `suite`: what is evaluated of a suite file, and what stands above its own options."""
 
     file: Path
-    """The YAML file that says which methods and scenes, and where they lie: see docs/suites.md."""
+    """YAML file of methods, scenes and their paths (docs/suites.md)."""
     only: tuple[str, ...] = ()
-    """Evaluate only these methods and scenes of the file; the tables are still of all that have records."""
+    """Methods and scenes to evaluate; the tables still show everything that has records (default: all)."""
     output_dir: Path | None = None
-    """Where records and renders are written, in place of where the file says."""
+    """Folder of records and renders (default: the file's)."""
     device: str | None = None
-    """Where to compute, in place of what the file says: auto, cpu, cuda, cuda:1, ..."""
+    """Device: auto, cpu, cuda, cuda:1, ... (default: the file's)."""
     precision: Literal["exact", "fast"] | None = None
-    """Of LPIPS, exact or fast, in place of what the file says."""
+    """LPIPS precision, exact or fast (default: the file's)."""
     max_memory: str | None = None
-    """What LPIPS may take beside the images, such as 2GB, in place of what the file says."""
+    """Memory for LPIPS beside the images, such as 2GB (default: the file's)."""
     overwrite: bool = False
-    """Render and score again what is done already. (The file of `--output` is replaced in any case.)"""
+    """Render and score finished work again. (`--output` is replaced in any case.)"""
 
 
 def not_known(where: str) -> InputError:

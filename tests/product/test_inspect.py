@@ -83,7 +83,7 @@ def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pyte
         "",
         "fox/nerfacto",
     ]
-    assert said.out.splitlines()[12] == "· Nothing was found that makes the numbers doubtful."
+    assert said.out.splitlines()[12] == "· Nothing here invalidates the numbers."
 
 
 def test_a_terminal_has_the_text_folded_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -296,7 +296,7 @@ def test_missing_scene_is_named_first_and_leaves_the_mean_empty(cli: Callable[..
         "  3dgs: nothing at renders/3dgs/{scene} for garden\n"
         "  two words: nothing at renders/two words/{scene} for fox, garden, my room [1]\n"
     )
-    assert said.err.startswith("Missing, 4 of 6; the others go ahead:\n" + missing + "[1/2] 3dgs, fox\n")
+    assert said.err.startswith("Missing, 4 of 6; the others are evaluated:\n" + missing + "[1/2] 3dgs, fox\n")
     assert said.err.endswith("Not done, 4 of 6:\n" + missing)
     assert cells(said.out, "3dgs") == []
     assert "3dgs: no mean, for want of garden\n" in said.out
@@ -669,10 +669,13 @@ def test_what_is_no_such_file_is_said(project: Path, refused: Callable[..., str]
         (["--with-published", "3dgs"], "was published under the protocol"),
         (["--format", "csv", "--long", "--metrics", "pnsr"], "Unknown metric 'pnsr'. Did you mean 'psnr'?"),
         (["--format", "csv", "--long", "--metrics", "views"], "Unknown metric 'views'."),
-        (["--format", "csv", "--long", "--rows", "scene"], "--long gives every score a row, and --rows would lay"),
+        (
+            ["--format", "csv", "--long", "--rows", "scene"],
+            "cannot be combined with --rows, which applies to tables.",
+        ),
         (["--output", "renders"], "renders cannot be written: it is a folder"),
         (["--output", "light.yaml/table.txt"], "light.yaml/table.txt cannot be written: "),
-        (["--output", "suite.yaml"], "--output is suite.yaml, the file of the suite itself"),
+        (["--output", "suite.yaml"], "--output must not be the suite file. Got suite.yaml."),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_done(
@@ -699,4 +702,4 @@ def test_options_at_the_top_are_for_all_but_own_come_first(cli: Callable[..., Sa
 def test_suite_help_says_what_overwrite_repeats(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["suite", "--help"])
-    assert "Render and score again" in capsys.readouterr().out
+    assert "Render and score finished work again" in capsys.readouterr().out

@@ -95,8 +95,8 @@ def test_an_unverifiable_record_does_not_stop_the_others(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--views", "0"), "say how many views, at least 1"),
-        (("--views", "2", "--all"), "--views is 2 beside --all"),
+        (("--views", "0"), "--views must be at least 1"),
+        (("--views", "2", "--all"), "Got 2 with --all."),
     ],
 )
 def test_contradictions_are_refused(
@@ -108,7 +108,7 @@ def test_contradictions_are_refused(
 
 def test_views_without_a_record_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--all"]) == 2
-    assert "none was named: `nvs-eval verify RECORD`" in capsys.readouterr().err
+    assert "Use `nvs-eval verify RECORD`" in capsys.readouterr().err
 
 
 def test_what_is_no_record_is_refused_before_any_work(

@@ -451,7 +451,7 @@ def test_the_command_writes_plots(results: Path, cli: Callable[..., Said]) -> No
         assert said.code == 0
         assert said.err.endswith(f"Written: plots/curve{suffix}\n")
         assert Path(f"plots/curve{suffix}").read_bytes().startswith(magic)
-    there = "Error: plots/curve.svg is there already: say another `--output`, or `--overwrite`.\n"
+    there = "Error: plots/curve.svg already exists. Use another --output, or --overwrite.\n"
     said = cli("curve", str(results), "--output", "plots/curve.svg")
     assert (said.code, said.out) == (2, "")
     assert said.err.endswith(there)

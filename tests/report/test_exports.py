@@ -237,7 +237,7 @@ def test_export_writes_to_the_current_folder(file: Path) -> None:
 def test_export_overwrites_nothing_unless_told_to(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("per_view.json").write_text("mine")
     message = refused(capsys, str(file), "--as", "inria")
-    assert message == "Error: per_view.json is there already: say another `--output`, or `--overwrite`.\n"
+    assert message == "Error: per_view.json already exists. Use another --output, or --overwrite.\n"
     assert not Path("results.json").exists()
     assert Path("per_view.json").read_text() == "mine"
     assert main(["export", str(file), "--as", "inria", "--overwrite"]) == 0
@@ -250,14 +250,14 @@ def test_export_writes_nothing_among_the_results(
 ) -> None:
     Path("elsewhere").mkdir()
     message = refused(capsys, str(file), "--as", "ns-eval", "--output", folder)
-    assert f"among the records of {tmp_path / 'out'}, where every JSON file is a record" in message
+    assert f"must be outside the records of {tmp_path / 'out'}," in message
     assert list(tmp_path.rglob("output.json")) == []
 
 
 def test_export_of_a_record_that_lies_elsewhere(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine").mkdir()
     file.rename("mine/record.json")
-    assert "among the records of" in refused(capsys, "mine/record.json", "--as", "ns-eval", "--output", "mine/sub")
+    assert "outside the records of" in refused(capsys, "mine/record.json", "--as", "ns-eval", "--output", "mine/sub")
     assert main(["export", "mine/record.json", "--as", "ns-eval"]) == 0
 
 

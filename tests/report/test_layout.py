@@ -536,7 +536,7 @@ def test_the_command_adds_published_numbers_of_its_protocol(table: Callable[...,
         (["--suite", "mipnerf361"], "Unknown suite 'mipnerf361'. Did you mean 'mipnerf360'?"),
         (["--with-published", "3dg"], "Unknown published result '3dg'."),
         (["--format", "tex"], "Unknown format 'tex'."),
-        (["--long"], "--long goes with `--format csv` or json, and the format is text."),
+        (["--long"], "--long needs --format csv or json. Got --format text."),
     ],
 )
 def test_bad_choices_are_refused_with_what_to_do(args: list[str], said: str, table: Callable[..., str]) -> None:

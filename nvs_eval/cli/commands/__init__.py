@@ -1,1 +1,1 @@
-"""One module a command: its options, and what it calls and prints."""
+"""One module per command, with its options, its calls into the package and its output."""

@@ -1,4 +1,4 @@
-"""`nvs-eval check`: a gate for continuous integration, that fails when results got worse."""
+"""`nvs-eval check`: a gate for continuous integration that fails if results got worse."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ EXIT_WORSE = 1
 
 @dataclass(frozen=True, kw_only=True)
 class CheckCommand:
-    """Hold new results against a baseline: exit code 1, and a table of what got worse beyond tolerance and noise."""
+    """Compare new results with a baseline; exit with 1 if a score got worse.
+
+    A score fails if it is worse by more than its tolerance and more than noise.
+    """
 
     new: Annotated[Positional[tuple[str, ...]], arg(metavar="NEW [...]")]
     """New results: records, folders or patterns."""
     baseline: tuple[str, ...]
-    """Records, folders or patterns that the new results must not fall behind; they must have all that is in these."""
+    """Baseline: records, folders or patterns. The new results must contain everything in it."""
     tolerance: tuple[str, ...] = ()
-    """By how much a mean may be worse: psnr=0.1 lpips_vgg=0.005. Else what no table shows, half its last decimal."""
+    """Tolerated loss of a mean, such as psnr=0.1 lpips_vgg=0.005 (default: half a unit of the last decimal)."""
     protocol: tuple[str, ...] = ()
-    """Only records of these protocols, by name or fingerprint."""
+    """Use only records of these protocols, by name or fingerprint (default: all)."""
     runs: Literal["each", "mean"] = "each"
-    """Several runs of a method: each against that of its name, or seeds of which the mean counts."""
+    """Several runs of a method: compare runs of the same name, or the means over seeds."""
     resamples: int = 10_000
-    """Number of bootstrap resamples, which say what is noise."""
+    """Number of bootstrap resamples, which estimate the noise."""
     format: Literal["text", "json"] = "text"
-    """A table, or JSON with all numbers."""
+    """Output: a table of failures, or JSON with all numbers."""
 
     def run(self) -> int:
-        """Check, print what got worse, and return the exit code."""
+        """Check, print the scores that got worse, and return the exit code."""
         from nvs_eval.cli.console import put, put_sentences, put_tables, say
         from nvs_eval.comparison.check import check
         from nvs_eval.comparison.compare import last_step_notes

@@ -1,4 +1,4 @@
-"""`nvs-eval compare`: whether the difference between results is real."""
+"""`nvs-eval compare`: paired statistics of the difference between results."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Compare results on the views that they share: by how much they differ, and whether that is more than noise."""
+    """Test whether results differ by more than noise on the views that they share."""
 
     sides: Annotated[Positional[tuple[str, ...]], arg(metavar="A B [...]")]
-    """Records, folders or patterns: each is a side, over one scene or many; B is compared with A. One alone: all the
-    methods in it, each with each."""
+    """Sides: a record, folder or pattern each. B is compared with A; one side alone compares its methods pairwise."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compare (default: all that both have)."""
+    """Metrics to compare (default: all that both sides have)."""
     protocol: tuple[str, ...] = ()
-    """Only records of these protocols, by name or fingerprint."""
+    """Use only records of these protocols, by name or fingerprint (default: all)."""
     runs: Literal["each", "mean"] = "each"
-    """Several runs of a method: sides of their own, or seeds, whose spread is part of the noise."""
+    """Several runs of a method: separate sides, or seeds whose spread is part of the noise."""
     resamples: int = 10_000
     """Number of bootstrap resamples."""
     per_view: bool = False
-    """Also the difference of each view."""
+    """Also print the difference of each view."""
     format: Literal["text", "json"] = "text"
-    """Words and tables, or JSON with all numbers."""
+    """Output: sentences and tables, or JSON with all numbers."""
 
     def run(self) -> int:
         """Compare and print the result."""
@@ -55,24 +54,24 @@ class Compare:
 
 
 def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str, list[Record]]:
-    """The records of each argument, those of some protocols only; a note on stderr where earlier steps are left out.
+    """Read the records of each argument, optionally only those of some protocols; report skipped earlier steps.
 
     Raises:
-        InputError: an argument was given twice, holds no record, or none of the protocols.
+        InputError: an argument is repeated, or has no record, or none of the protocols.
     """
     from nvs_eval.cli.console import say
     from nvs_eval.comparison.compare import last_step_notes
     from nvs_eval.records.files import read_records
 
     if not names:
-        raise InputError("Nothing to compare was named: say which records or folders, one a side.")
+        raise InputError("compare needs at least one record or folder. Got none. Name one per side.")
     groups: dict[str, list[Record]] = {}
     places: dict[str, str] = {}
     for name in names:
         first = places.setdefault(os.path.realpath(name), name)
         if first in groups:
             also = "" if first == name else f", first as {first}"
-            raise InputError(f"{name} was given twice{also}: each argument is a side.")
+            raise InputError(f"{name} was named twice{also}. Each argument must be a side of its own.")
         groups[name] = read_records(name, protocol=protocols)
     for note in last_step_notes(groups):
         say(note)

@@ -1,4 +1,4 @@
-"""`nvs-eval curve`: the checkpoints of a run as curves."""
+"""`nvs-eval curve`: scores over the checkpoints of runs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveCommand:
-    """Say over the steps of a run which is best under which metric, and where each stopped improving; plot it."""
+    """Show scores over training steps: the best step, and where improvement stopped."""
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
-    """Records, folders of records, or patterns: of several steps of one run, or of several runs."""
+    """Records, folders or patterns, with several steps of one or more runs."""
     metrics: tuple[str, ...] = ()
-    """Which, in this order. Else all."""
+    """Metrics, in this order (default: all)."""
     protocol: tuple[str, ...] = ()
-    """Only records of these protocols, by name or fingerprint."""
+    """Use only records of these protocols, by name or fingerprint (default: all)."""
     output: Path | None = None
-    """Also draw the curves to this file: .png, .pdf or .svg; of several scenes or protocols to a file each."""
+    """Also plot the curves to this .png, .pdf or .svg file; one file for each scene and protocol."""
     overwrite: bool = False
-    """Replace the file if it is there already."""
+    """Replace the file if it exists."""
     format: Literal["text", "json"] = "text"
-    """A table, or JSON with all steps and values."""
+    """Output: a table, or JSON with all steps and values."""
 
     def run(self) -> int:
-        """Print the curves, and draw them if a file is named."""
+        """Print the curves, and plot them if a file is named."""
         from nvs_eval.cli.console import say
         from nvs_eval.comparison.noise import improved
         from nvs_eval.records.files import read_record_files
@@ -42,8 +42,8 @@ class CurveCommand:
 
         if self.output is not None:
             check_plot(self.output)
-        found = read_record_files(self.records, protocol=self.protocol)
-        files, records = zip(*found, strict=True)
+        files_and_records = read_record_files(self.records, protocol=self.protocol)
+        files, records = zip(*files_and_records, strict=True)
         scenes = curves_of(records, improved, metrics=self.metrics, files=files)
         for note in left_out_notes(runs_of(records)[1]):
             say(note)

@@ -1,4 +1,4 @@
-"""`nvs-eval export`: a record as the JSON files that scripts around other tools read."""
+"""`nvs-eval export`: write a record as the JSON files of another tool."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write a record as the files of another tool, for the scripts that read those."""
+    """Write a record as result files of another tool, for scripts that read them."""
 
     record: Annotated[Positional[Path], arg(metavar="RECORD")]
-    """The record."""
+    """Record to export."""
     form: Annotated[Literal["ns-eval", "inria"], arg(name="as")]
-    """ns-eval: output.json as nerfstudio's; inria: results.json and per_view.json as of 3D Gaussian splatting."""
+    """`ns-eval`: nerfstudio's output.json; `inria`: results.json and per_view.json of 3D Gaussian splatting."""
     output: Path = Path()
-    """The folder to write to."""
+    """Folder to write to."""
     overwrite: bool = False
-    """Replace files that are there already."""
+    """Replace existing files."""
 
     def run(self) -> int:
-        """Write the files, and say where and what a reader of them should know."""
+        """Write the files, and print their paths and any differences from the other tool's numbers."""
         from nvs_eval.cli.console import say
         from nvs_eval.cli.options import check_free, write_file
         from nvs_eval.records.record import read_record
@@ -50,12 +50,12 @@ class ExportCommand:
 
 
 def _check_outside_results(output: Path, file: Path, record: Record) -> None:
-    """Check that a folder is none of the results that a record lies in, where every JSON file is a record."""
+    """Check that a folder is outside the results of a record, where every JSON file is read as a record."""
     from nvs_eval.records.files import output_dir_of
 
     results = (output_dir_of(file, record) or file.resolve().parent).resolve()
     if output.resolve().is_relative_to(results):
         raise InputError(
-            f"The files would lie in {output.resolve()}, among the records of {results}, where every JSON file is a "
-            "record and `nvs-eval table` reads them all: say another folder with `--output`."
+            f"--output must be outside the records of {results}, where every JSON file is read as a record. "
+            f"Got {output.resolve()}. Name another folder."
         )

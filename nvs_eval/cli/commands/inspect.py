@@ -1,4 +1,4 @@
-"""`nvs-eval inspect`: where references come from, and what about them would make numbers doubtful."""
+"""`nvs-eval inspect`: held-out views, their references, and problems that may invalidate the numbers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
     from nvs_eval.diagnostics.inspection import Inspection
 
-DOUBTFUL, TO_BE_KNOWN = "!", "·"
+DOUBTFUL, INFORMATION = "!", "·"
 
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say which views are held out and why, and what about their references makes numbers doubtful.
+    """Report which views are held out, and problems that may invalidate numbers.
 
-    Of a trained run: which views are held out, by which rule; held-out views that were trained on; duplicates; JPEG,
-    alpha, sizes. Of a record: the same as far as it knows, and whether its files are still what was scored. Nothing is
-    rendered or scored. Findings marked `!` make numbers doubtful, those marked `·` are to be known.
+    For a trained run: the held-out views and the rule that selects them; held-out views that were trained on;
+    duplicates; JPEG, alpha and sizes. For a record: the same as far as it is recorded, and whether the scored files
+    have changed. Nothing is rendered or scored. `!` may invalidate the numbers; `·` is information.
     """
 
     given: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|RECORD [...]")]
-    """The config.yml of nerfstudio runs, and records."""
+    """The config.yml of nerfstudio runs, or records."""
     data: Path | None = None
-    """Where the data of the runs lies now, if not where they recorded it."""
+    """Folder of the data, if it was moved (default: where the runs recorded it)."""
 
     def run(self) -> int:
         """Print the reports."""
@@ -44,21 +44,21 @@ class Inspect:
 
 
 def _print(report: Inspection, out: Console) -> None:
-    """Print the title, the findings, then the facts: in a terminal folded below themselves, elsewhere a line each."""
+    """Print the title, the findings and the facts, wrapped with an indent in a terminal and one per line elsewhere."""
     from rich.table import Table
     from rich.text import Text
 
     from nvs_eval.errors import printable
 
-    findings = [(DOUBTFUL if finding.doubtful else TO_BE_KNOWN, finding.text) for finding in report.findings]
+    findings = [(DOUBTFUL if finding.doubtful else INFORMATION, finding.text) for finding in report.findings]
     if not any(mark == DOUBTFUL for mark, _ in findings):
-        findings.insert(0, (TO_BE_KNOWN, "Nothing was found that makes the numbers doubtful."))
+        findings.insert(0, (INFORMATION, "Nothing here invalidates the numbers."))
     width = max(len(label) for label, _ in report.facts)
     out.print(Text(printable(report.title), style="bold"))
     for lines, style in ((findings, "yellow"), ([(label.ljust(width), text) for label, text in report.facts], "")):
         table = Table.grid(padding=(0, 1))
-        for first, text in lines:
-            cells = Text(first, style=style if first == DOUBTFUL else ""), Text(printable(text))
+        for label, text in lines:
+            cells = Text(label, style=style if label == DOUBTFUL else ""), Text(printable(text))
             if out.is_terminal:
                 table.add_row(*cells)
             else:

@@ -1,4 +1,4 @@
-"""`nvs-eval protocols`: the named protocols, or one of them in words."""
+"""`nvs-eval protocols`: list the named protocols, or explain one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True)
 class ProtocolsCommand:
-    """List the named protocols, each with its fingerprint and what it follows, or show one in words."""
+    """List the named protocols with fingerprints and origins, or explain one."""
 
-    protocol: Annotated[Positional[str | None], arg(metavar="NAME|FILE.yaml")] = None
-    """A named protocol, or a YAML file."""
+    protocol: Annotated[Positional[str | None], arg(metavar="[NAME|FILE.yaml]")] = None
+    """Protocol to explain: a name or a YAML file (default: list all)."""
 
     def run(self) -> int:
-        """Print the list, or the one."""
+        """Print the list or the explanation."""
         from nvs_eval.api.installed import protocol_words
         from nvs_eval.cli.console import results
 

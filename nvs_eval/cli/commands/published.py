@@ -1,4 +1,4 @@
-"""`nvs-eval published`: the published numbers that tables can be held against, or those of one source."""
+"""`nvs-eval published`: list the sources of published numbers, or print the numbers of one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublishedCommand:
-    """List the published numbers for `nvs-eval table --with-published`, or show those of one source."""
+    """List sources of published numbers for tables, or show the numbers of one."""
 
-    name: Annotated[Positional[str | None], arg(metavar="NAME|FILE.yaml")] = None
-    """One of them, or a YAML file of your own."""
+    name: Annotated[Positional[str | None], arg(metavar="[NAME|FILE.yaml]")] = None
+    """Source to show: a name or a YAML file (default: list all)."""
 
     def run(self) -> int:
-        """Print the list, or the one."""
+        """Print the list or the numbers."""
         from nvs_eval.cli.console import put_tables
         from nvs_eval.report.benchmarks import load_published, named_published
 
@@ -40,7 +40,7 @@ def _list(sources: Sequence[Published]) -> Table:
         text_column("protocol", [source.protocol.name for source in sources]),
         text_column("suites", [", ".join(source.suites) for source in sources]),
     ]
-    return table_from("published numbers", columns, notes=[], caption="`nvs-eval published NAME` shows one")
+    return table_from("published numbers", columns, notes=[], caption="`nvs-eval published NAME` shows the numbers")
 
 
 def _numbers(published: Published) -> Table:
@@ -54,7 +54,7 @@ def _numbers(published: Published) -> Table:
         cells = [Cell("") if digits is None else Cell(digits, float(digits)) for digits in numbers]
         columns.append(Column(metric, cells=cells))
     steps = [f"{published.steps} steps"] if published.steps else []
-    differs = [f"{metric} is not that of the protocol: {reason}" for metric, reason in published.differs.items()]
+    differs = [f"{metric} is not computed as the protocol defines: {why}" for metric, why in published.differs.items()]
     return table_from(
         f"{published.title}: {published.source}",
         columns,

@@ -1,4 +1,4 @@
-"""`nvs-eval rescore`: scores kept renders again under another protocol, without rendering."""
+"""`nvs-eval rescore`: score kept renders under other protocols, without rendering."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rescore(RescoreOptions, ScoringCommand):
-    """Score the renders that records kept again under other protocols, and print the table.
+    """Score kept renders of records under other protocols, without rendering.
 
-    Where only 8-bit copies of float renders were kept, protocols that score floats are refused.
+    If only 8-bit copies of float renders were kept, protocols that do not round to 8 bits are refused.
     """
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
-    """Records, folders of records, or patterns; of several of one result the first that serves is taken."""
+    """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
-        """Score and write the records."""
+        """Score the kept renders and write the records."""
         from nvs_eval.evaluation.rescoring import rescore
 
         return rescore(self, callbacks)

@@ -1,4 +1,4 @@
-"""`nvs-eval run`: renders the held-out views of trained checkpoints and scores them."""
+"""`nvs-eval run`: render and score the held-out views of trained checkpoints."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(RunOptions, ScoringCommand):
-    """Render the held-out views of trained nerfstudio checkpoints, score them, and print the table."""
+    """Render and score the held-out views of trained nerfstudio checkpoints."""
 
     output_dir: Path = RESULTS
-    """Where records and renders are written."""
+    """Folder of records and renders."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
-        """Score and write the records."""
+        """Render and score the views, and write the records."""
         from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
         records = run_checkpoints(self, callbacks)

@@ -1,4 +1,4 @@
-"""`nvs-eval score`: scores folders of renders, of any tool."""
+"""`nvs-eval score`: score folders of renders from any tool."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Score(ScoreOptions, ScoringCommand):
-    """Score folders of renders against their references, all together, and print the table."""
+    """Score folders of renders against their references."""
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
-    """Folders of renders; or what 3DGS, NerfBaselines, gsplat or ns-eval left with references; or zip, tar.gz."""
+    """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
     model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
-    """The same as RENDERS: the option that metrics.py of 3D Gaussian splatting has."""
+    """Synonym of RENDERS, as in metrics.py of 3D Gaussian splatting."""
     output_dir: Path = RESULTS
-    """Where records and renders are written."""
+    """Folder of records and renders."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
-        """Score and write the records."""
+        """Score the renders and write the records."""
         from nvs_eval.evaluation.score_folders import score_folders
 
         records = score_folders(replace(self, renders=(*self.renders, *self.model_paths)), callbacks)

@@ -1,4 +1,4 @@
-"""`nvs-eval suite`: all scenes and methods of a file."""
+"""`nvs-eval suite`: evaluate all methods of a file on all of its scenes."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ EXIT_FAILED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
-    """Evaluate all methods of a file on all of its scenes, skip what is done already, and print the tables."""
+    """Evaluate all methods of a file on all of its scenes, skipping finished work."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The YAML file that says which methods and scenes, and where they lie: see docs/suites.md."""
+    """YAML file of methods, scenes and their paths (docs/suites.md)."""
     dry_run: bool = False
-    """Say what is done, what there is to do and what is missing, and do nothing."""
+    """Only list finished, remaining and missing work."""
     per_view: bool = False
-    """Also the scores of each view; with `--format csv` these alone."""
+    """Also print the scores of each view; with `--format csv`, only these."""
     rows: Literal["checkpoint", "method", "scene"] = "method"
-    """A row a checkpoint; a method (the last checkpoint of each run), averaged over scenes; or a scene."""
+    """One row per checkpoint, per method (last checkpoint of each run, averaged over scenes), or per scene."""
     protocol: tuple[str, ...] = ()
-    """Only the tables of these protocols of the file, by name or fingerprint."""
+    """Print only the tables of these protocols of the file, by name or fingerprint (default: all)."""
     suite: str | None = None
-    """Another benchmark for the tables, such as mipnerf360-7, or a YAML file; else the scenes of the file."""
+    """Benchmark of the tables, such as mipnerf360-7, or YAML file (default: the scenes of the file)."""
 
     def run(self) -> int:
-        """Evaluate what there is to do, print or write the tables, say what was not done."""
+        """Evaluate the remaining work, print or write the tables, and report unfinished work."""
         from nvs_eval.evaluation.suite import open_suite
 
-        # The same command given again goes on with its work, and so writes its tables again.
+        # Repeating the command continues its work, and therefore replaces its tables.
         replace(self, overwrite=True).check_output()
         if self.output is not None and self.output.exists() and self.output.samefile(self.file):
-            raise InputError(f"--output is {self.output}, the file of the suite itself: say another.")
+            raise InputError(f"--output must not be the suite file. Got {self.output}. Name another file.")
         suite = open_suite(self)
         self._rehearse(suite)
         if not self.dry_run:
             return self._evaluate(suite)
         from nvs_eval.cli.console import put_tables
 
-        table, cannot = suite.plan()
+        table, impossible = suite.plan()
         put_tables([table])
-        return _say_lines("Cannot be done, ", cannot)
+        return _warn("Cannot be done, ", impossible)
 
     def _rehearse(self, suite: SuiteRun) -> None:
-        """Lay the tables out for records that are made up, so that a wrong option is found before hours of work."""
+        """Lay out the tables of made-up records, so that a wrong option is an error before hours of work."""
         from nvs_eval.report.tables.tables import chosen_records, tables_of
 
         if not all(entry.protocols for entry in suite.entries):
-            return  # With `auto` it is known only when runs are opened.
+            return  # The protocol `auto` is resolved only when runs are opened.
         made_up = [record for entry in suite.entries for record in entry.made_up_records()]
         records, layout = self._laid_out(suite, made_up)
         (chosen_records if self.long else tables_of)(records, replace(layout, tied=None))
@@ -78,7 +78,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         from nvs_eval.cli.process import make_ready
 
         make_ready()
-        _say_lines("Missing, ", suite.not_done({}), "; the others go ahead")
+        _warn("Missing, ", suite.not_done({}), "; the others are evaluated")
         result = suite.evaluate(callbacks())
         try:
             if result.records:
@@ -86,15 +86,15 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
             else:
                 say(suite.no_records())
         finally:
-            code = _say_lines("Not done, ", result.not_done)
+            code = _warn("Not done, ", result.not_done)
         return code
 
 
-def _say_lines(what: str, lines: Sequence[str], more: str = "") -> int:
-    """Say what is not done, if anything is; gives the exit code."""
+def _warn(title: str, lines: Sequence[str], more: str = "") -> int:
+    """Print a warning that lists unfinished work, if there is any, and return the exit code."""
     from nvs_eval.cli.console import say
 
     if not lines:
         return 0
-    say("\n  ".join([f"{what}{lines[0]}{more}:", *lines[1:]]), style="yellow")
+    say("\n  ".join([f"{title}{lines[0]}{more}:", *lines[1:]]), style="yellow")
     return EXIT_FAILED

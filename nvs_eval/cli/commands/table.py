@@ -1,4 +1,4 @@
-"""`nvs-eval table`: tables from records, without images, weights or torch."""
+"""`nvs-eval table`: tables of records, without images, weights or torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nvs_eval.cli.options import LayoutOptions, LogOptions, WriteOptions
 
 @dataclass(frozen=True, kw_only=True)
 class TableCommand(WriteOptions, LayoutOptions, LogOptions):
-    """Print the tables of records: files, folders (all records below) or patterns; or write them to a file."""
+    """Print the tables of records, or write them to a file."""
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
-    """Records, folders of records, or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
+    """Records, folders or patterns such as 'nvs-eval-results/*/nerfacto/**/*.json'."""
     per_view: bool = False
-    """Also the scores of each view; with `--format csv` these alone."""
+    """Also print the scores of each view; with `--format csv`, only these."""
 
     def run(self) -> int:
         """Print or write the tables."""

@@ -1,4 +1,4 @@
-"""`nvs-eval verify`: a second opinion on records, or on this installation."""
+"""`nvs-eval verify`: recompute records independently, or check this installation."""
 
 from __future__ import annotations
 
@@ -14,43 +14,42 @@ from nvs_eval.errors import InputError, printable
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Verify records, or without one this installation.
+    """Recompute records independently; without a record, check this installation.
 
-    The scores of some views of each record are computed again from the kept images, by scikit-image in float64 and the
-    lpips package instead of nvs-eval's own metrics. Without a record, the weights, known answers and the device are
-    checked on images made for it. Exits with 1 where something is not confirmed, else with 2 where something could not
-    be found out.
+    The scores of some views of each record are recomputed from the kept images with scikit-image in float64 and the
+    lpips package. Without a record, the weights, known answers and the device are checked on generated images. The exit
+    code is 1 if a number is wrong, and 2 if something could not be verified.
     """
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="[RECORD|DIR|GLOB ...]")] = ()
-    """Records, folders of records, or patterns; none for this installation."""
+    """Records, folders or patterns (default: this installation)."""
     views: int | None = None
-    """How many views of each record, spread evenly over them; 5 if not said."""
+    """Number of views of each record, evenly spread (default: 5)."""
     all: bool = False
-    """All views."""
+    """Verify all views of each record."""
     weights_dir: Path | None = None
-    """A folder to look for LPIPS backbones first (else the environment variable NVS_EVAL_WEIGHTS)."""
+    """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
     device: str = "auto"
-    """What to compare with the CPU, without a record: auto, cpu, cuda, cuda:1, ..."""
+    """Without a record, the device to compare with the CPU: auto, cpu, cuda, cuda:1, ..."""
 
     def run(self) -> int:
-        """Print the results.
+        """Verify and print the results.
 
         Returns:
-            0 if all is confirmed, 1 if something is wrong, else 2.
+            0 if everything is confirmed, 1 if something is wrong, 2 otherwise.
 
         Raises:
-            InputError: there is no such record, or the only one cannot be verified.
+            InputError: no record matches, or the only one cannot be verified.
         """
         if self.views is not None and (self.all or self.views < 1):
             raise InputError(
-                f"--views is {self.views}{' beside --all' if self.all else ''}: say how many views, at least 1, or "
-                "`--all` in its place."
+                f"--views must be at least 1 and cannot be combined with --all. Got {self.views}"
+                f"{' with --all' if self.all else ''}."
             )
         if self.records:
             return self._verify_records()
         if self.views is not None or self.all:
-            raise InputError("--views and --all are about a record, and none was named: `nvs-eval verify RECORD`.")
+            raise InputError("--views and --all need a record. Got none. Use `nvs-eval verify RECORD`.")
         return self._verify_installation()
 
     def _verify_records(self) -> int:
@@ -84,7 +83,7 @@ def _put(*lines: str) -> None:
 
 
 def _put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows, if any, whose cells are folded, never cut. A table of the report would need nvs-eval's metrics."""
+    """Print rows, if any, with cells wrapped and never truncated, independently of nvs-eval's own tables."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

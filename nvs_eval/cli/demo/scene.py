@@ -1,7 +1,7 @@
-"""The demo's scene: a still life of textured solids, drawn by casting rays, in nerfstudio's format.
+"""The demo's scene: a ray-traced still life of textured solids, in nerfstudio's format.
 
-Lengths are in scene units, z points up. Colours depend on the place alone, never on the direction it is seen from, so
-that a radiance field can reproduce them exactly.
+Lengths are in scene units; z points up. Colours depend on the position and not on the viewing direction, so that a
+radiance field can reproduce them exactly.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from numpy.typing import NDArray
 from nvs_eval.errors import InputError
 
 Array = NDArray[np.float64]
-"""Float64 points, directions and linear RGB of shape [N, 3]; distances of shape [N], infinite where a ray misses."""
+"""Float64: points, directions and linear RGB of shape [N, 3]; distances of shape [N], infinite for misses."""
 
 Texture = Callable[[Array], Array]
-"""Points [N, 3] to linear RGB [N, 3]; solids get them relative to their centre, in their own axes."""
+"""Map points [N, 3] to linear RGB [N, 3]. Textures of solids take points in the solid's own coordinates."""
 
-TARGET = np.array([0.0, 0.0, 0.28])  # Every camera looks at it.
-SUN = np.array([0.48, -0.36, 0.80])  # The direction to the sun, of unit length.
+TARGET = np.array([0.0, 0.0, 0.28])  # All cameras look at this point.
+SUN = np.array([0.48, -0.36, 0.80])  # Unit vector towards the sun.
 
 _LATTICE = np.random.default_rng(7).random((32, 32, 32))
-_NEAREST = 1e-4  # A shadow ray starts on a surface, which it must not hit again.
-_SAMPLES = 2  # Rays a pixel along each axis: edges and fine stripes are averaged over all of them.
+_NEAREST = 1e-4  # Minimum distance, so that a shadow ray does not hit the surface it starts on.
+_SAMPLES = 2  # Rays per pixel along each axis, averaged against aliasing.
 _BOX_HEIGHT = 0.7
-_HELD_OUT = 8  # Each eighth view is held out, as is the custom.
+_HELD_OUT = 8  # Every eighth view is held out, as usual in the field.
 
 
 @dataclass(frozen=True)
 class Sphere:
-    """A ball."""
+    """A sphere."""
 
     center: tuple[float, float, float]
     radius: float
     texture: Texture
 
     def intersect(self, origins: Array, directions: Array) -> Array:
-        """The distance to the nearest point in front of each origin."""
+        """Return the distance [N] to the nearest intersection in front of each origin."""
         offset = origins - np.array(self.center)
         half = np.einsum("ij,ij->i", offset, directions)
         discriminant = half**2 - (np.einsum("ij,ij->i", offset, offset) - self.radius**2)
@@ -60,7 +60,7 @@ class Sphere:
 
 @dataclass(frozen=True)
 class Box:
-    """A box, turned about the vertical by an angle in radians."""
+    """A box, rotated about the z axis by an angle in radians."""
 
     center: tuple[float, float, float]
     half: tuple[float, float, float]
@@ -72,13 +72,13 @@ class Box:
         return np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
     def intersect(self, origins: Array, directions: Array) -> Array:
-        """The distance to the nearest point in front of each origin, which lies outside."""
+        """Return the distance [N] to the nearest intersection in front of each origin. Origins must be outside."""
         axes, half = self._axes(), np.array(self.half)
         start = (origins - np.array(self.center)) @ axes.T
         toward = directions @ axes.T
         toward = np.where(np.abs(toward) < 1e-12, 1e-12, toward)
-        one, other = (-half - start) / toward, (half - start) / toward
-        enter, leave = np.minimum(one, other).max(axis=1), np.maximum(one, other).min(axis=1)
+        low, high = (-half - start) / toward, (half - start) / toward
+        enter, leave = np.minimum(low, high).max(axis=1), np.maximum(low, high).min(axis=1)
         return np.where((enter < leave) & (enter > _NEAREST), enter, np.inf)
 
     def surface(self, points: Array) -> tuple[Array, Array]:
@@ -94,7 +94,7 @@ class Box:
 
 
 def trace(solids: tuple[Sphere | Box, ...], sky: Texture, origins: Array, directions: Array) -> Array:
-    """The linear RGB in [0, 1] that rays with directions of unit length see: sunlit solids, the sky behind them."""
+    """Return the linear RGB in [0, 1] along rays with unit directions: sunlit solids in front of the sky."""
     distances = np.stack([solid.intersect(origins, directions) for solid in solids])
     nearest = distances.argmin(axis=0)
     hit = np.isfinite(distances.min(axis=0))
@@ -110,9 +110,9 @@ def _lit(solids: tuple[Sphere | Box, ...], solid: Sphere | Box, points: Array) -
     albedo, normals = solid.surface(points)
     facing = np.maximum(normals @ SUN, 0)
     shadowed = np.zeros(len(points), dtype=bool)
-    for other in solids:
-        shadowed |= np.isfinite(other.intersect(points + _NEAREST * normals, np.broadcast_to(SUN, points.shape)))
-    # The sky lights what faces it, the ground a little from below.
+    for occluder in solids:
+        shadowed |= np.isfinite(occluder.intersect(points + _NEAREST * normals, np.broadcast_to(SUN, points.shape)))
+    # Light from the sky above, and a little from the ground below.
     ambient = 0.30 + 0.12 * normals[:, 2]
     warm, cool = np.array([1.0, 0.95, 0.86]), np.array([0.86, 0.94, 1.0])
     light = (0.75 * facing * ~shadowed)[:, None] * warm + ambient[:, None] * cool
@@ -120,12 +120,12 @@ def _lit(solids: tuple[Sphere | Box, ...], solid: Sphere | Box, points: Array) -
 
 
 def noise(points: Array, frequency: float) -> Array:
-    """Smooth value noise in [0, 1] of shape [N]: a random lattice, `frequency` nodes a unit, interpolated."""
+    """Return smooth value noise [N] in [0, 1]: an interpolated random lattice of `frequency` nodes per unit."""
     scaled = points * frequency
     base = np.floor(scaled).astype(np.int64)
     fraction = scaled - base
     fraction = fraction * fraction * (3 - 2 * fraction)
-    # The corner's share along each axis: [0] of the lower node, [1] of the upper one.
+    # Interpolation weights along each axis: [0] for the lower node, [1] for the upper one.
     shares = np.stack([1 - fraction, fraction])
     nodes = np.stack([base % 32, (base + 1) % 32])
     total = np.zeros(len(points))
@@ -136,7 +136,7 @@ def noise(points: Array, frequency: float) -> Array:
 
 
 def blend(low: tuple[float, float, float], high: tuple[float, float, float], share: Array) -> Array:
-    """Colours [N, 3] between two, by a share [N] in [0, 1]."""
+    """Interpolate between two colours by a share [N] in [0, 1]; return colours [N, 3]."""
     return np.array(low) + (np.array(high) - np.array(low)) * share[:, None]
 
 
@@ -174,7 +174,7 @@ def _dots(points: Array) -> Array:
 
 def _bricks(points: Array) -> Array:
     row = np.floor(points[:, 2] / 0.14)
-    # Of the two horizontal axes one is constant on each wall, so that their sum runs along all of them.
+    # One of the two horizontal coordinates is constant on each wall, so that their sum runs along every wall.
     along = (points[:, 0] + points[:, 1]) / 0.3 + 0.5 * (row % 2)
     seam = (points[:, 2] / 0.14 - row < 0.16) | (along - np.floor(along) < 0.09)
     tone = blend((0.28, 0.10, 0.06), (0.66, 0.27, 0.15), noise(points, 5.0))
@@ -198,7 +198,7 @@ SOLIDS = (
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks at TARGET, x right, y up, looking along -z as in OpenGL and nerfstudio."""
+    """A pinhole camera with x right, y up and the view along -z, as in OpenGL and nerfstudio."""
 
     pose: Array
     focal: float
@@ -206,7 +206,7 @@ class Camera:
     height: int
 
     def rays(self) -> tuple[Array, Array]:
-        """Origins and unit directions of the rays through all pixels, row by row, _SAMPLES squared a pixel."""
+        """Return origins and unit directions of all rays, row by row, with _SAMPLES squared rays per pixel."""
         steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
         columns = (np.arange(self.width)[:, None] + steps).ravel()
         rows = (np.arange(self.height)[:, None] + steps).ravel()
@@ -218,9 +218,9 @@ class Camera:
 
 
 def cameras(views: int, width: int, height: int) -> list[Camera]:
-    """Cameras on a spiral over the scene: three turns, from a low view to a high one.
+    """Return cameras on a spiral of three turns around the scene, from low to high.
 
-    With 40 views each eighth is a fifth of a turn from the others, so that held-out views see the scene from all sides.
+    With 40 views, every eighth view is a fifth of a turn from the next, so that held-out views cover all sides.
     """
     result = []
     for index in range(views):
@@ -229,13 +229,13 @@ def cameras(views: int, width: int, height: int) -> list[Camera]:
         right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
         pose = np.eye(4)
         pose[:3] = np.stack([right, np.cross(away, right), away, TARGET + 2.9 * away], axis=1)
-        # Rounded so that the file is the same whichever mathematical library computed it.
+        # Rounded, so that transforms.json does not depend on the platform's math library.
         result.append(Camera(np.round(pose, 9), focal=round(1.1 * width, 9), width=width, height=height))
     return result
 
 
 def draw(camera: Camera) -> NDArray[np.uint8]:
-    """The picture that the camera takes, sRGB of shape [height, width, 3]."""
+    """Return the camera's image, sRGB of shape [height, width, 3]."""
     linear = trace(SOLIDS, _backdrop, *camera.rays())
     linear = linear.reshape(camera.height, _SAMPLES, camera.width, _SAMPLES, 3).mean(axis=(1, 3))
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -243,12 +243,21 @@ def draw(camera: Camera) -> NDArray[np.uint8]:
 
 
 def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int = 108) -> Path:
-    """Draw the scene into a folder, unless it is there: images/NNNN.png and transforms.json, with a held-out split.
+    """Write the scene to a folder, unless it exists: images/NNNN.png and transforms.json, with a held-out split.
 
-    The folder appears when it is complete, and not before. Width and height are in pixels. Returns the folder.
+    The folder appears only when it is complete.
+
+    Args:
+        folder: folder of the scene.
+        views: number of views, including held-out ones.
+        width: width of the images in pixels.
+        height: height of the images in pixels.
+
+    Returns:
+        The folder.
 
     Raises:
-        InputError: something else is in the folder, or it cannot be written.
+        InputError: the folder has other content, or cannot be written.
     """
     placed = cameras(views, width, height)
     transforms = json.dumps(_transforms(placed), indent=1)
@@ -264,7 +273,7 @@ def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int 
         os.rename(temporary, folder)
     except OSError as error:
         raise InputError(
-            f"The demo's scene cannot be written to {folder}: {error}. Remove what is there, or name another folder."
+            f"The demo's scene cannot be written to {folder}: {error}. Remove that folder or name another one."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -276,7 +285,7 @@ def _image(index: int) -> str:
 
 
 def _transforms(placed: list[Camera]) -> dict[str, object]:
-    """Content of transforms.json for nerfstudio's dataparser; the key `scene` is ours and tells scenes apart."""
+    """Return the content of transforms.json for nerfstudio's dataparser. Our key `scene` identifies the scene."""
     first = placed[0]
     names = [_image(index) for index in range(len(placed))]
     held_out = names[_HELD_OUT // 2 :: _HELD_OUT]

@@ -1,4 +1,4 @@
-"""The demo's training: nerfacto, small, in a process of its own."""
+"""The demo's training: a small nerfacto in a subprocess."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from typing import Literal
 from nvs_eval.errors import InputError
 
 Progress = Callable[[int, int], None]
-"""Callback, given the current step and the last step."""
+"""Callback that takes the current step and the last step."""
 
 _STEP = re.compile(r"\s*(\d+) \(\d+(?:\.\d+)?%\)")
-"""Beginning of a line of nerfstudio's log about a step."""
+"""Start of a line of nerfstudio's log that reports a step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a training: its last step, the steps between checkpoints, which divide it, and the rays of a step."""
+    """Length of a training: last step, steps per checkpoint (a divisor of the last step) and rays per step."""
 
     steps: int
     steps_per_save: int
@@ -34,7 +34,7 @@ class Schedule:
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """The steps of the checkpoints."""
+        """Steps of the checkpoints."""
         return tuple(range(self.steps_per_save, self.steps + 1, self.steps_per_save))
 
 
@@ -51,18 +51,18 @@ def train(
     weights_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train nerfacto on the demo's scene, unless it is trained already.
+    """Train nerfacto on the demo's scene, unless a finished training exists.
 
     Args:
-        scene: scene in nerfstudio's format, as `write_scene` leaves it.
+        scene: scene in nerfstudio's format, as `write_scene` writes it.
         output_dir: parent of the run, `<output_dir>/<name of the scene>/nerfacto/demo`.
         device: device to train on.
-        schedule: length of the training (default: what suits the device).
-        weights_dir: folder to look for LPIPS backbones first: nerfacto builds an LPIPS to train.
+        schedule: length of the training (default: by device).
+        weights_dir: folder to search first for LPIPS backbones, because nerfacto builds an LPIPS metric.
         progress: called with the step and the last step, about every tenth step.
 
     Returns:
-        The run's `config.yml`; its checkpoints lie beside it in `nerfstudio_models`.
+        The run's `config.yml`; the checkpoints are beside it in `nerfstudio_models`.
 
     Raises:
         InputError: nerfstudio is not installed, or the training failed.
@@ -81,7 +81,7 @@ def train(
 
 
 def _inputs(scene: Path, device: str, schedule: Schedule) -> str:
-    """Inputs of a training, as text: a finished run is used again only where they are equal."""
+    """Return the inputs of a training as text. A finished run is reused only if they are equal."""
     cameras = hashlib.sha256((scene / "transforms.json").read_bytes()).hexdigest()
     return f"{scene}\n{cameras}\n{device}\n{schedule}\n"
 
@@ -92,14 +92,14 @@ def _has_all(run: Path, schedule: Schedule) -> bool:
 
 
 def _remove_checkpoints(run: Path) -> None:
-    """Remove checkpoints of an interrupted training, or of another scene, which would pass for new ones."""
+    """Remove checkpoints of an interrupted training or of another scene, so that they cannot pass for new ones."""
     (run / "finished.txt").unlink(missing_ok=True)
     for file in (run / "nerfstudio_models").glob("step-*.ckpt"):
         file.unlink()
 
 
 def _command(scene: Path, output_dir: Path, device: str, schedule: Schedule) -> list[str]:
-    # Without buffering (-u), the steps are heard of as they are made.
+    # -u: unbuffered output, for progress.
     return [
         sys.executable, "-u", "-m", "nvs_eval_nerfstudio.train_small",
         "--data", str(scene), "--output-dir", str(output_dir), "--device", device,
@@ -108,8 +108,8 @@ def _command(scene: Path, output_dir: Path, device: str, schedule: Schedule) -> 
 
 
 def _environment(weights_dir: Path | None) -> dict[str, str]:
-    """The user's own, which wins over what is set here for speed."""
-    # The operations are so small that two threads gain a tenth on idle cores, and lose three quarters on busy ones.
+    """Return the user's environment with a default for speed."""
+    # The operations are small: two threads are 10 % faster on idle cores, and 75 % slower on busy ones.
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     if weights_dir is not None:
         environment["NVS_EVAL_WEIGHTS"] = str(weights_dir)
@@ -119,11 +119,11 @@ def _environment(weights_dir: Path | None) -> dict[str, str]:
 def _train(
     command: list[str], run: Path, schedule: Schedule, environment: dict[str, str], progress: Progress | None
 ) -> None:
-    """Run the training, its output kept in a log; it ends with us, whatever ends us."""
+    """Run the training with its output in a log. It never outlives this process."""
     run.mkdir(parents=True, exist_ok=True)
     log, last = run / "train.log", deque[str](maxlen=15)
-    # In a session of its own Ctrl-C reaches us alone, and we end the whole group. Should we be killed, its output has
-    # nowhere to go, and the next line it writes ends it.
+    # In a separate session, Ctrl-C reaches only this process, which then ends the whole group. If this process is
+    # killed, the next write to the broken pipe ends the training.
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         encoding="utf-8", errors="replace", start_new_session=True,
@@ -140,7 +140,7 @@ def _train(
     except BaseException:
         _end(process)
         raise
-    # nerfstudio reports success where it was interrupted: what counts is what it left.
+    # nerfstudio exits with 0 even if interrupted, so check for its files.
     if code or not _has_all(run, schedule):
         raise InputError(
             f"Training the demo's scene failed (exit code {code}). The last lines of {log}:\n" + "\n".join(last)

@@ -1,4 +1,4 @@
-"""What a user chooses of tables: the command line reads these options, and the Python API fills them."""
+"""Options of tables. The command line parses them; the Python API fills them from arguments."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """What tables show: files and names as they were given."""
+    """Options of tables; names and files as the user wrote them."""
 
     rows: Literal["checkpoint", "method", "scene"] = "checkpoint"
-    """A row a checkpoint; a method (the last checkpoint of each run), averaged over scenes; or a scene."""
+    """One row per checkpoint, per method (last checkpoint of each run, averaged over scenes), or per scene."""
     columns: Literal["metric", "scene"] = "metric"
-    """A column a metric; or a scene, in a table a metric."""
+    """One column per metric, or one per scene with a table per metric."""
     per_scene: bool = False
-    """The tables of a supplement: one a metric, a row a method, a column a scene, the mean last."""
+    """Tables for a supplement: one per metric, with a row per method, a column per scene, and the mean last."""
     metrics: tuple[str, ...] = ()
-    """Which, in this order: metrics, and views, coverage, s/view, GB. Else all."""
+    """Columns, in this order: metrics, views, coverage, s/view, GB (default: all)."""
     protocol: tuple[str, ...] = ()
-    """Only records of these protocols, by name or fingerprint."""
+    """Use only records of these protocols, by name or fingerprint (default: all)."""
     runs: Literal["each", "mean"] = "each"
-    """Of several runs of a method in a scene: a row each, or seeds of which the mean counts."""
+    """Several runs of a method in a scene: one row each, or the mean over seeds."""
     mean: Literal["scenes", "views"] = "scenes"
-    """Whether a mean over several scenes is one of the scenes' means, or one of all their views."""
+    """Mean over several scenes: of the scenes' means, or over all views."""
     sort: str | None = None
-    """Sort the rows by a metric, the best first, or by `method`."""
+    """Sort rows by a metric, best first, or by `method`."""
     decimals: tuple[str, ...] | Mapping[str, float] = ()
-    """Of metrics: psnr=2 ssim=4 lpips=3."""
+    """Number of decimals, such as psnr=2 ssim=4 lpips=3 (default: by metric)."""
     suite: str | None = None
-    """A benchmark, such as mipnerf360, or a YAML file: of whose scenes the tables are; a mean needs them all."""
+    """Benchmark, such as mipnerf360, or YAML file: show its scenes, and a mean only if all are present."""
     with_published: tuple[str, ...] = ()
-    """Published numbers to add as rows, such as 3dgs (`nvs-eval published` lists them), or YAML files."""
+    """Add published numbers as rows, such as 3dgs (see `nvs-eval published`), or YAML files."""
     tied: bool = False
-    """Mark what cannot be told from the best with the views there are."""
+    """Mark numbers that cannot be told from the best."""
     allow_mixed: bool = False
-    """Also print rows that may not be compared, scored on other views, references or masks, or published under other
-    protocols: marked, none the best."""
+    """Also show rows that are not comparable (other views, references, masks or protocol), marked and unranked."""
