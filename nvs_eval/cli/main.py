@@ -9,7 +9,7 @@ import select
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -62,7 +62,8 @@ def main(args: Sequence[str] | None = None) -> int:
     debug = _DEBUG in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
     try:
         try:
-            return _run([argument for argument in arguments if argument != _DEBUG])
+            arguments = [argument for argument in arguments if argument != _DEBUG]
+            return _run(arguments) if arguments else _print_help()
         finally:
             sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
     except SystemExit as stop:
@@ -105,7 +106,6 @@ def _run(args: Sequence[str]) -> int:
 
     from nvs_eval.cli.help import summary, with_plain_defaults
 
-    args = args or ["--help"]
     commands: list[Any] = []
     for name, kind in _COMMANDS.items():
         command = getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind)
@@ -121,6 +121,13 @@ def _run(args: Sequence[str]) -> int:
     )
     config = (FlagCreatePairsOff,)
     return tyro.cli(reduce(or_, commands), prog="nvs-eval", description=description, args=args, config=config).run()
+
+
+def _print_help() -> int:
+    """Print the help on stderr, because a command is missing."""
+    with redirect_stdout(sys.stderr), suppress(SystemExit):
+        _run(["--help"])
+    return EXIT_INPUT
 
 
 def _print_version() -> int:

@@ -110,11 +110,11 @@ def test_an_interrupt_ends_with_130(failing: Callable[..., Said], pinned: Pinned
 
 
 def test_without_arguments_the_help_is_printed(cli: Callable[..., Said]) -> None:
-    result = cli()
-    assert (result.code, result.err) == (0, "")
-    assert result == cli("--help")
+    result, shown = cli(), cli("--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert result == Said(2, "", shown.out)
     for option in ("COMMAND --help", "--version", "--debug"):
-        assert option in result.out
+        assert option in shown.out
 
 
 def test_version_is_printed_without_torch(cli: Callable[..., Said], tmp_path: Path) -> None:

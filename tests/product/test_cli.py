@@ -604,13 +604,14 @@ def test_weights_that_are_not_there(refused: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     "args",
     [
+        (),
         ("scores",),
         ("score", "--no-such-option"),
         ("score", "a", "--exr", "gamma"),
         ("run",),
         ("table", "--per-view"),
     ],
-    ids=["no command", "no option", "no choice", "no config", "no record"],
+    ids=["no arguments", "no command", "no option", "no choice", "no config", "no record"],
 )
 def test_wrong_usage_ends_with_2(args: tuple[str, ...], cli: Callable[..., Said]) -> None:
     said = cli(*args)
