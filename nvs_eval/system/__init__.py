@@ -1,1 +1,1 @@
-"""The machine: devices and memory, whole files, work ahead, plugins, YAML. Nothing here knows what a view is."""
+"""The machine: devices and memory, atomic files, prefetching, plugins, YAML. Nothing here depends on views."""

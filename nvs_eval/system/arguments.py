@@ -1,4 +1,4 @@
-"""Arguments of the functions of the Python API, checked against their annotations."""
+"""Checks of the arguments of the Python API against their annotations."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ R = TypeVar("R")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with a check of its arguments against its annotations.
+    """Wrap a function so that its arguments are checked against its annotations.
 
-    Without it a misspelt choice, such as `mean="scene"`, would be taken for another, and give other numbers.
-    Annotations may be all that `convert` takes, paths as `str | PathLike[str]`, and a dataclass for its instances, or a
-    `Sequence` of it for lists of these. The value that is returned is not checked.
+    Without the check, a misspelt choice such as `mean="scene"` could be taken for another one and give other numbers.
+    Annotations can be any type that `convert` accepts, `str | PathLike[str]` for paths, a dataclass for its instances,
+    or a `Sequence` of a dataclass. The return value is not checked.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = signature.bind(*args, **kwargs).arguments
+        arguments = signature.bind(*args, **kwargs).arguments
         for name, hint in _argument_hints(function).items():
-            if name in given:
+            if name in arguments:
                 several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-                for value in given[name] if several else [given[name]]:
+                for value in arguments[name] if several else [arguments[name]]:
                     _check_argument(value, hint, name)
         return function(*args, **kwargs)
 
@@ -43,7 +43,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def documented(kind: type, **others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Document a function's arguments by the docstrings of a dataclass's fields, which they fill, or by other texts."""
+    """Document a function's arguments with the docstrings of the dataclass fields that they fill, or with `others`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         docs = {**_field_docs(kind), **others}
@@ -56,7 +56,7 @@ def documented(kind: type, **others: str) -> Callable[[Callable[P, R]], Callable
 
 
 def _field_docs(kind: type) -> dict[str, str]:
-    """Return the docstrings of a dataclass's fields, each on one line; those of a subclass come before its bases'."""
+    """Return the docstrings of a dataclass's fields, each on one line; subclasses override their bases."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
@@ -69,7 +69,7 @@ def _field_docs(kind: type) -> dict[str, str]:
 
 @functools.cache
 def _argument_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the types of a function's arguments; that of its result may be of a module not imported yet."""
+    """Return the types of a function's arguments. The return type is skipped: its module may not be imported yet."""
     arguments = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
     module = getattr(function, "__globals__", {})
     return typing.get_type_hints(SimpleNamespace(__annotations__=arguments), module, include_extras=True)
@@ -91,11 +91,11 @@ def _check_argument(value: object, hint: Any, name: str) -> None:
 
 @functools.cache
 def _argument_kind(hint: Any) -> Any:
-    """Return the type that `convert` makes of an argument: `X | Sequence[X]` is several, `str | PathLike` a path."""
+    """Return the type for `convert`: `X | Sequence[X]` becomes a tuple, `str | PathLike` a path."""
     members = union_members(hint)
     for member in members:
         if get_origin(member) is Sequence and set(union_members(get_args(member)[0])) <= set(members):
             return tuple[_argument_kind(get_args(member)[0]), ...]
     if any(get_origin(member) is os.PathLike for member in members):
         members = (Path, *(member for member in members if member is type(None)))
-    return Union[members]  # noqa: UP007 - of any number of members
+    return Union[members]  # noqa: UP007 - any number of members

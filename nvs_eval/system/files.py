@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and known by all their bytes; is there room for them?"""
+"""Atomic writes, hashes of files, locks of folders, and checks of free disk space."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PREFIX = ".nvs-eval-"
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name beside it and rename it, so that it is there whole or not at all.
+    """Write a file atomically: under a temporary name in the same folder, then rename it.
 
     Args:
-        path: file to write; its folder is made where it is missing. A link stays, and the file it leads to is replaced.
+        path: file to write; missing folders are created. A link is kept, and the file it points to is replaced.
         write: called with the open binary file.
 
     Raises:
@@ -30,9 +30,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A short name, because that of the file may be as long as names can be.
+        # A short name, because the file's own name may already have the maximal length.
         temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}")
-        # Mode x never opens what exists, and the kernel applies the umask, which belongs to all threads.
+        # Mode x never opens an existing file, and the kernel applies the umask, which all threads share.
         file = temporary.open("xb")
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -47,10 +47,10 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Check, before any long work, that `write_whole` could begin to write a file; leave nothing behind.
+    """Check, before any long work, that `write_whole` can start to write a file; leave nothing behind.
 
     Raises:
-        InputError: it could not.
+        InputError: the file cannot be written.
     """
     try:
         _probe(_target(path).parent)
@@ -59,29 +59,29 @@ def check_writable(path: Path) -> None:
 
 
 def check_folder_writable(folder: Path) -> None:
-    """Check, before any long work, that files could be written into a folder, which need not exist.
+    """Check, before any long work, that files can be written to a folder, which need not exist.
 
-    Nothing is left behind and no folder is made or removed, so that many processes may check one folder at once.
+    Nothing is left behind and no folder is created or removed, so many processes can check one folder at once.
 
     Raises:
-        InputError: they could not.
+        InputError: files cannot be written there.
     """
     try:
         _probe(folder)
     except OSError as error:
-        # Without the name of the probe, which is another each time.
+        # Without the name of the temporary file, which differs each time.
         raise _cannot_write(folder, OSError(error.errno, error.strerror)) from error
 
 
 def _probe(folder: Path) -> None:
-    """Open a nameless file in a folder, or in the nearest one above it that exists."""
-    while not os.path.lexists(folder):  # A link that leads nowhere cannot become a folder.
+    """Open a temporary file in a folder, or in its nearest ancestor that exists."""
+    while not os.path.lexists(folder):  # A broken link cannot become a folder.
         folder = folder.parent
     tempfile.TemporaryFile(dir=folder, prefix=_PREFIX).close()
 
 
 def _target(path: Path) -> Path:
-    """The file that is written: a link stays, and what it leads to is replaced."""
+    """Return the file to write: the target of a link, or the path itself."""
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         mode = path.stat().st_mode
@@ -89,13 +89,15 @@ def _target(path: Path) -> Path:
         return target
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or the like"
-        raise InputError(f"{path} cannot be written: it is {kind}, and no file. Choose another name.")
+        raise InputError(f"{path} cannot be written: it is {kind}. Choose another name.")
     return target
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
-    # Without the name of the temporary file, of which a user knows nothing.
-    return InputError(f"{path} cannot be written: {error.strerror or error}. Choose another folder, or make room.")
+    # Without the name of the temporary file, which means nothing to the user.
+    return InputError(
+        f"{path} cannot be written: {error.strerror or error}. Choose another folder, or free some space."
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -113,27 +115,27 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FolderLock:
-    """A lock of a folder, which lasts until it is released or this process ends.
+    """A lock of a folder, which lasts until it is released or the process ends.
 
     Attributes:
-        descriptor: of the folder that is locked; None where the file system has no locks.
+        descriptor: file descriptor of the locked folder; None if the file system has no locks.
     """
 
     descriptor: int | None
 
     @property
     def is_held(self) -> bool:
-        """Whether no other process can have the lock."""
+        """Whether other processes are excluded."""
         return self.descriptor is not None
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self.descriptor is not None:
             os.close(self.descriptor)
 
 
 def lock_folder(folder: Path) -> FolderLock | None:
-    """Lock a folder against other processes; None where another one has the lock, or removed the folder."""
+    """Lock a folder against other processes; return None if another one has locked or removed the folder."""
     try:
         import fcntl
 
@@ -156,13 +158,13 @@ def lock_folder(folder: Path) -> FolderLock | None:
 
 
 def space_needed(sizes: Sequence[tuple[int, int]], *, floats: bool, pngs: bool, staged: bool) -> int:
-    """The bytes that the renders of one column, and their references, take at most.
+    """Return an upper bound of the bytes that the renders of one result and their references take.
 
     Args:
         sizes: width and height of each view.
         floats: whether float32 renders are written.
         pngs: whether 8-bit renders are written.
-        staged: whether they are scored from there, so that references are written as they are.
+        staged: whether the renders are scored from these files, so that references are written unchanged.
     """
     pixels = sum(width * height for width, height in sizes)
     renders = 4 * floats + pngs
@@ -171,20 +173,20 @@ def space_needed(sizes: Sequence[tuple[int, int]], *, floats: bool, pngs: bool, 
 
 
 def in_units(size: int) -> str:
-    """A number of bytes as a person reads it."""
+    """Format a number of bytes for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def check_space(needed: int, output_dir: Path) -> None:
-    """Check that there is room.
+    """Check that the renders fit on the disk.
 
     Raises:
-        InputError: there is not; nothing was rendered yet.
+        InputError: they do not. Nothing has been rendered yet.
     """
     existing = next(path for path in [output_dir.resolve(), *output_dir.resolve().parents] if path.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise InputError(
-            f"The renders need up to {in_units(needed)} in {output_dir}, and {in_units(free)} are free: make "
-            "room, say another `--output-dir`, evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
+            f"The renders need up to {in_units(needed)} in {output_dir}, but only {in_units(free)} are free. Free some "
+            "space, choose another `--output-dir`, evaluate fewer `--steps` or `--views`, or use `--keep-renders none`."
         )

@@ -1,7 +1,7 @@
-"""Work done ahead of its turn, in threads: while one view is scored, the next are read and decoded.
+"""Prefetching in threads: while one view is scored, the next ones are read and decoded.
 
-Decoding a PNG is mostly the inflation of zlib, for which Pillow lets other threads run. The threads call no operations
-of torch that would start threads of their own: these would take turns with the ones that score.
+Decoding a PNG is mostly zlib decompression, during which Pillow releases the GIL. The prefetching threads avoid torch
+operations that start threads, because those would compete with the threads that score.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 GROUPS_AHEAD = 2
-"""Number of groups that are worked on or wait while one is used: they take the memory of so many views."""
+"""Number of groups that are in progress or ready while one is used. It bounds the memory to that of as many views."""
 _MAX_THREADS = 8
 
 
 def prefetch(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], None, None]:
-    """Yield the results of groups of calls, in order, each group done in the background before it is asked for.
+    """Yield the results of groups of calls, in order; each group runs in the background before it is requested.
 
-    Nothing begins before the first group is asked for, and no more than `GROUPS_AHEAD` groups beyond the one yielded
-    last. When this ends, by an error or because it is closed, calls that have not begun never do, and no thread stays.
+    Nothing starts before the first group is requested, and at most `GROUPS_AHEAD` groups run ahead of the last one
+    yielded. When the generator ends, by an error or by `close`, pending calls are cancelled and all threads have ended.
 
     Args:
-        groups: calls of each group, which run beside each other and in any order.
+        groups: calls of each group, which run in parallel and in any order.
 
     Raises:
-        Exception: raised by a call, in place of the results of its group; the first call's where several failed.
+        Exception: raised by a call, instead of the results of its group; if several calls fail, the first one's.
     """
     upcoming = iter(groups)
     pending: deque[list[Future[T]]] = deque()
@@ -48,12 +48,12 @@ def prefetch(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], 
     try:
         submit()
         while pending:
-            yield next_results()  # In no variable: used results must not be kept while the next ones are waited for.
+            yield next_results()  # Not in a variable, which would keep used results alive during the next wait.
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _threads() -> int:
-    """Number of threads that this process may run at once, at most as many as a few views have images."""
+    """Return the number of CPUs of this process, at most `_MAX_THREADS`, which suffices for a few views."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, _MAX_THREADS)

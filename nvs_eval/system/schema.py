@@ -1,7 +1,7 @@
-"""Plain data, such as a YAML file or a caller gives, made into the types of this project, or refused in plain words.
+"""Conversion of plain data, from YAML files or callers, into the types of this project, with readable errors.
 
-msgspec decides what fits a type. This module alone turns its refusals into errors for people. A type says what an
-error asks for by a `msgspec.Meta` with a description or examples.
+msgspec decides whether a value fits a type; this module turns its errors into messages for people. A type can describe
+its valid values for the message with a `msgspec.Meta` that has a description or examples.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from nvs_eval.errors import InputError, some, unknown_name
 T = TypeVar("T")
 
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
-"""A text that is not blank."""
+"""A string that is not blank."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
-"""A whole number of at least 1."""
+"""An integer of at least 1."""
 
-_SINGULAR = {str: "a text", Path: "a path", int: "a whole number", float: "a number"}
+_SINGULAR = {str: "a string", Path: "a path", int: "a whole number", float: "a number"}
 _SINGULAR |= {bool: "True or False", type(None): "None"}
-_PLURAL = {str: "texts", Path: "paths", int: "whole numbers", float: "numbers"}
+_PLURAL = {str: "strings", Path: "paths", int: "whole numbers", float: "numbers"}
 _LISTS = (list, tuple, Sequence)
 _LONGEST_SHOWN = 60
 
 
 class Field(NamedTuple):
-    """A field of a dataclass or Struct: its type, and whether it must be given."""
+    """A field of a dataclass or Struct: its type, and whether it is required."""
 
     hint: Any
     required: bool
 
 
 class _One(list[Any]):
-    """A single value that stands in place of a list of values."""
+    """A single value where a list of values is expected."""
 
 
 def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Path] = Path) -> T:
     """Convert plain data into a type.
 
-    Fields of a dataclass that are tuples of any length also take a single value. Unknown fields are an error, except
-    in Structs that do not forbid them, and in dataclasses within a Struct.
+    Dataclass fields that are tuples of any length also accept a single value. Unknown fields are an error, except in
+    Structs that do not forbid them and in dataclasses within a Struct.
 
     Args:
-        value: Mappings, lists, texts and numbers.
-        kind: A dataclass, a `msgspec.Struct`, or any other type that msgspec knows.
-        what: Name of the value in errors.
-        path: Makes a path of a text.
+        value: mappings, lists, strings and numbers.
+        kind: a dataclass, a `msgspec.Struct`, or any other type that msgspec supports.
+        what: name of the value in errors.
+        path: function that converts a string to a path.
 
     Raises:
-        InputError: The value does not fit. The message names the part, what it must be, and what it is.
+        InputError: the value does not fit. The message names the part, the valid values and the actual value.
     """
     custom_type, plain = functools.partial(_custom_type, path), value
     try:
@@ -73,7 +73,7 @@ def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Pa
 
 
 def fields_of(kind: Any) -> dict[str, Field]:
-    """Return the fields of a dataclass or Struct by name; none for another type."""
+    """Return the fields of a dataclass or Struct by name; empty for other types."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         missing = dataclasses.MISSING
@@ -88,10 +88,10 @@ def fields_of(kind: Any) -> dict[str, Field]:
 
 
 def convert_fields(values: Mapping[str, object], fields: Mapping[str, Field], what: str) -> dict[str, Any]:
-    """Convert the values of fields, each into its type.
+    """Convert the value of each field into the field's type.
 
     Raises:
-        InputError: A field is unknown or missing, or its value does not fit.
+        InputError: a field is unknown or missing, or its value does not fit.
     """
     _check_names(values, fields, what)
     return {name: convert(value, fields[name].hint, f"{name} of {what}") for name, value in values.items()}
@@ -101,10 +101,10 @@ def convert_fields(values: Mapping[str, object], fields: Mapping[str, Field], wh
 
 
 def _plain(value: object) -> Any:
-    """Return a value with the numbers, lists and mappings of other libraries as Python's own."""
+    """Return a value with the numbers, lists and mappings of other libraries converted to Python's own."""
     if value is None or isinstance(value, str | bytes | bool) or type(value) in (int, float):
         return value
-    if getattr(value, "ndim", None) == 0:  # An array or tensor of one number.
+    if getattr(value, "ndim", None) == 0:  # A scalar array or tensor.
         return typing.cast("Any", value).item()
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
@@ -116,7 +116,7 @@ def _plain(value: object) -> Any:
 
 
 def _prepared(value: Any, hint: Any, what: str, place: str = "") -> Any:
-    """Return a value with single values of dataclasses as lists, where needed; refuse fields that msgspec ignores."""
+    """Wrap single values of dataclass fields that expect a list; refuse unknown fields, which msgspec ignores."""
     kind = _member(value, hint)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         fields = fields_of(kind)
@@ -132,7 +132,7 @@ def _joined(place: str, name: str) -> str:
 
 
 def _custom_type(path: Callable[[str], Path], kind: type, value: object) -> object:
-    """Make a path, or take an instance of a type that msgspec does not know."""
+    """Convert a value to a path, or accept an instance of a type that msgspec does not support."""
     if kind is Path:
         text = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(text, str) or not text:
@@ -144,7 +144,7 @@ def _custom_type(path: Callable[[str], Path], kind: type, value: object) -> obje
 
 
 def _check_names(value: Mapping[Any, Any], fields: Mapping[str, Field], what: str, *, others: bool = False) -> None:
-    """Check that no field is missing, and, unless others are welcome, that none is unknown."""
+    """Check that no field is missing and, unless `others` are allowed, that none is unknown."""
     for name in () if others else value:
         if name not in fields:
             raise unknown_name(f"field of {what}", str(name), fields)
@@ -152,11 +152,11 @@ def _check_names(value: Mapping[Any, Any], fields: Mapping[str, Field], what: st
         raise InputError(f"{what} lacks {some(missing)}: there is no default.")
 
 
-# --- What is wrong --------------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------
 
 
 def _refusal(value: Any, hint: Any, what: str, place: str, custom_type: Callable[[type, Any], Any]) -> InputError:
-    """Return the error for a value that msgspec refuses; `place` names the part, "" the whole value."""
+    """Return the error for a value that msgspec refuses; `place` names the part, or is "" for the whole value."""
     kind = _member(value, hint)
     fields = fields_of(kind)
     if isinstance(value, dict) and (fields or hasattr(kind, "__struct_config__")):
@@ -172,7 +172,7 @@ def _refusal(value: Any, hint: Any, what: str, place: str, custom_type: Callable
             if isinstance(error.__cause__, InputError):
                 return error.__cause__
             if isinstance(value, _One):
-                return leaf_refusal(part, Union[part_hint, kind], part_place)  # noqa: UP007 - of values
+                return leaf_refusal(part, Union[part_hint, kind], part_place)  # noqa: UP007 - types known at run time
             return _refusal(part, part_hint, what, part_place, custom_type)
     return leaf_refusal(value, hint, place or what)
 
@@ -196,7 +196,7 @@ def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, 
 
 
 def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
-    """Return the error for a value of which no part alone is wrong."""
+    """Return the error for a value that is wrong as a whole."""
     members = [bare_type(member) for member in union_members(bare_type(hint))]
     choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
     if choices and isinstance(value, str) and not _meta(hint).description:
@@ -209,7 +209,7 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
 
 
 def _advice_for_names(value: object) -> str:
-    """Return what to do where YAML read a name as something else: 0001 as 1, 2024-01-01 as a day, no as False."""
+    """Return advice for names that YAML reads as another type: 0001 as 1, 2024-01-01 as a date, no as False."""
     if isinstance(value, bool):
         return " Put names that are words for True or False in quotes, such as 'no'."
     if isinstance(value, datetime.date) or (isinstance(value, int | float) and math.isfinite(value)):
@@ -223,7 +223,7 @@ def bare_type(hint: Any) -> Any:
 
 
 def _meta(hint: Any) -> msgspec.Meta:
-    """Return what a type is annotated with for msgspec."""
+    """Return the msgspec metadata of a type, or an empty one."""
     metas = [meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
     return metas[0] if metas else msgspec.Meta()
 
@@ -234,7 +234,7 @@ def union_members(hint: Any) -> tuple[Any, ...]:
 
 
 def _member(value: Any, hint: Any) -> Any:
-    """Return the type of a union that a value of parts is meant for, without annotations."""
+    """Return the member of a union that a mapping or list is meant for, without annotations."""
     members = [bare_type(member) for member in union_members(bare_type(hint))]
     if isinstance(value, dict):
         fitting = [member for member in members if fields_of(member) or get_origin(member) in (dict, Mapping)]
@@ -244,7 +244,7 @@ def _member(value: Any, hint: Any) -> Any:
 
 
 def _needed(hint: Any) -> list[str]:
-    """Return in words what values a type takes."""
+    """Describe the valid values of a type in words."""
     if get_origin(hint) is not Annotated:
         return [words for member in union_members(hint) for words in _member_needed(member)]
     meta = _meta(hint)
@@ -273,9 +273,9 @@ def _member_needed(hint: Any) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    """Return a value as Python writes it, its end left out where it is long."""
+    """Return the repr of a value, truncated if it is long."""
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # Nested too deeply, or a number of too many digits.
+    except (RecursionError, ValueError):  # Nested too deeply, or an integer with too many digits.
         text = f"a {type(value).__name__}"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,6 +1,6 @@
-"""YAML files of plain data, read the same way whatever they describe.
+"""Reading of YAML files of plain data, such as protocols and suites.
 
-Nothing here imports torch or numpy, so that a table is there at once.
+This module does not import torch or numpy, so that tables appear without delay.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ T = TypeVar("T")
 
 
 def config_folder() -> Path:
-    """The folder `configs`: inside the package where it was installed from a wheel, else at the checkout's root."""
+    """Return the folder `configs`: inside the package if installed from a wheel, or at the root of the checkout."""
     package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def named_files(folder: str) -> dict[str, Path]:
-    """The YAML files of a folder of `configs`, by name."""
+    """Return the YAML files in a folder of `configs`, by name."""
     return {path.stem: path for path in sorted((config_folder() / folder).glob("*.yaml"))}
 
 
 def find_file(name_or_path: str | Path, kind: str, known: Mapping[str, Path]) -> Path:
-    """The file of a name, or the path itself where it ends in .yaml.
+    """Return the file with a name, or the path itself if it ends in .yaml or .yml.
 
     Raises:
-        InputError: neither; the message lists the known names and the nearest.
+        InputError: it is neither. The message lists the known names and suggests the closest.
     """
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return path
-    raise InputError(f"{unknown_name(kind, str(name_or_path), known)} A file of your own must end in .yaml.")
+    raise InputError(f"{unknown_name(kind, str(name_or_path), known)} A path must end in .yaml.")
 
 
 def read_as(path: Path, kind: str, parse: Callable[[object], T]) -> T:
-    """What a YAML file describes.
+    """Read and parse a YAML file.
 
     Args:
-        path: of the file.
-        kind: what it is said to be in messages, such as `suite`.
-        parse: makes it of the plain data; its errors are given the file's name.
+        path: path of the file.
+        kind: noun for the content in messages, such as "suite".
+        parse: converts the plain data. Its errors are prefixed with the file's name.
 
     Raises:
-        InputError: the file cannot be read, is not YAML, or is not what it should be.
+        InputError: the file cannot be read, is not YAML, or has invalid content.
     """
     import yaml
 
@@ -59,7 +59,7 @@ def read_as(path: Path, kind: str, parse: Callable[[object], T]) -> T:
         raise InputError(f"The {kind} file {path} cannot be read: {error.strerror}.") from error
     except InputError as error:
         raise InputError(f"The {kind} file {path}: {error}") from error
-    # An impossible date is a plain ValueError in PyYAML, and so is text that is not UTF-8.
+    # PyYAML raises a plain ValueError for impossible dates; text that is not UTF-8 raises one too.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"The {kind} file {path} is not YAML: {error}") from error
 
@@ -67,17 +67,17 @@ def read_as(path: Path, kind: str, parse: Callable[[object], T]) -> T:
 def _load(text: str) -> object:
     import yaml
 
-    class OnceEach(yaml.SafeLoader):
-        """YAML in which no key is given twice: PyYAML keeps the last one, and says nothing."""
+    class UniqueKeyLoader(yaml.SafeLoader):
+        """YAML loader that refuses duplicate keys; PyYAML would silently keep the last one."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            known: set[tuple[str, str]] = set()
+            keys: set[tuple[str, str]] = set()
             for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in known:
+                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
                     line = key.start_mark.line + 1
-                    raise InputError(f"{key.value} is given twice, the second time in line {line}: leave one out.")
-                known.add((key.tag, str(key.value)))
+                    raise InputError(f"{key.value} is given twice, the second time in line {line}. Remove one.")
+                keys.add((key.tag, str(key.value)))
             return super().construct_mapping(node, deep=deep)
 
-    # It makes nothing but plain data, as the safe loader that it is.
-    return yaml.load(text, Loader=OnceEach)
+    # A subclass of the safe loader, so it constructs only plain data.
+    return yaml.load(text, Loader=UniqueKeyLoader)

@@ -255,8 +255,8 @@ def test_renders_without_disk_space_are_refused_beforehand(tmp_path: Path, monke
     with pytest.raises(InputError) as error:
         check_space(12_345_000_000, out)
     assert str(error.value) == (
-        f"The renders need up to 12.3 GB in {out}, and 5.0 MB are free: make room, say another `--output-dir`, "
-        "evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
+        f"The renders need up to 12.3 GB in {out}, but only 5.0 MB are free. Free some space, choose another "
+        "`--output-dir`, evaluate fewer `--steps` or `--views`, or use `--keep-renders none`."
     )
     assert asked == [tmp_path, tmp_path]
 

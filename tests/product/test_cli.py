@@ -481,7 +481,7 @@ def test_an_output_folder_that_is_a_file(cli: Callable[..., Said]) -> None:
     Path("taken").write_text("in the way")
     said = cli(*SCORE, "--output-dir", "taken")
     assert (said.code, said.out) == (2, "")
-    assert said.err == "Error: taken cannot be written: Not a directory. Choose another folder, or make room.\n"
+    assert said.err == "Error: taken cannot be written: Not a directory. Choose another folder, or free some space.\n"
     assert Path("taken").read_text() == "in the way"
 
 
@@ -711,8 +711,8 @@ def test_run_is_refused_where_the_disk_is_full(
     said = cli(*RUN)
     assert (said.code, said.out) == (2, "")
     assert said.err.splitlines()[1] == (
-        "Error: The renders need up to 0.2 MB in nvs-eval-results, and 0.0 MB are free: make room, say another "
-        "`--output-dir`, evaluate fewer `--steps` or `--views`, or say `--keep-renders none`."
+        "Error: The renders need up to 0.2 MB in nvs-eval-results, but only 0.0 MB are free. Free some space, choose "
+        "another `--output-dir`, evaluate fewer `--steps` or `--views`, or use `--keep-renders none`."
     )
     assert [checkpoint.rendered for checkpoint in opener.given] == [[], []]
 

@@ -284,7 +284,7 @@ def test_arrays_that_are_no_masks(array: np.ndarray, cli: Callable[..., Said]) -
     np.save("masks/0001.npy", array)
     said = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
     assert (said.code, said.out) == (2, "")
-    assert "Error: The mask masks/0001.npy h" in said.err
+    assert "Error: The mask masks/0001.npy must " in said.err
 
 
 @pytest.mark.parametrize("value", [2.0, -0.5, float("nan")])

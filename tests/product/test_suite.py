@@ -561,11 +561,11 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"scenes": None}, "it names no scenes: say `suite: mipnerf360`"),
         (
             {"scenes": []},
-            "scenes must be a list of texts or mappings that is not empty, such as `scenes: [",
+            "scenes must be a list of strings or mappings that is not empty, such as `scenes: [",
         ),
         (
             {"scenes": [7]},
-            "scenes[0] must be a text or a mapping with the fields name, folder, factor. Got 7.",
+            "scenes[0] must be a string or a mapping with the fields name, folder, factor. Got 7.",
         ),
         ({"scenes": [{"name": "fox", "fodler": "x"}]}, "Unknown field of scenes[0] 'fodler'. Did you mean 'folder'?"),
         ({"scenes": ["fox", "garden", "fox"]}, "'fox' is there twice among the scenes: leave one out."),
@@ -585,8 +585,8 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"methods": {"a": "renders"}}, "the method a must have either `score:`"),
         ({"methods": {"a": {"reference": "x"}}}, "the method a must have either `score:`"),
         ({"methods": {"a": {"score": "x", "run": "y"}}}, "the method a must have either `score:`"),
-        ({"methods": {"a": {"score": 7}}}, "methods.a.score must be a text or a list of texts. Got 7."),
-        ({"methods": {"a": {"score": []}}}, "methods.a.score must be a list of texts that is not empty"),
+        ({"methods": {"a": {"score": 7}}}, "methods.a.score must be a string or a list of strings. Got 7."),
+        ({"methods": {"a": {"score": []}}}, "methods.a.score must be a list of strings that is not empty"),
         ({"methods": {"a b": SCORED, "A B": SCORED}}, "the methods 'a b' and 'A B' would be written to one folder"),
         ({"methods": {"a/b": SCORED, "a:b": SCORED}}, "the methods 'a/b' and 'a:b' would be written to one folder"),
         (
@@ -619,15 +619,15 @@ SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
         ({"methods": {"a": {"run": "x", "every": True}}}, "a: every must be a whole number. Got True."),
         (
             {"methods": {"a": {"run": "x", "views": [1]}}},
-            "a: views[0] must be a text. Got 1. Put names of digits in",
+            "a: views[0] must be a string. Got 1. Put names of digits in",
         ),
         ({"methods": {"a": {"run": "x", "steps": "lats"}}}, "a: --steps is 'lats'"),
-        ({"methods": {"a": {"run": "x", "steps": True}}}, "a: steps must be a text or a list of texts. Got True."),
+        ({"methods": {"a": {"run": "x", "steps": True}}}, "a: steps must be a string or a list of strings. Got True."),
         (
             {"methods": {"a": {"run": "x", "keep_renders": None}}},
             "a: keep_renders must be 'all', 'png' or 'none'. Got",
         ),
-        ({"output_dir": 7}, "output_dir must be a text. Got 7."),
+        ({"output_dir": 7}, "output_dir must be a string. Got 7."),
     ],
 )
 def test_bad_file_is_refused_before_any_work(

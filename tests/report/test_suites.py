@@ -101,25 +101,25 @@ FACTOR = r"^scenes\[0\]\.factor must be a whole number of at least 1\. Got "
         (lambda d: d.pop("split"), r"^a suite lacks split: there is no default\.$"),
         (lambda d: d.update(split="every-9th"), r"^Unknown split 'every-9th'\. Did you mean 'every-8th'\?"),
         (lambda d: d.update(split=[8]), r"^split must be 'every-8th' or 'test'\. Got \[8\]\."),
-        (lambda d: d.update(name=1), r"^name must be a text\. Got 1\."),
-        (lambda d: d.update(title=" "), r"^title must be a text\. Got ' '\.$"),
-        (lambda d: d.update(source=None), r"^source must be a text\. Got None\.$"),
+        (lambda d: d.update(name=1), r"^name must be a string\. Got 1\."),
+        (lambda d: d.update(title=" "), r"^title must be a string\. Got ' '\.$"),
+        (lambda d: d.update(source=None), r"^source must be a string\. Got None\.$"),
         (lambda d: d.update(scenes=[]), r"^scenes must be a list of mappings that is not empty, such as `scenes: \["),
         (lambda d: d.update(scenes={"fox": 1}), r"^scenes must be a list of mappings that is .*Got \{'fox': 1\}\.$"),
         (lambda d: d.update(scenes=["fox"]), r"^scenes\[0\] must be a mapping with the fields name, folder, factor, "),
         (lambda d: d["scenes"][0].pop("folder"), r"^scenes\[0\] lacks folder: there is no default\.$"),
         (lambda d: d["scenes"][0].update(views=3), r"^Unknown field of scenes\[0\] 'views'\."),
-        (lambda d: d["scenes"][0].update(name=7), r"^scenes\[0\]\.name must be a text\. Got 7\."),
-        (lambda d: d["scenes"][0].update(folder=""), r"^scenes\[0\]\.folder must be a text\. Got ''\.$"),
+        (lambda d: d["scenes"][0].update(name=7), r"^scenes\[0\]\.name must be a string\. Got 7\."),
+        (lambda d: d["scenes"][0].update(folder=""), r"^scenes\[0\]\.folder must be a string\. Got ''\.$"),
         (lambda d: d["scenes"][0].update(factor=0), FACTOR + r"0\.$"),
         (lambda d: d["scenes"][0].update(factor=2.0), FACTOR + r"2\.0\.$"),
         (lambda d: d["scenes"][0].update(factor=True), FACTOR + r"True\.$"),
         (lambda d: d["scenes"][0].update(held_out="7"), r"^scenes\[0\]\.held_out must be a whole number.*Got '7'\.$"),
         (
             lambda d: d["scenes"][0].update(aliases="Fox"),
-            r"aliases must be a list of texts\. Got 'Fox'",
+            r"aliases must be a list of strings\. Got 'Fox'",
         ),
-        (lambda d: d["scenes"][0].update(aliases=[1]), r"^scenes\[0\]\.aliases\[0\] must be a text\. Got 1\."),
+        (lambda d: d["scenes"][0].update(aliases=[1]), r"^scenes\[0\]\.aliases\[0\] must be a string\. Got 1\."),
         (lambda d: d["scenes"][1].update(name="fox"), r"^the scene fox is given twice, by name or alias"),
         (lambda d: d["scenes"][1].update(aliases=["Fox"]), r"^the scene Fox is given twice, by name or alias"),
     ],
@@ -137,7 +137,7 @@ def test_a_malformed_suite_is_refused(change: Callable[[dict[str, Any]], object]
         ("name: 2024-13-45", r"^The suite file .*attic\.yaml is not YAML: "),
         ("[" * 5000, r"^The suite file .*attic\.yaml is not YAML: "),
         ("", r"^The suite file .*attic\.yaml: a suite must be a mapping with the fields name, .*Got None\.$"),
-        (SUITE + "name: attic\n", r"attic\.yaml: name is given twice, the second time in line 8: leave one out\.$"),
+        (SUITE + "name: attic\n", r"attic\.yaml: name is given twice, the second time in line 8\. Remove one\.$"),
         (SUITE.replace("factor: 1", "factor: 1, factor: 2"), r"attic\.yaml: factor is given twice, .* in line 7"),
     ],
 )
@@ -163,5 +163,5 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
         load_suite("mipnerf36")
     assert str(refused.value) == (
         "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'? Known: blender, deepblending, llff, mipnerf360, "
-        "mipnerf360-7, tanksandtemples. A file of your own must end in .yaml."
+        "mipnerf360-7, tanksandtemples. A path must end in .yaml."
     )

@@ -1,4 +1,4 @@
-"""Arguments that fit their annotations are passed on; others are an error that says what is needed."""
+"""Arguments that fit their annotations are passed on; others raise an error that describes the valid values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nvs_eval.system.arguments import checked
 
 @dataclass(frozen=True)
 class Result:
-    """What a list is made of."""
+    """An element of a list."""
 
     name: str
 
@@ -41,12 +41,12 @@ def call(
     decimals: Mapping[str, int] | None = None,
     mean: Literal["scenes", "views"] = "scenes",
 ) -> NotImportedYet:  # pyright: ignore[reportUndefinedVariable]
-    """Return what was given."""
+    """Return the arguments."""
     return (names, results, file, words, steps, background, memory, decimals, mean)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "arguments",
     [
         {"results": [Result("a")]},
         {"results": (Result("a"), Result("b"))},
@@ -64,8 +64,8 @@ def call(
         {"mean": "views"},
     ],
 )
-def test_fitting_argument_is_passed_on_unchanged(given: dict[str, Any]) -> None:
-    assert any(value is given[name] for name in given for value in call(**given))
+def test_fitting_argument_is_passed_on_unchanged(arguments: dict[str, Any]) -> None:
+    assert any(value is arguments[name] for name in arguments for value in call(**arguments))
 
 
 def test_paths_are_one_or_several() -> None:
@@ -73,29 +73,29 @@ def test_paths_are_one_or_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"results": Result("a")}, "results must be a list of results, in [brackets] if one. Got Result(name='a')."),
         ({"results": "ab"}, "results must be a list of results, in [brackets] if one. Got 'ab'."),
         ({"results": [{"name": "a"}]}, "results must be a list of results, in [brackets] if one. Got [{'name': 'a'}]."),
         ({"file": 7}, "file must be a path or None. Got 7."),
         ({"file": b"x"}, "file must be a path or None. Got b'x'."),
-        ({"words": Path("x")}, "words must be a text or a list of texts. Got PosixPath('x')."),
+        ({"words": Path("x")}, "words must be a string or a list of strings. Got PosixPath('x')."),
         ({"words": {"x"}}, "{'x'} is a set, which has no order."),
-        ({"words": ["x", 2]}, "words[1] must be a text. Got 2."),
+        ({"words": ["x", 2]}, "words[1] must be a string. Got 2."),
         ({"steps": 2500}, "steps must be 'last', 'all' or a list of whole numbers. Got 2500."),
         ({"steps": [True]}, "steps[0] must be a whole number. Got True."),
-        ({"background": math.nan}, "background must be a text, 3 numbers or None. Got nan."),
-        ({"memory": 1.5}, "memory must be a whole number, a text or None. Got 1.5."),
+        ({"background": math.nan}, "background must be a string, 3 numbers or None. Got nan."),
+        ({"memory": 1.5}, "memory must be a whole number, a string or None. Got 1.5."),
         ({"decimals": 3}, "decimals must be a mapping or None. Got 3."),
         ({"decimals": {"psnr": "2"}}, "decimals.psnr must be a whole number. Got '2'."),
         ({"mean": "scene"}, "Unknown mean 'scene'. Did you mean 'scenes'? Known: scenes, views."),
         ({"mean": None}, "mean must be 'scenes' or 'views'. Got None."),
     ],
 )
-def test_wrong_argument_is_named_with_what_is_needed(given: dict[str, Any], message: str) -> None:
+def test_wrong_argument_is_named_with_its_valid_values(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
-        call(**given)
+        call(**arguments)
     assert str(error.value).startswith(message)
 
 

@@ -1,4 +1,4 @@
-"""Amounts of memory as a user writes them, and what control groups leave, read from folders made up like theirs."""
+"""Sizes of memory as a user writes them, and limits of control groups, read from made-up folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCORE = ("score", "garden/ours", "--reference", "garden/gt", "--protocol", "ligh
         ("3KiB", 3 * 2**10),
         ("1.5TB", 1_500_000_000_000),
         ("2TiB", 2**41),
-        # A letter alone is a power of 1024, as to other tools.
+        # A single letter is a power of 1024, as in other tools.
         ("512M", 2**29),
         ("4g", 2**32),
         ("1000B", 1000),
@@ -66,33 +66,35 @@ def test_a_size_is_a_number_and_its_unit(text: str, size: int) -> None:
         "2 G B",
     ],
 )
-def test_what_is_no_size_says_what_is_needed(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_memory(text)
     assert str(error.value) == (
-        f"--max-memory is {text!r}, and a size above 0 with its unit is needed, such as 2GB, 1500MB or 0.5GiB."
+        f"--max-memory must be a size above 0 with a unit, such as 2GB, 1500MB or 0.5GiB. Got {text!r}."
     )
 
 
-# --- On its way to the scorer ---------------------------------------------------------------------------------------
+# --- The option -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
-    """What the scorers that were made since may take."""
-    found: list[int | None] = []
+    """Memory limits of the scorers that the test creates."""
+    created: list[int | None] = []
     check = Scorer.__post_init__
 
-    def seen(self: Scorer) -> None:
-        found.append(self.max_memory)
+    def collect(self: Scorer) -> None:
+        created.append(self.max_memory)
         check(self)
 
-    monkeypatch.setattr(Scorer, "__post_init__", seen)
-    return found
+    monkeypatch.setattr(Scorer, "__post_init__", collect)
+    return created
 
 
 @pytest.mark.usefixtures("here")
-def test_the_option_reaches_the_scorer_and_no_records_name(cli: Callable[..., Said], limits: list[int | None]) -> None:
+def test_the_option_reaches_the_scorer_but_not_the_record_names(
+    cli: Callable[..., Said], limits: list[int | None]
+) -> None:
     for options in ((), ("--max-memory", "0.5GiB")):
         assert cli(*SCORE, *options).code == 0
     record = "nvs-eval-results/garden/ours/final"
@@ -102,7 +104,9 @@ def test_the_option_reaches_the_scorer_and_no_records_name(cli: Callable[..., Sa
 
 
 @pytest.mark.usefixtures("here")
-def test_a_suite_takes_it_from_its_file_or_the_command(cli: Callable[..., Said], limits: list[int | None]) -> None:
+def test_a_suite_takes_the_limit_from_its_file_or_the_command(
+    cli: Callable[..., Said], limits: list[int | None]
+) -> None:
     text = "scenes: [garden]\nprotocol: light.yaml\nmax_memory: 3GB\n"
     text += "methods: {ours: {score: '{scene}/ours', reference: '{scene}/gt'}}\n"
     Path("suite.yaml").write_text(text, encoding="utf-8")
@@ -111,46 +115,47 @@ def test_a_suite_takes_it_from_its_file_or_the_command(cli: Callable[..., Said],
     assert limits == [3 * 10**9, 4 * 10**9]
     wrong = cli("suite", "suite.yaml", "--max-memory", "4")
     assert (wrong.code, limits[2:]) == (2, [])
-    assert "--max-memory is '4', and a size" in wrong.err
+    assert "--max-memory must be a size above 0" in wrong.err
+    assert "Got '4'." in wrong.err
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize(("given", "size"), [(None, None), (123_456_789, 123_456_789), ("2GB", 2 * 10**9)])
-def test_from_python_it_is_bytes_or_a_text(given: Any, size: int | None, limits: list[int | None]) -> None:
-    nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml", max_memory=given)
+@pytest.mark.parametrize(("max_memory", "size"), [(None, None), (123_456_789, 123_456_789), ("2GB", 2 * 10**9)])
+def test_the_argument_is_bytes_or_a_string(max_memory: Any, size: int | None, limits: list[int | None]) -> None:
+    nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml", max_memory=max_memory)
     assert limits == [size]
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("max_memory", "message"),
     [
-        ("2", "^--max-memory is '2', and a size above 0 with its unit is needed"),
-        (0, "^--max-memory is '0B', and a size above 0"),
-        (-5, "^--max-memory is '-5B', and a size above 0"),
-        (2.5, "^max_memory must be a whole number, a text or None. Got 2.5.$"),
-        (True, "^max_memory must be a whole number, a text or None. Got True.$"),
+        ("2", r"^--max-memory must be a size above 0 .*Got '2'\.$"),
+        (0, r"^--max-memory must be a size above 0 .*Got '0B'\.$"),
+        (-5, r"^--max-memory must be a size above 0 .*Got '-5B'\.$"),
+        (2.5, "^max_memory must be a whole number, a string or None. Got 2.5.$"),
+        (True, "^max_memory must be a whole number, a string or None. Got True.$"),
     ],
 )
-def test_from_python_what_is_no_size_is_refused(given: Any, message: str) -> None:
+def test_an_invalid_argument_is_refused(max_memory: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml", max_memory=given)
+        nvs_eval.score("garden/ours", reference="garden/gt", protocol="light.yaml", max_memory=max_memory)
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("options", [("--max-memory", "2"), ("--max-memory", "lots")])
-def test_the_command_refuses_what_is_no_size(options: tuple[str, str], refused: Callable[..., str]) -> None:
-    assert refused(*SCORE, *options).startswith(f"--max-memory is {options[1]!r}, and a size above 0")
+def test_the_command_refuses_an_invalid_size(options: tuple[str, str], refused: Callable[..., str]) -> None:
+    assert refused(*SCORE, *options).endswith(f"Got {options[1]!r}.")
 
 
-def test_it_is_no_part_of_a_protocol() -> None:
+def test_the_limit_is_not_part_of_a_protocol() -> None:
     options = ProtocolOptions(max_memory="1GB")
     protocol = protocol_of("""{name: a, alpha: drop, colour_correction: none, out_of_range: clamp, region: full,
         quantise: {render: none, reference: none, mask: none}, crop: 0, mask: none, metrics: {mae: {}},
         round_means: null}""")
     scorer = options.scorer([protocol])
     assert (scorer.max_memory, scorer.device.type) == (10**9, "cuda" if torch.cuda.is_available() else "cpu")
-    assert [each.fingerprint for each in scorer.protocols] == [protocol.fingerprint]
+    assert [scored.fingerprint for scored in scorer.protocols] == [protocol.fingerprint]
 
 
 # --- Control groups -------------------------------------------------------------------------------------------------
@@ -181,17 +186,17 @@ def v1(root: Path, path: str, limit: int, used: int, inactive_file: int = 0) -> 
     return folder
 
 
-def test_files_that_can_be_dropped_count_as_free(tmp_path: Path) -> None:
+def test_cached_files_count_as_free(tmp_path: Path) -> None:
     belongs_to(tmp_path, "0::/")
     v2(tmp_path, "", 1000, 990, 600)
     assert memory_left(root=tmp_path) == 610
-    v2(tmp_path, "", 1000, 300, 400)  # The files are read one after the other: no more than the limit.
+    v2(tmp_path, "", 1000, 300, 400)  # The counters are not read atomically; the result must not exceed the limit.
     assert memory_left(root=tmp_path) == 1000
     v2(tmp_path, "", 1000, 1500, 400)
     assert memory_left(root=tmp_path) == 0
 
 
-def test_the_least_over_a_group_and_those_above_it(tmp_path: Path) -> None:
+def test_the_smallest_limit_of_a_group_and_its_ancestors_applies(tmp_path: Path) -> None:
     belongs_to(tmp_path, "0::/slurm/job_1/step_0")
     v2(tmp_path, "slurm/job_1/step_0", "max", 100)
     v2(tmp_path, "slurm/job_1", 1000, 300, 100)
@@ -210,7 +215,7 @@ def test_a_container_sees_its_group_at_the_root_of_the_mount(tmp_path: Path) -> 
     assert memory_left(root=tmp_path) == 700
 
 
-def test_a_path_does_not_lead_out_of_the_mount(tmp_path: Path) -> None:
+def test_a_path_outside_the_mount_is_ignored(tmp_path: Path) -> None:
     belongs_to(tmp_path, "0::/../other")
     v2(tmp_path, "../other", 10, 0)
     v2(tmp_path, "", 1000, 300)
@@ -229,7 +234,7 @@ def test_version_1(tmp_path: Path) -> None:
     assert memory_left(root=tmp_path) == 150
 
 
-def test_what_is_not_there_or_cannot_be_read_limits_nothing(tmp_path: Path) -> None:
+def test_missing_or_unreadable_files_set_no_limit(tmp_path: Path) -> None:
     assert memory_left(root=tmp_path) is None
     belongs_to(tmp_path, "0::/job", "no such line")
     assert memory_left(root=tmp_path) is None

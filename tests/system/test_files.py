@@ -1,4 +1,4 @@
-"""A file is written whole or not at all, through links, and never in the place of what is no file."""
+"""Files are written atomically, through links, and never over a folder or a device."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def names() -> list[str]:
     return sorted(path.as_posix() for path in Path().rglob("*"))
 
 
-@pytest.mark.parametrize("leads_to", ["far/old", "../far/old"])
-def test_a_link_stays_and_what_it_leads_to_is_replaced(leads_to: str) -> None:
+@pytest.mark.parametrize("target", ["far/old", "../far/old"])
+def test_the_target_of_a_link_is_replaced(target: str) -> None:
     Path("near").mkdir()
     Path("far").mkdir()
     Path("far/old").write_bytes(b"old")
-    link = Path("link" if leads_to == "far/old" else "near/link")
-    link.symlink_to(leads_to)
+    link = Path("link" if target == "far/old" else "near/link")
+    link.symlink_to(target)
     Path("second").symlink_to(link)
     before = names()
     check_writable(Path("second"))
@@ -50,7 +50,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(leads_to: str) -> None:
     assert names() == before
 
 
-def test_what_a_link_leads_to_is_made() -> None:
+def test_the_target_of_a_link_is_created() -> None:
     Path("link").symlink_to("new folder/file")
     check_writable(Path("link"))
     assert names() == ["link"]
@@ -58,7 +58,7 @@ def test_what_a_link_leads_to_is_made() -> None:
     assert Path("new folder/file").read_bytes() == b"new"
 
 
-def test_a_link_that_leads_nowhere_else_is_refused() -> None:
+def test_a_cycle_of_links_is_refused() -> None:
     Path("a").symlink_to("b")
     Path("b").symlink_to("a")
     for attempt in (check_writable, lambda path: write(str(path))):
@@ -68,30 +68,30 @@ def test_a_link_that_leads_nowhere_else_is_refused() -> None:
 
 
 @pytest.mark.parametrize("through_a_link", [False, True])
-def test_what_is_no_file_is_left_as_it_is(through_a_link: bool) -> None:
+def test_folders_and_pipes_are_never_replaced(through_a_link: bool) -> None:
     Path("folder").mkdir()
     os.mkfifo("pipe")
-    for name, said in (("folder", "a folder"), ("pipe", "a device, a pipe or the like")):
+    for name, kind in (("folder", "a folder"), ("pipe", "a device, a pipe or the like")):
         path = Path(name)
         if through_a_link:
             path = Path(f"to-{name}")
             path.symlink_to(name)
         before = names()
         for attempt in (check_writable, lambda path: write(str(path))):
-            with pytest.raises(InputError, match=rf"^{path} cannot be written: it is {said}, and no file\. Choose"):
+            with pytest.raises(InputError, match=rf"^{path} cannot be written: it is {kind}\. Choose"):
                 attempt(path)
         assert names() == before
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
 
 
-def test_a_device_is_refused_before_anything_is_made_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whoever may write to /dev would lose it.
+def test_a_device_is_refused_before_a_temporary_file_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A user who may write to /dev would lose the device.
     monkeypatch.setattr(os, "replace", lambda *_, **__: pytest.fail("it was replaced"))
     with pytest.raises(InputError, match=f"^{os.devnull} cannot be written: it is a device"):
         write(os.devnull)
 
 
-def test_the_check_leaves_nothing_and_makes_no_folder() -> None:
+def test_the_check_leaves_nothing_behind() -> None:
     Path("there").write_bytes(b"old")
     check_writable(Path("there"))
     check_writable(Path("a/b/c"))
@@ -105,7 +105,7 @@ def test_the_umask_is_applied_and_never_changed(monkeypatch: pytest.MonkeyPatch)
     before = os.umask(0o027)
     try:
         with monkeypatch.context() as patch:
-            # It is the whole process's: files that other threads make meanwhile would be writable for everybody.
+            # The umask is global to the process: files of other threads would be writable by everybody meanwhile.
             patch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
             write("file")
         assert stat.S_IMODE(Path("file").stat().st_mode) == 0o640
@@ -125,10 +125,10 @@ def test_a_failed_write_leaves_the_old_file_alone() -> None:
     assert Path("file").read_bytes() == b"old"
 
 
-# --- Whether a folder can be written to -------------------------------------------------------------------------------
+# --- Check of a folder ------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_check_makes_and_removes_nothing() -> None:
+def test_a_folder_check_creates_and_removes_nothing() -> None:
     Path("empty").mkdir()
     Path("file").write_bytes(b"old")
     for folder in ("empty", "empty/a/b", "new/deep"):
@@ -137,13 +137,11 @@ def test_a_folder_check_makes_and_removes_nothing() -> None:
 
 
 @pytest.mark.parametrize("output", ["file", "file/below", "nowhere", "nowhere/below"])
-def test_what_cannot_be_a_folder_is_refused(output: str) -> None:
+def test_a_path_that_cannot_be_a_folder_is_refused(output: str) -> None:
     Path("file").write_bytes(b"old")
     Path("nowhere").symlink_to("missing")
-    # The reason alone, without the name of the file that was tried: it is the same each time.
-    with pytest.raises(
-        InputError, match=rf"^{output} cannot be written: [A-Za-z ]+\. Choose another folder, or make room"
-    ):
+    # Only the reason, without the random name of the temporary file.
+    with pytest.raises(InputError, match=rf"^{output} cannot be written: [A-Za-z ]+\. Choose another folder"):
         check_folder_writable(Path(output))
     assert names() == ["file", "nowhere"]
 
@@ -189,22 +187,22 @@ def test_eight_processes_check_and_fill_one_new_folder() -> None:
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
-        ("records", "records cannot be written: it is a folder, and no file. Choose another name."),
+        ("records", "records cannot be written: it is a folder. Choose another name."),
         ("records/a.json/table.csv", "records/a.json/table.csv cannot be written: "),
-        (os.devnull, f"{os.devnull} cannot be written: it is a device, a pipe or the like, and no file."),
+        (os.devnull, f"{os.devnull} cannot be written: it is a device, a pipe or the like."),
     ],
 )
-def test_an_unwritable_output_is_found_before_records_are_read(
-    output: str, said: str, options: tuple[str, ...], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_an_unwritable_output_is_noticed_before_records_are_read(
+    output: str, message: str, options: tuple[str, ...], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_record(Path("records/a.json"), record())
     monkeypatch.setattr("nvs_eval.records.files.read_record_files", lambda *_, **__: pytest.fail("they were read"))
-    assert refused("table", "records", "--output", output, *options).startswith(said)
+    assert refused("table", "records", "--output", output, *options).startswith(message)
 
 
-def test_the_table_of_a_command_goes_through_a_link(cli: Callable[..., Said]) -> None:
+def test_a_table_is_written_through_a_link(cli: Callable[..., Said]) -> None:
     write_record(Path("records/a.json"), record())
     Path("old.txt").write_bytes(b"old")
     Path("latest.txt").symlink_to("old.txt")

@@ -1,4 +1,4 @@
-"""Work ahead of its turn: order, errors in their place, how far ahead, and that nothing is left running."""
+"""Prefetching: order of the results, place of errors, number of groups ahead, and the end of all threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nvs_eval.sources.pictures import Picture
 from nvs_eval.system.prefetch import GROUPS_AHEAD, prefetch
 
 SOON = 10.0
-"""Seconds that are never waited for, but where a test fails."""
+"""Timeout in seconds, which is reached only if a test fails."""
 NAMES = {f"{number:02}": number for number in range(8)}
 
 
@@ -38,17 +38,17 @@ def fail(error: BaseException) -> int:
 
 @pytest.fixture
 def source(tmp_path: Path) -> ImageFiles:
-    """Eight views of one column."""
+    """Eight views of one result."""
     gt = write_pngs(tmp_path / "scene" / "gt", NAMES)
     renders = write_pngs(tmp_path / "scene" / "a", {name: seed + 100 for name, seed in NAMES.items()})
-    (found,) = open_folders([renders], reference=gt)
-    return found
+    (opened,) = open_folders([renders], reference=gt)
+    return opened
 
 
 # --- Order ----------------------------------------------------------------------------------------------------------
 
 
-def test_results_come_in_order_whichever_is_done_first() -> None:
+def test_results_come_in_order_of_the_calls() -> None:
     last_is_done = threading.Event()
 
     def slow() -> str:
@@ -59,16 +59,16 @@ def test_results_come_in_order_whichever_is_done_first() -> None:
         last_is_done.set()
         return "quick"
 
-    # Where there is but one thread the slow one comes after.
+    # The quick call comes first, so that this works with a single thread too.
     groups: list[list[Callable[[], str]]] = [[quick, slow], [lambda: "next"], []]
     assert list(prefetch(groups)) == [["quick", "slow"], ["next"], []]
 
 
-def test_no_work_is_no_result() -> None:
+def test_no_calls_give_no_results() -> None:
     assert list(prefetch([])) == []
 
 
-def test_views_are_those_of_their_files_in_order(source: ImageFiles) -> None:
+def test_views_have_the_images_of_their_files_in_order(source: ImageFiles) -> None:
     assert [view.name for view in source] == list(NAMES)
     for view in source:
         assert view.reference_file is not None
@@ -80,7 +80,7 @@ def test_views_are_those_of_their_files_in_order(source: ImageFiles) -> None:
 # --- How far ahead --------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_begun_early_and_then_two_groups_ahead() -> None:
+def test_nothing_starts_early_and_then_two_groups_ahead() -> None:
     taken: list[int] = []
 
     def groups() -> Iterator[Sequence[Callable[[], int]]]:
@@ -97,11 +97,11 @@ def test_nothing_is_begun_early_and_then_two_groups_ahead() -> None:
 
 def test_a_source_opens_no_file_further_ahead(source: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: set[str] = set()
-    true = Picture.load_file
+    original = Picture.load_file
 
     def load_file(picture: Picture, *args: object) -> object:
         opened.add(picture.path.stem)
-        return true(picture, *args)  # pyright: ignore[reportArgumentType]
+        return original(picture, *args)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(Picture, "load_file", load_file)
     names = list(NAMES)
@@ -111,7 +111,7 @@ def test_a_source_opens_no_file_further_ahead(source: ImageFiles, monkeypatch: p
             assert names[number] in opened <= set(names[: number + 1 + GROUPS_AHEAD])
 
 
-def test_what_was_used_is_held_by_nobody() -> None:
+def test_used_results_are_freed() -> None:
     class Image:
         pass
 
@@ -127,10 +127,10 @@ def test_what_was_used_is_held_by_nobody() -> None:
 # --- Errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_error_comes_in_place_of_its_own_group() -> None:
-    wrong = InputError("the third")
+def test_an_error_is_raised_instead_of_the_results_of_its_group() -> None:
+    error = InputError("the third")
     results = prefetch(
-        [[partial(int, 0)], [partial(int, 1)], [partial(fail, wrong), partial(int, 2)], [partial(int, 3)]]
+        [[partial(int, 0)], [partial(int, 1)], [partial(fail, error), partial(int, 2)], [partial(int, 3)]]
     )
     assert [next(results), next(results)] == [[0], [1]]
     with pytest.raises(InputError, match="the third"):
@@ -139,13 +139,13 @@ def test_an_error_comes_in_place_of_its_own_group() -> None:
     assert prefetch_threads() == []
 
 
-def test_of_several_errors_the_first_in_order_is_raised() -> None:
+def test_the_first_of_several_errors_is_raised() -> None:
     groups = [[partial(fail, InputError("first")), partial(fail, InputError("second"))]]
     with pytest.raises(InputError, match="first"):
         next(prefetch(groups))
 
 
-def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> None:
+def test_a_damaged_file_is_reported_at_its_view(source: ImageFiles) -> None:
     file = Path(str(source.references["03"]))
     file.write_bytes(file.read_bytes()[:200])
     seen = []
@@ -158,10 +158,10 @@ def test_damage_is_met_at_the_view_that_it_belongs_to(source: ImageFiles) -> Non
     assert prefetch_threads() == []
 
 
-# --- Nothing is left ------------------------------------------------------------------------------------------------
+# --- The end --------------------------------------------------------------------------------------------------------
 
 
-def test_all_threads_are_gone_at_the_end(source: ImageFiles) -> None:
+def test_all_threads_have_ended_at_the_end(source: ImageFiles) -> None:
     views = iter(source)
     next(views)
     assert prefetch_threads() != []
@@ -169,9 +169,9 @@ def test_all_threads_are_gone_at_the_end(source: ImageFiles) -> None:
     assert prefetch_threads() == []
 
 
-def test_what_was_not_begun_when_it_is_closed_never_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[int] = []
-    going, may_end = threading.Event(), threading.Event()
+def test_closing_cancels_calls_that_have_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    running, may_end = threading.Event(), threading.Event()
 
     class Pool(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -180,17 +180,17 @@ def test_what_was_not_begun_when_it_is_closed_never_is(monkeypatch: pytest.Monke
             super().shutdown(wait=wait)
 
     def work(number: int) -> int:
-        begun.append(number)
-        going.set()
+        started.append(number)
+        running.set()
         assert may_end.wait(SOON)
         return number
 
     monkeypatch.setattr("nvs_eval.system.prefetch.ThreadPoolExecutor", Pool)
     with closing(prefetch([[], [partial(work, number) for number in range(100)]])) as results:
         assert next(results) == []
-        assert going.wait(SOON)
+        assert running.wait(SOON)
     assert prefetch_threads() == []
-    assert 1 <= len(begun) <= 8  # What the threads had begun.
+    assert 1 <= len(started) <= 8  # One call per thread.
     assert list(results) == []
 
 

@@ -1,4 +1,4 @@
-"""Plain data becomes a type, or an error that names the part, what it must be and what it is."""
+"""Plain data is converted into a type, or an error names the part, its valid values and the actual value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nvs_eval.system.schema import Count, Text, convert
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """Options that two commands have."""
+    """Options that two commands share."""
 
     device: str = "auto"
     protocol: tuple[str, ...] = ("standard",)
@@ -27,7 +27,7 @@ class Common:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Options of one of them."""
+    """Options of one command."""
 
     folders: tuple[Path, ...]
     every: int = 1
@@ -47,7 +47,7 @@ class Scene(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[Text] = []
 
 
-SCENES = "scenes must be a list of mappings or texts that is not empty, such as `scenes: [fox]`."
+SCENES = "scenes must be a list of mappings or strings that is not empty, such as `scenes: [fox]`."
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,29 +63,29 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def test_mapping_becomes_dataclass_with_inherited_fields() -> None:
-    given = {"folders": ["a", Path("b")], "device": "cpu", "scale": 2, "exr": "srgb", "steps": [1, 2], "masks": None}
-    assert convert(given, Options, "score") == Options(
+    values = {"folders": ["a", Path("b")], "device": "cpu", "scale": 2, "exr": "srgb", "steps": [1, 2], "masks": None}
+    assert convert(values, Options, "score") == Options(
         folders=(Path("a"), Path("b")), device="cpu", scale=2.0, exr="srgb", steps=(1, 2)
     )
 
 
-def test_one_value_stands_for_a_tuple() -> None:
-    made = convert({"folders": "a", "protocol": "light"}, Options, "score")
-    assert (made.folders, made.protocol) == ((Path("a"),), ("light",))
+def test_a_single_value_becomes_a_tuple() -> None:
+    options = convert({"folders": "a", "protocol": "light"}, Options, "score")
+    assert (options.folders, options.protocol) == ((Path("a"),), ("light",))
 
 
-def test_paths_are_made_by_the_given_function() -> None:
-    made = convert({"folders": ["a", "/b"], "masks": "m"}, Options, "score", path=lambda text: Path("/root", text))
-    assert (made.folders, made.masks) == ((Path("/root/a"), Path("/b")), Path("/root/m"))
+def test_paths_are_converted_by_the_path_function() -> None:
+    options = convert({"folders": ["a", "/b"], "masks": "m"}, Options, "score", path=lambda text: Path("/root", text))
+    assert (options.folders, options.masks) == ((Path("/root/a"), Path("/b")), Path("/root/m"))
 
 
 def test_error_of_the_path_function_is_passed_on() -> None:
     def refuse(text: str) -> Path:
         raise InputError(f"{text} has a placeholder")
 
-    for given in ("{x}", ["{x}"]):
+    for folders in ("{x}", ["{x}"]):
         with pytest.raises(InputError, match=r"^\{x\} has a placeholder$"):
-            convert({"folders": given}, Options, "score", path=refuse)
+            convert({"folders": folders}, Options, "score", path=refuse)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_error_of_the_path_function_is_passed_on() -> None:
         ({"folders": 7}, "folders must be a path or a list of paths. Got 7."),
         ({"folders": ["a", 7]}, "folders[1] must be a path. Got 7."),
         ({"folders": ""}, "folders must be a path or a list of paths. Got ''."),
-        ({"device": 3.5}, "device must be a text. Got 3.5. Put names of digits in quotes, such as '0001'."),
-        ({"protocol": [1]}, "protocol[0] must be a text. Got 1. Put names of digits in quotes, such as '0001'."),
-        ({"protocol": 1}, "protocol must be a text or a list of texts. Got 1. Put names of digits in quotes,"),
-        ({"device": None}, "device must be a text. Got None."),
+        ({"device": 3.5}, "device must be a string. Got 3.5. Put names of digits in quotes, such as '0001'."),
+        ({"protocol": [1]}, "protocol[0] must be a string. Got 1. Put names of digits in quotes, such as '0001'."),
+        ({"protocol": 1}, "protocol must be a string or a list of strings. Got 1. Put names of digits in quotes,"),
+        ({"device": None}, "device must be a string. Got None."),
         ({"masks": 3}, "masks must be a path or None. Got 3."),
         ({"every": "8"}, "every must be a whole number. Got '8'."),
         ({"every": True}, "every must be a whole number. Got True."),
@@ -109,16 +109,16 @@ def test_error_of_the_path_function_is_passed_on() -> None:
         ({"exr": 16}, "exr must be 'linear', 'srgb' or None. Got 16."),
         ({"steps": "lats"}, "Unknown steps 'lats'. Did you mean 'last'? Known: all, last."),
         ({"steps": [1.5]}, "steps[0] must be a whole number. Got 1.5."),
-        ({"background": [1, 1]}, "background must be a text, 3 numbers or None. Got [1, 1]."),
+        ({"background": [1, 1]}, "background must be a string, 3 numbers or None. Got [1, 1]."),
         ({"background": [1, "1", 1]}, "background[1] must be a number. Got '1'."),
         ({"made": {"psnr": 2.5}}, "made.psnr must be a whole number. Got 2.5."),
         ({"made": 3}, "made must be a mapping. Got 3."),
-        ({"made": {("a",): 3}}, "a name in made must be a text. Got ('a',)."),
-        ({"made": {1: 3}}, "a name in made must be a text. Got 1. Put names of digits in quotes, such as '0001'."),
+        ({"made": {("a",): 3}}, "a name in made must be a string. Got ('a',)."),
+        ({"made": {1: 3}}, "a name in made must be a string. Got 1. Put names of digits in quotes, such as '0001'."),
         ({"protocol": {"a", }}, "{'a'} is a set, which has no order. Give a list."),
     ],
 )  # fmt: skip
-def test_wrong_option_is_named_with_what_is_needed(change: dict[str, Any], message: str) -> None:
+def test_wrong_option_is_named_with_its_valid_values(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         convert({"folders": ["a"], **change}, Options, "score")
     assert str(error.value).startswith(message)
@@ -129,10 +129,10 @@ def test_missing_option_is_named() -> None:
         convert({}, Options, "score")
 
 
-@pytest.mark.parametrize("given", [None, 3, "text", [1]])
-def test_other_value_than_a_mapping_is_refused(given: object) -> None:
+@pytest.mark.parametrize("value", [None, 3, "text", [1]])
+def test_a_value_that_is_not_a_mapping_is_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"^score must be a mapping with the fields device, protocol, masks, folders"):
-        convert(given, Options, "score")
+        convert(value, Options, "score")
 
 
 DIGITS = " Put names of digits in quotes, such as '0001'."
@@ -158,7 +158,7 @@ WORDS = " Put names that are words for True or False in quotes, such as 'no'."
         (Literal["a", "b"], 1, ""),
     ],
 )
-def test_advice_to_quote_is_given_for_names_only(kind: Any, value: object, advice: str) -> None:
+def test_advice_to_quote_is_for_names_only(kind: Any, value: object, advice: str) -> None:
     with pytest.raises(InputError, match=r"must be .*\. Got ") as error:
         convert(value, kind, "it")
     assert "".join(str(error.value).partition(" Put ")[1:]) == advice
@@ -168,8 +168,8 @@ def test_advice_to_quote_is_given_for_names_only(kind: Any, value: object, advic
 
 
 def test_mapping_becomes_nested_structs() -> None:
-    given = {"title": "t", "scenes": [{"name": "fox", "factor": 2}, "cat"], "scores": {"fox": {"psnr": "20"}}}
-    assert convert(given, File, "the file") == File("t", [Scene("fox", 2), "cat"], {"fox": {"psnr": "20"}})
+    values = {"title": "t", "scenes": [{"name": "fox", "factor": 2}, "cat"], "scores": {"fox": {"psnr": "20"}}}
+    assert convert(values, File, "the file") == File("t", [Scene("fox", 2), "cat"], {"fox": {"psnr": "20"}})
 
 
 @pytest.mark.parametrize(
@@ -178,27 +178,27 @@ def test_mapping_becomes_nested_structs() -> None:
         ({"titel": "x"}, "Unknown field of the file 'titel'. Did you mean 'title'?"),
         ({"scenes": []}, SCENES + " Got []."),
         ({"scenes": "fox"}, SCENES + " Got 'fox'."),
-        ({"scenes": ["fox", 7]}, "scenes[1] must be a mapping with the fields name, factor, aliases or a text. Got 7."),
+        ({"scenes": ["fox", 7]}, "scenes[1] must be a mapping with the fields name, factor, aliases or a string. Got 7"),
         ({"scenes": [{"name": "fox", "fcator": 2}]}, "Unknown field of scenes[0] 'fcator'. Did you mean 'factor'?"),
         ({"scenes": [{}]}, "scenes[0] lacks name: there is no default."),
         ({"scenes": [{"name": "fox", "factor": 0}]}, "scenes[0].factor must be a whole number of at least 1. Got 0."),
-        ({"scenes": [{"name": "fox", "aliases": "x"}]}, "scenes[0].aliases must be a list of texts. Got 'x'."),
-        ({"scenes": [{"name": " "}]}, "scenes[0].name must be a text. Got ' '."),
+        ({"scenes": [{"name": "fox", "aliases": "x"}]}, "scenes[0].aliases must be a list of strings. Got 'x'."),
+        ({"scenes": [{"name": " "}]}, "scenes[0].name must be a string. Got ' '."),
         ({"scores": {"fox": {"psnr": 20}}}, "scores.fox.psnr must be digits in quotes. Got 20."),
         ({"scores": {"fox": {"psnr": "x"}}}, "scores.fox.psnr must be digits in quotes. Got 'x'."),
         ({"scores": {"fox": 3}}, "scores.fox must be a mapping. Got 3."),
-        ({"scores": {1: {}}}, "a name in scores must be a text. Got 1. Put names of digits in quotes, such as '0001'."),
-        ({"note": []}, "note must be a text or None. Got []."),
+        ({"scores": {1: {}}}, "a name in scores must be a string. Got 1. Put names of digits in quotes,"),
+        ({"note": []}, "note must be a string or None. Got []."),
         ({"note": "x" * 100}, ""),
     ],
 )  # fmt: skip
 def test_wrong_part_of_a_file_is_named_by_its_place(change: dict[str, Any], message: str) -> None:
-    given = {"title": "t", "scenes": ["fox"], **change}
+    values = {"title": "t", "scenes": ["fox"], **change}
     if not message:
-        assert convert(given, File, "the file").note == "x" * 100
+        assert convert(values, File, "the file").note == "x" * 100
         return
     with pytest.raises(InputError) as error:
-        convert(given, File, "the file")
+        convert(values, File, "the file")
     assert str(error.value).startswith(message)
 
 
@@ -207,12 +207,12 @@ def test_several_missing_fields_are_named_together() -> None:
         convert({}, File, "the file")
 
 
-def test_long_value_is_shown_in_part() -> None:
-    with pytest.raises(InputError, match=r"^title must be a text\. Got \['x+\.\.\.\.$"):
+def test_long_value_is_truncated() -> None:
+    with pytest.raises(InputError, match=r"^title must be a string\. Got \['x+\.\.\.\.$"):
         convert({"title": ["x" * 1000], "scenes": ["fox"]}, File, "the file")
 
 
-def test_nested_without_end_is_refused() -> None:
+def test_endless_nesting_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(InputError, match=r"^the file is nested too deeply\.$"):
