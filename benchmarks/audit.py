@@ -1,4 +1,4 @@
-"""How much of an audit its protocols share: all of them on one view together, against one after the other.
+"""Time all protocols on one view, scored together and one after the other. The difference is the work they share.
 
 python benchmarks/audit.py [--width 960 --height 540] [--renders 1] [--rounds 3]
 """
@@ -18,17 +18,17 @@ from nvs_eval.evaluation.scorer import Scores
 
 
 def made_view(width: int, height: int, renders: int) -> View:
-    """A smooth image at the levels of 8 bits, and float renders of it with noise."""
+    """Return a view of a smooth 8-bit image and float renders of it with noise."""
     generator = torch.Generator().manual_seed(0)
     small = torch.rand(1, 3, height // 16, width // 16, generator=generator)
     image = torch.nn.functional.interpolate(small, (height, width), mode="bicubic", align_corners=False)
     reference = (image[0].permute(1, 2, 0).clamp(0, 1) * 255).round() / 255
-    noise = [torch.randn(reference.shape, generator=generator) for _ in range(renders)]
-    return View("made", reference, tuple(Render((reference + 0.03 * each).clamp(0, 1)) for each in noise))
+    noises = [torch.randn(reference.shape, generator=generator) for _ in range(renders)]
+    return View("made", reference, tuple(Render((reference + 0.03 * noise).clamp(0, 1)) for noise in noises))
 
 
 def check(together: Sequence[Scores], alone: Sequence[Scores]) -> None:
-    """The numbers are the same before the times are compared."""
+    """Check that both ways give the same scores."""
     for a, b in zip(together, alone, strict=True):
         for name, values in a.items():
             for x, y in zip(values, b[name], strict=True):
@@ -45,19 +45,19 @@ def main() -> None:
     view = made_view(arguments.width, arguments.height, arguments.renders)
     cpu = torch.device("cpu")
     protocols = [load_protocol(name) for name in named_protocols()]
-    every = Scorer(protocols, cpu)
+    joint = Scorer(protocols, cpu)
     single = [Scorer([protocol], cpu) for protocol in protocols]
     times: dict[str, list[float]] = {"together": [], "one after the other": []}
     for _ in range(arguments.rounds):
         start = time.perf_counter()
-        together = every.score(view)
+        together = joint.score(view)
         middle = time.perf_counter()
         alone = [scorer.score(view)[0] for scorer in single]
         times["together"].append(middle - start)
         times["one after the other"].append(time.perf_counter() - middle)
         check(together, alone)
-    for what, seconds in times.items():
-        print(f"{len(protocols)} protocols {what:<20} median {statistics.median(seconds):6.2f} s of {len(seconds)}")
+    for way, seconds in times.items():
+        print(f"{len(protocols)} protocols {way:<20} median {statistics.median(seconds):6.2f} s of {len(seconds)}")
     a, b = (statistics.median(seconds) for seconds in times.values())
     print(f"ratio {a / b:.2f}")
 

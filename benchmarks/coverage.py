@@ -1,10 +1,10 @@
-"""How often the 95 % intervals of `nvs_eval.comparison.statistics` hold the truth, by simulation; and how others do.
+"""Simulate the coverage of the 95 % intervals of `nvs_eval.comparison.statistics`, and of other intervals.
 
 python benchmarks/coverage.py [--trials 2000] [--resamples 2000] [--seed 0] [--views 7 25 200]
 
-Sides that do not differ at all are compared, over and over: the share of intervals that hold 0 is the coverage. A scene
-effect is drawn for each scene from the same distribution as the views' differences are. Where a side has three runs,
-each run adds noise of its own (half the views' standard deviation) and the same once more on each of its views.
+Each trial compares sides that do not differ. Coverage is the share of intervals that contain 0. Scenes that differ have
+an effect each, drawn from the same distribution as the differences of the views. With three runs a side, each run adds
+noise (half the views' standard deviation), and as much again on each of its views.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, st
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
-# Each of mean zero and standard deviation one.
+# All have mean 0 and standard deviation 1.
 DISTRIBUTIONS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "skewed: gamma, skewness 1.4": lambda rng, shape: (rng.gamma(2, 1, shape) - 2) / math.sqrt(2),
@@ -36,7 +36,7 @@ DISTRIBUTIONS: dict[str, Draw] = {
     ),
     "heavy tails: t, 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / math.sqrt(3),
 }
-# Scenes, runs a side, and the standard deviation of the scenes' effects.
+# Number of scenes, number of runs a side, standard deviation of the scene effects.
 SETTINGS = {
     "1 scene": (1, 1, 0.0),
     "9 scenes": (9, 1, 0.0),
@@ -47,28 +47,35 @@ SETTINGS = {
 # Fixed scenes of different numbers of views.
 UNEQUAL = ((6, 200), (4, 9, 20), (20, 200))
 RUN_NOISE = 0.5
-# Trials that share resamples, as metrics do: what that correlates is small beside the error of the simulation.
+# Number of trials that share resamples, as metrics do. The correlation is small beside the error of the simulation.
 TOGETHER = 100
 
 
 def trial(rng: np.random.Generator, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]) -> Scores:
-    """Scores of two sides without a true difference, of scenes with so many views."""
+    """Return scores of two sides without a true difference.
+
+    Args:
+        rng: random number generator.
+        draw: distribution of the differences.
+        setting: value of `SETTINGS`.
+        counts: number of views of each scene.
+    """
     _, runs, effect = setting
-    found = []
+    scenes = []
     for index, views in enumerate(counts):
         names = tuple(str(index) for index in range(views))
         differences = draw(rng, (views,)) + (effect * draw(rng, (1,)) if effect else 0.0)
         sides = np.zeros((2, runs, views))
         if runs > 1:
             sides += RUN_NOISE * (rng.standard_normal((2, runs, 1)) + rng.standard_normal((2, runs, views)))
-        found.append(SceneScores(str(index), names, sides[0], sides[1] + differences))
-    return Scores(tuple(found))
+        scenes.append(SceneScores(str(index), names, sides[0], sides[1] + differences))
+    return Scores(tuple(scenes))
 
 
 def batches(
     arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]
 ) -> Iterator[tuple[list[Scores], int]]:
-    """The trials, some at a time, with the seed of their resamples."""
+    """Yield the trials in batches, with the seed of their resamples."""
     rng = np.random.default_rng([arguments.seed, *dict.fromkeys(counts), *setting[:2]])
     for start in range(0, arguments.trials, TOGETHER):
         count = min(TOGETHER, arguments.trials - start)
@@ -78,30 +85,30 @@ def batches(
 def coverage(
     arguments: argparse.Namespace, draw: Draw, setting: tuple[int, int, float], counts: Sequence[int]
 ) -> tuple[float, float]:
-    """The share of the intervals, as `compare` has them, that hold 0; and of those that come with a caution."""
-    held = cautioned = 0
+    """Return the coverage of the intervals that `compare` uses, and the share of them that carry a caution."""
+    covered = cautioned = 0
     for scores, seed in batches(arguments, draw, setting, counts):
-        named = {str(index): each for index, each in enumerate(scores)}
-        for interval in intervals(named, resamples=arguments.resamples, seed=seed).values():
+        by_trial = {str(index): trial_scores for index, trial_scores in enumerate(scores)}
+        for interval in intervals(by_trial, resamples=arguments.resamples, seed=seed).values():
             assert interval.low is not None and interval.high is not None, interval.reason
-            held += interval.low <= 0 <= interval.high
+            covered += interval.low <= 0 <= interval.high
             cautioned += bool(interval.caution)
-    return held / arguments.trials, cautioned / arguments.trials
+    return covered / arguments.trials, cautioned / arguments.trials
 
 
-def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, float]:
-    """The coverage of the intervals that were not chosen, for one scene with one run a side."""
+def alternatives(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, float]:
+    """Return the coverage of other intervals, for one scene with one run a side."""
     tail = (1 - LEVEL) / 2
     student = float(stats.t.ppf(1 - tail, views - 1))
-    # Hesterberg's: as much further out as makes it the t interval where all is normal.
+    # Hesterberg's expanded percentile, which equals the t interval for normal differences.
     expanded = float(stats.norm.cdf(-math.sqrt(views / (views - 1)) * student))
-    held: Counter[str] = Counter()
+    covered: Counter[str] = Counter()
     for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], [views]):
-        means = np.array([each.difference for each in scores])
-        errors = np.array([standard_error(each) for each in scores])
+        means = np.array([trial_scores.difference for trial_scores in scores])
+        errors = np.array([standard_error(trial_scores) for trial_scores in scores])
         ratios = studentised(scores, resamples=arguments.resamples, seed=seed)
         shares = np.random.default_rng(seed).multinomial(views, np.full(views, 1 / views), arguments.resamples) / views
-        resampled = shares @ np.array([each.scenes[0].differences for each in scores]).T
+        resampled = shares @ np.array([trial_scores.scenes[0].differences for trial_scores in scores]).T
         ends = {
             "t": (means - student * errors, means + student * errors),
             "percentile": np.quantile(resampled, [tail, 1 - tail], axis=0),
@@ -110,12 +117,12 @@ def others(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[str, f
             "studentised, no cap": means + errors * np.array([[-1], [1]]) * np.quantile(np.abs(ratios), LEVEL, axis=0),
         }
         for name, (low, high) in ends.items():
-            held[name] += int(((low <= 0) & (high >= 0)).sum())
-    return {name: count / arguments.trials for name, count in held.items()}
+            covered[name] += int(((low <= 0) & (high >= 0)).sum())
+    return {name: count / arguments.trials for name, count in covered.items()}
 
 
-def shown(share: float, trials: int) -> str:
-    """A coverage in percent and its standard error."""
+def formatted(share: float, trials: int) -> str:
+    """Format a coverage in percent with its standard error."""
     return f"{100 * share:.1f} ± {100 * math.sqrt(share * (1 - share) / trials):.1f}"
 
 
@@ -128,21 +135,21 @@ def main() -> None:
     arguments = parser.parse_args()
     console, start = Console(width=160), time.perf_counter()
     table = Table("differences", "views a scene", *SETTINGS, title="Coverage in %, as used")
-    rejected = Table("differences", "views", title="Coverage in %, 1 scene, of what is not used")
+    rejected = Table("differences", "views", title="Coverage in %, 1 scene, other intervals")
     unequal = Table("differences", "views of the scenes", "coverage", "with a caution", title="Coverage in %, as used")
     for name, draw in DISTRIBUTIONS.items():
         for counts in UNEQUAL:
-            held, cautioned = coverage(arguments, draw, (len(counts), 1, 0.0), counts)
+            covered, cautioned = coverage(arguments, draw, (len(counts), 1, 0.0), counts)
             listed = ", ".join(map(str, counts))
-            unequal.add_row(name, listed, shown(held, arguments.trials), f"{100 * cautioned:.0f}")
+            unequal.add_row(name, listed, formatted(covered, arguments.trials), f"{100 * cautioned:.0f}")
         for views in arguments.views:
             cells = [coverage(arguments, draw, s, [views] * s[0])[0] for s in SETTINGS.values()]
-            table.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in cells])
-            found = others(arguments, draw, views)
+            table.add_row(name, str(views), *[formatted(cell, arguments.trials) for cell in cells])
+            shares = alternatives(arguments, draw, views)
             if len(rejected.columns) == 2:
-                for other in found:
-                    rejected.add_column(other)
-            rejected.add_row(name, str(views), *[shown(cell, arguments.trials) for cell in found.values()])
+                for interval in shares:
+                    rejected.add_column(interval)
+            rejected.add_row(name, str(views), *[formatted(share, arguments.trials) for share in shares.values()])
     console.print(table, unequal, rejected)
     console.print(f"{arguments.trials} trials, {arguments.resamples} resamples, {time.perf_counter() - start:.0f} s")
 

@@ -1,4 +1,4 @@
-"""How long one view takes on the CPU with more or fewer rays in a forward pass, and whether the values are the same.
+"""Time one view on the CPU for different numbers of rays per forward pass, and check that the values are equal.
 
 python benchmarks/cpu_chunks.py outputs/fox/nerfacto/base/config.yml [--rounds 3]
 """
@@ -39,7 +39,7 @@ def main() -> None:
                 render = pipeline.model.get_outputs_for_camera(camera)["rgb"]
             times.setdefault(rays, []).append(time.perf_counter() - start)
             first = render if first is None else first
-            assert torch.equal(render, first), f"{rays} rays in a pass give other values"
+            assert torch.equal(render, first), f"values differ with {rays} rays per pass"
     for rays, seconds in times.items():
         print(f"{rays:>6} rays   median {statistics.median(seconds):6.2f} s   of {len(seconds)}")
 

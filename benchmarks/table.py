@@ -1,8 +1,8 @@
-"""How long `nvs-eval table` takes on many records, and how much memory: the whole process, several times.
+"""Measure time and peak memory of `nvs-eval table` on many records, for the whole process and several rounds.
 
 python benchmarks/table.py [--scenes 20 --methods 10 --steps 5 --views 200] [--rounds 5] [-- --per-view]
 
-What is given after `--` goes to `nvs-eval table`.
+Arguments after `--` are passed to `nvs-eval table`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ INFO = {
 
 
 def made_records(scenes: int, methods: int, steps: int, views: int) -> Iterator[Record]:
-    """Records of runs of several methods on several scenes, as long as real ones; a scene's references are shared."""
+    """Yield records of realistic size. Records of the same scene share their references."""
     chance = random.Random(0)
-    # As text, since loading it imports torch: what a process had in memory counts for those that it starts.
+    # Read as YAML, because loading a protocol imports torch, whose memory would count for the processes started here.
     definition = yaml.safe_load((config_folder() / "protocols" / "standard.yaml").read_text())
     protocol = {"name": definition.pop("name"), "definition": definition, "fingerprint": "0" * 8}
     for scene in range(scenes):
@@ -90,7 +90,7 @@ def _provenance(chance: random.Random) -> dict[str, object]:
     }
 
 
-# Where the time goes, in a process of its own: what follows is run in it, and prints the seconds of each part.
+# Program that prints the CPU seconds of each part of the command.
 PARTS = """
 import json, sys, time
 times = [("start", time.process_time())]
@@ -103,12 +103,12 @@ files, records = zip(*read_record_files(sys.argv[1:]))
 times.append(("reading", time.process_time()))
 check_comparable(records, files=files)
 times.append(("comparability", time.process_time()))
-print(json.dumps({what: seconds - before for (_, before), (what, seconds) in zip([("", 0.0), *times], times)}))
+print(json.dumps({part: seconds - before for (_, before), (part, seconds) in zip([("", 0.0), *times], times)}))
 """
 
 
 class Measured(NamedTuple):
-    """What one process took: its seconds, those of the processor among them, and its peak memory in MB."""
+    """Wall-clock seconds, CPU seconds and peak memory (in MB) of one process."""
 
     seconds: float
     processor: float
@@ -116,7 +116,7 @@ class Measured(NamedTuple):
 
 
 def measured(folder: Path, options: list[str]) -> Measured:
-    """What one `nvs-eval table` takes."""
+    """Measure one run of `nvs-eval table`."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "nvs_eval", "table", str(folder), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -124,8 +124,8 @@ def measured(folder: Path, options: list[str]) -> Measured:
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"nvs-eval table ended with {process.returncode}")
-    # Linux counts in KiB, macOS in bytes.
+        raise SystemExit(f"nvs-eval table failed with exit code {process.returncode}")
+    # The unit is KiB on Linux and bytes on macOS.
     memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     return Measured(seconds, usage.ru_utime + usage.ru_stime, memory)
 
@@ -137,32 +137,32 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--views", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("options", nargs="*", help="for nvs-eval table")
-    given = parser.parse_args()
+    parser.add_argument("options", nargs="*", help="options of nvs-eval table")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sizes = []
-        for record in made_records(given.scenes, given.methods, given.steps, given.views):
+        for record in made_records(arguments.scenes, arguments.methods, arguments.steps, arguments.views):
             file = record_file(record, folder)
             write_record(file, record)
             sizes.append(file.stat().st_size)
-        rounds = [measured(folder, given.options) for _ in range(given.rounds)]
+        rounds = [measured(folder, arguments.options) for _ in range(arguments.rounds)]
         parts = json.loads(subprocess.check_output([sys.executable, "-c", PARTS, str(folder)]))
-    print(f"{len(sizes)} records of {given.views} views, {sum(sizes) / 1e6:.0f} MB")
-    print(f"nvs-eval table {' '.join(given.options)}".strip())
-    times = {"wall clock": [each.seconds for each in rounds], "processor": [each.processor for each in rounds]}
-    for what, values in times.items():
+    print(f"{len(sizes)} records of {arguments.views} views, {sum(sizes) / 1e6:.0f} MB")
+    print(f"nvs-eval table {' '.join(arguments.options)}".strip())
+    times = {"wall clock": [run.seconds for run in rounds], "CPU": [run.processor for run in rounds]}
+    for clock, values in times.items():
         low, high = min(values), max(values)
-        print(f"  {what} median {statistics.median(values):.2f} s ({low:.2f} to {high:.2f}, {len(values)} rounds)")
-    print(f"  peak memory {max(each.memory for each in rounds):.0f} MB")
-    print("before the tables, seconds of the processor in a process of its own:")
-    print("  " + ", ".join(f"{what} {each:.2f}" for what, each in parts.items()))
+        print(f"  {clock} median {statistics.median(values):.2f} s ({low:.2f} to {high:.2f}, {len(values)} rounds)")
+    print(f"  peak memory {max(run.memory for run in rounds):.0f} MB")
+    print("CPU seconds before the tables, in a separate process:")
+    print("  " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in parts.items()))
     versions = ", ".join(f"{name} {version(name)}" for name in ("msgspec", "rich", "tyro"))
     print(f"Python {platform.python_version()}, {versions}, {platform.system()} {platform.machine()}, {_processor()}")
 
 
 def _processor() -> str:
-    """Its name, where it is known, and how many there are."""
+    """Return the number and, if known, the name of the processors."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

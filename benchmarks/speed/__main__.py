@@ -41,26 +41,26 @@ Work = Callable[[Callable[[str], None]], CaseResult]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Time every path of ours and every peer on the same images, in turn, and write the results as they come."""
+    """Time nvs-eval and its peers in turn on the same images, and write results after each case."""
 
     minutes: float = 40
-    """How long all cases may take together; slow ones have three rounds all the same."""
+    """Time for all cases together, in minutes. Slow cases have at least three rounds."""
     only: tuple[str, ...] = ()
-    """The cases whose names match one of these patterns, such as 'ssim/*' or '*/1080p/*/2'; --list shows the names."""
+    """Names or patterns of cases to measure, such as 'ssim/*' or '*/1080p/*/2'; --list prints the names."""
     list: bool = False
-    """Print the names of the cases, and measure nothing."""
+    """Print the names of the cases without measuring."""
     quick: bool = False
-    """Three rounds at 540p on one thread, two views in a folder, no 4K: to see that it works."""
+    """Test the benchmark: three rounds at 540p on one thread, two views per folder, no 4K."""
     resume: bool = False
-    """Go on with the newest results, which an interrupted run left."""
+    """Continue with the newest results after an interruption."""
     threads: tuple[int, ...] = (1, 2)
-    """With how many threads."""
+    """Numbers of threads."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the metrics are computed."""
+    """Device on which metrics are computed."""
     checkpoint: Path | None = None
-    """The config.yml of a nerfstudio run: `nvs-eval run` is compared with `ns-eval` on it."""
+    """The config.yml of a nerfstudio run, to compare `nvs-eval run` with `ns-eval`."""
     output: Path = RESULTS
-    """The folder of results."""
+    """Folder of the results."""
 
 
 def main() -> int:
@@ -74,7 +74,7 @@ def main() -> int:
             return 0
         if not works:
             names = ", ".join(case.name for case in _cases(options))
-            raise InputError(f"No case is called {' or '.join(options.only)}. There are: {names}.")
+            raise InputError(f"No case matches {' or '.join(options.only)}. Cases: {names}.")
         file, results = begin(options)
         _run(works, file, results, console)
         results.finished = all(case.name in results.cases for case in _cases(options))
@@ -83,35 +83,38 @@ def main() -> int:
         console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        console.print("Interrupted. What was measured is kept: `--resume` goes on.", style="yellow")
+        console.print("Interrupted. Finished cases are kept; `--resume` continues.", style="yellow")
         return 130
     print(*lines(results), sep="\n")
     return 0
 
 
 def begin(options: Options) -> tuple[Path, Results]:
-    """The file of a new run, or of one that is gone on with."""
+    """Return the file and results of a new run, or of the run to resume.
+
+    Raises:
+        InputError: if the run to resume was made on another machine, or if there are results of today to overwrite.
+    """
     _set_up(options)
     machine = describe_machine(options.device)
     if options.resume:
         file = newest_results(options.output, quick=options.quick)
         results = read_results(file)
         if results.machine != machine:
-            raise InputError(f"{file} is of another machine or of other versions.")
+            raise InputError(f"{file} cannot be resumed: it comes from another machine or other versions.")
         return file, results
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     kept = {"minutes": options.minutes, "quick": options.quick, "only": options.only, "threads": options.threads}
     file = options.output / f"{today}-{short_name(machine)}{QUICK if options.quick else ''}.json"
     if file.exists() and not options.quick:
-        raise InputError(f"{file} has results of today: say `--resume` to go on with them, or move them elsewhere.")
+        raise InputError(f"{file} has today's results. Use `--resume` to continue, or move the file.")
     return file, Results(today, machine, kept)
 
 
 def _set_up(options: Options) -> None:
-    # Where torchvision looks for weights.
     os.environ["TORCH_HOME"] = str(torch_home())
     if options.device == "cuda":
-        # Nobody computes in TF32, but where it is said.
+        # Only contenders named "TF32" compute in TF32.
         backends: Any = torch.backends
         backends.cudnn.conv.fp32_precision = backends.cuda.matmul.fp32_precision = "ieee"
 
@@ -123,21 +126,21 @@ def _run(works: dict[str, Work], file: Path, results: Results, console: Console)
         task = progress.add_task("", total=len(works), completed=len(works) - len(waiting))
         for name, work in waiting.items():
 
-            def say(what: str, name: str = name) -> None:
-                progress.update(task, description=f"{name}: {what}")
+            def report(activity: str, name: str = name) -> None:
+                progress.update(task, description=f"{name}: {activity}")
 
-            say("images")
+            report("images")
             revision = code_revision()
-            results.cases[name] = work(say)
+            results.cases[name] = work(report)
             results.cases[name].revision = revision
             write_results(file, results)
             progress.advance(task)
 
 
 def _works(options: Options) -> Iterator[tuple[str, Work]]:
-    """What there is to measure, by name: the quick first, so that something is there soon."""
+    """Yield the cases to measure by name, the quickest first."""
     cases = _cases(options)
-    # Of the time that there is, whatever part of the cases is asked for.
+    # Time per share. It does not depend on --only.
     seconds = 0 if options.quick else options.minutes * 60 / sum(case.share for case in cases)
     for case in cases:
         if not options.only or any(fnmatch.fnmatch(case.name, pattern) for pattern in options.only):
@@ -145,7 +148,7 @@ def _works(options: Options) -> Iterator[tuple[str, Work]]:
 
 
 def _cases(options: Options) -> list[Case | ProcessCase]:
-    # On a graphics card the threads of the processor say nothing.
+    # The number of CPU threads does not matter on a GPU.
     timed = timed_cases(options.threads if options.device == "cpu" else options.threads[-1:])
     memory = MEMORY_CASES
     if options.quick:
@@ -155,18 +158,18 @@ def _cases(options: Options) -> list[Case | ProcessCase]:
     processes = [help_case()]
     if options.checkpoint is not None:
         processes.append(run_case(options.checkpoint))
-    for protocol, theirs, ratios in NERFBASELINES:
-        processes.append(nerfbaselines_case(protocol, theirs, ratios, views, size))
+    for protocol, peer_protocol, ratios in NERFBASELINES:
+        processes.append(nerfbaselines_case(protocol, peer_protocol, ratios, views, size))
     return [*timed, *processes, *memory]
 
 
-def _measure(case: Case | ProcessCase, seconds: float, options: Options, say: Callable[[str], None]) -> CaseResult:
+def _measure(case: Case | ProcessCase, seconds: float, options: Options, report: Callable[[str], None]) -> CaseResult:
     if isinstance(case, ProcessCase):
-        return time_processes(case, Rounds(seconds, least=1 if options.quick else case.least), options.device, say)
+        return time_processes(case, Rounds(seconds, least=1 if options.quick else case.least), options.device, report)
     if case.memory:
-        say("peak memory")
+        report("peak memory")
         return measure_case(case, environment_of(case.threads), options.device)
-    return time_case(case, Rounds(seconds), options.device, say)
+    return time_case(case, Rounds(seconds), options.device, report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is compared, as data: the works with their contenders and targets, at which sizes and with how many threads."""
+"""Cases of the benchmark: works with their contenders and targets, image sizes and numbers of threads."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ FIVE = {
     "ssim": "ssim valid",
     "psnr": "psnr",
 }
-"""The metrics of a view that are computed together, each with its exact definition."""
+"""Metrics that are computed together, with their exact definitions."""
 
-# Float32 peers are not held to our tolerances: they differ from float64 by up to 1e-5, on flat pairs by more.
+# Tolerance of float32 peers, which differ from float64 by up to 1e-5, and by more on flat pairs.
 _PEER = 2e-4
 
 
@@ -76,7 +76,7 @@ WORKS: dict[str, tuple[Contender, ...]] = {
         Contender("torchmetrics", "peer", torchmetrics_ssim, ("ssim reflect",), _PEER),
         Contender("fused-ssim", "peer", fused_ssim, ("ssim valid",), _PEER, only="cuda"),
     ),
-    # What the five cost together is compared with the five one after the other, both through the scorer.
+    # Compares all five metrics in one scorer with five scorers, one after the other.
     "five together": (
         Contender(
             "nvs-eval, together",
@@ -96,12 +96,12 @@ class Case:
     """A work at one size with one number of threads.
 
     Attributes:
-        work: a name in `WORKS`.
-        size: a name in `images.SIZES`.
-        images: of which kind.
-        threads: how many.
-        share: of the time that there is for all cases.
-        memory: the peak memory is measured, not the time.
+        work: name in `WORKS`.
+        size: name in `images.SIZES`.
+        images: kind of images.
+        threads: number of threads.
+        share: weight of the case in the distribution of the available time.
+        memory: whether peak memory is measured instead of time.
     """
 
     work: str
@@ -113,28 +113,28 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As `--only` takes it."""
-        what = f"{self.work}/{self.size}/{self.images}"
-        return f"memory/{what}" if self.memory else f"{what}/{self.threads}"
+        """Name of the case, for `--only`."""
+        name = f"{self.work}/{self.size}/{self.images}"
+        return f"memory/{name}" if self.memory else f"{name}/{self.threads}"
 
 
-# Seconds of a round on one core at 540p, which divide the time.
+# Seconds per round on one core at 540p. The available time is distributed in proportion.
 _SHARES = {"lpips_vgg": 40.0, "lpips_alex": 3.0, "lpips_squeeze": 4.0, "ssim": 2.0, "five together": 13.0}
 _PIXELS = {"540p": 1, "1080p": 4, "4K": 16}
 
 
 def timed_cases(threads: Sequence[int]) -> list[Case]:
-    """The cases that are timed in this process, the quickest first."""
-    found = [
+    """Return the cases that are timed in this process, the quickest first."""
+    cases = [
         _timed(work, size, "photo", count)
         for work in WORKS
         for size in ("540p", "1080p")
         for count in threads
         if work != "five together" or size == "540p"
     ]
-    found += [_timed(work, "4K", "photo", threads[-1]) for work in ("ssim", "lpips_alex")]
-    found += [_timed(work, "540p", kind, threads[0]) for work in ("ssim", "lpips_alex") for kind in MADE]
-    return sorted(found, key=lambda case: case.share)
+    cases += [_timed(work, "4K", "photo", threads[-1]) for work in ("ssim", "lpips_alex")]
+    cases += [_timed(work, "540p", kind, threads[0]) for work in ("ssim", "lpips_alex") for kind in MADE]
+    return sorted(cases, key=lambda case: case.share)
 
 
 def _timed(work: str, size: str, images: Kind, threads: int) -> Case:
@@ -146,4 +146,4 @@ MEMORY_CASES = tuple(
     for work, size in (("ssim", "4K"), ("lpips_alex", "4K"), ("lpips_vgg", "1080p"), ("lpips_vgg", "4K"))
 )
 MEMORY_TARGETS = {"memory/lpips_vgg/4K/photo": (Target(below=1.5e9),)}
-"""Of one pair: the contender that scores one render."""
+"""Targets for peak memory. They apply to contenders that score one render."""

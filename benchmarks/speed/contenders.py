@@ -1,8 +1,8 @@
-"""Everybody who computes a work, each through its own public entry point, as it comes.
+"""Contenders: nvs-eval and its peers, each called through its public entry point with default settings.
 
-A contender is made once a case, outside all timing, and then called with a reference `[3, H, W]` and its renders
-`[K, 3, H, W]`, float32 in [0, 1] on the device; it gives its values, render by render. Peers score pair by pair: in
-each round they get one of the renders.
+A contender is built once per case, before timing, and then called with a reference `[3, H, W]` and its renders
+`[K, 3, H, W]`, float32 in [0, 1] on the device. It returns its values, render by render. Peers score single pairs: each
+round uses one of the renders.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Score = Callable[["torch.Tensor", "torch.Tensor"], Sequence[float]]
 
 
 class Missing(Exception):
-    """A contender is not to be had here, with the reason."""
+    """Raised if a contender is not available, with the reason."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was promised of a contender of ours. `ratio`, `limit` and `below` are alternatives.
+    """Target of a contender of nvs-eval. It is met by any of `ratio`, `limit` and `below`.
 
     Attributes:
-        ratio: how many times as fast as the best peer.
-        limit: or the fraction of the measured float32 limit.
-        below: what its value must be below, in the case's unit.
-        needs: a flag of the processor without which nothing was promised.
-        device: the kind for which it was promised.
-        size: the only one for which it was promised, None for any.
-        peer: the one that the ratio is to, None for the best.
-        error: beyond which its values do not meet it, however fast; as its tolerance counts it.
+        ratio: minimum speed, as a multiple of the best peer's.
+        limit: minimum speed, as a fraction of the measured float32 limit.
+        below: upper bound of the value, in the unit of the case.
+        needs: CPU flag that the target requires.
+        device: kind of device that the target applies to.
+        size: image size that the target applies to (default: any).
+        peer: peer that the ratio refers to (default: the best).
+        error: maximum error of the values, defined like the contender's tolerance.
     """
 
     ratio: float | None = None
@@ -54,8 +54,8 @@ class Target:
 
 
 def promised(targets: Sequence[Target], device: str, size: str) -> Target | None:
-    """The target that holds on a kind of device at a size, None where nothing was promised."""
-    return next((each for each in targets if each.device == device and each.size in (None, size)), None)
+    """Return the target for a kind of device and an image size, or None if there is none."""
+    return next((target for target in targets if target.device == device and target.size in (None, size)), None)
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class Contender:
     """One way to compute a work.
 
     Attributes:
-        name: in tables.
-        owner: whose it is.
-        make: gives what is timed, for a device; raises `Missing` where it cannot be had.
-        exact: the definitions (`exact.DEFINITIONS`) of the values that it gives for each render.
-        tolerance: of its values, relative to max(1, exact).
-        relative: the tolerance is relative to the exact value plus 0.04: 0.5 % of it plus 2e-4.
-        renders: how many it scores together.
-        targets: what was promised; `promised` finds the one that holds.
-        only: the kind of device that it runs on.
-        fast: its precision is less than float32: it is no peer of who is exact.
+        name: name in tables.
+        owner: nvs-eval (`ours`) or a peer.
+        make: builds the function to time, for a device; raises `Missing` if the contender is not available.
+        exact: definitions (`exact.DEFINITIONS`) of the values that it returns for each render.
+        tolerance: tolerance of its values, relative to max(1, exact).
+        relative: whether the tolerance is relative to the exact value plus 0.04 (0.5 % of the value plus 2e-4).
+        renders: number of renders that it scores together.
+        targets: its targets; `promised` selects the one that applies.
+        only: kind of device that it runs on (default: any).
+        fast: whether its precision is below float32. It is then not compared with exact contenders.
     """
 
     name: str
@@ -87,11 +87,11 @@ class Contender:
     fast: bool = False
 
 
-# --- Ours -----------------------------------------------------------------------------------------------------------
+# --- nvs-eval -------------------------------------------------------------------------------------------------------
 
 
 def our_lpips(net: Net, precision: Precision = "exact") -> Callable[[torch.device], Score]:
-    """`load_lpips`, of K renders at once."""
+    """Return a contender that calls `load_lpips` on K renders at once."""
 
     def make(device: torch.device) -> Score:
         from nvs_eval.metrics.lpips.metric import load_lpips
@@ -112,14 +112,14 @@ def _without_gradients(metric: Callable[..., torch.Tensor]) -> Score:
 
 
 def our_ssim(device: torch.device) -> Score:
-    """`ssim` with its kernel `valid`, of K renders at once."""
+    """Return `ssim` with the kernel `valid`, on K renders at once."""
     from nvs_eval.metrics.ssim.metric import ssim
 
     return _without_gradients(ssim)
 
 
 def our_scorer(*groups: tuple[str, ...]) -> Callable[[torch.device], Score]:
-    """Scorers, one a group of metrics, one after the other."""
+    """Return a contender that runs one scorer per group of metrics, one after the other."""
 
     def make(device: torch.device) -> Score:
         from nvs_eval import Render, Scorer, View
@@ -139,9 +139,9 @@ def our_scorer(*groups: tuple[str, ...]) -> Callable[[torch.device], Score]:
 def _protocol(metrics: Sequence[str]) -> Any:
     from nvs_eval.protocols import parse_protocol
 
-    of = {"psnr": {"data_range": 1}, "ssim": {"kernel": "valid", "data_range": 1}}
+    options = {"psnr": {"data_range": 1}, "ssim": {"kernel": "valid", "data_range": 1}}
     for net in ("alex", "vgg", "squeeze"):
-        of[f"lpips_{net}"] = {"net": net, "version": "0.1", "input": "scaled", "normaliser": "lpips"}
+        options[f"lpips_{net}"] = {"net": net, "version": "0.1", "input": "scaled", "normaliser": "lpips"}
     return parse_protocol(
         {
             "name": "made",
@@ -152,7 +152,7 @@ def _protocol(metrics: Sequence[str]) -> Any:
             "region": "full",
             "crop": 0,
             "mask": "none",
-            "metrics": {name: of[name] for name in metrics},
+            "metrics": {name: options[name] for name in metrics},
             "round_means": None,
         }
     )
@@ -161,15 +161,15 @@ def _protocol(metrics: Sequence[str]) -> Any:
 # --- Peers ----------------------------------------------------------------------------------------------------------
 
 
-def _quietly(make: Callable[..., Any], **choices: Any) -> Any:
+def _quietly(make: Callable[..., Any], **options: Any) -> Any:
     with warnings.catch_warnings():
-        # Both build torchvision's models with arguments that it has renamed since.
+        # Both peers build torchvision's models with arguments that have been renamed.
         warnings.simplefilter("ignore", UserWarning)
-        return make(**choices)
+        return make(**options)
 
 
 def lpips_package(net: str) -> Callable[[torch.device], Score]:
-    """`lpips.LPIPS(net=...)`, under `no_grad`."""
+    """Return a contender that calls `lpips.LPIPS(net=...)` under `no_grad`."""
 
     def make(device: torch.device) -> Score:
         import lpips
@@ -187,7 +187,10 @@ def lpips_package(net: str) -> Callable[[torch.device], Score]:
 
 
 def torchmetrics_lpips(net: str, *, tf32: bool = False) -> Callable[[torch.device], Score]:
-    """`LearnedPerceptualImagePatchSimilarity`, under `no_grad`; with `tf32` convolutions as on CUDA they come."""
+    """Return a contender that calls `LearnedPerceptualImagePatchSimilarity` under `no_grad`.
+
+    With `tf32`, convolutions use TF32, which is torch's default on CUDA.
+    """
 
     def make(device: torch.device) -> Score:
         import torch
@@ -208,7 +211,7 @@ def torchmetrics_lpips(net: str, *, tf32: bool = False) -> Callable[[torch.devic
 
 @contextmanager
 def _tf32() -> Iterator[None]:
-    """The switch of cuDNN's convolutions, which the benchmark keeps off."""
+    """Enable TF32 in cuDNN's convolutions, which the benchmark disables otherwise."""
     import torch
 
     backends: Any = torch.backends
@@ -221,7 +224,7 @@ def _tf32() -> Iterator[None]:
 
 
 def torchmetrics_ssim(device: torch.device) -> Score:
-    """Its functional SSIM with `data_range=1`; it mirrors the borders, so that its values are its own."""
+    """Return torchmetrics' functional SSIM with `data_range=1`. It mirrors the borders, so its values differ."""
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -247,7 +250,7 @@ def pytorch_msssim(device: torch.device) -> Score:
 
 
 def fused_ssim(device: torch.device) -> Score:
-    """`fused_ssim` with the padding `valid`, which runs on CUDA."""
+    """Return `fused_ssim` with the padding `valid`. It runs on CUDA only."""
     try:
         from fused_ssim import fused_ssim as measure  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -260,20 +263,20 @@ def fused_ssim(device: torch.device) -> Score:
 
 
 def scikit_image(device: torch.device) -> Score:
-    """`structural_similarity` of float32 arrays, with the Gaussian window."""
+    """Return `structural_similarity` with the Gaussian window, on float32 arrays."""
     from skimage.metrics import structural_similarity
 
-    how: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     measure: Any = structural_similarity
 
     def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
         a = _channels_last(reference)
         pairs = [(a, _channels_last(render)) for render in renders]
-        return [float(measure(*pair, data_range=1, channel_axis=-1, **how)) for pair in pairs]
+        return [float(measure(*pair, data_range=1, channel_axis=-1, **options)) for pair in pairs]
 
     return score
 
 
 def _channels_last(image: torch.Tensor) -> np.ndarray[Any, Any]:
-    """As files are decoded."""
+    """Return an image as `[H, W, 3]`, the layout of a decoded file."""
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())

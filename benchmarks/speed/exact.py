@@ -1,7 +1,7 @@
-"""The exact value of each pair: float64, by implementations that are neither ours nor a contender's fast path.
+"""Exact values of each pair, in float64, by implementations independent of nvs-eval and of the timed code.
 
-Computing them takes minutes, so that they are kept, by the images' sha256, in a file that is part of the repository;
-where it is removed they are computed again.
+They take minutes to compute and are stored in the repository by the SHA-256 of the images. If the file is deleted, they
+are computed again.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from nvs_eval.system.files import write_whole
 
 _FILE = ROOT / "benchmarks" / "speed" / "exact.json"
 _UNFOLDED = 3_000_000
-"""Numbers that a convolution in float64 may unfold at once: more than a cache holds is slow."""
+"""Maximum number of values that a float64 convolution unfolds at once, so that they fit into the cache."""
 
 
 def exact(definition: str, stack: Array) -> list[float]:
-    """The values of all renders of a stack `[1 + K, H, W, 3]` uint8, in the order of the renders.
+    """Return the values of all renders of a stack `[1 + K, H, W, 3]` uint8, in order.
 
     Args:
-        definition: a name in `DEFINITIONS`.
+        definition: name in `DEFINITIONS`.
         stack: the reference and its renders.
     """
     key = f"{definition} {hashlib.sha256(stack.tobytes()).hexdigest()[:16]}"
-    known = json.loads(_FILE.read_text()) if _FILE.is_file() else {}
-    if key not in known:
+    stored = json.loads(_FILE.read_text()) if _FILE.is_file() else {}
+    if key not in stored:
         with _all_threads():
-            known[key] = DEFINITIONS[definition](stack)
-        text = json.dumps(known, indent=1, sort_keys=True) + "\n"
+            stored[key] = DEFINITIONS[definition](stack)
+        text = json.dumps(stored, indent=1, sort_keys=True) + "\n"
         write_whole(_FILE, lambda out: out.write(text.encode()))
-    return known[key]
+    return stored[key]
 
 
 @contextmanager
@@ -62,14 +62,14 @@ def _psnr(stack: Array) -> list[float]:
 def _ssim_valid(stack: Array) -> list[float]:
     from skimage.metrics import structural_similarity
 
-    how: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     score: Any = structural_similarity
     pairs = [(stack[0] / 255, render / 255) for render in stack[1:]]
-    return [float(score(*pair, data_range=1, channel_axis=-1, **how)) for pair in pairs]
+    return [float(score(*pair, data_range=1, channel_axis=-1, **options)) for pair in pairs]
 
 
 def _ssim_reflect(stack: Array) -> list[float]:
-    """By torchmetrics' definition, which mirrors the images at their borders and lets no variance be negative."""
+    """Return SSIM as torchmetrics defines it: images are mirrored at the borders, and variances clamped at 0."""
     return [float(np.mean(_reflected_map(stack[0] / 255, render / 255))) for render in stack[1:]]
 
 
@@ -86,31 +86,31 @@ def _reflected_map(x: Array, y: Array) -> Array:
 
 
 def _lpips(net: Net) -> Callable[[Array], list[float]]:
-    """By torchvision's own layers, one after the other."""
+    """Return a function that computes LPIPS with torchvision's layers, one after the other."""
 
     def value(stack: Array) -> list[float]:
         import torch
 
         totals = [0.0] * (len(stack) - 1)
         with torch.inference_mode():
-            features = [_fed(image) for image in stack]
+            features = [_network_input(image) for image in stack]
             heads = iter(_heads(net))
             for layers in _slices(net):
                 for layer in layers:
                     features = [_applied(layer, image) for image in features]
                 head = next(heads)
-                unit = features[0] / (features[0].square().sum(1, keepdim=True).sqrt() + 1e-10)
+                reference = features[0] / (features[0].square().sum(1, keepdim=True).sqrt() + 1e-10)
                 for index, image in enumerate(features[1:]):
-                    other = image / (image.square().sum(1, keepdim=True).sqrt() + 1e-10)
-                    totals[index] += torch.einsum("nchw,c->", (unit - other).square_(), head).item() / (
-                        unit.shape[-2] * unit.shape[-1]
+                    render = image / (image.square().sum(1, keepdim=True).sqrt() + 1e-10)
+                    totals[index] += torch.einsum("nchw,c->", (reference - render).square_(), head).item() / (
+                        reference.shape[-2] * reference.shape[-1]
                     )
         return totals
 
     return value
 
 
-def _fed(image: Array) -> Any:
+def _network_input(image: Array) -> Any:
     import torch
 
     shift, scale = (
@@ -126,7 +126,7 @@ def _tensor(image: Array) -> Any:
     return torch.from_numpy(image / 255).permute(2, 0, 1)[None]
 
 
-# The layers of torchvision's `features` after which LPIPS reads.
+# Ends of the slices of torchvision's `features` whose outputs LPIPS compares.
 TAPS: dict[Net, tuple[int, ...]] = {
     "alex": (2, 5, 8, 10, 12),
     "vgg": (4, 9, 16, 23, 30),
@@ -136,7 +136,7 @@ MODELS: dict[Net, str] = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeeze
 
 
 def _slices(net: Net) -> Sequence[Any]:
-    """Torchvision's layers up to each tap, with the verified weights, in float64."""
+    """Return torchvision's layers between the taps, with the verified weights, in float64."""
     import torchvision
 
     model: Any = getattr(torchvision.models, MODELS[net])(weights=None)
@@ -147,7 +147,7 @@ def _slices(net: Net) -> Sequence[Any]:
 
 
 def _heads(net: Net) -> list[Any]:
-    """The lpips package's, `[C]` each."""
+    """Return the heads of the lpips package, each `[C]`."""
     from importlib.resources import files
 
     import lpips
@@ -158,7 +158,7 @@ def _heads(net: Net) -> list[Any]:
 
 
 def _applied(layer: Any, image: Any) -> Any:
-    """A layer, 3x3 convolutions in bands of rows: all at once would take ten times the memory."""
+    """Apply a layer. 3x3 convolutions run in bands of rows, which takes a tenth of the memory."""
     import torch
 
     if not isinstance(layer, torch.nn.Conv2d) or layer.kernel_size != (3, 3) or layer.stride != (1, 1):

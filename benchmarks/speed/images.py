@@ -1,9 +1,9 @@
-"""The images that everybody is timed on: photographs that come with scikit-image, and made ones, each with renders.
+"""Images for timing: photographs from scikit-image and synthetic images, each with renders.
 
-A photograph at 540p, 1080p or 4K is a mosaic of five at their own resolution (astronaut, coffee, motorcycle, rocket,
-chelsea; none is enlarged, so that its statistics are those of a photograph), every second row mirrored. The renders of
-a reference are made of it with a seed: blurred, noisy, shifted by a pixel, and blurred and noisy. All are kept as the
-8 bits that a PNG would hold.
+An image of kind "photo" is a mosaic of five photographs (astronaut, coffee, motorcycle, rocket, chelsea) with every
+second row mirrored. They are not enlarged, so the image has the statistics of a photograph. The renders of a reference
+are computed from it with a fixed seed: blurred, noisy, shifted by one pixel, and blurred and noisy. All images are
+8-bit.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ SIZES = {"270p": (270, 480), "540p": (540, 960), "1080p": (1080, 1920), "4K": (2
 RENDERS = 4
 MADE: tuple[Kind, ...] = ("noise", "gradient", "white")
 
-_ROW = 300  # The height of the lowest photograph.
+_ROW = 300  # Height of the smallest photograph.
 
 
 def images(kind: Kind, size: str, *, offset: int = 0) -> Array:
-    """A reference and its renders, `[1 + RENDERS, H, W, 3]` uint8, mapped from the file in which they are kept.
+    """Return a reference and its renders, `[1 + RENDERS, H, W, 3]` uint8, memory-mapped from a cached file.
 
     Args:
-        kind: of image.
-        size: a name in `SIZES`.
-        offset: by how many pixels a mosaic is rolled: another view.
+        kind: kind of image.
+        size: name in `SIZES`.
+        offset: number of pixels by which a mosaic is rolled, to get different views.
     """
     file = KEPT / "images" / f"{kind}-{size}-{offset}.npy"
     if not file.is_file():
         reference = _REFERENCES[kind](*SIZES[size], offset)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.npy")  # Other processes may be doing the same.
+        partial = file.with_suffix(f".{os.getpid()}.npy")  # Other processes may write the same file.
         np.save(partial, np.stack([reference, *_renders(reference)]))
         partial.rename(file)
     return np.load(file, mmap_mode="r")
 
 
 def mosaic(height: int, width: int, offset: int = 0) -> Array:
-    """Photographs side by side at their own resolution, `[H, W, 3]` uint8."""
+    """Return photographs side by side at their own resolution, `[H, W, 3]` uint8."""
     from skimage import data
 
     photographs = [data.astronaut(), data.coffee(), data.stereo_motorcycle()[0], data.rocket(), data.chelsea()]
@@ -67,7 +67,7 @@ def _gradient(height: int, width: int, offset: int) -> Array:
 
 
 def _white(height: int, width: int, offset: int) -> Array:
-    """A photographed disc on a flat white background, as synthetic scenes have it."""
+    """Return a disc cut from a mosaic on a plain white background, like an image of a synthetic scene."""
     y, x = np.mgrid[0:height, 0:width]
     inside = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (height / 3) ** 2
     return np.where(inside[..., None], mosaic(height, width, offset), 255).astype(np.uint8)

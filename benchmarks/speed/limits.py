@@ -1,7 +1,7 @@
-"""What the machine could do at best: a matrix product and a memory copy, and how many of either a piece of work needs.
+"""Limits of the machine, measured by a matrix product and a memory copy, and the cost of each work in these units.
 
-The operations of a network are those of direct convolution, from its layers' sizes; work that needs fewer products,
-such as Winograd's, may exceed 100 %.
+The operations of a network are those of direct convolution, computed from its layer sizes. Algorithms with fewer
+products, such as Winograd's, may exceed 100 %.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     import torch
 
 SIDE = 2048
-"""Of the square matrices that are multiplied."""
+"""Side of the square matrices that are multiplied."""
 COPIED = 2**27
-"""Bytes that are copied; each is read and written."""
+"""Number of bytes that are copied. Each is read and written."""
 
-# A separable window of 11 taps over x, y, x^2, y^2 and xy, each tap a product and a sum; and the formula's own.
+# A separable window of 11 taps, with a product and a sum per tap, over x, y, x^2, y^2 and xy; then the formula.
 _SSIM_MAPS, _SSIM_TAPS, _SSIM_FORMULA = 5, 11, 20
 
 
 class Needs(NamedTuple):
-    """What a piece of work needs for one render.
+    """Cost of a work for one render.
 
     Attributes:
-        operations: floating-point products and sums.
-        bytes: of memory that must be read at least: the images.
+        operations: number of floating-point products and sums.
+        bytes: number of bytes that must be read, which is the size of the images.
     """
 
     operations: float
@@ -38,7 +38,7 @@ class Needs(NamedTuple):
 
 
 def matrix_product(device: torch.device) -> Callable[[], object]:
-    """A product of two square float32 matrices, `2 * SIDE ** 3` operations."""
+    """Return a function that multiplies two square float32 matrices, with `2 * SIDE ** 3` operations."""
     import torch
 
     a, b = (torch.rand(SIDE, SIDE, device=device) for _ in range(2))
@@ -46,7 +46,7 @@ def matrix_product(device: torch.device) -> Callable[[], object]:
 
 
 def memory_copy(device: torch.device) -> Callable[[], object]:
-    """A copy of `COPIED` bytes."""
+    """Return a function that copies `COPIED` bytes."""
     import torch
 
     a = torch.ones(COPIED // 4, device=device)
@@ -55,13 +55,13 @@ def memory_copy(device: torch.device) -> Callable[[], object]:
 
 
 def needs(work: str, height: int, width: int, renders: int) -> Needs | None:
-    """What one render of `renders` scored together needs; None where it is not known.
+    """Return the cost of one of several renders that are scored together, or None if it is unknown.
 
     Args:
-        work: `lpips_<net>` or `ssim`.
-        height: of the images in pixels.
-        width: likewise.
-        renders: of one reference, whose share is done once.
+        work: name of the work; only `lpips_<net>` and `ssim` have a known cost.
+        height: height of the images in pixels.
+        width: width of the images in pixels.
+        renders: number of renders of one reference. They share the work on the reference.
     """
     images = (1 + renders) / renders
     size = images * 3 * height * width * 4
@@ -69,7 +69,7 @@ def needs(work: str, height: int, width: int, renders: int) -> Needs | None:
         if work == f"lpips_{net}":
             return Needs(images * network_operations(net, height, width), size)
     if work == "ssim":
-        # Of a reference x and x^2, of each render y, y^2 and xy.
+        # x and x^2 for the reference; y, y^2 and xy for each render.
         maps = 2 / renders + _SSIM_MAPS - 2
         return Needs((maps * 2 * _SSIM_TAPS * 2 + _SSIM_FORMULA) * 3 * height * width, size)
     return None
@@ -77,7 +77,10 @@ def needs(work: str, height: int, width: int, renders: int) -> Needs | None:
 
 @cache
 def network_operations(net: Net, height: int, width: int) -> float:
-    """Products and sums of all convolutions up to the last tap, for one image; nothing is computed."""
+    """Return the number of products and sums of all convolutions up to the last tap, for one image.
+
+    Uses the meta device, so nothing is computed.
+    """
     import torch
     import torchvision
 

@@ -1,4 +1,4 @@
-"""What a run was made on: the processor, its memory, the graphics card, all versions, and the code's."""
+"""Description of the machine: processor, memory, GPU, versions, and the revision of the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.speed.places import ROOT
 
-# The flags of the processor on which speed depends, as Linux names them.
+# CPU flags that affect speed, under their names in Linux.
 _FLAGS = (
     "avx2",
     "avx512f",
@@ -33,7 +33,7 @@ _WRITTEN = ("benchmarks/results", "benchmarks/speed/exact.json", "README.md")
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """What is said of this machine; no name of it, and no path."""
+    """Return a description of this machine, without its name and without paths."""
     facts = _processor()
     return {
         "processor": facts.get("model name") or platform.processor() or platform.machine(),
@@ -48,7 +48,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def code_revision(root: Path = ROOT) -> str | None:
-    """The commit of a checkout in short, with `-dirty` if files that git knows were changed; None outside of one."""
+    """Return the short commit of a checkout, with `-dirty` if tracked files were changed; None without a checkout."""
     excluded = [f":(exclude){path}" for path in _WRITTEN]
     commit = _git(root, "rev-parse", "--short", "HEAD")
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *excluded)
@@ -56,18 +56,18 @@ def code_revision(root: Path = ROOT) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What it says; None where there is no git, or no checkout."""
+    """Return the output of git, or None if there is no git or no checkout."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "--no-optional-locks", *arguments], cwd=root, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def short_name(machine: dict[str, Any]) -> str:
-    """The machine in the name of a file: its graphics card or processor, and its cores."""
+    """Return a name for files: GPU or processor, and number of cores."""
     name = machine["graphics card"] or machine["processor"]
     return re.sub(r"[^a-z0-9]+", "-", f"{name} {machine['cores']} cores".lower()).strip("-")
 
@@ -82,7 +82,7 @@ def _processor() -> dict[str, str]:
 
 
 def _memory() -> int | None:
-    """Bytes."""
+    """Return the size of the memory in bytes, or None if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):

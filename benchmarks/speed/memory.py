@@ -1,8 +1,8 @@
-"""The peak memory of a contender above its imports, each in a process of its own.
+"""Peak memory of contenders above their imports, each measured in a separate process.
 
     python -m benchmarks.speed.memory WORK CONTENDER SIZE DEVICE
 
-is such a process; it prints its numbers as JSON. The images, the weights and all that the work needs in between count.
+measures one contender and prints its numbers as JSON. Images, weights and all temporary data count.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from benchmarks.speed.places import ROOT
 from benchmarks.speed.results import CaseResult, Measured
 
 _SPARE = 2 * 2**30
-"""Bytes that a process leaves to the rest of the machine: one that wants more is ended."""
+"""Number of bytes left to the rest of the machine. A process that would take more is stopped."""
 
 
 def measure_case(case: Case, environment: dict[str, str], device: str) -> CaseResult:
-    """What each contender of a case needs at most.
+    """Return the peak memory of each contender of a case.
 
     Args:
-        case: which.
-        environment: of the processes.
-        device: where.
+        case: case to measure.
+        environment: environment variables of the processes.
+        device: device to compute on.
     """
-    images(case.images, case.size)  # So that no process makes them.
+    images(case.images, case.size)  # Fill the cache of images before the processes start.
     contenders = {
         contender.name: _measure(contender, case, environment, device)
         for contender in WORKS[case.work]
@@ -52,10 +52,10 @@ def _measure(contender: Contender, case: Case, environment: dict[str, str], devi
     )
     allowed = _available() - _SPARE
     while process.poll() is None:
-        if (now := _status(process.pid, "VmRSS")) is not None and now > allowed:
+        if (used := _status(process.pid, "VmRSS")) is not None and used > allowed:
             process.kill()
             process.communicate()
-            measured.failed = f"ended when it had taken {now / 1e9:.1f} GB"
+            measured.failed = f"stopped at {used / 1e9:.1f} GB"
             return measured
         time.sleep(0.02)
     out, err = process.communicate()
@@ -63,7 +63,7 @@ def _measure(contender: Contender, case: Case, environment: dict[str, str], devi
         measured.failed = (
             err.strip().splitlines()[-1].rpartition("Missing: ")[2]
             if err.strip()
-            else f"ended with {process.returncode}"
+            else f"exit code {process.returncode}"
         )
         return measured
     numbers = json.loads(out)
@@ -74,7 +74,7 @@ def _measure(contender: Contender, case: Case, environment: dict[str, str], devi
 
 
 def _available() -> int:
-    """Bytes that the machine has to give."""
+    """Return the number of bytes of available memory."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -82,7 +82,7 @@ def _available() -> int:
 
 
 def _status(process: int, field: str) -> int | None:
-    """A number of Linux's on a process, in bytes; None where it is no more."""
+    """Return a field of a process in /proc, in bytes; None if the process has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -91,14 +91,14 @@ def _status(process: int, field: str) -> int | None:
 
 
 class Peak(NamedTuple):
-    """Bytes above the imports: of the process, and of the graphics card where there is one."""
+    """Peak memory above the imports, in bytes: of the process, and of the GPU if one is used."""
 
     process: int
     device: int | None
 
 
 def _peak(work: str, name: str, size: str, place: str) -> Peak:
-    """Score once; the process's own high-water mark is read, which no other process can raise."""
+    """Score once, and read the high-water mark of this process, which other processes cannot affect."""
     import lpips  # noqa: F401
     import pytorch_msssim  # noqa: F401
     import skimage.metrics  # noqa: F401
@@ -112,7 +112,7 @@ def _peak(work: str, name: str, size: str, place: str) -> Peak:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     device = torch.device(place)
     before = _status(os.getpid(), "VmRSS")
-    (contender,) = (each for each in WORKS[work] if each.name == name)
+    (contender,) = (contender for contender in WORKS[work] if contender.name == name)
     contender.make(device)(*pair(images("photo", size), range(contender.renders), device))
     after = _status(os.getpid(), "VmHWM")
     assert before is not None and after is not None

@@ -1,4 +1,4 @@
-"""Where the benchmark keeps what it makes once: images, exact values, the peers' weights. Git ignores the folder."""
+"""Folders of the benchmark: results, and a cache of images, peers and their weights, which git ignores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = ROOT / ".bench"
 PEERS = KEPT / "peers"
-"""Where `make bench` installs NerfBaselines, beside the environment: it wants another OpenCV than nerfstudio does."""
+"""Folder in which `make bench` installs NerfBaselines, which requires a different OpenCV than nerfstudio."""
 
 
 def torch_home() -> Path:
-    """A folder from which torchvision loads each network without internet, as `TORCH_HOME`; made once.
+    """Return a `TORCH_HOME` from which torchvision loads each network without internet access.
 
-    The convolutions are the verified ones; the classifiers, which LPIPS never uses, are zeros of their true size.
+    Files are written once. Convolutions are the verified ones; classifiers, which LPIPS does not use, are zeros.
     """
     import torch
     import torchvision
@@ -36,7 +36,7 @@ def torch_home() -> Path:
         with torch.device("meta"):
             shapes = getattr(torchvision.models, model)(weights=None).state_dict()
         weights = {key: torch.zeros(tensor.shape) for key, tensor in shapes.items()} | load_backbone(net)
-        partial = checkpoints / f"{name}.{os.getpid()}"  # Other processes may be doing the same.
+        partial = checkpoints / f"{name}.{os.getpid()}"  # Other processes may write the same file.
         torch.save(weights, partial)
         partial.rename(checkpoints / name)
     return KEPT / "torch"

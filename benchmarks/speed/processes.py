@@ -1,9 +1,8 @@
-"""Whole processes: what a user waits for, from the command to the result, start-up, decoding and all.
+"""Timing of whole processes, from the command to the result, including start-up and decoding.
 
-`nerfbaselines evaluate` gets folders as NerfBaselines writes predictions (`color/`, `gt-color/`, `info.json`), and its
-networks' weights where torchvision looks for them; ours gets the same folders. Stock `ns-eval` needs help on a machine
-like many: from torch 2.6 on it cannot load its own checkpoints unless torch's protection is switched off, and it
-fetches AlexNet from the internet. It gets both.
+`nerfbaselines evaluate` and nvs-eval score the same folders, in the layout of NerfBaselines' predictions (`color/`,
+`gt-color/`, `info.json`). Stock `ns-eval` cannot load its own checkpoints with torch 2.6 or newer unless torch's
+protection is disabled, and it downloads AlexNet. The benchmark disables the protection and provides the weights.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from benchmarks.speed.places import KEPT, PEERS, torch_home
 from benchmarks.speed.results import CaseResult, Measured
 from benchmarks.speed.timing import Rounds, largest_error
 
-# What five decimals leave.
+# Tolerance of values that NerfBaselines rounds to five decimals.
 _ROUNDED = 5e-5
 Values = Mapping[tuple[int, str], float]
 """Means by folder and metric."""
@@ -38,25 +37,25 @@ NERFBASELINES: Sequence[tuple[str, str, Mapping[tuple[int, bool], float]]] = (
     ("nerfbaselines", "default", {(1, False): 2, (4, False): 3, (1, True): 3, (4, True): 6}),
     ("nerfbaselines-nerf", "nerf", {(1, False): 1.3, (4, False): 2.1}),
 )
-"""Protocols of ours, their names for them, and the promised ratios by the folders and whether it may be fast."""
+"""Protocol of nvs-eval, protocol of NerfBaselines, and target ratios by number of folders and use of fast LPIPS."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A contender that is a process.
+    """A contender that runs as a process.
 
     Attributes:
-        name: in tables.
-        owner: whose it is.
-        command: given a folder for what it writes, and the round.
-        read: the values that it wrote there.
-        environment: beyond that of all.
-        folders: how many it scores in one process.
-        tolerance: of its values, as `contenders.Contender` has it.
-        relative: likewise.
-        targets: what was promised.
-        rendering: how many of its seconds it rendered, by what it wrote.
-        missing: why it is not to be had.
+        name: name in tables.
+        owner: nvs-eval (`ours`) or a peer.
+        command: returns the command for an output folder and a round.
+        read: reads the values from the output folder, for a round.
+        environment: returns additional environment variables.
+        folders: number of folders that it scores in one process.
+        tolerance: tolerance of its values, as in `contenders.Contender`.
+        relative: kind of the tolerance, as in `contenders.Contender`.
+        targets: its targets.
+        rendering: reads the seconds spent on rendering from the output folder.
+        missing: why it is not available (default: it is available).
     """
 
     name: str
@@ -74,7 +73,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProcessCase:
-    """Programs that do the same."""
+    """Programs that do the same work."""
 
     work: str
     size: str
@@ -85,18 +84,18 @@ class ProcessCase:
 
     @property
     def name(self) -> str:
-        """As `--only` takes it."""
+        """Name of the case, for `--only`."""
         return f"process/{self.work}/{self.size}/{self.threads}"
 
 
-def time_processes(case: ProcessCase, rounds: Rounds, device: str, say: Callable[[str], None]) -> CaseResult:
-    """Run the programs in turn; values are compared with those of the peers on the same folders.
+def time_processes(case: ProcessCase, rounds: Rounds, device: str, report: Callable[[str], None]) -> CaseResult:
+    """Run the programs in turn, and compare the values of nvs-eval with the peers' on the same folders.
 
     Args:
-        case: which.
-        rounds: how many.
-        device: whose targets hold.
-        say: is told what is being done.
+        case: case to measure.
+        rounds: rounds to run.
+        device: kind of device, which selects the targets.
+        report: called with a description of the current activity.
     """
     contenders = {
         program.name: Measured(
@@ -110,11 +109,11 @@ def time_processes(case: ProcessCase, rounds: Rounds, device: str, say: Callable
     }
     truth: dict[tuple[int, str], float] = {}
     for index in rounds:
-        # The peers are first: what they say is what ours is compared with.
+        # Peers run first, because their values are the expected ones.
         for program in sorted(case.programs, key=lambda program: program.owner == "ours"):
             measured = contenders[program.name]
             if measured.failed is None:
-                say(f"round {index + 1}: {program.name}")
+                report(f"round {index + 1}: {program.name}")
                 _run(program, measured, index, case.threads, truth)
     return CaseResult(case.work, case.size, "photo", case.threads, "s", contenders)
 
@@ -125,10 +124,10 @@ def _run(program: Program, measured: Measured, index: int, threads: int, truth: 
         command = program.command(out, index)
         environment = {**environment_of(threads), **program.environment()}
         start = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
-        if done.returncode:
-            measured.failed = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+        if process.returncode:
+            measured.failed = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
             return
         values = program.read(out, index)
         if program.rendering is not None:
@@ -138,18 +137,18 @@ def _run(program: Program, measured: Measured, index: int, threads: int, truth: 
         truth.update(values)
         return
     for learned in (True, False):
-        # Of what is fast LPIPS alone may be off by more than a rounded number.
+        # In fast programs, only LPIPS may differ by more than rounding.
         relative = program.relative and learned
         tolerance = program.tolerance if relative else min(program.tolerance, _ROUNDED)
-        if both := [key for key in values if key in truth and key[1].startswith("lpips") == learned]:
-            error = largest_error([values[key] for key in both], [truth[key] for key in both], relative=relative)
+        if keys := [key for key in values if key in truth and key[1].startswith("lpips") == learned]:
+            error = largest_error([values[key] for key in keys], [truth[key] for key in keys], relative=relative)
             measured.error = max(error, measured.error or 0.0)
             if not error <= tolerance:
-                measured.failed = f"off the peer by {error:.1e}, where {tolerance:.0e} is allowed"
+                measured.failed = f"differs from the peer by {error:.1e} (tolerance {tolerance:.0e})"
 
 
 def environment_of(threads: int) -> dict[str, str]:
-    """What every process gets: the threads, and the weights where torchvision looks for them."""
+    """Return the environment of all processes: number of threads, and weights for torchvision."""
     count = str(threads)
     limits = {name: count for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {**os.environ, **limits, "TORCH_HOME": str(torch_home())}
@@ -159,7 +158,7 @@ def environment_of(threads: int) -> dict[str, str]:
 
 
 def prediction_folders(views: int, size: str) -> list[Path]:
-    """As many folders as there are renders, as NerfBaselines writes them, of the same references; made once."""
+    """Return one folder per render, in NerfBaselines' layout and with the same references. They are written once."""
     from PIL import Image
 
     folders = [KEPT / "predictions" / f"{views} of {size}" / str(index) for index in range(RENDERS)]
@@ -171,27 +170,27 @@ def prediction_folders(views: int, size: str) -> list[Path]:
             for kind, image in (("gt-color", stack[0]), ("color", stack[1 + index])):
                 (folder / kind).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).save(folder / kind / f"{view:04d}.png")
-        # Only the first view's arrays are used again.
+        # Delete cached images that no other case uses.
         if view:
             (KEPT / "images" / f"photo-{size}-{97 * view}.npy").unlink()
     for index, folder in enumerate(folders):
-        about = {"color_space": "srgb", "scene": "made"}
-        info = {"evaluation_protocol": "default", "method": f"made-{index}", "dataset_metadata": about}
+        metadata = {"color_space": "srgb", "scene": "made"}
+        info = {"evaluation_protocol": "default", "method": f"made-{index}", "dataset_metadata": metadata}
         (folder / "info.json").write_text(json.dumps(info))
     return folders
 
 
 def nerfbaselines_case(
-    protocol: str, theirs: str, ratios: Mapping[tuple[int, bool], float], views: int, size: str
+    protocol: str, peer_protocol: str, ratios: Mapping[tuple[int, bool], float], views: int, size: str
 ) -> ProcessCase:
-    """Ours under a protocol against `nerfbaselines evaluate` under the same, one folder and four.
+    """Return a case that compares `nvs-eval score` with `nerfbaselines evaluate` under the same protocol.
 
     Args:
-        protocol: of ours.
-        theirs: their name for it.
-        ratios: those promised, by the number of folders that ours scores in one process, and whether it may be fast.
-        views: in a folder.
-        size: of the images.
+        protocol: name of the protocol in nvs-eval.
+        peer_protocol: name of the protocol in NerfBaselines.
+        ratios: target ratios, by the number of folders that nvs-eval scores in one process and by use of fast LPIPS.
+        views: number of views in a folder.
+        size: size of the images.
     """
     height, width = SIZES[size]
 
@@ -215,23 +214,23 @@ def nerfbaselines_case(
 
     def peer(out: Path, index: int) -> list[str]:
         folder = prediction_folders(views, size)[index % RENDERS]
-        options = ["-o", str(out / "out.json"), "--evaluation-protocol", theirs]
+        options = ["-o", str(out / "out.json"), "--evaluation-protocol", peer_protocol]
         return [sys.executable, "-m", "nerfbaselines", "evaluate", str(folder), *options]
 
     def read(out: Path, index: int) -> Values:
         metrics = json.loads((out / "out.json").read_text())["metrics"]
-        return {(index % RENDERS, own): metrics[name] for name, own in _NERFBASELINES.items() if name in metrics}
+        return {(index % RENDERS, metric): metrics[name] for name, metric in _NERFBASELINES.items() if name in metrics}
 
     paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(PEERS)]))
-    missing = None if (PEERS / "nerfbaselines").is_dir() else f"it is not in {PEERS.name}/: `make bench` installs it"
+    missing = None if (PEERS / "nerfbaselines").is_dir() else f"not in {PEERS.name}/; `make bench` installs it"
     program = Program(
         "nerfbaselines evaluate", "peer", peer, read, lambda: {"PYTHONPATH": paths}, missing=missing
     )  # fmt: skip
-    slow = theirs == "nerf"
+    slow = peer_protocol == "nerf"
     return ProcessCase(
         protocol,
         f"{views} of {size}",
-        (*(ours(*how, ratio) for how, ratio in ratios.items()), program),
+        (*(ours(count, fast, ratio) for (count, fast), ratio in ratios.items()), program),
         share=(200.0 if slow else 60.0) * views * height * width / (20 * 1080 * 1920),
         least=1 if slow else 3,
     )
@@ -246,11 +245,11 @@ def _record_means(out: Path, _: int) -> Values:
     }
 
 
-# --- Beside nerfstudio ----------------------------------------------------------------------------------------------
+# --- nerfstudio -----------------------------------------------------------------------------------------------------
 
 
 def help_case() -> ProcessCase:
-    """How long the help takes to appear."""
+    """Return a case that times `--help`."""
     return ProcessCase(
         "--help",
         "",
@@ -269,7 +268,7 @@ def help_case() -> ProcessCase:
 
 
 def run_case(config: Path) -> ProcessCase:
-    """`nvs-eval run` against stock `ns-eval` on one checkpoint; both render every view once."""
+    """Return a case that compares `nvs-eval run` with stock `ns-eval` on one checkpoint. Both render every view once."""
 
     def ours(out: Path, _: int) -> list[str]:
         options = ["--load-config", str(config), "--protocol", "nerfstudio", "--output-dir", str(out)]
@@ -285,7 +284,7 @@ def run_case(config: Path) -> ProcessCase:
         (
             Program(
                 "nvs-eval run", "ours", ours, _run_means,
-                tolerance=1e-5, targets=(Target(ratio=1),), rendering=_ours_took,
+                tolerance=1e-5, targets=(Target(ratio=1),), rendering=_render_seconds,
             ),
             Program("ns-eval", "peer", stock, _stock_means, lambda: {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
         ),
@@ -298,13 +297,13 @@ def _run_means(out: Path, _: int) -> Values:
     return {(0, metric): value for metric, value in record["means"].items()}
 
 
-def _ours_took(out: Path) -> float:
-    """The seconds of all renders; of the first, which warms up and is not timed, those of a median one."""
+def _render_seconds(out: Path) -> float:
+    """Return the seconds of all renders. The first is a warm-up without a time and counts as a median one."""
     (record,) = (json.loads(file.read_text()) for file in out.rglob("*.json"))
-    known = [view["render_seconds"] for view in record["views"] if view["render_seconds"] is not None]
-    return sum(known) + (len(record["views"]) - len(known)) * statistics.median(known)
+    timed = [view["render_seconds"] for view in record["views"] if view["render_seconds"] is not None]
+    return sum(timed) + (len(record["views"]) - len(timed)) * statistics.median(timed)
 
 
 def _stock_means(out: Path, _: int) -> Values:
     results = json.loads((out / "out.json").read_text())["results"]
-    return {(0, own): results[name] for name, own in _NS_EVAL.items()}
+    return {(0, metric): results[name] for name, metric in _NS_EVAL.items()}

@@ -1,4 +1,4 @@
-"""What was measured, as it is written: raw numbers, from which everything else is derived."""
+"""Results as they are written to disk: raw numbers from which everything else is derived."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Unit = Literal["s", "bytes"]
 
 @dataclass
 class Measured:
-    """One contender of a case.
+    """Measurements of one contender of a case.
 
     Attributes:
-        owner: whose it is; `limit` is the machine's own.
-        values: in each round; seconds are those of one render.
-        renders: how many it scored together.
-        error: the largest difference of its values from the exact ones, as its tolerance counts it.
-        tolerance: that it was held to.
-        failed: why it was not measured, or does not count.
-        target: what was promised.
-        needs: operations and bytes of one render, where they are known.
-        more: other numbers of each round.
-        fast: its precision is less than float32.
-        off: the largest difference of what is fast relative to the exact value, where it was timed.
+        owner: nvs-eval (`ours`), a peer, or a limit of the machine.
+        values: value of each round; times are seconds per render.
+        renders: number of renders scored together.
+        error: largest difference from the exact values, defined like the tolerance.
+        tolerance: largest error allowed.
+        failed: why it was not measured or does not count; None if it counts.
+        target: target that applies.
+        needs: operations and bytes for one render, if known.
+        more: additional numbers of each round.
+        fast: whether its precision is below float32.
+        off: largest relative error of a fast contender in timed rounds.
     """
 
     owner: Literal["ours", "peer", "limit"]
@@ -50,13 +50,13 @@ class Measured:
 
     @property
     def counts(self) -> bool:
-        """Whether it was measured, and was right."""
+        """Whether it was measured and its values were correct."""
         return bool(self.values) and self.failed is None
 
 
 @dataclass
 class CaseResult:
-    """All contenders of a case, by name; and the revision of the code, None where it is not known."""
+    """Contenders of a case by name, and the revision of the code (None if unknown)."""
 
     work: str
     size: str
@@ -72,11 +72,11 @@ class Results:
     """A run of the benchmark, on one machine.
 
     Attributes:
-        started: the date.
-        machine: what is said of it, and of the versions of everything.
-        options: the run was made with.
+        started: date of the start.
+        machine: description of the machine and of all versions.
+        options: options of the run.
         finished: whether all cases were measured.
-        cases: by name.
+        cases: results by name of the case.
     """
 
     started: str
@@ -87,7 +87,7 @@ class Results:
 
 
 def write_results(file: Path, results: Results) -> None:
-    """Write all that there is so far."""
+    """Write the results so far."""
     text = msgspec.json.format(msgspec.json.encode(results), indent=1)
     write_whole(file, lambda out: out.write(text + b"\n"))
 
@@ -96,33 +96,33 @@ def read_results(file: Path) -> Results:
     """Read a file of results.
 
     Raises:
-        InputError: it is none.
+        InputError: if the file is not a file of results.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=Results)
     except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"{file} is no file of the benchmark's results: {error}") from error
+        raise InputError(f"{file} is not a file of benchmark results: {error}") from error
 
 
 QUICK = "-quick"
-"""How the files of quick runs end, which are nobody's results."""
+"""Ending of the file names of quick runs, which do not count as results."""
 
 
 def newest_results(folder: Path = RESULTS, *, quick: bool = False) -> Path:
-    """The file of the latest run, of those that were quick or of those that were not.
+    """Return the file of the latest run, either of quick runs or of all others.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
-    alike = [file for file in folder.glob("*.json") if file.stem.endswith(QUICK) == quick]
-    files = sorted(alike, key=lambda file: (read_results(file).started, file.name))
+    files = [file for file in folder.glob("*.json") if file.stem.endswith(QUICK) == quick]
+    files.sort(key=lambda file: (read_results(file).started, file.name))
     if not files:
-        raise InputError(f"There are no results in {folder}: run `make bench` first.")
+        raise InputError(f"There are no results in {folder}. Run `make bench` first.")
     return files[-1]
 
 
 class Spread(NamedTuple):
-    """The median of some rounds, and their quartiles."""
+    """Median and quartiles of some rounds."""
 
     low: float
     median: float
@@ -130,19 +130,19 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Return the median and quartiles of at least one value."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     return Spread(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
 class Compared(NamedTuple):
-    """A contender of ours beside the best peer, or the one that its target names.
+    """Comparison of a contender of nvs-eval with the best peer, or with the peer named by its target.
 
     Attributes:
-        peer: its name, None where no peer counts.
-        ratio: how many times its value ours is, by rounds.
-        limit: the fraction of the machine's measured limit that ours reaches.
+        peer: name of the peer, None if no peer counts.
+        ratio: value of the peer divided by the value of nvs-eval, over rounds.
+        limit: fraction of the machine's measured limit that nvs-eval reaches.
     """
 
     peer: str | None
@@ -151,30 +151,30 @@ class Compared(NamedTuple):
 
 
 def peers_of(case: CaseResult, name: str) -> dict[str, Measured]:
-    """Who a contender is compared with, failed ones among them: what is fast is no peer of what is exact."""
+    """Return the peers of a contender, including failed ones. A fast peer is not compared with an exact contender."""
     ours = case.contenders[name]
-    named = None if ours.target is None else ours.target.peer
+    target_peer = None if ours.target is None else ours.target.peer
     return {
-        key: each
-        for key, each in case.contenders.items()
-        if each.owner == "peer" and (ours.fast or not each.fast) and named in (None, key)
+        key: measured
+        for key, measured in case.contenders.items()
+        if measured.owner == "peer" and (ours.fast or not measured.fast) and target_peer in (None, key)
     }
 
 
 def compare(case: CaseResult, name: str) -> Compared:
-    """One of a case's contenders beside its best peer, the one with the lowest median, and the limit."""
+    """Compare a contender of a case with the limit and with its best peer, the one with the lowest median."""
     ours = case.contenders[name]
-    peers = {key: each for key, each in peers_of(case, name).items() if each.counts}
+    peers = {key: peer for key, peer in peers_of(case, name).items() if peer.counts}
     limit = _limit_fraction(ours, case.contenders)
     if not peers or not ours.counts:
         return Compared(None, None, limit)
     best = min(peers, key=lambda key: statistics.median(peers[key].values))
     rounds = zip(peers[best].values, ours.values, strict=False)
-    return Compared(best, spread([theirs / own for theirs, own in rounds]), limit)
+    return Compared(best, spread([peer / value for peer, value in rounds]), limit)
 
 
 def _limit_fraction(ours: Measured, contenders: Mapping[str, Measured]) -> float | None:
-    """What the work would take at the best rates of the same rounds, of what it took."""
+    """Return the time at the machine's best measured rates, divided by the time taken."""
     product, copy = contenders.get("matrix product"), contenders.get("memory copy")
     if ours.needs is None or not ours.counts or product is None or copy is None or not product.needs or not copy.needs:
         return None
@@ -187,7 +187,7 @@ def _limit_fraction(ours: Measured, contenders: Mapping[str, Measured]) -> float
 
 
 def met(target: Target, measured: Measured, compared: Compared, flags: Sequence[str]) -> bool | None:
-    """Whether a target is met, never by who failed; None where it says nothing here, or nothing was measured."""
+    """Return whether a target is met. It is not met by a failed contender, and None if it does not apply."""
     if measured.failed is not None:
         return False
     if not measured.values or not applies(target, flags):
@@ -205,5 +205,5 @@ def met(target: Target, measured: Measured, compared: Compared, flags: Sequence[
 
 
 def applies(target: Target, flags: Sequence[str]) -> bool:
-    """Whether the processor has what the target was promised with."""
+    """Return whether the processor has the flag that the target requires."""
     return target.needs is None or target.needs in flags

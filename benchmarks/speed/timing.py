@@ -1,4 +1,4 @@
-"""One case: every contender's values are checked, then all are timed in turn, round by round."""
+"""Timing of one case: the values of all contenders are checked, then all are timed in turn, round by round."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rounds:
-    """How many there are: at least some, and then until the time is spent.
+    """Rounds of a case: at least `least`, then until the time is used up.
 
     Attributes:
-        seconds: that the case may take.
-        least: rounds in any case.
-        most: rounds.
+        seconds: time for the case.
+        least: minimum number of rounds.
+        most: maximum number of rounds.
     """
 
     seconds: float
@@ -42,23 +42,23 @@ class Rounds:
             yield index
 
 
-def time_case(case: Case, rounds: Rounds, place: str, say: Callable[[str], None]) -> CaseResult:
+def time_case(case: Case, rounds: Rounds, place: str, report: Callable[[str], None]) -> CaseResult:
     """Check and time a case.
 
     Args:
-        case: which.
-        rounds: how many.
-        place: the device.
-        say: is told what is being done.
+        case: case to measure.
+        rounds: rounds to run.
+        place: device to compute on.
+        report: called with a description of the current activity.
     """
     device = torch.device(place)
     torch.set_num_threads(case.threads)
     stack = images(case.images, case.size)
-    entries = _entries(case, stack, device, say)
+    entries = _entries(case, stack, device, report)
     entries += [_limit("matrix product", device), _limit("memory copy", device)]
     for index in rounds:
-        say(f"round {index + 1}")
-        # Nobody always follows the same one.
+        report(f"round {index + 1}")
+        # Rotate the order.
         turn = index % len(entries)
         for entry in entries[turn:] + entries[:turn]:
             entry.run(index)
@@ -67,7 +67,7 @@ def time_case(case: Case, rounds: Rounds, place: str, say: Callable[[str], None]
 
 
 def pair(stack: Array, which: Sequence[int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The reference `[3, H, W]` and some renders `[K, 3, H, W]` of a stack, float32 in [0, 1]."""
+    """Return the reference `[3, H, W]` and some renders `[K, 3, H, W]` of a stack, float32 in [0, 1]."""
     made = [
         torch.from_numpy(stack[index].copy()).permute(2, 0, 1).contiguous().float().div_(255).to(device)
         for index in (0, *(1 + render for render in which))
@@ -77,25 +77,25 @@ def pair(stack: Array, which: Sequence[int], device: torch.device) -> tuple[torc
 
 @dataclass
 class _Entry:
-    """A contender at work; `run` is one timed call."""
+    """A contender with its measurements; `run` makes one timed call."""
 
     name: str
     measured: Measured
     run: Callable[[int], None]
 
 
-def _entries(case: Case, stack: Array, device: torch.device, say: Callable[[str], None]) -> list[_Entry]:
+def _entries(case: Case, stack: Array, device: torch.device, report: Callable[[str], None]) -> list[_Entry]:
     entries = []
     for contender in WORKS[case.work]:
         if contender.only not in (None, device.type):
             continue
-        say(f"checking {contender.name}")
+        report(f"checking {contender.name}")
         entries.append(_checked(contender, case, stack, device))
     return entries
 
 
 def _checked(contender: Contender, case: Case, stack: Array, device: torch.device) -> _Entry:
-    """A contender whose values were right, or an entry that says why it is not timed."""
+    """Check the values of a contender. If they are wrong, the entry has the reason and is not timed."""
     height, width = SIZES[case.size]
     measured = Measured(
         contender.owner,
@@ -156,21 +156,21 @@ def _synchronise(device: torch.device) -> None:
 def _compare(
     contender: Contender, measured: Measured, values: Sequence[float], stack: Array, which: Sequence[int]
 ) -> list[float]:
-    """Keep the largest error; a value beyond the tolerance fails the contender. Gives the exact values."""
-    known = [exact(definition, stack) for definition in contender.exact]
-    truth = [each[render] for render in which for each in known]
+    """Record the largest error, fail the contender if it exceeds the tolerance, and return the exact values."""
+    by_definition = [exact(definition, stack) for definition in contender.exact]
+    truth = [exact_values[render] for render in which for exact_values in by_definition]
     error = largest_error(values, truth, relative=contender.relative)
     measured.error = max(error, measured.error or 0.0)
     if not measured.error <= contender.tolerance:
-        measured.failed = f"wrong by {measured.error:.1e}, where {contender.tolerance:.0e} is allowed"
+        measured.failed = f"wrong by {measured.error:.1e} (tolerance {contender.tolerance:.0e})"
     return truth
 
 
 def largest_error(values: Sequence[float], truth: Sequence[float], *, relative: bool) -> float:
-    """The largest difference, relative to max(1, truth); to truth + 0.04 if `relative`, as is promised of what is fast.
+    """Return the largest difference relative to max(1, truth), or with `relative` to truth + 0.04 (for fast LPIPS).
 
     Raises:
-        ValueError: there are not as many of both.
+        ValueError: if the numbers of values differ.
     """
     pairs = zip(values, truth, strict=True)
     return max(abs(value - true) / (abs(true) + 0.04 if relative else max(1.0, abs(true))) for value, true in pairs)
@@ -183,7 +183,7 @@ def _limit(name: str, device: torch.device) -> _Entry:
     measured = Measured("limit", needs=needs)
 
     def run(_: int) -> None:
-        # After others' work the first one finds nothing in the caches.
+        # The first call may find cold caches.
         measured.values.append(min(_clock(work, device)[0] for _ in range(3)))
 
     _clock(work, device)

@@ -1,7 +1,7 @@
-"""A run's checkpoints: which there are, read without trusting them, loaded without leaving anything random.
+"""Checkpoints of a run: finding them, reading them safely, and loading them completely.
 
-nerfstudio's own evaluation does neither: it unpickles whatever the file says, and where the file's entries are not
-those of the model it loads what fits, in silence, and scores the random rest.
+nerfstudio's own evaluation unpickles any object in the file. If the entries of the file and the model differ, it
+silently loads those that match and evaluates with random values for the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")  # The group is the step.
 LpipsEntries = Literal["absent", "true", "other"]
-"""A checkpoint's own LPIPS network, with which ns-eval would score: absent, the published one, or another one."""
+"""LPIPS network in a checkpoint, which ns-eval would use: absent, the published one, or a different one."""
 
 _MODEL = "_model."
 _MOST_NAMED = 6
@@ -37,10 +37,12 @@ _SPLATS = ("means", "scales", "quats", "features_dc", "features_rest", "opacitie
 
 
 def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path]:
-    """Return a run's checkpoints by step, in ascending order: those beside its `config.yml`, or where that says.
+    """Return the checkpoints of a run by step, in ascending order.
+
+    They are searched for beside `config.yml`, then in the folder that it names.
 
     Raises:
-        InputError: there is no checkpoint in either folder.
+        InputError: if neither folder contains a checkpoint.
     """
     beside = config_path.parent / config.relative_model_dir
     recorded = config.get_checkpoint_dir()
@@ -50,62 +52,62 @@ def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path
         if steps := sorted((int(name[1]), file) for name, file in matches if name):
             return dict(steps)
     raise InputError(
-        f"The run {config_path} has no checkpoints: looked for step-*.ckpt in {beside} and in {recorded}. "
-        f"Put its folder {config.relative_model_dir} beside the config.yml."
+        f"The run {config_path} has no checkpoints: there is no step-*.ckpt in {beside} or {recorded}. "
+        f"Put the folder {config.relative_model_dir} beside config.yml."
     )
 
 
 def choose_steps(available: Iterable[int], wanted: Literal["last", "all"] | Sequence[int]) -> list[int]:
-    """Return the requested steps, in ascending order, each once.
+    """Return the requested steps in ascending order, without duplicates.
 
     Args:
-        available: steps that exist, at least one.
-        wanted: the last step, all, or these.
+        available: existing steps, at least one.
+        wanted: last step, all steps, or these.
 
     Raises:
-        InputError: a step does not exist, or none was requested.
+        InputError: if a step does not exist, or none was requested.
     """
     steps = sorted(set(available))
     if isinstance(wanted, str):
         return steps[-1:] if wanted == "last" else steps
     listed = ", ".join(map(str, steps))
     if missing := sorted(set(wanted) - set(steps)):
-        raise InputError(f"There is no checkpoint of step {', '.join(map(str, missing))}. Those that exist: {listed}.")
+        raise InputError(f"There is no checkpoint of step {', '.join(map(str, missing))}. Existing steps: {listed}.")
     if not wanted:
-        raise InputError(f"No step was asked for. Those that exist: {listed}.")
+        raise InputError(f"The list of steps is empty. Existing steps: {listed}.")
     return sorted(set(wanted))
 
 
 def load_into(pipeline: Pipeline, checkpoint: Checkpoint, *, path: Path) -> LpipsEntries:
-    """Load a checkpoint into a pipeline by nerfstudio's own way, and check that all of the model came from it.
+    """Load a checkpoint into a pipeline with nerfstudio's own code, and check that it set the whole model.
 
-    The model's own metric networks (`psnr`, `ssim`, `lpips`) stay as they are, stubs or not: nothing here scores with
-    them. The datamanager's entries (a camera optimiser, pixel grids) serve training, so those that do not fit are
-    skipped. A model that grows (tensorf) takes its checkpoints in ascending order.
+    The model's own metric networks (`psnr`, `ssim`, `lpips`) are not loaded, because they are not used. Entries of the
+    data manager (camera optimiser, pixel grids) are used in training only, so those that do not fit are skipped. A
+    model that grows (tensorf) must load its checkpoints in ascending order.
 
     Args:
-        pipeline: pipeline built from the run's configuration.
-        checkpoint: its state.
+        pipeline: pipeline built from the configuration of the run.
+        checkpoint: checkpoint to load.
         path: file that the checkpoint was read from, for messages.
 
     Returns:
-        The kind of the checkpoint's own LPIPS entries.
+        The kind of LPIPS network in the checkpoint.
 
     Raises:
-        InputError: an entry of the model is missing, unexpected, or of another shape; the message names them.
+        InputError: if an entry of the model is missing, unexpected or of a different shape. The message names it.
     """
     built = pipeline.state_dict()
-    given = _renamed(checkpoint.pipeline, built)
+    entries = _renamed(checkpoint.pipeline, built)
     failure = None
     try:
-        pipeline.load_pipeline(_prepared(given, built), checkpoint.step)
+        pipeline.load_pipeline(_prepared(entries, built), checkpoint.step)
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, LookupError) as error:
         failure = error
-    # nerfstudio's loading tries again leniently, in silence, and a model may load in a way of its own (splatfacto takes
-    # on the checkpoint's number of Gaussians): so the two are compared afterwards, whatever happened in between.
-    if faults := _faults(given, pipeline.state_dict()):
+    # nerfstudio silently retries with strict=False, and a model may override loading (splatfacto resizes to the
+    # checkpoint's number of Gaussians). The result is therefore compared with the checkpoint after loading.
+    if faults := _faults(entries, pipeline.state_dict()):
         raise InputError(f"The checkpoint {path} does not fit the model of its config.yml: {'; '.join(faults)}.")
     if failure is not None:
         raise InputError(f"The checkpoint {path} cannot be loaded into its model: {failure}") from failure
@@ -113,36 +115,39 @@ def load_into(pipeline: Pipeline, checkpoint: Checkpoint, *, path: Path) -> Lpip
 
 
 def lpips_entries(checkpoint: Checkpoint) -> LpipsEntries:
-    """Compare a checkpoint's own LPIPS network, which ns-eval loads and scores with, with the published ones."""
+    """Compare the LPIPS network in a checkpoint, which ns-eval would use, with the published ones."""
     prefix = f"{_MODEL}lpips."
-    own = {key.removeprefix(prefix): tensor for key, tensor in checkpoint.pipeline.items() if key.startswith(prefix)}
-    if not own:
+    network = {
+        _published_name(key.removeprefix(prefix)): tensor.detach()
+        for key, tensor in checkpoint.pipeline.items()
+        if key.startswith(prefix)
+    }
+    if not network:
         return "absent"
-    named = {_published_name(key): tensor.detach() for key, tensor in own.items()}
     pins = (backbone_pins(net) | head_pins(net, "0.1") for net in NETS)
-    return "true" if any(find_fault(named, net) is None for net in pins) else "other"
+    return "true" if any(find_fault(network, net) is None for net in pins) else "other"
 
 
 def _published_name(key: str) -> str:
-    """torchmetrics' name of a weight to torchvision's or the lpips package's.
+    """Convert torchmetrics' name of a weight to the name in torchvision or the lpips package.
 
-    torchmetrics has its heads twice (`lin0`, `lins.0`): of two that differ the second is loaded last, and counts.
+    torchmetrics stores its heads twice (`lin0`, `lins.0`). If they differ, the second is loaded last and takes effect.
     """
     key = re.sub(r"^net\.net\.slices?\.?\d+\.", "features.", key)
     return re.sub(r"^net\.lins?\.?(\d)", r"lin\1", key)
 
 
-def _renamed(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gaussians under today's names: older versions of splatfacto had them without `gauss_params`."""
-    old = {f"{_MODEL}{name}": f"{_MODEL}gauss_params.{name}" for name in _SPLATS}
-    return {old[key] if old.get(key) in built else key: tensor for key, tensor in given.items()}
+def _renamed(entries: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename Gaussians that older versions of splatfacto saved without the prefix `gauss_params`."""
+    new_names = {f"{_MODEL}{name}": f"{_MODEL}gauss_params.{name}" for name in _SPLATS}
+    return {new_names[key] if new_names.get(key) in built else key: tensor for key, tensor in entries.items()}
 
 
-def _prepared(given: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The checkpoint's entries to load, with the metric networks of the model as it is built."""
-    model = {key: tensor for key, tensor in given.items() if key.startswith(_MODEL) and not _is_metric(key)}
+def _prepared(entries: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the checkpoint's entries to load, with the metric networks of the built model."""
+    model = {key: tensor for key, tensor in entries.items() if key.startswith(_MODEL) and not _is_metric(key)}
     metrics = {key: tensor for key, tensor in built.items() if _is_metric(key)}
-    rest = {key: tensor for key, tensor in given.items() if not key.startswith(_MODEL) and key in built}
+    rest = {key: tensor for key, tensor in entries.items() if not key.startswith(_MODEL) and key in built}
     fitting = {key: tensor for key, tensor in rest.items() if tensor.shape == built[key].shape}
     return fitting | model | metrics
 
@@ -151,22 +156,22 @@ def _is_metric(key: str) -> bool:
     return key.removeprefix(_MODEL).startswith(_METRICS)
 
 
-def _faults(given: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list[str]:
-    """Entries of the model that did not come from the checkpoint, and of the checkpoint that the model lacks."""
-    # A pipeline's own networks, beside the model, may serve training alone: it need not have all of them here. Those
-    # that it has must not be random.
-    needed = [key for key in loaded if not _is_metric(key) and not key.startswith("datamanager.")]
-    missing = [key for key in needed if key not in given]
-    foreign = [key for key in given if key.startswith(_MODEL) and not _is_metric(key) and key not in loaded]
-    other = [key for key in needed if key in given and given[key].shape != loaded[key].shape]
-    shapes = [f"{key} (is {_shape(given[key])}, needed {_shape(loaded[key])})" for key in other]
+def _faults(entries: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list[str]:
+    """Describe entries that are missing from the checkpoint or the model, or that differ in shape."""
+    # A pipeline may have networks beside the model that are used in training only and not built here. Those that are
+    # built must come from the checkpoint.
+    required = [key for key in loaded if not _is_metric(key) and not key.startswith("datamanager.")]
+    missing = [key for key in required if key not in entries]
+    unexpected = [key for key in entries if key.startswith(_MODEL) and not _is_metric(key) and key not in loaded]
+    resized = [key for key in required if key in entries and entries[key].shape != loaded[key].shape]
+    shapes = [f"{key} ({_shape(entries[key])}, must be {_shape(loaded[key])})" for key in resized]
     faults = [
         *([f"it lacks {some(missing, _MOST_NAMED)}"] if missing else []),
-        *([f"it has, and the model has not, {some(foreign, _MOST_NAMED)}"] if foreign else []),
-        *([f"of another shape: {some(shapes, _MOST_NAMED)}"] if shapes else []),
+        *([f"the model lacks {some(unexpected, _MOST_NAMED)}"] if unexpected else []),
+        *([f"shapes differ: {some(shapes, _MOST_NAMED)}"] if shapes else []),
     ]
-    if any("tcnn" in key for key in missing + foreign):
-        faults.append("trained with or without tiny-cuda-nn (tcnn), and built here the other way")
+    if any("tcnn" in key for key in missing + unexpected):
+        faults.append("only one of checkpoint and model uses tiny-cuda-nn (tcnn)")
     return faults
 
 
@@ -174,17 +179,17 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
 
 
-# --- one file ---
+# --- Reading one file ---
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The part of a checkpoint that rendering needs.
+    """The part of a checkpoint that is used for rendering.
 
     Attributes:
         step: training step at which it was saved.
-        pipeline: state of the pipeline, without the prefixes that training on several GPUs adds. The tensors may be
-            mapped from the file.
+        pipeline: state of the pipeline, without the prefixes that training on several GPUs adds. Tensors may be
+            memory-mapped from the file.
         sha256: hash of the whole file.
     """
 
@@ -197,38 +202,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU, without running any code in it.
 
     Raises:
-        InputError: the file is missing, damaged, or no checkpoint of nerfstudio, holds more than weights, or names
-            another step than its contents; or torch is too old to read it safely.
+        InputError: if the file is missing, damaged or not a nerfstudio checkpoint; if it contains more than weights; if
+            the step in its name differs from the step in its contents; or if torch is too old to read it safely.
     """
     if not path.is_file():
-        raise InputError(f"There is no checkpoint {path}.")
+        raise InputError(f"The checkpoint {path} does not exist.")
     try:
         sha256 = file_sha256(path)
     except OSError as error:
         raise InputError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     if not zipfile.is_zipfile(path):
-        raise InputError(f"The checkpoint {path} is cut short, or none at all: a zip archive was needed.")
+        raise InputError(f"The checkpoint {path} must be a zip archive. The file is incomplete or not a checkpoint.")
     try:
         with _numpy_ignored():
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
-        # torch's own text goes on to say how its protection is switched off.
+        # The rest of torch's message explains how to disable the protection.
         match = re.search(r"WeightsUnpickler error: (.*?)(?: was not an allowed|$)", str(error), re.MULTILINE)
         reason = match[1] if match else str(error).split(". ", 1)[0]
         raise InputError(
-            f"The checkpoint {path} is refused: it holds more than weights, or is damaged: {reason}"
+            f"The checkpoint {path} is refused, because it contains more than weights or is damaged: {reason}"
         ) from error
     except InputError:
         raise
-    except Exception as error:  # Damaged bytes surface as whatever they happen to decode to.
+    except Exception as error:  # Damaged bytes can raise any error.
         reason = (str(error) or repr(error)).split("\n", 1)[0]
-        raise InputError(f"The checkpoint {path} cannot be read, it is damaged or none: {reason}") from error
+        raise InputError(f"The checkpoint {path} is damaged or not a checkpoint: {reason}") from error
     step, pipeline = _contents(path, state)
     return Checkpoint(step, _without_ddp(pipeline), sha256)
 
 
 class _Ignored:
-    """Stands where a checkpoint has a number of numpy's: the schedulers' learning rates, which nothing here needs."""
+    """Placeholder for numpy scalars in a checkpoint. They are learning rates of schedulers, which are not used."""
 
     def __init__(self, *arguments: object) -> None:
         del arguments
@@ -239,13 +244,13 @@ class _Ignored:
 
 @contextmanager
 def _numpy_ignored() -> Iterator[None]:
-    """Admit the names of numpy's scalars, in a torch that otherwise admits weights alone.
+    """Let `torch.load` with `weights_only=True` accept numpy scalars, and replace them by placeholders.
 
-    numpy 1 and 2 name the scalar differently, and neither has the other's name; a stand-in serves both, and runs none
-    of numpy's code. Whatever else was admitted in this process is set aside meanwhile: numpy's own names, too.
+    numpy 1 and 2 name the scalar differently, and neither knows the other's name. The placeholder serves both and runs
+    no code of numpy. Other globals that this process admitted, including numpy's own, are disabled meanwhile.
     """
     if not hasattr(torch.serialization, "clear_safe_globals"):
-        raise InputError(f"torch {torch.__version__} cannot read checkpoints safely; install torch 2.5 or newer.")
+        raise InputError(f"torch {torch.__version__} cannot read checkpoints safely. Install torch 2.5 or newer.")
     names = (("numpy", "dtype"), ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"))
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
@@ -259,19 +264,19 @@ def _numpy_ignored() -> Iterator[None]:
 
 def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
     if not isinstance(state, dict) or not isinstance(state.get("pipeline"), dict) or type(state.get("step")) is not int:
-        raise InputError(f"{path} is no checkpoint of nerfstudio: needed the entries 'step' and 'pipeline'.")
+        raise InputError(f"{path} is not a nerfstudio checkpoint: it must contain 'step' and 'pipeline'.")
     step, pipeline = state["step"], state["pipeline"]
     if wrong := [key for key, value in pipeline.items() if not isinstance(key, str) or not isinstance(value, Tensor)]:
-        raise InputError(f"{path} is no checkpoint of nerfstudio: {wrong[0]!r} of its pipeline is no tensor.")
+        raise InputError(f"{path} is not a nerfstudio checkpoint: {wrong[0]!r} in its pipeline is not a tensor.")
     if (name := _CHECKPOINT_NAME.fullmatch(path.name)) and int(name[1]) != step:
-        raise InputError(f"The checkpoint {path} is of step {step}, not of the step in its name; rename it.")
+        raise InputError(f"The checkpoint {path} contains step {step}, which differs from its name. Rename the file.")
     return step, dict(pipeline)
 
 
 def _without_ddp(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes of training on several GPUs, as nerfstudio does in `load_pipeline`, `load_state_dict`."""
+    """Strip the prefixes of multi-GPU training, as nerfstudio does in `load_pipeline` and `load_state_dict`."""
     state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    # Where not all of the model's entries have it, "module" is a part of the model that is called so.
+    # If only some entries have the prefix, "module" is the name of a submodule of the model.
     if all(key.startswith("_model.module.") for key in state if key.startswith("_model.")):
         state = {key.replace("_model.module.", "_model.", 1): tensor for key, tensor in state.items()}
     return state

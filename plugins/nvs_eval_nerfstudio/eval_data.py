@@ -1,4 +1,4 @@
-"""A run's data for evaluation: found where it lies now, loaded without the training images, its views by name."""
+"""Evaluation data of a run: locating it, naming its views, and loading them without the training images."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, counted, some, unknown_name
 
 Split = Literal["test", "train"]
 
 
 def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
-    """Set a loaded configuration up so that its data manager loads what is evaluated, and no more.
+    """Prepare a loaded configuration so that its data manager loads only the views to evaluate.
 
     Args:
-        config: changed in place; its data manager's class is the registered method's, as YAML cannot hold it.
-        data: where the data lies now, or None for the recorded place.
+        config: configuration, changed in place.
+        data: current location of the data (default: the location recorded in the run).
 
     Raises:
-        InputError: the data is not there.
+        InputError: if the data does not exist, or if the method has no dataparser.
     """
     manager: Any = config.pipeline.datamanager
     if not hasattr(manager, "dataparser"):
         raise InputError(
-            f"The method {config.method_name!r} has a data manager without a dataparser ({type(manager).__name__}), "
-            "so that its held-out views cannot be told: score folders of its renders with `nvs-eval score`."
+            f"The held-out views of {config.method_name!r} are unknown, because its data manager "
+            f"({type(manager).__name__}) has no dataparser. Score folders of its renders with `nvs-eval score`."
         )
     if data is not None:
         manager.data = data
     recorded = manager.data or manager.dataparser.data
     if not Path(recorded).exists():
         raise InputError(
-            f"The data of this run is not at {recorded}"
+            f"The data of this run is not at {recorded}. "
             + (
-                ", where the run recorded it. Say where it lies now with `--data`."
+                "Pass its current location with `--data`."
                 if data is None
-                else ": `--data` takes the folder (or file) that ns-train was given."
+                else "`--data` must be the folder (or file) that was passed to ns-train."
             )
         )
     manager.dataparser.data = Path(recorded)
     manager._target = _in_this_process(manager._target)
-    # Whole training sets are not to be read into memory only to render a few held-out views.
+    # Do not read the whole training set into memory to render a few held-out views.
     for name, value in (
         ("train_num_images_to_sample_from", 1),
         ("eval_num_images_to_sample_from", 1),
@@ -65,7 +65,10 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
 
 
 def _in_this_process(target: Any) -> Any:
-    """ParallelDataManager reads all training images in another process; VanillaDataManager gives the same views."""
+    """Replace ParallelDataManager, which reads all training images in another process, by VanillaDataManager.
+
+    Both return the same views.
+    """
     if get_origin(target) is ParallelDataManager:
         (dataset,) = get_args(target)
         return VanillaDataManager[dataset]
@@ -74,23 +77,23 @@ def _in_this_process(target: Any) -> Any:
 
 @contextmanager
 def parsing(data: Path) -> Iterator[None]:
-    """Within this scope what a dataparser raises is said to be of its data: they are many, and raise all sorts."""
+    """Turn any error of a dataparser into an InputError that names its data."""
     try:
         yield
     except InputError:
         raise
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"The data of this run at {data} cannot be read: {type(error).__name__}: {error}. Say with `--data` where "
-            "it lies, if this is not it."
+            f"The data of this run at {data} cannot be read: {type(error).__name__}: {error}. If it is elsewhere, pass "
+            "its location with `--data`."
         ) from error
 
 
 def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
-    """The images and cameras of a split, as the dataparser of a prepared run says; no image is read.
+    """Return the image files and cameras of a split of a prepared run. Images are not read.
 
     Raises:
-        InputError: there are none, or the data cannot be parsed.
+        InputError: if the split is empty, or if the data cannot be parsed.
     """
     manager: Any = config.pipeline.datamanager
     parser = manager.dataparser
@@ -98,17 +101,22 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
         outputs = parser.setup().get_dataparser_outputs(split=split)
     if not outputs.image_filenames:
         raise InputError(
-            f"The data of this run has no {split} views: hold some out when training (an evaluation split of the "
-            "dataparser), or say `--split train`."
+            f"The data of this run has no {split} views. Train with a dataparser that holds some out, or use "
+            "`--split train`."
         )
     missing = [path for path in outputs.image_filenames if not Path(path).exists()]
     if missing:
-        raise InputError(f"{len(missing)} images of the {split} views are missing, the first is {missing[0]}.")
+        raise InputError(
+            f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(map(str, missing), 1)}."
+        )
     return outputs
 
 
 def view_names(files: Sequence[Path]) -> list[str]:
-    """Each view's name: its image's path below the images' common folder, without extension."""
+    """Return the name of each view: the path of its image relative to the images' common folder, without extension.
+
+    Extensions are kept if names would not be unique without them.
+    """
     files = [Path(os.path.abspath(path)) for path in files]
     common = Path(os.path.commonpath([path.parent for path in files]))
     names = [path.relative_to(common).with_suffix("").as_posix() for path in files]
@@ -118,13 +126,13 @@ def view_names(files: Sequence[Path]) -> list[str]:
 
 
 def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> dict[int, str]:
-    """The views to evaluate, by position: those named, or each `every`-th of all, in the order of the data.
+    """Return the views to evaluate by position: every n-th of the wanted ones (default: all), in the order of the data.
 
     Raises:
-        InputError: a name is unknown, or `every` is not positive.
+        InputError: if a name is unknown, or `every` is not positive.
     """
     if every < 1:
-        raise InputError(f"`--every` is {every}, and 1 (all views) or more is needed.")
+        raise InputError(f"--every must be at least 1 (all views). Got {every}.")
     for name in wanted:
         if name not in names:
             raise unknown_name("view", name, names)
@@ -135,7 +143,7 @@ def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> 
 def evaluation_pairs(
     manager: DataManager, split: Split, indices: Sequence[int], device: torch.device
 ) -> Iterator[tuple[Cameras, dict[str, Any]]]:
-    """The camera and batch of each view, one after the other, as the method's own evaluation gets them."""
+    """Return an iterator over camera and batch of each view, as in the method's own evaluation."""
     if isinstance(manager, FullImageDatamanager):
         return _undistorted_pairs(manager, split, indices, device)
     chosen: Any = tuple(indices)
@@ -145,7 +153,7 @@ def evaluation_pairs(
 def _undistorted_pairs(
     manager: FullImageDatamanager, split: Split, indices: Sequence[int], device: torch.device
 ) -> Iterator[tuple[Cameras, dict[str, Any]]]:
-    # Reading the cache is what undistorts the images and corrects their cameras: so it comes first.
+    # Must come first: reading the cache undistorts the images and corrects their cameras.
     cache = manager.cached_eval if split == "test" else manager.cached_train
     cameras = _dataset(manager, split).cameras
     for index in indices:
@@ -155,7 +163,7 @@ def _undistorted_pairs(
 
 
 def undistorts(manager: Any, views: DataparserOutputs) -> bool:
-    """Whether a configured data manager undistorts these views: their references are not what the files hold."""
+    """Return whether a data manager undistorts these views, so that references differ from the image files."""
     target = get_origin(manager._target) or manager._target
     distortion = views.cameras.distortion_params
     if not (isinstance(target, type) and issubclass(target, FullImageDatamanager)) or distortion is None:
@@ -168,7 +176,7 @@ def _dataset(manager: Any, split: Split) -> Any:
 
 
 def data_sha256(views: DataparserOutputs, indices: Sequence[int]) -> str:
-    """Hash of the views: the bytes of their image files, and their cameras."""
+    """Return a hash of the image files and cameras of some views."""
     digest = hashlib.sha256()
     for index in indices:
         digest.update(Path(views.image_filenames[index]).read_bytes())
@@ -180,6 +188,6 @@ def data_sha256(views: DataparserOutputs, indices: Sequence[int]) -> str:
 
 
 def view_sizes(views: DataparserOutputs, indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Width and height of each view, as its camera says."""
+    """Return the width and height of the camera of each view, in pixels."""
     cameras = views.cameras
     return [(int(cameras.width[index]), int(cameras.height[index])) for index in indices]

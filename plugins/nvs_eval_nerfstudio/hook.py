@@ -1,4 +1,4 @@
-"""The hook: a method whose evaluation also returns nvs-eval's scores, in training and in ns-eval."""
+"""A hook that adds nvs-eval's scores to the evaluation of a method, in training and in ns-eval."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
 ERROR_IMAGE = "nvs_error"
-"""The key of the error map. nerfstudio makes a file name of it: so it has no slash."""
+"""Key of the error map. It must not contain a slash, because nerfstudio uses it as a file name."""
 ERROR_FULL_SCALE = 0.25
-"""The mean absolute error over the channels at which the error map is at its brightest."""
+"""Mean absolute error over the channels at which the error map reaches its last colour."""
 
 Evaluate = Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Tensor]]]
 
@@ -34,20 +34,20 @@ Evaluate = Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict
 def with_nvs_eval(
     config: TrainerConfig, *, protocols: Sequence[str] = ("standard",), method_name: str | None = None
 ) -> TrainerConfig:
-    """A copy of a method's configuration whose evaluation also returns nvs-eval's scores.
+    """Return a copy of a method's configuration whose evaluation also returns nvs-eval's scores.
 
-    The method keeps its own pipeline class, model and metrics. `get_image_metrics_and_images` returns beside them
-    `<protocol>/<metric>` for each protocol, and the image `nvs_error`, the error of each pixel. Where a protocol's file
-    asks for fast LPIPS, it is `<protocol>-fast/<metric>`.
+    The method keeps its pipeline class, model and metrics. `get_image_metrics_and_images` also returns
+    `<protocol>/<metric>` for each protocol (`<protocol>-fast/<metric>` if the protocol uses fast LPIPS), and the image
+    `nvs_error`, the error of each pixel.
 
     Args:
         config: configuration of any method.
         protocols: names of protocols, or YAML files.
-        method_name: name of the copy (default: the configuration's own). It has to be registered under this name for
-            the run to be loaded again.
+        method_name: name of the copy (default: the configuration's). The copy must be registered under this name for
+            its runs to be loaded again.
 
     Raises:
-        InputError: a protocol is unknown.
+        InputError: if a protocol is unknown.
     """
     for name in protocols:
         load_protocol(name)
@@ -59,12 +59,12 @@ def with_nvs_eval(
 
 @dataclass(frozen=True)
 class Instrumented:
-    """Stands in a configuration where the pipeline's class stood: builds it, and hooks the model's evaluation.
+    """Replacement for the pipeline class in a configuration. It builds the pipeline and hooks the model's evaluation.
 
-    A plain value, so that a run's `config.yml` holds it and loads it again.
+    It is a plain value, so that it can be saved in a run's `config.yml` and loaded from it.
 
     Attributes:
-        original: the pipeline's class.
+        original: class of the pipeline.
         protocols: names of protocols, or YAML files.
     """
 
@@ -72,17 +72,17 @@ class Instrumented:
     protocols: tuple[str, ...]
 
     def __call__(self, config: Any, *, test_mode: str = "val", **kwargs: Any) -> Pipeline:
-        """Build the pipeline, as nerfstudio does with the class.
+        """Build the pipeline. nerfstudio calls this in place of the class.
 
         Raises:
-            InputError: a protocol needs weights that cannot be had.
+            InputError: if weights that a protocol requires cannot be loaded.
         """
         from nvs_eval_nerfstudio.own_metrics import verified_backbones
 
         _admit_numpy_scalars()
         with verified_backbones():
             pipeline = self.original(config, test_mode=test_mode, **kwargs)
-        if test_mode != "inference":  # Nothing is evaluated in the viewer or by ns-render.
+        if test_mode != "inference":  # The viewer and ns-render do not evaluate.
             model = pipeline.model
             scorer = Scorer(tuple(load_protocol(name) for name in self.protocols), torch.device(pipeline.device))
             model.get_image_metrics_and_images = functools.partial(
@@ -92,24 +92,25 @@ class Instrumented:
 
 
 def _admit_numpy_scalars() -> None:
-    """Let torch's protected loading read the numbers of numpy's that nerfstudio's checkpoints hold.
+    """Let `torch.load` read the numpy scalars in nerfstudio's checkpoints.
 
-    From torch 2.6 on nerfstudio 1.1.5 fails to load its own checkpoints without this; the pipeline is built before.
+    Without this, nerfstudio 1.1.5 cannot load its own checkpoints with torch 2.6 or newer. It loads them after it has
+    built the pipeline, so this call is early enough.
     """
     number = np.float64(0)
     torch.serialization.add_safe_globals([number.__reduce__()[0], np.dtype, type(number.dtype)])  # type: ignore
 
 
 def original_target(target: Any) -> Any:
-    """The pipeline's own class, hooked or not."""
+    """Return the class of the pipeline, hooked or not."""
     return target.original if isinstance(target, Instrumented) else target
 
 
 def _evaluate(
-    own: Evaluate, scorer: Scorer, outputs: dict[str, Any], batch: dict[str, Any]
+    evaluate: Evaluate, scorer: Scorer, outputs: dict[str, Any], batch: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what the model's own method does, with the scores and the error map added."""
-    metrics, images = own(outputs, batch)
+    """Return the results of the model's own method, with the scores and the error map added."""
+    metrics, images = evaluate(outputs, batch)
     try:
         reference, *renders = split_pair(images, width=_width(outputs), model="This model")
     except InputError as error:
@@ -119,15 +120,15 @@ def _evaluate(
 
 
 def _width(outputs: dict[str, Any]) -> int:
-    """The width of a render: `rgb`, or `rgb_fine` and the like."""
+    """Return the width of a render (`rgb`, `rgb_fine`, ...)."""
     for name, value in outputs.items():
         if name.startswith("rgb") and isinstance(value, Tensor) and value.ndim == 3:
             return value.shape[1]
-    raise InputError(f"This model's outputs are {', '.join(outputs)}, and an image named rgb... is needed.")
+    raise InputError(f"The outputs of the model must include an image named rgb... Got {', '.join(outputs)}.")
 
 
 def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, float]:
-    """The scores by `<protocol>/<metric>`."""
+    """Return the scores by `<protocol>/<metric>`."""
     try:
         results = scorer.score(View("being evaluated", reference, (Render(render),)))
     except InputError as error:
@@ -140,7 +141,7 @@ def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, floa
 
 
 def _unscored(scorer: Scorer, error: InputError) -> dict[str, float]:
-    """Scores of NaN for what cannot be scored, which is printed as nerfstudio prints, and ends no training."""
+    """Print why a view cannot be scored, and return NaN for each score, so that training continues."""
     from nerfstudio.utils.rich_utils import CONSOLE
 
     CONSOLE.print(f"nvs-eval: {error}", markup=False, soft_wrap=True)
@@ -148,7 +149,7 @@ def _unscored(scorer: Scorer, error: InputError) -> dict[str, float]:
 
 
 def error_map(reference: Tensor, render: Tensor) -> Tensor:
-    """The mean absolute error of each pixel's channels as a colour, `[H, W, 3]`, from 0 to `ERROR_FULL_SCALE`."""
+    """Return the mean absolute error of each pixel as a colour, `[H, W, 3]`, on a scale of 0 to `ERROR_FULL_SCALE`."""
     from nerfstudio.utils.colormaps import apply_float_colormap
 
     error = (reference - render).abs().mean(dim=-1, keepdim=True) / ERROR_FULL_SCALE

@@ -1,7 +1,7 @@
-"""The methods that come hooked: `nerfacto-nvs` and `splatfacto-nvs`.
+"""The hooked methods `nerfacto-nvs` and `splatfacto-nvs`.
 
-nerfstudio loads this module by entry point while its own registry is half imported, so nothing here may be imported by
-anything else, and only `method_configs`, which is complete by then, may be used.
+nerfstudio loads this module by entry point while its registry is only partly imported. Other modules must not import
+it, and of the registry only `method_configs`, which is complete by then, may be used here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _hooked(name: str) -> MethodSpecification:
     config = method_configs[name]
     assert isinstance(config, TrainerConfig)
     return MethodSpecification(
-        config=with_nvs_eval(config, method_name=f"{name}-nvs"), description=f"{name}, evaluated by nvs-eval as well."
+        config=with_nvs_eval(config, method_name=f"{name}-nvs"), description=f"{name}, also evaluated by nvs-eval."
     )
 
 

@@ -1,4 +1,4 @@
-"""A model's own metric modules: kept from downloading when it is built, taken out where it is only rendered."""
+"""Metric modules of nerfstudio's models: building them without downloads, and removing them for rendering."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _PROTOCOLS = {
 }
 _OWN_PROTOCOL = {f"nerfstudio.models.{name}": protocol for protocol, names in _PROTOCOLS.items() for name in names}
 _METHOD = "get_image_metrics_and_images"
-# They add to what their parent's says, and change nothing of it.
+# Their metric methods extend those of their parents and do not change the results.
 _ADDING = ("nerfstudio.models.depth_nerfacto.DepthNerfactoModel", "nerfstudio.models.neus_facto.NeuSFactoModel")
 
 
 def own_protocol(model: type) -> str | None:
-    """The named protocol that says what a model's own metrics would; None for a model with metrics of its own.
+    """Return the protocol that reproduces the metrics of a model's own code; None for a model that defines its own.
 
-    It is that of the class whose metric method the model has, be it inherited.
+    It depends on the class that defines the model's metric method, which may be inherited.
     """
     for kind in model.__mro__:
         name = f"{kind.__module__}.{kind.__qualname__}"
@@ -56,13 +56,13 @@ def own_protocol(model: type) -> str | None:
 
 @contextmanager
 def no_downloads() -> Iterator[None]:
-    """Within this scope torchmetrics' LPIPS is built with an empty backbone in place of a downloaded one.
+    """Build torchmetrics' LPIPS with an empty backbone instead of a downloaded one.
 
-    Every nerfstudio model builds that LPIPS in its constructor. It is either filled from the checkpoint, or replaced by
-    `without_own_metrics`; it is never scored with as it is.
+    Every nerfstudio model builds this LPIPS in its constructor. It is then loaded from the checkpoint or replaced by
+    `without_own_metrics`, and never used while empty.
 
     Raises:
-        InputError: this torchmetrics has no such backbones.
+        InputError: if this version of torchmetrics has no such backbones.
     """
     with _backbones_filled(lambda net, backbone: None):
         yield
@@ -70,17 +70,18 @@ def no_downloads() -> Iterator[None]:
 
 @contextmanager
 def verified_backbones() -> Iterator[None]:
-    """Within this scope torchmetrics' LPIPS takes its backbone from nvs-eval's verified weights.
+    """Build torchmetrics' LPIPS with nvs-eval's verified weights.
 
-    They are torchvision's to the bit, so that no number changes; they are there without internet too.
+    They equal torchvision's bit for bit, so scores do not change, and they can be installed without internet access.
 
     Raises:
-        InputError: this torchmetrics has no such backbones; or, when such an LPIPS is built, the weights cannot be had.
+        InputError: if this version of torchmetrics has no such backbones, or, when LPIPS is built, if the weights
+            cannot be loaded.
     """
 
     def fill(net: Net, backbone: nn.Module) -> None:
         weights = load_backbone(net)
-        # torchmetrics cuts torchvision's `features` into slices, whose layers keep their numbers.
+        # torchmetrics splits torchvision's `features` into slices and keeps the layer numbers.
         names = {name: re.sub(r"^slices?\.?\d+\.", "features.", name) for name in backbone.state_dict()}
         backbone.load_state_dict({name: weights[published] for name, published in names.items()})
 
@@ -90,18 +91,18 @@ def verified_backbones() -> Iterator[None]:
 
 @contextmanager
 def _backbones_filled(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
-    """Replace the public classes of the backbones, which torchmetrics' LPIPS looks up when it is built, by builders."""
+    """Replace the backbone classes that torchmetrics' LPIPS looks up in its constructor by builders."""
     if missing := [name for name in _BACKBONES if not hasattr(torchmetrics_lpips, name)]:
         raise InputError(
-            f"torchmetrics {version('torchmetrics')} has no {' and no '.join(missing)} in "
-            f"{torchmetrics_lpips.__name__}, from which nerfstudio's models build their LPIPS. Install another version."
+            f"torchmetrics {version('torchmetrics')} lacks {' and '.join(missing)} in {torchmetrics_lpips.__name__}, "
+            "which nerfstudio's models use. Install another version of torchmetrics."
         )
     originals = {name: getattr(torchmetrics_lpips, name) for name in _BACKBONES}
 
     def build(name: str, *, requires_grad: bool = False, pretrained: bool = True) -> nn.Module:
         if not pretrained:
             return originals[name](requires_grad=requires_grad, pretrained=False)
-        # On the meta device nothing is initialised, torchvision's classifier, which nobody needs, included.
+        # The meta device skips the initialisation, including that of torchvision's unused classifier.
         with torch.device("meta"):
             backbone = originals[name](requires_grad=requires_grad, pretrained=False)
         backbone = backbone.to_empty(device="cpu")
@@ -117,16 +118,16 @@ def _backbones_filled(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
             setattr(torchmetrics_lpips, name, original)
 
 
-class _Nothing(nn.Module):
-    """Stands where a metric stood: takes anything, says 0."""
+class _NoMetric(nn.Module):
+    """Placeholder for a metric."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Nothing is computed; the value is thrown away."""
+        """Return 0 for any arguments."""
         return torch.zeros(())
 
 
 def without_own_metrics(model: nn.Module) -> None:
-    """Replace a model's metric modules, so that its metric method prepares the images and computes nothing of them."""
+    """Replace a model's metrics by placeholders, so that its metric method only prepares the images."""
     for name in _NAMES:
         if hasattr(model, name):
             _replace(model, name)
@@ -137,4 +138,4 @@ def without_own_metrics(model: nn.Module) -> None:
 
 def _replace(model: nn.Module, name: str) -> None:
     delattr(model, name)
-    setattr(model, name, _Nothing())
+    setattr(model, name, _NoMetric())

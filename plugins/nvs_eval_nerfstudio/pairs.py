@@ -1,7 +1,7 @@
-"""One view rendered, and paired with its reference as the model itself pairs them for its own metrics.
+"""Rendering of one view, paired with its reference by the model's own code.
 
-Every model with metrics returns `images_dict["img"]`, its reference and its renders side by side. So background
-compositing, undistortion and whatever a third-party model does are its own, and nothing is done twice.
+Every model with metrics returns `images_dict["img"]`, which shows its reference and renders side by side. Background
+compositing, undistortion and any other preparation are therefore the model's own.
 """
 
 from __future__ import annotations
@@ -24,20 +24,18 @@ def read_pair(pairs: Iterator[tuple[Any, dict[str, Any]]], name: str) -> tuple[A
     """Return the camera and batch of the next view.
 
     Raises:
-        InputError: its image cannot be read, or is not of the size that its camera has.
+        InputError: if its image cannot be read, or differs from its camera in size.
     """
     try:
         camera, batch = next(pairs)
-    except (OSError, ValueError, AssertionError, SyntaxError) as error:  # pillow says SyntaxError of broken PNGs.
-        raise InputError(
-            f"The image of view {name!r} cannot be read: {error}. Put a whole one in its place."
-        ) from error
+    except (OSError, ValueError, AssertionError, SyntaxError) as error:  # Pillow raises SyntaxError for broken PNGs.
+        raise InputError(f"The image of view {name!r} cannot be read: {error}. Replace the file.") from error
     height, width = batch["image"].shape[:2]
     expected = int(camera.width.flatten()[0]), int(camera.height.flatten()[0])
     if (width, height) != expected:
         raise InputError(
-            f"The image of view {name!r} is {width}x{height} and its camera {expected[0]}x{expected[1]}. Nothing is "
-            "resized here: is this the data that the run was trained on?"
+            f"The image of view {name!r} must have the size of its camera, {expected[0]}x{expected[1]}. Got "
+            f"{width}x{height}. Check that this is the data that the run was trained on."
         )
     return camera, batch
 
@@ -52,11 +50,11 @@ def render_view(
         camera: camera of the view.
         batch: data of the view.
         name: name of the view.
-        device: device to wait for, so that the time is that of the render.
-        timed: whether the time counts; a first render warms up.
+        device: device to synchronise, so that the time covers the whole render.
+        timed: whether to record the time. The first render is a warm-up.
 
     Raises:
-        InputError: the model prepares no pair.
+        InputError: if the model returns no pair.
     """
     _wait(device)
     start = time.perf_counter()
@@ -69,17 +67,17 @@ def render_view(
 
 
 def split_pair(images: dict[str, Tensor], *, width: int, model: str) -> list[Tensor]:
-    """Split what a model puts side by side: its reference and its renders (the last is the finest), `[H, W, 3]`.
+    """Split a model's image into its reference and renders, each `[H, W, 3]`. The last render is the finest.
 
     Raises:
-        InputError: the model returns no such image, or one of another width.
+        InputError: if the model returns no such image, or if its width does not fit.
     """
     image = images.get("img")
     if image is None or image.shape[1] % width or image.shape[1] < 2 * width:
-        content = "no image 'img'" if image is None else f"an image of {image.shape[1]} columns for a camera of {width}"
+        content = "no image 'img'" if image is None else f"{image.shape[1]} columns for a camera of {width}"
         raise InputError(
-            f"{model} gives {content}, and its reference and render side by side are needed: this method has no "
-            "held-out views to be scored by."
+            f"{model} must return its reference and render side by side. Got {content}. This method has no held-out "
+            "views that could be scored."
         )
     return [part.detach().float().contiguous() for part in image.split(width, dim=1)]
 

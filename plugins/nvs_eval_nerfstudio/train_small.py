@@ -1,9 +1,8 @@
-"""Trains a small nerfacto on a small scene: `python -m nvs_eval_nerfstudio.train_small --help`.
+"""Train a small nerfacto on a small scene: `python -m nvs_eval_nerfstudio.train_small --help`.
 
-It is nerfstudio's own training of its own method. Three things differ from `ns-train nerfacto`: the grids and batches
-are small enough for two CPU cores, rays are sampled in this process (another one would take a core to itself), and the
-LPIPS that the model builds takes its backbone from nvs-eval's verified weights, so that no internet is needed. The run
-that it leaves is a stock one, which every ns-* command loads.
+This is nerfstudio's own training, with three differences from `ns-train nerfacto`: grids and batches are small enough
+for two CPU cores; rays are sampled in this process, because a second one would occupy a core; and the model's LPIPS
+uses nvs-eval's verified weights, so that no internet access is required. Every ns-* command can load the trained run.
 """
 
 from __future__ import annotations
@@ -24,35 +23,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Input, output and length of a small training."""
+    """Input, output and length of the training."""
 
     data: Path
-    """A scene in nerfstudio's format, with the camera poses as they are to be used: all of it within the unit cube."""
+    """Scene in nerfstudio's format, inside the unit cube. Camera poses are used unchanged."""
     output_dir: Path
-    """The run is written to OUTPUT_DIR/<name of the data's folder>/nerfacto/demo."""
+    """Output folder. The run is written to OUTPUT_DIR/<name of the data folder>/nerfacto/demo."""
     steps: int
-    """The step of the last checkpoint."""
+    """Step of the last checkpoint."""
     steps_per_save: int
-    """Steps between checkpoints."""
+    """Number of steps between checkpoints."""
     rays: int
-    """Rays in a step."""
+    """Number of rays per step."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device to train on."""
 
 
 def configure(training: Training) -> TrainerConfig:
-    """The configuration of nerfacto, made small."""
-    # The dictionary's own module comes first: the modules of methods cannot be imported before it.
+    """Return the configuration of a small nerfacto."""
+    # Must be imported before the modules of the methods.
     from nerfstudio.configs.method_configs import method_configs
 
     config = cast("TrainerConfig", copy.deepcopy(method_configs["nerfacto"]))
     config.data, config.output_dir = training.data, training.output_dir
     config.experiment_name, config.timestamp = training.data.name, "demo"
     config.machine.device_type, config.mixed_precision = training.device, False
-    # Steps count from 0, so that one more is needed for the last checkpoint to be at a round number.
+    # Steps count from 0: with one more, the last checkpoint is at a round number.
     config.max_num_iterations, config.steps_per_save = training.steps + 1, training.steps_per_save
     config.save_only_latest_checkpoint = False
-    # No viewer, which would go on for ever, and no evaluation on the way: 0 is never.
+    # No viewer, which would run forever, and no evaluation during training (0 means never).
     config.vis = "tensorboard"
     config.steps_per_eval_batch = config.steps_per_eval_image = config.steps_per_eval_all_images = 0
     config.logging.local_writer.max_log_size = 0
@@ -67,10 +66,10 @@ def configure(training: Training) -> TrainerConfig:
 def _shrink_data(manager: Any, rays: int) -> None:
     from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 
-    # The configuration's class stays ParallelDataManager's, as whoever loads the run expects of nerfacto.
+    # Only the target changes. The class of the configuration stays nerfacto's, so that any tool can load the run.
     manager._target = VanillaDataManager
     manager.train_num_rays_per_batch = rays
-    # The scene is upright, centred and of the right size already.
+    # The scene is already upright, centred and scaled.
     manager.dataparser.orientation_method = manager.dataparser.center_method = "none"
     manager.dataparser.auto_scale_poses = False
     manager.dataparser.scene_scale = 1.05
@@ -80,24 +79,24 @@ def _shrink_model(model: Any) -> None:
     model.implementation = "torch"
     model.camera_optimizer.mode = "off"
     model.use_appearance_embedding = False
-    # All but the backdrop lies within the box, so that short rays and few samples find it.
+    # Everything but the background is inside the box, so short rays with few samples suffice.
     model.disable_scene_contraction = True
     model.near_plane, model.far_plane = 1.2, 4.6
     model.proposal_initial_sampler = "uniform"
     model.average_init_density = 1.0
-    # Without tiny-cuda-nn a level costs far more than the features in it: few levels of many features.
+    # Without tiny-cuda-nn, levels are expensive and features cheap: use few levels with many features.
     model.num_levels, model.features_per_level, model.max_res, model.log2_hashmap_size = 4, 8, 160, 16
     model.num_proposal_iterations, model.num_proposal_samples_per_ray, model.num_nerf_samples_per_ray = 1, (32,), 16
     model.proposal_net_args_list = [
         {"hidden_dim": 16, "log2_hashmap_size": 13, "num_levels": 2, "max_res": 64, "features_per_level": 4}
     ]
     model.proposal_warmup, model.proposal_weights_anneal_max_num_iters = 500, 200
-    # A whole view at once would need gigabytes, and be slower for it.
+    # Rendering a whole view at once would take gigabytes and more time.
     model.eval_num_rays_per_chunk = 2048
 
 
 def main() -> int:
-    """Train as the arguments say; 2 if the LPIPS weights cannot be had."""
+    """Train, and return the exit code: 2 if the LPIPS weights cannot be loaded."""
     training = tyro.cli(Training, description=__doc__)
     from nvs_eval.metrics.weights.backbones import load_backbone
 

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic: rounds, quartiles, ratios, limits, errors, files; nothing is timed."""
+"""Arithmetic and files of the benchmark: rounds, quartiles, ratios, limits, errors. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -44,33 +44,33 @@ def case(**contenders: Measured) -> CaseResult:
     return CaseResult("ssim", "540p", "photo", 1, "s", contenders)
 
 
-def test_spread_is_the_quartiles_as_numpy_has_them() -> None:
+def test_spread_agrees_with_numpys_quartiles() -> None:
     values = [5.0, 1.0, 4.0, 2.5, 9.0, 3.0]
     assert spread(values) == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]), abs=1e-12)
     assert spread([2.0]) == (2.0, 2.0, 2.0)
 
 
-def test_the_ratio_is_of_the_rounds_and_to_the_best_peer() -> None:
+def test_ratio_is_computed_by_round_and_to_the_best_peer() -> None:
     measured = case(
         ours=Measured("ours", [1.0, 2.0, 4.0]),
         slow=Measured("peer", [9.0, 9.0, 9.0]),
         best=Measured("peer", [3.0, 8.0, 4.0]),
     )
-    found = compare(measured, "ours")
-    assert found.peer == "best"
-    assert found.ratio == (2.0, 3.0, 3.5)
+    comparison = compare(measured, "ours")
+    assert comparison.peer == "best"
+    assert comparison.ratio == (2.0, 3.0, 3.5)
 
 
-def test_a_peer_that_failed_is_no_best_peer() -> None:
+def test_failed_peer_is_not_the_best_peer() -> None:
     wrong = Measured("peer", [0.1], failed="wrong by 1e-2")
     measured = case(ours=Measured("ours", [1.0]), wrong=wrong, right=Measured("peer", [2.0]))
     assert compare(measured, "ours").peer == "right"
     assert compare(case(ours=Measured("ours", [1.0]), wrong=wrong), "ours") == (None, None, None)
 
 
-def test_limit_is_the_work_at_the_measured_rates() -> None:
-    product = Measured("limit", [0.5, 0.5], needs=(100.0, 0.0))  # 200 operations a second
-    copy = Measured("limit", [0.1, 0.1], needs=(0.0, 50.0))  # 500 bytes a second
+def test_limit_uses_the_measured_rates() -> None:
+    product = Measured("limit", [0.5, 0.5], needs=(100.0, 0.0))  # 200 operations per second
+    copy = Measured("limit", [0.1, 0.1], needs=(0.0, 50.0))  # 500 bytes per second
     limits = {"matrix product": product, "memory copy": copy}
     by_products = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 10.0)), **limits), "ours")
     by_bytes = compare(case(ours=Measured("ours", [4.0], needs=(400.0, 1500.0)), **limits), "ours")
@@ -90,12 +90,12 @@ def test_limit_is_the_work_at_the_measured_rates() -> None:
         (Target(below=1.0), [], False),
     ],
 )
-def test_a_target_is_met_or_not_or_says_nothing(target: Target, flags: list[str], verdict: bool | None) -> None:
+def test_target_is_met_or_missed_or_does_not_apply(target: Target, flags: list[str], verdict: bool | None) -> None:
     measured = case(ours=Measured("ours", [1.0]), peer=Measured("peer", [2.0]))
     assert met(target, measured.contenders["ours"], compare(measured, "ours"), flags) is verdict
 
 
-def test_one_of_the_alternatives_is_enough() -> None:
+def test_target_is_met_by_one_of_the_alternatives() -> None:
     ours = Measured("ours", [1.0], needs=(95.0, 0.0))
     limits = {"matrix product": Measured("limit", [1.0], needs=(100.0, 0.0))}
     limits["memory copy"] = Measured("limit", [1.0], needs=(0.0, 100.0))
@@ -109,19 +109,19 @@ def test_failed_case_meets_no_target_and_unmeasured_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(("error", "verdict"), [(1e-4, True), (2e-3, False), (None, False)])
-def test_a_target_with_an_error_is_not_met_beyond_it(error: float | None, verdict: bool) -> None:
+def test_target_is_missed_if_the_error_is_too_large(error: float | None, verdict: bool) -> None:
     ours = Measured("ours", [1.0], error=error)
     assert met(Target(below=2, error=1e-3), ours, compare(case(ours=ours), "ours"), []) is verdict
 
 
-def test_what_is_fast_is_no_peer_of_what_is_exact() -> None:
+def test_fast_peer_is_not_compared_with_exact_contender() -> None:
     peers = {"plain": Measured("peer", [3.0]), "TF32": Measured("peer", [2.0], fast=True)}
     measured = case(ours=Measured("ours", [1.0]), fast=Measured("ours", [1.0], fast=True), **peers)
     assert compare(measured, "ours").peer == "plain"
     assert compare(measured, "fast").peer == "TF32"
 
 
-def test_a_target_may_name_its_peer() -> None:
+def test_target_may_name_its_peer() -> None:
     ours = Measured("ours", [1.0], target=Target(ratio=2, peer="named"))
     measured = case(ours=ours, best=Measured("peer", [1.5]), named=Measured("peer", [2.0]))
     assert compare(measured, "ours").peer == "named"
@@ -129,7 +129,7 @@ def test_a_target_may_name_its_peer() -> None:
     assert compare(measured, "ours").peer is None
 
 
-def test_a_target_holds_on_its_device_and_at_its_size() -> None:
+def test_target_applies_to_its_device_and_size() -> None:
     cpu, cuda = Target(ratio=2), Target(ratio=3, device="cuda", size="1080p")
     assert promised((cpu, cuda), "cpu", "540p") is cpu
     assert promised((cpu, cuda), "cuda", "1080p") is cuda
@@ -139,8 +139,8 @@ def test_a_target_holds_on_its_device_and_at_its_size() -> None:
 
 def test_peers_that_targets_name_exist() -> None:
     for contenders in WORKS.values():
-        named = {target.peer for contender in contenders for target in contender.targets} - {None}
-        assert named <= {contender.name for contender in contenders if contender.owner == "peer"}
+        target_peers = {target.peer for contender in contenders for target in contender.targets} - {None}
+        assert target_peers <= {contender.name for contender in contenders if contender.owner == "peer"}
 
 
 def test_errors_are_relative_to_one_or_to_the_value() -> None:
@@ -153,29 +153,30 @@ def test_errors_are_relative_to_one_or_to_the_value() -> None:
 @pytest.mark.parametrize(
     ("metric", "off", "right"), [("psnr", 1e-3, False), ("psnr", 1e-5, True), ("lpips_alex", 1e-4, True)]
 )
-def test_what_is_exact_beside_fast_is_held_to_exact(metric: str, off: float, right: bool) -> None:
+def test_exact_metrics_of_a_fast_program_have_the_exact_tolerance(metric: str, off: float, right: bool) -> None:
     def program(name: str, owner: Literal["ours", "peer"], value: float, **more: Any) -> Program:
         return Program(name, owner, lambda *_: [sys.executable, "-c", ""], lambda *_: {(0, metric): value}, **more)
 
     fast = program("fast", "ours", 0.3 + off, tolerance=5e-3, relative=True)
-    done = ProcessCase("made", "540p", (fast, program("exact", "ours", 0.3 + off), program("theirs", "peer", 0.3)), 1)
-    found = time_processes(done, Rounds(0, least=1), "cpu", lambda what: None).contenders
-    assert (found["fast"].failed is None) == right
-    assert (found["exact"].failed is None) == (off <= 5e-5)
+    made = ProcessCase("made", "540p", (fast, program("exact", "ours", 0.3 + off), program("theirs", "peer", 0.3)), 1)
+    contenders = time_processes(made, Rounds(0, least=1), "cpu", lambda activity: None).contenders
+    assert (contenders["fast"].failed is None) == right
+    assert (contenders["exact"].failed is None) == (off <= 5e-5)
 
 
-def test_a_name_that_no_case_has_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pattern_without_a_case_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks.speed", "--only", "ssim/541p/*"])
     assert program.main() == 2
-    assert "No case is called ssim/541p/*. There are: ssim/540p/photo/2, " in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "ssim/541p/*" in message and "ssim/540p/photo/2, " in message
 
 
-def test_rounds_go_on_until_the_time_is_spent_but_are_some() -> None:
+def test_rounds_continue_until_the_time_is_used_up_but_have_a_minimum() -> None:
     assert len(list(Rounds(0, least=3))) == 3
     assert len(list(Rounds(math.inf, most=7))) == 7
 
 
-def test_vgg_needs_the_products_of_its_layers() -> None:
+def test_operations_of_vgg_are_those_of_its_layers() -> None:
     height, width, total = 540, 960, 0
     for block in ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512, 512, 512, 512)):
         total += sum(2 * 9 * a * b * height * width for a, b in itertools.pairwise(block))
@@ -184,7 +185,7 @@ def test_vgg_needs_the_products_of_its_layers() -> None:
     assert total == pytest.approx(316e9, rel=0.01)
 
 
-def test_the_reference_is_shared_by_its_renders() -> None:
+def test_renders_share_the_work_on_their_reference() -> None:
     one, four = (needs("lpips_vgg", 540, 960, renders) for renders in (1, 4))
     assert one is not None and four is not None
     assert one.operations == 2 * network_operations("vgg", 540, 960)
@@ -193,7 +194,7 @@ def test_the_reference_is_shared_by_its_renders() -> None:
     assert needs("five together", 540, 960, 1) is None
 
 
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_results_are_unchanged_by_writing_and_reading(tmp_path: Path) -> None:
     measured = Measured(
         "ours", [0.1, 0.2], 4, 1e-8, 1e-5, None, Target(ratio=2, limit=0.9), (3.0, 4.0), {"more": [1.0]}
     )
@@ -202,7 +203,7 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_results(tmp_path / "results.json") == made
 
 
-def test_the_newest_results_are_the_latest_by_date(tmp_path: Path) -> None:
+def test_newest_results_have_the_latest_date(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make bench"):
         newest_results(tmp_path)
     for name, date in (("a", "2026-01-03"), ("b", "2026-01-02"), ("c-quick", "2026-01-04")):
@@ -218,7 +219,7 @@ def test_results_of_the_same_day_are_not_overwritten(tmp_path: Path, monkeypatch
     options = Options(output=tmp_path, only=("none",))
     file, made = begin(options)
     write_results(file, made)
-    with pytest.raises(InputError, match="has results of today: say `--resume`"):
+    with pytest.raises(InputError, match="`--resume`"):
         begin(options)
     assert begin(dataclasses.replace(options, resume=True))[0] == file
     assert begin(dataclasses.replace(options, quick=True))[0] != file
@@ -234,13 +235,13 @@ def test_results_without_a_revision_are_read(tmp_path: Path) -> None:
     assert read_results(file).cases["a"].revision is None
 
 
-def test_revision_ignores_what_the_benchmark_writes(tmp_path: Path) -> None:
+def test_revision_ignores_files_written_by_the_benchmark(tmp_path: Path) -> None:
     assert code_revision(tmp_path) is None
 
     def git(*arguments: str) -> str:
-        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         return subprocess.run(
-            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+            ["git", *author, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
 
     for name in ("README.md", "code.py", "benchmarks/results/a.json"):
@@ -257,31 +258,31 @@ def test_revision_ignores_what_the_benchmark_writes(tmp_path: Path) -> None:
     assert code_revision(tmp_path) == f"{commit}-dirty"
 
 
-def test_what_is_no_file_of_results_is_refused(tmp_path: Path) -> None:
+def test_invalid_file_of_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"started": 3}')
-    with pytest.raises(InputError, match="no file of the benchmark's results"):
+    with pytest.raises(InputError, match=r"a\.json .*results"):
         newest_results(tmp_path)
 
 
-def test_file_name_has_the_processor_or_graphics_card() -> None:
+def test_file_name_has_the_processor_or_gpu() -> None:
     assert short_name({"processor": "AMD EPYC", "graphics card": None, "cores": 2}) == "amd-epyc-2-cores"
     assert (
         short_name({"processor": "x", "graphics card": "NVIDIA H100 80GB", "cores": 16}) == "nvidia-h100-80gb-16-cores"
     )
 
 
-def test_every_target_of_a_metric_is_of_a_case() -> None:
+def test_every_target_of_a_metric_has_cases() -> None:
     cases = timed_cases((1, 2))
     targeted = {name for name, work in WORKS.items() if any(contender.targets for contender in work)}
     for work in targeted - {"five together"}:
-        sizes = {(each.size, each.threads) for each in cases if each.work == work and each.images == "photo"}
+        sizes = {(case.size, case.threads) for case in cases if case.work == work and case.images == "photo"}
         assert sizes >= {(size, threads) for size in ("540p", "1080p") for threads in (1, 2)}
-    names = [each.name for each in (*cases, *MEMORY_CASES)]
+    names = [case.name for case in (*cases, *MEMORY_CASES)]
     assert len(set(names)) == len(names)
     assert MEMORY_TARGETS.keys() <= set(names)
 
 
-def test_every_work_has_ours_and_a_peer_and_exact_values() -> None:
+def test_every_work_has_contenders_of_both_kinds_and_exact_values() -> None:
     for contenders in WORKS.values():
         assert {contender.owner for contender in contenders} == {"ours", "peer"}
         assert all(name in DEFINITIONS for contender in contenders for name in contender.exact)
@@ -297,8 +298,8 @@ def test_mosaic_fills_any_size_and_differs_at_an_offset() -> None:
     assert np.array_equal(mosaic(270, 480), data.astronaut()[:270, :480])
 
 
-def test_exact_values_are_those_of_our_exact_path() -> None:
-    """Two independent implementations agree, on an odd size, or one is wrong."""
+def test_exact_values_agree_with_nvs_evals() -> None:
+    """The two implementations are independent. The image size is odd."""
     import torch
 
     rng = np.random.default_rng(0)
@@ -312,7 +313,7 @@ def test_exact_values_are_those_of_our_exact_path() -> None:
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_exact_lpips_is_that_of_our_exact_path(
+def test_exact_lpips_agrees_with_nvs_evals(
     net: Net, lpips_of: Callable[..., Lpips], weights_in_place: Callable[[Net], None]
 ) -> None:
     import torch

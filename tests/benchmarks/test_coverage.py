@@ -1,4 +1,4 @@
-"""The intervals hold the truth as often as they say, where a percentile bootstrap does not."""
+"""The 95 % intervals reach their nominal coverage, and a percentile bootstrap does not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRIALS = 1000
 
 
 def trials(scenes: int, views: int, seed: int) -> dict[str, Scores]:
-    """Sides that differ in nothing but normal noise."""
+    """Return the scores of sides that differ by normal noise only."""
     rng = np.random.default_rng(seed)
     names = tuple(map(str, range(views)))
     return {
@@ -25,29 +25,32 @@ def trials(scenes: int, views: int, seed: int) -> dict[str, Scores]:
     }
 
 
-def covered(scores: dict[str, Scores]) -> float:
-    found = intervals(scores, resamples=1000).values()
-    ends = [(each.low, each.high) for each in found if each.low is not None and each.high is not None]
+def coverage(scores: dict[str, Scores]) -> float:
+    """Return the share of intervals that contain 0."""
+    by_trial = intervals(scores, resamples=1000).values()
+    ends = [
+        (interval.low, interval.high) for interval in by_trial if interval.low is not None and interval.high is not None
+    ]
     assert len(ends) == TRIALS
     return sum(low <= 0 <= high for low, high in ends) / TRIALS
 
 
-def percentile(scores: dict[str, Scores], views: int) -> float:
-    """What the plain bootstrap of the mean covers."""
+def percentile_coverage(scores: dict[str, Scores], views: int) -> float:
+    """Return the coverage of the percentile bootstrap of the mean."""
     rng = np.random.default_rng(1)
-    held = 0
-    for each in scores.values():
-        means = each.scenes[0].differences[rng.integers(0, views, (1000, views))].mean(axis=1)
+    covered = 0
+    for trial_scores in scores.values():
+        means = trial_scores.scenes[0].differences[rng.integers(0, views, (1000, views))].mean(axis=1)
         low, high = np.quantile(means, [0.025, 0.975])
-        held += low <= 0 <= high
-    return held / TRIALS
+        covered += low <= 0 <= high
+    return covered / TRIALS
 
 
-def test_seven_views_are_covered_where_percentiles_would_not() -> None:
+def test_coverage_of_seven_views_exceeds_that_of_percentiles() -> None:
     scores = trials(1, 7, 0)
-    assert 0.94 < covered(scores) < 0.985
-    assert percentile(scores, 7) < 0.9
+    assert 0.94 < coverage(scores) < 0.985
+    assert percentile_coverage(scores, 7) < 0.9
 
 
-def test_nine_scenes_are_covered() -> None:
-    assert 0.935 < covered(trials(9, 7, 0)) < 0.97
+def test_coverage_of_nine_scenes() -> None:
+    assert 0.935 < coverage(trials(9, 7, 0)) < 0.97

@@ -1,4 +1,4 @@
-"""nvs-eval's scores of a trained nerfacto are those that nerfstudio itself gives, stored and live."""
+"""nvs-eval's scores of a trained nerfacto agree with nerfstudio's, both stored and computed live."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RUN = SHARED / "runs" / "fox" / "nerfacto" / "base"
 VIEWS = ("0001", "0110")
 
 pytestmark = [
-    pytest.mark.skipif(not RUN.is_dir(), reason="the trained runs (../shared/runs) are not here"),
+    pytest.mark.skipif(not RUN.is_dir(), reason="there are no trained runs (../shared/runs)"),
     pytest.mark.slow,
 ]
 
 
 @dataclass(frozen=True)
 class Live:
-    """What the model's own metric modules and ours say of the same tensors."""
+    """Scores of the model's own metric modules and of nvs-eval for the same tensors."""
 
     own: dict[str, float]
     ours: dict[str, float]
@@ -40,18 +40,18 @@ class Live:
 
 @pytest.fixture(autouse=True)
 def _at_the_checkouts_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The paths in the runs' config.yml are relative to it."""
+    """Change to the repository root, to which the paths in config.yml are relative."""
     monkeypatch.chdir(ROOT)
 
 
 def _stock() -> dict[str, dict[str, float]]:
-    said = json.loads((RUN / "stock-2500.json").read_text())
-    return {view["name"]: view for view in said["views"]}
+    results = json.loads((RUN / "stock-2500.json").read_text())
+    return {view["name"]: view for view in results["views"]}
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """The records of two views under both protocols, by the command."""
+    """Records of two views under both protocols, written by `nvs-eval run`."""
     output = tmp_path_factory.mktemp("results")
     command = ["run", "--load-config", str(RUN / "config.yml"), "--views", *VIEWS, "--output-dir", str(output)]
     with pytest.MonkeyPatch.context() as patch:
@@ -62,10 +62,10 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_the_nerfstudio_protocol_agrees_with_stock_ns_eval(records: dict[str, Record], view: str) -> None:
+def test_nerfstudio_protocol_agrees_with_stock_ns_eval(records: dict[str, Record], view: str) -> None:
     stock = _stock()[view]
     scores = next(row.scores for row in records["nerfstudio"].views if row.name == view)
-    # Another machine rendered those: hence 1e-3 dB.
+    # The stock results were rendered on another machine, hence 1e-3 dB.
     assert scores["psnr"] == pytest.approx(stock["psnr"], abs=1e-3)
     assert scores["ssim"] == pytest.approx(stock["ssim"], abs=2e-5)
     assert scores["lpips_alex"] == pytest.approx(stock["lpips"], abs=2e-5)
@@ -73,7 +73,7 @@ def test_the_nerfstudio_protocol_agrees_with_stock_ns_eval(records: dict[str, Re
 
 @pytest.fixture(scope="module")
 def live() -> Live:
-    """One view, rendered once by the trained run, hooked."""
+    """One view, rendered by the trained run with the hook."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         config = with_nvs_eval(load_config(RUN / "config.yml"), protocols=("nerfstudio",))
@@ -85,7 +85,7 @@ def live() -> Live:
             pipeline = config.pipeline.setup(device="cpu", test_mode="test").eval()
             assert load_into(pipeline, load_checkpoint(file), path=file) == "true"
             camera, batch = next(evaluation_pairs(pipeline.datamanager, "test", [1], torch.device("cpu")))
-            # Half the size is rendered in a quarter of the time, and any pair of images serves here.
+            # Render at half size for speed; any pair of images will do.
             camera.rescale_output_resolution(0.5)
             batch["image"] = batch["image"][::2, ::2][: int(camera.height), : int(camera.width)]
             metrics, _ = pipeline.model.get_image_metrics_and_images(
@@ -95,13 +95,13 @@ def live() -> Live:
     return Live({name: float(value) for name, value in metrics.items() if "/" not in name}, ours)
 
 
-def test_the_protocol_agrees_with_the_models_own_metrics(live: Live) -> None:
+def test_protocol_agrees_with_the_models_own_metrics(live: Live) -> None:
     assert live.ours["psnr"] == pytest.approx(live.own["psnr"], abs=1e-4)
     assert live.ours["ssim"] == pytest.approx(live.own["ssim"], abs=2e-5)
     assert live.ours["lpips_alex"] == pytest.approx(live.own["lpips"], abs=2e-5)
 
 
-def test_the_records_say_how_they_came_about(records: dict[str, Record]) -> None:
+def test_provenance_of_records(records: dict[str, Record]) -> None:
     for record in records.values():
         assert (record.scene, record.method, record.run, record.step) == ("fox", "nerfacto", "base", 2500)
         provenance: Any = record.provenance
@@ -109,7 +109,7 @@ def test_the_records_say_how_they_came_about(records: dict[str, Record]) -> None
         assert provenance["tf32"] is False
         assert provenance["peak_memory_bytes"] > 0
         assert provenance["versions"]["nerfstudio"]
-        # The first render warms up.
+        # The first render is a warm-up and is not timed.
         assert [row.render_seconds is None for row in record.views] == [True, False]
         assert [(row.width, row.height) for row in record.views] == [(135, 240)] * 2
     assert records["standard"].provenance["kept_renders"] == "as scored"

@@ -1,4 +1,4 @@
-"""Trained through the hook, a run is loaded again by ns-eval and nvs-eval; its scores are in the training's log."""
+"""A run trained with the hook logs its scores and can be loaded by ns-eval and nvs-eval."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nvs_eval.records.record import read_record
 
 pytestmark = pytest.mark.slow
 
-# What a user writes to hook a method of their own; tensorf has a pipeline of its own.
+# A module that hooks a user's own method, based on tensorf, which has its own pipeline class.
 MY_METHODS = """
 from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.plugins.types import MethodSpecification
 from nvs_eval_nerfstudio.hook import with_nvs_eval
 
 config = with_nvs_eval(method_configs["tensorf"], protocols=("quick.yaml",), method_name="tensorf-mine")
-tensorf_mine = MethodSpecification(config=config, description="tensorf, evaluated by nvs-eval as well.")
+tensorf_mine = MethodSpecification(config=config, description="tensorf, also evaluated by nvs-eval.")
 """
 QUICK = variant(name="quick", out_of_range="clamp", quantise=rounding(), mask="none")
 SMALL = {
@@ -40,7 +40,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """A user's folder, with a method and a protocol of the user's own and a scene to train on."""
+    """Commands in a folder with a user's method and protocol, and a scene to train on."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "my_methods.py").write_text(MY_METHODS)
     protocol_file(folder, QUICK, "quick.yaml")
@@ -50,7 +50,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 
 @pytest.mark.parametrize("method", SMALL)
-def test_trained_through_the_hook_then_evaluated_by_everyone(method: str, commands: Commands) -> None:
+def test_training_with_the_hook_and_evaluation(method: str, commands: Commands) -> None:
     commands.run(
         "nerfstudio.scripts.train", method, "--data", "scene", "--vis", "tensorboard", "--timestamp", "a",
         "--machine.device-type", "cpu", "--max-num-iterations", "4", "--steps-per-save", "3",
@@ -69,7 +69,7 @@ def test_trained_through_the_hook_then_evaluated_by_everyone(method: str, comman
 
 
 def _check_log(folder: Path, protocol: str) -> None:
-    """The scalars and the error map are in tensorboard's file."""
+    """Check that TensorBoard's file contains the scores and the error map."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = EventAccumulator(str(folder)).Reload()
@@ -80,7 +80,7 @@ def _check_log(folder: Path, protocol: str) -> None:
 
 
 def _check_ns_eval(commands: Commands, run: Path, protocol: str) -> None:
-    """Stock ns-eval, images included."""
+    """Check that stock ns-eval writes the scores and the error map."""
     commands.run(
         "nerfstudio.scripts.eval", "--load-config", str(run / "config.yml"), "--output-path", str(run / "eval.json"),
         "--render-output-path", str(run / "images"),

@@ -1,4 +1,4 @@
-"""The one tolerance of every comparison of numbers, by the precision they were computed in."""
+"""Tolerances for all comparisons of numbers, by the precision in which they were computed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Precision = Literal["float64", "float32", "float32 peer"]
 
 TOLERANCE: dict[Precision, float] = {
     "float64": 1e-12,
-    # Ours, against float64: sums are in float64, so that nothing but the rounding of single values is left.
+    # nvs-eval in float32 against float64. Sums are in float64, so only the rounding of single values remains.
     "float32": 1e-6,
-    # Peers that build their window or sum in float32.
+    # Peers that compute their window or their sums in float32.
     "float32 peer": 1e-5,
 }
 
 
 def assert_agree(ours: object, theirs: object, precision: Precision, *, times: float = 1.0) -> None:
-    """Assert that two numbers, or arrays of them, differ by no more than the tolerance of the precision.
+    """Assert that two numbers or arrays differ by at most the tolerance of the precision.
 
     Args:
-        ours: a tensor, an array or a number.
-        theirs: the same.
-        precision: the lesser one that they were computed in.
-        times: widens the tolerance; a caller says why.
+        ours: tensor, array or number.
+        theirs: tensor, array or number of the same shape.
+        precision: the lower of the precisions in which they were computed.
+        times: factor on the tolerance. Callers explain why it is not 1.
     """
     a, b = (np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64) for x in (ours, theirs))
     assert a.shape == b.shape, f"{a.shape} and {b.shape}"

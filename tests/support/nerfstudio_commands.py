@@ -1,8 +1,8 @@
-"""nerfstudio's commands and ours, each in a process of its own, of which nerfstudio is imported once.
+"""Run commands of nerfstudio and nvs-eval in separate processes that share one import of nerfstudio.
 
-The import takes as long as a small training. So one process does it, as `python -m nerfstudio.scripts.train` would, and
-forks for each command: a command inherits what was imported, and nothing of what another has done. The process in which
-nerfacto samples its rays is forked, too, which is safe with one thread.
+The import takes as long as a small training. One process therefore imports nerfstudio, as
+`python -m nerfstudio.scripts.train` would, and forks for each command, so that commands do not affect each other. The
+process in which nerfacto samples its rays is also forked, which is safe with one thread.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 
 class Commands(NamedTuple):
-    """The process that forks, and the folder in which commands run."""
+    """Process that forks, and folder in which commands run."""
 
     process: subprocess.Popen[str]
     folder: Path
 
     def run(self, module: str, *arguments: str) -> str:
-        """Run a module as a program; it must succeed. Returns its stdout."""
+        """Run a module as a program, check that it succeeds, and return its stdout."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps([module, *arguments]), file=self.process.stdin, flush=True)
@@ -39,7 +39,12 @@ class Commands(NamedTuple):
 
 @contextmanager
 def nerfstudio_commands(folder: Path, **environment: str) -> Iterator[Commands]:
-    """Commands in a folder, whose modules can be imported; the environment is added to this one."""
+    """Start the process for commands in a folder. Modules in the folder can be imported.
+
+    Args:
+        folder: working directory of the commands.
+        environment: environment variables, added to those of this process.
+    """
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", __file__],
@@ -54,12 +59,12 @@ def nerfstudio_commands(folder: Path, **environment: str) -> Iterator[Commands]:
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What is printed by the import is no answer.
+    os.dup2(2, 1)  # Keep the output of the import out of the answers.
     import nerfstudio.scripts.eval
     import nerfstudio.scripts.train  # noqa: F401
     from pathos import helpers
 
-    multiprocess: Any = helpers.mp  # Its types know no methods.
+    multiprocess: Any = helpers.mp  # Its type stubs lack set_start_method.
     multiprocess.set_start_method("fork")
     for line in sys.stdin:
         child = os.fork()
@@ -67,7 +72,7 @@ def _serve() -> None:
             _become(*json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
-    os._exit(0)  # To take all apart again would take seconds.
+    os._exit(0)  # Skip the teardown, which takes seconds.
 
 
 def _become(module: str, *arguments: str) -> None:
@@ -85,7 +90,7 @@ def _become(module: str, *arguments: str) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()  # Those of multiprocessing end what the command started.
+        atexit._run_exitfuncs()  # multiprocessing's exit functions end the processes that the command started.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
