@@ -268,7 +268,7 @@ def help_case() -> ProcessCase:
 
 
 def run_case(config: Path) -> ProcessCase:
-    """Return a case that compares `nvs-eval run` with stock `ns-eval` on one checkpoint. Both render every view once."""
+    """Return a case that compares `nvs-eval run` with stock `ns-eval`. Both render every view of a checkpoint once."""
 
     def ours(out: Path, _: int) -> list[str]:
         options = ["--load-config", str(config), "--protocol", "nerfstudio", "--output-dir", str(out)]
