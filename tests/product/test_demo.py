@@ -1,4 +1,4 @@
-"""The demo's scene is what its files say, and its training leaves the checkpoints it promises."""
+"""The demo: the scene matches its files, and the training writes its checkpoints."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# The scene.
+# --- The scene ---
 
 
-def test_the_same_bytes_each_time(small: Path, tmp_path: Path) -> None:
+def test_the_scene_is_deterministic(small: Path, tmp_path: Path) -> None:
     again = write_scene(tmp_path / "another name", views=16, width=48, height=36)
     assert _files(again) == _files(small)
     assert len(_files(small)) == 17
 
 
-def test_images_are_of_the_default_size_and_textured() -> None:
+def test_images_have_the_default_size_and_texture() -> None:
     image = draw(cameras(40, 144, 108)[13])
     assert image.shape == (108, 144, 3) and image.dtype == np.uint8
     blocks = image[:104].reshape(13, 8, 18, 8, 3).astype(float)
     contrast = blocks.std(axis=(1, 3)).mean(axis=-1)
-    # Smooth backdrop in some places, stripes, bricks and tiles in most.
+    # Some blocks show the smooth backdrop, most show stripes, bricks or tiles.
     assert (contrast < 3).sum() > 20
     assert (contrast > 12).sum() > 80
 
 
-def test_each_file_is_what_its_camera_says(small: Path) -> None:
+def test_each_image_matches_its_camera(small: Path) -> None:
     transforms = _transforms(small)
     assert transforms["camera_model"] == "OPENCV"
     for frame, camera in zip(transforms["frames"], cameras(16, 48, 36), strict=True):
@@ -69,7 +69,7 @@ def test_each_file_is_what_its_camera_says(small: Path) -> None:
         np.testing.assert_array_equal(frame["transform_matrix"], camera.pose)
 
 
-def test_the_split_holds_every_eighth_view_out(small: Path) -> None:
+def test_every_eighth_view_is_held_out(small: Path) -> None:
     transforms = _transforms(small)
     names = [frame["file_path"] for frame in transforms["frames"]]
     assert transforms["test_filenames"] == transforms["val_filenames"] == ["images/0004.png", "images/0012.png"]
@@ -77,7 +77,7 @@ def test_the_split_holds_every_eighth_view_out(small: Path) -> None:
     assert sorted(transforms["train_filenames"] + transforms["test_filenames"]) == names
 
 
-def test_held_out_views_see_all_sides() -> None:
+def test_held_out_views_cover_all_sides() -> None:
     held_out = np.array([camera.pose[:3, 3] for camera in cameras(40, 144, 108)])[4::8]
     azimuths = np.sort(np.degrees(np.arctan2(held_out[:, 1], held_out[:, 0])))
     np.testing.assert_allclose(np.diff(azimuths), 72, atol=1e-3)
@@ -91,7 +91,7 @@ def test_poses_are_rigid_upright_and_look_at_the_target() -> None:
         np.testing.assert_array_equal(camera.pose[3], [0, 0, 0, 1])
         toward = (TARGET - position) / np.linalg.norm(TARGET - position)
         np.testing.assert_allclose(-rotation[:, 2], toward, atol=1e-8)
-        assert rotation[2, 1] > 0 and abs(rotation[2, 0]) < 1e-8  # up is up, right is level
+        assert rotation[2, 1] > 0 and abs(rotation[2, 0]) < 1e-8  # y points up, and x is horizontal.
 
 
 BALL = (0.55, -0.2, 0.7)
@@ -99,19 +99,19 @@ BALL = (0.55, -0.2, 0.7)
 
 @pytest.fixture
 def one_ball(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scene is a small white ball in the dark, away from every axis."""
+    """Replace the scene by a small white ball in the dark, away from all axes."""
     monkeypatch.setattr(scene_module, "SOLIDS", (Sphere(BALL, 0.06, np.ones_like),))
     monkeypatch.setattr(scene_module, "_backdrop", np.zeros_like)
 
 
 @pytest.mark.usefixtures("one_ball")
-def test_a_point_lies_where_the_pinhole_model_says(tmp_path: Path) -> None:
-    """From the written files alone: OpenGL poses, pixel centres at halves."""
+def test_a_point_projects_as_in_the_pinhole_model(tmp_path: Path) -> None:
+    """Uses only the written files: OpenGL poses, pixel centres at half-integers."""
     folder = write_scene(tmp_path / "ball", views=8)
     transforms = _transforms(folder)
     for frame in transforms["frames"]:
-        seen = iio.imread(folder / frame["file_path"]).any(axis=-1)
-        rows, columns = np.nonzero(seen)
+        visible = iio.imread(folder / frame["file_path"]).any(axis=-1)
+        rows, columns = np.nonzero(visible)
         x, y, z, _ = np.linalg.inv(np.array(frame["transform_matrix"])) @ [*BALL, 1]
         assert z < 0
         assert columns.mean() + 0.5 == pytest.approx(transforms["cx"] + transforms["fl_x"] * x / -z, abs=0.4)
@@ -121,7 +121,7 @@ def test_a_point_lies_where_the_pinhole_model_says(tmp_path: Path) -> None:
 @needs_nerfstudio
 @pytest.mark.usefixtures("one_ball")
 @pytest.mark.filterwarnings("ignore")
-def test_nerfstudio_reads_the_scene_and_agrees_on_its_rays(tmp_path: Path) -> None:
+def test_nerfstudio_reads_the_scene_with_the_same_rays(tmp_path: Path) -> None:
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
     folder = write_scene(tmp_path / "ball", views=16)
@@ -136,7 +136,7 @@ def test_nerfstudio_reads_the_scene_and_agrees_on_its_rays(tmp_path: Path) -> No
         assert rays.directions.shape == (108, 144, 3)
         away = np.array(BALL) - rays.origins.numpy()
         distance = np.linalg.norm(np.cross(away, rays.directions.numpy()), axis=-1)
-        # But for the pixels that its outline crosses, nerfstudio's rays meet the ball where it was drawn.
+        # Except at its outline, nerfstudio's rays hit the ball exactly where it was drawn.
         drawn = iio.imread(path).any(axis=-1)
         assert drawn[distance < 0.045].all()
         assert not drawn[distance > 0.075].any()
@@ -146,7 +146,7 @@ def test_distances_and_normals_in_closed_form() -> None:
     origins, directions = np.array([[5.0, 0.0, 0.0], [5.0, 0.0, 2.0]]), np.array([[-1.0, 0.0, 0.0]] * 2)
     ball = Sphere((1.0, 0.0, 0.0), 0.5, np.ones_like)
     np.testing.assert_allclose(ball.intersect(origins, directions), [3.5, np.inf])
-    box = Box((1.0, 0.0, 0.0), (0.5, 2.0, 1.0), np.pi / 2, np.ones_like)  # turned: 2 along x, 0.5 along y
+    box = Box((1.0, 0.0, 0.0), (0.5, 2.0, 1.0), np.pi / 2, np.ones_like)  # rotated: 2 along x, 0.5 along y
     np.testing.assert_allclose(box.intersect(origins, directions), [2.0, np.inf])
     for solid, point in ((ball, [1.5, 0.0, 0.0]), (box, [3.0, 0.1, 0.1])):
         np.testing.assert_allclose(solid.surface(np.array([point]))[1], [[1, 0, 0]], atol=1e-12)
@@ -161,7 +161,7 @@ def test_noise_is_smooth_and_bounded() -> None:
     np.testing.assert_array_equal(blend((0, 0, 0), (1, 2, 3), np.array([0.0, 1.0])), [[0, 0, 0], [1, 2, 3]])
 
 
-def test_a_complete_scene_is_used_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_scene_is_reused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_module, "draw", lambda camera: pytest.fail("drawn again"))
     assert write_scene(small, views=16, width=48, height=36) == small
 
@@ -174,7 +174,7 @@ def test_another_scene_is_not_overwritten(small: Path) -> None:
     assert [path.name for path in small.parent.iterdir()] == ["still"]
 
 
-def test_nothing_is_left_of_a_scene_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_scene_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(camera: object) -> None:
         raise KeyboardInterrupt
 
@@ -184,22 +184,22 @@ def test_nothing_is_left_of_a_scene_broken_off(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written to .*file/still"):
         write_scene(tmp_path / "file" / "still")
 
 
-# The training.
+# --- The training ---
 
 
-def test_schedules_keep_at_least_three_checkpoints() -> None:
+def test_schedules_have_at_least_three_checkpoints() -> None:
     assert ON_CPU.checkpoints == (300, 600, 900)
     for schedule in (ON_CPU, ON_CUDA):
         assert len(schedule.checkpoints) >= 3 and schedule.checkpoints[-1] == schedule.steps
 
 
-def test_without_nerfstudio_it_says_how_to_install_it(
+def test_without_nerfstudio_the_error_names_the_extra(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
@@ -213,7 +213,7 @@ Pretend = Callable[[str], None]
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
-    """Train by a script of our own, which knows the run's folder as `run`."""
+    """Replace the training by a script, in which `run` is the folder of the run."""
     monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: object())
 
     def use(script: str) -> None:
@@ -238,38 +238,40 @@ for step in range(13):
 """
 
 
-def test_progress_is_told_and_a_finished_run_used_again(small: Path, tmp_path: Path, pretend: Pretend) -> None:
+def test_progress_is_reported_and_a_finished_run_reused(small: Path, tmp_path: Path, pretend: Pretend) -> None:
     pretend(WORKS)
-    told: list[tuple[int, int]] = []
-    config = train(small, tmp_path, device="cpu", schedule=SHORT, progress=lambda step, last: told.append((step, last)))
+    steps: list[tuple[int, int]] = []
+    config = train(
+        small, tmp_path, device="cpu", schedule=SHORT, progress=lambda step, last: steps.append((step, last))
+    )
     assert config == tmp_path / "still" / "nerfacto" / "demo" / "config.yml"
-    assert told == [(step, 12) for step in range(13)]
+    assert steps == [(step, 12) for step in range(13)]
     pretend("sys.exit('trained again')")
     assert train(small, tmp_path, device="cpu", schedule=SHORT) == config
-    # Of a run for other inputs nothing may be left to be taken for the new one's.
+    # Checkpoints of a run with other inputs must not pass for new ones.
     with pytest.raises(InputError, match="trained again"):
         train(small, tmp_path, device="cpu", schedule=Schedule(steps=16, steps_per_save=4, rays=32))
     assert list((config.parent / "nerfstudio_models").iterdir()) == []
 
 
-def test_a_failure_shows_the_end_of_the_log_and_where_it_is(small: Path, tmp_path: Path, pretend: Pretend) -> None:
-    pretend("print('first', *range(40), sep='\\n')\nraise RuntimeError('out of patience')")
+def test_a_failure_shows_the_path_and_the_end_of_the_log(small: Path, tmp_path: Path, pretend: Pretend) -> None:
+    pretend("print('first', *range(40), sep='\\n')\nraise RuntimeError('failed')")
     with pytest.raises(InputError) as caught:
         train(small, tmp_path, device="cpu", schedule=SHORT)
     log = tmp_path / "still" / "nerfacto" / "demo" / "train.log"
-    assert str(log) in str(caught.value) and "RuntimeError: out of patience" in str(caught.value)
+    assert str(log) in str(caught.value) and "RuntimeError: failed" in str(caught.value)
     assert "first" not in str(caught.value) and log.read_text().startswith("first\n")
 
 
 def test_success_without_checkpoints_is_a_failure(small: Path, tmp_path: Path, pretend: Pretend) -> None:
-    """nerfstudio exits with 0 when it is interrupted."""
+    """nerfstudio exits with 0 even if it is interrupted."""
     pretend("print('KeyboardInterrupt')")
     with pytest.raises(InputError, match="exit code 0"):
         train(small, tmp_path, device="cpu", schedule=SHORT)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")
-def test_an_interrupt_ends_the_training_and_what_it_started(small: Path, tmp_path: Path, pretend: Pretend) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="process groups need POSIX")
+def test_an_interrupt_ends_the_training_and_its_children(small: Path, tmp_path: Path, pretend: Pretend) -> None:
     pretend(
         "child = os.fork()\nif child:\n    print(os.getpid(), child, file=(run / 'pids').open('w'), flush=True)\n"
         "    print('0 (0.00%)')\ntime.sleep(600)"
@@ -285,10 +287,10 @@ def test_an_interrupt_ends_the_training_and_what_it_started(small: Path, tmp_pat
 
 
 def _is_alive(pid: int) -> bool:
-    """A child that nobody waits for any more may stay behind as a zombie: it is not alive."""
+    """Return whether a process is alive. A zombie, which may remain of an orphaned child, is not."""
     status = Path(f"/proc/{pid}/stat")
     if not Path("/proc/self").exists():
-        pytest.skip("whether a process lives is read from /proc")
+        pytest.skip("the state of processes is read from /proc")
     for _ in range(100):
         if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
             return False
@@ -299,21 +301,21 @@ def _is_alive(pid: int) -> bool:
 @needs_nerfstudio
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_short_training_leaves_a_stock_run(small: Path, tmp_path: Path) -> None:
+def test_a_short_training_writes_a_standard_run(small: Path, tmp_path: Path) -> None:
     import torch
 
     from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone
 
     if not find_backbone("alex").verified:
-        pytest.skip("the weights of LPIPS's AlexNet are not here: `make weights`")
-    told: list[int] = []
-    config = train(small, tmp_path, device="cpu", schedule=SHORT, progress=lambda step, last: told.append(step))
-    assert told and told[-1] <= 12
+        pytest.skip("the AlexNet weights of LPIPS are missing: run `make weights`")
+    steps: list[int] = []
+    config = train(small, tmp_path, device="cpu", schedule=SHORT, progress=lambda step, last: steps.append(step))
+    assert steps and steps[-1] <= 12
     checkpoints = sorted((config.parent / "nerfstudio_models").iterdir())
     assert [path.name for path in checkpoints] == [f"step-{step:09d}.ckpt" for step in SHORT.checkpoints]
-    # By its configuration alone it is nerfstudio's nerfacto, so that every ns-* command loads it.
+    # The configuration is plain nerfacto, so that every ns-* command can load it.
     text = config.read_text()
     assert "method_name: nerfacto\n" in text and "nvs_eval" not in text.replace(str(tmp_path), "")
     state = torch.load(checkpoints[-1], weights_only=False)["pipeline"]
-    # The model's own LPIPS, which ns-eval would score with, is the published one.
+    # The model's own LPIPS, which ns-eval uses, has the published weights.
     assert torch.equal(state["_model.lpips.net.net.slice1.0.weight"], load_backbone("alex")["features.0.weight"])

@@ -1,4 +1,4 @@
-"""Which way imports may point, what is not imported before it is needed, and who may print: each rule can be broken."""
+"""Rules of imports between rooms, of late imports, and of printing; each rule is shown to fail when broken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nvs_eval.report.writers import FORMATS
 
 PACKAGE = Path(nvs_eval.__file__).parent
 
-# A room may import the rooms of the levels before its own, and no other.
+# A room may import rooms of earlier levels only.
 LEVELS = (
     ("errors",),
     ("system",),
@@ -33,7 +33,7 @@ LEVELS = (
     ("api",),
     ("cli",),
 )
-# What a table is made of starts at once: it needs nothing of these.
+# Rooms that tables need. They must start fast, and so import none of HEAVY.
 LIGHT = (
     "errors",
     "system.arguments",
@@ -44,19 +44,19 @@ LIGHT = (
     "records",
     "report",
 )
-# So are the facts of metrics, which a table shows; their functions need torch.
+# Tables also show facts about metrics, whose functions need torch.
 LIGHT_METRICS = ("metrics.registry",)
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "imageio", "lpips", "safetensors")
-# A comparison takes its time to import what it computes with, and nothing else of these.
+# Packages of HEAVY that a room may import nevertheless.
 COMPUTING = {"comparison": ("numpy", "scipy")}
 PLUGINS = ("nerfstudio", "nvs_eval_nerfstudio")
 
 
-# --- The rules, read from the source --------------------------------------------------------------------------------
+# --- Rules, checked on the source code -------------------------------------------------------------------------------
 
 
 def sources(package: Path) -> dict[str, ast.Module]:
-    """The modules of a package by their dotted names, parsed."""
+    """Return the parsed modules of a package by their dotted names."""
     modules = {}
     for path in sorted(package.rglob("*.py")):
         parts = [package.name, *path.relative_to(package).with_suffix("").parts]
@@ -65,31 +65,31 @@ def sources(package: Path) -> dict[str, ast.Module]:
 
 
 def imported(name: str, tree: ast.Module, modules: Mapping[str, ast.Module]) -> Iterator[str]:
-    """What a module imports, anywhere in it: late, and for the type checker only, too."""
+    """Yield all imports of a module, including late ones and those for type checkers."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} imports relatively: say where from"
+            assert node.level == 0, f"{name} has a relative import; use an absolute one"
             base = node.module or ""
-            yield from (each if (each := f"{base}.{alias.name}") in modules else base for alias in node.names)
+            yield from (full if (full := f"{base}.{alias.name}") in modules else base for alias in node.names)
 
 
 def import_graph(package: Path) -> dict[str, set[str]]:
-    """What each module imports. The package itself says where its lazy names live, and needs none of them."""
+    """Return the imports of each module, except the package itself, whose names load lazily."""
     modules = sources(package)
     return {name: set(imported(name, tree, modules)) for name, tree in modules.items() if name != package.name}
 
 
 def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
-    """All that a module needs, by way of whatever."""
-    found: set[str] = set()
+    """Return all modules that a module imports, directly or indirectly."""
+    visited: set[str] = set()
     waiting = [start]
     while waiting:
-        new = graph.get(waiting.pop(), set()) - found
-        found |= new
+        new = graph.get(waiting.pop(), set()) - visited
+        visited |= new
         waiting += new
-    return found
+    return visited
 
 
 def is_in(module: str, package: str) -> bool:
@@ -101,28 +101,28 @@ def members(graph: Mapping[str, set[str]], package: str, part: str) -> list[str]
 
 
 def room_of(module: str) -> str:
-    """The room of a module: the part after the package's own name; "" for the package and its entrance."""
+    """Return the room of a module, its first name within the package; "" for the package and `__main__`."""
     part = module.split(".")[1] if "." in module else ""
     return "" if part == "__main__" else part
 
 
-def wrong_ways(package: Path) -> list[str]:
-    """Every import that points the wrong way."""
+def wrong_imports(package: Path) -> list[str]:
+    """Return all imports that break a rule."""
     graph, name = import_graph(package), package.name
     level = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
     needs = {module: reached(graph, module) for module in graph}
-    found = [f"{module} needs itself" for module in graph if module in needs[module]]
-    for module, straight in graph.items():
+    faults = [f"{module} needs itself" for module in graph if module in needs[module]]
+    for module, direct in graph.items():
         room = room_of(module)
         if room and room not in level:
-            found.append(f"{module} is in no room")
+            faults.append(f"{module} is in no room")
             continue
-        for needed in straight:
-            other = room_of(needed) if is_in(needed, name) else ""
-            if room and other and other != room and level.get(other, len(LEVELS)) >= level[room]:
-                found.append(f"{module} needs {needed}")
+        for needed in direct:
+            target = room_of(needed) if is_in(needed, name) else ""
+            if room and target and target != room and level.get(target, len(LEVELS)) >= level[room]:
+                faults.append(f"{module} needs {needed}")
             if is_in(needed, name) and is_private(module, needed):
-                found.append(f"{module} needs {needed}, which is private to another package")
+                faults.append(f"{module} needs {needed}, which is private to another package")
     light = (*LIGHT, *LIGHT_METRICS)
     forbidden = [(module, heavy) for part in light for module in members(graph, name, part) for heavy in HEAVY]
     forbidden += [
@@ -133,11 +133,11 @@ def wrong_ways(package: Path) -> list[str]:
         if heavy not in needed
     ]
     forbidden += [(module, plugin) for module in graph for plugin in PLUGINS]
-    return found + [f"{low} needs {n}" for low, high in forbidden for n in sorted(needs[low]) if is_in(n, high)]
+    return faults + [f"{low} needs {n}" for low, high in forbidden for n in sorted(needs[low]) if is_in(n, high)]
 
 
 def is_private(module: str, needed: str) -> bool:
-    """Whether a module's name, or that of a package it lies in, begins with an underscore elsewhere than here."""
+    """Return whether a needed module is private (underscore) to a package that does not contain `module`."""
     parts = needed.split(".")
     return any(
         part.startswith("_") and not part.startswith("__") and not is_in(module, ".".join(parts[:place]))
@@ -145,8 +145,8 @@ def is_private(module: str, needed: str) -> bool:
     )
 
 
-def unlike_faces(package: Path) -> list[str]:
-    """Every `__init__` that is more than a docstring, or a face that re-exports; the package's own loads names late."""
+def init_definitions(package: Path) -> list[str]:
+    """Return all statements of `__init__` files that are no docstrings or re-exports, except the package's own."""
     return [
         f"{path.relative_to(package)} defines {ast.unparse(node).splitlines()[0]}"
         for path in sorted(package.rglob("__init__.py"))
@@ -156,33 +156,33 @@ def unlike_faces(package: Path) -> list[str]:
     ]
 
 
-def speakers(package: Path) -> list[str]:
-    """Every place outside the command line that prints or ends the process."""
-    quiet = [(n, t) for n, t in sources(package).items() if not is_in(n, f"{package.name}.cli")]
-    spoken = ("print", "exit", "quit", "input", "sys.exit", "os._exit", "SystemExit")
+def printing_calls(package: Path) -> list[str]:
+    """Return all calls outside the command line that print or exit."""
+    silent = [(n, t) for n, t in sources(package).items() if not is_in(n, f"{package.name}.cli")]
+    functions = ("print", "exit", "quit", "input", "sys.exit", "os._exit", "SystemExit")
     streams = ("sys.stdout.write", "sys.stderr.write", "rich.print")
     return [
         f"{module}:{node.lineno} {ast.unparse(node.func)}"
-        for module, tree in quiet
+        for module, tree in silent
         if module != f"{package.name}.__main__"
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in spoken + streams
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in functions + streams
     ]
 
 
 def test_imports_point_one_way() -> None:
-    assert wrong_ways(PACKAGE) == []
+    assert wrong_imports(PACKAGE) == []
 
 
 def test_only_the_command_line_prints_or_exits() -> None:
-    assert speakers(PACKAGE) == []
+    assert printing_calls(PACKAGE) == []
 
 
-def test_a_face_defines_nothing() -> None:
-    assert unlike_faces(PACKAGE) == []
+def test_init_files_define_nothing() -> None:
+    assert init_definitions(PACKAGE) == []
 
 
-def test_the_rules_are_about_modules_that_are_there() -> None:
+def test_the_rules_name_existing_modules() -> None:
     graph = import_graph(PACKAGE)
     parts = {room for rooms in LEVELS for room in rooms} | {*LIGHT, *LIGHT_METRICS, *COMPUTING}
     assert [part for part in parts if not members(graph, "nvs_eval", part)] == []
@@ -193,15 +193,15 @@ def test_the_rules_are_about_modules_that_are_there() -> None:
 PLUGIN = PACKAGE.parent / "plugins" / "nvs_eval_nerfstudio"
 
 
-def test_the_plugin_neither_prints_nor_imports_in_a_circle() -> None:
+def test_the_plugin_neither_prints_nor_has_import_cycles() -> None:
     graph = import_graph(PLUGIN)
     assert [module for module in graph if module in reached(graph, module)] == []
-    # The training of the demo is a program of its own.
-    assert {speaker.partition(":")[0] for speaker in speakers(PLUGIN)} == {"nvs_eval_nerfstudio.train_small"}
+    # The demo's training is a separate program.
+    assert {call.partition(":")[0] for call in printing_calls(PLUGIN)} == {"nvs_eval_nerfstudio.train_small"}
     assert len(graph) > 10
 
 
-def test_plugin_imports_the_package_not_its_command_line() -> None:
+def test_the_plugin_does_not_import_the_command_line() -> None:
     modules = sources(PLUGIN)
     needed = {name for module, tree in modules.items() for name in imported(module, tree, modules)}
     assert [name for name in needed if is_in(name, "nvs_eval.cli")] == []
@@ -210,7 +210,7 @@ def test_plugin_imports_the_package_not_its_command_line() -> None:
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
-    """A small package in which all is well."""
+    """Write a small package that obeys all rules."""
     files = {
         "__init__.py": "",
         "__main__.py": "import sys\nfrom made_up.cli import main\nsys.exit(main())",
@@ -238,14 +238,14 @@ def made_up(tmp_path: Path) -> Path:
     return tmp_path / "made_up"
 
 
-def test_a_package_that_keeps_the_rules_breaks_none(made_up: Path) -> None:
-    assert wrong_ways(made_up) == []
-    assert speakers(made_up) == []
-    assert unlike_faces(made_up) == []
+def test_a_package_that_obeys_the_rules_has_no_faults(made_up: Path) -> None:
+    assert wrong_imports(made_up) == []
+    assert printing_calls(made_up) == []
+    assert init_definitions(made_up) == []
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "said"),
+    ("file", "line", "fault"),
     [
         ("images/pixels.py", "from made_up.sources import View", "made_up.images.pixels needs made_up.sources"),
         ("images/pixels.py", "from made_up import records", "made_up.images.pixels needs made_up.records"),
@@ -278,15 +278,15 @@ def test_a_package_that_keeps_the_rules_breaks_none(made_up: Path) -> None:
         ),
     ],
 )
-def test_an_import_that_points_the_wrong_way_is_found(file: str, line: str, said: str, made_up: Path) -> None:
+def test_a_wrong_import_is_found(file: str, line: str, fault: str, made_up: Path) -> None:
     path = made_up / file
     path.write_text(f"{path.read_text() if path.exists() else ''}\n{line}\n")
-    assert said in wrong_ways(made_up)
+    assert fault in wrong_imports(made_up)
 
 
-def test_a_face_that_defines_something_is_found(made_up: Path) -> None:
+def test_a_definition_in_an_init_file_is_found(made_up: Path) -> None:
     (made_up / "metrics" / "__init__.py").write_text('"""Metrics."""\ndef psnr() -> None: ...\n')
-    assert unlike_faces(made_up) == ["metrics/__init__.py defines def psnr() -> None:"]
+    assert init_definitions(made_up) == ["metrics/__init__.py defines def psnr() -> None:"]
 
 
 @pytest.mark.parametrize(
@@ -295,17 +295,19 @@ def test_a_face_that_defines_something_is_found(made_up: Path) -> None:
 )
 def test_a_module_that_prints_or_exits_is_found(line: str, made_up: Path) -> None:
     (made_up / "metrics" / "psnr.py").write_text(line)
-    assert len(speakers(made_up)) == 1
+    assert len(printing_calls(made_up)) == 1
 
 
-# --- What a fresh interpreter imports -------------------------------------------------------------------------------
+# --- Imports of a new interpreter ------------------------------------------------------------------------------------
 
 
 def imported_by(code: str, *args: str, **environment: str) -> set[str]:
-    """The packages that a fresh interpreter has imported after running some code."""
-    tell = "\nimport sys; sys.stdout.flush(); print('\\n' + ' '.join({name.partition('.')[0] for name in sys.modules}))"
+    """Return the packages that a new interpreter has imported after running some code."""
+    report = (
+        "\nimport sys; sys.stdout.flush(); print('\\n' + ' '.join({name.partition('.')[0] for name in sys.modules}))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code + tell, *args],
+        [sys.executable, "-c", code + report, *args],
         capture_output=True,
         text=True,
         check=True,
@@ -326,93 +328,95 @@ assert code == 0, code
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    found = imported_by("import nvs_eval; nvs_eval.read_record, nvs_eval.InputError")
-    assert "nvs_eval" in found
-    assert found.isdisjoint({*HEAVY, *PLUGINS, "rich", "tyro"})
+    packages = imported_by("import nvs_eval; nvs_eval.read_record, nvs_eval.InputError")
+    assert "nvs_eval" in packages
+    assert packages.isdisjoint({*HEAVY, *PLUGINS, "rich", "tyro"})
 
 
 def test_help_imports_neither_torch_nor_nerfstudio() -> None:
     assert imported_by(RUN, "--help").isdisjoint({*HEAVY, *PLUGINS})
 
 
-def test_a_table_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
+def test_a_table_imports_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     write_record(tmp_path / "record.json", record())
-    found = imported_by(RUN, "table", str(tmp_path), "--per-view")
-    assert "rich" in found
-    assert found.isdisjoint({*HEAVY, *PLUGINS})
+    packages = imported_by(RUN, "table", str(tmp_path), "--per-view")
+    assert "rich" in packages
+    assert packages.isdisjoint({*HEAVY, *PLUGINS})
 
 
 @pytest.mark.parametrize("options", [*FORMATS, "csv --long", "json --long"])
-def test_no_format_of_a_table_needs_anything_heavy(options: str, tmp_path: Path) -> None:
+def test_no_table_format_imports_anything_heavy(options: str, tmp_path: Path) -> None:
     write_record(tmp_path / "record.json", record())
-    found = imported_by(RUN, "table", str(tmp_path / "record.json"), "--format", *options.split())
-    assert found.isdisjoint({*HEAVY, *PLUGINS, "pandas"})
-    assert ("jinja2" in found) == (options == "html")
+    packages = imported_by(RUN, "table", str(tmp_path / "record.json"), "--format", *options.split())
+    assert packages.isdisjoint({*HEAVY, *PLUGINS, "pandas"})
+    assert ("jinja2" in packages) == (options == "html")
 
 
 def test_tensorboard_logging_imports_no_torch_or_nerfstudio(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     write_record(tmp_path / "record.json", record())
-    found = imported_by(RUN, "table", str(tmp_path), "--log", "tensorboard")
+    packages = imported_by(RUN, "table", str(tmp_path), "--log", "tensorboard")
     assert len(list(tmp_path.rglob("*tfevents*"))) == 1
-    assert "tensorboard" in found
-    # numpy comes with tensorboard.
-    assert found.isdisjoint({*HEAVY, *PLUGINS} - {"numpy"})
+    assert "tensorboard" in packages
+    # tensorboard imports numpy.
+    assert packages.isdisjoint({*HEAVY, *PLUGINS} - {"numpy"})
 
 
-def test_an_export_needs_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
+def test_an_export_imports_neither_torch_nor_nerfstudio(tmp_path: Path) -> None:
     write_record(tmp_path / "in" / "record.json", record())
     out = str(tmp_path / "out")
-    found = imported_by(RUN, "export", str(tmp_path / "in" / "record.json"), "--as", "ns-eval", "--output", out)
+    packages = imported_by(RUN, "export", str(tmp_path / "in" / "record.json"), "--as", "ns-eval", "--output", out)
     assert (tmp_path / "out" / "output.json").is_file()
-    assert found.isdisjoint({*HEAVY, *PLUGINS})
+    assert packages.isdisjoint({*HEAVY, *PLUGINS})
 
 
 def test_scoring_imports_no_sympy_lpips_or_models(tmp_path: Path) -> None:
-    # Each of them takes as long to import as some views to score; torch itself has the first of them for shapes.
+    # Importing any of these takes as long as scoring several views. torch imports sympy for its symbolic shapes.
     write_pngs(tmp_path / "gt", {"a": 1})
     write_pngs(tmp_path / "renders", {"a": 2})
     options = ["--protocol", str(protocol_file(tmp_path)), "--output-dir", str(tmp_path / "out")]
-    found = imported_by(RUN, "score", str(tmp_path / "renders"), "--reference", str(tmp_path / "gt"), *options)
-    assert "torch" in found
-    assert found.isdisjoint({"sympy", "torchvision", "lpips", "scipy", "skimage", "OpenEXR", *PLUGINS})
+    packages = imported_by(RUN, "score", str(tmp_path / "renders"), "--reference", str(tmp_path / "gt"), *options)
+    assert "torch" in packages
+    assert packages.isdisjoint({"sympy", "torchvision", "lpips", "scipy", "skimage", "OpenEXR", *PLUGINS})
 
 
-def test_what_a_fresh_interpreter_imports_is_seen(tmp_path: Path) -> None:
+def test_late_imports_are_seen(tmp_path: Path) -> None:
     for package in ("torch", "nerfstudio"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    found = imported_by("def late():\n    import torch\n    import nerfstudio\nlate()", PYTHONPATH=str(tmp_path))
-    assert {"torch", "nerfstudio"} <= found
+    packages = imported_by("def late():\n    import torch\n    import nerfstudio\nlate()", PYTHONPATH=str(tmp_path))
+    assert {"torch", "nerfstudio"} <= packages
 
 
-# --- The public names -----------------------------------------------------------------------------------------------
+# --- Public names ----------------------------------------------------------------------------------------------------
 
 
 def typed_names() -> dict[str, str]:
-    """Where the block for type checkers says that each public name lives."""
+    """Return the module of each public name, as the block for type checkers states it."""
     tree = sources(PACKAGE)["nvs_eval"]
     (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     statements = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     others = [ast.unparse(node) for node in block.body if node not in statements]
     assert others == ["__version__: str"]
     names = {(alias.asname, alias.name): node.module or "" for node in statements for alias in node.names}
-    assert all(asname == name for asname, name in names), "only `import x as x` makes a name public to a checker"
+    assert all(asname == name for asname, name in names), (
+        "type checkers take a name as public only if it is written `import x as x`"
+    )
     return {name: module for (_, name), module in names.items()}
 
 
-def test_public_names_are_the_same_to_type_checkers() -> None:
+def test_type_checkers_see_the_public_names() -> None:
     assert typed_names() == nvs_eval._HOMES
     assert sorted(nvs_eval.__all__) == sorted([*nvs_eval._HOMES, "__version__"])
     assert set(nvs_eval.__all__) <= set(dir(nvs_eval))
 
 
 @pytest.mark.parametrize("name", sorted(nvs_eval._HOMES))
-def test_each_public_name_loads_from_its_home(name: str) -> None:
+def test_each_public_name_loads_from_its_module(name: str) -> None:
     value = getattr(nvs_eval, name)
     home = importlib.import_module(nvs_eval._HOMES[name])
     assert value is getattr(home, name)
-    assert value.__module__ == home.__name__, "a name is public where it is defined"
+    assert value.__module__ == home.__name__, "a public name must be listed with the module that defines it"
     assert value.__doc__
 
 
@@ -426,6 +430,6 @@ def test_all_public_names_can_be_imported_at_once() -> None:
     assert set(nvs_eval.__all__) <= set(names)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'nvs_eval' has no attribute 'psnrr'"):
         _ = nvs_eval.psnrr  # pyright: ignore[reportAttributeAccessIssue]

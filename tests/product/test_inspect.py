@@ -1,4 +1,4 @@
-"""The command `inspect`: reports of runs and records, wrong input, and plugins that are missing or broken."""
+"""`nvs-eval inspect`: reports of runs and records, wrong input, and missing or broken plugins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from support.inspecting import put, run_data, scored, view
-from support.scenes import HEIGHT, WIDTH, bitmap
+from support.pinned import Pinned
+from support.scenes import bitmap
 
 from nvs_eval.cli import main
 from nvs_eval.diagnostics.inspection import RunData, find_inspector
@@ -55,38 +56,31 @@ def plugin(monkeypatch: pytest.MonkeyPatch, inspect: Callable[..., RunData]) -> 
     monkeypatch.setattr(ENTRY_POINTS, lambda group: [Entry("nerfstudio", inspect)])
 
 
-def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, pinned: Pinned) -> None:
+    calls = []
 
     def inspect(path: Path, *, data: Path | None) -> RunData:
-        asked.append((path, data))
+        calls.append((path, data))
         views = [view(put("a.jpg", bitmap(1), format="PNG"))]
         return run_data(views, config=path, name="fox\x1b[31m", training=[view(put("t.png", bitmap(101)))])
 
     plugin(monkeypatch, inspect)
     write_record(Path("record.json"), scored())
     Path("config.yml").touch()
-    said = cli("config.yml", "record.json", "--data", "elsewhere")
-    assert (said.code, said.err) == (0, "")
-    assert asked == [(Path("config.yml"), Path("elsewhere"))]
-    assert said.out.splitlines()[:12] == [
-        "fox\\x1b[31m",
-        "! References are of another format than their names say: a.jpg is PNG.",
-        "config     config.yml",
-        "data       ., read by Nerfstudio",
-        "split      interval 8",
-        "training   1 view",
-        "held out   1 of 2: a",
-        f"references PNG, {WIDTH}x{HEIGHT}",
-        "masks      none with the held-out views",
-        "compared   files, bytes and pixels; near duplicates are not looked for",
-        "",
-        "fox/nerfacto",
+    result = cli("config.yml", "record.json", "--data", "elsewhere")
+    assert (result.code, result.err) == (0, "")
+    assert calls == [(Path("config.yml"), Path("elsewhere"))]
+    lines = result.out.splitlines()
+    assert lines[0] == "fox\\x1b[31m"
+    assert lines[1].startswith("! ")
+    assert [line.split()[0] for line in lines[2:10]] == [
+        *("config", "data", "split", "training", "held", "references", "masks", "compared"),
     ]
-    assert said.out.splitlines()[12] == "· Nothing here invalidates the numbers."
+    assert lines[12].startswith("· ")
+    pinned("inspect", "\n".join(lines[:13]))
 
 
-def test_a_terminal_has_the_text_folded_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_wrapped_with_an_indent_in_a_terminal(monkeypatch: pytest.MonkeyPatch, pinned: Pinned) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -98,40 +92,33 @@ def test_a_terminal_has_the_text_folded_below_itself(monkeypatch: pytest.MonkeyP
     write_record(Path("record.json"), scored(split="train"))
     assert main(["inspect", "record.json"]) == 0
     lines = [line.rstrip() for line in terminal.getvalue().splitlines()]
-    assert lines[1:3] == [
-        "! The views are those that were trained on: the",
-        "  scores say how well training images are",
-    ]
+    assert (lines[1][:3], lines[2][:3]) == ("! T", "  s")
+    pinned("inspect", "\n".join(lines[1:3]))
 
 
-def test_wrong_input_is_said_to_be_so(cli: Callable[..., Said]) -> None:
-    needed = "the config.yml of a nerfstudio run, or a record (.json), is needed"
+@pytest.mark.parametrize(
+    "args",
+    [["gone.yml"], ["run"], ["image.png"], ["results.json"], [], ["results.json", "--data", "x"], ["trained"]],
+    ids=["missing", "a folder", "an image", "another JSON file", "nothing", "data of no run", "the folder of a config"],
+)
+def test_wrong_input(args: list[str], cli: Callable[..., Said], pinned: Pinned) -> None:
     Path("run").mkdir()
+    Path("trained").mkdir()
+    Path("trained/config.yml").touch()
     Path("image.png").touch()
     Path("results.json").write_text("{}")
-    cases = {
-        ("gone.yml",): f"There is no file gone.yml: {needed}.",
-        ("run",): f"run is a folder, and {needed}.",
-        ("image.png",): f"image.png is neither of what can be inspected: {needed}.",
-        ("results.json",): "results.json is not a record of nvs-eval: it has no schema_version.",
-        (): "Nothing was given to inspect: say the config.yml of a run, or a record.",
-        ("results.json", "--data", "x"): (
-            "--data says where the data of a run lies, and no config.yml of a run was given."
-        ),
-    }
-    for given, message in cases.items():
-        assert cli(*given) == (2, "", f"Error: {message}\n")
-    Path("run/config.yml").touch()
-    assert cli("run").err == f"Error: run is a folder, and {needed}: say run/config.yml.\n"
+    result = cli(*args)
+    assert (result.code, result.out) == (2, "")
+    pinned("inspect", result.err)
 
 
-def test_nothing_is_printed_before_all_was_read(cli: Callable[..., Said]) -> None:
+def test_nothing_is_printed_unless_all_arguments_are_read(cli: Callable[..., Said]) -> None:
     write_record(Path("record.json"), scored())
-    said = cli("record.json", "gone.json")
-    assert (said.code, said.out) == (2, "")
+    result = cli("record.json", "gone.json")
+    assert (result.code, result.out) == (2, "")
 
 
-def test_the_plugin_is_missing_or_broken(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_broken_plugin(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("config.yml").touch()
     monkeypatch.setattr(ENTRY_POINTS, lambda group: [])
     assert cli("config.yml").err == "Error: Unknown inspector 'nerfstudio'. Known: none.\n"

