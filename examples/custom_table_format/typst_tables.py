@@ -1,0 +1,14 @@
+def write(tables, style):
+    """Write each table as a Typst table."""
+    return "".join(map(one_table, tables))
+
+
+def one_table(table):
+    heading = ", ".join(f"[*{escaped(column.name)}*]" for column in table.columns)
+    rows = [", ".join(f"[{escaped(cell.text)}]" for cell in row) for row in table.rows]
+    lines = [f"#table(columns: {len(table.columns)},", f"  {heading},", *(f"  {row}," for row in rows), ")", ""]
+    return "\n".join([f"// {table.title}: {table.caption}", *lines])
+
+
+def escaped(text):
+    return "".join(f"\\{letter}" if letter in "\\#$*_[]<>@`" else letter for letter in text)
