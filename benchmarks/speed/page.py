@@ -1,8 +1,8 @@
-"""The README's table of speed, from a file of results: `make bench-table`, or `python -m benchmarks.speed.readme`.
+"""The table of docs/speed.md, from a file of results: `make bench-table`, or `python -m benchmarks.speed.page`.
 
-The worst of what was measured decides: of a work at several sizes and with several threads, the table shows the case of
-the largest size and most threads, the range of the ratios over all of them, and whether every one meets the target. A
-contender of ours that failed in any case meets none there, and its row says why.
+The worst measurement decides. Work measured at several sizes and thread counts has one row: the case of the largest
+size and most threads, the range of the ratios over all cases, and whether every case meets the target. If nvs-eval failed in
+a case, that case does not meet the target, and the row states the reason.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ from benchmarks.speed.results import (
 from nvs_eval.errors import InputError
 from nvs_eval.system.files import write_whole
 
+PAGE = ROOT / "docs" / "speed.md"
 BEGIN, END = "<!-- benchmark: begin (made by `make bench-table`) -->", "<!-- benchmark: end -->"
 HEADER = ("work", "nvs-eval", "best peer", "ratio", "target", "met", "of the limit")
 
 _SIZES = ("540p", "1080p", "4K")
 _TARGETED = ("540p", "1080p")
-"""The sizes for which something was promised of a metric."""
+"""Sizes at which the targets of metrics apply."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A contender of ours in the cases of one work.
+    """One row: a contender of nvs-eval in all cases of the same work.
 
     Attributes:
-        work: as the table calls it.
-        shown: the case that is shown.
-        name: of the contender.
-        cases: all that count for the target, and those in which it failed.
+        work: name of the work in the table.
+        shown: the case whose times are shown.
+        name: name of the contender.
+        cases: the cases that count for the target, and those in which the contender failed.
     """
 
     work: str
@@ -57,13 +58,13 @@ class Line:
 
 
 def table(results: Results) -> list[str]:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     rows = [_row(line, results) for line in _lines(results)]
     return [_markdown(HEADER), "| :-- | --: | --: | --: | --: | :-: | --: |", *map(_markdown, rows)]
 
 
 def lines(results: Results) -> list[str]:
-    """What stands between the markers in the README."""
+    """Return the lines between the markers of the page."""
     machine = results.machine
     flags = [flag for flag in machine["flags"] if flag.startswith(("avx512f", "avx512_bf16", "amx_bf16"))]
     card = f", {machine['graphics card']}" if machine["graphics card"] else ""
@@ -71,10 +72,10 @@ def lines(results: Results) -> list[str]:
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "lpips", "torchmetrics") if name in versions)
     where = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
     missing = "" if results.finished else " Not all cases were measured."
-    quick = " A quick run, of few rounds." if results.options.get("quick") else ""
+    quick = " A quick run with few rounds." if results.options.get("quick") else ""
     return [
-        f"{results.started}{_revision(results)}, {where}; {packages}. Seconds a render (of processes: a "
-        f"folder), the median of interleaved rounds.{quick}{missing}",
+        f"{results.started}{_revision(results)}, {where}; {packages}. Seconds per render (processes: per folder), "
+        f"median of interleaved rounds.{quick}{missing}",
         "",
         *table(results),
         "",
@@ -82,27 +83,27 @@ def lines(results: Results) -> list[str]:
 
 
 def _revision(results: Results) -> str:
-    found = {case.revision for case in results.cases.values()}
-    if found <= {None}:
+    revisions = {case.revision for case in results.cases.values()}
+    if revisions <= {None}:
         return ""
-    return f", of revision {found.pop()}" if len(found) == 1 else f", of {len(found)} revisions"
+    return f", revision {revisions.pop()}" if len(revisions) == 1 else f", {len(revisions)} revisions"
 
 
-def insert(readme: str, results: Results) -> str:
-    """The README with its table made anew.
+def insert(page: str, results: Results) -> str:
+    """Return the page with a new table between its markers.
 
     Raises:
-        InputError: it has no markers.
+        InputError: the page has no markers.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise InputError(f"The README has no place for the table: it needs the lines {BEGIN!r} and {END!r}.")
+        raise InputError(f"The page has no place for the table. Add the lines {BEGIN!r} and {END!r}.")
     return before + "\n".join([BEGIN, *lines(results), END]) + after
 
 
 def _lines(results: Results) -> Iterator[Line]:
-    """Each contender of ours of each work, once."""
+    """Yield a line per work and contender of nvs-eval."""
     groups: dict[tuple[str, str, str], list[CaseResult]] = {}
     for case in results.cases.values():
         for name, measured in case.contenders.items():
@@ -130,9 +131,9 @@ def _row(line: Line, results: Results) -> tuple[str, ...]:
     if line.shown.unit == "s":
         threads = line.shown.threads
         what += f" ({where}{threads} thread{'s' * (threads > 1)})"
-    off = [each for case in line.cases if (each := case.contenders[line.name].off) is not None]
-    if off:
-        what += f", off by {max(off):.2%} at most"
+    errors = [off for case in line.cases if (off := case.contenders[line.name].off) is not None]
+    if errors:
+        what += f", error at most {max(errors):.2%}"
     compared = [compare(case, line.name) for case in line.cases]
     own = compare(line.shown, line.name)
     amount = [_amount(measured, line.shown.unit)] if measured.counts else []
@@ -149,19 +150,19 @@ def _row(line: Line, results: Results) -> tuple[str, ...]:
 
 
 def _missed(line: Line, compared: Sequence[Compared]) -> dict[str, list[CaseResult]]:
-    """The peers that failed, each with the cases in which there is no ratio for that."""
-    found: dict[str, list[CaseResult]] = {}
-    for case, each in zip(line.cases, compared, strict=True):
-        if each.peer is None and case.contenders[line.name].counts:
+    """Return the peers that failed, each with the cases that have no ratio because of it."""
+    missed: dict[str, list[CaseResult]] = {}
+    for case, comparison in zip(line.cases, compared, strict=True):
+        if comparison.peer is None and case.contenders[line.name].counts:
             for name in peers_of(case, line.name):
-                found.setdefault(name, []).append(case)
-    return found
+                missed.setdefault(name, []).append(case)
+    return missed
 
 
-def _failures(line: Line, looked_at: Mapping[str, Sequence[CaseResult]]) -> list[str]:
-    """Why contenders failed, each reason once, with the cases if they are others than the one that is shown."""
+def _failures(line: Line, by_contender: Mapping[str, Sequence[CaseResult]]) -> list[str]:
+    """Return each reason of failure once, with its cases unless it is only the case that is shown."""
     reasons: dict[tuple[str, str], list[CaseResult]] = {}
-    for name, cases in looked_at.items():
+    for name, cases in by_contender.items():
         for case in cases:
             if (why := case.contenders[name].failed) is not None:
                 reasons.setdefault((name, textwrap.shorten(why, 90, placeholder=" ...")), []).append(case)
@@ -174,7 +175,7 @@ def _failures(line: Line, looked_at: Mapping[str, Sequence[CaseResult]]) -> list
 
 
 def _place(case: CaseResult) -> str:
-    """A case of a work in a few words, such as `540p/1`, for 540p with one thread."""
+    """Return a short name of a case, such as `540p/1` for 540p with one thread."""
     return "/".join(filter(None, [case.size, case.images if case.images != "photo" else "", str(case.threads)]))
 
 
@@ -187,7 +188,7 @@ def _amount(measured: Measured, unit: str) -> str:
 
 
 def _ratios(compared: Sequence[Compared]) -> str:
-    medians = [f"{each.ratio.median:.2f}" for each in compared if each.ratio is not None]
+    medians = [f"{case.ratio.median:.2f}" for case in compared if case.ratio is not None]
     if not medians:
         return ""
     low, high = min(medians, key=float), max(medians, key=float)
@@ -208,22 +209,22 @@ def _promised(target: Target | None) -> str:
 
 
 def _verdict(line: Line, compared: Sequence[Compared], flags: Sequence[str]) -> str:
-    """Whether the target is met: in how many cases, if not in all or none. A case that failed does not meet any."""
+    """Return whether the target is met, or in how many cases. A case that failed does not meet it."""
     ours = [case.contenders[line.name] for case in line.cases]
     if all(measured.target is None for measured in ours):
         return ""
     verdicts = []
-    for measured, each in zip(ours, compared, strict=True):
+    for measured, comparison in zip(ours, compared, strict=True):
         if measured.failed is not None:
             verdicts.append(False)
         elif measured.target is not None and applies(measured.target, flags):
-            verdicts.append(met(measured.target, measured, each, flags))
+            verdicts.append(met(measured.target, measured, comparison, flags))
     if not verdicts:
-        return "not promised here"
-    known = [verdict for verdict in verdicts if verdict is not None]
-    if len(known) < len(verdicts):
-        return f"{sum(known)} of {len(verdicts)}, {len(verdicts) - len(known)} unknown" if known else "unknown"
-    return "yes" if all(known) else f"{sum(known)} of {len(known)}" if any(known) else "no"
+        return "no target here"
+    decided = [verdict for verdict in verdicts if verdict is not None]
+    if len(decided) < len(verdicts):
+        return f"{sum(decided)} of {len(verdicts)}, {len(verdicts) - len(decided)} unknown" if decided else "unknown"
+    return "yes" if all(decided) else f"{sum(decided)} of {len(decided)}" if any(decided) else "no"
 
 
 def _markdown(cells: Sequence[str]) -> str:
@@ -231,16 +232,15 @@ def _markdown(cells: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """Make the table anew, from the newest results or from the file that is named."""
+    """Write the table of the newest results, or of the file named on the command line."""
     try:
         file = Path(sys.argv[1]) if len(sys.argv) > 1 else newest_results()
-        readme = ROOT / "README.md"
-        text = insert(readme.read_text(encoding="utf-8"), read_results(file)).encode()
-        write_whole(readme, lambda out: out.write(text))
+        text = insert(PAGE.read_text(encoding="utf-8"), read_results(file)).encode()
+        write_whole(PAGE, lambda out: out.write(text))
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(f"README.md has the table of {file.name}.")
+    print(f"docs/speed.md shows {file.name}.")
     return 0
 
 

@@ -1,18 +1,14 @@
-"""The README's table of speed is the one that is made from the newest results."""
+"""docs/speed.md shows the newest results."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from support.speed import results
 
 from benchmarks.speed.contenders import Target
-from benchmarks.speed.readme import BEGIN, END, insert, lines, table
+from benchmarks.speed.page import BEGIN, END, PAGE, insert, lines, table
 from benchmarks.speed.results import CaseResult, Measured, newest_results, read_results
 from nvs_eval import InputError
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 def measured_ssim(size: str, threads: int, ours: list[float], peer: list[float]) -> CaseResult:
@@ -25,8 +21,8 @@ def measured_ssim(size: str, threads: int, ours: list[float], peer: list[float])
     return CaseResult("ssim", size, "photo", threads, "s", contenders)
 
 
-def test_the_readme_has_the_newest_results() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_page_shows_the_newest_results() -> None:
+    text = PAGE.read_text(encoding="utf-8")
     assert insert(text, read_results(newest_results())) == text
 
 
@@ -38,12 +34,12 @@ def test_the_largest_case_is_shown_and_all_of_them_decide() -> None:
     assert row == ("| ssim: K=4 (1080p, 2 threads) | 4.00 s | 10.0 s ±0.5 (other) | 1.50 to 2.50 | 2 | 1 of 2 | 50% |")
 
 
-def test_by_how_much_fast_is_off_is_said() -> None:
+def test_error_of_fast_is_shown() -> None:
     small, large = (measured_ssim(size, 1, [1.0], [3.0]) for size in ("540p", "1080p"))
     small.contenders["nvs-eval, K=4"].off = 0.00312
     large.contenders["nvs-eval, K=4"].off = 0.001
     *_, row = table(results(a=small, b=large))
-    assert row.startswith("| ssim: K=4 (1080p, 1 thread), off by 0.31% at most |")
+    assert row.startswith("| ssim: K=4 (1080p, 1 thread), error at most 0.31% |")
 
 
 def test_made_images_have_no_row() -> None:
@@ -91,7 +87,7 @@ def test_what_was_not_promised_here_did_not_fail() -> None:
     case = measured_ssim("1080p", 2, [1.0], [3.0])
     ours = case.contenders["nvs-eval, K=4"]
     ours.target = Target(ratio=2, needs="amx_bf16")
-    assert "| 2 with amx\\_bf16 | not promised here |" in table(results(a=case))[-1]
+    assert "| 2 with amx\\_bf16 | no target here |" in table(results(a=case))[-1]
     ours.failed = "wrong by 1e-2"
     assert "| 2 with amx\\_bf16 | no |" in table(results(a=case))[-1]
 
@@ -112,9 +108,9 @@ def test_the_first_line_says_which_code() -> None:
     made = results(a=small, b=large)
     assert lines(made)[0].startswith("2026-01-02, AMD EPYC")
     small.revision = large.revision = "abc1234"
-    assert lines(made)[0].startswith("2026-01-02, of revision abc1234, AMD EPYC")
+    assert lines(made)[0].startswith("2026-01-02, revision abc1234, AMD EPYC")
     large.revision = "abc1234-dirty"
-    assert lines(made)[0].startswith("2026-01-02, of 2 revisions, AMD EPYC")
+    assert lines(made)[0].startswith("2026-01-02, 2 revisions, AMD EPYC")
 
 
 def test_memory_is_in_gigabytes_and_must_be_below() -> None:
@@ -126,7 +122,7 @@ def test_memory_is_in_gigabytes_and_must_be_below() -> None:
     assert row == "| memory, lpips\\_vgg of a 4K pair: K=1 | 1.25 GB | 5.00 GB (lpips) | 4.00 | < 1.5 GB | yes |  |"
 
 
-def test_a_readme_without_a_place_is_refused() -> None:
+def test_page_without_markers_is_refused() -> None:
     with pytest.raises(InputError, match="no place"):
         insert(f"{BEGIN}\n", results())
     assert insert(f"a\n{BEGIN}\nold\n{END}\nb", results()).startswith(f"a\n{BEGIN}\n2026-01-02, AMD EPYC")
