@@ -1,8 +1,8 @@
 """The table of docs/speed.md, from a file of results: `make bench-table`, or `python -m benchmarks.speed.page`.
 
 The worst measurement decides. Work measured at several sizes and thread counts has one row: the case of the largest
-size and most threads, the range of the ratios over all cases, and whether every case meets the target. If nvs-eval failed in
-a case, that case does not meet the target, and the row states the reason.
+size and most threads, the range of the ratios over all cases, and whether every case meets the target. If nvs-eval
+failed in a case, that case does not meet the target, and the row states the reason.
 """
 
 from __future__ import annotations
