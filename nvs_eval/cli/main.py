@@ -99,8 +99,15 @@ def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
 
 
 def _run(args: Sequence[str]) -> int:
-    if args[:1] == [_VERSION]:
-        return _print_version()
+    return _print_version() if args[:1] == [_VERSION] else parse(args).run()
+
+
+def parse(args: Sequence[str]) -> Any:
+    """Parse the arguments after `nvs-eval` into a command, whose `run` returns the exit code.
+
+    Raises:
+        SystemExit: the arguments ask for help, or are wrong; the text was printed.
+    """
     import tyro
     from tyro.conf import FlagCreatePairsOff, subcommand
 
@@ -120,7 +127,7 @@ def _run(args: Sequence[str]) -> int:
         "`--debug`, with any command, shows the traceback of an error."
     )
     config = (FlagCreatePairsOff,)
-    return tyro.cli(reduce(or_, commands), prog="nvs-eval", description=description, args=args, config=config).run()
+    return tyro.cli(reduce(or_, commands), prog="nvs-eval", description=description, args=args, config=config)
 
 
 def _print_help() -> int:
