@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # One thread per worker and per process that a test starts, because test images are small. torch reads this variable
@@ -195,7 +196,7 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
     from nvs_eval.sources import checkpoints
 
     opener = Opener([], [FakeCheckpoint(500), FakeCheckpoint(2500)], {})
-    monkeypatch.setattr(checkpoints, "find_opener", lambda name: opener)
+    monkeypatch.setattr(checkpoints, "find_trainer", lambda path: SimpleNamespace(open_run=opener))
     return opener
 
 

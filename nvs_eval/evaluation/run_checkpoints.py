@@ -93,11 +93,10 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
     if len(methods) not in (0, 1, len(configs)):
         given = f"{counted(len(methods), 'method')} for {counted(len(configs), 'run')}"
         raise InputError(f"{given}: give one for each, one for all, or none.")
-    opener = trained.find_opener("nerfstudio")
     jobs = [
         _job(checkpoint, methods[index % len(methods)] if methods else None, masks, options, callbacks)
         for index, path in enumerate(configs)
-        for checkpoint in opener(
+        for checkpoint in trained.find_trainer(path).open_run(
             path,
             steps=options.chosen_steps,
             split=options.split,

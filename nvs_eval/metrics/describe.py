@@ -18,7 +18,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
-from nvs_eval.system.plugins import load_entry
+from nvs_eval.system.plugins import entry_names, load_entry
 from nvs_eval.system.schema import Field, convert_fields
 
 ENTRY_POINTS = "nvs_eval.metrics"
@@ -88,38 +88,61 @@ class Description:
 
 
 def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "valid-pixels") -> Description:
-    """Describe the metric that a protocol lists under a name. The part before the first underscore selects the family.
+    """Describe the metric that a protocol asks for.
+
+    A key belongs to the longest registered name, of nvs-eval or of a plugin, that equals it or is followed by `_`.
 
     Args:
-        name: name of the metric, prefixed with `cc_` if it is computed on the colour-corrected render.
-        parameters: parameters that determine the value.
-        mask: meaning of a mask.
+        name: key of the metric, with `cc_` before it for the metric of the colour-corrected render.
+        parameters: what its number depends on.
+        mask: what a mask means.
 
     Raises:
         InputError: the metric is unknown; a parameter is unknown, missing or invalid; or the metric does not support
             this meaning of a mask.
     """
     plain = name.removeprefix(CORRECTED)
-    family = plain.split("_", 1)[0]
+    family = _family(plain)
     if family in FAMILIES:
         module = importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}")
         make: Callable[..., tuple[str, Load]] = getattr(module, f"describe_{family}")
         signature, load = make(plain, mask, **convert_fields(parameters, _parameters(make), name))
         about = about_of(plain)
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
-    metric = load_entry(ENTRY_POINTS, plain, kind="metric", others=known_metrics())
-    if not isinstance(metric, Metric):
-        raise InputError(f"The metric {plain!r} of a plugin must be a Metric. Got {type(metric).__name__}.")
-    convert_fields(parameters, {}, name)
+    metric = _from_plugin(family, parameters, name)
     facts = (metric.unit, metric.higher_is_better, metric.signature)
     return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
+
+
+def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metric:
+    """Load the metric of a plugin, or make it with the parameters that it takes."""
+    made = load_entry(ENTRY_POINTS, family, kind="metric", others=known_metrics())
+    takes_keywords = inspect.isroutine(made) and all(
+        p.kind is p.KEYWORD_ONLY for p in inspect.signature(made).parameters.values()
+    )
+    given = convert_fields(parameters, _parameters(made) if takes_keywords else {}, name)
+    metric = made(**given) if takes_keywords else made
+    if not isinstance(metric, Metric):
+        raise InputError(
+            f"The plugin's metric {family!r} must be a Metric, or a function of keyword arguments that returns one. "
+            f"Got a {type(metric).__name__}."
+        )
+    return metric
+
+
+def _family(key: str) -> str:
+    """Return the longest registered name that a key belongs to; the key itself where there is none."""
+    if "_" not in key or key in known_metrics():
+        return key.partition("_")[0]
+    names = [*FAMILIES, *entry_names(ENTRY_POINTS)]
+    return max((name for name in names if f"{key}_".startswith(f"{name}_")), key=len, default=key)
 
 
 def _parameters(make: Callable[..., object]) -> dict[str, Field]:
     """Return the parameters of a metric: the typed keyword-only arguments of the function that describes it."""
     hints = typing.get_type_hints(make, include_extras=True)
     keywords = [p for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: Field(hints[p.name], p.default is p.empty) for p in keywords}
+    return {p.name: Field(hints.get(p.name, Any), p.default is p.empty) for p in keywords}
 
 
 def all_digits(number: float) -> str:

@@ -51,6 +51,9 @@ class Recorded(Protocol):
     def higher_is_better(self) -> bool: ...  # noqa: D102
 
     @property
+    def signature(self) -> str: ...  # noqa: D102
+
+    @property
     def title(self) -> str | None: ...  # noqa: D102
 
     @property
@@ -148,11 +151,12 @@ def about_of(metric: str, info: Recorded | None = None) -> About:
 
 
 def _variant(key: str, info: Recorded | None) -> About:
-    family = key.partition("_")[0]
-    for known, about in _METRICS.items():
-        if family in FAMILIES and known.partition("_")[0] == family:
-            return replace(about, title=key, latex="", bounds=None)
+    """The facts of a metric without an entry of its own: a family's with other parameters, or a plugin's."""
+    family = key.partition("_")[0] if info is None else info.signature.partition("|")[0]
+    own = (about for name, about in _METRICS.items() if family in FAMILIES and name.partition("_")[0] == family)
+    about = replace(next(own, About(title=key, higher_is_better=None)), title=key, latex="", bounds=None)
     if info is None:
-        return About(title=key, higher_is_better=None)
-    decimals = About.decimals if info.decimals is None else info.decimals
-    return About(title=info.title or key, higher_is_better=info.higher_is_better, unit=info.unit, decimals=decimals)
+        return about
+    decimals = about.decimals if info.decimals is None else info.decimals
+    direction = info.higher_is_better
+    return replace(about, title=info.title or key, higher_is_better=direction, unit=info.unit, decimals=decimals)

@@ -11,7 +11,7 @@ import torch
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
-from nvs_eval.system.plugins import load_entry
+from nvs_eval.system.plugins import find_plugin
 
 ENTRY_POINTS = "nvs_eval.sources"
 
@@ -59,10 +59,14 @@ class Checkpoint(Protocol):
     def __iter__(self) -> Iterator[View]: ...
 
 
-class Opener(Protocol):
-    """Opens a trained run as one source per checkpoint, so that only one model needs to be in memory at a time."""
+class Trainer(Protocol):
+    """Opens the runs of a tool that trains: an object, or a module, found by an entry point of `nvs_eval.sources`."""
 
-    def __call__(
+    def knows(self, path: Path) -> bool:
+        """Return whether a path is a run of this tool, quickly and without an error."""
+        ...
+
+    def open_run(
         self,
         path: Path,
         *,
@@ -75,20 +79,20 @@ class Opener(Protocol):
         eval_num_rays_per_chunk: int | None,
         warn: Callable[[str], None],
     ) -> Sequence[Checkpoint]:
-        """Return the sources of the chosen checkpoints, in the order of their steps.
+        """Return the chosen checkpoints in the order of their steps; each holds its model only while it is iterated.
 
-        Warnings for the user are passed to `warn`, not printed.
+        Nothing is printed; `warn` is called with each warning.
 
         Raises:
-            InputError: a required file or package is missing. Nothing has been rendered yet.
+            InputError: something that was asked for is missing. Nothing was rendered yet.
         """
         ...
 
 
-def find_opener(name: str) -> Opener:
-    """Return the plugin that opens the runs of a tool.
+def find_trainer(path: Path) -> Trainer:
+    """Find the plugin that opens a run.
 
     Raises:
-        InputError: the plugin is not installed or broken; the message names its distribution.
+        InputError: no plugin knows the run, several do, or the plugin cannot be loaded.
     """
-    return load_entry(ENTRY_POINTS, name, kind="source")
+    return find_plugin(ENTRY_POINTS, path, kind="source of checkpoints")

@@ -1,14 +1,14 @@
 """Layouts of folders that other tools write and that include the references.
 
-A new layout is one function here and one line of `LAYOUTS`. Layouts are tried in that order; the first one that
-recognises a folder reads it. Folders without references are read by `nvs_eval.sources.folders`.
+A new layout is one function here and one line of `LAYOUTS`, or an entry point of a plugin. They are tried in that
+order; the first that recognises a folder reads it. Folders without references are read by `nvs_eval.sources.folders`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from typing import Any
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import stored_size
 from nvs_eval.sources.pictures import Picture, list_images, whole_files
+from nvs_eval.system.plugins import entry_names, load_entry
+
+ENTRY_POINTS = "nvs_eval.layouts"
 
 # Files other than images that layouts read.
 NOTES = ("cfg_args", "info.json", "cfg.yml", "cfg.json")
@@ -81,12 +84,26 @@ def read_layout(folder: Path, place: Path) -> Contents | None:
     Raises:
         InputError: a layout recognises the folder, but files are missing or unreadable.
     """
-    return next((contents for layout in LAYOUTS if (contents := layout.read(folder, place)) is not None), None)
+    return next((contents for layout in layouts() if (contents := layout.read(folder, place)) is not None), None)
 
 
 def known_layouts() -> str:
-    """List the layouts for an error message."""
-    return "; ".join(f"{layout.looks_like} ({layout.tool})" for layout in LAYOUTS)
+    """Describe the layouts in a line, for an error."""
+    return "; ".join(f"{layout.looks_like} ({layout.tool})" for layout in layouts())
+
+
+def layouts() -> Iterator[Layout]:
+    """Yield the layouts of nvs-eval, then those of plugins, which are loaded only when they are reached.
+
+    Raises:
+        InputError: a plugin cannot be loaded; the message names its distribution.
+    """
+    yield from LAYOUTS
+    for name in entry_names(ENTRY_POINTS):
+        layout = load_entry(ENTRY_POINTS, name, kind="layout")
+        if not isinstance(layout, Layout):
+            raise InputError(f"The plugin's layout {name!r} must be a Layout. Got a {type(layout).__name__}.")
+        yield layout
 
 
 def _read_text(file: Path) -> str:

@@ -4,11 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError, unknown_name
 
 _OWN = "nvs-eval"
+
+
+def entry_names(group: str) -> list[str]:
+    """Return the names in a group of entry points, sorted."""
+    return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def find_plugin(group: str, path: Path, *, kind: str) -> Any:
+    """Load the one plugin of a group that knows a path, as its `knows(path)` says.
+
+    A path that none knows goes to the only plugin installed, whose own error explains what it reads.
+
+    Args:
+        group: name of the group of entry points.
+        path: a file or folder.
+        kind: noun for such a plugin in error messages.
+
+    Raises:
+        InputError: no plugin knows the path, several do, or one cannot be loaded that was needed.
+    """
+    plugins, errors = {}, []
+    for name in entry_names(group):
+        try:
+            plugins[name] = load_entry(group, name, kind=kind)
+        except InputError as error:
+            errors.append(error)
+    knowing = [name for name, plugin in plugins.items() if plugin.knows(path)]
+    if not knowing and errors:
+        raise errors[0]
+    if not knowing and len(plugins) == 1:
+        knowing = list(plugins)
+    if len(knowing) != 1:
+        those = f"{' and '.join(knowing)} all read it" if knowing else f"installed: {', '.join(plugins) or 'none'}"
+        raise InputError(f"Exactly one installed {kind} must know {path}; {those}.")
+    return plugins[knowing[0]]
 
 
 def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) -> Any:

@@ -37,9 +37,19 @@ from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
 
+_BEGINNING = b"!!python/object:"
 _OURS = frozenset({"nerfstudio", "nvs_eval", "nvs_eval_nerfstudio"})
 _GROUPS = ("nerfstudio.method_configs", "nerfstudio.dataparser_configs")
 _VARIABLES = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
+
+
+def knows(path: Path) -> bool:
+    """Return whether a path is a file that begins as `yaml.dump` writes a configuration."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
 
 
 def load_config(path: Path) -> TrainerConfig:

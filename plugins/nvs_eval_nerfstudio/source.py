@@ -17,7 +17,7 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
-from nvs_eval_nerfstudio.config import load_config
+from nvs_eval_nerfstudio.config import knows, load_config
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view
 from nvs_eval_nerfstudio.quiet import quiet
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
     from nerfstudio.engine.trainer import TrainerConfig
     from nerfstudio.pipelines.base_pipeline import Pipeline
+
+__all__ = ["NerfstudioCheckpoint", "knows", "open_run"]
 
 
 def open_run(

@@ -15,6 +15,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.metrics.describe import Metric, describe
 from nvs_eval.metrics.lpips import metric as lpips_metric
 from nvs_eval.metrics.psnr import mse, psnr
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim
 from nvs_eval.metrics.weights.pins import NETS, Net
 from nvs_eval.protocols import named_protocols, parse_protocol
@@ -257,5 +258,38 @@ def test_broken_plugin_is_named_with_its_distribution(monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match=r"metric 'mse' of their-package cannot be loaded: no such module"):
         describe("mse", {})
     plugin(monkeypatch, lambda: mse)
-    with pytest.raises(InputError, match=r"metric 'mse' .* Metric\. Got function"):
+    with pytest.raises(InputError, match=r"'mse' must be a Metric, or .* Got a function\."):
         describe("mse", {})
+
+
+def test_key_belongs_to_the_longest_registered_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*, scale: float, floor: float = 0.0) -> Metric:
+        return Metric("psnr_hvs", "dB", True, f"psnr_hvs|scale:{scale:g}|floor:{floor:g}|v1", mse)
+
+    names = {"psnr_hvs": make, "psnr_hvs_m": Metric("psnr_hvs_m", "dB", True, "psnr_hvs_m|v1", mse)}
+    entries = [SimpleNamespace(name=name, load=lambda made=made: made, dist=None) for name, made in names.items()]
+    monkeypatch.setattr("nvs_eval.system.plugins.entry_points", lambda group: entries)
+    assert describe("psnr_hvs", {"scale": 2}).signature == "psnr_hvs|scale:2|floor:0|v1"
+    blurred = describe("psnr_hvs_blurred", {"scale": 1, "floor": 0.5})
+    assert (blurred.name, blurred.signature) == ("psnr_hvs_blurred", "psnr_hvs|scale:1|floor:0.5|v1")
+    assert describe("cc_psnr_hvs_m", {}).signature == "psnr_hvs_m|v1"
+    assert describe("psnr", {"data_range": 1}).signature.startswith("psnr|range:1")
+    assert describe("psnr_other", {"data_range": 1}).signature.startswith("psnr|range:1")
+    with pytest.raises(InputError, match="psnr_hvs"):
+        describe("psnr_hvs", {})
+    with pytest.raises(InputError, match="'sale'"):
+        describe("psnr_hvs", {"sale": 2})
+
+
+def test_facts_of_a_plugins_metric_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = SimpleNamespace(unit="", higher_is_better=False, signature="psnr_hvs|v1", title=None, decimals=None)
+    about = about_of("psnr_hvs", info)
+    assert (about.title, about.unit, about.higher_is_better, about.decimals, about.words) == (
+        "psnr_hvs",
+        "",
+        False,
+        4,
+        "",
+    )
+    own = SimpleNamespace(unit="dB", higher_is_better=True, signature="psnr|range:2|v1", title=None, decimals=None)
+    assert (about_of("psnr_2", own).decimals, about_of("psnr_2", own).words) == (2, "the peak signal-to-noise ratio")

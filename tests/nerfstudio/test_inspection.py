@@ -23,6 +23,7 @@ from nvs_eval.cli import main
 from nvs_eval.diagnostics.inspection import RunData, inspectors
 from nvs_eval.diagnostics.inspection.run import inspect_run as report_on
 from nvs_eval.errors import InputError
+from nvs_eval_nerfstudio import inspection
 from nvs_eval_nerfstudio.inspection import inspect_run, split_rule
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
@@ -325,6 +326,6 @@ def test_report_of_a_real_run(
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     if not FOX.exists():
         pytest.skip(f"{FOX} does not exist")
-    monkeypatch.setattr(inspectors, "find_inspector", lambda name: inspect_run)
+    monkeypatch.setattr(inspectors, "find_inspector", lambda path: inspection)
     assert main(["inspect", str(FOX)]) == 0
     pinned("inspect", capsys.readouterr().out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -53,7 +54,9 @@ class Entry(NamedTuple):
 
 
 def plugin(monkeypatch: pytest.MonkeyPatch, inspect: Callable[..., RunData]) -> None:
-    monkeypatch.setattr(ENTRY_POINTS, lambda group: [Entry("nerfstudio", inspect)])
+    monkeypatch.setattr(
+        ENTRY_POINTS, lambda group: [Entry("nerfstudio", SimpleNamespace(knows=bool, inspect_run=inspect))]
+    )
 
 
 def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, pinned: Pinned) -> None:
@@ -98,14 +101,13 @@ def test_text_is_wrapped_with_an_indent_in_a_terminal(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "args",
-    [["gone.yml"], ["run"], ["image.png"], ["results.json"], [], ["results.json", "--data", "x"], ["trained"]],
-    ids=["missing", "a folder", "an image", "another JSON file", "nothing", "data of no run", "the folder of a config"],
+    [["gone.yml"], ["run"], ["results.json"], [], ["results.json", "--data", "x"], ["trained"]],
+    ids=["missing", "a folder", "another JSON file", "nothing", "data of no run", "the folder of a config"],
 )
 def test_wrong_input(args: list[str], cli: Callable[..., Said], pinned: Pinned) -> None:
     Path("run").mkdir()
     Path("trained").mkdir()
     Path("trained/config.yml").touch()
-    Path("image.png").touch()
     Path("results.json").write_text("{}")
     result = cli(*args)
     assert (result.code, result.out) == (2, "")
@@ -121,7 +123,7 @@ def test_nothing_is_printed_unless_all_arguments_are_read(cli: Callable[..., Sai
 def test_a_missing_or_broken_plugin(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("config.yml").touch()
     monkeypatch.setattr(ENTRY_POINTS, lambda group: [])
-    assert cli("config.yml").err == "Error: Unknown inspector 'nerfstudio'. Known: none.\n"
+    assert cli("config.yml").err == "Error: Exactly one installed inspector must know config.yml; installed: none.\n"
 
     class Broken(NamedTuple):
         name: str
@@ -135,4 +137,4 @@ def test_a_missing_or_broken_plugin(cli: Callable[..., Said], monkeypatch: pytes
 
     monkeypatch.setattr(ENTRY_POINTS, lambda group: [Broken("nerfstudio", Distribution("a-plugin"))])
     with pytest.raises(InputError, match="'nerfstudio' of a-plugin cannot be loaded: No module named 'something'"):
-        find_inspector("nerfstudio")
+        find_inspector(Path("config.yml"))

@@ -356,10 +356,10 @@ def test_where_all_fails_what_was_recorded_before_is_not_denied(
     file = with_runs()
     assert cli("suite", file, "--only", "nerfacto").code == 0
 
-    def unloadable(name: str) -> None:
+    def unloadable(path: Path) -> None:
         raise InputError("nerfstudio is not installed here: install it.")
 
-    monkeypatch.setattr(checkpoints, "find_opener", unloadable)
+    monkeypatch.setattr(checkpoints, "find_trainer", unloadable)
     said = cli("suite", file, "--only", "nerfacto")
     assert (said.code, said.out) == (3, "")
     assert "There is no record yet" not in said.err

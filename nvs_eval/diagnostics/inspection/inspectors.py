@@ -11,17 +11,21 @@ from nvs_eval.diagnostics.inspection.findings import Inspection
 from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.diagnostics.inspection.run import RunData, inspect_run
 from nvs_eval.errors import InputError
-from nvs_eval.system.plugins import load_entry
+from nvs_eval.system.plugins import find_plugin
 
-_CONFIGS = (".yml", ".yaml")
+_RECORD = ".json"
 _NEEDED = "the config.yml of a nerfstudio run, or a record (.json), is needed"
 
 
 class Inspector(Protocol):
-    """Gives the facts of a trained run. It builds no model and decodes no image."""
+    """Gives the facts of a trained run: an object, or a module, found by an entry point of `nvs_eval.inspectors`."""
 
-    def __call__(self, path: Path, *, data: Path | None) -> RunData:
-        """Return the facts of a run.
+    def knows(self, path: Path) -> bool:
+        """Return whether a path is a run of this tool, quickly and without an error."""
+        ...
+
+    def inspect_run(self, path: Path, *, data: Path | None) -> RunData:
+        """Return the facts of a run. Builds no model and decodes no image.
 
         Args:
             path: its configuration.
@@ -48,28 +52,26 @@ def inspect(
     paths = [Path(file) for file in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
         raise InputError("Nothing was given to inspect: say the config.yml of a run, or a record.")
-    if data is not None and not any(path.suffix.lower() in _CONFIGS for path in paths):
+    if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
         raise InputError("--data says where the data of a run lies, and no config.yml of a run was given.")
     return [_inspect(path, data) for path in paths]
 
 
-def find_inspector(name: str) -> Inspector:
-    """Return the plugin that inspects the runs of a tool.
+def find_inspector(path: Path) -> Inspector:
+    """Find the plugin that inspects a run.
 
     Raises:
-        InputError: it is not installed, or broken; the message names its distribution.
+        InputError: no plugin knows the run, several do, or the plugin cannot be loaded.
     """
-    return load_entry("nvs_eval.inspectors", name, kind="inspector")
+    return find_plugin("nvs_eval.inspectors", path, kind="inspector")
 
 
 def _inspect(path: Path, data: Path | None) -> Inspection:
-    if path.is_dir():
-        inside = path / "config.yml"
-        raise InputError(f"{path} is a folder, and {_NEEDED}{f': say {inside}' if inside.is_file() else ''}.")
+    inside = path / "config.yml"
+    if inside.is_file():
+        raise InputError(f"{path} is a folder, and {_NEEDED}: say {inside}.")
     if not path.exists():
         raise InputError(f"There is no file {path}: {_NEEDED}.")
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == _RECORD:
         return inspect_record(path)
-    if path.suffix.lower() in _CONFIGS:
-        return inspect_run(find_inspector("nerfstudio")(path, data=data))
-    raise InputError(f"{path} is neither of what can be inspected: {_NEEDED}.")
+    return inspect_run(find_inspector(path).inspect_run(path, data=data))
