@@ -34,6 +34,8 @@ def find_plugin(group: str, path: Path, *, kind: str) -> Any:
     for name in entry_names(group):
         try:
             plugins[name] = load_entry(group, name, kind=kind)
+            if not hasattr(plugins[name], "knows"):
+                raise InputError(f"The {kind} {name!r} must have a function knows(path). Got {plugins.pop(name)!r}.")
         except InputError as error:
             errors.append(error)
     knowing = [name for name, plugin in plugins.items() if plugin.knows(path)]
