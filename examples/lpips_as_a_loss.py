@@ -1,7 +1,7 @@
 """LPIPS as a training loss: gradient descent draws a picture until LPIPS cannot tell it from another.
 
-python docs/lpips_as_a_loss.py                      draws a pattern, starting from its blur
-python docs/lpips_as_a_loss.py PICTURE.png          draws your picture
+python examples/lpips_as_a_loss.py                      draws a pattern, starting from its blur
+python examples/lpips_as_a_loss.py PICTURE.png          draws your picture
 
 `load_lpips` gives a function of two images in [0, 1], `[..., 3, H, W]`, whose value is differentiable with respect to
 both; its weights are constants.

@@ -1,3 +1,5 @@
+"""The folder of a tool that writes `<view>_pred.png` beside `<view>_gt.png`."""
+
 from nvs_eval.sources.layouts import Contents, Layout, RenderFiles
 from nvs_eval.sources.pictures import Picture
 

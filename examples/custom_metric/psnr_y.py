@@ -1,6 +1,9 @@
+"""PSNR of the luminance."""
+
 from functools import partial
 
 import torch
+
 from nvs_eval import InputError, Metric
 
 LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}

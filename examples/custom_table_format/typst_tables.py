@@ -1,14 +1,17 @@
+"""Tables in Typst."""
+
+
 def write(tables, style):
     """Write each table as a Typst table."""
-    return "".join(map(one_table, tables))
+    return "".join(map(_table, tables))
 
 
-def one_table(table):
-    heading = ", ".join(f"[*{escaped(column.name)}*]" for column in table.columns)
-    rows = [", ".join(f"[{escaped(cell.text)}]" for cell in row) for row in table.rows]
+def _table(table):
+    heading = ", ".join(f"[*{_escaped(column.name)}*]" for column in table.columns)
+    rows = [", ".join(f"[{_escaped(cell.text)}]" for cell in row) for row in table.rows]
     lines = [f"#table(columns: {len(table.columns)},", f"  {heading},", *(f"  {row}," for row in rows), ")", ""]
     return "\n".join([f"// {table.title}: {table.caption}", *lines])
 
 
-def escaped(text):
+def _escaped(text):
     return "".join(f"\\{letter}" if letter in "\\#$*_[]<>@`" else letter for letter in text)

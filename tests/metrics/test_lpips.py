@@ -25,7 +25,7 @@ from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
 from nvs_eval.metrics.lpips.metric import Heads, Lpips, Normaliser, load_lpips
 from nvs_eval.metrics.weights.pins import NETS, Net
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "lpips_as_a_loss.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lpips_as_a_loss.py"
 GOLDEN = Path(__file__).parents[1] / "golden"
 LARGE = [name for name, (reference, _) in pairs().items() if min(reference.shape[-2:]) >= max(SMALLEST.values())]
 HEADS: tuple[Heads, ...] = ("learned", "none")

@@ -107,6 +107,7 @@ def test_the_source_archive_can_be_built_tested_and_cited(archives: Archives) ->
     top = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile"}
     assert top <= names
     assert {f"configs/protocols/{name}" for name in PROTOCOLS} <= names
+    top |= {"CONTRIBUTING.md", "SECURITY.md", "zensical.toml", "examples/README.md", "docs/index.md"}
     assert {
         "nvs_eval/metrics/weights/pins.json",
         "plugins/nvs_eval_nerfstudio/py.typed",
