@@ -134,6 +134,18 @@ def test_files_are_understood(block: Block, tmp_path: Path) -> None:
         assert re.search(r"^\[.*\]$", block.code, re.M)
 
 
+def test_api_page_has_every_public_name() -> None:
+    listed = re.findall(r"^::: nvs_eval\.(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(set(nvs_eval.__all__) - {"__version__"})
+
+
+def test_readme_is_one_screen_of_links() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    linked = {link.split("#")[0] for line in lines for link in re.findall(r"\]\(([^)]+)\)", line) if ":" not in link}
+    assert not [link for link in linked if not (ROOT / link).exists()]
+
+
 def test_titled_blocks_are_the_files_that_they_name() -> None:
     for page in PAGES:
         for block in blocks(page):
