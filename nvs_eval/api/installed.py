@@ -42,7 +42,7 @@ def protocol_words(protocol: FilePath, *, width: int = _ANY_WIDTH) -> str:
 
 def _lines(given: str, width: int) -> Iterator[str]:
     from nvs_eval.protocols import load_protocol, named_protocols
-    from nvs_eval.report.tables.table import metric_column
+    from nvs_eval.report.tables.table import Column
     from nvs_eval.report.words import comments_of, metric_words, preparation_words
 
     protocol = load_protocol(given)
@@ -57,7 +57,8 @@ def _lines(given: str, width: int) -> Iterator[str]:
     own = {metric.name: metric.signature for metric in protocol.descriptions}
     for name, info in protocol.infos.items():
         words = metric_words(name, own.get(name, ""), protocol.metrics[name])
-        yield from _wrapped(f"{metric_column(name, info).heading}: {words}", width, indent="  ")
+        heading = Column(name, unit=info.unit, higher_is_better=info.higher_is_better).heading
+        yield from _wrapped(f"{heading}: {words}", width, indent="  ")
         yield f"     {info.signature}"
 
 

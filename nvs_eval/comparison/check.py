@@ -148,7 +148,7 @@ class CheckResult:
         scores = counted(len(self.checks), "score")
         sentences = [_SUMMARY.format(scores=scores, worse="; ".join(worse) or "none got worse")]
         if within := [check for check in self.checks if check.worse_by > check.tolerance and not check.failed]:
-            names = (f"{check.difference.metric} of {check.place} ({check.protocol})" for check in within)
+            names = (f"{check.difference.title} of {check.place} ({check.protocol})" for check in within)
             sentences.append(_WITHIN_NOISE.format(scores=some(names)))
         if not blind and any(check.blind for check in self.checks):
             sentences.append(_TOLERANCE_DECIDED)

@@ -9,6 +9,7 @@ from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
 from nvs_eval.comparison.statistics.intervals import Interval
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.errors import counted, printable
+from nvs_eval.metrics.registry import label_of
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown
 
@@ -90,7 +91,10 @@ def _largest(difference: Difference) -> list[tuple[str, str, str]]:
         return f"{place_name(difference.scores, change.scene, change.view)} {value}"
 
     count = max(len(gains), len(losses), 1)
-    return [("" if row else difference.metric, named(gains, row), named(losses, row)) for row in range(count)]
+    return [
+        ("" if row else label_of(difference.metric, difference.info), named(gains, row), named(losses, row))
+        for row in range(count)
+    ]
 
 
 def _title(comparison: Comparison, pair: Pair) -> str:

@@ -123,11 +123,11 @@ _LPIPS = About(
 _METRICS: Mapping[str, About] = {
     "psnr": _PSNR,
     "ssim": _SSIM,
-    "lpips_alex": replace(_LPIPS, title="LPIPS (alex)", latex=r"LPIPS\textsubscript{Alex}"),
-    "lpips_vgg": replace(_LPIPS, title="LPIPS (vgg)", latex=r"LPIPS\textsubscript{VGG}"),
-    "lpips_squeeze": replace(_LPIPS, title="LPIPS (squeeze)", latex=r"LPIPS\textsubscript{Squeeze}"),
+    "lpips_alex": replace(_LPIPS, title="LPIPS (Alex)", latex=r"LPIPS\textsubscript{Alex}"),
+    "lpips_vgg": replace(_LPIPS, title="LPIPS (VGG)", latex=r"LPIPS\textsubscript{VGG}"),
+    "lpips_squeeze": replace(_LPIPS, title="LPIPS (Squeeze)", latex=r"LPIPS\textsubscript{Squeeze}"),
     "mae": About(title="MAE", words="the mean absolute error", higher_is_better=False, latex="MAE"),
-    "mipnerf_average": About(title="the average of mip-NeRF", higher_is_better=False, latex="Average error"),
+    "mipnerf_average": About(title="average error", higher_is_better=False, latex="Average error"),
 }
 
 
@@ -148,6 +148,20 @@ def about_of(metric: str, info: Recorded | None = None) -> About:
     if plain == metric:
         return about
     return replace(about, title=f"colour-corrected {about.title}", latex=about.latex and f"cc-{about.latex}")
+
+
+def label_of(metric: str, info: Recorded | None = None) -> str:
+    """Return the name of a metric in a heading or cell: its title, after `cc-` for the colour-corrected render.
+
+    Args:
+        metric: its key, which is the label of a metric without a title.
+        info: its entry in a record, for a metric of a plugin.
+    """
+    plain = metric.removeprefix(CORRECTED)
+    title = about_of(plain, info).title
+    if plain == metric:
+        return title
+    return metric if title == plain else f"cc-{title}"
 
 
 def _variant(key: str, info: Recorded | None) -> About:

@@ -52,7 +52,7 @@ def test_what_got_worse_beyond_noise_and_tolerance_fails() -> None:
     assert result.checks[0].worse_by == pytest.approx(0.3)
     assert result.words == "2 scores held against the baseline: 1 got worse beyond the tolerance and beyond noise."
     (cells,) = result.tables[0].rows
-    assert [cell.text for cell in cells][:4] == ["nerfacto", "fox", "standard", "psnr [dB] ↑"]
+    assert [cell.text for cell in cells][:4] == ["nerfacto", "fox", "standard", "PSNR [dB] ↑"]
     assert cells[-1].text == "8 of 8"
 
 
@@ -76,7 +76,7 @@ def test_what_is_within_noise_passes_and_is_said() -> None:
     assert failed(result) == []
     assert result.words == (
         "2 scores held against the baseline: none got worse. Within noise, though worse by more than the tolerance: "
-        "psnr of fox (standard)."
+        "PSNR of fox (standard)."
     )
 
 

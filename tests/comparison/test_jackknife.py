@@ -62,7 +62,7 @@ def test_interval_without_one_of_many_scenes_is_recomputed() -> None:
         assert ends(each) == ends_or_none(anew(scores, number, None))
 
 
-# Differences of nerfacto at two sizes on the seven test views of fox: SSIM, and LPIPS (vgg).
+# Differences of nerfacto at two sizes on the seven test views of fox: SSIM, and LPIPS (VGG).
 FOX = {
     "ssim": [0.00025, 0.00065, -0.01001, -0.01789, 0.00290, -0.01089, -0.01760],
     "lpips_vgg": [0.00651, 0.00721, 0.01755, 0.02975, 0.00533, 0.03819, 0.05278],

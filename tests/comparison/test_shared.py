@@ -33,7 +33,7 @@ def test_names_in_notes_stay_as_they_are() -> None:
     )
     said = words(other, of("b", base(6)))
     assert "fox: compared on the 6 of 7 views that all have; without 0006." in said
-    assert "LPIPS (vgg): not of all records, and left out." in said
+    assert "LPIPS (VGG): not of all records, and left out." in said
 
 
 def test_runs_and_scenes_of_different_steps_are_said() -> None:

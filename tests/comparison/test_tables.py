@@ -15,7 +15,7 @@ def test_the_tables_hold_what_the_words_are_about() -> None:
     comparison = pair_of(A, B)
     table = difference_table(comparison, comparison.pairs[0])
     assert table.title == "b (B) against a (A): fox, 7 shared test views"
-    assert [cells[0].text for cells in table.rows] == ["psnr [dB] ↑", "ssim ↑"]
+    assert [cells[0].text for cells in table.rows] == ["PSNR [dB] ↑", "SSIM ↑"]
     psnr = table.rows[0]
     assert [cell.text for cell in psnr[1:4]] == [
         f"{np.mean(base()):.2f}",
@@ -26,14 +26,14 @@ def test_the_tables_hold_what_the_words_are_about() -> None:
     assert psnr[-1].text == "6/1/0"
     changes = change_table(comparison.pairs[0])
     assert [[cell.text for cell in cells] for cells in changes.rows[:3]] == [
-        ["psnr", "0003 +0.52", "0004 -0.05"],
+        ["PSNR", "0003 +0.52", "0004 -0.05"],
         ["", "0001 +0.45", ""],
         ["", "0005 +0.38", ""],
     ]
     none = pair_of(A, replace(A, method="c"))
     assert [[cell.text for cell in cells] for cells in change_table(none.pairs[0]).rows] == [
-        ["psnr", "none", "none"],
-        ["ssim", "none", "none"],
+        ["PSNR", "none", "none"],
+        ["SSIM", "none", "none"],
     ]
     views = view_table(comparison, comparison.pairs[0])
     assert [cells[1].text for cells in views.rows] == [f"{index:04}" for index in range(7)]
@@ -45,7 +45,7 @@ def test_small_change_is_shown_with_enough_digits() -> None:
     few = [replace(each, views=[*each.views[:2], *each.views[5:6]]) for each in (a, b)]
     changes = change_table(pair_of(*few).pairs[0])
     assert [[cell.text for cell in cells] for cells in changes.rows] == [
-        ["psnr", "0000 +0.0004", "0005 -0.80"],
+        ["PSNR", "0000 +0.0004", "0005 -0.80"],
         ["", "", "0001 -2.0e-12"],
     ]
 

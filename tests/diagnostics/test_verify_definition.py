@@ -21,7 +21,8 @@ from support.verifying import (
 )
 
 from nvs_eval.cli import main
-from nvs_eval.diagnostics.verify.definition import fingerprint_of, wrong_claims
+from nvs_eval.diagnostics.verify.definition import fingerprint_of, label_of, wrong_claims
+from nvs_eval.metrics import registry
 from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.records.record import MetricInfo, Record, read_record
 
@@ -164,8 +165,8 @@ def test_a_rule_that_is_not_known_is_said_with_its_record(
     assert f"ecord {lpips_file} cannot be verified: {said}" in line
     assert line.rstrip().endswith(". Upgrade nvs-eval.")
     assert ("The fingerprint is recorded as" in out) != follows
-    confirmed = {row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")}
-    assert confirmed == set(verifiable)
+    confirmed = {row.split("  ")[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")}
+    assert confirmed == set(map(label_of, verifiable))
 
 
 def test_what_goes_wrong_while_a_definition_is_followed_is_said(
@@ -179,7 +180,7 @@ def test_what_goes_wrong_while_a_definition_is_followed_is_said(
     said = "its protocol says {'kernel': 'valid', 'data_range': 1} (AttributeError: no such thing). Upgrade nvs-eval."
     out = capsys.readouterr().out
     assert out.count(said) == 5
-    assert [row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")] == ["psnr"]
+    assert [row.split()[0] for row in out.splitlines() if row.rstrip().endswith(" confirmed")] == ["PSNR"]
 
 
 def test_a_crop_that_leaves_nothing_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,3 +193,8 @@ def test_no_least_variance_of_ones_own_is_that_of_the_kernel(tmp_path: Path) -> 
     text = variant(metrics={"ssim": {"kernel": "dmpix", "data_range": 1, "variance_floor": None}})
     (file,) = score(write_scene(tmp_path, PAIRS[:2]), text)
     assert main(["verify", str(file)]) == 0
+
+
+def test_labels_are_those_of_other_tables() -> None:
+    keys = [*registry.known_metrics(), "cc_psnr", "cc_lpips_vgg", "ssim_reflect", "cc_ssim_reflect"]
+    assert [label_of(key) for key in keys] == [registry.label_of(key) for key in keys]

@@ -75,7 +75,7 @@ def test_lpips_in_float32_is_within_the_tolerance(lpips_of: LpipsOf, monkeypatch
 def test_an_installation_without_all_weights_is_right(only_alex: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--device", "cpu"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert "and LPIPS (alex) can be trusted here; LPIPS (vgg, squeeze) have no weights." in out[-1]
+    assert "and LPIPS (Alex) can be trusted here; LPIPS (VGG, Squeeze) have no weights." in out[-1]
     assert out[-1].startswith("PSNR, ")
     assert "SSIM" in out[-1]
     said = "\n".join(out)
@@ -97,9 +97,9 @@ def test_random_weights_are_noticed(
     )
     assert main(["verify", "--device", "cpu"]) == 1
     out = capsys.readouterr().out.splitlines()
-    (row,) = [line for line in out if line.startswith("LPIPS (alex) of a made pair")]
+    (row,) = [line for line in out if line.startswith("LPIPS (Alex) of a made pair")]
     assert row.rstrip().endswith("WRONG")
-    assert "LPIPS (alex) cannot be trusted: see the table." in out[-1]
+    assert "LPIPS (Alex) cannot be trusted: see the table." in out[-1]
     assert out[-1].startswith("PSNR, ")
 
 
@@ -135,7 +135,7 @@ def test_a_device_that_computes_something_else_is_noticed(only_alex: None, monke
     found = verify_installation(torch.device("cuda"))
     wrong = [check for check in found.checks if check.state == "WRONG"]
     assert [check.topic for check in wrong] == ["SSIM"]
-    assert wrong[0].name.startswith("ssim and Accelerator 9000, CPU, ")
+    assert wrong[0].name.startswith("SSIM and Accelerator 9000, CPU, ")
     assert wrong[0].deviation == pytest.approx(0.001)
     assert "SSIM cannot be trusted" in found.trust
 

@@ -450,7 +450,7 @@ def test_an_audit_names_it() -> None:
     assert said not in audit_words([of("standard"), EXACT])
     mixed = audit_words([of("standard"), of("gsplat-vgg", fast=True)])
     assert any("multiplies in fewer bits (`--precision fast`)" in sentence for sentence in mixed)
-    (own, *_) = [sentence for sentence in mixed if sentence.startswith("Your LPIPS (vgg)")]
+    (own, *_) = [sentence for sentence in mixed if sentence.startswith("Your LPIPS (VGG)")]
     assert "precision" not in own.replace("multiplies in float32", "")
 
 

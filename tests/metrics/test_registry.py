@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics
+from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics, label_of
 from nvs_eval.records.schema import MetricInfo
 
 
@@ -28,9 +28,20 @@ def test_facts_are_those_that_tables_show() -> None:
 
 def test_corrected_metric_has_the_facts_of_the_plain_one() -> None:
     plain, corrected = about_of("lpips_vgg"), about_of("cc_lpips_vgg")
-    assert corrected.title == "colour-corrected LPIPS (vgg)"
+    assert corrected.title == "colour-corrected LPIPS (VGG)"
     assert corrected.latex == f"cc-{plain.latex}"
     assert (corrected.unit, corrected.decimals, corrected.words) == (plain.unit, plain.decimals, plain.words)
+
+
+def test_labels_are_the_titles_that_tables_show() -> None:
+    assert [label_of(key) for key in known_metrics()] == [
+        "PSNR", "SSIM", "LPIPS (Alex)", "LPIPS (VGG)", "LPIPS (Squeeze)", "MAE", "average error",
+    ]  # fmt: skip
+    assert [label_of(key) for key in ("cc_psnr", "ssim_reflect", "cc_ssim_reflect", "cc_sharpness")] == [
+        "cc-PSNR", "ssim_reflect", "cc_ssim_reflect", "cc_sharpness",
+    ]  # fmt: skip
+    titled = MetricInfo("lp", True, "sharpness|v1", title="Sharpness")
+    assert (label_of("sharpness", titled), label_of("cc_sharpness", titled)) == ("Sharpness", "cc-Sharpness")
 
 
 def test_longer_key_has_the_facts_of_its_family() -> None:

@@ -39,7 +39,7 @@ FINGERPRINT = re.compile(r"\([0-9a-f]{8}\)")
 # (2ab + 0.0001) / (a^2 + b^2 + 0.0001), of the four pairs 0.92309, 1, 0.96767, 0.90184.
 TABLE = """\
 garden, test views
-method  psnr [dB] ↑  ssim ↑  views
+method  PSNR [dB] ↑  SSIM ↑  views
 ──────────────────────────────────
 ours            inf   0.962      2
 theirs        18.59   0.935      2
@@ -50,7 +50,7 @@ ssim|win:gauss11s1.5|pad:valid|range:1|cov:population|q:round8|mask:valid-pixels
 """
 PER_VIEW = """\
 garden, test views
-view  method  psnr [dB] ↑  ssim ↑
+view  method  PSNR [dB] ↑  SSIM ↑
 ─────────────────────────────────
 0001  ours          13.98   0.923
 0002  ours            inf   1.000
@@ -209,7 +209,7 @@ def test_corrected_scores_are_added_to_the_plain_ones(how: str, cli: Callable[..
     result = cli(*SCORE, "--colour-correct", how)
     assert result.code == 0
     header = result.out.splitlines()[1]
-    assert re.search(r"psnr \[dB\] ↑ +ssim ↑ +cc_psnr \[dB\] ↑ +cc_ssim ↑", header)
+    assert re.search(r"PSNR \[dB\] ↑ +SSIM ↑ +cc-PSNR \[dB\] ↑ +cc-SSIM ↑", header)
     assert f"psnr|range:1|cc:{how}|q:round8|mask:valid-pixels|v1" in result.out
     for method in ("ours", "theirs"):
         files = Path(f"nvs-eval-results/garden/{method}/final").glob("*.json")
@@ -279,7 +279,7 @@ def test_the_default_protocol_end_to_end(cli: Callable[..., Said]) -> None:
     assert result.code == 0
     header = result.out.splitlines()[1].split("  ")
     assert [name.strip() for name in header if name] == [
-        *("method", "psnr [dB] ↑", "ssim ↑", "lpips_alex ↓", "lpips_vgg ↓", "views"),
+        *("method", "PSNR [dB] ↑", "SSIM ↑", "LPIPS (Alex) ↓", "LPIPS (VGG) ↓", "views"),
     ]
     (file,) = Path("nvs-eval-results/garden/ours").rglob("standard-*.json")
     record = read_record(file)

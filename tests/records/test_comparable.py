@@ -254,7 +254,7 @@ def test_table_prints_a_mixture_marked_where_it_is_allowed(written: Path, capsys
         said.out.split("\n\n")[1]
         == """\
 fox, test views
-method         step  psnr [dB] ↑  views
+method         step  PSNR [dB] ↑  views
 ───────────────────────────────────────
 nerfacto         10        25.00      2
 nerfacto      30000        25.00      2

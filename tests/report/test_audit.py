@@ -54,8 +54,8 @@ def test_first_row_has_values_and_others_their_differences() -> None:
     assert table.title == "fox, nerfacto/base/2500, 2 test views"
     assert column(table, "protocol") == ["nerfstudio", "standard", "inria-3dgs"]
     assert column(table, "fingerprint") == [record.fingerprint for record in RECORDS]
-    assert column(table, "psnr [dB] ↑") == ["25.84", "25.84 (0.00)", "25.91 (+0.07)"]
-    assert column(table, "ssim ↑") == ["0.8265", "0.8351 (+0.0086)", "0.8412 (+0.0147)"]
+    assert column(table, "PSNR [dB] ↑") == ["25.84", "25.84 (0.00)", "25.91 (+0.07)"]
+    assert column(table, "SSIM ↑") == ["0.8265", "0.8351 (+0.0086)", "0.8412 (+0.0147)"]
     assert table.caption == "in brackets: the difference from nerfstudio; nothing is ranked"
     assert all(cell.rank is None for cells in table.rows for cell in cells)
     assert table.identity == 2
@@ -63,8 +63,8 @@ def test_first_row_has_values_and_others_their_differences() -> None:
 
 def test_a_metric_that_a_protocol_has_not_is_a_dash() -> None:
     table = audit_table(RECORDS)
-    assert column(table, "lpips_alex ↓") == ["0.1234", "0.1239 (+0.0005)", "-"]
-    assert column(table, "lpips_vgg ↓") == ["-", "0.2389", "0.2489"]
+    assert column(table, "LPIPS (Alex) ↓") == ["0.1234", "0.1239 (+0.0005)", "-"]
+    assert column(table, "LPIPS (VGG) ↓") == ["-", "0.2389", "0.2489"]
 
 
 def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
@@ -74,16 +74,16 @@ def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
     plugin = replace(plugin, views=[replace(view, scores={"flip": 0.5}) for view in plugin.views])
     headers = headings(audit_table([plugin, corrected, others, *RECORDS]))
     assert headers[2:] == [
-        "psnr [dB] ↑",
-        "ssim ↑",
-        "lpips_alex ↓",
-        "lpips_vgg ↓",
-        "mae ↓",
+        "PSNR [dB] ↑",
+        "SSIM ↑",
+        "LPIPS (Alex) ↓",
+        "LPIPS (VGG) ↓",
+        "MAE ↓",
         "flip ↓",
-        "cc_psnr [dB] ↑",
-        "cc_lpips_vgg ↓",
+        "cc-PSNR [dB] ↑",
+        "cc-LPIPS (VGG) ↓",
     ]
-    assert column(audit_table([corrected, replace(corrected)]), "cc_psnr [dB] ↑") == ["26.00", "26.00 (0.00)"]
+    assert column(audit_table([corrected, replace(corrected)]), "cc-PSNR [dB] ↑") == ["26.00", "26.00 (0.00)"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
 )
 def test_differences_of_infinities_and_of_next_to_nothing(first: float, second: float, shown: str) -> None:
     table = audit_table([scored("nerfstudio", psnr=first), scored("standard", psnr=second)])
-    assert column(table, "psnr [dB] ↑")[1] == shown
+    assert column(table, "PSNR [dB] ↑")[1] == shown
 
 
 def test_views_that_a_protocol_left_out_are_said() -> None:
@@ -118,7 +118,7 @@ def test_views_are_counted_where_protocols_scored_others() -> None:
     table = audit_table([RECORDS[0], over(NERFW, "0001", "0002", "0003")])
     assert table.title == "fox, nerfacto/base/2500, test views"
     assert column(table, "views") == ["2", "3"]
-    assert column(table, "psnr [dB] ↑") == ["25.84", "21.00 (-4.84)"]
+    assert column(table, "PSNR [dB] ↑") == ["25.84", "21.00 (-4.84)"]
     assert [column.numeric for column in table.columns] == [False, False, True, True, True, True]
     others = audit_table([RECORDS[0], over(NERFW, "0001", "0003")])
     assert others.title == "fox, nerfacto/base/2500, 2 test views"
@@ -168,9 +168,9 @@ def test_one_signature_is_the_same_number_by_definition() -> None:
 
 
 def test_a_metric_that_the_first_protocol_has_not_is_not_yours() -> None:
-    assert about("(vgg)", RECORDS) == [
-        "The LPIPS (vgg) 0.2389 (standard) feeds the network [-1, 1].",
-        "LPIPS (vgg) under inria-3dgs is 0.2489 (+0.0100): it feeds the network [0, 1] unscaled.",
+    assert about("(VGG)", RECORDS) == [
+        "The LPIPS (VGG) 0.2389 (standard) feeds the network [-1, 1].",
+        "LPIPS (VGG) under inria-3dgs is 0.2489 (+0.0100): it feeds the network [0, 1] unscaled.",
     ]
     alone = [scored("nerfstudio", psnr=20.0), scored("nerfbaselines", psnr=20.0, mae=0.1)]
     assert about("MAE", alone) == ["The MAE 0.1000 (nerfbaselines) is of that protocol alone."]

@@ -210,13 +210,13 @@ def said_of(records: Sequence[Record], noise: float = 0.5) -> tuple[list[str], l
 
 def test_a_row_of_the_table() -> None:
     cells, notes = said_of(run_of(20, 25, 25.25))
-    assert cells == ["nerfacto", "base", "psnr [dB] ↑", "20.00", "25.25", "25.25", "2500", "until 1500", "▁██"]
+    assert cells == ["nerfacto", "base", "PSNR [dB] ↑", "20.00", "25.25", "25.25", "2500", "until 1500", "▁██"]
     assert notes[0] == "curve: one character a checkpoint, in the order of the steps: 500, 1500 and 2500"
 
 
 def test_a_row_says_that_it_is_still_improving() -> None:
     cells, _ = said_of(run_of(0.5, 0.25, 0.125, metric="lpips_alex"), noise=0.1)
-    assert cells[2:] == ["lpips_alex ↓", "0.500", "0.125", "0.125", "2500", "still", "█▃▁"]
+    assert cells[2:] == ["LPIPS (Alex) ↓", "0.500", "0.125", "0.125", "2500", "still", "█▃▁"]
 
 
 def test_a_row_says_that_it_got_worse_again() -> None:
@@ -350,7 +350,7 @@ def test_a_plot_is_a_file_of_its_kind_and_the_same_each_time(suffix: str, magic:
 def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
     svg = drawn(several, ".svg").decode("utf-8")
     for text in (
-        "psnr [dB] ↑",
+        "PSNR [dB] ↑",
         "step",
         "best step",
         "nerfacto/base",
@@ -440,7 +440,7 @@ def results(here: Path) -> Path:
 def test_the_command_prints_the_curve(results: Path, cli: Callable[..., Said]) -> None:
     said = cli("curve", str(results))
     assert said.code == 0
-    assert "nerfacto  base  psnr [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in said.out
+    assert "nerfacto  base  PSNR [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in said.out
     assert said.err == "fox/nerfacto/small is left out: 2500 is its only step (standard).\n"
 
 

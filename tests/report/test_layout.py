@@ -64,7 +64,7 @@ def values(table: Table, header: str) -> list[float | int | str | None]:
     return [cells[index].value for cells in table.rows]
 
 
-PSNR, SSIM = "psnr [dB] ↑", "ssim ↑"
+PSNR, SSIM = "PSNR [dB] ↑", "SSIM ↑"
 TWO = [of("a", 20.0), of("a", 30.0, scene="garden"), of("b", 24.0), of("b", 25.0, scene="garden")]
 
 
@@ -134,7 +134,7 @@ def test_one_scene_is_no_mean() -> None:
 def test_a_column_a_scene_is_a_table_a_metric_with_the_mean_last() -> None:
     psnr, ssim = tables_of(TWO, layout(rows="method", columns="scene"))
     assert headings(psnr) == ["method", "fox", "garden", "mean of 2 scenes"]
-    assert (psnr.title, ssim.title) == ("psnr [dB] ↑, test views", "ssim ↑, test views")
+    assert (psnr.title, ssim.title) == ("PSNR [dB] ↑, test views", "SSIM ↑, test views")
     assert [texts(psnr, scene) for scene in ("fox", "garden", "mean of 2 scenes")] == [
         ["20.00", "24.00"],
         ["30.00", "25.00"],
@@ -203,7 +203,7 @@ def test_ranks_are_by_shown_digits_and_ties_share_one() -> None:
 
 def test_lower_is_better_for_some() -> None:
     records = [record([row("1", lpips_alex=value)], method=str(value)) for value in (0.3, 0.1, 0.2)]
-    assert ranks(tables_of(records)[0], "lpips_alex ↓") == [3, 1, 2]
+    assert ranks(tables_of(records)[0], "LPIPS (Alex) ↓") == [3, 1, 2]
 
 
 def test_infinity_is_first_and_the_mean_with_it_infinite() -> None:
@@ -215,10 +215,10 @@ def test_infinity_is_first_and_the_mean_with_it_infinite() -> None:
 def test_missing_metric_is_an_empty_cell_without_rank_or_mean() -> None:
     extra = record([row("0000", psnr=10.0, ssim=0.4, lpips_alex=0.2)], method="c", metrics={**INFO}, scene="fox")
     (table,) = tables_of([*TWO[:1], TWO[2], extra])
-    assert texts(table, "lpips_alex ↓") == ["", "", "0.200"]
-    assert ranks(table, "lpips_alex ↓") == [None] * 3
+    assert texts(table, "LPIPS (Alex) ↓") == ["", "", "0.200"]
+    assert ranks(table, "LPIPS (Alex) ↓") == [None] * 3
     (mean,) = tables_of([*TWO, extra, of("c", 11.0, scene="garden")], layout(rows="method"))
-    assert texts(mean, "lpips_alex ↓") == ["", "", ""]
+    assert texts(mean, "LPIPS (Alex) ↓") == ["", "", ""]
     assert texts(mean, PSNR) == ["25.00", "24.50", "10.50"]
 
 
@@ -246,10 +246,10 @@ def test_a_mean_that_only_some_metrics_lack_names_them() -> None:
     lacking = record([row("0000", psnr=1.0)], method="b", scene="garden")
     (table,) = tables_of([*TWO[:3], lacking], layout(rows="method"))
     assert (texts(table, PSNR), texts(table, SSIM)) == (["25.00", "12.50"], ["0.500", ""])
-    assert table.notes == ["b: no mean of ssim, for want of garden"]
+    assert table.notes == ["b: no mean of SSIM, for want of garden"]
     both = [replace(each, scene="stump") for each in (TWO[0], TWO[2])]
     (table,) = tables_of([*TWO[:3], lacking, both[0]], layout(rows="method"))
-    assert table.notes == ["b: no mean of psnr, for want of stump", "b: no mean of ssim, for want of garden, stump"]
+    assert table.notes == ["b: no mean of PSNR, for want of stump", "b: no mean of SSIM, for want of garden, stump"]
 
 
 def test_counts_alone_are_a_table() -> None:
@@ -408,7 +408,7 @@ def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
     own = Suite("mine", "Mine", "", "test", (Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)))
     psnr, _ = tables_of(OURS, layout(rows="method", columns="scene", published=[published()], suite=own))
     assert texts(psnr, "garden") == ["26.00", "27.4"]
-    assert psnr.title == "Mine, psnr [dB] ↑, test views"
+    assert psnr.title == "Mine, PSNR [dB] ↑, test views"
 
 
 def test_published_with_fewer_decimals_ranks_no_better() -> None:
@@ -439,7 +439,7 @@ def test_what_a_publisher_notes_is_noted() -> None:
     assert "‡ Theirs: scored on black" in psnr.notes
     # What is said of one metric stands below its table alone.
     assert not any("§" in note for note in psnr.notes)
-    assert "§ ssim of Theirs has no rank: windows wholly inside" in ssim.notes
+    assert "§ SSIM of Theirs has no rank: windows wholly inside" in ssim.notes
 
 
 def test_nothing_is_tied_with_a_best_that_was_published() -> None:
@@ -459,7 +459,7 @@ def test_published_metric_that_differs_is_marked_and_unranked() -> None:
     _, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[theirs]))
     assert [cells[1].mark for cells in ssim.rows] == ["", "§"]
     assert ranks(ssim, "garden") == [None, None]
-    assert "§ ssim of Theirs has no rank: windows wholly inside" in ssim.notes
+    assert "§ SSIM of Theirs has no rank: windows wholly inside" in ssim.notes
 
 
 def test_published_of_another_protocol_is_refused_unless_mixed() -> None:
@@ -508,7 +508,7 @@ def test_the_command_chooses_rows_columns_and_protocols(table: Callable[..., str
         "--sort", "psnr",
     )  # fmt: skip
     assert supplement.splitlines()[:5] == [
-        "psnr [dB] ↑, test views",
+        "PSNR [dB] ↑, test views",
         "method   fox  garden  mean of 2 scenes",
         "──────────────────────────────────────",
         "a       20.0    30.0              25.0",

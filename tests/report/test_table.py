@@ -52,32 +52,32 @@ def test_metric_has_its_unit_direction_and_best_marked() -> None:
     assert table.title == "fox, test views"
     assert table.caption == "protocol standard (9f2c51ab)"
     assert table.signatures == [info.signature for info in INFO.values()]
-    assert headings(table) == ["method", "psnr [dB] ↑", "ssim ↑", "lpips_alex ↓", "views"]
+    assert headings(table) == ["method", "PSNR [dB] ↑", "SSIM ↑", "LPIPS (Alex) ↓", "views"]
     assert column(table, "method") == ["a", "b"]
-    assert column(table, "psnr [dB] ↑") == ["*28.25*", "27.00"]
-    assert column(table, "ssim ↑") == ["0.875", "*0.900*"]
-    assert column(table, "lpips_alex ↓") == ["*0.125*", "0.250"]
+    assert column(table, "PSNR [dB] ↑") == ["*28.25*", "27.00"]
+    assert column(table, "SSIM ↑") == ["0.875", "*0.900*"]
+    assert column(table, "LPIPS (Alex) ↓") == ["*0.125*", "0.250"]
     assert column(table, "views") == ["1", "1"]
 
 
 def test_what_is_shown_as_equal_is_equally_good() -> None:
     (table,) = tables_of([scored("a", 28.251, 0.8, 0.1), scored("b", 28.249, 0.8, 0.1), scored("c", 28.0, 0.7, 0.2)])
-    assert column(table, "psnr [dB] ↑") == ["*28.25*", "*28.25*", "28.00"]
+    assert column(table, "PSNR [dB] ↑") == ["*28.25*", "*28.25*", "28.00"]
 
 
 def test_infinity_is_the_best_psnr() -> None:
     (table,) = tables_of([scored("a", math.inf, 1.0, 0.0), scored("b", 28.0, 0.8, 0.1)])
-    assert column(table, "psnr [dB] ↑") == ["*inf*", "28.00"]
+    assert column(table, "PSNR [dB] ↑") == ["*inf*", "28.00"]
 
 
 def test_a_row_alone_is_not_the_best_of_anything() -> None:
     (table,) = tables_of([scored("a", 28.25, 0.875, 0.125)])
-    assert column(table, "psnr [dB] ↑") == ["28.25"]
+    assert column(table, "PSNR [dB] ↑") == ["28.25"]
 
 
 def test_run_and_step_are_shown_where_any_record_has_them() -> None:
     plain, full = scored("a", 28.0, 0.8, 0.1), scored("b", 27.0, 0.7, 0.2, run="base", step=0)
-    assert headings(tables_of([plain])[0])[:2] == ["method", "psnr [dB] ↑"]
+    assert headings(tables_of([plain])[0])[:2] == ["method", "PSNR [dB] ↑"]
     (table,) = tables_of([plain, full])
     assert (column(table, "run"), column(table, "step")) == (["", "base"], ["", "0"])
 
@@ -101,7 +101,7 @@ def test_one_row_a_view_where_asked_for() -> None:
     assert column(table, "view") == ["0001", "cam0/0002", "0001", "cam0/0002"]
     assert column(table, "method") == ["a", "a", "b", "b"]
     assert column(table, "step") == ["", "", "7", "7"]
-    assert column(table, "psnr [dB] ↑") == ["20.00", "21.00", "20.00", "21.00"]
+    assert column(table, "PSNR [dB] ↑") == ["20.00", "21.00", "20.00", "21.00"]
 
 
 # --- What may be compared -------------------------------------------------------------------------------------------
@@ -129,14 +129,14 @@ def test_among_rows_of_different_images_none_is_the_best() -> None:
     all_views = record([row("a", psnr=20.0), row("b", psnr=30.0)], method="all")
     easy_ones = record([row("b", psnr=30.0)], method="easy")
     (table,) = tables_of([all_views, easy_ones])
-    assert column(table, "psnr [dB] ↑") == ["25.00", "30.00"]
+    assert column(table, "PSNR [dB] ↑") == ["25.00", "30.00"]
     assert column(table, "method") == ["all", "easy †"]
     assert table.notes == [
         "† easy: not comparable with all, for different views (2 and 1; only all has a)",
         "As not all rows may be compared with each other, none is marked as best.",
     ]
     (table,) = tables_of([all_views, replace(all_views, method="reversed", views=all_views.views[::-1])])
-    assert column(table, "psnr [dB] ↑") == ["*25.00*", "*25.00*"]
+    assert column(table, "PSNR [dB] ↑") == ["*25.00*", "*25.00*"]
     assert table.notes == []
 
 
@@ -195,10 +195,10 @@ def test_with_room_a_table_has_one_line_a_row() -> None:
         without_style(shown(table, width=200))
         == """\
 fox, test views
-method                            run                 step  psnr [dB] ↑  ssim ↑  lpips_alex ↓  views
-────────────────────────────────────────────────────────────────────────────────────────────────────
-nerfacto-with-a-rather-long-name  2026-01-02_030405   2500        28.25   0.875         0.125      1
-splatfacto                        2026-01-02_030405  30000        27.50   0.900         0.250      1
+method                            run                 step  PSNR [dB] ↑  SSIM ↑  LPIPS (Alex) ↓  views
+──────────────────────────────────────────────────────────────────────────────────────────────────────
+nerfacto-with-a-rather-long-name  2026-01-02_030405   2500        28.25   0.875           0.125      1
+splatfacto                        2026-01-02_030405  30000        27.50   0.900           0.250      1
 protocol standard (9f2c51ab)
 psnr|range:1|q:round8|v1
 ssim|win:gauss11s1.5|pad:valid|cov:population|range:1|q:round8|v1
@@ -290,7 +290,7 @@ def test_narrow_terminal_folds_names_and_cuts_no_number(width: int) -> None:
     parts = text.split("\n\n")
     assert len(parts) == {80: 1, 50: 2, 20: 4}[width]
     # Names in their least room and one column of numbers need some thirty columns, whatever the terminal has.
-    assert max(map(len, text.splitlines())) <= max(width, 29)
+    assert max(map(len, text.splitlines())) <= max(width, 31)
     for part in parts:
         # The first column holds all of a name, over as many lines as it takes.
         assert "nerfacto-with-a-rather-long-name" in "".join(line.split("  ")[0].strip() for line in part.splitlines())

@@ -44,17 +44,21 @@ def _list(sources: Sequence[Published]) -> Table:
 
 
 def _numbers(published: Published) -> Table:
+    from nvs_eval.metrics.registry import about_of
     from nvs_eval.report.tables.columns import table_from, text_column
-    from nvs_eval.report.tables.table import Cell, Column
+    from nvs_eval.report.tables.table import Cell, metric_column
 
     rows = {**published.scores, **{f"mean of {suite}": means for suite, means in published.means.items()}}
     columns = [text_column("scene", rows)]
     for metric in published.metrics:
         numbers = [row.get(metric) for row in rows.values()]
         cells = [Cell("") if digits is None else Cell(digits, float(digits)) for digits in numbers]
-        columns.append(Column(metric, cells=cells))
+        columns.append(metric_column(metric, about_of(metric), cells))
     steps = [f"{published.steps} steps"] if published.steps else []
-    differs = [f"{metric} is not computed as the protocol defines: {why}" for metric, why in published.differs.items()]
+    differs = [
+        f"{about_of(metric).title} is not computed as the protocol defines: {reason}"
+        for metric, reason in published.differs.items()
+    ]
     return table_from(
         f"{published.title}: {published.source}",
         columns,

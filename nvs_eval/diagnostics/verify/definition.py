@@ -34,6 +34,26 @@ def family_of(metric: str) -> str | None:
     return family if family in _FAMILIES else None
 
 
+_TITLES = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "mae": "MAE",
+    "lpips_alex": "LPIPS (Alex)",
+    "lpips_vgg": "LPIPS (VGG)",
+    "lpips_squeeze": "LPIPS (Squeeze)",
+    AVERAGE: "average error",
+}
+"""Titles of metrics. The registry has them too, and is not imported: verification shares no code with the metrics."""
+
+
+def label_of(metric: str) -> str:
+    """Return the name of a metric in a table: its title, after `cc-` for the colour-corrected render, else its key."""
+    plain = metric.removeprefix(CORRECTED)
+    if plain not in _TITLES:
+        return metric
+    return _TITLES[plain] if plain == metric else f"cc-{_TITLES[plain]}"
+
+
 # --- What is understood: the definition of a protocol, and the parameters of each family of metrics -----------------
 
 _Quantiser = Literal["none", "round", "truncate"]

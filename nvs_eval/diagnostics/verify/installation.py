@@ -22,6 +22,7 @@ from nvs_eval.diagnostics.verify.scores import SecondOpinion
 from nvs_eval.errors import InputError, counted, listed
 from nvs_eval.evaluation.evaluate import device_name
 from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.metrics.registry import about_of, label_of
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.metrics.weights.formats import load_heads
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_sha256
@@ -148,7 +149,7 @@ _LPIPS = "LPIPS ("
 class Check:
     """What came of one check: in words, as a verdict, and as the deviation from the right value, if that is a number.
 
-    The topic ("PSNR", "LPIPS (vgg)") can be trusted if this is right. What this installation lacks is `not here`.
+    The topic ("PSNR", "LPIPS (VGG)") can be trusted if this is right. What this installation lacks is `not here`.
     """
 
     name: str
@@ -195,7 +196,7 @@ class Installation:
 
 
 def _in_words(topics: Sequence[str]) -> str:
-    """Topics in a sentence, the nets of LPIPS together: "PSNR, SSIM and LPIPS (alex, vgg)"."""
+    """Topics in a sentence, the nets of LPIPS together: "PSNR, SSIM and LPIPS (Alex, VGG)"."""
     nets = [topic.removeprefix(_LPIPS).removesuffix(")") for topic in topics if topic.startswith(_LPIPS)]
     others = [topic for topic in topics if not topic.startswith(_LPIPS)]
     return listed([*others, f"{_LPIPS}{', '.join(nets)})"] if nets else others)
@@ -203,8 +204,8 @@ def _in_words(topics: Sequence[str]) -> str:
 
 def topic_of(metric: str) -> str:
     """Topic of a metric, by its key."""
-    family, _, rest = metric.partition("_")
-    return f"{_LPIPS}{rest.partition('_')[0]})" if family == "lpips" else _TOPICS[family]
+    family, *rest = metric.split("_")
+    return about_of(f"lpips_{rest[0]}").title if family == "lpips" else _TOPICS[family]
 
 
 def verify_installation(device: torch.device, weights_dir: Path | None = None) -> Installation:
@@ -253,8 +254,18 @@ def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Ch
     ]
     for net in nets:
         answers += [
-            (f"lpips_{net}", f"LPIPS ({net}) of an image and itself", 0.0, partial(distance, net, reference)),
-            (f"lpips_{net}", f"LPIPS ({net}) of a made pair", KNOWN_LPIPS[net], partial(distance, net, render)),
+            (
+                f"lpips_{net}",
+                f"{topic_of(f'lpips_{net}')} of an image and itself",
+                0.0,
+                partial(distance, net, reference),
+            ),
+            (
+                f"lpips_{net}",
+                f"{topic_of(f'lpips_{net}')} of a made pair",
+                KNOWN_LPIPS[net],
+                partial(distance, net, render),
+            ),
         ]
     for metric, name, answer, compute in answers:
         try:
@@ -290,6 +301,6 @@ def _agreement(title: str, ours: Mapping[Key, float], others: Mapping[Key, float
     ]
     for worst in worst_of(compared):
         count = len({protocol for protocol, _, metric in ours if metric == worst.metric})
-        name = f"{worst.metric} and {title}, {counted(count, 'protocol')}"
+        name = f"{label_of(worst.metric)} and {title}, {counted(count, 'protocol')}"
         differing = f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
         yield _check(name, worst, "agree" if worst.confirmed else differing)

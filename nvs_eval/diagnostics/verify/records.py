@@ -13,6 +13,7 @@ from nvs_eval.diagnostics.verify.definition import (
     COVERAGE,
     Unknown,
     family_of,
+    label_of,
     unknown_parts,
     wrong_claims,
     wrong_fingerprint,
@@ -104,12 +105,13 @@ class Report:
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Each metric with its largest deviation, the view that has it, the tolerance, and the verdict."""
         foreign = [metric for metric in self.record.metrics if family_of(metric) is None]
+        unverified = ("-", "-", "-", "not verified: no second opinion")
         return [
             *(
-                (each.metric, digits(each.deviation), each.view, digits(each.tolerance), each.verdict)
+                (label_of(each.metric), digits(each.deviation), each.view, digits(each.tolerance), each.verdict)
                 for each in worst_of(self.compared)
             ),
-            *((metric, "-", "-", "-", "not verified: no second opinion") for metric in foreign),
+            *((self.record.metrics[metric].title or metric, *unverified) for metric in foreign),
         ]
 
     @property

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from nvs_eval.errors import counted, listed, some
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block
@@ -52,7 +53,8 @@ def _missing_notes(block: Block, rows: Sequence[Row], metrics: Sequence[str]) ->
         missing = {metric: scenes for metric, scenes in lacked.items() if scenes}
         for scenes in dict.fromkeys(missing.values()):
             lacking = [metric for metric in missing if missing[metric] == scenes]
-            of_metrics = "" if lacking == list(metrics) else f" of {listed(lacking)}"
+            titles = [about_of(metric, block.infos[metric]).title for metric in lacking]
+            of_metrics = "" if lacking == list(metrics) else f" of {listed(titles)}"
             together.setdefault((of_metrics, scenes), []).append(name)
     for (of_metrics, scenes), names in together.items():
         yield f"{', '.join(names)}: no mean{of_metrics}, for want of {some(scenes)}"

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
+from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import Record
 from nvs_eval.report.benchmarks import Published, Scene, Suite, decimals_of, load_suite, named_suites
@@ -177,4 +178,4 @@ def published_notes(rows: Sequence[PublishedRow], record: Record, metrics: Seque
             yield f"{PUBLISHED} {row.name}: {published.note}"
         for metric, reason in published.differs.items():
             if metric in metrics:
-                yield f"{DIFFERS} {metric} of {row.name} has no rank: {reason}"
+                yield f"{DIFFERS} {about_of(metric).title} of {row.name} has no rank: {reason}"

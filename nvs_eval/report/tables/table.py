@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nvs_eval.errors import printable
-from nvs_eval.metrics.registry import CORRECTED, about_of
+from nvs_eval.metrics.registry import CORRECTED, About, about_of, label_of
 from nvs_eval.records.record import MetricInfo
 
 ODD = "†"
@@ -48,13 +48,13 @@ class Column:
     """A column and its cells, one a row of the table.
 
     Attributes:
-        name: a metric, a scene, or what identifies or counts ("method", "views").
+        name: key of a metric, name of a scene, or what identifies or counts ("method", "views").
         metric: whose values they are, or None.
         unit: of the values, "" for none.
         higher_is_better: which way is up, or None where neither is.
         numeric: whether it holds numbers.
         cells: from the first row to the last.
-        title: of a plugin's metric, its name in LaTeX.
+        title: name in headings; "" where it is `name`.
     """
 
     name: str
@@ -67,9 +67,9 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Its name with the unit and which way is up."""
+        """Title with the unit and an arrow to the better side."""
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.name}{unit}{arrow(self.higher_is_better)}"
+        return f"{self.title or self.name}{unit}{arrow(self.higher_is_better)}"
 
 
 def arrow(higher_is_better: bool | None) -> str:
@@ -161,7 +161,7 @@ def shown(value: float, digits: int) -> str:
     return "inf" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def metric_column(metric: str, info: MetricInfo, cells: Sequence[Cell] = ()) -> Column:
-    """The column of a metric."""
-    title = printable(info.title or "")
+def metric_column(metric: str, info: MetricInfo | About, cells: Sequence[Cell] = ()) -> Column:
+    """Return the column of a metric."""
+    title = printable(label_of(metric, None if isinstance(info, About) else info))
     return Column(printable(metric), metric, printable(info.unit), info.higher_is_better, cells=cells, title=title)

@@ -7,9 +7,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.registry import about_of
+from nvs_eval.metrics.registry import about_of, label_of
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers.registry import PALETTES, Style
 
@@ -80,8 +81,9 @@ def _preamble(tables: Sequence[Table], style: Style) -> Iterator[str]:
 
 def _is_wide(table: Table) -> bool:
     """Whether it is wider than a column of a two-column paper: it has the page's width then."""
+    # Headings of metrics are estimated by their keys.
     letters = [
-        max(len(column.heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
+        max(len(replace(column, title="").heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
         for column in table.columns
     ]
     return sum(letters) + _SPACE * len(letters) > _COLUMN
@@ -110,8 +112,8 @@ def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
 def _caption(table: Table, label: str) -> Iterator[str]:
     how = escape(table.full_caption)
     metric = table.shared.get("metric", "")
-    named = metric_name(metric, metric) if metric and table.title.startswith(metric) else ""
-    title = named + escape(table.title.removeprefix(metric) if named else table.title)
+    before, label_shown, after = table.title.rpartition(label_of(metric)) if metric else ("", "", table.title)
+    title = f"{escape(before)}{metric_name(metric, metric)}{escape(after)}" if label_shown else escape(table.title)
     yield rf"  \caption{{{title}. {how[:1].upper()}{how[1:]}.}}"
     yield rf"  \label{{{label}}}"
     yield from (f"  % {signature}" for signature in table.signatures)

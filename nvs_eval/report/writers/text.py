@@ -106,7 +106,7 @@ def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
 
 def _column(column: Column, *, stacked: bool) -> _Column:
     cells = column.cells
-    heading = re.sub(r"_| (?=\[)| (?=of )", "\n", column.heading) if stacked else column.heading
+    heading = re.sub(r"_| (?=[\[(])| (?=of )", "\n", column.heading) if stacked else column.heading
     fractions = {len(cell.text.partition(".")[2]) for cell in cells if "." in cell.text}
     if not column.numeric:
         texts = [Text(f"{cell.text} {cell.mark}" if cell.mark else cell.text) for cell in cells]
