@@ -13,12 +13,12 @@ class InputError(ValueError):
     """
 
 
-def unknown_name(kind: str, given: str, known: Iterable[str]) -> InputError:
+def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, with the nearest known name and a list of all."""
-    names = sorted(known)
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    names = sorted(valid_names)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return InputError(f"Unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}.")
+    return InputError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

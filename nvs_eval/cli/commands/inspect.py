@@ -25,7 +25,7 @@ class Inspect:
     have changed. Nothing is rendered or scored. `!` may invalidate the numbers; `·` is information.
     """
 
-    given: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|RECORD [...]")]
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|RECORD [...]")]
     """The config.yml of nerfstudio runs, or records."""
     data: Path | None = None
     """Folder of the data, if it was moved (default: where the runs recorded it)."""
@@ -36,7 +36,7 @@ class Inspect:
         from nvs_eval.diagnostics.inspection import inspect
 
         out = results()
-        for index, report in enumerate(inspect(self.given, data=self.data)):
+        for index, report in enumerate(inspect(self.paths, data=self.data)):
             if index:
                 out.print()
             _print(report, out)
