@@ -1,7 +1,7 @@
-"""What the commands of support/product_cases.py answer in the revision that is on the path: writes product.json.
+"""Write product.json: the answers of the commands in support/product_cases.py.
 
-An answer may change only with a line in CHANGELOG.md. Needs the weights of LPIPS (`nvs-eval weights` says whether they
-are there). From the root of the repository, for another revision with that checkout in the place of `.`:
+An answer may change only with an entry in CHANGELOG.md. Requires the weights of LPIPS (see `nvs-eval weights`). Run
+from the root of the repository; for another revision, replace `.` by its checkout:
 
     PYTHONPATH=.:tests python tests/golden/make_product.py
 """
@@ -41,7 +41,7 @@ for group in cases.GROUPS:
         os.chdir(folder)
         cases.write_inputs(Path())
         answers[group] = cases.answers(group, run)
-# A line a command, so that a change of one is a change of one line.
+# One line per command, so that diffs are short.
 groups = (
     ",\n".join(json.dumps(name) + ": " + json.dumps(answer, ensure_ascii=False) for name, answer in group.items())
     for group in answers.values()

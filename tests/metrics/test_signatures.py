@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.formula import Values, said, views
+from support.formula import Values, signature_scores, views
 from support.protocols import made_up_protocols
 
 import nvs_eval.evaluation.prepare as prepare_module
@@ -42,7 +42,9 @@ def changed(values: Values) -> list[str]:
 
 def of_pixels(name: str) -> Values:
     protocol = PROTOCOLS[name]
-    return said(protocol, [metric for metric in protocol.metrics if "lpips" not in metric and metric != AVERAGE])
+    return signature_scores(
+        protocol, [metric for metric in protocol.metrics if "lpips" not in metric and metric != AVERAGE]
+    )
 
 
 @with_every_protocol
@@ -59,13 +61,16 @@ def test_lpips_signature_stands_for_the_same_numbers(
 ) -> None:
     protocol = PROTOCOLS[name]
     folder = weights_folder(protocol.metrics[metric]["net"])
-    assert changed(said(protocol, [metric], weights_dir=folder)) == []
+    assert changed(signature_scores(protocol, [metric], weights_dir=folder)) == []
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if AVERAGE in protocol.metrics])
 def test_average_signature_stands_for_the_same_numbers(name: str, weights_folder: Callable[[Net], Path | None]) -> None:
     parts = PROTOCOLS[name].metrics[AVERAGE]
-    assert changed(said(PROTOCOLS[name], [*parts.values(), AVERAGE], weights_dir=weights_folder("squeeze"))) == []
+    assert (
+        changed(signature_scores(PROTOCOLS[name], [*parts.values(), AVERAGE], weights_dir=weights_folder("squeeze")))
+        == []
+    )
 
 
 def test_every_signature_of_every_protocol_is_held_and_no_other() -> None:

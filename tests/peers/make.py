@@ -1,13 +1,12 @@
-"""Asks the peers that conflict with our environment what they say of the pairs, and writes tests/golden/<peer>.json.
+"""Score the pairs with peers that cannot be installed in our environment, and write tests/golden/<peer>.json.
 
-From the environment of the tests, at the root of a checkout, with a package index in reach:
+Run in the environment of the tests, from the root of a checkout, with access to a package index:
 
     python tests/peers/make.py [PEER...]
 
-A peer is one of GROUPS below; all are asked where none is named. Each gets an environment of its own in a temporary
-folder, which is removed afterwards (about 1 GB at most). Those that need torch see ours behind their own packages,
-instead of installing another. Nothing is downloaded but the packages: the LPIPS backbones are the verified ones that
-nvs-eval finds on this machine (`nvs-eval weights`).
+A peer is one of GROUPS below (default: all). Each runs in a temporary environment of at most 1 GB. Peers that require
+torch use ours, which is added after their own packages. Only packages are downloaded: the LPIPS backbones are the
+verified ones on this machine (`nvs-eval weights`).
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 @dataclass(frozen=True)
 class Group:
-    """Peers of one environment.
+    """Peers that share an environment.
 
     Attributes:
-        packages: what pip installs, as it takes them.
-        script: asks them.
-        torch: whether they see our environment behind their own, for its torch.
+        packages: arguments of `pip install`.
+        script: script that scores the pairs.
+        torch: whether our packages are added, for torch.
     """
 
     packages: tuple[str, ...]
@@ -47,30 +46,30 @@ class Group:
 
 
 GROUPS = {
-    # Before 1.2.1 its LPIPS normalises as the lpips package does; before 1.4.2 its SSIM has no padding.
-    "torchmetrics-1.2.0": Group(("--no-deps", "torchmetrics==1.2.0"), "say_torchmetrics.py"),
-    "torchmetrics-1.4.1": Group(("--no-deps", "torchmetrics==1.4.1"), "say_torchmetrics.py"),
-    "dm-pix": Group(("dm-pix==0.4.5", "jax[cpu]"), "say_dm_pix.py", torch=False),
-    "nerfbaselines": Group(("nerfbaselines==1.2.12",), "say_nerfbaselines.py"),
+    # Before 1.2.1, LPIPS normalises like the lpips package; before 1.4.2, SSIM does not pad.
+    "torchmetrics-1.2.0": Group(("--no-deps", "torchmetrics==1.2.0"), "score_torchmetrics.py"),
+    "torchmetrics-1.4.1": Group(("--no-deps", "torchmetrics==1.4.1"), "score_torchmetrics.py"),
+    "dm-pix": Group(("dm-pix==0.4.5", "jax[cpu]"), "score_dm_pix.py", torch=False),
+    "nerfbaselines": Group(("nerfbaselines==1.2.12",), "score_nerfbaselines.py"),
 }
 
 
 def main(names: list[str]) -> None:
-    """Writes the golden file of each named group."""
+    """Write the golden file of each named group."""
     unknown = sorted(set(names) - set(GROUPS))
     if unknown:
-        sys.exit(f"No such peer: {', '.join(unknown)}. Known: {', '.join(GROUPS)}.")
+        sys.exit(f"Unknown peer {', '.join(unknown)}. Peers: {', '.join(GROUPS)}.")
     with tempfile.TemporaryDirectory() as folder:
-        given = Path(folder, "given")
-        given.mkdir()
-        write_given(given)
+        inputs = Path(folder, "inputs")
+        inputs.mkdir()
+        write_inputs(inputs)
         for name in names or GROUPS:
-            said = ask(GROUPS[name], given)
-            write_golden(GOLDEN / f"{name}.json", {"made_by": f"python tests/peers/make.py {name}", **said})
+            scores = run(GROUPS[name], inputs)
+            write_golden(GOLDEN / f"{name}.json", {"made_by": f"python tests/peers/make.py {name}", **scores})
 
 
-def write_given(folder: Path) -> None:
-    """What the scripts read: the pairs, and the LPIPS backbones."""
+def write_inputs(folder: Path) -> None:
+    """Write the inputs of the scripts: pairs and LPIPS backbones."""
     from support.pairs import array_masks, array_pairs
 
     from nvs_eval.metrics.weights.backbones import load_backbone
@@ -84,25 +83,25 @@ def write_given(folder: Path) -> None:
         np.savez(folder / f"{net}.npz", **backbone)
 
 
-def ask(group: Group, given: Path) -> dict[str, Any]:
-    """What the peers of a group say, from an environment that is removed again."""
+def run(group: Group, inputs: Path) -> dict[str, Any]:
+    """Return the scores of a group's peers, computed in a temporary environment."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder, "bin", "python")
         if group.torch:
-            (own,) = Path(folder, "lib").glob("python*/site-packages")
-            (own / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            (packages,) = Path(folder, "lib").glob("python*/site-packages")
+            (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *group.packages]
         subprocess.run(pip, check=True, env=environment, stdout=sys.stderr)
-        command = [python, HERE / group.script, given]
-        said = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
-    # A peer may print something of its own before the answer.
-    return json.loads(said.stdout.splitlines()[-1])
+        command = [python, HERE / group.script, inputs]
+        process = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    # A peer may print other lines first.
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def write_golden(path: Path, golden: dict[str, Any]) -> None:
-    """A line a pair, both its values on it."""
+    """Write a golden file, with both values of a pair on one line."""
     text = re.sub(r"\[\s+(\S+),\s+(\S+)\s+\]", r"[\1, \2]", json.dumps(golden, indent=1))
     path.write_text(text + "\n", encoding="utf-8")
     print(f"{path.name}: {len(text)} characters", file=sys.stderr)

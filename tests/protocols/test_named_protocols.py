@@ -1,4 +1,4 @@
-"""The eighteen protocols that ship: what the table of what the tools compute says of each, and their fingerprints."""
+"""The eighteen named protocols: their definitions, according to a table of the tools, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nvs_eval.protocols import DEFAULT, Protocol, Quantise, load_protocol, named
 
 @dataclass(frozen=True)
 class Row:
-    """What a protocol is known to be.
+    """Expected definition of a protocol.
 
     Attributes:
-        fingerprint: what every number written under the name is known by. If one of these changes, so does the meaning
-            of all of them: give the metric a new version in its signature, and say so in CHANGELOG.md.
-        quantise: render, reference and mask.
-        beyond: what becomes of values outside [0, 1].
-        mask: what one means.
-        ssim: kernel and data range, and the variance floor where it is not the kernel's own.
-        lpips: the nets, whether the input is scaled or not, the normaliser, and whether the input is clamped.
-        more: the other keys than psnr, in their order, beyond those of `ssim` and `lpips`.
-        changes: other fields that are not as they mostly are.
+        fingerprint: fingerprint that existing records contain. If it changes, so does the meaning of the protocol:
+            increase the version in the metric's signature and add an entry to CHANGELOG.md.
+        quantise: quantisation of render, reference and mask.
+        beyond: treatment of values outside [0, 1].
+        mask: use of masks.
+        ssim: kernel and data range, and the variance floor if it is not the kernel's default.
+        lpips: nets, scaling of the input, normaliser, and clamping of the input.
+        more: other metrics in order, apart from PSNR, SSIM and LPIPS.
+        changes: other fields that differ from those of most protocols.
     """
 
     fingerprint: str
@@ -122,15 +122,15 @@ TABLE = {
 
 
 def expected_metrics(row: Row) -> dict[str, dict[str, Any]]:
-    """The parameters of each metric that the row speaks of."""
+    """Return the parameters of each metric in a row."""
     metrics: dict[str, dict[str, Any]] = {"psnr": {"data_range": 1}}
     if row.ssim:
         kernel, data_range, *floor = row.ssim.split()
         metrics["ssim"] = {"kernel": kernel, "data_range": "pair" if data_range == "pair" else int(data_range)}
         metrics["ssim"] |= {"variance_floor": int(floor[1])} if floor else {}
     if row.lpips:
-        nets, how = row.lpips.split(", ")
-        scaling, normaliser, *clamp = how.split()
+        nets, options = row.lpips.split(", ")
+        scaling, normaliser, *clamp = options.split()
         for net in nets.split():
             metrics[f"lpips_{net}"] = {"net": net, "version": "0.1", "input": scaling, "normaliser": normaliser}
             metrics[f"lpips_{net}"] |= {"clamp": True} if clamp else {}
@@ -142,14 +142,14 @@ def expected_metrics(row: Row) -> dict[str, dict[str, Any]]:
 with_every_protocol = pytest.mark.parametrize("name", TABLE)
 
 
-def test_there_are_eighteen_and_the_default_is_one_of_them() -> None:
+def test_eighteen_protocols_include_the_default() -> None:
     assert set(named_protocols()) == set(TABLE)
     assert len(TABLE) == 18
     assert DEFAULT in TABLE
 
 
 @with_every_protocol
-def test_each_is_what_the_table_says(name: str) -> None:
+def test_definition_agrees_with_the_table(name: str) -> None:
     row = TABLE[name]
     quantise: Any = Quantise(*row.quantise.split())  # type: ignore[arg-type]
     fields: dict[str, Any] = {
@@ -167,7 +167,7 @@ def test_each_is_what_the_table_says(name: str) -> None:
 
 
 @with_every_protocol
-def test_its_keys_are_those_of_the_table_in_their_order(name: str) -> None:
+def test_metrics_agree_with_the_table(name: str) -> None:
     protocol = load_protocol(name)
     assert list(protocol.metrics) == list(protocol.infos) == list(protocol.signatures)
     assert set(protocol.metrics) == set(expected_metrics(TABLE[name]))
@@ -175,23 +175,23 @@ def test_its_keys_are_those_of_the_table_in_their_order(name: str) -> None:
 
 
 @with_every_protocol
-def test_its_fingerprint_is_pinned(name: str) -> None:
+def test_fingerprint_is_unchanged(name: str) -> None:
     assert load_protocol(name).fingerprint == TABLE[name].fingerprint
 
 
-def test_no_two_are_the_same() -> None:
+def test_fingerprints_are_unique() -> None:
     assert len({load_protocol(name).fingerprint for name in TABLE}) == len(TABLE)
 
 
-def test_protocols_of_other_preparation_share_no_signature() -> None:
+def test_protocols_with_different_preparation_share_no_signature() -> None:
     def preparation(protocol: Protocol) -> object:
         mask = protocol.mask if protocol.takes_masks else None
         rules = (protocol.quantise.render, protocol.quantise.reference)
         return rules, protocol.out_of_range, protocol.region, protocol.crop, protocol.alpha == "drop", mask
 
-    alike = []
-    for one, other in combinations((load_protocol(name) for name in TABLE), 2):
-        if set(one.signatures.values()) & set(other.signatures.values()):
-            assert preparation(one) == preparation(other), (one.name, other.name)
-            alike.append((one.name, other.name))
-    assert ("nerfbaselines", "nerfbaselines-nerf") in alike
+    sharing = []
+    for first, second in combinations((load_protocol(name) for name in TABLE), 2):
+        if set(first.signatures.values()) & set(second.signatures.values()):
+            assert preparation(first) == preparation(second), (first.name, second.name)
+            sharing.append((first.name, second.name))
+    assert ("nerfbaselines", "nerfbaselines-nerf") in sharing

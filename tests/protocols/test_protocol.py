@@ -1,3 +1,5 @@
+"""Protocols: parsing, errors, fingerprints and signatures."""
+
 from __future__ import annotations
 
 import copy
@@ -26,7 +28,7 @@ def light() -> dict[str, Any]:
 
 
 def change(path: str, value: object) -> dict[str, Any]:
-    """The light protocol with one thing changed, by its path with dots."""
+    """Return the light protocol with a new value at a dotted path."""
     data = light()
     *outer, last = path.split(".")
     place = data
@@ -39,16 +41,16 @@ def change(path: str, value: object) -> dict[str, Any]:
 # --- The fingerprint ------------------------------------------------------------------------------------------------
 
 
-def test_fingerprint_is_of_the_meaning_alone(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_meaning_only(tmp_path: Path) -> None:
     original = protocol_of(LIGHT).fingerprint
-    turned = dict(reversed(light().items()))
-    turned["metrics"] = dict(reversed(light()["metrics"].items()))
-    turned["quantise"] = dict(reversed(light()["quantise"].items()))
+    reordered = dict(reversed(light().items()))
+    reordered["metrics"] = dict(reversed(light()["metrics"].items()))
+    reordered["quantise"] = dict(reversed(light()["quantise"].items()))
     for text in (
         LIGHT.replace("name: light", "name: another"),
-        LIGHT.replace("crop: 0", "crop: 0   # as ever"),
+        LIGHT.replace("crop: 0", "crop: 0   # a comment"),
         LIGHT.replace("data_range: 1", "data_range: 1.0"),
-        yaml.safe_dump(turned, sort_keys=False),
+        yaml.safe_dump(reordered, sort_keys=False),
     ):
         assert text != LIGHT
         assert load_protocol(protocol_file(tmp_path, text)).fingerprint == original
@@ -68,7 +70,7 @@ CHANGES: dict[str, Callable[[Protocol], Protocol]] = {
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Protocol) if field.name != "name"])
-def test_every_field_is_in_the_fingerprint(field: str) -> None:
+def test_fingerprint_depends_on_every_field(field: str) -> None:
     protocol = protocol_of(LIGHT)
     assert CHANGES[field](protocol).fingerprint != protocol.fingerprint
 
@@ -88,7 +90,7 @@ def test_every_field_is_in_the_fingerprint(field: str) -> None:
         ("metrics.psnr_again", {"data_range": 1}),
     ],
 )
-def test_every_parameter_is_in_the_fingerprint(path: str, value: object) -> None:
+def test_fingerprint_depends_on_every_parameter(path: str, value: object) -> None:
     assert parse_protocol(change(path, value)).fingerprint != protocol_of(LIGHT).fingerprint
 
 
@@ -128,7 +130,7 @@ def test_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.Mon
         ({"mask": "none", "region": "right-half", "crop": 2}, "q:round8|region:right-half|crop:2"),
     ],
 )
-def test_signature_says_what_the_preparation_does(changes: dict[str, Any], added: str) -> None:
+def test_signature_describes_the_preparation(changes: dict[str, Any], added: str) -> None:
     assert parse_protocol(light() | changes).signatures["psnr"] == f"psnr|range:1|{added}|v1"
 
 
@@ -143,174 +145,156 @@ def test_signature_says_what_the_preparation_does(changes: dict[str, Any], added
         ({"quantise": {"render": "truncate", "reference": "truncate", "mask": "none"}}, False),
     ],
 )
-def test_whether_a_png_scores_the_same_as_the_render(changes: dict[str, Any], exact: bool) -> None:
+def test_exact_in_png(changes: dict[str, Any], exact: bool) -> None:
     assert parse_protocol(light() | changes).exact_in_png == exact
 
 
-# --- What is refused ------------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Protocol)])
-def test_missing_field_is_named(field: str) -> None:
+def test_error_names_the_missing_field(field: str) -> None:
     data = light()
     del data[field]
-    with pytest.raises(InputError, match=rf"a protocol lacks {field}: there is no default"):
+    with pytest.raises(InputError, match=rf"protocol.*\b{field}\b"):
         parse_protocol(data)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("quantize", "round", r"field of a protocol 'quantize'\. Did you mean 'quantise'\?"),
-        ("quantise.renders", "round", r"field of quantise 'renders'\. Did you mean 'render'\?"),
-        ("alpha", "composit", r"Unknown alpha 'composit'\. Did you mean 'composite'\? Known: composite, drop, error"),
-        ("alpha", ["drop"], r"alpha must be 'composite', 'drop' or 'error'\. Got \['drop'\]"),
-        ("colour_correction", "cubic", r"Unknown colour_correction 'cubic'\..* Known: affine, none, quadratic"),
-        ("colour_correction", "affine", r"colour_correction is affine, and no metric begins with cc_: add cc_psnr"),
-        ("out_of_range", "clip", r"Unknown out_of_range 'clip'\."),
-        ("out_of_range", None, r"out_of_range must be 'error', 'clamp' or 'keep'\. Got None\."),
-        ("quantise.render", "rounded", r"Unknown quantise\.render 'rounded'\. Did you mean 'round'\?"),
-        ("quantise", "round", r"quantise must be a mapping with the fields render, reference, mask"),
-        ("quantise", {"render": "round"}, r"quantise lacks reference, mask"),
-        ("quantise.mask", "truncated", r"Unknown quantise\.mask 'truncated'\. Did you mean 'truncate'\?"),
-        ("region", "left-half", r"Unknown region 'left-half'\. Did you mean 'right-half'\? Known: full, right-half"),
-        ("mask", "dichek", r"Unknown mask 'dichek'\. Did you mean 'dycheck'\? Known: bbox, dycheck, fill, ignored, "),
-        ("mask", "valid_pixels", r"Unknown mask 'valid_pixels'\. Did you mean 'valid-pixels'\?"),
-        ("crop", -1, r"crop must be a whole number of at least 0\. Got -1\."),
-        ("crop", 1.5, r"crop must be a whole number of at least 0\. Got 1\.5\."),
-        ("crop", True, r"crop must be a whole number of at least 0\. Got True"),
-        ("crop", None, r"crop must be a whole number of at least 0\. Got None"),
-        ("round_means", "5", r"round_means must be a whole number of at least 0 or None\. Got '5'"),
-        ("name", "", r"name must be a string\. Got ''\."),
-        ("name", 2024, r"name must be a string\. Got 2024\. Put names of digits in quotes"),
-        (
-            "metrics",
-            {},
-            r"metrics must be a mapping of metrics to their parameters, such as .psnr: {data_range: 1}.\. Got {}",
-        ),
+        ("quantize", "round", r"'quantize'.*'quantise'"),
+        ("quantise.renders", "round", r"quantise 'renders'.*'render'"),
+        ("alpha", "composit", r"alpha 'composit'.*'composite'.* composite, drop, error"),
+        ("alpha", ["drop"], r"alpha must be 'composite', 'drop' or 'error'.*\['drop'\]"),
+        ("colour_correction", "cubic", r"colour_correction 'cubic'.* affine, none, quadratic"),
+        ("colour_correction", "affine", r"colour_correction.*affine.* cc_.*cc_psnr"),
+        ("out_of_range", "clip", r"out_of_range 'clip'"),
+        ("out_of_range", None, r"out_of_range must be 'error', 'clamp' or 'keep'.*None"),
+        ("quantise.render", "rounded", r"quantise\.render 'rounded'.*'round'"),
+        ("quantise", "round", r"quantise must be a mapping .*render, reference, mask"),
+        ("quantise", {"render": "round"}, r"quantise .*reference, mask"),
+        ("quantise.mask", "truncated", r"quantise\.mask 'truncated'.*'truncate'"),
+        ("region", "left-half", r"region 'left-half'.*'right-half'.* full, right-half"),
+        ("mask", "dichek", r"mask 'dichek'.*'dycheck'.* bbox, dycheck, fill, ignored, "),
+        ("mask", "valid_pixels", r"mask 'valid_pixels'.*'valid-pixels'"),
+        ("crop", -1, r"crop must be .* 0.*-1"),
+        ("crop", 1.5, r"crop must be .* 0.*1\.5"),
+        ("crop", True, r"crop must be .* 0.*True"),
+        ("crop", None, r"crop must be .* 0.*None"),
+        ("round_means", "5", r"round_means must be .* 0 or None.*'5'"),
+        ("name", "", r"name must be a string.*''"),
+        ("name", 2024, r"name must be a string.*2024.*quotes"),
+        ("metrics", {}, r"metrics must be a mapping.*psnr: {data_range: 1}.*{}"),
         ("metrics", ["psnr"], r"metrics must be a mapping"),
-        ("metrics", {"psnr": 1}, r"metrics\.psnr must be a mapping\. Got 1\."),
-        ("metrics", {7: {}}, r"a name in metrics must be a string\. Got 7\."),
-        ("metrics.psnr.data_range", "one", r"data_range of psnr must be a finite number above 0\. Got 'one'"),
-        ("metrics.sim", {}, r"Unknown metric 'sim'\. Did you mean 'ssim'\?"),
-        (
-            "metrics.cc_psnr",
-            {"data_range": 1},
-            r"cc_psnr are of the colour-corrected render, and colour_correction is n",
-        ),
-        ("metrics.ssim.data_range", None, r"ssim lacks data_range"),
-        ("metrics.mipnerf_average", {"psnr": "psnr"}, r"mipnerf_average lacks ssim, lpips: there is no default"),
+        ("metrics", {"psnr": 1}, r"metrics\.psnr must be a mapping.* 1\."),
+        ("metrics", {7: {}}, r"metrics must be a string.* 7\."),
+        ("metrics.psnr.data_range", "one", r"data_range of psnr must be .* 0.*'one'"),
+        ("metrics.sim", {}, r"metric 'sim'.*'ssim'"),
+        ("metrics.cc_psnr", {"data_range": 1}, r"cc_psnr.*colour_correction"),
+        ("metrics.ssim.data_range", None, r"ssim .*data_range"),
+        ("metrics.mipnerf_average", {"psnr": "psnr"}, r"mipnerf_average .*ssim, lpips"),
         ("metrics.mipnerf_average", PARTS, r"lpips of mipnerf_average 'lpips_squeeze'"),
-        ("metrics.mipnerf_average", {**PARTS, "ssim": "psnr"}, r"ssim of mipnerf_average 'psnr'.*\. Known: ssim"),
-        (
-            "metrics.mipnerf_average",
-            {**PARTS, "psnr": ["psnr"]},
-            r"psnr of mipnerf_average must be a string\.",
-        ),
-        (
-            "metrics.mipnerf_average",
-            {**PARTS, "mae": "mae"},
-            r"field of mipnerf_average 'mae'\. .*Known: lpips, ",
-        ),
+        ("metrics.mipnerf_average", {**PARTS, "ssim": "psnr"}, r"ssim of mipnerf_average 'psnr'.* ssim"),
+        ("metrics.mipnerf_average", {**PARTS, "psnr": ["psnr"]}, r"psnr of mipnerf_average must be a string"),
+        ("metrics.mipnerf_average", {**PARTS, "mae": "mae"}, r"mipnerf_average 'mae'.* lpips, "),
     ],
 )
-def test_wrong_field_is_named(path: str, value: object, message: str, tmp_path: Path) -> None:
+def test_error_names_the_wrong_field(path: str, value: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         parse_protocol(change(path, value))
     file = protocol_file(tmp_path, yaml.safe_dump(change(path, value), sort_keys=False))
-    with pytest.raises(InputError, match=rf"^The protocol file .*light\.yaml: .*{message}"):
+    with pytest.raises(InputError, match=rf"light\.yaml.*{message}"):
         load_protocol(file)
 
 
 @pytest.mark.parametrize(
-    ("line", "again", "said"),
+    ("line", "duplicate", "message"),
     [
-        ("crop: 0", "crop: 2", r"crop is given twice, .* in line 8\."),
-        ("  psnr: {data_range: 1}", "  psnr: {data_range: 2}", "psnr is given twice, the second time in line 11"),
-        ("mask: none}", "mask: none, render: none}", "render is given twice, the second time in line 5"),
+        ("crop: 0", "crop: 2", "crop .*line 8"),
+        ("  psnr: {data_range: 1}", "  psnr: {data_range: 2}", "psnr .*line 11"),
+        ("mask: none}", "mask: none, render: none}", "render .*line 5"),
     ],
 )
-def test_a_key_given_twice_is_an_error(line: str, again: str, said: str, tmp_path: Path) -> None:
+def test_duplicate_key_is_refused(line: str, duplicate: str, message: str, tmp_path: Path) -> None:
     assert LIGHT.count(line) == 1
-    both = again if line.endswith("}") and not line.startswith(" ") else f"{line}\n{again}"
-    with pytest.raises(InputError, match=rf"light\.yaml: {said}"):
+    both = duplicate if line.endswith("}") and not line.startswith(" ") else f"{line}\n{duplicate}"
+    with pytest.raises(InputError, match=rf"light\.yaml.*{message}"):
         load_protocol(protocol_file(tmp_path, LIGHT.replace(line, both)))
 
 
 @pytest.mark.parametrize("rule", ["render", "reference"])
-def test_the_grey_of_8_bit_levels_needs_them(rule: str) -> None:
+def test_grey_kernel_requires_8_bit_levels(rule: str) -> None:
     data = change("metrics.ssim", GREY)
     assert parse_protocol(data).metrics["ssim"] == GREY
     data["quantise"][rule] = "none"
-    with pytest.raises(InputError, match=r"ssim has the kernel 'uniform7-gray', which is of 8-bit levels: quantise"):
+    with pytest.raises(InputError, match=r"ssim.*uniform7-gray.*8-bit levels"):
         parse_protocol(data)
 
 
 @pytest.mark.parametrize("data", [None, [], "standard", 3])
-def test_what_is_no_mapping_is_refused(data: object) -> None:
-    with pytest.raises(InputError, match=r"a protocol must be a mapping with the fields name, alpha, "):
+def test_protocol_must_be_a_mapping(data: object) -> None:
+    with pytest.raises(InputError, match=r"must be a mapping .*name, alpha, "):
         parse_protocol(data)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name: [", r"light\.yaml is not YAML"),
-        (b"\xff\xfe\x00", r"light\.yaml is not YAML"),
-        (b"", r"light\.yaml: a protocol must be a mapping"),
-        (b"? [a, b]\n: 1", r"light\.yaml is not YAML"),
-        (b"!!python/object/apply:os.system [exit]", r"light\.yaml is not YAML"),
+        (b"name: [", r"light\.yaml.* not .*YAML"),
+        (b"\xff\xfe\x00", r"light\.yaml.* not .*YAML"),
+        (b"", r"light\.yaml.* must be a mapping"),
+        (b"? [a, b]\n: 1", r"light\.yaml.* not .*YAML"),
+        (b"!!python/object/apply:os.system [exit]", r"light\.yaml.* not .*YAML"),
     ],
 )
-def test_what_is_no_yaml_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_protocol_file_must_be_valid_yaml(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "light.yaml").write_bytes(content)
     with pytest.raises(InputError, match=message):
         load_protocol(tmp_path / "light.yaml")
 
 
-def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"The protocol file .*mine\.yaml cannot be read: No such file"):
+def test_error_names_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mine\.yaml.*No such file"):
         load_protocol(tmp_path / "mine.yaml")
 
 
-def test_unknown_name_lists_those_that_ship() -> None:
-    with pytest.raises(
-        InputError, match=r"protocol 'standrad'\. Did you mean 'standard'\? Known: .*nerfstudio.*\.yaml"
-    ):
+def test_error_lists_the_named_protocols() -> None:
+    with pytest.raises(InputError, match=r"'standrad'.*'standard'.*nerfstudio.*\.yaml"):
         load_protocol("standrad")
 
 
-def test_a_file_may_be_given_by_path(tmp_path: Path) -> None:
+def test_protocol_is_loaded_by_path(tmp_path: Path) -> None:
     protocol = load_protocol(protocol_file(tmp_path))
     assert protocol == protocol_of(LIGHT)
     assert load_protocol(str(protocol_file(tmp_path, name="other.yml"))).fingerprint == protocol.fingerprint
 
 
-def test_definition_reads_as_a_protocol_again() -> None:
+def test_definition_can_be_parsed() -> None:
     protocol = load_protocol("standard")
-    again = parse_protocol({"name": "again", **copy.deepcopy(protocol.definition)})
-    assert again.fingerprint == protocol.fingerprint
+    parsed = parse_protocol({"name": "parsed", **copy.deepcopy(protocol.definition)})
+    assert parsed.fingerprint == protocol.fingerprint
 
 
 # --- Colour correction and the average ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["quadratic", "affine"])
-def test_correcting_colours_adds_a_corrected_score_for_each(how: Any) -> None:
+@pytest.mark.parametrize("kind", ["quadratic", "affine"])
+def test_colour_correction_adds_a_corrected_score_per_metric(kind: Any) -> None:
     plain = parse_protocol(change("metrics.mae", {}))
-    corrected = plain.colour_corrected(how)
+    corrected = plain.colour_corrected(kind)
     assert list(corrected.metrics) == ["psnr", "ssim", "mae", "cc_psnr", "cc_ssim", "cc_mae"]
     assert {corrected.metrics[f"cc_{name}"] == plain.metrics[name] for name in plain.metrics} == {True}
     assert corrected.fingerprint != plain.fingerprint
     for name, signature in plain.signatures.items():
         assert corrected.signatures[name] == signature
-    assert corrected.signatures["cc_psnr"] == f"psnr|range:1|cc:{how}|q:round8|mask:valid-pixels|v1"
-    # It is a protocol like any other: a file with its definition reads as it.
-    again = parse_protocol({"name": "again", **copy.deepcopy(corrected.definition)})
-    assert again.fingerprint == corrected.fingerprint
+    assert corrected.signatures["cc_psnr"] == f"psnr|range:1|cc:{kind}|q:round8|mask:valid-pixels|v1"
+    # The corrected protocol can be written to a file like any other.
+    parsed = parse_protocol({"name": "parsed", **copy.deepcopy(corrected.definition)})
+    assert parsed.fingerprint == corrected.fingerprint
 
 
-def test_correcting_colours_replaces_another_correction() -> None:
+def test_colour_correction_replaces_another_one() -> None:
     affine = protocol_of(LIGHT).colour_corrected("affine")
     assert affine.colour_corrected("quadratic") == protocol_of(LIGHT).colour_corrected("quadratic")
     assert affine.fingerprint != affine.colour_corrected("quadratic").fingerprint
@@ -323,12 +307,12 @@ def with_average() -> Protocol:
     return parse_protocol(data)
 
 
-def test_the_average_says_the_signatures_of_its_parts() -> None:
+def test_signature_of_the_average_contains_those_of_its_parts() -> None:
     protocol = with_average()
-    own = [description.signature for description in protocol.descriptions]
+    parts = [description.signature for description in protocol.descriptions]
     signature = protocol.signatures["mipnerf_average"]
-    assert signature == f"mipnerf_average|of:[{' '.join(own)}]|q:round8|mask:valid-pixels|v1"
-    assert len(own) == 3
+    assert signature == f"mipnerf_average|of:[{' '.join(parts)}]|q:round8|mask:valid-pixels|v1"
+    assert len(parts) == 3
     info = protocol.infos["mipnerf_average"]
     assert (info.unit, info.higher_is_better) == ("", False)
     assert "cc_mipnerf_average" not in protocol.colour_corrected("affine").metrics
@@ -342,9 +326,9 @@ def test_parameter_with_its_default_keeps_the_fingerprint() -> None:
     assert clamped.fingerprint != parse_protocol(data).fingerprint
 
 
-def test_metrics_that_have_no_meaning_for_the_mask_are_an_error() -> None:
+def test_metrics_that_do_not_support_the_mask_are_refused() -> None:
     data = change("mask", "windows")
     assert parse_protocol(data).mask == "windows"
     data["metrics"]["lpips_squeeze"] = LPIPS
-    with pytest.raises(InputError, match=r"lpips_squeeze has no windows"):
+    with pytest.raises(InputError, match=r"lpips_squeeze .*windows"):
         parse_protocol(data)

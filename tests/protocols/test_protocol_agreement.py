@@ -1,7 +1,7 @@
-"""Each named protocol against the peers that compute its numbers, on every pair that it takes.
+"""Each named protocol agrees with the peers that compute its numbers, on every pair that it admits.
 
-Run as a script, or by pytest with `-s`, it prints for each protocol the largest deviation from each peer, and of a peer
-that is used in float32 also that of its own float32 number, with what this is away from its own float64 one:
+As a script, or with `pytest -s`, this prints the largest deviation of each protocol from each peer. For peers that are
+used in float32, it also prints the deviation from the float32 value, and of that from the peer's float64 value:
 
     PYTHONPATH=tests python tests/protocols/test_protocol_agreement.py
 """
@@ -20,7 +20,7 @@ import pytest
 import torch
 from support import peer_scores
 from support.pairs import array_masks, array_pairs, second_photograph
-from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_that_enough_was_compared, distance
+from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_number_of_pairs, distance
 from support.peer_protocols import CC, PROTOCOLS, Tool, quantise
 from support.peer_scores import Array, Case, Peer
 
@@ -35,14 +35,14 @@ CPU = torch.device("cpu")
 SMALLEST = {"ssim": 11, "lpips": 31}
 PSNR_OF_DOUBLES = 2e-5
 LARGEST_PSNR = 100.0
-"""Beyond it an error is made of rounding: of the colour correction of a negative, say, which is exact."""
+"""PSNR above which the error is mere rounding, for example after the exact colour correction of a negative."""
 
 
 def test_every_named_protocol_is_compared() -> None:
     assert {name.split()[0] for name in PROTOCOLS} == set(named_protocols())
 
 
-def test_the_quantisation_of_tools_by_hand() -> None:
+def test_quantisation_of_tools() -> None:
     values = np.array([0.0, 0.49, 0.5, 1.5, 2.5, 254.99, 255.0]) / 255
     assert np.rint(quantise(values, "round") * 255).tolist() == [0, 0, 1, 2, 3, 255, 255]
     assert np.rint(quantise(values, "round half to even") * 255).tolist() == [0, 0, 0, 2, 2, 255, 255]
@@ -51,7 +51,7 @@ def test_the_quantisation_of_tools_by_hand() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_agrees_with_its_peers(
+def test_protocol_agrees_with_its_peers(
     name: str, weights_folder: Callable[[Net], Path | None], lpips_of: Callable[..., Lpips]
 ) -> None:
     nets: set[Any] = {metric.split("_")[-1] for metric in PROTOCOLS[name].peers if "lpips" in metric}
@@ -68,32 +68,30 @@ def test_agrees_with_its_peers(
         ("zipnerf-pytorch", {"quantise": Quantise("round", "round", "none")}),
     ],
 )
-def test_a_protocol_that_says_something_else_is_noticed(
-    name: str, changes: dict[str, Any], lpips_of: Callable[..., Lpips]
-) -> None:
-    with pytest.raises(AssertionError, match=f"{name}, .* ours is"):
+def test_changed_protocol_is_detected(name: str, changes: dict[str, Any], lpips_of: Callable[..., Lpips]) -> None:
+    with pytest.raises(AssertionError, match=f"{name}, .*: nvs-eval gives"):
         compare(name, lpips_of, protocol=replace(load_protocol(name), **changes))
 
 
-@pytest.mark.parametrize("emptied", [{}, {"photograph and noise": [None, None]}])
-def test_a_golden_file_without_its_pairs_is_noticed(
-    emptied: dict[str, Any], lpips_of: Callable[..., Lpips], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", [{}, {"photograph and noise": [None, None]}])
+def test_golden_file_without_pairs_is_detected(
+    content: dict[str, Any], lpips_of: Callable[..., Lpips], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {metric: emptied for metric in peer_scores._values("nerfbaselines")}
+    values = {metric: content for metric in peer_scores._values("nerfbaselines")}
     monkeypatch.setattr(peer_scores, "_values", lambda file: values)
     with pytest.raises(AssertionError, match="has no default: psnr of 'photograph and noise'"):
         compare("nerfbaselines", lpips_of)
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_peer_that_answers_too_little_is_noticed(
+def test_peer_with_too_few_answers_is_detected(
     masked: bool, lpips_of: Callable[..., Lpips], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, asked = peer_scores.MAE.answer, Counter[bool]()
+    answer, calls = peer_scores.MAE.answer, Counter[bool]()
 
     def seldom(case: Case) -> Any:
-        asked[bool(case.golden)] += 1
-        return answer(case) if bool(case.golden) != masked or asked[masked] < FEWEST_PAIRS else None
+        calls[bool(case.golden)] += 1
+        return answer(case) if bool(case.golden) != masked or calls[masked] < FEWEST_PAIRS else None
 
     tool = PROTOCOLS["nerfbaselines"]
     peers = {"mae": [Peer("seldom", seldom)]}
@@ -107,21 +105,20 @@ def test_a_peer_that_answers_too_little_is_noticed(
 def compare(
     name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None, protocol: Protocol | None = None
 ) -> Line:
-    """Assert that a protocol agrees with every peer on every pair; the line of the table."""
+    """Assert that a protocol agrees with every peer on every pair, and return its row of the table."""
     tool, line = PROTOCOLS[name], Line(name)
     protocol = protocol or protocol_of(name)
 
     @cache
-    def scorer(lacking: frozenset[str]) -> Scorer:
-        left = {metric: given for metric, given in protocol.metrics.items() if metric not in lacking}
-        return Scorer([replace(protocol, metrics=left)], CPU, weights_dir)
+    def scorer(undefined_metrics: frozenset[str]) -> Scorer:
+        metrics = {name: parameters for name, parameters in protocol.metrics.items() if name not in undefined_metrics}
+        return Scorer([replace(protocol, metrics=metrics)], CPU, weights_dir)
 
     assert set(protocol.metrics) - {AVERAGE} == set(tool.peers)
     for pair, reference, render, mask in views(tool):
         prepared = tool.prepare(reference, render, mask)
-        taken = scorer(undefined(protocol, pair, prepared.reference.shape))
         view = View(pair, _tensor(reference), (Render(_tensor(render)),), None if mask is None else _tensor(mask))
-        (ours,) = taken.score(view)
+        (ours,) = scorer(undefined(protocol, pair, prepared.reference.shape)).score(view)
         golden = "" if mask is None else ", mask"
         case = Case(pair, prepared.reference, prepared.render, prepared.mask, golden, lpips_of)
         corrected = case if prepared.corrected is None else replace(case, render=prepared.corrected)
@@ -132,7 +129,7 @@ def compare(
         if AVERAGE in ours:
             parts = (ours[part][0] for part in protocol.metrics[AVERAGE].values())
             assert abs(ours[AVERAGE][0] - average_error(*parts)) <= 1e-9
-    check_that_enough_was_compared(line, tool, list(protocol.metrics))
+    check_number_of_pairs(line, tool, list(protocol.metrics))
     return line
 
 
@@ -141,15 +138,15 @@ def _compare(line: Line, metric: str, peer: Peer, ours: float, case: Case) -> No
     if answer is None:
         return
     exact, single = answer
-    where = f"{line.name}, {metric} of {case.name!r}: ours is {ours!r}, {peer.name}'s {exact!r}"
+    where = f"{line.name}, {metric} of {case.name!r}: nvs-eval gives {ours!r}, {peer.name} {exact!r}"
     if "psnr" in metric and min(ours, exact) > LARGEST_PSNR:
         return
-    # A tool that works in float64 holds more of an image than ours, which is float32 and keeps it.
+    # Tools that prepare images in float64 keep more digits than float32 images.
     tolerance = PSNR_OF_DOUBLES if "psnr" in metric and case.render.dtype == np.float64 else peer.tolerance
     assert distance(ours, exact) <= tolerance, where
     if single is not None:
         assert distance(ours, single) <= distance(exact, single) + tolerance, f"{where}, in float32 {single!r}"
-    line.found.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
+    line.deviations.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
     line.pairs[metric, peer.name, bool(case.golden)] += 1
 
 
@@ -158,13 +155,14 @@ def protocol_of(name: str) -> Protocol:
     protocol = load_protocol(named)
     if not correction:
         return protocol
-    how: Any = correction
-    both = protocol.colour_corrected(how)
-    return replace(both, metrics={name: given for name, given in both.metrics.items() if name.startswith(CC)})
+    kind: Any = correction
+    both = protocol.colour_corrected(kind)
+    corrected = {name: parameters for name, parameters in both.metrics.items() if name.startswith(CC)}
+    return replace(both, metrics=corrected)
 
 
 def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
-    """The pairs that a tool takes, by name; each with a mask too, where it takes one."""
+    """Yield the pairs that a tool admits, by name, each without a mask and, if possible, with one."""
     pairs = array_pairs()
     if tool.beyond != "error":
         pairs = {**pairs, "beyond the range": beyond_the_range()}
@@ -178,20 +176,20 @@ def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
 
 @cache
 def beyond_the_range() -> tuple[Array, Array]:
-    """A render that nobody has clamped."""
+    """Return a pair whose render has values outside [0, 1]."""
     cat = (second_photograph() / 255).astype(np.float32)
     return cat, (1.6 * cat - 0.2).astype(np.float32)
 
 
 def undefined(protocol: Protocol, pair: str, shape: tuple[int, ...]) -> frozenset[str]:
-    """The protocol's metrics that are not defined for a pair."""
+    """Return the metrics that are not defined for a pair."""
     small = {family for family, smallest in SMALLEST.items() if min(shape[:2]) < smallest}
-    # It has no range of its own; and what a correction fits to one colour is that colour, but for rounding.
+    # A flat pair has no data range, and a correction fitted to a flat reference returns that colour, up to rounding.
     flat = {"flat and flat": ("pair", CC), "flat and noise": (CC,)}.get(pair, ())
     return frozenset(
         metric
-        for metric, given in protocol.metrics.items()
-        if small & _families(metric) or given.get("data_range") in flat or metric[: len(CC)] in flat
+        for metric, parameters in protocol.metrics.items()
+        if small & _families(metric) or parameters.get("data_range") in flat or metric[: len(CC)] in flat
     )
 
 
@@ -204,5 +202,5 @@ def _tensor(image: Array) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    for each in PROTOCOLS:
-        print(compare(each, cache(load_lpips)), flush=True)
+    for protocol_name in PROTOCOLS:
+        print(compare(protocol_name, cache(load_lpips)), flush=True)

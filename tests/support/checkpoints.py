@@ -1,4 +1,4 @@
-"""Checkpoints without nerfstudio, and what `nvs-eval run` does with them."""
+"""Fake checkpoints, which do not require nerfstudio, and their evaluation."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from nvs_eval.sources.views import Render, View
 
 @dataclass(eq=False)
 class FakeCheckpoint:
-    """A checkpoint whose renders are noise: what a plugin would offer, without anything trained.
+    """A checkpoint with the interface of a plugin, whose renders are noise.
 
     Attributes:
-        step: of the checkpoint; also the seed of its renders.
-        views: their names.
-        references: makes the reference of the view at an index.
-        renders: makes the render of the view at an index.
-        on_view: is told each index before its view is rendered: to interrupt, for example.
-        masks: that came with the data.
-        own_protocol: of the model, as `--protocol auto` takes it.
-        rendered: the names of the views rendered so far, over all iterations.
+        step: step of the checkpoint, and seed of its renders.
+        views: names of the views.
+        references: returns the reference of the view at an index.
+        renders: returns the render of the view at an index (default: noise).
+        on_view: called with the index of each view before it is rendered, for example to interrupt.
+        masks: masks in the data.
+        own_protocol: protocol of the model, for `--protocol auto`.
+        rendered: names of all views rendered so far.
     """
 
     step: int
@@ -54,8 +54,8 @@ class FakeCheckpoint:
     split: str = "test"
 
     def __post_init__(self) -> None:
-        known = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
-        self.provenance = {**known, **self.identity}
+        hashes = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
+        self.provenance = {**hashes, **self.identity}
         self.id = ResultId(self.scene, self.method, "base", self.step, self.split)
         self.peak_memory_bytes: int | None = None
 
@@ -74,7 +74,7 @@ class FakeCheckpoint:
         for index, name in enumerate(self.views):
             self.on_view(index)
             render = self.renders(index) if self.renders else float_image(1000 * self.step + index)
-            # The first render warms up, and its time is not known.
+            # The first render is a warm-up without a time.
             seconds = float(index) if index else None
             self.rendered.append(name)
             yield View(name, self.references(index), (Render(render, seconds=seconds),))
@@ -82,12 +82,12 @@ class FakeCheckpoint:
 
 
 class Opener(NamedTuple):
-    """Stands in for the plugin: what it was asked for, and the checkpoints it gives.
+    """A fake plugin that records its calls and returns fake checkpoints.
 
     Attributes:
-        asked: the path and options of each call.
-        given: to every path that has none of its own.
-        of: by path.
+        asked: path and options of each call.
+        given: checkpoints of paths that are not in `of`.
+        of: checkpoints by path.
     """
 
     asked: list[dict[str, Any]]
@@ -100,13 +100,13 @@ class Opener(NamedTuple):
 
     @property
     def rendered(self) -> list[str]:
-        """All views that were rendered."""
-        every = [*self.given, *(checkpoint for checkpoints in self.of.values() for checkpoint in checkpoints)]
-        return [name for checkpoint in every for name in checkpoint.rendered]
+        """Names of all views that were rendered."""
+        checkpoints = [*self.given, *(checkpoint for run in self.of.values() for checkpoint in run)]
+        return [name for checkpoint in checkpoints for name in checkpoint.rendered]
 
 
 def out_of_range(index: int) -> Tensor:
-    """A render of which one value, of the second view, is beyond [0, 1]."""
+    """Return a render. That of the second view has one value outside [0, 1]."""
     render = float_image(7 + index)
     if index == 1:
         render[0, 0, 0] = 1.25
@@ -114,23 +114,23 @@ def out_of_range(index: int) -> Tensor:
 
 
 def job_of(checkpoint: FakeCheckpoint, **names: str) -> Job:
-    """A checkpoint to evaluate with its own masks, under its own names but for those given."""
+    """Return a job that evaluates a checkpoint with its own masks. Keywords replace parts of its id."""
     return Job(checkpoint, replace(checkpoint.id, **names), checkpoint.masks)
 
 
 def evaluate_checkpoints(
     checkpoints: Sequence[FakeCheckpoint], output_dir: Path, *protocols: str, keep: Keep = "png"
 ) -> list[Record]:
-    """What `nvs-eval run` does with checkpoints that have no records yet; the records are written, too."""
+    """Evaluate checkpoints without records as `nvs-eval run` does, and write their records."""
     return evaluate_jobs([job_of(checkpoint) for checkpoint in checkpoints], output_dir, *protocols, keep=keep)
 
 
 def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: Keep = "png") -> list[Record]:
-    """What `nvs-eval run` does with jobs that have no records yet; the records are written, too."""
+    """Evaluate jobs without records as `nvs-eval run` does, and write their records."""
     scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
     plan = plan_renders(jobs, scorer.protocols, keep)
     with ExitStack() as stack:
         stores = [stack.enter_context(RenderStore(job, output_dir, plan)) for job in jobs]
         records = Evaluation(scorer, Session(output_dir), Callbacks(), stores).run()
-    assert records, "a loop over no record would assert nothing"
+    assert records, "there are no records to test"
     return records

@@ -1,4 +1,4 @@
-"""What a command of the tests answers."""
+"""The result of a command in tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Said(NamedTuple):
-    """What a command printed, and its exit code."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

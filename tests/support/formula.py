@@ -1,4 +1,4 @@
-"""Views made by a formula of whole numbers, the same on every machine, and what protocols say of them."""
+"""Views computed from integer formulas, equal on every machine, and their scores by signature."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import Render, View
 
 Values = dict[str, dict[str, float]]
-"""Of each view, by the metric's signature."""
+"""Scores by signature of the metric and name of the view."""
 
 
 def picture(height: int, width: int, *, slope: int, quarters: tuple[int, int]) -> Tensor:
-    """Ramps and a texture, `[H, W, 3]`, from 0.01 to 0.7, by quarters of a level of 8 bits, of which none is a tie."""
+    """Return ramps and a texture, `[H, W, 3]`, from 0.01 to 0.7, in quarters of an 8-bit level without ties."""
     row, column, channel = torch.meshgrid(torch.arange(height), torch.arange(width), torch.arange(3), indexing="ij")
     ramp = ((slope * row + 5 * column + 40 * channel + row * column // 16) % 280 - 140).abs()
     texture = (slope * row * row + 11 * column + 5 * channel) % 23
@@ -29,7 +29,7 @@ def picture(height: int, width: int, *, slope: int, quarters: tuple[int, int]) -
 
 @cache
 def views() -> dict[str, View]:
-    """One within [0, 1], one beyond it, which not all protocols admit, and one with a mask that is soft at its edge."""
+    """Return a view inside [0, 1], one outside, which not all protocols admit, and one with a soft-edged mask."""
     levels, between = picture(40, 72, slope=3, quarters=(0, 0)), picture(40, 72, slope=4, quarters=(1, 3))
     odd = picture(37, 75, slope=3, quarters=(3, 1))
     beyond = 2 * picture(37, 75, slope=4, quarters=(1, 3)) - 0.1
@@ -43,16 +43,16 @@ def views() -> dict[str, View]:
     }
 
 
-def said(protocol: Protocol, metrics: list[str], *, weights_dir: Path | None = None) -> Values:
-    """What some of a protocol's metrics say of the views that it admits."""
+def signature_scores(protocol: Protocol, metrics: list[str], *, weights_dir: Path | None = None) -> Values:
+    """Return the scores of some metrics of a protocol on the views that it admits."""
     if not metrics:
         return {}
     chosen: dict[str, Any] = {name: protocol.metrics[name] for name in metrics}
     scorer = Scorer([replace(protocol, metrics=chosen)], torch.device("cpu"), weights_dir)
     values: Values = {protocol.signatures[name]: {} for name in metrics}
-    for which, view in views().items():
-        if (which == "beyond" and protocol.out_of_range == "error") or (which == "masked" and protocol.mask == "none"):
+    for key, view in views().items():
+        if (key == "beyond" and protocol.out_of_range == "error") or (key == "masked" and protocol.mask == "none"):
             continue
         for name, (value,) in scorer.score(view)[0].items():
-            values[protocol.signatures[name]][which] = value
+            values[protocol.signatures[name]][key] = value
     return values

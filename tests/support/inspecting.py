@@ -1,4 +1,4 @@
-"""What the tests of `inspect` share: images of noise, the data of a run, and a record of images."""
+"""Shared parts of the tests of `inspect`: images of noise, the data of a run, and a record of images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ SIZE = (WIDTH, HEIGHT)
 
 
 def texts(report: Inspection, *, doubtful: bool | None = None) -> list[str]:
-    return [each.text for each in report.findings if doubtful is None or each.doubtful is doubtful]
+    """Return the texts of the findings, either of all or only of those that are (not) doubtful."""
+    return [finding.text for finding in report.findings if doubtful is None or finding.doubtful is doubtful]
 
 
 def put(name: str, picture: Image.Image, **options: Any) -> Path:
-    """An image file, of the format that its name says unless the options say another."""
+    """Write an image file and return its path. The extension selects the format unless the options do."""
     path = Path("images") / name
     path.parent.mkdir(exist_ok=True)
     picture.save(path, **options)
@@ -43,7 +44,7 @@ def run_data(held_out: Sequence[DataView], training: Sequence[DataView] = (), **
         "rule": "interval 8",
         "training": training or [view(put("t1.png", bitmap(101))), view(put("t2.png", bitmap(102)))],
         "held_out": held_out,
-        "alpha": "each method does as it likes",
+        "alpha": "each method composites differently",
     }
     return RunData(**{**values, **changes})
 
@@ -52,7 +53,7 @@ DEFINITION = {"alpha": "composite", "quantise": {"reference": "round"}, "mask": 
 
 
 def scored(seeds: dict[str, int] | None = None, **changes: Any) -> Record:
-    """The record of a folder of PNGs, which it writes."""
+    """Write folders of PNGs, and return a record of them."""
     rows = []
     seeds = seeds or {"a": 1, "b": 2}
     for folder in ("gt", "ours"):

@@ -1,4 +1,4 @@
-"""Folders as other tools write them, small, and archives of them."""
+"""Small folders in the layouts of other tools, and archives of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nvs_eval.sources.image_source import ImageFiles
 
 VIEWS = {"0000": 1, "0001": 2}
 NAMES = {"0001": 1, "0002": 2, "0003": 3}
-"""Views and the seeds of their references."""
+"""Seeds of the references, by view."""
 INFO = {
     "method": "gaussian-splatting",
     "nb_version": "1.2.7",
@@ -33,7 +33,7 @@ PREDICTED = {"cam0/DSC07956": (1, 11), "cam1/DSC07964": (2, 12)}
 
 
 def check_views(source: ImageFiles, expected: dict[str, tuple[int, ...]]) -> None:
-    """Check that the views are the images of these seeds, the reference first."""
+    """Check that each view consists of the images of these seeds, the reference first."""
     views = list(source)
     assert [view.name for view in views] == list(expected)
     for view, (reference, *renders) in zip(views, expected.values(), strict=True):
@@ -44,12 +44,12 @@ def check_views(source: ImageFiles, expected: dict[str, tuple[int, ...]]) -> Non
 
 
 def labels(sources: Sequence[ImageFiles]) -> list[list[str]]:
-    """The labels of each source's results."""
+    """Return the labels of each source's results."""
     return [[result.label for result in source.ids] for source in sources]
 
 
 def model(folder: Path, *steps: int, names: dict[str, int] = NAMES, trained_on: str | None = None) -> Path:
-    """What graphdeco-inria/gaussian-splatting leaves behind after render.py."""
+    """Write the output of graphdeco-inria/gaussian-splatting after render.py."""
     for step in steps:
         for split in ("test", "train"):
             write_pngs(folder / split / f"ours_{step}" / "gt", names)
@@ -61,7 +61,7 @@ def model(folder: Path, *steps: int, names: dict[str, int] = NAMES, trained_on: 
 
 
 def predictions(folder: Path, *, info: object = INFO, mask: bool = False) -> Path:
-    """What nerfbaselines' save_predictions writes."""
+    """Write the output of nerfbaselines' save_predictions."""
     for name, (reference, render) in PREDICTED.items():
         save_png(folder / "gt-color" / f"{name}.png", image(reference))
         save_png(folder / "color" / f"{name}.png", image(render))
@@ -70,7 +70,7 @@ def predictions(folder: Path, *, info: object = INFO, mask: bool = False) -> Pat
             save_png(folder / "mask" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
         for kind, extension in (("cameras", "npz"), ("depth", "bin")):
             (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / kind / f"{name}.{extension}").write_bytes(b"no image")
+            (folder / kind / f"{name}.{extension}").write_bytes(b"not an image")
     if info is not None:
         (folder / "info.json").write_text(info if isinstance(info, str) else json.dumps(info))
     return folder
@@ -81,7 +81,7 @@ def canvas(path: Path, *seeds: int) -> None:
 
 
 def gsplat(folder: Path, *steps: int, stage: str = "val", data: str | None = "data/360_v2/garden") -> Path:
-    """What gsplat's simple_trainer leaves behind: reference left, render right."""
+    """Write the output of gsplat's simple_trainer: canvases with the reference left and the render right."""
     for step in steps:
         for name, seed in VIEWS.items():
             canvas(folder / "renders" / f"{stage}_step{step}_{name}.png", seed, seed + step)
@@ -94,17 +94,17 @@ def gsplat(folder: Path, *steps: int, stage: str = "val", data: str | None = "da
 
 
 def ns_eval(folder: Path, *offsets: int, accumulated: int | None = 1) -> Path:
-    """What `ns-eval --render-output-path` writes: the reference and the renders, and images of other things."""
+    """Write the output of `ns-eval --render-output-path`: canvases of reference and renders, and other images."""
     for name, seed in VIEWS.items():
         canvas(folder / f"eval_img_{name}.png", seed, *(seed + offset for offset in offsets))
         if accumulated is not None:
-            for other in ("accumulation", "depth", "prop_depth_0", "nvs_error"):
-                canvas(folder / f"eval_{other}_{name}.png", *[9] * accumulated)
+            for kind in ("accumulation", "depth", "prop_depth_0", "nvs_error"):
+                canvas(folder / f"eval_{kind}_{name}.png", *[9] * accumulated)
     return folder
 
 
 def pack(folder: Path, archive: Path, prefix: str = "") -> Path:
-    """An archive of all that is in a folder, below a prefix."""
+    """Write an archive of all files of a folder, below a prefix."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if archive.suffix == ".zip":
@@ -119,7 +119,7 @@ def pack(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 
 def refusal(*folders: Path, reference: Path | None = None) -> str:
-    """The message with which folders are refused."""
+    """Return the message with which folders are refused."""
     with pytest.raises(InputError) as error:
         open_folders(folders, reference=reference)
     return str(error.value)

@@ -1,4 +1,4 @@
-"""Pairs of images on which implementations of a metric tend to part, the same on every machine."""
+"""Pairs of images on which implementations of a metric tend to differ. They are equal on every machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @cache
 def photograph() -> np.ndarray:
-    """A part of scikit-image's astronaut, which ships with it: `[48, 64, 3]` uint8."""
+    """Return a part of scikit-image's astronaut, `[48, 64, 3]` uint8."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from skimage.data import astronaut
@@ -24,7 +24,7 @@ def photograph() -> np.ndarray:
 
 @cache
 def second_photograph() -> np.ndarray:
-    """A part of scikit-image's cat, likewise: `[40, 52, 3]` uint8."""
+    """Return a part of scikit-image's cat, `[40, 52, 3]` uint8."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from skimage.data import chelsea
@@ -34,7 +34,7 @@ def second_photograph() -> np.ndarray:
 
 @cache
 def pairs() -> dict[str, tuple[Tensor, Tensor]]:
-    """Reference and render by name, `[3, H, W]` float32 in [0, 1]."""
+    """Return reference and render by name, `[3, H, W]` float32 in [0, 1]."""
     import torch
 
     return {
@@ -45,13 +45,13 @@ def pairs() -> dict[str, tuple[Tensor, Tensor]]:
 
 @cache
 def array_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The same, `[H, W, 3]`."""
+    """Return reference and render by name, `[H, W, 3]` float32 in [0, 1]."""
     return {name: (_image(reference), _image(render)) for name, (reference, render) in _arrays().items()}
 
 
 @cache
 def array_masks() -> dict[str, np.ndarray]:
-    """A mask of each pair, `[H, W]` float32: an ellipse off the centre, whose upper part counts for less."""
+    """Return a mask for each pair, `[H, W]` float32: an off-centre ellipse whose upper part has less weight."""
     return {name: _mask(*reference.shape[:2]) for name, (reference, _) in array_pairs().items()}
 
 
@@ -83,8 +83,8 @@ def _arrays() -> dict[str, tuple[Any, Any]]:
         "dark": (0.02 * photo, 0.02 * photo + 0.001 * np.abs(noise)),
         "low contrast": (0.5 + 0.01 * photo, 0.5 + 0.01 * photo + 0.002 * noise),
         "low contrast at two levels": (0.1 + 0.01 * photo, 0.9 + 0.01 * photo + 0.002 * noise),
-        # What Blender scenes look like. The moments of the flat part cancel to nothing but rounding errors, which
-        # float32 would add up to 3e-5 of SSIM.
+        # Resembles Blender scenes. In the flat part, the moments cancel down to rounding errors, which would add up to
+        # 3e-5 of SSIM in float32.
         "white background": (white, np.where(white == 1, 0.98, white) + 0.002 * noise),
         "flat and noise": (np.full_like(photo, 0.5), 0.5 + 0.1 * noise),
         "flat and flat": (np.full_like(photo, 0.7), np.full_like(photo, 0.1)),
@@ -92,9 +92,9 @@ def _arrays() -> dict[str, tuple[Any, Any]]:
         "stars": ((random.rand(*photo.shape) > 0.99) * 1.0, (random.rand(*photo.shape) > 0.99) * 0.5),
         "as small as the window": (photo[20:31, 20:31], (photo + 0.05 * noise)[20:31, 20:31]),
         "barely above the window": (photo[20:32, 20:33], (photo + 0.05 * noise)[20:32, 20:33]),
-        # AlexNet takes 31 pixels.
+        # AlexNet requires 31 pixels.
         "barely enough for LPIPS": (photo[:31, :32], (photo + 0.05 * noise)[:31, :32]),
-        # What colour correction is for: another gain and offset in each channel, and a curve.
+        # A case for colour correction: different gains and offsets in each channel, and a curve.
         "another exposure": (cat, 0.05 + np.array([0.8, 0.9, 1.1]) * cat**1.2),
         "8 bits, another exposure": (cat, np.round((1.5 * cat - 0.1).clip(0, 1) * 255) / 255),
     }

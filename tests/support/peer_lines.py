@@ -1,4 +1,4 @@
-"""What was found of a named protocol's peers, and that it was enough."""
+"""Deviations of a named protocol from its peers, and a check that enough pairs were compared."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FEWEST_PAIRS = 10
 
 @dataclass
 class Deviation:
-    """The largest of one peer's metric over all pairs.
+    """Largest deviations from one peer in one metric, over all pairs.
 
     Attributes:
-        pairs: how many were compared.
-        exact: of ours from its float64 number.
-        single: of ours from its float32 number.
-        own: of its float32 number from its own float64 one.
+        pairs: number of pairs compared.
+        exact: deviation from the peer's float64 value.
+        single: deviation from the peer's float32 value, if there is one.
+        own: deviation of the peer's float32 value from its float64 value.
     """
 
     pairs: int = 0
@@ -42,30 +42,30 @@ class Deviation:
 
 @dataclass
 class Line:
-    """The table's line of a protocol.
+    """Row of a protocol in the table of deviations.
 
     Attributes:
-        name: the protocol's.
-        found: by metric and peer.
-        pairs: how many were compared with a mask or without one, by metric, peer and whether there was one.
+        name: name of the protocol.
+        deviations: deviations by metric and peer.
+        pairs: number of pairs compared, by metric, peer and use of a mask.
     """
 
     name: str
-    found: dict[tuple[str, str], Deviation] = field(default_factory=dict)
+    deviations: dict[tuple[str, str], Deviation] = field(default_factory=dict)
     pairs: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        pairs = max(deviation.pairs for deviation in self.found.values())
-        told = [f"{metric} {peer} {deviation}" for (metric, peer), deviation in self.found.items()]
-        return f"{self.name} | {pairs} pairs | {'; '.join(told)}"
+        pairs = max(deviation.pairs for deviation in self.deviations.values())
+        cells = [f"{metric} {peer} {deviation}" for (metric, peer), deviation in self.deviations.items()]
+        return f"{self.name} | {pairs} pairs | {'; '.join(cells)}"
 
 
-def check_that_enough_was_compared(line: Line, tool: Tool, metrics: Sequence[str]) -> None:
-    """A comparison that answers too little, such as a golden file without its pairs, is one that tests nothing."""
-    named = {False: tool.peers} | ({} if tool.mask == "none" else {True: tool.masked or tool.peers})
-    for masked, peers in named.items():
+def check_number_of_pairs(line: Line, tool: Tool, metrics: Sequence[str]) -> None:
+    """Check that each peer was compared on enough pairs. A golden file without pairs would test nothing."""
+    by_mask = {False: tool.peers} | ({} if tool.mask == "none" else {True: tool.masked or tool.peers})
+    for masked, peers in by_mask.items():
         for metric in (metric for metric in metrics if metric != AVERAGE):
-            assert peers[metric], f"{line.name}: nobody says {metric}, masked: {masked}"
+            assert peers[metric], f"{line.name}: {metric} has no peer, masked: {masked}"
             for peer in peers[metric]:
                 compared = line.pairs[metric, peer.name, masked]
                 where = f"{line.name}, {metric}, masked: {masked}"

@@ -15,7 +15,7 @@ from nvs_eval.metrics.lpips.metric import Lpips
 
 
 def lpips_package(ours: Lpips) -> Any:
-    """The `lpips` package's own module in float64, of the same net, version and heads, with the same backbone."""
+    """Return the module of the `lpips` package in float64, with the net, version, heads and backbone of a metric."""
     module = _lpips_package(ours.net, ours.version)
     _fill(module.net, ours.backbone.weights)
     module.lpips = ours.heads == "learned"
@@ -23,16 +23,16 @@ def lpips_package(ours: Lpips) -> Any:
     return module
 
 
-@cache  # Its random initialisation takes seconds, and is thrown away.
+@cache  # The random initialisation takes seconds, and its values are replaced.
 def _lpips_package(net: str, version: str) -> Any:
     import lpips
 
-    with torch.inference_mode(False):  # It is kept, for tests that want its gradient too.
+    with torch.inference_mode(False):  # Cached, also for tests of gradients.
         return _exact(_quietly(lpips.LPIPS, net=net, version=version, pnet_rand=True, verbose=False))
 
 
 def random_lpips_package(net: str) -> Any:
-    """The package's module with a randomly initialised backbone and the learned heads."""
+    """Return the module of the `lpips` package with a random backbone and the learned heads."""
     import lpips
 
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def random_lpips_package(net: str) -> Any:
 
 
 def torchmetrics_network(ours: Lpips) -> Any:
-    """The module that torchmetrics' functional LPIPS builds, in float64, with the same backbone."""
+    """Return the module of torchmetrics' functional LPIPS in float64, with the backbone of a metric."""
     from torchmetrics.functional.image.lpips import _LPIPS
 
     module = _exact(_quietly(_LPIPS, net=ours.net, pnet_rand=True))
@@ -49,9 +49,10 @@ def torchmetrics_network(ours: Lpips) -> Any:
 
 
 def _exact(module: Any) -> Any:
-    """Both hold ImageNet's mean and deviation in float32, which is worth up to 1e-7.
+    """Convert a module to float64, and set ImageNet's mean and standard deviation exactly.
 
-    With the exact ones they agree as float64 does, so that nothing else can hide behind a wider tolerance.
+    Both packages store these constants in float32, which changes distances by up to 1e-7. With exact constants, the
+    tests can use the tolerance of float64.
     """
     module = module.double()
     module.scaling_layer.shift[:] = torch.tensor([-0.030, -0.088, -0.188], dtype=torch.float64)[:, None, None]
@@ -59,16 +60,19 @@ def _exact(module: Any) -> Any:
     return module
 
 
-def _quietly(make: Any, **choices: Any) -> Any:
+def _quietly(make: Any, **options: Any) -> Any:
     with warnings.catch_warnings():
-        # Both build torchvision's models with arguments that it has renamed since.
+        # Both packages build torchvision's models with arguments that have been renamed.
         warnings.filterwarnings("ignore", message=r"The parameter 'pretrained' is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", message=r"Arguments other than a weight enum", category=UserWarning)
-        return make(**choices).eval()
+        return make(**options).eval()
 
 
 def _fill(network: torch.nn.Module, backbone: Mapping[str, Tensor]) -> None:
-    """Their names say the slice, then the layer: "slice2.3.weight" or "slices.1.3.weight" is "features.3.weight"."""
+    """Load a backbone into a network.
+
+    The peers' names contain slice and layer: "slice2.3.weight" or "slices.1.3.weight" is "features.3.weight".
+    """
     names = {name: re.sub(r"^slice(s\.\d|\d)\.", "features.", name) for name in network.state_dict()}
     assert sorted(names.values()) == sorted(backbone)
-    network.load_state_dict({name: backbone[own] for name, own in names.items()})
+    network.load_state_dict({name: backbone[published] for name, published in names.items()})

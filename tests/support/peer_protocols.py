@@ -1,6 +1,6 @@
-"""What the tool behind each named protocol does, written here a second time, with the peers who compute its numbers.
+"""Second description of the tool behind each named protocol, with the peers that compute its numbers.
 
-Nothing of it is read from the protocols' files, which it is there to check; the preparation is numpy's.
+It checks the protocol files, so nothing is read from them. Images are prepared with numpy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CC = "cc_"
 
 @dataclass(frozen=True)
 class Prepared:
-    """The reference, the render, the render after colour correction, and the mask that the metrics weigh by."""
+    """Reference, render, render after colour correction, and mask with the weights of the metrics."""
 
     reference: Array
     render: Array
@@ -48,18 +48,18 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Tool:
-    """What a tool does, as far as numbers depend on it.
+    """Everything about a tool that affects its numbers.
 
     Attributes:
-        peers: who computes each metric of it.
-        masked: who does where a mask is given, if others; None for a tool that a mask is an error to.
-        beyond: what happens to values outside [0, 1]: nothing, they are clipped, or they are not admitted.
-        render: how it is brought to 8 bits.
-        reference: likewise.
-        kind: the precision in which images are brought to 8 bits.
-        half: whether only the right half counts.
-        mask: what it does with a mask.
-        correct: the colour correction of the metrics that begin with cc_.
+        peers: peers that compute each metric.
+        masked: peers that compute each metric with a mask (default: the same as without).
+        beyond: treatment of values outside [0, 1]: kept, clipped, or an error.
+        render: how renders are quantised to 8 bits.
+        reference: how references are quantised to 8 bits.
+        kind: precision in which images are quantised.
+        half: whether only the right half is scored.
+        mask: use of masks.
+        correct: colour correction of the metrics whose names begin with cc_.
     """
 
     peers: Mapping[str, Sequence[Peer]]
@@ -73,7 +73,7 @@ class Tool:
     correct: Callable[..., Array] | None = None
 
     def prepare(self, reference: Array, render: Array, mask: Array | None) -> Prepared:
-        """What its metrics take, in the precision that it works in."""
+        """Prepare images and mask for the metrics, in the precision of the tool."""
         if self.beyond == "clipped":
             reference, render = (np.clip(image, 0, 1) for image in (reference, render))
         reference, render = reference.astype(self.kind), render.astype(self.kind)
@@ -91,12 +91,12 @@ class Tool:
 
 
 def quantise(image: Array, rule: Rule) -> Array:
-    """Round an image to the 256 levels of 8 bits, in its own dtype, not clamped.
+    """Quantise an image to 8-bit levels in its own dtype, without clamping.
 
     Args:
         image: values in [0, 1].
-        rule: `round` is torchvision's save_image (add a half, then cut off), `round half to even` numpy's (multinerf,
-            zipnerf-pytorch), `truncate` the conversion to uint8 (NeRF's to8b, nerfbaselines, dycheck).
+        rule: `round` adds 0.5 and truncates (torchvision's save_image), `round half to even` is numpy's (multinerf,
+            zipnerf-pytorch), `truncate` is the conversion to uint8 (NeRF's to8b, nerfbaselines, dycheck).
     """
     kind = image.dtype.type
     if rule == "none":
@@ -107,9 +107,9 @@ def quantise(image: Array, rule: Rule) -> Array:
 
 
 def corrected(tool: Tool, correct: Callable[..., Array]) -> Tool:
-    """The scores of the corrected render alone, by the peers that are run live."""
-    own = {CC + metric: [peer for peer in peers if peer in LIVE] for metric, peers in tool.peers.items()}
-    return replace(tool, peers=own, correct=correct)
+    """Return a tool with only the metrics of the corrected render, computed by live peers."""
+    live = {CC + metric: [peer for peer in peers if peer in LIVE] for metric, peers in tool.peers.items()}
+    return replace(tool, peers=live, correct=correct)
 
 
 TM = "torchmetrics-1.4.1"
@@ -122,11 +122,11 @@ LIVE = [SKIMAGE_PSNR, SKIMAGE_SSIM, MSSSIM, TM_SSIM, TM_ALEX, TM_VGG_UNSCALED, T
 
 
 def nerfbaselines(protocol: str, **more: str) -> dict[str, list[Peer]]:
-    """Its own evaluation protocol, and who else computes the same of what it prepares."""
+    """Return the peers for one of nerfbaselines' protocols: nerfbaselines itself, and equivalent implementations."""
     names = {"psnr": "psnr", "ssim": "ssim", "mae": "mae", "lpips_alex": "lpips", **more}
-    own = {metric: golden("nerfbaselines", f"{protocol}{{mask}}: {name}") for metric, name in names.items()}
-    others = {"psnr": [SKIMAGE_PSNR], "ssim": [DMPIX], "mae": [MAE]}
-    return {metric: [peer, *others.get(metric, [])] for metric, peer in own.items()}
+    peers = {metric: golden("nerfbaselines", f"{protocol}{{mask}}: {name}") for metric, name in names.items()}
+    equivalent = {"psnr": [SKIMAGE_PSNR], "ssim": [DMPIX], "mae": [MAE]}
+    return {metric: [peer, *equivalent.get(metric, [])] for metric, peer in peers.items()}
 
 
 NERFSTUDIO = Tool(
@@ -166,7 +166,7 @@ NERFBASELINES = Tool(
     nerfbaselines("default"), beyond="clipped", render="truncate", reference="truncate", mask="multiply"
 )
 
-# By the protocol's name; a colour correction on request after a space, which stands for its cc_ scores alone.
+# Tools by protocol. A name followed by a colour correction stands for the cc_ scores of that correction.
 PROTOCOLS: dict[str, Tool] = {
     "standard": Tool(
         {

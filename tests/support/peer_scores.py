@@ -1,7 +1,7 @@
-"""What each peer says of a prepared pair: run live, read from the golden files, or the independent implementations.
+"""Scores of each peer on a prepared pair: computed live, read from golden files, or by independent implementations.
 
-A peer answers with its number in float64, and with the one that it gives in float32 where that is how it is used; with
-None where it has no number.
+A peer answers with its value in float64, and with its value in float32 if it is used in that precision. It answers None
+if it has no value.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True)
 class Case:
-    """A pair as a tool's metrics take it, prepared in numpy.
+    """A pair prepared in numpy for the metrics of a tool.
 
     Attributes:
-        name: of the pair, as the golden files have it.
-        reference: `[H, W, 3]`, values of float32 (of float64 for a tool that prepares in it).
-        render: the same.
-        mask: `[H, W]`, for the metrics to weigh by; None where there is none, or it was done to the images.
-        golden: what the golden files call it beyond the name of the metric: ", mask" where a mask was given.
-        lpips_of: `load_lpips`, whose weights the peers' networks are filled with.
+        name: name of the pair in the golden files.
+        reference: `[H, W, 3]` float32, or float64 for tools that prepare images in float64.
+        render: `[H, W, 3]`, in the precision of the reference.
+        mask: `[H, W]` weights; None if there is no mask, or if it was applied to the images.
+        golden: suffix of the metric's name in the golden files (", mask" with a mask).
+        lpips_of: `load_lpips`, for the weights of the peers' networks.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody who computes a metric.
+    """An implementation of a metric.
 
     Attributes:
-        name: as the table calls it.
-        answer: its number of a case.
-        tolerance: how far ours may be from its float64 number, of images that both hold in float32.
+        name: name in the table of deviations.
+        answer: returns its values for a case.
+        tolerance: largest deviation of nvs-eval from its float64 value, on float32 images.
     """
 
     name: str
@@ -90,9 +90,9 @@ def _skimage_psnr(case: Case) -> Answer:
 
 
 def _skimage_ssim(case: Case) -> Answer:
-    how: dict[str, Any] = {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
-    score: Any = structural_similarity  # Its type says that it may return a map, too.
-    return float(score(*case.doubles, data_range=1, channel_axis=-1, **how)), None
+    options: dict[str, Any] = {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
+    score: Any = structural_similarity  # By its type, it might also return a map.
+    return float(score(*case.doubles, data_range=1, channel_axis=-1, **options)), None
 
 
 def _skimage_ssim_of_grey(case: Case) -> Answer:
@@ -102,7 +102,7 @@ def _skimage_ssim_of_grey(case: Case) -> Answer:
 
 
 def _msssim(case: Case) -> Answer:
-    # It builds its window in float32: the exact one makes its float64 self.
+    # pytorch-msssim builds its window in float32, so the float64 value needs an exact window.
     line = torch.exp(-((torch.arange(11) - 5).double() ** 2) / (2 * 1.5**2))
     window = (line / line.sum()).repeat(3, 1, 1, 1)
     exact = pytorch_msssim.ssim(*case.tensors(np.float64), data_range=1, win=window)
@@ -119,7 +119,7 @@ def _torchmetrics_ssim(data_range: float | None, case: Case) -> Answer:
 
 @cache
 def _lpips_network(load: Callable[..., Lpips], net: str) -> Any:
-    return deepcopy(lpips_package(load(net)))  # Other tests change the one that they share.
+    return deepcopy(lpips_package(load(net)))  # Other tests modify the shared module.
 
 
 @cache
@@ -138,19 +138,19 @@ def _torchmetrics_lpips(net: str, scaled: bool, clamp: bool, case: Case) -> Answ
     if clamp:
         reference, render = images
         images = reference, render.clamp(0, 1)
-    # Its update refuses what is beyond the range, and is nothing else but this.
+    # torchmetrics' update only adds a check of the range to this call.
     return _once(_torchmetrics_network(case.lpips_of, net), scaled, images), None
 
 
-_known: dict[tuple[Any, ...], float] = {}
+_distances: dict[tuple[Any, ...], float] = {}
 
 
 def _once(module: Any, scaled: bool, images: tuple[torch.Tensor, torch.Tensor]) -> float:
-    """A network's distance: many protocols feed it the same pairs, and in float64 it takes its time."""
+    """Return the distance of a network, cached because many protocols use the same pairs and float64 is slow."""
     key = (module, scaled, *(image.numpy().tobytes() for image in images))
-    if key not in _known:
+    if key not in _distances:
         with torch.inference_mode():
-            _known[key] = module(*images, normalize=scaled).item()
+            _distances[key] = module(*images, normalize=scaled).item()
     return _known[key]
 
 
@@ -200,13 +200,13 @@ def _values(file: str) -> dict[str, dict[str, list[Any]]]:
 
 
 def _golden(file: str, metric: str, case: Case) -> Answer:
-    """None for a pair that the peers were not asked about; of those that they were, each must have its number."""
+    """Return the values in a golden file, which must exist, or None for a pair that golden files do not cover."""
     if case.name not in array_pairs():
         return None
     name = metric.format(mask=case.golden)
-    said = _values(file).get(name, {}).get(case.name, [None, None])
-    assert None not in said, f"golden/{file}.json has no {name} of {case.name!r}: make it again."
-    return float(said[0]), float(said[1])
+    values = _values(file).get(name, {}).get(case.name, [None, None])
+    assert None not in values, f"golden/{file}.json has no {name} of {case.name!r}; run tests/peers/make.py"
+    return float(values[0]), float(values[1])
 
 
 # --- By name ------------------------------------------------------------------------------------------------------
@@ -243,5 +243,5 @@ def reference_dycheck(metric: str) -> Peer:
 
 
 def golden(file: str, metric: str, *, tolerance: float = 1e-6) -> Peer:
-    """The golden file's peer; "{mask}" in the metric's name stands for what is added to it where there is a mask."""
+    """Return the peer of a golden file. "{mask}" in the name of the metric is replaced by `Case.golden`."""
     return Peer(file, partial(_golden, file, metric), tolerance)

@@ -1,7 +1,7 @@
-"""Folders, records and commands of the golden test of the whole product, and what is kept of each answer.
+"""Folders, records and commands of the golden test of the product, and the compared part of each answer.
 
-Nothing here imports nvs_eval, so that any revision of it can be asked: tests/golden/make_product.py writes the answers
-down, tests/product/test_golden.py compares.
+Nothing here imports nvs_eval, so that any revision can be tested. tests/golden/make_product.py writes the answers, and
+tests/product/test_golden.py compares them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.protocols import LIGHT, variant
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Runner = Callable[[Sequence[str]], tuple[int, str]]
-"""Runs a command in the current folder; returns its exit code and its stdout."""
+"""Function that runs a command in the current folder and returns its exit code and stdout."""
 
 VIEWS = 3
 HEIGHT, WIDTH = 40, 48
@@ -31,21 +31,21 @@ HEIGHT, WIDTH = 40, 48
 
 
 def photograph(view: int) -> Bytes:
-    """Ramps and a texture, of whole numbers alone: the same on every machine."""
+    """Return ramps and a texture, computed from integers and therefore equal on every machine."""
     row, column, channel = np.mgrid[:HEIGHT, :WIDTH, :3]
     ramp = np.abs((4 * row + 5 * column + 40 * channel + 31 * view) % 300 - 150)
     return (20 + ramp + (row * row + 7 * column + 3 * view) % 37).astype(np.uint8)
 
 
 def render(view: int, strength: int = 1) -> Bytes:
-    """The photograph with a deterministic error that grows with the strength."""
+    """Return the photograph with a deterministic error that grows with the strength."""
     row, column, channel = np.mgrid[:HEIGHT, :WIDTH, :3]
     error = (row * (view + 2) + column * 3 + channel * 5) % (8 * strength + 1) - 3 * strength
     return np.clip(photograph(view) + error, 0, 255).astype(np.uint8)
 
 
 def mask(view: int, *, soft: bool = False) -> Bytes:
-    """White in a rectangle; a soft one is grey at its border."""
+    """Return a mask that is white in a rectangle. A soft mask is grey at its border."""
     weights = np.zeros((HEIGHT, WIDTH), np.uint8)
     weights[5:36, 8 + view : 44] = 102 if soft else 255
     weights[8:33, 12 + view : 40] = 255
@@ -57,11 +57,11 @@ def save(path: Path, image: Bytes) -> None:
     Image.fromarray(image).save(path)
 
 
-# --- Folders as tools leave them ----------------------------------------------------------------------------------
+# --- Folders in the layouts of tools ------------------------------------------------------------------------------
 
 
 def write_folders(root: Path) -> None:
-    """All folders that the commands score."""
+    """Write all folders that the commands score."""
     _write_plain(root / "plain")
     for step, strength in (("ours_7000", 2), ("ours_30000", 1)):
         _write_iteration(root / "3dgs/garden/test" / step, strength)
@@ -130,7 +130,7 @@ def _write_canvases(root: Path) -> None:
     (gsplat / "cfg.yml").write_text("data_dir: data/360_v2/garden\n")
 
 
-# --- Files of YAML ------------------------------------------------------------------------------------------------
+# --- YAML files ---------------------------------------------------------------------------------------------------
 
 FLOAT = """\
 name: float
@@ -190,7 +190,7 @@ MASK_MEANINGS = ("multiply", "fill", "bbox", "windows", "ignored")
 
 
 def write_yaml(root: Path) -> None:
-    """Protocols, a benchmark, published numbers and a suite."""
+    """Write protocols, a benchmark, published numbers and suites."""
     files = {
         "light": LIGHT,
         "float": FLOAT,
@@ -223,7 +223,7 @@ METHODS: dict[str, Sequence[tuple[str | None, int | None]]] = {
 
 
 def write_records(root: Path) -> None:
-    """Records of three scenes and three methods under two protocols, by a formula; and worse ones."""
+    """Write records of three scenes and three methods under two protocols, and records with lower scores."""
     for scene in SCENES:
         for method, results in METHODS.items():
             for run, step in results:
@@ -288,14 +288,14 @@ def _worse(record: dict[str, Any]) -> dict[str, Any]:
 def _write_record(path: Path, record: dict[str, Any]) -> None:
     rows = record["views"]
     means = {name: math.fsum(float(row["scores"][name]) for row in rows) / len(rows) for name in record["metrics"]}
-    whole = {
+    complete = {
         **record,
         "means": {name: "inf" if math.isinf(mean) else mean for name, mean in means.items()},
         "views_sha256": _sha256("".join(f"{row['name']}\n" for row in rows)),
         "references_sha256": _sha256("".join(f"{row['reference_sha256']}\n" for row in rows)),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole), encoding="utf-8")
+    path.write_text(json.dumps(complete), encoding="utf-8")
 
 
 def _sha256(text: str) -> str:
@@ -444,7 +444,7 @@ GROUPS: dict[str, dict[str, list[str]]] = {
         "fast": _score(*PLAIN, "--precision", "fast", to="fast", protocols=["inria-3dgs"]),
     },
 }
-# What these print is prose, or not theirs alone: of them the exit code and the files are kept.
+# Commands that print prose or output that varies. Only their exit codes and files are compared.
 PROSE = {"audited", "verified", "tolerated", "gone", *GROUPS["refusals"]}
 
 
@@ -458,14 +458,14 @@ def write_inputs(root: Path) -> None:
 
 
 def answers(group: str, run: Runner, more: Sequence[str] = ()) -> dict[str, Any]:
-    """What the commands of a group answer, run one after the other in the current folder, which has the inputs."""
+    """Run the commands of a group in order, in the current folder with the inputs, and return their answers."""
     return {name: _answer(name, command, run, more) for name, command in GROUPS[group].items()}
 
 
 def _answer(name: str, command: Sequence[str], run: Runner, more: Sequence[str]) -> dict[str, Any]:
     before = _files()
-    whole = [found for word in command for found in (_one_file(word) if "-*.json" in word else [word])]
-    code, out = run([*whole, *more])
+    arguments = [path for word in command for path in (_one_file(word) if "-*.json" in word else [word])]
+    code, out = run([*arguments, *more])
     written = {path: content for path, content in _files().items() if before.get(path) != content}
     files = {path: _kept(json.loads(content)) for path, content in written.items() if path.endswith(".json")}
     answer: dict[str, Any] = {"code": code, "files": files, "others": sorted(set(written) - set(files))}
@@ -483,26 +483,26 @@ def _files() -> dict[str, bytes]:
 
 
 def _kept(value: Any) -> Any:
-    """Of a record all but its provenance, shortly; of another file everything."""
+    """Return a summary of a record without its provenance. Other files are returned unchanged."""
     if not (isinstance(value, dict) and "schema_version" in value):
         return value
     identity = [value[name] for name in ("scene", "method", "run", "step", "split")]
     hashes = [value[name][:12] for name in ("views_sha256", "references_sha256")]
-    of_row = ("name", "width", "height", "coverage")
+    fields = ("name", "width", "height", "coverage")
     return {
         "identity": identity,
         "protocol": [value["protocol"]["name"], value["protocol"]["fingerprint"]],
         "definition": _sha256(json.dumps(value["protocol"]["definition"]))[:12],
         "signatures": {name: metric["signature"] for name, metric in value["metrics"].items()},
         "hashes": [*hashes, *(row["reference_sha256"][:12] for row in value["views"])],
-        "rows": [[*map(row.get, of_row), *row["scores"].values()] for row in value["views"]],
+        "rows": [[*map(row.get, fields), *row["scores"].values()] for row in value["views"]],
         "means": value["means"],
         "fields": _sha256(" ".join([*sorted(value), *sorted({name for row in value["views"] for name in row})]))[:12],
     }
 
 
 def _numbers(value: Any) -> Any:
-    """A JSON value without its sentences, which other tests read, and with numbers of eight digits."""
+    """Return a JSON value without sentences, which other tests check, and with numbers rounded to eight digits."""
     if isinstance(value, Mapping):
         return {name: _numbers(part) for name, part in value.items()}
     if isinstance(value, list):

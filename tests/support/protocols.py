@@ -1,4 +1,4 @@
-"""The one maker of protocols: small ones as the text of their files, and some that nobody uses, of every metric."""
+"""Protocols for tests: small ones as text, and synthetic ones that cover every metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
 
-# PSNR and SSIM need no weights, so that these protocols do for nearly everything around the numbers.
+# PSNR and SSIM need no weights. These protocols suffice for nearly all tests that are not about scores.
 LIGHT = """\
 name: light
 alpha: composite
@@ -28,14 +28,14 @@ round_means: null
 
 
 def variant(text: str = LIGHT, **fields: Any) -> str:
-    """A protocol's text with other values of some fields; `metrics` are added to those it has."""
+    """Return the text of a protocol with some fields replaced. `metrics` are added to the existing ones."""
     data = yaml.safe_load(text)
     metrics = {**data["metrics"], **fields.pop("metrics", {})}
     return yaml.safe_dump({**data, **fields, "metrics": metrics}, sort_keys=False)
 
 
 def rounding(render: str = "none", reference: str = "none", mask: str = "none") -> dict[str, str]:
-    """How a protocol brings images and masks to 8 bits."""
+    """Return the field `quantise` of a protocol."""
     return {"render": render, "reference": reference, "mask": mask}
 
 
@@ -49,11 +49,11 @@ AVERAGE = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_squeeze"}
 MASKED = {"psnr": PSNR, "mae": {}, "ssim": VALID, "ssim_uniform": UNIFORM, "lpips_squeeze": SQUEEZE}
 
 FLOAT = variant(name="float", quantise=rounding(), metrics={"ssim": {"kernel": "reflect", "data_range": "pair"}})
-# It quantises its renders, as PNGs do, and takes its references as they are.
+# Rounds its renders to 8 bits, and does not quantise its references.
 HALF = variant(name="half", quantise=rounding("round"))
-# It does not look at masks.
+# Ignores masks.
 IGNORING = variant(name="ignoring", mask="ignored")
-# It has no meaning for them.
+# Does not admit masks.
 UNMASKED = variant(name="unmasked", mask="none")
 CLAMPING = variant(name="clamping", out_of_range="clamp")
 KEEPING = variant(name="keeping", out_of_range="keep")
@@ -62,13 +62,13 @@ BARE = variant(alpha="error", quantise=rounding(), mask="none")
 
 
 def protocol_of(text: str) -> Protocol:
-    from nvs_eval.protocols import parse_protocol  # Late, for the golden test, which asks other revisions as well.
+    from nvs_eval.protocols import parse_protocol  # Delayed, because the golden test also runs other revisions.
 
     return parse_protocol(yaml.safe_load(text))
 
 
 def changed(text: str = LIGHT, **fields: Any) -> Protocol:
-    """The protocol of such a text."""
+    """Return the protocol of a text with some fields replaced."""
     return protocol_of(variant(text, **fields))
 
 
@@ -80,12 +80,12 @@ def protocol_file(folder: Path, text: str = LIGHT, name: str = "light.yaml") -> 
 
 def _corrected(name: str, how: str, **fields: Any) -> Protocol:
     plain = {"psnr": PSNR, "mae": {}, "ssim": VALID, "lpips_alex": ALEX}
-    both = {**plain, **{f"cc_{metric}": given for metric, given in plain.items()}}
+    both = {**plain, **{f"cc_{metric}": parameters for metric, parameters in plain.items()}}
     return changed(BARE, name=name, colour_correction=how, metrics=both, **fields)
 
 
 def made_up_protocols() -> dict[str, Protocol]:
-    """By name."""
+    """Return synthetic protocols by name."""
     kernels = {
         "psnr": {"data_range": 255},
         "ssim": UNIFORM,
@@ -105,7 +105,7 @@ def made_up_protocols() -> dict[str, Protocol]:
         "mipnerf_average": AVERAGE,
     }
     masked = {**MASKED, "mipnerf_average": AVERAGE}
-    without_lpips = {metric: given for metric, given in MASKED.items() if "lpips" not in metric}
+    without_lpips = {metric: parameters for metric, parameters in MASKED.items() if "lpips" not in metric}
     made = [
         changed(BARE, name="kernels", out_of_range="keep", metrics=kernels),
         changed(BARE, name="networks", out_of_range="clamp", metrics=networks),

@@ -1,4 +1,4 @@
-"""Records made by hand."""
+"""Records for tests."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def record(views: Sequence[ViewRow] = (row(),), **changes: Any) -> Record:
 
 
 def rows(records: Sequence[Record], step: int) -> list[list[dict[str, Any]]]:
-    """What the records of one step say of each view, their paths excepted."""
+    """Return the rows of all records of one step as dictionaries, without their paths."""
     paths = {"render": None, "reference": None}
     return [[{**asdict(row), **paths} for row in record.views] for record in records if record.step == step]

@@ -1,4 +1,4 @@
-"""The one maker of images and of folders of them."""
+"""Images and folders of images for tests."""
 
 from __future__ import annotations
 
@@ -24,57 +24,57 @@ NAMES = ("0001", "0002")
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Noise in [0, 1]."""
+    """Return noise in [0, 1]."""
     return torch.rand(*shape, generator=generator(seed), dtype=dtype)
 
 
 def float_image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Noise in [0, 1] between the levels of 8 bits."""
+    """Return an image of noise in [0, 1], not limited to 8-bit levels."""
     return noise(height, width, 3, seed=seed)
 
 
 def image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Noise that an 8-bit file keeps exactly."""
+    """Return an image of noise at 8-bit levels."""
     return (float_image(seed, height, width) * 255).round() / 255
 
 
 def bitmap(seed: int, size: tuple[int, int] = (WIDTH, HEIGHT), channels: int = 3) -> Image.Image:
-    """Noise as an image of PIL, so that any format can be made of it."""
+    """Return noise as a PIL image, which can be saved in any format."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 def flat(level: int) -> Tensor:
-    """An image of one grey, of which every score has a closed form."""
+    """Return an image of a single grey, for which all scores have a closed form."""
     return torch.full((HEIGHT, WIDTH, 3), level / 255)
 
 
 def write_images(folder: Path, images: Mapping[str, Tensor], extension: Literal["png", "npy"] = "png") -> Path:
-    """A folder of one image file a name."""
+    """Write a folder with an image file for each name."""
     for name, pixels in images.items():
         (save_png if extension == "png" else save_npy)(folder / f"{name}.{extension}", pixels)
     return folder
 
 
 def fill(folder: Path, levels: Sequence[int]) -> Path:
-    """A folder of two images of one grey each."""
+    """Write a folder of two flat grey images."""
     return write_images(folder, {name: flat(level) for name, level in zip(NAMES, levels, strict=True)})
 
 
 def write_pngs(folder: Path, seeds: Mapping[str, int]) -> Path:
-    """A folder of one PNG of noise a name."""
+    """Write a folder with a PNG of noise for each name."""
     return write_images(folder, {name: image(seed) for name, seed in seeds.items()})
 
 
 def write_garden(folder: Path, names: Sequence[str] = NAMES) -> Path:
-    """A scene of noise, of which no two protocols say the same: references and two methods' renders of them."""
+    """Write a scene of noise, with references and two methods' renders. Protocols differ in their scores."""
     for index, part in enumerate(("gt", "ours", "theirs")):
         write_pngs(folder / part, {name: 10 * index + int(name) for name in names})
     return folder
 
 
 def write_masks(folder: Path, coverage: Mapping[str, float], *, weight: float = 1.0) -> Path:
-    """A folder of masks: of each view the right part of this width counts, with this weight."""
+    """Write a folder of masks. The right part of each mask, of this share of the width, has this weight."""
     masks = {}
     for name, share in coverage.items():
         masks[name] = torch.zeros(HEIGHT, WIDTH, 3)
@@ -83,12 +83,12 @@ def write_masks(folder: Path, coverage: Mapping[str, float], *, weight: float = 
 
 
 def masks_in(folder: Path, coverage: Mapping[str, float], *, binary: bool = False) -> Masks:
-    """The same, as a checkpoint has them."""
+    """Write a folder of masks, and return them as a checkpoint would."""
     return Masks(list_images(write_masks(folder, coverage)), binary)
 
 
 def files_below(folder: Path) -> list[str]:
-    """The files below a folder by their paths, hidden ones included; empty folders end in a slash."""
+    """Return the relative paths of all files below a folder, including hidden ones. Empty folders end in a slash."""
     return sorted(
         path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
         for path in folder.rglob("*")
@@ -100,7 +100,7 @@ FRAMES = tuple(f"images/{index:04d}.png" for index in range(1, 11))
 
 
 def frame(index: int, name: str, **more: Any) -> dict[str, Any]:
-    """What transforms.json says of an image."""
+    """Return the entry of an image in transforms.json."""
     pose = np.eye(4)
     pose[:3, 3] = np.cos(index), np.sin(index), 0.1 * index
     return {"file_path": name, "transform_matrix": pose.tolist(), **more}
@@ -114,7 +114,7 @@ def nerfstudio_scene(
     more: Callable[[str], dict[str, Any]] = lambda name: {},
     **meta: Any,
 ) -> Path:
-    """A scene in nerfstudio's format: an image of noise a name, and transforms.json."""
+    """Write a scene in nerfstudio's format: an image of noise for each name, and transforms.json."""
     for index, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         bitmap(index, size).save(folder / name)

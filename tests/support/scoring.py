@@ -1,4 +1,4 @@
-"""What the tests of the scorer share: a view made of tensors, and its scores under protocols."""
+"""Shared parts of the tests of the scorer: views from tensors, and their scores under protocols."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def view(reference: Tensor, *renders: Tensor, mask: Tensor | None = None) -> Vie
     return View("cam/7", reference, tuple(Render(render, file=Path("their.png")) for render in renders), mask)
 
 
-def scores(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **choices: Any) -> list[Any]:
-    return _scorer(protocols, **choices).score(scored)
+def scores(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **options: Any) -> list[Any]:
+    return _scorer(protocols, **options).score(scored)
 
 
-def outcomes(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **choices: Any) -> list[Outcome]:
-    return _scorer(protocols, **choices).outcomes(scored)
+def outcomes(protocols: str | Protocol | Sequence[str | Protocol], scored: View, **options: Any) -> list[Outcome]:
+    return _scorer(protocols, **options).outcomes(scored)
 
 
-def _scorer(protocols: str | Protocol | Sequence[str | Protocol], **choices: Any) -> Scorer:
-    several = [protocols] if isinstance(protocols, str | Protocol) else protocols
-    return Scorer([protocol_of(each) if isinstance(each, str) else each for each in several], CPU, **choices)
+def _scorer(protocols: str | Protocol | Sequence[str | Protocol], **options: Any) -> Scorer:
+    items = [protocols] if isinstance(protocols, str | Protocol) else protocols
+    return Scorer([protocol_of(item) if isinstance(item, str) else item for item in items], CPU, **options)

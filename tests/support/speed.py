@@ -1,4 +1,4 @@
-"""Results of benchmarks, made by hand."""
+"""Benchmark results for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables to try writers on: with names that every format could take for its own, and with all marks."""
+"""Tables for tests of writers, with names that contain the syntax of every format, and with all marks."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ MARKS = ("", "†", "‡", "§", "≈", "‡†")
 def table_of_rows(
     title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], caption: str, **parts: Any
 ) -> Table:
-    """A table of rows of cells: they become the columns' cells."""
+    """Return a table from rows of cells."""
     cells = [[row[place] for row in rows] for place in range(len(columns))]
     filled = [replace(column, cells=below) for column, below in zip(columns, cells, strict=True)]
     return Table(title, filled, caption, **parts)
 
 
 def with_rows(table: Table, rows: Sequence[Sequence[Cell]]) -> Table:
-    """A table with other rows."""
+    """Return a copy of a table with other rows."""
     filled = table_of_rows("", table.columns[: len(rows[0])], rows, "")
     return replace(table, columns=filled.columns)
 
@@ -63,12 +63,12 @@ def layout(
     tied: Tied | None = None,
     **options: Any,
 ) -> Layout:
-    """A layout by the fields of its own and by those of its options."""
+    """Return a layout. Keywords are its fields, or fields of its options."""
     return Layout(options=TableOptions(**options), suite=suite, published=published, decimals=decimals, tied=tied)
 
 
 def hostile_table(names: Sequence[str] = NAMES, *, means: int = 1) -> Table:
-    """A table with a row a name: an infinity, empty cells, numbers of fewer decimals, all ranks and marks."""
+    """Return a table with a row per name, an infinity, empty cells, varying decimals, and all ranks and marks."""
     rows = [_row(index, name) for index, name in enumerate(names)]
     return table_of_rows(
         "fox_#1 & co, test views",

@@ -1,4 +1,4 @@
-"""What the tests of `verify` share: small scenes, their records, and edits of these."""
+"""Shared parts of the tests of `verify`: small scenes, their records, and edits of records."""
 
 from __future__ import annotations
 
@@ -37,32 +37,38 @@ FIVE = variant(
 
 
 def write_scene(folder: Path, names: Sequence[str] = PAIRS, extension: Literal["png", "npy"] = "png") -> Path:
-    """Renders in `folder/ours` and references in `folder/gt`, of the pairs of these names."""
+    """Write the renders of some pairs to `folder/ours`, and their references to `folder/gt`."""
     for index, part in enumerate(("gt", "ours")):
         images = {name: torch.from_numpy(array_pairs()[name][index]) for name in names}
         write_images(folder / part, images, extension)
     return folder
 
 
-def score(folder: Path, *texts: str, **how: Any) -> list[Path]:
-    """The records of a scene's renders under these protocols."""
-    return evaluated(folder, [protocol_of(text) for text in texts], **how)
+def score(folder: Path, *texts: str, **options: Any) -> list[Path]:
+    """Score the renders of a scene under protocols given as text, and return the files of the records."""
+    return evaluated(folder, [protocol_of(text) for text in texts], **options)
 
 
-def evaluated(folder: Path, protocols: Sequence[Protocol], **how: Any) -> list[Path]:
-    """Likewise, with what `open_folders` takes."""
-    (source,) = open_folders([folder / "ours"], reference=folder / "gt", **how)
+def evaluated(folder: Path, protocols: Sequence[Protocol], **options: Any) -> list[Path]:
+    """Score the renders of a scene under protocols, and return the files of the records.
+
+    Args:
+        folder: folder of the scene.
+        protocols: protocols to score under.
+        options: options of `open_folders`.
+    """
+    (source,) = open_folders([folder / "ours"], reference=folder / "gt", **options)
     scorer = Scorer(protocols, torch.device("cpu"))
     records = evaluate(source, source.ids, scorer, Session(folder / "out"), provenance=source.provenance)
-    files = [record_file(each, folder / "out") for each in records]
+    files = [record_file(record, folder / "out") for record in records]
     assert len(files) == len(protocols)
-    for file, each in zip(files, records, strict=True):
-        write_record(file, each)
+    for file, record in zip(files, records, strict=True):
+        write_record(file, record)
     return files
 
 
 def change(file: Path, changed: Callable[[Record], Record]) -> None:
-    """Edit a record, its means and all that follows from its rows with it."""
+    """Edit a record and write it, with the means and hashes of its new rows."""
     write_record(file, changed(read_record(file)))
 
 
@@ -81,11 +87,12 @@ def verified(file: Path) -> Report:
 
 
 def deviations(report: Report) -> Mapping[str, float]:
+    """Return the largest deviation of each metric."""
     return {metric: max(c.deviation for c in report.compared if c.metric == metric) for metric in metrics(report)}
 
 
 def metrics(report: Report) -> list[str]:
-    return list(dict.fromkeys(each.metric for each in report.compared))
+    return list(dict.fromkeys(comparison.metric for comparison in report.compared))
 
 
 def write_masks(folder: Path, names: Sequence[str]) -> Path:
@@ -98,7 +105,7 @@ def write_masks(folder: Path, names: Sequence[str]) -> Path:
 
 
 def edited(definition: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
-    """A definition with another value at a path such as "quantise.render"; without it if the value is `ABSENT`."""
+    """Return a definition with a new value at a path such as "quantise.render". `ABSENT` removes the field."""
     first, _, rest = path.partition(".")
     if value is ABSENT and not rest:
         return {key: item for key, item in definition.items() if key != first}
@@ -109,7 +116,7 @@ ABSENT = object()
 
 
 def with_definition(path: str, value: object, *, follows: bool = True) -> Callable[[Record], Record]:
-    """A record with an edited definition, and the fingerprint of it or the one that it had."""
+    """Return an edit of a record's definition. With `follows`, the fingerprint is updated."""
 
     def changed(record: Record) -> Record:
         protocol = {**record.protocol, "definition": edited(record.protocol["definition"], path, value)}
@@ -120,4 +127,5 @@ def with_definition(path: str, value: object, *, follows: bool = True) -> Callab
 
 
 def nets_here() -> list[Net]:
+    """Return the nets whose pretrained weights are on this machine."""
     return [net for net in NETS if find_backbone(net).verified]

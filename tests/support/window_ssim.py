@@ -1,8 +1,8 @@
-"""SSIM in numpy float64, window by window, from its definition: the oracle of both SSIMs of the project.
+"""SSIM in numpy float64, window by window, from its definition. It is the oracle for both SSIMs of the project.
 
-Every window is cut out and weighted, and the variances are means of squared differences from the window's own mean
-(two passes), so that nothing cancels. It is slow, and exact on any pair: the metrics and the second opinion of `verify`
-both take differences of moments, which lose digits at low contrast, so that neither can stand in for it.
+Every window is extracted and weighted, and variances are means of squared differences from the mean of the window (two
+passes), so that nothing cancels. This is slow, but exact on any pair. The metrics and the implementation of `verify`
+use differences of moments, which lose digits at low contrast.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Tool:
-    """What a tool does.
+    """Definition of SSIM in a tool.
 
     Attributes:
-        side: of its square window, in pixels.
-        sigma: of the Gaussian, None for equal weights.
-        taps: the window's weights along one axis, where a tool has numbers of its own for them.
-        pad: numpy's mode for what surrounds the images, None for nothing.
-        sample: whether the variance of n values is their squared differences' sum over n - 1.
-        least_variance: below it a variance is raised to it.
-        bounded: whether the covariance is kept in what Cauchy and Schwarz allow for the raised variances.
-        channels: which planes are compared: all three, instant-ngp's luminance, or OpenCV's grey of the 8-bit levels.
+        side: side of the square window, in pixels.
+        sigma: standard deviation of the Gaussian window in pixels, None for equal weights.
+        taps: weights of the window along one axis, if the tool lists them.
+        pad: numpy's padding mode, None for no padding.
+        sample: whether variances are divided by n - 1.
+        least_variance: lower limit of variances.
+        bounded: whether the covariance is limited by the Cauchy-Schwarz inequality with the limited variances.
+        channels: planes that are compared: all three, instant-ngp's luminance, or OpenCV's grey of 8-bit levels.
     """
 
     side: int = 11
@@ -46,7 +46,7 @@ class Tool:
 
 
 TOOLS = {
-    # Wang's, with the windows wholly inside: pytorch-msssim, scikit-image with gaussian_weights.
+    # Wang's SSIM over windows inside the image: pytorch-msssim, scikit-image with gaussian_weights.
     "valid": Tool(),
     # DeepMind's dm_pix.
     "dmpix": Tool(least_variance=float(np.finfo(np.float32).eps) ** 2, bounded=True),
@@ -54,9 +54,9 @@ TOOLS = {
     "reflect": Tool(pad="reflect", least_variance=0.0),
     # INRIA's 3D Gaussian splatting: conv2d with padding 5.
     "zero": Tool(pad="constant"),
-    # scikit-image as it comes.
+    # scikit-image with default options.
     "uniform7-rgb": Tool(side=7, sigma=None, sample=True),
-    # The same of OpenCV's grey: zipnerf-pytorch.
+    # scikit-image's default on OpenCV's grey: zipnerf-pytorch.
     "uniform7-gray": Tool(side=7, sigma=None, sample=True, channels="grey levels"),
     # instant-ngp's scripts/common.py; scipy's "reflect" is numpy's "symmetric".
     "luma5": Tool(
@@ -64,12 +64,12 @@ TOOLS = {
     ),
 }
 
-# mip-NeRF's and dycheck's: dm_pix's older code, with 0 where its epsilon is now.
+# mip-NeRF and dycheck use an older dm_pix, which has 0 in place of epsilon.
 DMPIX_WITHOUT_FLOOR = Tool(least_variance=0.0, bounded=True)
 
 
 def ssim_map(tool: Tool, x: Array, y: Array, data_range: float) -> Array:
-    """The map `[H', W', C]` of two images `[H, W, 3]` in [0, 1]; the data range of grey levels is 255."""
+    """Return the map `[H', W', C]` of two images `[H, W, 3]` in [0, 1]. The data range of grey levels is 255."""
     weights = _weights(tool)
     windows_x, windows_y = (_windows(tool, _planes(tool, image)) for image in (x, y))
     mean_x, mean_y = ((windows * weights).sum((-2, -1)) for windows in (windows_x, windows_y))
@@ -88,7 +88,7 @@ def ssim_map(tool: Tool, x: Array, y: Array, data_range: float) -> Array:
 
 
 def carry_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weigh dycheck's second pass by the counts of the first, in the second opinion: another number than dycheck's."""
+    """Change dycheck's SSIM in `verify` so that the second pass is weighted by the counts of the first."""
 
     def carrying(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
         values, _ = partial(image, weights, axis)
@@ -99,7 +99,7 @@ def carry_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def extent_of_pair(x: Array, y: Array) -> float:
-    """torchmetrics' data range where none is given."""
+    """Return the data range that torchmetrics uses by default."""
     return max(float(x.max() - x.min()), float(y.max() - y.min()))
 
 
@@ -125,5 +125,5 @@ def _weights(tool: Tool) -> Array:
 def _windows(tool: Tool, image: Array) -> Array:
     border = tool.side // 2
     padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode=tool.pad) if tool.pad else image
-    cut: Any = sliding_window_view  # numpy's stubs know no tuple of axes.
-    return cut(padded, (tool.side, tool.side), axis=(0, 1))
+    view: Any = sliding_window_view  # numpy's type stubs do not accept a tuple of axes.
+    return view(padded, (tool.side, tool.side), axis=(0, 1))

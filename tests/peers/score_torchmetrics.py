@@ -1,4 +1,4 @@
-"""What an older torchmetrics says of the pairs: SSIM over a range of 1 and over the pair's own, PSNR, LPIPS."""
+"""Score the pairs with an older torchmetrics: PSNR, LPIPS, and SSIM with a data range of 1 and that of the pair."""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -7,8 +7,8 @@ import re
 from functools import cache
 from typing import Any
 
+import common
 import numpy as np
-import say
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchmetrics.functional.image.lpips import _LPIPS, _lpips_update
@@ -18,20 +18,20 @@ FLAT = "flat and flat"
 
 
 def main() -> None:
-    values: say.Values = {}
-    for name, (reference, render, _) in say.pairs().items():
+    values: common.Values = {}
+    for name, (reference, render, _) in common.pairs().items():
         metrics = {"psnr": psnr, "ssim": ssim_over(1.0)}
-        if name != FLAT:  # Which has no range of its own.
+        if name != FLAT:  # Flat images have no data range.
             metrics["ssim, range of the pair"] = ssim_over(None)
-        if say.takes_lpips(render):
+        if common.takes_lpips(render):
             metrics |= {f"lpips_{net}, {'' if scaled else 'un'}scaled": lpips(net, scaled) for net, scaled in LPIPS}
         for metric, score in metrics.items():
-            said = say.both(lambda kind, s=score, x=reference, y=render: s(tensor(x, kind), tensor(y, kind)))
-            values.setdefault(metric, {})[name] = said
-    say.answer(values, ["torchmetrics", "torch", "torchvision"])
+            scores = common.both(lambda kind, s=score, x=reference, y=render: s(tensor(x, kind), tensor(y, kind)))
+            values.setdefault(metric, {})[name] = scores
+    common.answer(values, ["torchmetrics", "torch", "torchvision"])
 
 
-def tensor(image: say.Array, kind: Any) -> torch.Tensor:
+def tensor(image: common.Array, kind: Any) -> torch.Tensor:
     return torch.from_numpy(image.astype(kind)).permute(2, 0, 1)[None]
 
 
@@ -53,13 +53,13 @@ def lpips(net: str, scaled: bool) -> Any:
 
 @cache
 def network(net: Any, kind: torch.dtype) -> Any:
-    """Its module with the true backbone, whose parts are called "slice2.3.weight" or "slices.1.3.weight"."""
+    """Return torchmetrics' LPIPS with the verified backbone. Its names are "slice2.3.weight" or "slices.1.3.weight"."""
     module = _LPIPS(net=net, pnet_rand=True).eval().to(kind)
-    weights = say.backbone(net)
-    own = {name: re.sub(r"^slice(s\.\d|\d)\.", "features.", name) for name in module.net.state_dict()}
-    module.net.load_state_dict({name: torch.from_numpy(weights[theirs]) for name, theirs in own.items()})
+    weights = common.backbone(net)
+    names = {name: re.sub(r"^slice(s\.\d|\d)\.", "features.", name) for name in module.net.state_dict()}
+    module.net.load_state_dict({name: torch.from_numpy(weights[published]) for name, published in names.items()})
     if kind == torch.float64:
-        # It holds ImageNet's mean and deviation in float32, which is worth up to 1e-7.
+        # Set ImageNet's mean and standard deviation exactly. In float32 they change LPIPS by up to 1e-7.
         module.scaling_layer.shift = exact(-0.030, -0.088, -0.188)
         module.scaling_layer.scale = exact(0.458, 0.448, 0.450)
     return module
