@@ -2,9 +2,9 @@
 
 python benchmarks/coverage.py [--trials 2000] [--resamples 2000] [--seed 0] [--views 7 25 200]
 
-Each trial compares sides that do not differ. Coverage is the share of intervals that contain 0. Scenes that differ have
-an effect each, drawn from the same distribution as the differences of the views. With three runs a side, each run adds
-noise (half the views' standard deviation), and as much again on each of its views.
+Each trial compares sides that do not differ. Coverage is the share of intervals that contain 0. In "9 scenes that
+differ", the effect of each scene is drawn from the same distribution as the differences of the views. With three runs a
+side, each run adds noise (half the views' standard deviation), and as much again on each of its views.
 """
 
 from __future__ import annotations

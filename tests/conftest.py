@@ -179,13 +179,13 @@ def refused(cli: Callable[..., Said]) -> Callable[..., str]:
     """Run a command that must fail before it writes anything, and return its error message."""
 
     def run(*args: str) -> str:
-        said = cli(*args)
-        assert said.code == 2
-        assert said.out == ""
-        assert "Traceback" not in said.err
-        assert said.err.startswith("Error: ")
+        result = cli(*args)
+        assert result.code == 2
+        assert result.out == ""
+        assert "Traceback" not in result.err
+        assert result.err.startswith("Error: ")
         assert not Path("nvs-eval-results").exists()
-        return said.err.removeprefix("Error: ").rstrip("\n")
+        return result.err.removeprefix("Error: ").rstrip("\n")
 
     return run
 

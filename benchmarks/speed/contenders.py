@@ -36,7 +36,7 @@ class Target:
         ratio: minimum speed, as a multiple of the best peer's.
         limit: minimum speed, as a fraction of the measured float32 limit.
         below: upper bound of the value, in the unit of the case.
-        needs: CPU flag that the target requires.
+        needs: CPU flag without which the target does not apply.
         device: kind of device that the target applies to.
         size: image size that the target applies to (default: any).
         peer: peer that the ratio refers to (default: the best).

@@ -70,11 +70,11 @@ def lines(results: Results) -> list[str]:
     card = f", {machine['graphics card']}" if machine["graphics card"] else ""
     versions = machine["versions"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "lpips", "torchmetrics") if name in versions)
-    where = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
+    hardware = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
     missing = "" if results.finished else " Not all cases were measured."
     quick = " A quick run with few rounds." if results.options.get("quick") else ""
     return [
-        f"{results.started}{_revision(results)}, {where}; {packages}. Seconds per render (processes: per folder), "
+        f"{results.started}{_revision(results)}, {hardware}; {packages}. Seconds per render (processes: per folder), "
         f"median of interleaved rounds.{quick}{missing}",
         "",
         *table(results),
@@ -93,7 +93,7 @@ def insert(page: str, results: Results) -> str:
     """Return the page with a new table between its markers.
 
     Raises:
-        InputError: the page has no markers.
+        InputError: if the page has no markers.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -126,26 +126,26 @@ def _lines(results: Results) -> Iterator[Line]:
 
 def _row(line: Line, results: Results) -> tuple[str, ...]:
     measured = line.shown.contenders[line.name]
-    where = f"{line.shown.size}, " if line.shown.size else ""
-    what = f"{line.work}: {line.name.removeprefix('nvs-eval').strip(', ') or 'nvs-eval'}"
+    size = f"{line.shown.size}, " if line.shown.size else ""
+    title = f"{line.work}: {line.name.removeprefix('nvs-eval').strip(', ') or 'nvs-eval'}"
     if line.shown.unit == "s":
         threads = line.shown.threads
-        what += f" ({where}{threads} thread{'s' * (threads > 1)})"
+        title += f" ({size}{threads} thread{'s' * (threads > 1)})"
     errors = [off for case in line.cases if (off := case.contenders[line.name].off) is not None]
     if errors:
-        what += f", error at most {max(errors):.2%}"
+        title += f", error at most {max(errors):.2%}"
     compared = [compare(case, line.name) for case in line.cases]
-    own = compare(line.shown, line.name)
+    shown = compare(line.shown, line.name)
     amount = [_amount(measured, line.shown.unit)] if measured.counts else []
-    peer = [f"{_amount(line.shown.contenders[own.peer], line.shown.unit)} ({own.peer})"] if own.peer else []
+    peer = [f"{_amount(line.shown.contenders[shown.peer], line.shown.unit)} ({shown.peer})"] if shown.peer else []
     return (
-        what,
+        title,
         "; ".join(amount + _failures(line, {line.name: line.cases})) or "not measured",
         "; ".join(peer + _failures(line, _missed(line, compared))),
         _ratios(compared),
         _promised(measured.target),
         _verdict(line, compared, results.machine["flags"]),
-        "" if own.limit is None else f"{own.limit:.0%}",
+        "" if shown.limit is None else f"{shown.limit:.0%}",
     )
 
 
@@ -164,13 +164,13 @@ def _failures(line: Line, by_contender: Mapping[str, Sequence[CaseResult]]) -> l
     reasons: dict[tuple[str, str], list[CaseResult]] = {}
     for name, cases in by_contender.items():
         for case in cases:
-            if (why := case.contenders[name].failed) is not None:
-                reasons.setdefault((name, textwrap.shorten(why, 90, placeholder=" ...")), []).append(case)
+            if (reason := case.contenders[name].failed) is not None:
+                reasons.setdefault((name, textwrap.shorten(reason, 90, placeholder=" ...")), []).append(case)
     return [
         ("failed" if name == line.name else f"{name} failed")
         + ("" if cases == [line.shown] else f" at {', '.join(map(_place, cases))}")
-        + f": {why}"
-        for (name, why), cases in reasons.items()
+        + f": {reason}"
+        for (name, reason), cases in reasons.items()
     ]
 
 
@@ -198,8 +198,8 @@ def _ratios(compared: Sequence[Compared]) -> str:
 def _promised(target: Target | None) -> str:
     if target is None:
         return ""
-    of = f" x {target.peer}" if target.peer else ""
-    parts = [] if target.ratio is None else [f"{target.ratio:.3g}{of}"]
+    peer = f" x {target.peer}" if target.peer else ""
+    parts = [] if target.ratio is None else [f"{target.ratio:.3g}{peer}"]
     if target.limit is not None:
         parts.append(f"{target.limit:.0%} of the limit")
     if target.below is not None:

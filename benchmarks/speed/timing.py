@@ -66,13 +66,13 @@ def time_case(case: Case, rounds: Rounds, place: str, report: Callable[[str], No
     return CaseResult(case.work, case.size, case.images, case.threads, "s", contenders)
 
 
-def pair(stack: Array, which: Sequence[int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def pair(stack: Array, indices: Sequence[int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the reference `[3, H, W]` and some renders `[K, 3, H, W]` of a stack, float32 in [0, 1]."""
-    made = [
+    tensors = [
         torch.from_numpy(stack[index].copy()).permute(2, 0, 1).contiguous().float().div_(255).to(device)
-        for index in (0, *(1 + render for render in which))
+        for index in (0, *(1 + render for render in indices))
     ]
-    return made[0], torch.stack(made[1:])
+    return tensors[0], torch.stack(tensors[1:])
 
 
 @dataclass
@@ -120,19 +120,19 @@ def _checked(contender: Contender, case: Case, stack: Array, device: torch.devic
 
 
 def _check(contender: Contender, measured: Measured, score: Score, stack: Array, device: torch.device) -> None:
-    which = range(contender.renders)
-    _compare(contender, measured, score(*pair(stack, which, device)), stack, which)
+    indices = range(contender.renders)
+    _compare(contender, measured, score(*pair(stack, indices, device)), stack, indices)
 
 
 def _timed(
     contender: Contender, measured: Measured, score: Score, stack: Array, device: torch.device
 ) -> Callable[[int], None]:
     def run(index: int) -> None:
-        which = range(RENDERS) if contender.renders > 1 else [index % RENDERS]
-        reference, renders = pair(stack, which, device)
+        indices = range(RENDERS) if contender.renders > 1 else [index % RENDERS]
+        reference, renders = pair(stack, indices, device)
         seconds, values = _clock(lambda: score(reference, renders), device)
         measured.values.append(seconds / contender.renders)
-        truth = _compare(contender, measured, values, stack, which)
+        truth = _compare(contender, measured, values, stack, indices)
         if contender.fast:
             off = max(abs(value / true - 1) for value, true in zip(values, truth, strict=True))
             measured.off = max(off, measured.off or 0.0)
@@ -154,11 +154,11 @@ def _synchronise(device: torch.device) -> None:
 
 
 def _compare(
-    contender: Contender, measured: Measured, values: Sequence[float], stack: Array, which: Sequence[int]
+    contender: Contender, measured: Measured, values: Sequence[float], stack: Array, indices: Sequence[int]
 ) -> list[float]:
     """Record the largest error, fail the contender if it exceeds the tolerance, and return the exact values."""
     by_definition = [exact(definition, stack) for definition in contender.exact]
-    truth = [exact_values[render] for render in which for exact_values in by_definition]
+    truth = [exact_values[render] for render in indices for exact_values in by_definition]
     error = largest_error(values, truth, relative=contender.relative)
     measured.error = max(error, measured.error or 0.0)
     if not measured.error <= contender.tolerance:

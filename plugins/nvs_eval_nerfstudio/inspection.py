@@ -172,9 +172,9 @@ def _by_mode(parser: Any, order: str, *, count: int) -> str:
     if mode == "fraction":
         fraction = parser.train_split_fraction
         # NuScenes applies the fraction to snapshots of several cameras, not to images.
-        of = "" if parser._target.__name__ == "NuScenes" else f" ({math.ceil(count * fraction)} of {count})"
+        counts = "" if parser._target.__name__ == "NuScenes" else f" ({math.ceil(count * fraction)} of {count})"
         return (
-            f"fraction {fraction:g}: this fraction of the images{of} is used for training, evenly spaced from the "
+            f"fraction {fraction:g}: this fraction of the images{counts} is used for training, evenly spaced from the "
             f"first to the last in the order of {order}; the rest is held out"
         )
     if mode == "interval":

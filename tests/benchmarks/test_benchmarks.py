@@ -137,7 +137,7 @@ def test_target_applies_to_its_device_and_size() -> None:
     assert promised((cpu,), "cuda", "1080p") is None
 
 
-def test_peers_that_targets_name_exist() -> None:
+def test_peers_named_by_targets_exist() -> None:
     for contenders in WORKS.values():
         target_peers = {target.peer for contender in contenders for target in contender.targets} - {None}
         assert target_peers <= {contender.name for contender in contenders if contender.owner == "peer"}

@@ -21,12 +21,12 @@ def measured_ssim(size: str, threads: int, ours: list[float], peer: list[float])
     return CaseResult("ssim", size, "photo", threads, "s", contenders)
 
 
-def test_the_page_shows_the_newest_results() -> None:
+def test_page_shows_the_newest_results() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert insert(text, read_results(newest_results())) == text
 
 
-def test_the_largest_case_is_shown_and_all_of_them_decide() -> None:
+def test_row_shows_the_largest_case_and_the_verdict_of_all_cases() -> None:
     small = measured_ssim("540p", 2, [1.0, 1.0, 1.0], [1.5, 1.5, 1.5])
     large = measured_ssim("1080p", 2, [4.0, 4.0, 4.0], [9.0, 10.0, 11.0])
     huge = measured_ssim("4K", 2, [1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
@@ -42,20 +42,20 @@ def test_error_of_fast_is_shown() -> None:
     assert row.startswith("| ssim: K=4 (1080p, 1 thread), error at most 0.31% |")
 
 
-def test_made_images_have_no_row() -> None:
+def test_synthetic_images_have_no_row() -> None:
     made = measured_ssim("540p", 1, [1.0], [1.0])
     made.images = "noise"
     assert len(table(results(a=made))) == 2
 
 
-def test_what_failed_says_why() -> None:
+def test_row_shows_why_a_case_failed() -> None:
     ours = Measured("ours", failed="wrong by 1e-2", target=Target(below=1.5e9))
     memory = CaseResult("lpips_vgg", "4K", "photo", 2, "bytes", {"nvs-eval, K=1": ours})
     *_, row = table(results(a=memory))
     assert row == "| memory, lpips\\_vgg of a 4K pair: K=1 | failed: wrong by 1e-2 |  |  | < 1.5 GB | no |  |"
 
 
-def test_a_failed_case_that_is_not_shown_is_said_and_is_not_met() -> None:
+def test_row_reports_failure_of_another_case() -> None:
     small, large = (measured_ssim(size, 2, [1.0], [3.0]) for size in ("540p", "1080p"))
     small.contenders["nvs-eval, K=4"].failed = "wrong by 1e-2"
     *_, row = table(results(a=small, b=large))
@@ -66,7 +66,7 @@ def test_a_failed_case_that_is_not_shown_is_said_and_is_not_met() -> None:
 
 
 @pytest.mark.parametrize(("size", "images", "place"), [("4K", "photo", "4K/2"), ("540p", "noise", "540p/noise/2")])
-def test_what_failed_where_nothing_counts_is_said_too(size: str, images: str, place: str) -> None:
+def test_row_reports_failure_of_a_case_without_target(size: str, images: str, place: str) -> None:
     failed = measured_ssim(size, 2, [], [3.0])
     failed.images = images
     failed.contenders["nvs-eval, K=4"].failed = "wrong by 1e-2"
@@ -75,7 +75,7 @@ def test_what_failed_where_nothing_counts_is_said_too(size: str, images: str, pl
     assert "| 1 of 2 |" in row
 
 
-def test_a_failure_counts_where_the_target_is_of_another_size() -> None:
+def test_failed_case_without_target_counts_as_missed() -> None:
     small, large = (measured_ssim(size, 2, [1.0], [3.0]) for size in ("540p", "1080p"))
     small.contenders["nvs-eval, K=4"].target = None
     assert "| yes |" in table(results(a=small, b=large))[-1]
@@ -83,7 +83,7 @@ def test_a_failure_counts_where_the_target_is_of_another_size() -> None:
     assert "| 1 of 2 |" in table(results(a=small, b=large))[-1]
 
 
-def test_what_was_not_promised_here_did_not_fail() -> None:
+def test_target_that_does_not_apply_is_not_missed() -> None:
     case = measured_ssim("1080p", 2, [1.0], [3.0])
     ours = case.contenders["nvs-eval, K=4"]
     ours.target = Target(ratio=2, needs="amx_bf16")
@@ -92,7 +92,7 @@ def test_what_was_not_promised_here_did_not_fail() -> None:
     assert "| 2 with amx\\_bf16 | no |" in table(results(a=case))[-1]
 
 
-def test_a_peer_that_failed_is_why_there_is_no_ratio() -> None:
+def test_row_reports_failed_peers_without_ratio() -> None:
     small, large = (measured_ssim(size, 2, [1.0], [3.0]) for size in ("540p", "1080p"))
     large.contenders["other"].failed = "not installed"
     assert "| 1.00 s | other failed: not installed |  | 2 | unknown |" in table(results(a=large))[-1]
@@ -103,7 +103,7 @@ def test_a_peer_that_failed_is_why_there_is_no_ratio() -> None:
     assert "not installed" not in table(results(a=small, b=large))[-1]
 
 
-def test_the_first_line_says_which_code() -> None:
+def test_first_line_shows_the_revision() -> None:
     small, large = (measured_ssim(size, 2, [1.0], [3.0]) for size in ("540p", "1080p"))
     made = results(a=small, b=large)
     assert lines(made)[0].startswith("2026-01-02, AMD EPYC")
@@ -113,7 +113,7 @@ def test_the_first_line_says_which_code() -> None:
     assert lines(made)[0].startswith("2026-01-02, 2 revisions, AMD EPYC")
 
 
-def test_memory_is_in_gigabytes_and_must_be_below() -> None:
+def test_memory_is_shown_in_gigabytes() -> None:
     contenders = {
         "nvs-eval, K=1": Measured("ours", [1.25e9], target=Target(below=1.5e9)),
         "lpips": Measured("peer", [5e9]),

@@ -34,8 +34,8 @@ pytestmark = [
 class Live:
     """Scores of the model's own metric modules and of nvs-eval for the same tensors."""
 
-    own: dict[str, float]
-    ours: dict[str, float]
+    model: dict[str, float]
+    nvs_eval: dict[str, float]
 
 
 @pytest.fixture(autouse=True)
@@ -91,14 +91,14 @@ def live() -> Live:
             metrics, _ = pipeline.model.get_image_metrics_and_images(
                 pipeline.model.get_outputs_for_camera(camera), batch
             )
-    ours = {name.removeprefix("nerfstudio/"): float(v) for name, v in metrics.items() if "/" in name}
-    return Live({name: float(value) for name, value in metrics.items() if "/" not in name}, ours)
+    added = {name.removeprefix("nerfstudio/"): float(v) for name, v in metrics.items() if "/" in name}
+    return Live({name: float(value) for name, value in metrics.items() if "/" not in name}, added)
 
 
 def test_protocol_agrees_with_the_models_own_metrics(live: Live) -> None:
-    assert live.ours["psnr"] == pytest.approx(live.own["psnr"], abs=1e-4)
-    assert live.ours["ssim"] == pytest.approx(live.own["ssim"], abs=2e-5)
-    assert live.ours["lpips_alex"] == pytest.approx(live.own["lpips"], abs=2e-5)
+    assert live.nvs_eval["psnr"] == pytest.approx(live.model["psnr"], abs=1e-4)
+    assert live.nvs_eval["ssim"] == pytest.approx(live.model["ssim"], abs=2e-5)
+    assert live.nvs_eval["lpips_alex"] == pytest.approx(live.model["lpips"], abs=2e-5)
 
 
 def test_provenance_of_records(records: dict[str, Record]) -> None:

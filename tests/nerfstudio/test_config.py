@@ -78,7 +78,7 @@ def test_methods_include_the_common_ones():
 
 
 @pytest.mark.parametrize("run", ["base", "small"])
-def test_a_trained_run_round_trips(run):
+def test_trained_run_round_trips(run):
     path = FOX / run / "config.yml"
     if not path.exists():
         pytest.skip(f"{path} does not exist")
@@ -351,7 +351,7 @@ def test_plain_values(write):
     assert load_config(write(field(plain))).prompt == [(1, 2.5), {"a"}, {"a": None}, "x", "1e-3", False]
 
 
-def test_an_ordered_dictionary(write):
+def test_ordered_dictionary(write):
     read: Any = load_config(write(field("!!python/object/apply:collections.OrderedDict [[[b, 1], [a, 2]]]"))).prompt
     assert list(read.items()) == [("b", 1), ("a", 2)]
 

@@ -76,7 +76,7 @@ def test_run_without_findings(tmp_path: Path, trained: Callable[..., Path], pinn
     assert report_on(run).findings == []
 
 
-def test_data_was_moved(tmp_path: Path, trained: Callable[..., Path]) -> None:
+def test_moved_data(tmp_path: Path, trained: Callable[..., Path]) -> None:
     config = trained(tmp_path / "gone", eval_mode="interval")
     with pytest.raises(InputError, match=r"gone.*`--data`"):
         inspect_run(config, data=None)

@@ -68,15 +68,15 @@ def test_own_metrics_of_splatfacto_are_kept() -> None:
     with verified_backbones():
         model = _splatfacto()
     outputs, batch = _views()
-    own, _ = model.get_image_metrics_and_images(outputs, batch)
+    before, _ = model.get_image_metrics_and_images(outputs, batch)
     scorer = Scorer((load_protocol("nerfstudio"),), torch.device("cpu"))
     model.get_image_metrics_and_images = functools.partial(_evaluate, model.get_image_metrics_and_images, scorer)
     metrics, images = model.get_image_metrics_and_images(outputs, batch)
-    assert {name: metrics[name] for name in own} == pytest.approx(own)
-    assert set(metrics) - set(own) == {"nerfstudio/psnr", "nerfstudio/ssim", "nerfstudio/lpips_alex"}
+    assert {name: metrics[name] for name in before} == pytest.approx(before)
+    assert set(metrics) - set(before) == {"nerfstudio/psnr", "nerfstudio/ssim", "nerfstudio/lpips_alex"}
     # Both score the same prepared pair, and define these two metrics alike.
-    assert metrics["nerfstudio/psnr"] == pytest.approx(own["psnr"], abs=1e-4)
-    assert metrics["nerfstudio/lpips_alex"] == pytest.approx(own["lpips"], abs=2e-5)
+    assert metrics["nerfstudio/psnr"] == pytest.approx(before["psnr"], abs=1e-4)
+    assert metrics["nerfstudio/lpips_alex"] == pytest.approx(before["lpips"], abs=2e-5)
     assert images["nvs_error"].shape == (40, 48, 3)
 
 

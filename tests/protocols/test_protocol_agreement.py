@@ -1,6 +1,6 @@
 """Each named protocol agrees with the peers that compute its numbers, on every pair that it admits.
 
-As a script, or with `pytest -s`, this prints the largest deviation of each protocol from each peer. For peers that are
+Run as a script or with `pytest -s`, it prints the largest deviation of each protocol from each peer. For peers that are
 used in float32, it also prints the deviation from the float32 value, and of that from the peer's float64 value:
 
     PYTHONPATH=tests python tests/protocols/test_protocol_agreement.py

@@ -19,16 +19,16 @@ TOLERANCE: dict[Precision, float] = {
 }
 
 
-def assert_agree(ours: object, theirs: object, precision: Precision, *, times: float = 1.0) -> None:
+def assert_agree(actual: object, expected: object, precision: Precision, *, times: float = 1.0) -> None:
     """Assert that two numbers or arrays differ by at most the tolerance of the precision.
 
     Args:
-        ours: tensor, array or number.
-        theirs: tensor, array or number of the same shape.
+        actual: tensor, array or number.
+        expected: tensor, array or number of the same shape.
         precision: the lower of the precisions in which they were computed.
         times: factor on the tolerance. Callers explain why it is not 1.
     """
-    a, b = (np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64) for x in (ours, theirs))
+    a, b = (np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64) for x in (actual, expected))
     assert a.shape == b.shape, f"{a.shape} and {b.shape}"
     difference = np.where(a == b, 0.0, np.abs(a - b))  # Infinity equals infinity.
     worst = difference.max(initial=0.0)

@@ -1,4 +1,4 @@
-"""The folder in which the documentation's commands are typed: renders, results of other tools, and records."""
+"""The folder in which the commands of the documentation run: renders, results of other tools, and records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = {("base", 500): 0.2, ("base", 1500): 0.1, ("base", 2500): 0.08, ("small"
 
 
 def make_fox(folder: Path) -> None:
-    """Make images of seven views, the folders of two tools, and records of two runs below `nvs-eval-results`."""
+    """Write images of seven views, the folders of two tools, and records of two runs below `nvs-eval-results`."""
     references = folder / "test_images"
     for seed, name in enumerate(VIEWS):
         save_png(references / f"{name}.png", _view(seed))

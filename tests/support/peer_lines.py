@@ -20,23 +20,23 @@ class Deviation:
         pairs: number of pairs compared.
         exact: deviation from the peer's float64 value.
         single: deviation from the peer's float32 value, if there is one.
-        own: deviation of the peer's float32 value from its float64 value.
+        rounding: deviation of the peer's float32 value from its float64 value.
     """
 
     pairs: int = 0
     exact: float = 0.0
     single: float | None = None
-    own: float = 0.0
+    rounding: float = 0.0
 
     def add(self, ours: float, exact: float, single: float | None) -> None:
         self.pairs += 1
         self.exact = max(self.exact, distance(ours, exact))
         if single is not None:
             self.single = max(self.single or 0.0, distance(ours, single))
-            self.own = max(self.own, distance(exact, single))
+            self.rounding = max(self.rounding, distance(exact, single))
 
     def __str__(self) -> str:
-        single = "" if self.single is None else f" (its float32 {self.single:.0e}, own error {self.own:.0e})"
+        single = "" if self.single is None else f" (float32: {self.single:.0e}, error of the peer {self.rounding:.0e})"
         return f"{self.exact:.0e}{single}"
 
 

@@ -151,7 +151,7 @@ def _once(module: Any, scaled: bool, images: tuple[torch.Tensor, torch.Tensor]) 
     if key not in _distances:
         with torch.inference_mode():
             _distances[key] = module(*images, normalize=scaled).item()
-    return _known[key]
+    return _distances[key]
 
 
 def _spatial(net: str, case: Case, reference: Array, render: Array) -> Array:

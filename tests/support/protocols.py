@@ -78,10 +78,10 @@ def protocol_file(folder: Path, text: str = LIGHT, name: str = "light.yaml") -> 
     return path
 
 
-def _corrected(name: str, how: str, **fields: Any) -> Protocol:
+def _corrected(name: str, kind: str, **fields: Any) -> Protocol:
     plain = {"psnr": PSNR, "mae": {}, "ssim": VALID, "lpips_alex": ALEX}
     both = {**plain, **{f"cc_{metric}": parameters for metric, parameters in plain.items()}}
-    return changed(BARE, name=name, colour_correction=how, metrics=both, **fields)
+    return changed(BARE, name=name, colour_correction=kind, metrics=both, **fields)
 
 
 def made_up_protocols() -> dict[str, Protocol]:
