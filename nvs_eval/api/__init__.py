@@ -1,1 +1,1 @@
-"""The commands as functions, with the names of the command line. Nothing is printed."""
+"""Python functions for the commands, with the same names. They print nothing."""

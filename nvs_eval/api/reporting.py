@@ -1,6 +1,6 @@
-"""Commands on records, as functions: `table`, `compare`, `check`, `curve`, `export`, `verify` and `inspect`.
+"""Functions on records: `table`, `compare`, `check`, `curve`, `export`, `verify` and `inspect`.
 
-Nothing is printed. What needs numpy or torch is imported when it is called: a table of records needs neither.
+They print nothing. Modules that need numpy or torch are imported by the functions that use them; `table` needs neither.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FilePath = str | PathLike[str]
 @documented(
     TableOptions,
     records="Records, at least one.",
-    format="text, markdown, latex, csv, json, html, or what a plugin offers.",
-    decimals='Decimals of metrics, by name or by its part up to the first underscore: {"psnr": 2, "lpips": 3}.',
-    per_view="Also the scores of each view; as csv these alone.",
-    mark="How first, second and third are marked in LaTeX and HTML.",
-    label="How the labels of LaTeX tables begin.",
+    format="Format: text, markdown, latex, csv, json, html, or one from a plugin.",
+    decimals='Decimals per metric, by name or by the part before its first underscore: {"psnr": 2, "lpips": 3}.',
+    per_view="Also include the scores of each view; with csv, only these.",
+    mark="Marking of first, second and third place in LaTeX and HTML.",
+    label="Prefix of the labels of LaTeX tables.",
 )
 def table(
     records: Records,
@@ -63,23 +63,23 @@ def table(
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour",
     label: str = "tab",
 ) -> str:
-    """The tables of records as text, as `nvs-eval table` writes them to a file.
+    """Return the tables of records as text, as `nvs-eval table` writes them to a file.
 
     Returns:
         The text, which ends with a newline.
 
     Raises:
-        InputError: records are not comparable or of the same cell, or something that was named is not there.
+        InputError: Records are not comparable or share a cell, or an argument names something unknown.
     """
-    given = {name: value for name, value in locals().items() if name in fields_of(TableOptions)}
-    options = convert({**given, "decimals": decimals or {}}, TableOptions, "arguments")
+    arguments = {name: value for name, value in locals().items() if name in fields_of(TableOptions)}
+    options = convert({**arguments, "decimals": decimals or {}}, TableOptions, "arguments")
     from nvs_eval.records.comparable import check_comparable
     from nvs_eval.report.tables.layout import layout_of
     from nvs_eval.report.tables.tables import shown_tables
     from nvs_eval.report.writers import Style, find_writer
 
     if not records:
-        raise InputError("There are no records to make a table of.")
+        raise InputError("records must contain at least one record. Got none.")
     write = find_writer(format)
     check_cells(records)
     chosen = of_protocols(records, options.protocol)
@@ -100,24 +100,24 @@ def compare(
     """Compare results on the views that they share, as `nvs-eval compare` does.
 
     Args:
-        sides: the records of each side, over one scene or many; of each run the last checkpoint takes part. Of one side
-            alone each method is compared with each.
-        metrics: the metrics to compare (default: all that both have).
-        protocol: only records of these protocols, by name or fingerprint (default: all).
-        runs: whether several runs of a method are sides of their own, or seeds whose spread is part of the noise.
+        sides: records of each side, over one scene or many. Only the last checkpoint of each run is used. With a single
+            side, all of its methods are compared pairwise.
+        metrics: metrics to compare (default: all that both sides have).
+        protocol: use only records of these protocols, by name or fingerprint (default: all).
+        runs: whether several runs of a method are separate sides, or seeds whose spread is part of the noise.
         resamples: number of bootstrap resamples.
 
     Returns:
-        One comparison a split and protocol; `comparison.pairs[0].words` says what came of it, and
-        `comparison.pairs[0].differences["psnr"].interval` holds the numbers.
+        One comparison per split and protocol. `comparison.pairs[0].words` states the result in sentences, and
+        `comparison.pairs[0].differences["psnr"].interval` contains the numbers.
 
     Raises:
-        InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
+        InputError: There are not two sides of one protocol, or they share no view or metric, or their images differ.
     """
     from nvs_eval.comparison.compare import compare
 
     if not any(sides):
-        raise InputError("Nothing to compare was given: give the records of each side.")
+        raise InputError("sides must contain records. Got none.")
     groups: dict[str, list[Record]] = {}
     for number, side in enumerate(sides, start=1):
         check_cells(side, f"side {number}")
@@ -138,18 +138,18 @@ def check(
     """Check new results against a baseline, as `nvs-eval check` does.
 
     Args:
-        new: records of the new results; of each run the last checkpoint takes part.
-        baseline: records whose methods, scenes, views and metrics the new results must have.
-        tolerance: by how much the mean of a metric may be worse (default: half the last decimal that tables show).
-        protocol: only records of these protocols, by name or fingerprint (default: all).
-        runs: whether several runs of a method are checked one by one by their names, or by their mean.
+        new: records of the new results. Only the last checkpoint of each run is used.
+        baseline: records whose methods, scenes, views and metrics the new results must include.
+        tolerance: how much worse the mean of a metric may be (default: half the last decimal shown in tables).
+        protocol: use only records of these protocols, by name or fingerprint (default: all).
+        runs: whether several runs of a method are checked one by one, by name, or by their mean.
         resamples: number of bootstrap resamples.
 
     Returns:
-        The result: `passed`, the metrics that `failed`, and `words` and `tables` that say so.
+        The result: `passed`, the metrics that `failed`, and `words` and `tables` that explain it.
 
     Raises:
-        InputError: a tolerance is wrong, or the new results lack something of the baseline.
+        InputError: A tolerance is invalid, or the new results lack something that the baseline has.
     """
     from nvs_eval.comparison.check import check as check_results
 
@@ -163,42 +163,42 @@ def check(
 def curve(
     records: Records, *, metrics: str | Sequence[str] = (), protocol: str | Sequence[str] = ()
 ) -> list[SceneCurves]:
-    """Find which step of each run is best, and where it stopped improving, as `nvs-eval curve` does.
+    """Find the best step of each run and the step where it stopped improving, as `nvs-eval curve` does.
 
     Args:
-        records: records of several steps of a run, or of several runs.
-        metrics: the metrics, in this order (default: all).
-        protocol: only records of these protocols, by name or fingerprint (default: all).
+        records: records of several steps of one or several runs.
+        metrics: metrics, in this order (default: all).
+        protocol: use only records of these protocols, by name or fingerprint (default: all).
 
     Raises:
-        InputError: no run has several steps, or the records of a scene are not comparable.
+        InputError: No run has several steps, or the records of a scene are not comparable.
     """
     from nvs_eval.comparison.noise import improved
     from nvs_eval.errors import InputError
     from nvs_eval.report.curves import curves_of
 
     if not records:
-        raise InputError("records must hold at least one record. Got none.")
+        raise InputError("records must contain at least one record. Got none.")
     check_cells(records)
     return curves_of(of_protocols(records, _names(protocol)), improved, metrics=_names(metrics))
 
 
 @checked
 def export(
-    record: Annotated[Record, Meta(description="a record, such as score gave or read_record gives")],
+    record: Annotated[Record, Meta(description="a record, such as one from score or read_record")],
     form: Literal["ns-eval", "inria"],
 ) -> Export:
-    """Give a record in the form of another tool's files, as `nvs-eval export` writes them. Nothing is written.
+    """Convert a record to the files of another tool, as `nvs-eval export` does, without writing them.
 
     Args:
         record: the record.
         form: ns-eval for nerfstudio's output.json; inria for results.json and per_view.json of 3D Gaussian splatting.
 
     Returns:
-        `.files`, the content of each as JSON values by its name, and `.messages` on what a reader of them should know.
+        `.files`, the content of each file as JSON values, by name, and `.messages` for readers of the files.
 
     Raises:
-        InputError: the record lacks a score that the files need.
+        InputError: The record lacks a score that the files require.
     """
     from nvs_eval.report.exports import FORMS
 
@@ -209,15 +209,15 @@ def export(
 def verify(
     records: FilePath | Sequence[FilePath], *, views: int | None = 5, weights_dir: FilePath | None = None
 ) -> list[Report]:
-    """Compute scores again from the kept images by independent implementations, as `nvs-eval verify` does.
+    """Recompute scores from the kept images with independent implementations, as `nvs-eval verify` does.
 
     Args:
-        records: files, folders of records, or patterns.
-        views: number of views of each record, spread evenly over them; None for all.
-        weights_dir: a folder to look for LPIPS backbones first.
+        records: records, folders of records, or patterns.
+        views: number of views per record, evenly spaced; None for all.
+        weights_dir: folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS).
 
     Raises:
-        InputError: there is no such record, or the images of the only one were not kept.
+        InputError: No record was found, or there is only one and its images were not kept.
     """
     from nvs_eval.diagnostics.verify.records import verify as verify_records
 
@@ -226,14 +226,14 @@ def verify(
 
 @checked
 def inspect(files: FilePath | Sequence[FilePath], *, data: FilePath | None = None) -> list[Inspection]:
-    """Report which views are held out and what makes their numbers doubtful, as `nvs-eval inspect` does.
+    """Report the held-out views and any problems that may invalidate their scores, as `nvs-eval inspect` does.
 
     Args:
-        files: the config.yml of nerfstudio runs, and records.
-        data: new place of the runs' data (default: where they recorded it).
+        files: config.yml of nerfstudio runs, or records.
+        data: new location of the runs' data (default: the path that the run recorded).
 
     Raises:
-        InputError: a file is neither, or cannot be read.
+        InputError: A file is neither a config.yml nor a record, or cannot be read.
     """
     from nvs_eval.diagnostics.inspection import inspect as inspect_files
 
@@ -241,10 +241,10 @@ def inspect(files: FilePath | Sequence[FilePath], *, data: FilePath | None = Non
 
 
 def _ties() -> Tied:
-    from nvs_eval.comparison.noise import Ties  # The statistics: late, as they need numpy.
+    from nvs_eval.comparison.noise import Ties  # Imported late because it needs numpy.
 
     return Ties()
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -1,6 +1,6 @@
-"""Commands that score, as functions: `score`, `run`, `audit`, `rescore` and `suite`. Nothing is printed.
+"""Functions that score: `score`, `run`, `audit`, `rescore` and `suite`.
 
-What needs torch is imported when it is called.
+They print nothing. Modules that need torch are imported by the functions that use them.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ def score(
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
 ) -> list[Record]:
-    """Score folders of renders against their references, all together, as `nvs-eval score` does.
+    """Score folders of renders against their references, as `nvs-eval score` does.
 
-    Nothing is written unless `output_dir` is given.
+    Writes nothing unless `output_dir` is given.
 
     Returns:
-        A record a folder (and step, where a folder has several) and protocol. The paths in one are relative to where it
-        is written, or would be below `nvs-eval-results`.
+        One record per folder (and per step, if a folder has several) and protocol. Paths in a record are relative to
+        its folder in `output_dir`, or in `nvs-eval-results` if it is not written.
 
     Raises:
-        InputError: something that was asked for is not available, or cannot be scored.
+        InputError: An input is not available or cannot be scored.
     """
     options = _filled(ScoreOptions, locals())
     from nvs_eval.evaluation.score_folders import score_folders
@@ -100,10 +100,10 @@ def run(
     Finished checkpoints of an interrupted call are not rendered again.
 
     Returns:
-        A record a checkpoint and protocol.
+        One record per checkpoint and protocol.
 
     Raises:
-        InputError: something that was asked for is not available, or cannot be scored.
+        InputError: An input is not available or cannot be scored.
     """
     options = _filled(RunOptions, locals())
     from nvs_eval.evaluation.run_checkpoints import run_checkpoints
@@ -144,13 +144,13 @@ def audit(
 ) -> list[list[Record]]:
     """Score the same renders under every protocol, as `nvs-eval audit` does.
 
-    Without `output_dir` nothing is written of folders of renders; of trained runs all is, below `nvs-eval-results`.
+    Without `output_dir`, nothing is written for folders of renders; trained runs are written to `nvs-eval-results`.
 
     Returns:
-        The records of each result, one a protocol that can score it.
+        The records of each result, one per protocol that can score it.
 
     Raises:
-        InputError: something that was asked for is not available, or no protocol can score the renders.
+        InputError: An input is not available, or no protocol can score the renders.
     """
     options = _filled(AuditOptions, locals())
     from nvs_eval.evaluation.audit import audit as audit_renders
@@ -172,13 +172,13 @@ def rescore(
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
 ) -> list[Record]:
-    """Score renders that records kept under other protocols, as `nvs-eval rescore` does.
+    """Score kept renders under other protocols, as `nvs-eval rescore` does.
 
     Returns:
-        The new records, and those that existed already.
+        The records under these protocols, both new and existing.
 
     Raises:
-        InputError: renders were not kept, or cannot be scored under a protocol.
+        InputError: Renders were not kept, or cannot be scored under a protocol.
     """
     options = _filled(RescoreOptions, locals())
     from nvs_eval.evaluation.rescoring import rescore as rescore_records
@@ -198,13 +198,13 @@ def suite(
     max_memory: int | str | None = None,
     overwrite: bool = False,
 ) -> SuiteResult:
-    """Evaluate all methods of a file on all of its scenes, as `nvs-eval suite` does, and skip what is done.
+    """Evaluate all methods of a file on all of its scenes, as `nvs-eval suite` does. Skips finished work.
 
     Returns:
-        The records, and what is not done: inputs that do not exist, and entries that failed.
+        The records, and the entries that are not done because inputs are missing or an error occurred.
 
     Raises:
-        InputError: the file, or an option of it, is wrong. Nothing is evaluated then.
+        InputError: The file or one of its options is invalid; nothing is evaluated.
     """
     options = _filled(SuiteOptions, locals())
     from nvs_eval.evaluation.suite import open_suite
@@ -213,7 +213,7 @@ def suite(
 
 
 def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
-    """Fill a dataclass of options, whose values are as the command line has them."""
+    """Fill a dataclass of options, with values in the form of the command line."""
     plain = dict(arguments)
     if (colour := plain.get("background")) is not None and not isinstance(colour, str):
         parse_background(colour)

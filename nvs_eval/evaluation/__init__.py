@@ -1,1 +1,1 @@
-"""From views to records: preparing, scoring, rendering, resuming."""
+"""Evaluation: prepare, render and score views, write records, and resume interrupted commands."""

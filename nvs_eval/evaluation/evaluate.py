@@ -1,4 +1,4 @@
-"""The loop: every view of a source, under every protocol, into one record a result and protocol."""
+"""The scoring loop: score every view of a source under every protocol, and make one record per result and protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.options import Callbacks, Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome, Scorer
@@ -37,13 +37,13 @@ _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "nerfstudio")
 
 @dataclass(frozen=True)
 class Session:
-    """What every record of one command has in common.
+    """Values shared by all records of one command.
 
     Attributes:
-        output_dir: where records are written; the paths in them are relative to where they will lie.
-        command: as the user gave it.
-        started: when.
-        clock: the monotonic time at the start, in seconds.
+        output_dir: output folder; paths in a record are relative to the record's place below it.
+        command: command line, as the user typed it.
+        started: time of the start.
+        clock: monotonic time at the start, in seconds.
     """
 
     output_dir: Path
@@ -62,21 +62,22 @@ def evaluate(
     on_view: Callable[[View], None] = lambda view: None,
     on_refusal: Refusal | None = None,
 ) -> list[Record]:
-    """Score every view and make the records, one a result and protocol.
+    """Score every view and make the records, one per result and protocol.
 
-    A view whose mask is empty is skipped, and the record says so.
+    A view whose mask is empty is skipped and listed in the record.
 
     Args:
-        views: the views, each with one render a result.
-        ids: the results, in the order of each view's renders.
+        views: views, each with one render per result.
+        ids: results, in the order of each view's renders.
         scorer: scores the views.
-        session: what the records have in common.
-        provenance: what identifies the renders of each result, for its records (default: nothing).
+        session: values shared by all records.
+        provenance: identity of the renders of each result, for its records (default: none).
         on_view: called with each view after it is scored.
-        on_refusal: called once for a protocol that cannot score the views, which then has no records (default: raise).
+        on_refusal: called once for each protocol that cannot score the views, which then gets no records (default:
+            raise the error).
 
     Raises:
-        InputError: raised by the views or the scorer; or there is no view, or a view lacks a render.
+        InputError: The views or the scorer raised it, there is no view, or a view lacks a render.
     """
     refuse = on_refusal or _raise
     folders = [session.output_dir / result.folder for result in ids]
@@ -85,8 +86,8 @@ def evaluate(
         for view, on_scorer in on_device(views, scorer.device):
             if len(view.renders) != len(ids):
                 raise InputError(
-                    f"View {view.name!r} has {len(view.renders)} renders, and one for each of the {len(ids)} results "
-                    "is needed."
+                    f"View {view.name!r} must have one render per result. Got {counted(len(view.renders), 'render')} "
+                    f"for {counted(len(ids), 'result')}."
                 )
             hashes = _Hashes(view, background)
             for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
@@ -109,10 +110,10 @@ def evaluate(
 
 
 def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks) -> list[Record]:
-    """Score all results of image files together, and show the progress.
+    """Score all results of image files together and show progress.
 
     Raises:
-        InputError: an image cannot be read or scored; or there is not enough memory.
+        InputError: An image cannot be read or scored, or memory ran out.
     """
     title = f"Scoring {len(source.sets)} x {len(source)} views"
     with callbacks.progress(title, len(source)) as advance, memory_advice():
@@ -128,10 +129,10 @@ def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks:
 
 
 def write_records(records: Iterable[Record], output_dir: Path | None, callbacks: Callbacks) -> None:
-    """Write records to their places below a folder, and say where; None for a folder writes nothing.
+    """Write records below the output folder and report their paths; do nothing if the folder is None.
 
     Raises:
-        InputError: a record cannot be written.
+        InputError: A record cannot be written.
     """
     if output_dir is None:
         return
@@ -170,10 +171,10 @@ class _Rows:
                 rows.append(_row(view, index, outcome, folder, reference_sha256=reference, mask_sha256=hashes.mask))
 
     def check_not_empty(self, refuse: Refusal) -> None:
-        """Refuse a mean over nothing."""
+        """Refuse the protocol if no view was scored."""
         if not self.refused and not any(self.rows):
-            why = f": {next(iter(self.skipped.values()))}" if self.skipped else "."
-            self._refuse(InputError(f"There is no view to score: a mean over nothing is no score{why}"), refuse)
+            reason = f" {next(iter(self.skipped.values()))}" if self.skipped else ""
+            self._refuse(InputError(f"There is no view to score.{reason}"), refuse)
 
     def _refuse(self, error: InputError, refuse: Refusal) -> None:
         refuse(self.protocol, error)
@@ -183,7 +184,7 @@ class _Rows:
 def _row(
     view: View, index: int, outcome: Outcome, folder: Path, *, reference_sha256: str, mask_sha256: str | None
 ) -> ViewRow:
-    """The row of a view's render at an index, in a record that lies in a folder."""
+    """Return the row of one render of a view, with paths relative to the record's folder."""
     render, (height, width) = view.renders[index], view.reference.shape[:2]
     masked = outcome.coverage is not None
     return ViewRow(
@@ -201,8 +202,8 @@ def _row(
     )
 
 
-def _provenance(scorer: Scorer, rows: _Rows, session: Session, of_renders: Mapping[str, Any]) -> dict[str, Any]:
-    """How the records of one result and protocol came about."""
+def _provenance(scorer: Scorer, rows: _Rows, session: Session, renders: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of the record of one result and protocol."""
     protocol = rows.protocol
     skipped = {"left_out": rows.skipped, "left_out_masks": rows.skipped_masks} if rows.skipped else {}
     return {
@@ -214,7 +215,7 @@ def _provenance(scorer: Scorer, rows: _Rows, session: Session, of_renders: Mappi
         "seconds": round(time.monotonic() - session.clock, 3),
         "checkpoint_sha256": None,
         "config_sha256": None,
-        **of_renders,
+        **renders,
         "weights": {net: scorer.weights[net] for net in protocol.nets},
         **_arithmetic(protocol, scorer.device),
         **skipped,
@@ -222,7 +223,7 @@ def _provenance(scorer: Scorer, rows: _Rows, session: Session, of_renders: Mappi
 
 
 def _arithmetic(protocol: Protocol, device: torch.device) -> dict[str, Any]:
-    """Arithmetic used. Only LPIPS can run below float32."""
+    """Return the arithmetic used. Only LPIPS can run below float32."""
     arithmetic: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
     if protocol.precision == "exact":
         return arithmetic
@@ -242,23 +243,23 @@ def _versions() -> dict[str, str]:
 
 
 def device_name(device: torch.device) -> str:
-    """What a user calls a device: "cpu", or the name of the graphics card."""
+    """Return the name of a device as users know it: "cpu", or the model of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 class _Hashes:
-    """Hashes of a view's mask, and of its reference by what becomes of its alpha, each computed once."""
+    """Hashes of a view's mask and of its reference under each alpha rule, computed once."""
 
     def __init__(self, view: View, background: Executor) -> None:
         self.mask = None if view.mask is None else sha256_of_mask(view.mask)
-        # While the view is scored. A reference with alpha is hashed as it was composited for its scores.
-        self._begun = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
+        # Hashed in the background while the view is scored. A reference with alpha is hashed after compositing.
+        self._opaque = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
         self._composited: dict[AlphaRule, str] = {}
 
     def reference(self, rule: AlphaRule, image: Tensor | None) -> str:
-        """The hash of the reference, whose image without alpha is given if it has any."""
-        if self._begun is not None:
-            return self._begun.result()
+        """Return the hash of the reference; `image` is the reference without alpha, required if it has any."""
+        if self._opaque is not None:
+            return self._opaque.result()
         if rule not in self._composited:
             assert image is not None
             self._composited[rule] = sha256_of_image(image)
@@ -266,5 +267,5 @@ class _Hashes:
 
 
 def relative_path(file: Path | None, folder: Path) -> str | None:
-    """A file's path from a folder, with forward slashes; None for no file."""
+    """Return a file's path relative to a folder, with forward slashes; None for no file."""
     return None if file is None else Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()

@@ -1,7 +1,7 @@
-"""Options of scoring, each once: the command line reads them, the Python API fills them, a suite is parsed into them.
+"""Options of the commands that score. The command line, the Python API and suite files all fill these dataclasses.
 
-A new option of scoring is one field, and its typed argument in `nvs_eval.api.scoring`: a test holds both together.
-Nothing here imports torch when it is imported, so that `--help` answers at once.
+To add an option, add a field here and a typed argument in `nvs_eval.api.scoring`; a test compares the two. Importing
+this module does not import torch, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from nvs_eval.protocols import Protocol
 
 AUTO = "auto"
-"""In the place of a protocol's name: the protocol that the model's own code follows."""
+"""Value of `protocol` that selects the protocol of the model's own code."""
 RESULTS = Path("nvs-eval-results")
 """Default output folder."""
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Shows progress: called with a title and a number of steps, gives what to call after each step."""
+"""Context manager that shows progress: takes a title and the number of steps, yields a function to call per step."""
 Refusal = Callable[["Protocol", InputError], None]
-"""Called with a protocol that cannot score the views, and why."""
+"""Called with a protocol that cannot score the views, and the error."""
 
 
 @contextmanager
@@ -40,11 +40,11 @@ class Callbacks:
     """Callbacks for progress and messages; no-ops by default.
 
     Attributes:
-        command: the command line or function that was called, for the records.
+        command: command line or name of the function, for the records.
         progress: shows progress.
-        say: takes a message.
-        warn: takes a warning.
-        on_refusal: called with a protocol that cannot score the views (default: that is an error).
+        say: called with each message.
+        warn: called with each warning.
+        on_refusal: called with a protocol that cannot score the views (default: raise the error).
     """
 
     command: tuple[str, ...] = ()
@@ -73,24 +73,24 @@ class ProtocolOptions:
 
     @property
     def masked(self) -> bool:
-        """Whether masks are asked for."""
+        """Whether to score with masks."""
         return False
 
     def protocols(self, *, auto: str | None = None) -> list[Protocol]:
-        """Load the protocols, each once.
+        """Load the protocols, without duplicates.
 
         Args:
-            auto: name of the protocol that `auto` stands for, if known.
+            auto: name of the protocol that `auto` selects, if known.
 
         Raises:
-            InputError: a protocol is unknown, there are masks and it has no meaning for them, or `max_memory` is wrong.
+            InputError: A protocol is unknown or does not support the masks, or `max_memory` is invalid.
         """
         from nvs_eval.evaluation.prepare import check_masks
         from nvs_eval.protocols import load_protocol
 
         if not self.protocol:
-            raise InputError("No protocol was named: say `--protocol standard`, or leave the option out.")
-        _ = self.memory_limit  # A wrong amount is refused here, also where nothing is left to score.
+            raise InputError("At least one protocol is required. Got none. Omit `--protocol` to use standard.")
+        _ = self.memory_limit  # Refuse an invalid amount even if there is nothing left to score.
         if AUTO in self.protocol and auto is None:
             raise not_known("here")
         protocols = [load_protocol(auto if auto and name == AUTO else name) for name in self.protocol]
@@ -100,14 +100,14 @@ class ProtocolOptions:
             protocols = [protocol.with_precision(self.precision) for protocol in protocols]
         if self.masked:
             for protocol in protocols:
-                check_masks(protocol, "There are masks")
+                check_masks(protocol, "Masks were given")
         return list({protocol.fingerprint: protocol for protocol in protocols}.values())
 
     def scorer(self, protocols: Sequence[Protocol]) -> Scorer:
-        """Make the scorer, its weights read and verified.
+        """Create the scorer, with its weights loaded and verified.
 
         Raises:
-            InputError: the device or the weights are not available.
+            InputError: The device or the weights are not available.
         """
         from nvs_eval.evaluation.scorer import Scorer
         from nvs_eval.system.devices import find_device
@@ -116,10 +116,10 @@ class ProtocolOptions:
 
     @property
     def memory_limit(self) -> int | None:
-        """Bytes that LPIPS may take beside the images, or None for what is free.
+        """Memory for LPIPS in addition to the images, in bytes; None for what is free.
 
         Raises:
-            InputError: `max_memory` is no amount of memory.
+            InputError: `max_memory` is not an amount of memory.
         """
         from nvs_eval.system.devices import parse_memory
 
@@ -128,7 +128,7 @@ class ProtocolOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringOptions(ProtocolOptions):
-    """The options of `score` and `run`."""
+    """Options shared by `score` and `run`."""
 
     scene: str | None = None
     """Scene name in records and tables (default: taken from the data)."""
@@ -145,19 +145,19 @@ class ScoringOptions(ProtocolOptions):
 
     @property
     def masked(self) -> bool:
-        """Whether masks are asked for.
+        """Whether to score with masks.
 
         Raises:
-            InputError: both options ask for masks.
+            InputError: Both `masks` and `data_masks` are set.
         """
         if self.masks is not None and self.data_masks:
-            raise InputError("--masks names masks and --data-masks takes those of the data: give one of the two.")
+            raise InputError("--masks and --data-masks cannot be combined. Give one of the two.")
         return self.masks is not None or self.data_masks
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(ScoringOptions):
-    """The options of `score`: which images, and how they are read."""
+    """Options of `score`: images, and how to read them."""
 
     renders: tuple[Path, ...]
     """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
@@ -174,10 +174,10 @@ class ScoreOptions(ScoringOptions):
 
     @property
     def reading(self) -> Reading:
-        """How image files are read.
+        """How to read image files.
 
         Raises:
-            InputError: the background is no colour.
+            InputError: `background` is not a colour.
         """
         from nvs_eval.images.files import Reading
 
@@ -187,7 +187,7 @@ class ScoreOptions(ScoringOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(ScoringOptions):
-    """The options of `run`: which checkpoints, and which of their views."""
+    """Options of `run`: checkpoints and views."""
 
     load_config: tuple[Path, ...]
     """The config.yml of one or more trained runs; checkpoints are found beside it."""
@@ -208,10 +208,10 @@ class RunOptions(ScoringOptions):
 
     @property
     def chosen_steps(self) -> Literal["last", "all"] | list[int]:
-        """The steps, parsed.
+        """Parsed steps.
 
         Raises:
-            InputError: they are neither `last`, `all` nor numbers.
+            InputError: They are not `last`, `all` or numbers.
         """
         match self.steps:
             case ("last",):
@@ -221,12 +221,12 @@ class RunOptions(ScoringOptions):
         try:
             return [int(word) for word in self.steps]
         except ValueError:
-            raise InputError(f"--steps is {' '.join(self.steps)!r}, and last, all, or numbers are needed.") from None
+            raise InputError(f"--steps must be last, all or step numbers. Got {' '.join(self.steps)!r}.") from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOptions(RunOptions, ScoreOptions):
-    """The options of `audit`: those of `score`, or with `load_config` those of `run`."""
+    """Options of `audit`: those of `score`, or with `load_config` those of `run`."""
 
     renders: tuple[Path, ...] = ()
     """Folders of renders, as for `score`."""
@@ -238,7 +238,7 @@ class AuditOptions(RunOptions, ScoreOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RescoreOptions(ProtocolOptions):
-    """The options of `rescore`."""
+    """Options of `rescore`."""
 
     records: tuple[str, ...]
     """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
@@ -250,7 +250,7 @@ class RescoreOptions(ProtocolOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteOptions:
-    """The options of `suite`: what is evaluated of a suite file, and what stands above its own options."""
+    """Options of `suite`: the file, the part of it to evaluate, and values that override those of the file."""
 
     file: Path
     """YAML file of methods, scenes and their paths (docs/suites.md)."""
@@ -269,18 +269,18 @@ class SuiteOptions:
 
 
 def not_known(where: str) -> InputError:
-    """Make the error that `--protocol auto` stands for nothing, `here` or `of` a checkpoint."""
+    """Return the error that `--protocol auto` is not available, either "here" or "for" a checkpoint."""
     return InputError(
-        f"`--protocol {AUTO}` stands for what the model's own code says, and that is not known {where}: only of "
-        "nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
+        f"`--protocol {AUTO}` selects the protocol of the model's own code, which is unknown {where}. It is known only "
+        "for nerfstudio's own models in `nvs-eval run`. Name a protocol: `nvs-eval protocols` lists them."
     )
 
 
 def parse_background(colour: str | Sequence[float]) -> tuple[float, float, float]:
-    """Parse a colour: white, black, or three numbers in [0, 1], in a text with commas between them.
+    """Parse a colour: white, black, or three numbers in [0, 1], as a sequence or separated by commas.
 
     Raises:
-        InputError: it is no colour.
+        InputError: It is not a colour.
     """
     named = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
     if isinstance(colour, str) and colour in named:
@@ -290,5 +290,5 @@ def parse_background(colour: str | Sequence[float]) -> tuple[float, float, float
     except ValueError:
         red = green = blue = -1.0
     if not all(0 <= value <= 1 for value in (red, green, blue)):
-        raise InputError(f"The background is {colour!r}, and white, black, or r,g,b with each in [0, 1] is needed.")
+        raise InputError(f"The background must be white, black or r,g,b in [0, 1]. Got {colour!r}.")
     return red, green, blue

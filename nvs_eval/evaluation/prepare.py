@@ -1,4 +1,4 @@
-"""Prepares a view's images as a protocol says: clamp, correct colours, quantise, cut, mask, in this order."""
+"""Prepare a view's images for a protocol: clamp, correct colours, quantise, crop and mask, in this order."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from nvs_eval.sources.views import View
 
 @dataclass
 class SharedSteps:
-    """Steps that the protocols of a view have in common, each done once.
+    """Preparation steps that several protocols share, done once per view.
 
     Attributes:
-        corrections: colour corrections: how, of which reference and renders, and to what.
-        quantised: images as they are on the levels of a rule, by the image's identity and the rule.
+        corrections: colour corrections: kind, reference, renders, and corrected renders.
+        quantised: images and their quantised versions, by the image's identity and the rule.
     """
 
     corrections: list[tuple[str, Tensor, Tensor, Tensor]] = field(default_factory=list)
     quantised: dict[tuple[int, Quantisation], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def quantise(self, image: Tensor, rule: Quantisation) -> Tensor:
-        """Bring an image to the levels of a rule, once."""
+        """Quantise an image by a rule, once."""
         key = (id(image), rule)
         if key not in self.quantised:
-            # With the image, so that no other has its identity.
+            # Keep the image too, so that no other object can get its identity.
             self.quantised[key] = (image, quantise(image, rule))
         return self.quantised[key][1]
 
 
 class EmptyMask(InputError):
-    """A view's mask leaves nothing to score: the view is left out, and said to be."""
+    """A view's mask leaves nothing to score. The view is skipped and recorded as skipped."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A view's images as the metrics take them under one protocol.
+    """A view's images as input of the metrics of one protocol.
 
     Attributes:
-        reference: `[3, H, W]`.
-        renders: `[K, 3, H, W]`.
-        corrected: the renders after colour correction; None for a protocol without.
-        mask: `[1, H, W]`, for the metrics to weigh by; None where there is none, or it was done to the images.
-        coverage: the mean of the mask, if there was one.
+        reference: reference, `[3, H, W]`.
+        renders: renders, `[K, 3, H, W]`.
+        corrected: renders after colour correction; None if the protocol has none.
+        mask: weights for the metrics, `[1, H, W]`; None without a mask, or if it was applied to the images.
+        coverage: mean of the mask, if there was one.
     """
 
     reference: Tensor
@@ -59,10 +59,10 @@ class Prepared:
 
 
 def check_range(view: View, protocol: Protocol) -> None:
-    """Check that a view's images are in [0, 1], where the protocol makes anything else an error.
+    """Check that a view's images are in [0, 1], if the protocol requires it.
 
     Raises:
-        InputError: naming the view, the file and the values.
+        InputError: An image is not; the message names the view, the file and the values.
     """
     if protocol.out_of_range != "error":
         return
@@ -70,22 +70,26 @@ def check_range(view: View, protocol: Protocol) -> None:
     for (kind, file), (low, high) in zip(images, view.bounds, strict=True):
         if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
             raise InputError(
-                f"The {kind} of view {view.name!r}{f' ({file})' if file else ''} has values from {low:g} to {high:g}, "
-                f"and the protocol {protocol.name!r} needs [0, 1]: clamp it where it is made, or use a protocol with "
-                "`out_of_range: clamp`."
+                f"The {kind} of view {view.name!r}{f' ({file})' if file else ''} has values from {low:g} to {high:g}. "
+                f"The protocol {protocol.name!r} requires [0, 1]. Clamp the values when writing the image, or use a "
+                "protocol with `out_of_range: clamp`."
             )
 
 
 def check_masks(protocol: Protocol, what: str) -> None:
-    """Check that a mask means something to a protocol, or is ignored by it on purpose.
+    """Check that a protocol supports masks or ignores them by definition.
+
+    Args:
+        protocol: the protocol.
+        what: beginning of the message: which input has masks.
 
     Raises:
-        InputError: saying what has the mask, and which protocols have a meaning for one.
+        InputError: It does not; the message names the input and protocols that support masks.
     """
     if protocol.mask == "none":
         raise InputError(
-            f"{what}, and the protocol {protocol.name!r} has no meaning for one: use a protocol that has, such as "
-            "standard (valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
+            f"{what}, but the protocol {protocol.name!r} does not support masks. Use one that does, such as standard "
+            "(valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
         )
 
 
@@ -99,20 +103,20 @@ def prepare(
     in_range: bool = False,
     steps: SharedSteps | None = None,
 ) -> Prepared:
-    """Bring a view's images to what a protocol's metrics take.
+    """Prepare a view's images for the metrics of a protocol.
 
     Args:
-        reference: `[3, H, W]`.
-        renders: `[K, 3, H, W]`.
-        mask: `[1, H, W]` weights in [0, 1], or None.
-        protocol: says how.
-        view_name: for the errors.
-        in_range: whether all values are known to lie in [0, 1].
-        steps: steps that were done for other protocols; those done here are added.
+        reference: reference, `[3, H, W]`.
+        renders: renders, `[K, 3, H, W]`.
+        mask: weights in [0, 1], `[1, H, W]`, or None.
+        protocol: the protocol.
+        view_name: name of the view, for errors.
+        in_range: whether all values are known to be in [0, 1].
+        steps: steps done for other protocols; those done here are added.
 
     Raises:
-        InputError: there is a mask and the protocol has no meaning for one, or the crop leaves nothing.
-        EmptyMask: nothing is left of the mask.
+        InputError: There is a mask and the protocol does not support masks, or the crop leaves nothing.
+        EmptyMask: The mask is empty.
     """
     if mask is not None:
         check_masks(protocol, f"View {view_name!r} has a mask")
@@ -135,31 +139,31 @@ def prepare(
         if not mask.any():
             raise EmptyMask(f"The mask of view {view_name!r} is empty: there is nothing to score.")
         return _masked(replace(prepared, coverage=float(mask.mean(dtype=torch.float64))), mask, protocol)
-    # To dycheck no mask is a mask of everything, which for LPIPS is not the same as none.
+    # dycheck treats a missing mask as a full mask, which gives a different LPIPS.
     full = torch.ones_like(prepared.reference[:1]) if protocol.mask == "dycheck" else None
     return replace(prepared, mask=full)
 
 
 def _correct(reference: Tensor, renders: Tensor, protocol: Protocol, steps: SharedSteps) -> Tensor:
-    how = protocol.colour_correction
-    assert how != "none"
-    for done, its_reference, its_renders, result in steps.corrections:
-        if done == how and torch.equal(its_reference, reference) and torch.equal(its_renders, renders):
-            return result
-    result = torch.stack([correct_colours(reference, render, how) for render in renders])
-    steps.corrections.append((how, reference, renders, result))
-    return result
+    kind = protocol.colour_correction
+    assert kind != "none"
+    for done_kind, done_reference, done_renders, corrected in steps.corrections:
+        if done_kind == kind and torch.equal(done_reference, reference) and torch.equal(done_renders, renders):
+            return corrected
+    corrected = torch.stack([correct_colours(reference, render, kind) for render in renders])
+    steps.corrections.append((kind, reference, renders, corrected))
+    return corrected
 
 
 def _cut(image: Tensor, protocol: Protocol) -> Tensor:
-    """The region that is scored, without its border."""
+    """Return the region to score, without its border."""
     if protocol.region == "right-half":
         image = image[..., image.shape[-1] // 2 :]
     return crop_border(image, protocol.crop) if protocol.crop else image
 
 
 def _masked(prepared: Prepared, mask: Tensor, protocol: Protocol) -> Prepared:
-    """What a mask does to the images; to the others it is given, for the metrics to know what to do."""
+    """Apply a mask to the images, or pass it on to the metrics, as the protocol defines."""
 
     def to_renders(change: object) -> Prepared:
         assert callable(change)

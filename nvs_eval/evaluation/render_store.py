@@ -1,12 +1,12 @@
-"""Renders that are kept, or that wait to be scored: written as they are made, in a work folder of their own.
+"""Storage of renders that are kept or that wait to be scored. They are written to a work folder as they are rendered.
 
-    <dir>/<scene>/<method>[/<run>]/<step, or final>/.rendering-<...>/       the work folder of one command
-    <dir>/<scene>/<method>[/<run>]/<step, or final>/renders/<view>.png      (or .npy)
-    <dir>/<scene>/references/<first 12 of their sha256>/<view>.png          (and .npy, where 8 bits would change it)
+    <dir>/<scene>/<method>[/<run>]/<step or final>/.rendering-<...>/        work folder of one command
+    <dir>/<scene>/<method>[/<run>]/<step or final>/renders/<view>.png       (or .npy)
+    <dir>/<scene>/references/<first 12 digits of their sha256>/<view>.png   (and .npy, if 8 bits would change it)
 
-Rendering several checkpoints and scoring them are two stages, so that each reference is decoded and its features are
-computed once for all of them. In between lies the work folder. What is to be kept is moved to its place when it was
-scored.
+Several checkpoints are first rendered and then scored together, so that each reference is decoded and its features are
+computed once for all of them. Until then the renders are in the work folder. After scoring, the files to keep are moved
+to their final place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from nvs_eval.system.files import space_needed
 
 Keep = Literal["all", "png", "none"]
 _RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
-# A reference kept as floats keeps its PNG too, to be looked at.
+# A reference kept as floats also keeps its PNG, for viewing.
 _REFERENCES: dict[Keep, tuple[str, ...]] = {"all": (".png", ".npy"), "png": (".png",), "none": ()}
 
 
@@ -45,8 +45,8 @@ class Job:
     """A checkpoint to evaluate.
 
     Attributes:
-        checkpoint: renders the views.
-        id: identity of the result, under the names that the user gave.
+        checkpoint: checkpoint that renders the views.
+        id: identity of the result, with the names given by the user.
         masks: masks to score with, or None.
     """
 
@@ -57,14 +57,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is written of the renders while checkpoints are evaluated, and what stays.
+    """Files to write while checkpoints are evaluated, and files to keep.
 
     Attributes:
-        keep: what stays.
-        staged: whether all are rendered first, and scored from the files.
+        keep: renders to keep.
+        staged: whether all checkpoints are rendered first and then scored from files.
         floats: whether float32 renders are written.
         pngs: whether 8-bit renders are written.
-        protocols: fingerprints of the protocols that the renders are scored under.
+        protocols: fingerprints of the protocols to score under.
     """
 
     keep: Keep
@@ -76,17 +76,17 @@ class Plan:
 
 @dataclass
 class RenderStore:
-    """Writes the renders and references of one result; a context manager as long as they are written and scored.
+    """Writer of the renders and references of one result; a context manager around rendering and scoring.
 
-    When it is entered, it takes over what an interrupted command rendered, where it is what would be rendered now, and
-    removes the rest. When it is left, complete renders that were not scored stay for the next command.
+    On entry it takes over the renders of an interrupted command if they match this job, and removes other leftovers. On
+    exit, complete renders that were not scored stay for the next command.
 
     Attributes:
-        job: checkpoint that is rendered, identity of the result, and masks.
+        job: checkpoint, identity of the result, and masks.
         output_dir: output folder of the command.
-        plan: what is written, and what stays.
-        overwrite: whether to render again what an interrupted command left.
-        note: what is known of the renders so far.
+        plan: files to write and to keep.
+        overwrite: whether to ignore renders of an interrupted command.
+        note: description of the renders so far.
         is_rendered: whether all views are written.
     """
 
@@ -108,18 +108,18 @@ class RenderStore:
 
     @property
     def bytes_needed(self) -> int:
-        """Disk space that the renders take at most, beside what an interrupted command left of them."""
+        """Maximum disk space of the renders still to be written, in bytes."""
         plan, sizes = self.plan, self.job.checkpoint.sizes
         return 0 if self.is_rendered else space_needed(sizes, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
 
     @property
     def folder(self) -> Path:
-        """Folder of the result's records; the kept renders lie below it."""
+        """Folder of the result's records and kept renders."""
         return self.output_dir / self.job.id.folder
 
     @property
     def _references(self) -> Path:
-        """Folder of the kept references, which all results with the same ones share."""
+        """Folder of the kept references, shared by all results with the same references."""
         digest = references_sha256(self.note.reference_sha256.values())[:12]
         return self.output_dir / safe_name(self.job.id.scene) / "references" / digest
 
@@ -145,7 +145,7 @@ class RenderStore:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether a file that an interrupted command left cannot be read; all are read to know."""
+        """Whether a file left by an interrupted command is unreadable. Reads all of them."""
         if self._work is None or not self._is_leftover:
             return False
         try:
@@ -156,16 +156,16 @@ class RenderStore:
         return False
 
     def discard(self) -> None:
-        """Forget what was rendered, so that it can be rendered again."""
+        """Remove the renders, so that they can be rendered again."""
         if self._work is not None:
             self._work.remove()
         self.note, self._work, self.is_rendered, self._is_leftover = self._new_note(), None, False, False
 
     def views(self) -> Iterator[View]:
-        """Render the views; each is written before it is yielded.
+        """Render the views, and write each before yielding it.
 
         Raises:
-            InputError: a view cannot be rendered or written.
+            InputError: A view cannot be rendered or written.
         """
         for view in self.job.checkpoint:
             self._write(view)
@@ -175,14 +175,14 @@ class RenderStore:
         (render,) = view.renders
         note, plan = self.note, self.plan
         if Path(view.name).is_absolute() or ".." in Path(view.name).parts:
-            raise InputError(f"The view {view.name!r} cannot be kept: its name leads out of the folder of renders.")
+            raise InputError(f"View {view.name!r} cannot be written: its name points outside the folder of renders.")
         note.reference_sha256[view.name] = sha256_of_image(view.reference)
         note.seconds[view.name] = render.seconds
         low, high = view.bounds[1]
         note.in_range &= low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
-        copy = quantise(view.reference.clamp(0, 1), "round")
-        if not (exact := torch.equal(copy, view.reference)):
-            note.inexact_references[view.name] = sha256_of_image(copy)
+        rounded = quantise(view.reference.clamp(0, 1), "round")
+        if not (exact := torch.equal(rounded, view.reference)):
+            note.inexact_references[view.name] = sha256_of_image(rounded)
         if not (plan.floats or plan.pngs):
             return
         work = self._open_work().path
@@ -203,39 +203,39 @@ class RenderStore:
         return self._work
 
     def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self.output_dir} cannot be written: {error}. Say another `--output-dir`, or make room.")
+        return InputError(f"{self.output_dir} cannot be written: {error}. Use another `--output-dir`, or free space.")
 
     def finish_rendering(self) -> None:
-        """Note that all views are written, so that an interrupted command need not render them again."""
+        """Record that all views are written, so that they are not rendered again after an interruption."""
         self.note.peak_memory_bytes = self.job.checkpoint.peak_memory_bytes
         self._open_work().write_note(self.note)
         self.is_rendered = True
 
     def render_set(self) -> RenderSet:
-        """What was written, as files to score."""
+        """Return the written files as a render set to score."""
         work = self._open_work()
         return RenderSet(
             self.job.id,
             {name: Picture(file) for name, file in work.renders(self.note).items()},
             {name: Picture(file) for name, file in work.references(self.note).items()},
-            # A note may be changed by anybody: no more of it reaches a record than what has its type.
+            # Anyone can edit the note, so only values with checked types are copied from it into a record.
             {**self.job.checkpoint.provenance, "peak_memory_bytes": self.note.peak_memory_bytes},
             self.note.seconds,
             self.job.masks,
         )
 
     def publish(self, records: Sequence[Record], protocols: Sequence[Protocol]) -> list[Record]:
-        """Move what is kept to its place; without records nothing is kept, as nobody would find it.
+        """Move the files to keep to their final place. Without records, nothing is kept.
 
         Args:
-            records: of this result.
-            protocols: that they were scored under.
+            records: records of this result.
+            protocols: protocols of the records.
 
         Returns:
-            The records with the paths of what is kept, and whether that is what was scored.
+            The records, with the paths of the kept files and whether these are the images that were scored.
 
         Raises:
-            InputError: the files cannot be moved there.
+            InputError: The files cannot be moved.
         """
         keep = self.plan.keep if records else "none"
         if self._work is not None:
@@ -255,7 +255,7 @@ class RenderStore:
         kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
         provenance = {**record.provenance, "kept_renders": kept}
         if keep == "png" and inexact:
-            # By these a copy is known from a reference that was changed since.
+            # These hashes distinguish an 8-bit copy from a reference that was changed later.
             provenance["reference_copies"] = inexact
         if self.job.masks is not None and self.job.masks.binary and protocol.takes_masks:
             provenance["masks"] = "binary"
@@ -269,16 +269,16 @@ class RenderStore:
 
 
 def _move(source: Path, target: Path, extensions: tuple[str, ...]) -> None:
-    """Move the files with these extensions below a folder to below another, each at once; all or none."""
-    new: list[Path] = []
+    """Move the files with these extensions to another folder, each atomically; undo the move if one fails."""
+    created: list[Path] = []
     try:
         for file in sorted(path for path in source.rglob("*") if path.suffix in extensions and path.is_file()):
-            place = target / file.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists():
-                new.append(place)
-            os.replace(file, place)
+            destination = target / file.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            if not destination.exists():
+                created.append(destination)
+            os.replace(file, destination)
     except OSError:
-        for place in new:
-            place.unlink(missing_ok=True)
+        for destination in created:
+            destination.unlink(missing_ok=True)
         raise

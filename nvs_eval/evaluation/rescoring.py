@@ -1,4 +1,4 @@
-"""Kept renders scored again: what `nvs-eval rescore` does, without a word printed."""
+"""Score kept renders again, as `nvs-eval rescore` does. Prints nothing."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _CARRIED = (
 
 
 def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, Record]]:
-    """Score the renders that records kept under other protocols, and write the records; those that exist are read.
+    """Score kept renders under other protocols and write the records; records that exist are read.
 
     Returns:
-        The records, each with the output folder that it lies in.
+        The records, each with its output folder.
 
     Raises:
-        InputError: renders were not kept, or cannot be scored under a protocol.
+        InputError: Renders were not kept, or cannot be scored under a protocol.
     """
     protocols = options.protocols()
     results = [Result(path, record) for path, record in read_record_files(options.records, copies=True)]
     records: list[tuple[Path, Record]] = []
     groups: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
-    for result in _one_each(results, protocols):
+    for result in _one_record_per_result(results, protocols):
         root = options.output_dir or result.root
         finished = {} if options.overwrite else _finished(result, protocols, root, callbacks)
         records += [(root, record) for record in finished.values()]
         if missing := tuple(p.fingerprint for p in protocols if p.fingerprint not in finished):
             groups.setdefault((root, missing), []).append(result)
-    # All is checked before anything is scored.
+    # Creating the jobs checks everything before anything is scored.
     jobs = [
         _Job(root, group, [p for p in protocols if p.fingerprint in missing], options)
         for (root, missing), group in groups.items()
@@ -55,13 +55,13 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     return records + [(job.root, record) for job in jobs for record in job.run(callbacks)]
 
 
-def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
-    """For each result of a folder the first record whose kept renders serve all protocols.
+def _one_record_per_result(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
+    """Return, for each result in a folder, the first record whose kept renders suit all protocols.
 
     Raises:
-        InputError: a result has none, or was scored with masks that mean nothing to a protocol.
+        InputError: A result has no such record, or was scored with masks and a protocol does not support them.
     """
-    # A protocol that ignores masks says nothing of them in its records: those that know them come first.
+    # Records of protocols that ignore masks do not list them, so records with masks come first.
     groups: dict[tuple[Path, ResultId], list[Result]] = {}
     for result in sorted(results, key=lambda result: not result.masked):
         groups.setdefault((result.file.resolve().parent, result.record.id), []).append(result)
@@ -74,12 +74,12 @@ def _one_each(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[
 
 
 def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
-    """The first of several records of one result whose kept renders serve all protocols.
+    """Return the first of several records of one result whose kept renders suit all protocols.
 
     Raises:
-        InputError: none does: what is wrong with the one that serves the most of them.
+        InputError: No record does; the error of the record that suits most protocols.
     """
-    refused = []
+    errors_by_result = []
     for result in results:
         errors = []
         for protocol in protocols:
@@ -89,12 +89,12 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
                 errors.append(error)
         if not errors:
             return result
-        refused.append(errors)
-    raise min(refused, key=len)[0]
+        errors_by_result.append(errors)
+    raise min(errors_by_result, key=len)[0]
 
 
 def _finished(result: Result, protocols: Sequence[Protocol], root: Path, callbacks: Callbacks) -> dict[str, Record]:
-    """The records of the same renders that exist already, by fingerprint."""
+    """Return the existing records of the same renders, by fingerprint."""
 
     def is_current(record: Record, protocol: Protocol, file: Path) -> bool:
         return same_renders(record.provenance, result.record.provenance)
@@ -103,18 +103,18 @@ def _finished(result: Result, protocols: Sequence[Protocol], root: Path, callbac
     for protocol in protocols:
         for record in up_to_date(result.record.id, [protocol], root, is_current):
             finished[protocol.fingerprint] = record
-            callbacks.say(f"{record_file(record, root)} is there already; say --overwrite to score it again.")
+            callbacks.say(f"{record_file(record, root)} already exists. Use --overwrite to score it again.")
     return finished
 
 
 class _Job:
-    """The results below one output folder that are scored under the same protocols; checked when it is made."""
+    """Results below one output folder that are scored under the same protocols; checked on creation."""
 
     def __init__(
         self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
     ) -> None:
         self.root = root
-        # Those of the same references and masks together.
+        # Results with the same references and masks are scored together.
         groups: dict[tuple, list[Result]] = {}
         for result in results:
             files = [(name, picture.path.resolve()) for name, picture in result.references().items()]
@@ -132,7 +132,7 @@ class _Job:
         self._scorer = options.scorer(protocols)
 
     def run(self, callbacks: Callbacks) -> list[Record]:
-        """Score, and write the records."""
+        """Score the renders and write the records."""
         session, records = Session(self.root, callbacks.command), []
         for source in self._sources:
             scored = [
@@ -144,60 +144,60 @@ class _Job:
         return records
 
 
-# --- Kept renders: where they lie, and whether they still give the numbers of the renders themselves ------------------
+# --- Kept renders: their files, and whether these still score like the original renders -------------------------------
 
 
 @dataclass(frozen=True)
 class Result:
-    """A record and the file that it was read from."""
+    """Record and the file it was read from."""
 
     file: Path
     record: Record
 
     @property
     def root(self) -> Path:
-        """The output folder that the record lies in, relative where the record's path is.
+        """Output folder of the record; relative if the record's path is.
 
         Raises:
-            InputError: it does not lie where a record of its scene, method, run and step does.
+            InputError: The record is not in the folder of its scene, method, run and step.
         """
         root = output_dir_of(self.file, self.record)
         if root is None:
             raise InputError(
-                f"{self.file} does not lie in {self.record.id.folder.as_posix()}, where its scene, method, run and "
-                "step belong: say with `--output-dir` where the new records go."
+                f"{self.file} must be in {self.record.id.folder.as_posix()}, the folder of its scene, method, run and "
+                "step. Name a folder for the new records with `--output-dir`."
             )
         return root
 
     @property
     def masked(self) -> bool:
-        """Whether masks were scored with."""
+        """Whether the record was scored with masks."""
         return any(row.mask is not None for row in self.record.views)
 
     @property
     def masks(self) -> Masks | None:
-        """The masks that were scored with.
+        """Masks that the record was scored with.
 
         Raises:
-            InputError: one does not exist.
+            InputError: A mask does not exist.
         """
         rows = [row for row in self.record.views if row.mask is not None]
         files = {row.name: self._path(row.mask, "mask", row.name).resolve() for row in rows}
         return Masks(files, binary=self.record.provenance.get("masks") == "binary") if files else None
 
     def references(self) -> dict[str, Picture]:
-        """The kept references.
+        """Return the kept references.
 
         Raises:
-            InputError: a file was not kept, or does not exist.
+            InputError: A file was not kept or does not exist.
         """
         return {row.name: Picture(self._path(row.reference, "reference", row.name)) for row in self.record.views}
 
     def render_set(self, references: Mapping[str, Picture]) -> RenderSet:
-        """The kept renders, with references that may lie elsewhere.
+        """Return the kept renders, together with references that may be in another folder.
 
         Raises:
-            InputError: a file was not kept, or does not exist.
+            InputError: A file was not kept or does not exist.
         """
         rows, provenance = self.record.views, self.record.provenance
         carried = {name: provenance[name] for name in _CARRIED if name in provenance}
@@ -211,79 +211,79 @@ class Result:
             self.masks,
         )
 
-    def _path(self, below: str | None, what: str, view: str) -> Path:
-        """Where a file of a view lies.
+    def _path(self, relative: str | None, kind: str, view: str) -> Path:
+        """Return the path of a view's render, reference or mask.
 
         Raises:
-            InputError: it was not kept, or is not there.
+            InputError: The file was not kept or does not exist.
         """
-        if below is None:
+        if relative is None:
             origin = self.record.provenance.get("renders_from")
-            advice = (
-                f"they came from {origin}: score that again" if origin else "run it again with `--keep-renders png`"
-            )
-            raise InputError(f"{self.file}: the {what} of view {view!r} was not kept; {advice}.")
-        path = self.file.parent / below
+            advice = f"It came from {origin}: score that again" if origin else "Run it again with `--keep-renders png`"
+            raise InputError(f"{self.file}: the {kind} of view {view!r} was not kept. {advice}.")
+        path = self.file.parent / relative
         if not path.is_file():
-            raise InputError(f"{self.file}: the {what} of view {view!r} is not at {path} any more.")
+            raise InputError(f"{self.file}: the {kind} of view {view!r} is no longer at {path}.")
         return path
 
     def check_serves(self, protocol: Protocol) -> None:
-        """Check that renders were kept, and give the numbers that the renders themselves would.
+        """Check that renders were kept and score like the original renders under a protocol.
 
         Raises:
-            InputError: they were not kept; or they are 8-bit copies, and the protocol would see the difference.
+            InputError: They were not kept, or they are 8-bit copies, which changes the scores under this protocol.
         """
         renders = [self._path(row.render, "render", row.name) for row in self.record.views]
-        # Of renders that nvs-eval made, PNGs are 8-bit copies.
+        # PNGs written by `nvs-eval run` are 8-bit copies of float renders.
         if _FROM_RUN not in self.record.provenance or all(render.suffix == ".npy" for render in renders):
             return
-        # A protocol that makes it an error has seen that every render is in range, so that its PNG lost nothing there.
+        # A protocol with `out_of_range: error` has checked every render, so nothing was clamped in the PNGs.
         in_range = self.record.protocol["definition"].get("out_of_range") == "error"
         rounds = protocol.quantise.render == "round" and protocol.colour_correction == "none"
         if not (rounds and (in_range or protocol.out_of_range == "clamp")):
             raise InputError(
-                f"{self.file}: what was kept of its renders are 8-bit copies, and {protocol.name!r} scores floats, or "
-                f"renders beyond [0, 1]: run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
+                f"{self.file}: the kept renders are 8-bit copies, but {protocol.name!r} scores floats or values "
+                f"outside [0, 1]. Run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
             )
 
     def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
-        """Check that masks and references are what they were.
+        """Check that masks and references have not changed since the record was written.
 
         Returns:
-            The views whose kept reference is an 8-bit copy of what was scored; the others' are what was scored.
+            The views whose kept reference is an 8-bit copy of the scored one; all others are exact.
 
         Raises:
-            InputError: one is not, or is gone; or a protocol would see the difference of a copy.
+            InputError: A file has changed or is gone, or an 8-bit copy changes the scores under a protocol.
         """
         masks = self.masks
         copies, reading = set(), reading_of(self.record)
-        known_copies = self.record.provenance.get("reference_copies", {})
+        recorded_copies = self.record.provenance.get("reference_copies", {})
         exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
         for row in self.record.views:
             if masks is not None and row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
                 mask = masks.files[row.name]
-                raise InputError(f"The mask {mask} has changed since {self.file} was made: score it anew.")
+                raise InputError(f"The mask {mask} has changed since {self.file} was written. Score the renders again.")
             path = self._path(row.reference, "reference", row.name)
             digest = sha256_of_image(load_image(path, reading))
             if digest == row.reference_sha256:
                 continue
-            if digest != known_copies.get(row.name):
-                raise InputError(f"The reference {path} has changed since {self.file} was made: score it anew.")
+            if digest != recorded_copies.get(row.name):
+                raise InputError(
+                    f"The reference {path} has changed since {self.file} was written. Score the renders again."
+                )
             if exact:
                 raise InputError(
-                    f"The reference {path} is an 8-bit copy of what was scored, and {', '.join(exact)} would see the "
-                    "difference: run the checkpoint again under it."
+                    f"The reference {path} is an 8-bit copy of the scored one, which changes the scores under "
+                    f"{', '.join(exact)}. Run the checkpoint again under it."
                 )
             copies.add(row.name)
         return frozenset(copies)
 
     def carry_over(self, record: Record, copies: frozenset[str]) -> Record:
-        """A new record that says what this one does: the sha256 of what was copied, and the views left out before."""
-        known = {row.name: row.reference_sha256 for row in self.record.views}
-        rows = [replace(row, reference_sha256=known[row.name]) if row.name in copies else row for row in record.views]
+        """Return a new record with the original sha256 of copied references, and with the views skipped before."""
+        hashes = {row.name: row.reference_sha256 for row in self.record.views}
+        rows = [replace(row, reference_sha256=hashes[row.name]) if row.name in copies else row for row in record.views]
         provenance = dict(record.provenance)
         for key in ("left_out", "left_out_masks"):
-            if both := {**self.record.provenance.get(key, {}), **provenance.get(key, {})}:
-                provenance[key] = both
+            if merged := {**self.record.provenance.get(key, {}), **provenance.get(key, {})}:
+                provenance[key] = merged
         return replace(record, views=rows, provenance=provenance)

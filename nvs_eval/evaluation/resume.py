@@ -1,4 +1,4 @@
-"""Records that exist already: those of the inputs as they are now are not made again, others are not lost unseen."""
+"""Existing records: skip work whose records match the current inputs, and never replace others silently."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 
 IsCurrent = Callable[[Record, Protocol, Path], bool]
-"""Whether a record, of a protocol and read from a file, is of the inputs as they are now."""
+"""Function that returns whether a record of a protocol, read from a file, matches the current inputs."""
 _IDENTITY = ("checkpoint_sha256", "config_sha256", "data_sha256")
 
 
 def up_to_date(
     result: ResultId, protocols: Sequence[Protocol], output_dir: Path, is_current: IsCurrent
 ) -> list[Record]:
-    """Return the records of a result that need not be made again: one for each protocol, or none.
+    """Return the up-to-date records of a result, one per protocol; an empty list if any is missing or outdated.
 
     Args:
         result: identity of the result.
-        protocols: the protocols, one record each.
-        output_dir: where the records lie.
-        is_current: compares a record with the inputs: `of_checkpoint`, `of_files`, or another.
+        protocols: protocols of the records.
+        output_dir: output folder of the records.
+        is_current: compares a record with the inputs, such as `of_checkpoint(...)` or `of_files(...)`.
     """
     records = []
     for protocol in protocols:
@@ -43,10 +43,10 @@ def up_to_date(
 
 
 def check_not_replaced(ids: Sequence[ResultId], protocols: Sequence[Protocol], options: ScoringOptions) -> None:
-    """Check that no record with masks would replace one without, or the reverse.
+    """Check that no record with masks would replace one without masks, or the reverse.
 
     Raises:
-        InputError: a record would be replaced; the message names it.
+        InputError: A record would be replaced; the message names it.
     """
     if options.output_dir is None or options.overwrite:
         return
@@ -55,13 +55,13 @@ def check_not_replaced(ids: Sequence[ResultId], protocols: Sequence[Protocol], o
         masked = record is not None and any(row.coverage is not None for row in record.views)
         if record is not None and masked != (options.masked and protocol.takes_masks):
             raise InputError(
-                f"{file} was scored {'with' if masked else 'without'} masks, and would be replaced: say another "
+                f"{file} was scored {'with' if masked else 'without'} masks and would be replaced. Use another "
                 "`--output-dir`, or `--overwrite`."
             )
 
 
 def _existing(result: ResultId, protocol: Protocol, output_dir: Path) -> tuple[Path, Record | None]:
-    """The file of a record, and the record; None where there is none, or none that can be read."""
+    """Return the file of a record, and the record; None if the file is missing or unreadable."""
     file = output_dir / result.folder / record_name(protocol.name, protocol.fingerprint)
     try:
         return file, read_record(file)
@@ -70,7 +70,7 @@ def _existing(result: ResultId, protocol: Protocol, output_dir: Path) -> tuple[P
 
 
 def same_renders(provenance: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether renders come from the same checkpoint, configuration and data, by their sha256."""
+    """Return whether renders come from the same checkpoint, configuration and data, by sha256."""
     return all(provenance.get(key) == other.get(key) for key in _IDENTITY)
 
 
@@ -78,15 +78,15 @@ def same_renders(provenance: Mapping[str, Any], other: Mapping[str, Any]) -> boo
 
 
 def of_checkpoint(provenance: Mapping[str, Any], names: Sequence[str], masks: Masks | None) -> IsCurrent:
-    """Compare records with a checkpoint, by content: checkpoint, configuration, data, views and masks."""
+    """Return a comparison of records with a checkpoint, by the content of checkpoint, configuration, data and masks."""
 
     def is_current(record: Record, protocol: Protocol, file: Path) -> bool:
         hashes = {row.name: row.mask_sha256 for row in record.views} | record.provenance.get("left_out_masks", {})
-        taken = masks if protocol.takes_masks else None
+        used_masks = masks if protocol.takes_masks else None
         return (
             same_renders(record.provenance, provenance)
             and _same_names(record, names)
-            and all(hashes.get(name) == (taken and taken.sha256(name)) for name in names)
+            and all(hashes.get(name) == (used_masks and used_masks.sha256(name)) for name in names)
         )
 
     return is_current
@@ -101,8 +101,8 @@ def _same_names(record: Record, names: Iterable[str]) -> bool:
 
 
 def of_files(renders: RenderSet) -> IsCurrent:
-    """Compare records with image files: by names, places, masks and the way they are read; none is newer."""
-    # Plain, as a record is read: JSON has lists for tuples.
+    """Return a comparison of records with image files, by names, paths, masks, reading options and age."""
+    # Convert tuples to lists, as in a record read from JSON.
     provenance = json.loads(json.dumps(renders.provenance))
 
     def is_current(record: Record, protocol: Protocol, file: Path) -> bool:
@@ -126,7 +126,7 @@ def _is_row_of(row: ViewRow, renders: RenderSet, masks: Masks | None, folder: Pa
 
 
 def _files(renders: RenderSet, masks: Masks | None) -> set[Path]:
-    """All files that a render set would be scored from; an archive for what is in it."""
+    """Return all files that a render set is scored from; for images in an archive, the archive."""
     pictures = [*renders.references.values(), *(renders.renders[name] for name in renders.references)]
     files = {picture.path if picture.archive is None else picture.archive.archive for picture in pictures}
     return files | {masks.files[name] for name in renders.references if masks is not None and masks.lasting}

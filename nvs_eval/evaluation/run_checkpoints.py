@@ -1,7 +1,7 @@
-"""From trained runs to records: what `nvs-eval run` does, without a word printed.
+"""Render and score trained runs, as `nvs-eval run` does. Prints nothing.
 
-One checkpoint is scored as it is rendered, in memory. Several are rendered one after the other into files, then scored
-view by view, all together: so each reference is decoded, and its features computed, once.
+A single checkpoint is scored in memory as it is rendered. Several checkpoints are rendered to files one after the other
+and then scored together, view by view, so that each reference is decoded and its features are computed once.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from nvs_eval.system.files import check_folder_writable, check_space, in_units
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
-    """Render the views of trained checkpoints, score them, and write the records; those that exist are read.
+    """Render the views of trained checkpoints, score them and write the records; records that exist are read.
 
     Raises:
-        InputError: something that was asked for is not available, or cannot be scored.
+        InputError: An input is not available or cannot be scored.
     """
     options = replace(options, output_dir=options.output_dir or RESULTS)
     session = Session(options.output_dir or RESULTS, callbacks.command)
@@ -47,7 +47,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
             check_not_replaced([job.id for job in group], protocols, options)
             finished = {job: _finished(job, protocols, options) for job in group}
             for job in filter(finished.get, group):
-                callbacks.say(f"{job.id} has its records already; say --overwrite to render and score it again.")
+                callbacks.say(f"{job.id} already has its records. Use --overwrite to render and score it again.")
                 remove_leftovers(session.output_dir / job.id.folder, [protocol.fingerprint for protocol in protocols])
                 records += finished[job]
             if waiting := [job for job in group if not finished[job]]:
@@ -66,17 +66,17 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
 
 
 def is_evaluated(options: RunOptions) -> bool:
-    """Return whether all records exist, of the checkpoints as they are now; nothing is rendered.
+    """Return whether all records exist and match the current checkpoints. Renders nothing.
 
     Raises:
-        InputError: something that was asked for is not available.
+        InputError: An input is not available.
     """
     groups = _groups(_open_jobs(options, Callbacks()), options)
     return all(_finished(job, protocols, options) for group, protocols in groups for job in group)
 
 
 def _finished(job: Job, protocols: Sequence[Protocol], options: RunOptions) -> list[Record]:
-    """The records that exist already, of an interrupted command or an earlier one."""
+    """Return the records left by an earlier or interrupted command."""
     if options.overwrite:
         return []
     is_current = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
@@ -84,15 +84,15 @@ def _finished(job: Job, protocols: Sequence[Protocol], options: RunOptions) -> l
 
 
 def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
-    """Open all checkpoints that were asked for, under their names and with their masks."""
+    """Open all requested checkpoints, with their names and masks."""
     configs, methods = options.load_config, options.method
     if not configs:
-        raise InputError("No run was given: say `--load-config` and the config.yml of one or several runs.")
+        raise InputError("At least one run is required. Got none. Name its config.yml with `--load-config`.")
     masks = Masks(list_images(options.masks)) if options.masked and options.masks is not None else None
     device = find_device(options.device)
     if len(methods) not in (0, 1, len(configs)):
-        given = f"{counted(len(methods), 'method')} for {counted(len(configs), 'run')}"
-        raise InputError(f"{given}: give one for each, one for all, or none.")
+        counts = f"{counted(len(methods), 'name')} for {counted(len(configs), 'run')}"
+        raise InputError(f"--method has {counts}. Give one, or one per run.")
     jobs = [
         _job(checkpoint, methods[index % len(methods)] if methods else None, masks, options, callbacks)
         for index, path in enumerate(configs)
@@ -115,33 +115,32 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
 def _job(
     checkpoint: Checkpoint, method: str | None, masks: Masks | None, options: RunOptions, callbacks: Callbacks
 ) -> Job:
-    """The checkpoint under its names, with the masks that it is scored with, or none.
+    """Make the job of a checkpoint, with the names and masks to use.
 
     Raises:
-        InputError: there are no such masks, or they do not fit.
+        InputError: The masks do not exist or do not fit the views.
     """
-    own = checkpoint.id
-    result = replace(own, scene=options.scene or own.scene, method=method or own.method)
+    result = replace(checkpoint.id, scene=options.scene or checkpoint.id.scene, method=method or checkpoint.id.method)
     if options.data_masks:
         masks = checkpoint.masks
         if masks is None:
-            raise InputError(f"The data of {result} has no masks: leave `--data-masks` out.")
+            raise InputError(f"The data of {result} has no masks. Remove `--data-masks`.")
     if masks is not None:
         masks.check(dict(zip(checkpoint.names, checkpoint.sizes, strict=True)))
     else:
         with suppress(InputError):
             if checkpoint.masks is not None:
-                callbacks.say(f"The data of {result} has masks; say `--data-masks` to score with them.")
+                callbacks.say(f"The data of {result} has masks. Use `--data-masks` to score with them.")
     return Job(checkpoint, result, masks)
 
 
 def _groups(jobs: Sequence[Job], options: RunOptions) -> list[tuple[list[Job], list[Protocol]]]:
-    """Jobs that are scored together: with `--protocol auto` those whose models' own code says the same."""
+    """Group jobs to score together; with `--protocol auto`, those whose models use the same protocol."""
     groups: dict[tuple[str, ...], tuple[list[Job], list[Protocol]]] = {}
     for job in jobs:
         auto = job.checkpoint.own_protocol if AUTO in options.protocol else None
         if AUTO in options.protocol and auto is None:
-            raise not_known(f"of {job.id}")
+            raise not_known(f"for {job.id}")
         protocols = options.protocols(auto=auto)
         key = tuple(protocol.fingerprint for protocol in protocols)
         groups.setdefault(key, ([], protocols))[0].append(job)
@@ -149,25 +148,25 @@ def _groups(jobs: Sequence[Job], options: RunOptions) -> list[tuple[list[Job], l
 
 
 def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbacks: Callbacks) -> None:
-    """Say how much space the renders take, and check that it is available.
+    """Report how much disk space the renders take, and check that it is available.
 
     Raises:
-        InputError: it is not.
+        InputError: The disk space is not available.
     """
     folder = options.output_dir or RESULTS
-    needed = sum(store.bytes_needed for evaluation in evaluations for store in evaluation.stores)
-    if needed:
-        callbacks.say(f"Renders take up to {in_units(needed)} in {folder} (--keep-renders {options.keep_renders}).")
-    check_space(needed, folder)
+    size = sum(store.bytes_needed for evaluation in evaluations for store in evaluation.stores)
+    if size:
+        callbacks.say(f"Renders take up to {in_units(size)} in {folder} (--keep-renders {options.keep_renders}).")
+    check_space(size, folder)
 
 
-# --- Rendering and scoring, as two stages or at once ------------------------------------------------------------------
+# --- Rendering and scoring, at once or in two stages ------------------------------------------------------------------
 
 
 def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False) -> Plan:
-    """Decide what is written: a protocol that quantises as PNGs do is scored from PNGs, any other from floats.
+    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats.
 
-    So are all where a protocol may refuse a render for its range, which its PNG does not tell.
+    Floats are also used if a protocol may refuse a render that is out of range, which a PNG cannot show.
     """
     staged = len(jobs) > 1
     through_png = all(protocol.exact_in_png for protocol in protocols) and not may_refuse
@@ -178,13 +177,13 @@ def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep,
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Renders and scores checkpoints, and writes their records.
+    """Evaluation of checkpoints: renders and scores them, and writes their records.
 
     Attributes:
         scorer: scores the views.
-        session: what the records have in common.
-        callbacks: for progress, messages and refusals.
-        stores: the checkpoints, each with its renders; all have one plan.
+        session: values shared by all records.
+        callbacks: callbacks for progress, messages and refusals.
+        stores: render stores of the checkpoints, all with the same plan.
     """
 
     scorer: Scorer
@@ -193,10 +192,10 @@ class Evaluation:
     stores: Sequence[RenderStore]
 
     def run(self) -> list[Record]:
-        """Return the records of all checkpoints, in no particular order.
+        """Render, score and return the records of all checkpoints, in any order.
 
         Raises:
-            InputError: raised by the checkpoints or the scorer; records that were finished before stay.
+            InputError: A checkpoint or the scorer raised it. Records finished before are kept.
         """
         waiting = [store for store in self.stores if not store.is_rendered]
         if waiting and not waiting[0].plan.staged:
@@ -221,7 +220,7 @@ class Evaluation:
         return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
 
     def _render(self, store: RenderStore) -> None:
-        """Render a checkpoint into files."""
+        """Render a checkpoint to files."""
         with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
             for view in store.views():
                 self._check_range(view)
@@ -229,7 +228,7 @@ class Evaluation:
         store.finish_rendering()
 
     def _check_range(self, view: View) -> None:
-        """Before all of them are rendered, and because an 8-bit file cannot say that its render was out of range."""
+        """Check the range before the remaining views are rendered; an 8-bit file cannot show that it was exceeded."""
         if self.callbacks.on_refusal is None:
             for protocol in self.scorer.protocols:
                 check_range(view, protocol)
@@ -237,7 +236,7 @@ class Evaluation:
     def _score(self, group: Sequence[RenderStore]) -> list[Record]:
         """Score the renders of checkpoints that have the same references and masks."""
         sets = [store.render_set() for store in group]
-        # The first one's references serve all: they are the same images.
+        # All sets have the same references; use those of the first.
         source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
         try:
             scored = score_files(source, self.scorer, self.session, self.callbacks)
@@ -246,7 +245,7 @@ class Evaluation:
             if not damaged:
                 raise
             for store in damaged:
-                self.callbacks.warn(f"A file of the renders of {store.job.id} is damaged: it is rendered again.")
+                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
                 store.discard()
             return replace(self, stores=group).run()
         records = []
@@ -255,7 +254,7 @@ class Evaluation:
         return records
 
     def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
-        """Put the renders that stay in their place, and write the records that name them."""
+        """Move the renders to keep to their place, and write the records with their paths."""
         published = store.publish(records, self.scorer.protocols)
         write_records(published, self.session.output_dir, self.callbacks)
         return published

@@ -1,4 +1,4 @@
-"""From folders of renders to records: what `nvs-eval score` does, without a word printed."""
+"""Score folders of renders, as `nvs-eval score` does. Prints nothing."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from nvs_eval.system.files import check_folder_writable
 
 
 def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool = False) -> list[Record]:
-    """Score folders of renders against their references, all together, and write the records.
+    """Score folders of renders against their references and write the records.
 
     Args:
-        options: which folders, and how.
-        callbacks: for progress and messages.
-        resume: keep what is scored already, unless `overwrite` is set.
+        options: folders and options of scoring.
+        callbacks: callbacks for progress and messages.
+        resume: whether to keep up-to-date records, unless `overwrite` is set.
 
     Raises:
-        InputError: something that was asked for is not available, or cannot be scored.
+        InputError: An input is not available or cannot be scored.
     """
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
-    scorer = None if resume else options.scorer(protocols)  # Early, as missing weights are found so.
+    scorer = None if resume else options.scorer(protocols)  # Created early to report missing weights.
     sources = _open(options, protocols, callbacks)
     records, waiting = _finished(sources, protocols, options) if resume else ([], sources)
     for result in dict.fromkeys(record.id for record in records):
@@ -50,10 +50,10 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool =
 
 
 def is_scored(options: ScoreOptions) -> bool:
-    """Return whether all records exist, of the files as they are now; no image is decoded.
+    """Return whether all records exist and match the current files. Decodes no image.
 
     Raises:
-        InputError: something that was asked for is not available.
+        InputError: An input is not available.
     """
     protocols = options.protocols()
     _, waiting = _finished(_open(options, protocols, Callbacks()), protocols, options)
@@ -63,23 +63,23 @@ def is_scored(options: ScoreOptions) -> bool:
 def _finished(
     sources: Sequence[ImageFiles], protocols: Sequence[Protocol], options: ScoreOptions
 ) -> tuple[list[Record], list[ImageFiles]]:
-    """Return the records that exist already, and what is left to score."""
+    """Return the up-to-date records, and the sources left to score."""
     if options.overwrite or options.output_dir is None:
         return [], list(sources)
     records: list[Record] = []
     waiting: list[ImageFiles] = []
     for source in sources:
-        left = []
+        remaining = []
         for renders in source.sets:
             finished = up_to_date(renders.id, protocols, options.output_dir, of_files(renders))
             records += finished
-            left += [] if finished else [renders]
-        waiting += [replace(source, sets=left)] if left else []
+            remaining += [] if finished else [renders]
+        waiting += [replace(source, sets=remaining)] if remaining else []
     return records, waiting
 
 
 def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callbacks) -> list[ImageFiles]:
-    """Open what there is to score, everything checked that can be before images are decoded."""
+    """Open the folders to score, and check all that can be checked without decoding images."""
     _check_given(options)
     sources = open_folders(
         options.renders,
@@ -98,8 +98,8 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
     for renders in sets:
         if masks := renders.provenance.get("masks_not_used"):
             callbacks.warn(
-                f"Masks came with {renders.id} ({masks}) and are not used, where NerfBaselines would: say "
-                "`--data-masks` to score with them."
+                f"{renders.id} has masks ({masks}), which NerfBaselines would use. Use `--data-masks` to score with "
+                "them."
             )
     return sources
 
@@ -110,10 +110,10 @@ def _check_given(options: ScoreOptions) -> None:
 
 
 def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Protocol]:
-    """Return the protocols for which the renders are not mere copies of what they would score.
+    """Return the protocols that can score the renders, which may be 8-bit copies of float renders.
 
     Raises:
-        InputError: the renders are copies for one, and nothing takes refusals; or for all.
+        InputError: A protocol cannot score the copies and there is no `on_refusal`, or no protocol can.
     """
     _check_given(options)
     copies = records_of_copies(options.renders)
@@ -133,10 +133,10 @@ def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Proto
 
 
 def records_of_copies(folders: Iterable[Path]) -> dict[Path, Path]:
-    """Find folders of PNGs beside which a record says that nvs-eval kept them, as 8-bit copies of renders.
+    """Find folders of PNGs that nvs-eval kept as 8-bit copies of renders, according to a record beside them.
 
     Returns:
-        The record's file of each such folder. Each record is read once, however many folders lie beside it.
+        The file of the record for each such folder. Each record is read once, even if it is beside several folders.
     """
     kept = functools.cache(_has_kept_renders)
     copies = {}
@@ -155,18 +155,18 @@ def _has_kept_renders(file: Path) -> bool:
 
 
 def check_not_copies(copies: Mapping[Path, Path], protocol: Protocol) -> None:
-    """Check that no folder holds 8-bit copies of float renders where a protocol scores floats.
+    """Check that no folder contains 8-bit copies of float renders if a protocol scores floats.
 
     Args:
-        copies: `records_of_copies` of the folders of renders.
-        protocol: the protocol to score under.
+        copies: result of `records_of_copies` for the folders of renders.
+        protocol: protocol to score under.
 
     Raises:
-        InputError: one does: the numbers would pass for those of the renders.
+        InputError: A folder does; its scores would be mistaken for those of the float renders.
     """
     for folder, record in copies.items():
         if not protocol.exact_in_png:
             raise InputError(
-                f"{folder} holds 8-bit copies of renders that were made as floats ({record.name} beside it says so), "
-                f"and {protocol.name} scores floats: run the checkpoint again under it, or with `--keep-renders all`."
+                f"{folder} contains 8-bit copies of float renders (see {record.name} beside it), but {protocol.name} "
+                "scores floats. Run the checkpoint again under it, or with `--keep-renders all`."
             )

@@ -1,4 +1,4 @@
-"""Scores one view under one or several protocols; what they share, images and networks' passes, is computed once."""
+"""Score a view under one or several protocols. Images and network passes that they share are computed once."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from nvs_eval.protocols import AVERAGE, Protocol
 from nvs_eval.sources.views import View
 
 Scores = Mapping[str, Sequence[float]]
-"""Each metric's value for each render of a view, in the columns' order."""
+"""Values of each metric, one per render of a view, in their order."""
 Job = tuple[str, str | None, int]
-"""A metric's signature, what a mask means to it if there is one, and which of the images it is computed of."""
+"""A metric's signature, the meaning of the mask if there is one, and the index of the prepared images."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a protocol says of a view: its scores, or why there are none.
+    """Result of one view under one protocol: scores, or the error that prevents them.
 
     Attributes:
-        scores: of all renders.
-        coverage: the mean of the mask that they were scored with, None without one.
-        error: what was wrong with the view for this protocol; `EmptyMask` where it is to be left out.
-        reference: `[H, W, 3]`, with its alpha composited or dropped; None for a reference that has none.
+        scores: scores of all renders.
+        coverage: mean of the mask; None without a mask.
+        error: error of this protocol on this view; `EmptyMask` if the view is to be skipped.
+        reference: reference with its alpha composited or dropped, `[H, W, 3]`; None if it has no alpha.
     """
 
     scores: Scores
@@ -50,17 +50,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores views under protocols; making one reads and verifies all weights, so that nothing is missing later.
+    """Scorer of views under protocols. Creating one loads and verifies all weights, so that missing ones raise early.
 
     Attributes:
-        protocols: what to compute.
-        device: where; views lie on any device.
-        weights_dir: a folder to look for LPIPS backbones first.
-        max_memory: the bytes that LPIPS may take beside the images themselves; if it is None, what is free decides.
-            It changes no number by more than 1e-6.
+        protocols: protocols to score under.
+        device: device to compute on; views may be on any device.
+        weights_dir: folder to search first for LPIPS backbones.
+        max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free). Changes scores by at
+            most 1e-6.
 
     Raises:
-        InputError: a protocol needs weights that cannot be had.
+        InputError: Weights of a protocol are not available.
     """
 
     protocols: Sequence[Protocol]
@@ -73,13 +73,13 @@ class Scorer:
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
-        """The identity (sha256) of the weights of each LPIPS net in use."""
+        """Identity (sha256) of the weights of each LPIPS net in use."""
         nets: set[Net] = {net for protocol in self.protocols for net in protocol.nets}
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property
     def _metrics(self) -> Sequence[Mapping[str, Metric]]:
-        """The metrics of each protocol by name; those that are the same are built once."""
+        """Metrics of each protocol by name; identical metrics are built once."""
         built: dict[tuple[str, str], Metric] = {}
 
         def build(description: Description, mask: str) -> Metric:
@@ -91,12 +91,12 @@ class Scorer:
         return [{d.name: build(d, protocol.mask) for d in protocol.descriptions} for protocol in self.protocols]
 
     def score(self, view: View) -> list[Scores]:
-        """The scores of all renders of a view, for each protocol in order.
+        """Return the scores of all renders of a view, one mapping per protocol.
 
         Raises:
-            InputError: an image is out of range and a protocol makes that an error, the view has a mask that a
-                protocol has no meaning for, or a metric is not defined for the images; the message names the view.
-            EmptyMask: nothing is left of the view's mask.
+            InputError: An image is out of range and a protocol makes that an error, the view has a mask and a protocol
+                does not support masks, or a metric is undefined for the images. The message names the view.
+            EmptyMask: The view's mask is empty.
         """
         outcomes = self.outcomes(view)
         for outcome in outcomes:
@@ -105,37 +105,37 @@ class Scorer:
         return [outcome.scores for outcome in outcomes]
 
     def outcomes(self, view: View) -> list[Outcome]:
-        """Likewise, where what is wrong for one protocol leaves the others their scores."""
+        """Return the outcome of a view for each protocol. An error of one protocol leaves the others their scores."""
         with torch.inference_mode():
             work = SharedWork(view, self.device)
-            plans = [self._plan(work, which) for which in range(len(self.protocols))]
+            plans = [self._plan(work, index) for index in range(len(self.protocols))]
             work.compute(self.max_memory)
-        return [self._outcome(work, which, plan) for which, plan in enumerate(plans)]
+        return [self._outcome(work, index, plan) for index, plan in enumerate(plans)]
 
-    def _plan(self, work: SharedWork, which: int) -> _Plan | InputError:
-        """Prepare the images of one protocol, and ask for its metrics of them."""
-        protocol = self.protocols[which]
+    def _plan(self, work: SharedWork, index: int) -> _Plan | InputError:
+        """Prepare the images for one protocol and request its metrics."""
+        protocol = self.protocols[index]
         try:
             prepared = work.prepare(protocol)
         except InputError as error:
             return error
-        asked = {
+        jobs = {
             name: work.ask(metric, prepared, protocol.mask, corrected=name.startswith(CORRECTED))
-            for name, metric in self._metrics[which].items()
+            for name, metric in self._metrics[index].items()
         }
         reference = None if work.view.reference_alpha is None else work.opaque_reference(protocol.alpha)
-        return _Plan(asked, prepared.coverage, prepared.mask is not None, reference)
+        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference)
 
-    def _outcome(self, work: SharedWork, which: int, plan: _Plan | InputError) -> Outcome:
+    def _outcome(self, work: SharedWork, index: int, plan: _Plan | InputError) -> Outcome:
         if isinstance(plan, InputError):
             return Outcome({}, error=plan)
-        protocol = self.protocols[which]
+        protocol = self.protocols[index]
         scores: dict[str, Sequence[float]] = {}
         try:
-            for name, job in plan.asked.items():
-                scores[name] = _checked(work.values[job], self._metrics[which][name], work.view, masked=plan.masked)
+            for name, job in plan.jobs.items():
+                scores[name] = _checked(work.values[job], self._metrics[index][name], work.view, masked=plan.masked)
         except InputError as error:
-            # What the mask leaves of a view may be too little for a metric: then the view is left out.
+            # The box of the mask may be too small for a metric; then the view is skipped.
             boxed = protocol.mask == "bbox" and plan.coverage is not None
             return Outcome({}, plan.coverage, EmptyMask(f"Within the box of its mask: {error}") if boxed else error)
         if AVERAGE in protocol.metrics:
@@ -146,40 +146,39 @@ class Scorer:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What was asked for of a view under one protocol."""
+    """Metrics requested for a view under one protocol."""
 
-    asked: Mapping[str, Job]
+    jobs: Mapping[str, Job]
     coverage: float | None
     masked: bool
     reference: Tensor | None
 
 
 def _parts(protocol: Protocol) -> tuple[str, str, str]:
-    """The metrics that the average is made of."""
+    """Return the names of the metrics that the average combines."""
     parts = protocol.metrics[AVERAGE]
     return parts["psnr"], parts["ssim"], parts["lpips"]
 
 
 def _checked(values: Sequence[float] | InputError, metric: Metric, view: View, *, masked: bool) -> Sequence[float]:
-    """The values of a metric, none of them NaN: finite images give a number but where the metric is not defined."""
+    """Return the values of a metric after checking that none is NaN, which means that the metric is undefined."""
     if isinstance(values, InputError):
         raise InputError(f"View {view.name!r}: {values}") from values
     if not any(math.isnan(value) for value in values):
         return values
     if isinstance(metric.function, Lpips):
         raise InputError(
-            f"{metric.name} of view {view.name!r} is not a number: an activation of its network is beyond what its "
-            "products can hold. Score without `--precision fast`."
+            f"{metric.name} of view {view.name!r} is not a number: an activation of its network overflows at this "
+            "precision. Score without `--precision fast`."
         )
     if masked and "range:pair" not in metric.signature:
         raise EmptyMask(
-            f"The mask of view {view.name!r} leaves {metric.name} nothing to average: it has no pixel half a window "
-            "from the border, or no whole window."
+            f"The mask of view {view.name!r} leaves {metric.name} nothing to average: it contains no pixel half a "
+            "window from the border, or no whole window."
         )
     raise InputError(
-        f"{metric.name} is not defined for view {view.name!r} (its signature is {metric.signature}): SSIM over the "
-        "data range of the pair has none where both images are of one colour. Leave the view out, or use a protocol "
-        "that is defined for it."
+        f"{metric.name} is undefined for view {view.name!r} (signature {metric.signature}). SSIM over the data range "
+        "of the pair has no value if both images have a single colour. Skip the view, or use another protocol."
     )
 
 
@@ -200,11 +199,11 @@ class _Images(NamedTuple):
 
 
 class SharedWork:
-    """The images of one view as its protocols prepare them, the metrics asked of them, and the values.
+    """Work on one view that its protocols share: prepared images, requested metrics, and values.
 
     Attributes:
-        view: that is scored.
-        values: of each job once `compute` was called: one a render, or what the metric refused.
+        view: view to score.
+        values: values of each job after `compute`: one per render, or the error of the metric.
     """
 
     def __init__(self, view: View, device: torch.device) -> None:
@@ -219,62 +218,62 @@ class SharedWork:
         self._jobs: dict[Job, Metric] = {}
 
     def prepare(self, protocol: Protocol) -> Prepared:
-        """The view's images as a protocol has them.
+        """Prepare the view's images for a protocol.
 
         Raises:
-            InputError: they are not what it needs.
+            InputError: The images do not fit the protocol.
         """
-        same = protocol.preparation
-        if same not in self._prepared:
+        preparation = protocol.preparation
+        if preparation not in self._prepared:
             view, reference, renders = self._on_device(protocol.alpha)
             check_range(view, protocol)
             in_range = all(low >= 0 and high <= 1 for low, high in view.bounds)
-            self._prepared[same] = prepare(
+            self._prepared[preparation] = prepare(
                 reference, renders, self._mask, protocol, view_name=view.name, in_range=in_range, steps=self._steps
             )
-        return self._prepared[same]
+        return self._prepared[preparation]
 
     def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
         if rule not in self._opaque:
             view = self.view.opaque(rule)
-            # In one order: between two of them every operation would walk memory in leaps.
+            # Use one memory layout for all images; mixing two makes every operation slow.
             reference, *renders = (
                 by_planes(image.to(self._device)).permute(2, 0, 1)
                 for image in (view.reference, *(render.image for render in view.renders))
             )
-            together = torch.stack(renders) if len(renders) > 1 else renders[0][None]
-            self._opaque[rule] = (view, reference, together)
+            batch = torch.stack(renders) if len(renders) > 1 else renders[0][None]
+            self._opaque[rule] = (view, reference, batch)
         return self._opaque[rule]
 
     def opaque_reference(self, rule: AlphaRule) -> Tensor:
-        """The reference without its alpha, `[H, W, 3]`, as images that were prepared have it."""
+        """Return the reference without alpha, `[H, W, 3]`, as prepared images use it."""
         return self._on_device(rule)[0].reference
 
     def ask(self, metric: Metric, prepared: Prepared, meaning: str, *, corrected: bool) -> Job:
-        """Ask for a metric of prepared images, or of the corrected renders; the same of the same is computed once."""
+        """Request a metric of prepared images or of the corrected renders; equal requests are computed once."""
         renders = prepared.renders
         if corrected:
             assert prepared.corrected is not None
             renders = prepared.corrected
-        place = self._place(_Images(prepared.reference, renders, prepared.mask))
-        job = (metric.signature, None if prepared.mask is None else meaning, place)
+        index = self._index(_Images(prepared.reference, renders, prepared.mask))
+        job = (metric.signature, None if prepared.mask is None else meaning, index)
         self._jobs.setdefault(job, metric)
         return job
 
-    def _place(self, images: _Images) -> int:
-        for place, known in enumerate(self._images):
-            if known.equal(images):
-                return place
+    def _index(self, images: _Images) -> int:
+        for index, stored in enumerate(self._images):
+            if stored.equal(images):
+                return index
         self._images.append(images)
         return len(self._images) - 1
 
     def compute(self, max_memory: int | None = None) -> None:
-        """Compute all that was asked for, once; images that are fed to one network in one way pass it together.
+        """Compute all requested metrics once. Equal inputs of a network pass it together.
 
         Args:
-            max_memory: the bytes that LPIPS may take beside the images; what is free if it is None.
+            max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free).
         """
-        # What the images were made of is needed no more, and as large as they are.
+        # Free the unprepared images, which are as large as the prepared ones.
         self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
         learned: list[tuple[Job, Wanted]] = []
         for job, metric in self._jobs.items():
@@ -285,10 +284,10 @@ class SharedWork:
                     wanted = Wanted(metric.function, images.reference, images.renders, images.mask)
                     learned.append((job, wanted))
                 else:
-                    found = metric.function(images.reference, images.renders, mask=images.mask)
-                    self.values[job] = found.tolist()
+                    values = metric.function(images.reference, images.renders, mask=images.mask)
+                    self.values[job] = values.tolist()
             except InputError as error:
                 self.values[job] = error
         scored = score_together([wanted for _, wanted in learned], max_memory)
-        for (job, _), found in zip(learned, scored, strict=True):
-            self.values[job] = found if isinstance(found, InputError) else found.tolist()
+        for (job, _), values in zip(learned, scored, strict=True):
+            self.values[job] = values if isinstance(values, InputError) else values.tolist()

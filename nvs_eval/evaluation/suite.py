@@ -1,4 +1,4 @@
-"""Evaluate a suite: all methods of a file on all of its scenes, each as `nvs-eval run` or `score` does it."""
+"""Evaluate a suite: all methods of a file on all of its scenes, each as `nvs-eval run` or `score` would."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from nvs_eval.report.tables.table import Table
 
 _INPUTS = {"run": "load_config", "score": "renders"}
-# Paths that must exist. Where some do not, all of them are named at once.
+# Paths that must exist; all missing ones are reported together.
 _PLACES = ("reference", "data", "masks")
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A method on a scene.
+    """Method on a scene.
 
     Attributes:
-        method: its name.
-        scene: its name.
-        options: how it is evaluated.
-        missing: paths that the command needs and that do not exist, as the file names them.
-        protocols: under which it is evaluated, as far as that is known before.
+        method: name of the method.
+        scene: name of the scene.
+        options: options of the evaluation.
+        missing: required paths that do not exist, as written in the file.
+        protocols: protocols to score under; without `auto`, which is resolved later.
     """
 
     method: str
@@ -46,10 +46,10 @@ class Entry:
         return f"{self.method}, {self.scene}"
 
     def is_done(self) -> bool:
-        """Whether all records exist, of the inputs as they are now; nothing is rendered or decoded.
+        """Return whether all records exist and match the current inputs. Renders and decodes nothing.
 
         Raises:
-            InputError: something that was asked for is not available.
+            InputError: An input is not available.
         """
         if isinstance(self.options, ScoreOptions):
             from nvs_eval.evaluation.score_folders import is_scored
@@ -60,10 +60,10 @@ class Entry:
         return is_evaluated(self.options)
 
     def evaluate(self, callbacks: Callbacks) -> list[Record]:
-        """Return the records; those that are up to date are kept.
+        """Evaluate the entry and return its records; up-to-date records are kept.
 
         Raises:
-            InputError: something that was asked for is not available, or cannot be scored.
+            InputError: An input is not available or cannot be scored.
         """
         if isinstance(self.options, ScoreOptions):
             from nvs_eval.evaluation.score_folders import score_folders
@@ -74,7 +74,7 @@ class Entry:
         return run_checkpoints(self.options, callbacks)
 
     def earlier_records(self) -> list[Record]:
-        """Read the records that are there under its protocols, however old."""
+        """Read the existing records under the entry's protocols, even if outdated."""
         output_dir = self.options.output_dir or RESULTS
         names = {record_name(protocol.name, protocol.fingerprint) for protocol in self.protocols}
         records = []
@@ -82,16 +82,16 @@ class Entry:
             try:
                 record = read_record(file)
             except InputError:
-                continue  # The command would replace it.
-            # What is not in its own place is a copy that somebody made.
+                continue  # Unreadable; the command would replace it.
+            # A record outside its own place is a copy that a user made.
             in_place = record_file(record, output_dir) == file
-            own = (self.method, self.scene) == (record.method, record.scene)
-            if in_place and own and (not names or file.name in names):
+            matches = (self.method, self.scene) == (record.method, record.scene)
+            if in_place and matches and (not names or file.name in names):
                 records.append(record)
         return records
 
     def made_up_records(self) -> list[Record]:
-        """Return records as the entry will have them, but for their numbers."""
+        """Return the records that the entry will have, with made-up numbers."""
         records = []
         for protocol in self.protocols:
             row = ViewRow("", 1, 1, dict.fromkeys(protocol.infos, 0.0), None, None, None, "", None)
@@ -102,11 +102,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """The outcome of a suite.
+    """Result of a suite.
 
     Attributes:
-        records: those of all methods and scenes of the file, chosen or not, but for what failed.
-        not_done: how many of the chosen ones are not done, and a line for each reason; empty where all are.
+        records: records of all methods and scenes of the file, chosen or not, except those that failed.
+        not_done: number of chosen entries that are not done, then a line per reason; empty if all are done.
     """
 
     records: Sequence[Record]
@@ -115,12 +115,12 @@ class SuiteResult:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """A suite file, opened: every option is checked, and nothing evaluated.
+    """Opened suite: every option is checked, nothing is evaluated yet.
 
     Attributes:
-        file: the suite file.
+        file: suite file.
         entries: all methods on all scenes.
-        chosen: those that are to be evaluated.
+        chosen: entries to evaluate.
     """
 
     file: SuiteFile
@@ -128,7 +128,7 @@ class SuiteRun:
     chosen: Sequence[Entry]
 
     def plan(self) -> tuple[Table, list[str]]:
-        """Return the state of each chosen entry, and what cannot be done, as `not_done`. Nothing is evaluated."""
+        """Return a table of the state of each chosen entry, and what cannot be done. Evaluates nothing."""
         states: dict[Entry, str] = {}
         failures: dict[str, list[Entry]] = {}
         for entry in self.chosen:
@@ -140,7 +140,7 @@ class SuiteRun:
         return _states_table(self.file, states), self.not_done(failures)
 
     def evaluate(self, callbacks: Callbacks) -> SuiteResult:
-        """Evaluate the chosen entries whose inputs exist, but for what is done."""
+        """Evaluate the chosen entries whose inputs exist, and skip finished work."""
         todo = [entry for entry in self.chosen if not entry.missing]
         by_entry: dict[Entry, list[Record]] = {}
         failures: dict[str, list[Entry]] = {}
@@ -151,17 +151,17 @@ class SuiteRun:
             except InputError as error:
                 callbacks.warn(f"Error: {entry}: {error}")
                 failures.setdefault(str(error), []).append(entry)
-                by_entry[entry] = []  # Earlier records may be of other renders.
+                by_entry[entry] = []  # Earlier records may belong to other renders.
         records = []
         for entry in self.entries:
             records += by_entry[entry] if entry in by_entry else entry.earlier_records()
         return SuiteResult(records, self.not_done(failures))
 
     def not_done(self, failures: Mapping[str, Sequence[Entry]]) -> list[str]:
-        """Say how many of the chosen entries are not done, and why: those of one reason on one line.
+        """Return how many chosen entries are not done, and a line per reason.
 
         Args:
-            failures: the entries that failed, by the reason.
+            failures: failed entries by reason.
         """
         count = sum(map(len, failures.values())) + sum(bool(entry.missing) for entry in self.chosen)
         methods = [method.name for method in self.file.methods]
@@ -169,23 +169,20 @@ class SuiteRun:
         for entry in sorted(self.chosen, key=lambda entry: methods.index(entry.method)):
             for text in entry.missing:
                 missing.setdefault(f"{entry.method}: nothing at {text}", []).append(entry.scene)
-        lines = [f"{nothing} for {some(scenes, 9)}" for nothing, scenes in missing.items()]
+        lines = [f"{text} for {some(scenes, 9)}" for text, scenes in missing.items()]
         lines += [f"{some(map(str, entries), 4)}: {reason}" for reason, entries in failures.items()]
         return [f"{count} of {len(self.chosen)}", *lines] if count else []
 
     def no_records(self) -> str:
-        """Say why there are no records to make a table of."""
+        """Return the reason why there is no table."""
         count = sum(len(entry.earlier_records()) for entry in self.entries)
         if not count:
-            return "There is no record yet, and so no table."
-        return (
-            f"There {'is' if count == 1 else 'are'} {counted(count, 'record')} of earlier, but what failed now may be "
-            "of other renders, and so no table."
-        )
+            return "No table: there are no records yet."
+        return f"No table: {counted(count, 'earlier record')} may belong to other renders than those that failed now."
 
 
 def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:
-    """Return the states of methods and scenes, a row a scene and a column a method, without empty ones."""
+    """Return a table of states, with a row per scene and a column per method, without empty ones."""
     from nvs_eval.report.tables.columns import table_from, text_column
 
     cells = {(entry.method, entry.scene): state for entry, state in states.items()}
@@ -196,24 +193,24 @@ def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:
             columns.append(text_column(method, [cells.get((method, scene), "") for scene in scenes]))
     counts = {state: list(cells.values()).count(state) for state in ("done", "to do", "missing", "fails")}
     caption = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return table_from(f"{file.suite.title}: what there is to do", columns, caption=caption)
+    return table_from(f"{file.suite.title}: to do", columns, caption=caption)
 
 
 # --- From the file to its entries -------------------------------------------------------------------------------------
 
 
 def open_suite(options: SuiteOptions) -> SuiteRun:
-    """Read a suite file and check all of it; nothing else is opened.
+    """Read a suite file and check all of it. Opens no other file.
 
     Args:
-        options: the file, and what is evaluated of it.
+        options: the file, and the part of it to evaluate.
 
     Raises:
-        InputError: the file, or an option of it, is wrong.
+        InputError: The file or one of its options is invalid.
     """
     file = load_suite_file(options.file)
-    given = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
-    changes = {name: value for name, value in given.items() if value is not None}
+    overrides = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
+    changes = {name: value for name, value in overrides.items() if value is not None}
     changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
     entries = []
     protocols: dict[tuple[str, Sequence[str]], Sequence[Protocol]] = {}
@@ -222,7 +219,7 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
             try:
                 entry = _entry(file, method, scene, changes)
                 find_device(entry.options.device)
-                # Protocols are read once for each method, not for each scene.
+                # Read protocols once per method, not per scene.
                 key = (entry.method, entry.options.protocol)
                 protocols[key] = protocols[key] if key in protocols else _checked_protocols(entry.options)
             except InputError as error:
@@ -236,12 +233,12 @@ def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, An
     path = partial(file.path, values=values)
     matches = {text: file.matches(text, values) for text in method.inputs}
     inputs = list(dict.fromkeys(match for paths in matches.values() for match in paths))
-    # Several folders are several steps of a method, or an error.
+    # Several folders must be several steps of one method.
     names = [method.name] * (len(inputs) if method.command == "score" else 1)
-    given = {**method.options, _INPUTS[method.command]: inputs, "scene": scene, "method": names, **changes}
-    if "steps" in given:
-        given["steps"] = _as_texts(given["steps"])
-    options = convert(given, KINDS[method.command], method.name, path=path)
+    values_by_option = {**method.options, _INPUTS[method.command]: inputs, "scene": scene, "method": names, **changes}
+    if "steps" in values_by_option:
+        values_by_option["steps"] = _as_texts(values_by_option["steps"])
+    options = convert(values_by_option, KINDS[method.command], method.name, path=path)
     places = [name for name in _PLACES if (place := getattr(options, name, None)) and not place.exists()]
     missing = [text for text, paths in matches.items() if not paths] + [str(method.options[name]) for name in places]
     protocol = tuple(str(path(name)) if name.endswith((".yaml", ".yml")) else name for name in options.protocol)
@@ -249,14 +246,14 @@ def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, An
 
 
 def _as_texts(steps: Any) -> Any:
-    """Return steps of checkpoints, which are numbers in a file, as the command line has them."""
+    """Convert the step numbers of a file to texts, as on the command line."""
     if isinstance(steps, list):
         return [_as_texts(step) for step in steps]
     return str(steps) if isinstance(steps, int) and not isinstance(steps, bool) else steps
 
 
 def _checked_protocols(options: RunOptions | ScoreOptions) -> list[Protocol]:
-    """Check what can be checked before anything is opened, and return the protocols, all that are not `auto`."""
+    """Check the options without opening any input, and return the protocols except `auto`."""
     if isinstance(options, ScoreOptions):
         _ = options.reading
         return options.protocols()
@@ -271,6 +268,6 @@ def _chosen(file: SuiteFile, entries: Sequence[Entry], only: Sequence[str]) -> l
     for name in only:
         if name not in methods and name not in scenes:
             raise unknown_name("method or scene", name, {*methods, *file.suite.names})
-    named = methods & set(only) or methods
-    within = set(scenes.values()) or set(file.suite.names)
-    return [entry for entry in entries if entry.method in named and entry.scene in within]
+    chosen_methods = methods & set(only) or methods
+    chosen_scenes = set(scenes.values()) or set(file.suite.names)
+    return [entry for entry in entries if entry.method in chosen_methods and entry.scene in chosen_scenes]

@@ -1,6 +1,6 @@
-"""The file of `nvs-eval suite`: which methods are evaluated on which scenes, and where their renders or runs lie.
+"""Files of `nvs-eval suite`: methods, scenes, and the paths of their renders or runs.
 
-Which options a method may have is checked here; their values are checked where `run` and `score` have them.
+The names of a method's options are checked here; `RunOptions` and `ScoreOptions` check their values.
 """
 
 from __future__ import annotations
@@ -24,26 +24,25 @@ from nvs_eval.system.schema import Count, Text, convert, fields_of
 from nvs_eval.system.yaml_files import read_as
 
 KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "run": RunOptions}
-"""Options of each command by which a method is evaluated."""
-# Set by the file's own keys, or by the command line.
+"""Options class of each command that can evaluate a method."""
+# Options set by the file's own keys or by the command line.
 _NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
 _SCENES = "scenes: [fox, garden]"
 _LIST_OF_SCENES = (
-    "a list of scenes: what is evaluated on them must be said too, in a file with `suite: {}` and `methods:`; "
-    "docs/suites.md has an example."
+    "a list of scenes without methods. Write a file with `suite: {}` and `methods:`; docs/suites.md has an example."
 )
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of the file.
+    """Method of a suite file.
 
     Attributes:
-        name: as records and tables have it.
-        command: by which it is evaluated.
-        inputs: what is given to the command: paths or patterns with placeholders.
-        options: of the command, as they stand in the file.
+        name: name in records and tables.
+        command: command that evaluates it.
+        inputs: inputs of the command: paths or patterns, with placeholders.
+        options: options of the command, as written in the file.
     """
 
     name: str
@@ -54,14 +53,14 @@ class Method:
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite file, read and checked.
+    """Suite file, read and checked.
 
     Attributes:
-        file: where it is; its relative paths lead from its folder.
-        suite: the scenes, in their order; a mean needs them all.
-        placeholders: values of the placeholders of each scene's paths, by its name.
-        output_dir: where records go.
-        methods: in their order.
+        file: path of the file; relative paths in it start from its folder.
+        suite: scenes in their order; a mean requires all of them.
+        placeholders: values of the path placeholders of each scene, by name.
+        output_dir: output folder of the records.
+        methods: methods in their order.
     """
 
     file: Path
@@ -71,28 +70,28 @@ class SuiteFile:
     methods: Sequence[Method]
 
     def path(self, text: str, values: Mapping[str, str]) -> Path:
-        """Return a path of the file, from here.
+        """Return a path of the file, relative to the working directory.
 
         Raises:
-            InputError: it has a placeholder that stands for nothing.
+            InputError: It has an unknown placeholder.
         """
         return self.file.parent / Path(_filled(text, values)).expanduser()
 
     def matches(self, text: str, values: Mapping[str, str]) -> list[Path]:
-        """Return the path, or all that fit a pattern, sorted; none where nothing is there.
+        """Return the path if it exists, or else all matches of the pattern, sorted.
 
         Raises:
-            InputError: it has a placeholder that stands for nothing.
+            InputError: It has an unknown placeholder.
         """
         if (path := self.path(text, values)).exists():
-            return [path]  # Its name may well have brackets.
+            return [path]  # A real name may contain brackets.
         names = {name: glob.escape(value) for name, value in values.items()}
         pattern = Path(glob.escape(str(self.file.parent))) / Path(_filled(text, names)).expanduser()
         return [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]
 
 
 class _OwnScene(Struct, frozen=True, forbid_unknown_fields=True):
-    """A scene of the file's own."""
+    """Scene defined in the file."""
 
     name: Text
     folder: Text | None = None
@@ -100,7 +99,7 @@ class _OwnScene(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file says itself, beside the options of `run` and `score`."""
+    """Fields of a suite file other than the options of `run` and `score`."""
 
     methods: Annotated[Mapping[Text, Any], Meta(min_length=1, examples=[_EXAMPLE])]
     suite: Text | None = None
@@ -110,10 +109,10 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_suite_file(path: Path) -> SuiteFile:
-    """Read the file of a suite.
+    """Read a suite file.
 
     Raises:
-        InputError: it is not there or not such a file; the message names what is wrong.
+        InputError: The file does not exist or is not a suite file; the message names the mistake.
     """
     if str(path) in named_suites():
         raise InputError(f"{path} is {_LIST_OF_SCENES.format(path)}")
@@ -125,27 +124,27 @@ def _parse(data: object, *, path: Path) -> SuiteFile:
     allowed = {
         command: [name for name in fields_of(kind) if name not in _NOT_OPTIONS] for command, kind in KINDS.items()
     }
-    own, common = data, {}
+    fields, common = data, {}
     if isinstance(data, Mapping):
         shared = {name for command in _commands_used(data.get("methods")) for name in allowed[command]}
         common = {name: value for name, value in data.items() if name in shared}
-        own = {name: value for name, value in data.items() if name not in shared}
-        for name in own:
+        fields = {name: value for name, value in data.items() if name not in shared}
+        for name in fields:
             if name not in fields_of(_File):
                 raise unknown_name("field of the file", str(name), {*fields_of(_File), *shared})
-    file = convert(own, _File, "the file")
+    file = convert(fields, _File, "the file")
     suite, placeholders = _scenes(file, path)
-    methods = [_method(name, given, common, allowed) for name, given in file.methods.items()]
-    _check_apart("methods", [method.name for method in methods])
-    _check_apart("scenes", suite.names)
+    methods = [_method(name, entry, common, allowed) for name, entry in file.methods.items()]
+    _check_distinct("methods", [method.name for method in methods])
+    _check_distinct("scenes", suite.names)
     return SuiteFile(path, suite, placeholders, path.parent / Path(file.output_dir).expanduser(), methods)
 
 
 def _check_no_other_file(data: object) -> None:
-    """Check that it is not one of the files that such a file names.
+    """Check that the data is not that of a list of scenes or a protocol, which a suite file refers to.
 
     Raises:
-        InputError: it is; the message says which, and how it is named.
+        InputError: It is; the message explains how to refer to it.
     """
     if not isinstance(data, Mapping) or "methods" in data:
         return
@@ -153,97 +152,97 @@ def _check_no_other_file(data: object) -> None:
         raise InputError(f"it is {_LIST_OF_SCENES.format('PATH')}")
     if {"metrics", "quantise"} <= set(data):
         raise InputError(
-            "it is a protocol, which says how views are scored: which methods and scenes must be said in a file with "
-            "`protocol: PATH`, `scenes:` and `methods:`; docs/suites.md has an example."
+            "it is a protocol without methods and scenes. Write a file with `protocol: PATH`, `scenes:` and "
+            "`methods:`; docs/suites.md has an example."
         )
 
 
 def _commands_used(methods: object) -> set[str]:
-    """Return the commands by which methods are evaluated, as far as the file can be understood; else both."""
-    given = [method for method in methods.values() if isinstance(method, Mapping)] if isinstance(methods, dict) else []
-    return {command for command in KINDS for method in given if command in method} or set(KINDS)
+    """Return the commands that the methods use; both commands if there are no valid methods."""
+    valid = [method for method in methods.values() if isinstance(method, Mapping)] if isinstance(methods, dict) else []
+    return {command for command in KINDS for method in valid if command in method} or set(KINDS)
 
 
 def _scenes(file: _File, path: Path) -> tuple[Suite, dict[str, dict[str, str]]]:
-    """Return the scenes, and the values of the placeholders of each, with those of a factor that is known."""
-    own = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes or ()]
+    """Return the scenes, and the placeholder values of each; `factor` only if it is known."""
+    listed = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes or ()]
     if file.suite is None:
-        if not own:
-            raise InputError(f"it names no scenes: say `suite: mipnerf360`, or another suite, or `{_SCENES}`.")
-        scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in own)
+        if not listed:
+            raise InputError(f"it must name scenes. Add `suite: mipnerf360` (or another suite) or `{_SCENES}`.")
+        scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in listed)
         suite = Suite(path.stem, some(scene.name for scene in scenes), "", "test", scenes)
-        unknown = {scene.name for scene in own if scene.factor is None}
+        without_factor = {scene.name for scene in listed if scene.factor is None}
     else:
         is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
-        suite, unknown = load_suite(path.parent / file.suite if is_file else file.suite), set()
-        if own:
-            scenes = tuple(_of_suite(scene, suite) for scene in own)
+        suite, without_factor = load_suite(path.parent / file.suite if is_file else file.suite), set()
+        if listed:
+            scenes = tuple(_scene_of_suite(scene, suite) for scene in listed)
             suite = replace(suite, name=path.stem, title=f"{len(scenes)} scenes of {suite.title}", scenes=scenes)
     placeholders = {scene.name: {"scene": scene.name, "folder": scene.folder} for scene in suite.scenes}
     for scene in suite.scenes:
-        if scene.name not in unknown:
+        if scene.name not in without_factor:
             placeholders[scene.name]["factor"] = str(scene.factor)
     return replace(suite, title=file.title or suite.title), placeholders
 
 
-def _of_suite(own: _OwnScene, suite: Suite) -> Scene:
-    if own.folder is not None or own.factor is not None:
-        raise InputError(f"the folder and factor of {own.name} are those of {suite.name}: give its name alone.")
-    if (scene := suite.scene(own.name)) is None:
-        raise unknown_name(f"scene of {suite.name}", own.name, suite.names)
+def _scene_of_suite(listed: _OwnScene, suite: Suite) -> Scene:
+    if listed.folder is not None or listed.factor is not None:
+        raise InputError(f"the folder and factor of {listed.name} come from {suite.name}. Give only its name.")
+    if (scene := suite.scene(listed.name)) is None:
+        raise unknown_name(f"scene of {suite.name}", listed.name, suite.names)
     return scene
 
 
-def _check_apart(what: str, names: Sequence[str]) -> None:
-    """Check that none is there twice, and no two would be written to one folder, on a disk that ignores case neither.
+def _check_distinct(kind: str, names: Sequence[str]) -> None:
+    """Check that names are distinct, and that no two share an output folder, even on a disk that ignores case.
 
     Raises:
-        InputError: naming them.
+        InputError: Two names clash; the message names them.
     """
-    seen: dict[str, str] = {}
+    name_by_folder: dict[str, str] = {}
     for name in names:
-        place = safe_name(name).casefold()
-        if seen.get(place) == name:
-            raise InputError(f"{name!r} is there twice among the {what}: leave one out.")
-        if place in seen:
+        folder = safe_name(name).casefold()
+        if name_by_folder.get(folder) == name:
+            raise InputError(f"{name!r} appears twice among the {kind}. Remove one.")
+        if folder in name_by_folder:
             raise InputError(
-                f"the {what} {seen[place]!r} and {name!r} would be written to one folder, at least where names that "
-                "differ only in case are the same: rename one of them."
+                f"the {kind} {name_by_folder[folder]!r} and {name!r} would be written to the same folder, at least on "
+                "a disk that ignores case. Rename one of them."
             )
-        seen[place] = name
+        name_by_folder[folder] = name
 
 
-def _method(name: str, given: object, common: Mapping[str, Any], allowed: Mapping[str, Sequence[str]]) -> Method:
-    commands = [command for command in KINDS if isinstance(given, Mapping) and command in given]
-    if not isinstance(given, Mapping) or len(commands) != 1:
+def _method(name: str, entry: object, common: Mapping[str, Any], allowed: Mapping[str, Sequence[str]]) -> Method:
+    commands = [command for command in KINDS if isinstance(entry, Mapping) and command in entry]
+    if not isinstance(entry, Mapping) or len(commands) != 1:
         raise InputError(
-            f"the method {name} must have either `score:` and folders of renders, or `run:` and the config.yml of "
-            f"trained runs: `{_EXAMPLE}`."
+            f"the method {name} must have either `score:` with folders of renders, or `run:` with the config.yml of "
+            f"trained runs, such as `{_EXAMPLE}`."
         )
     (command,) = commands
-    own = {option: value for option, value in given.items() if option != command}
-    for option in own:
+    options = {option: value for option, value in entry.items() if option != command}
+    for option in options:
         if option not in allowed[command]:
-            raise unknown_name(f"option of the method {name}, of `nvs-eval {command}`,", str(option), allowed[command])
+            raise unknown_name(f"`nvs-eval {command}` option of the method {name}:", str(option), allowed[command])
     paths: Any = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
-    inputs = convert(given[command], paths, f"methods.{name}.{command}")
-    return Method(name, command, inputs, {**{key: common[key] for key in allowed[command] if key in common}, **own})
+    inputs = convert(entry[command], paths, f"methods.{name}.{command}")
+    return Method(name, command, inputs, {**{key: common[key] for key in allowed[command] if key in common}, **options})
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """Return a path with the values of its placeholders."""
+    """Return a path with its placeholders replaced by their values."""
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
         raise InputError(
-            f"{text!r} is no path with placeholders ({error}): a brace of its own is doubled, {{{{."
+            f"{text!r} must be a path with placeholders ({error}). Write a literal brace twice: {{{{."
         ) from None
     for _, name, form, conversion in parts:
         if name == "factor" and name not in values:
             raise InputError(
-                f"{text!r} has {{factor}}, and the factor of the scene {values['scene']} is not said: give it as "
+                f"{text!r} uses {{factor}}, but the scene {values['scene']} has none. Set it with "
                 f"`scenes: [{{name: {values['scene']}, factor: 2}}]`."
             )
         if name is not None and (name not in values or form or conversion):
-            raise unknown_name(f"placeholder of {text!r}", name, values)
+            raise unknown_name(f"placeholder in {text!r}:", name, values)
     return "".join(before + ("" if name is None else values[name]) for before, name, _, _ in parts)

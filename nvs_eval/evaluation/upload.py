@@ -1,4 +1,4 @@
-"""Views brought to the device that scores them: while one is scored there, the next is copied."""
+"""Copy views to the device that scores them. The next view is copied while one is scored."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import Tensor
 from nvs_eval.sources.views import View
 
 Arrival = Callable[[], View]
-"""Gives a view on its device: whatever is computed there from then on may use it."""
+"""Returns a view on its device, ready for any computation there that starts afterwards."""
 
 
 def on_device(views: Iterable[View], device: torch.device) -> Generator[tuple[View, View], None, None]:
-    """Each view as it came and as it lies on a device, in order.
+    """Yield each view, in order, as a pair: the original and its copy on a device.
 
-    What comes in the processor's memory is copied in the background, one view ahead of the one that was given last.
-    What was rendered where it is scored is not held back, and nothing is where the processor scores.
+    Views in CPU memory are copied in the background, one view ahead. Views that were rendered on the device are yielded
+    at once, and so are all views if the CPU scores.
 
     Args:
-        views: to bring there.
-        device: where they are scored.
+        views: views to copy.
+        device: device that scores them.
 
     Raises:
-        Exception: whatever the views or a copy raise.
+        Exception: Any error of the views or of a copy.
     """
     if device.type == "cpu":
         yield from ((view, view) for view in views)
@@ -44,12 +44,12 @@ def _one_ahead(views: Iterable[View], send: Callable[[View], Arrival]) -> Genera
 
     with ThreadPoolExecutor(1, thread_name_prefix="nvs-eval-upload") as background:
         for view in views:
-            rendered_there = view.reference.device.type != "cpu"
-            if not rendered_there:
+            on_cpu = view.reference.device.type == "cpu"
+            if on_cpu:
                 waiting.append((view, background.submit(send, view)))
-            while len(waiting) > int(not rendered_there):
+            while len(waiting) > int(on_cpu):
                 yield first()
-            if rendered_there:
+            if not on_cpu:
                 yield view, view
         while waiting:
             yield first()
@@ -57,28 +57,28 @@ def _one_ahead(views: Iterable[View], send: Callable[[View], Arrival]) -> Genera
 
 def _at_once(device: torch.device) -> Callable[[View], Arrival]:
     def send(view: View) -> Arrival:
-        there = _moved(view, lambda image: image.to(device))
-        return lambda: there
+        copied = _moved(view, lambda image: image.to(device))
+        return lambda: copied
 
     return send
 
 
 def _aside(device: torch.device) -> Callable[[View], Arrival]:
-    """To a graphics card in a stream of its own, from memory that the card reads by itself: it computes meanwhile."""
+    """Return a function that copies views to a GPU in a separate stream, from pinned memory, while the GPU computes."""
     stream = torch.cuda.Stream(device)
 
     def send(view: View) -> Arrival:
         with torch.cuda.stream(stream):
-            there = _moved(view, lambda image: _pinned(image).to(device, non_blocking=True))
-            copied = stream.record_event()
+            copied = _moved(view, lambda image: _pinned(image).to(device, non_blocking=True))
+            done = stream.record_event()
 
         def arrive() -> View:
             current = torch.cuda.current_stream(device)
-            current.wait_event(copied)
-            for image in _images(there):
-                # Its memory is not given to the next view before this one is scored.
+            current.wait_event(done)
+            for image in _images(copied):
+                # Do not reuse this memory for the next view before this view is scored.
                 image.record_stream(current)
-            return there
+            return copied
 
         return arrive
 
@@ -86,7 +86,7 @@ def _aside(device: torch.device) -> Callable[[View], Arrival]:
 
 
 def _pinned(image: Tensor) -> Tensor:
-    """An image in memory that a graphics card reads by itself; itself where there is no more of that."""
+    """Return an image in pinned memory, or the image itself if no memory can be pinned."""
     try:
         return image.pin_memory()
     except RuntimeError:
@@ -94,16 +94,18 @@ def _pinned(image: Tensor) -> Tensor:
 
 
 def _moved(view: View, move: Callable[[Tensor], Tensor]) -> View:
-    """A view whose images, their alpha and its mask are brought elsewhere."""
+    """Return a view whose images, alpha and mask are moved by a function."""
 
-    def each(image: Tensor | None) -> Tensor | None:
+    def move_optional(image: Tensor | None) -> Tensor | None:
         return None if image is None else move(image)
 
     return view.trusted(
         reference=move(view.reference),
-        reference_alpha=each(view.reference_alpha),
-        renders=tuple(replace(render, image=move(render.image), alpha=each(render.alpha)) for render in view.renders),
-        mask=each(view.mask),
+        reference_alpha=move_optional(view.reference_alpha),
+        renders=tuple(
+            replace(render, image=move(render.image), alpha=move_optional(render.alpha)) for render in view.renders
+        ),
+        mask=move_optional(view.mask),
     )
 
 
@@ -111,5 +113,5 @@ def _images(view: View) -> Iterator[Tensor]:
     yield view.reference
     for render in view.renders:
         yield render.image
-    others = (view.reference_alpha, view.mask, *(render.alpha for render in view.renders))
-    yield from (image for image in others if image is not None)
+    optional = (view.reference_alpha, view.mask, *(render.alpha for render in view.renders))
+    yield from (image for image in optional if image is not None)

@@ -1,7 +1,8 @@
-"""How a view's images are prepared, in the order that every tool's numbers depend on."""
+"""Preparation of a view's images: each step, and the order of the steps, which changes the scores."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ VALUES = [-0.3, -1e-7, 0.0, 0.1, 0.5, 0.999, 1.0, 1.7]
         ("none", "clamp", [0, 0, 0, 25.5, 127.5, 254.745, 255, 255]),
     ],
 )
-def test_values_are_clamped_and_quantised_as_the_protocol_says(rule: Any, beyond: Any, levels: list[float]) -> None:
+def test_values_are_clamped_and_quantised_by_the_protocol(rule: Any, beyond: Any, levels: list[float]) -> None:
     protocol = protocol_of(LIGHT)
     protocol = replace(protocol, out_of_range=beyond, quantise=replace(protocol.quantise, render=rule))
     render = torch.tensor(VALUES).expand(1, 3, 8, 8)
@@ -46,10 +47,10 @@ def test_values_are_clamped_and_quantised_as_the_protocol_says(rule: Any, beyond
     assert torch.equal(prepared.reference, torch.full((3, 8, 8), 77 / 255))
 
 
-# --- What is cut ----------------------------------------------------------------------------------------------------
+# --- Cropping -------------------------------------------------------------------------------------------------------
 
 
-def test_cropping_reaches_images_and_mask() -> None:
+def test_crop_applies_to_images_and_mask() -> None:
     reference, render, mask = torch.rand(3, 20, 22), torch.rand(2, 3, 20, 22), torch.rand(1, 20, 22)
     prepared = prepare(reference, render, mask, changed(crop=3), view_name="a")
     assert prepared.reference.shape == (3, 14, 16)
@@ -58,30 +59,30 @@ def test_cropping_reaches_images_and_mask() -> None:
     assert torch.equal(prepared.mask, mask[:, 3:-3, 3:-3])
 
 
-def test_cropped_images_score_as_images_that_were_cut() -> None:
+def test_crop_scores_like_cropped_images() -> None:
     reference, render = float_image(0), float_image(1)
     cut = view(reference[4:-4, 4:-4], render[4:-4, 4:-4])
     assert scores(changed(crop=4), view(reference, render)) == scores(LIGHT, cut)
 
 
-@pytest.mark.parametrize(("width", "first", "left"), [(48, 24, 24), (47, 23, 24), (23, 11, 12)])
-def test_the_right_half_begins_at_half_the_width(width: int, first: int, left: int) -> None:
+@pytest.mark.parametrize(("width", "first", "remaining"), [(48, 24, 24), (47, 23, 24), (23, 11, 12)])
+def test_right_half_starts_at_half_the_width(width: int, first: int, remaining: int) -> None:
     reference, render = float_image(0, 40, width), float_image(1, 40, width)
     cut = view(reference[:, first:], render[:, first:])
-    assert cut.reference.shape[1] == left
+    assert cut.reference.shape[1] == remaining
     half = scores(changed(region="right-half"), view(reference, render))
     assert half == scores(LIGHT, cut) != scores(LIGHT, view(reference, render))
 
 
-def test_the_border_is_cut_from_the_right_half() -> None:
+def test_border_is_cropped_from_the_right_half() -> None:
     reference, render = float_image(0), float_image(1)
     cut = view(reference[3:-3, 27:-3], render[3:-3, 27:-3])
     assert scores(changed(region="right-half", crop=3), view(reference, render)) == scores(LIGHT, cut)
 
 
-def test_a_crop_that_leaves_nothing_is_an_error() -> None:
+def test_crop_that_leaves_nothing_is_an_error() -> None:
     (outcome,) = outcomes(changed(crop=20), view(image(0), image(1)))
-    assert "20 pixels per side removes the whole image of 48x40" in str(outcome.error)
+    assert re.search(r"20 pixels .*48x40", str(outcome.error))
 
 
 # --- Alpha ----------------------------------------------------------------------------------------------------------
@@ -105,29 +106,29 @@ def alpha(seed: int) -> Tensor:
     return image(seed)[..., :1]
 
 
-def test_each_protocol_has_its_own_rule_for_alpha() -> None:
+def test_protocols_differ_in_their_alpha_rule() -> None:
     composited, dropped, refused = outcomes(ALPHA, with_alpha(background=WHITE))
-    over = view(composite(image(0), alpha(4), WHITE), composite(image(1), alpha(3), WHITE), image(2))
-    assert composited.scores == scores(LIGHT, over)[0]
+    by_hand = view(composite(image(0), alpha(4), WHITE), composite(image(1), alpha(3), WHITE), image(2))
+    assert composited.scores == scores(LIGHT, by_hand)[0]
     assert dropped.scores == scores(LIGHT, view(image(0), image(1), image(2)))[0]
     assert composited.scores != dropped.scores
-    with pytest.raises(InputError, match=r"reference of view 'cam/7' \(gt\.png\) has an alpha channel, which the"):
+    with pytest.raises(InputError, match=r"reference of view 'cam/7' \(gt\.png\) .*alpha"):
         raise refused.error or AssertionError
 
 
-def test_without_a_background_only_compositing_is_refused() -> None:
+def test_missing_background_refuses_only_compositing() -> None:
     composited, dropped, _ = outcomes(ALPHA, with_alpha())
     assert dropped.scores == scores(LIGHT, view(image(0), image(1), image(2)))[0]
-    assert "has an alpha channel, and every score depends on the background" in str(composited.error)
+    assert "--background" in str(composited.error)
     assert composited.scores == {}
 
 
-def test_opaque_images_score_the_same_by_every_rule() -> None:
+def test_opaque_images_score_the_same_under_every_alpha_rule() -> None:
     first, second, third = outcomes(ALPHA, view(image(0), image(1)))
     assert first.scores == second.scores == third.scores != {}
 
 
-def test_the_references_hash_is_of_what_was_scored(tmp_path: Path) -> None:
+def test_reference_hash_is_of_the_scored_image(tmp_path: Path) -> None:
     ids = (ResultId("fox", "nerfacto"), ResultId("fox", "splatfacto"))
     scorer = Scorer(ALPHA[:2], torch.device("cpu"))
     records = evaluate([with_alpha(background=(0.2, 0.4, 0.6))], ids, scorer, Session(tmp_path))
@@ -136,10 +137,10 @@ def test_the_references_hash_is_of_what_was_scored(tmp_path: Path) -> None:
     assert [record.views[0].reference_sha256 for record in records] == expected
 
 
-# --- The grey of 8-bit levels ---------------------------------------------------------------------------------------
+# --- Grey of 8-bit levels -------------------------------------------------------------------------------------------
 
 
-def test_the_grey_kernel_is_of_the_levels_that_were_quantised() -> None:
+def test_grey_kernel_uses_the_quantised_levels() -> None:
     protocol = changed(
         quantise=rounding("round", "truncate"), metrics={"ssim": {"kernel": "uniform7-gray", "data_range": 255}}
     )

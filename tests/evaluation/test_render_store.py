@@ -1,4 +1,4 @@
-"""Of the renders exactly that stays which was asked for, and it is what the record says it is."""
+"""Kept renders: exactly the requested files are kept, and they match their record."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, job_of
+from support.pinned import Pinned
 from support.protocols import FLOAT, HALF, LIGHT, protocol_of
 from support.records import record as record_of
 from support.records import rows
@@ -36,7 +37,7 @@ from nvs_eval.system.files import check_space
 
 VIEWS = ("a", "c", "cam0/b")
 
-# --- What stays -----------------------------------------------------------------------------------------------------
+# --- Kept files -----------------------------------------------------------------------------------------------------
 
 KEPT: dict[Keep, list[str]] = {
     "png": [f"renders/{view}.png" for view in VIEWS],
@@ -49,7 +50,7 @@ KEPT: dict[Keep, list[str]] = {
 @pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
 @pytest.mark.parametrize("keep", KEPT)
 @pytest.mark.parametrize("references", [image, float_image], ids=["8-bit references", "float references"])
-def test_of_the_renders_exactly_that_stays_which_was_asked_for(
+def test_exactly_the_requested_files_are_kept(
     keep: Keep, protocol: str, staged: bool, references: Callable[[int], torch.Tensor], tmp_path: Path
 ) -> None:
     checkpoints = [FakeCheckpoint(step, references=references) for step in (1, 2)[: 1 + staged]]
@@ -64,9 +65,7 @@ def test_of_the_renders_exactly_that_stays_which_was_asked_for(
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize(("keep", "extension"), [("png", ".png"), ("all", ".npy")])
-def test_the_paths_in_a_record_lead_from_it_to_what_stays(
-    keep: Keep, extension: str, staged: bool, tmp_path: Path
-) -> None:
+def test_paths_in_a_record_lead_to_the_kept_files(keep: Keep, extension: str, staged: bool, tmp_path: Path) -> None:
     checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
     for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, FLOAT, keep=keep):
         file = record_file(record, tmp_path)
@@ -78,7 +77,7 @@ def test_the_paths_in_a_record_lead_from_it_to_what_stays(
             assert (file.parent / reference).is_file()
 
 
-def test_a_record_without_kept_renders_names_none(tmp_path: Path) -> None:
+def test_record_without_kept_renders_has_no_paths(tmp_path: Path) -> None:
     for checkpoints in ([FakeCheckpoint(1)], [FakeCheckpoint(1), FakeCheckpoint(2)]):
         for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, keep="none"):
             assert {(row.render, row.reference) for row in record.views} == {(None, None)}
@@ -86,7 +85,7 @@ def test_a_record_without_kept_renders_names_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize(
-    ("keep", "references", "said"),
+    ("keep", "references", "expected"),
     [
         ("png", image, {"light": "as scored", "half": "as scored", "float": "8-bit copies of what was scored"}),
         (
@@ -102,17 +101,17 @@ def test_a_record_without_kept_renders_names_none(tmp_path: Path) -> None:
         ("none", image, {"light": "none", "half": "none", "float": "none"}),
     ],
 )
-def test_a_record_says_whether_what_stays_is_what_was_scored(
-    keep: Keep, references: Callable[[int], torch.Tensor], said: dict[str, str], staged: bool, tmp_path: Path
+def test_record_states_whether_kept_renders_are_the_scored_ones(
+    keep: Keep, references: Callable[[int], torch.Tensor], expected: dict[str, str], staged: bool, tmp_path: Path
 ) -> None:
     checkpoints = [FakeCheckpoint(step, references=references) for step in (1, 2)[: 1 + staged]]
     for record in evaluate_checkpoints(checkpoints, tmp_path, LIGHT, HALF, FLOAT, keep=keep):
-        assert record.provenance["kept_renders"] == said[record.protocol["name"]]
+        assert record.provenance["kept_renders"] == expected[record.protocol["name"]]
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize("keep", KEPT)
-def test_a_record_knows_the_copies_of_its_references(keep: Keep, staged: bool, tmp_path: Path) -> None:
+def test_record_has_the_hashes_of_reference_copies(keep: Keep, staged: bool, tmp_path: Path) -> None:
     def one_is_float(index: int) -> torch.Tensor:
         return float_image(index) if index == 1 else image(index)
 
@@ -129,7 +128,7 @@ def test_a_record_knows_the_copies_of_its_references(keep: Keep, staged: bool, t
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize(("keep", "protocol"), [("png", LIGHT), ("all", LIGHT), ("all", FLOAT)])
-def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged: bool, tmp_path: Path) -> None:
+def test_kept_renders_reproduce_the_recorded_scores(keep: Keep, protocol: str, staged: bool, tmp_path: Path) -> None:
     out = tmp_path / "results"
     checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
     scorer = Scorer([protocol_of(protocol)], torch.device("cpu"))
@@ -143,19 +142,19 @@ def test_what_stays_scores_as_the_record_says(keep: Keep, protocol: str, staged:
         assert again.means == record.means
 
 
-def test_a_replaced_column_keeps_its_provenance(tmp_path: Path) -> None:
+def test_replaced_render_set_keeps_its_provenance(tmp_path: Path) -> None:
     job = job_of(checkpoint := FakeCheckpoint(1))
-    given = dict(checkpoint.provenance)
+    provenance = dict(checkpoint.provenance)
     plan = plan_renders([job, job], [protocol_of(LIGHT)], "png")
     with RenderStore(job, tmp_path, plan) as store:
         list(store.views())
-        column = replace(store.render_set(), seconds={"a": 1.0})
-        for _ in column.provenance:  # What both had would change while it is iterated.
+        renders = replace(store.render_set(), seconds={"a": 1.0})
+        for _ in renders.provenance:  # A shared dictionary would change during the iteration.
             checkpoint.peak_memory_bytes = 7
             store.finish_rendering()
-        assert store.render_set().provenance == {**given, "peak_memory_bytes": 7}
-        assert column.provenance == {**given, "peak_memory_bytes": None}
-    assert checkpoint.provenance == given
+        assert store.render_set().provenance == {**provenance, "peak_memory_bytes": 7}
+        assert renders.provenance == {**provenance, "peak_memory_bytes": None}
+    assert checkpoint.provenance == provenance
 
 
 def test_kept_renders_score_like_any_other_folder(tmp_path: Path) -> None:
@@ -167,7 +166,7 @@ def test_kept_renders_score_like_any_other_folder(tmp_path: Path) -> None:
     assert {row.name: (row.scores, row.reference_sha256) for row in again.views} == scored
 
 
-def test_references_that_checkpoints_share_are_kept_once(tmp_path: Path) -> None:
+def test_shared_references_are_kept_once(tmp_path: Path) -> None:
     checkpoints = [FakeCheckpoint(1), FakeCheckpoint(2), FakeCheckpoint(3, method="other")]
     records = evaluate_checkpoints(checkpoints, tmp_path, LIGHT)
     kept = [file for file in files_below(tmp_path) if "references" in file]
@@ -185,7 +184,7 @@ def test_checkpoints_with_other_references_use_their_own(tmp_path: Path) -> None
     assert folders == {record.references_sha256[:12] for record in records}
 
 
-def test_renders_kept_earlier_outlive_a_command_that_keeps_none(tmp_path: Path) -> None:
+def test_earlier_renders_survive_a_command_that_keeps_none(tmp_path: Path) -> None:
     steps = [FakeCheckpoint(1), FakeCheckpoint(2)]
     evaluate_checkpoints(steps, tmp_path, LIGHT, keep="png")
     before = set(files_below(tmp_path))
@@ -196,7 +195,7 @@ def test_renders_kept_earlier_outlive_a_command_that_keeps_none(tmp_path: Path) 
     assert all(file.endswith(".json") for file in added)
 
 
-def test_floats_kept_earlier_outlive_a_command_that_keeps_pngs(tmp_path: Path) -> None:
+def test_earlier_floats_survive_a_command_that_keeps_pngs(tmp_path: Path) -> None:
     steps = [FakeCheckpoint(step, references=float_image) for step in (1, 2)]
     evaluate_checkpoints(steps, tmp_path, FLOAT, keep="all")
     before = set(files_below(tmp_path))
@@ -206,33 +205,31 @@ def test_floats_kept_earlier_outlive_a_command_that_keeps_pngs(tmp_path: Path) -
     assert added == {f"fox/fake/base/{step}/{name}" for step in (1, 2) for name in KEPT["png"]}
 
 
-# --- The room it takes ----------------------------------------------------------------------------------------------
+# --- Disk space -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize("keep", ["png", "all", "none"])
 @pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
-def test_the_room_that_is_asked_for_is_enough_while_it_renders(
-    staged: bool, keep: Keep, protocol: str, tmp_path: Path
-) -> None:
+def test_estimated_disk_space_is_never_exceeded(staged: bool, keep: Keep, protocol: str, tmp_path: Path) -> None:
     checkpoints = [FakeCheckpoint(step, references=float_image) for step in (1, 2)[: 1 + staged]]
     jobs = [job_of(checkpoint) for checkpoint in checkpoints]
     plan = plan_renders(jobs, [protocol_of(protocol)], keep)
-    room = sum(RenderStore(job, tmp_path, plan).bytes_needed for job in jobs)
-    most = 0
+    estimate = sum(RenderStore(job, tmp_path, plan).bytes_needed for job in jobs)
+    peak = 0
 
     def measure(index: int) -> None:
-        nonlocal most
+        nonlocal peak
         files = [file for file in tmp_path.rglob("*") if file.suffix in (".png", ".npy")]
-        # Noise does not compress, and each file has a header beside its pixels.
-        most = max(most, sum(file.stat().st_size - 300 for file in files))
+        # Noise does not compress; each file has a header of up to 300 bytes.
+        peak = max(peak, sum(file.stat().st_size - 300 for file in files))
 
     for checkpoint in checkpoints:
         checkpoint.on_view = measure
     evaluate_checkpoints(checkpoints, tmp_path, protocol, keep=keep)
     measure(0)
-    assert most <= room
-    assert (room == 0) == (keep == "none" and not staged)
+    assert peak <= estimate
+    assert (estimate == 0) == (keep == "none" and not staged)
     assert plan == replace(plan, keep=keep, staged=staged)
 
 
@@ -242,11 +239,13 @@ class Usage(NamedTuple):
     free: int
 
 
-def test_renders_without_disk_space_are_refused_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Path] = []
+def test_lack_of_disk_space_is_refused_before_rendering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pinned: Pinned
+) -> None:
+    queried: list[Path] = []
 
     def usage(path: Path) -> Usage:
-        asked.append(path)
+        queried.append(path)
         return Usage(0, 0, 5_000_000)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
@@ -254,17 +253,14 @@ def test_renders_without_disk_space_are_refused_beforehand(tmp_path: Path, monke
     check_space(5_000_000, out)
     with pytest.raises(InputError) as error:
         check_space(12_345_000_000, out)
-    assert str(error.value) == (
-        f"The renders need up to 12.3 GB in {out}, but only 5.0 MB are free. Free some space, choose another "
-        "`--output-dir`, evaluate fewer `--steps` or `--views`, or use `--keep-renders none`."
-    )
-    assert asked == [tmp_path, tmp_path]
+    pinned("run", error.value)
+    assert queried == [tmp_path, tmp_path]
 
 
-def test_unmovable_renders_raise_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renders_that_cannot_be_moved_raise_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fox" / "fake" / "base" / "1").mkdir(parents=True)
     (tmp_path / "fox" / "fake" / "base" / "1" / "renders").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot be written: .*Say another `--output-dir`, or make room\."):
+    with pytest.raises(InputError, match=r"cannot be written: .*`--output-dir`"):
         evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert not list(tmp_path.rglob(".rendering-*"))
     assert not list(tmp_path.rglob("*.json"))
@@ -285,16 +281,16 @@ def test_full_disk_raises_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
 
 
-def test_copies_of_float_renders_are_not_scored_in_their_place(tmp_path: Path) -> None:
+def test_8_bit_copies_are_not_scored_as_float_renders(tmp_path: Path) -> None:
     renders = write_pngs(tmp_path / "2500" / "renders", {"0001": 1})
     quantising, of_floats = protocol_of(LIGHT), protocol_of(FLOAT)
-    # Anyone's folder of PNGs is what it is; so is one beside another tool's results.
+    # A folder of PNGs without a record of nvs-eval beside it is scored as it is.
     (tmp_path / "2500" / "results.json").write_text("{}")
     check_not_copies(records_of_copies([renders]), of_floats)
-    made_here = record_of(provenance={"kept_renders": "as scored"})
-    write_record(tmp_path / "2500" / "standard-9f2c51ab.json", made_here)
+    kept_record = record_of(provenance={"kept_renders": "as scored"})
+    write_record(tmp_path / "2500" / "standard-9f2c51ab.json", kept_record)
     check_not_copies(records_of_copies([renders]), quantising)
-    with pytest.raises(InputError, match=r"8-bit copies .* \(standard-9f2c51ab\.json .*float scores floats"):
+    with pytest.raises(InputError, match=r"8-bit copies .*standard-9f2c51ab\.json .*float scores floats"):
         check_not_copies(records_of_copies([renders]), of_floats)
 
 

@@ -1,4 +1,4 @@
-"""A record counts as finished while it is of the inputs as they are now."""
+"""A record counts as finished while it matches the current inputs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_a_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:
         {"method": "other"},
     ],
 )
-def test_a_record_of_something_else_does_not_count(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_record_of_other_inputs_does_not_count(changes: dict[str, Any], tmp_path: Path) -> None:
     evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert finished(tmp_path, **changes) == []
 
 
-def test_result_is_finished_when_all_its_records_are(tmp_path: Path) -> None:
+def test_result_is_finished_if_all_its_records_are(tmp_path: Path) -> None:
     (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
     assert finished(tmp_path, LIGHT, FLOAT) == []
     file = record_file(record, tmp_path)
@@ -60,7 +60,7 @@ def test_records_under_other_masks_do_not_count(tmp_path: Path) -> None:
     assert finished(out, masks=None) == []
     assert finished(out, masks=masks_in(tmp_path / "same", HALVES)) == records[:1]
     assert finished(out, masks=masks_in(tmp_path / "others", {**HALVES, "c": 0.5})) == []
-    # To who does not look at them they do not matter.
+    # A protocol that ignores masks is unaffected.
     assert finished(out, IGNORING, masks=masks_in(tmp_path / "others", {**HALVES, "c": 0.5})) == records[1:]
     evaluate_checkpoints([FakeCheckpoint(1)], out, LIGHT)
     assert finished(out, masks=masks) == []

@@ -26,7 +26,7 @@ from nvs_eval.metrics.ssim.metric import KERNELS
 from nvs_eval.metrics.weights.pins import NETS, Net, backbone_sha256
 from nvs_eval.protocols import load_protocol
 
-# --- The numbers ----------------------------------------------------------------------------------------------------
+# --- Scores ---------------------------------------------------------------------------------------------------------
 
 
 def test_standard_scores_computed_by_hand(
@@ -36,7 +36,7 @@ def test_standard_scores_computed_by_hand(
     reference, render = float_image(0), (float_image(0) + 0.1 * float_image(1) - 0.05).clamp(0, 1)
     (result,) = scores(load_protocol("standard"), view(reference, render), weights_dir=folder.pop())
 
-    # Both as 8-bit files would hold them.
+    # Both images rounded to 8 bits.
     x, y = (np.floor(picture.numpy() * np.float32(255) + np.float32(0.5)) / 255 for picture in (reference, render))
     expected = {
         "psnr": peak_signal_noise_ratio(x, y, data_range=1),
@@ -50,7 +50,7 @@ def test_standard_scores_computed_by_hand(
     assert list(result) == ["psnr", "ssim", "lpips_alex", "lpips_vgg"]
     for name, value in expected.items():
         assert_agree(result[name], [value], "float32", times=2)
-    # Without the rounding the scores are others, which this comparison sees.
+    # Without rounding, the score differs by more than the tolerance.
     assert abs(psnr(reference.permute(2, 0, 1), render.permute(2, 0, 1)) - expected["psnr"]) > 1e-4
 
 
@@ -61,39 +61,37 @@ def test_identical_images_score_perfectly(weights_folder: Callable[[Net], Path |
     assert_agree(result["ssim"], [1.0], "float64")
 
 
-def test_all_renders_at_once_score_as_one_by_one(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_renders_score_the_same_together_and_one_by_one(weights_folder: Callable[[Net], Path | None]) -> None:
     reference, renders = float_image(0), [float_image(seed) for seed in range(1, 4)]
     scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
     (together,) = scorer.score(view(reference, *renders))
     alone = [scorer.score(view(reference, render))[0] for render in renders]
     for name, values in together.items():
-        assert_agree(values, [each[name][0] for each in alone], "float32")
+        assert_agree(values, [separate[name][0] for separate in alone], "float32")
     assert len({*together["psnr"]}) == 3
 
 
-def test_a_flat_offset_is_rounded_before_it_is_scored() -> None:
-    # 0.1 of 255 is 25.5, which is rounded up: 26 levels, and not the 20 dB of the floats.
+def test_flat_offset_is_rounded_before_scoring() -> None:
+    # 0.1 * 255 = 25.5 is rounded up to 26 levels; without rounding the PSNR would be 20 dB.
     black, grey = torch.zeros(16, 16, 3), torch.full((16, 16, 3), 0.1)
     assert_agree(scores(LIGHT, view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
     assert_agree(scores(changed(crop=2), view(black, grey))[0]["psnr"], [20 * math.log10(255 / 26)], "float32")
 
 
-# --- What is refused ------------------------------------------------------------------------------------------------
+# --- Refused images -------------------------------------------------------------------------------------------------
 
 
 def test_render_that_is_not_finite_raises_before_scoring() -> None:
-    with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\) has NaN"):
+    with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\) .*NaN"):
         view(image(0), image(1).index_fill(0, torch.tensor(3), torch.nan))
 
 
-@pytest.mark.parametrize(("value", "said"), [(1.01, "from 0 to 1.01"), (-0.01, "from -0.01 to ")])
-def test_out_of_range_error_names_the_view_and_values(value: float, said: str) -> None:
+@pytest.mark.parametrize(("value", "bounds"), [(1.01, "0 to 1.01"), (-0.01, "-0.01 to ")])
+def test_out_of_range_error_names_the_view_and_values(value: float, bounds: str) -> None:
     bad = image(1)
     bad[0, 0, 0] = 0
     bad[3, 4, 1] = value
-    message = (
-        r"'cam/7'.* has values " + said + r".*, and the protocol 'light' needs \[0, 1\]: clamp it where it is made"
-    )
+    message = r"'cam/7'.* " + bounds + r".* 'light' .*\[0, 1\].*`out_of_range: clamp`"
     with pytest.raises(InputError, match=r"The render of view 'cam/7' \(their\.png\)"):
         scores(LIGHT, view(image(0), image(2), bad))
     with pytest.raises(InputError, match=message):
@@ -109,9 +107,9 @@ def test_rounding_errors_are_not_out_of_range() -> None:
     assert scores(FLOAT, view(image(0), almost)) == scores(FLOAT, view(image(0), almost.clamp(0, 1)))
 
 
-def test_a_flat_pair_has_no_ssim_over_its_own_range() -> None:
+def test_flat_pair_has_no_ssim_over_its_own_range() -> None:
     flat = view(torch.full((16, 16, 3), 0.5), torch.full((16, 16, 3), 0.25))
-    with pytest.raises(InputError, match=r"ssim is not defined for view 'cam/7' .*range:pair.*both images are of one"):
+    with pytest.raises(InputError, match=r"ssim .*'cam/7' .*range:pair"):
         scores(FLOAT, flat)
     assert scores(LIGHT, flat)[0]["ssim"][0] > 0
 
@@ -124,14 +122,12 @@ def test_images_below_the_window_raise_with_its_size(kernel: str, least: int) ->
     protocol = changed(metrics={"ssim": {"kernel": kernel, "data_range": 1}})
     assert scores(protocol, view(image(0, least, least), image(1, least, least)))
     small = view(image(0, least - 1, 40), image(1, least - 1, 40))
-    message = (
-        rf"View 'cam/7': SSIM with the kernel '{kernel}' needs images of at least {least}x{least} .* 40x{least - 1}"
-    )
+    message = rf"View 'cam/7': SSIM .*'{kernel}' .*{least}x{least} .*40x{least - 1}"
     with pytest.raises(InputError, match=message):
         scores(protocol, small)
 
 
-def test_every_kernel_but_zero_padding_has_a_smallest_size() -> None:
+def test_every_kernel_except_zero_padding_has_a_smallest_size() -> None:
     assert {*SMALLEST, "zero"} == set(KERNELS)
 
 
@@ -145,31 +141,31 @@ def test_images_below_a_nets_minimum_raise_with_its_size(
     assert scorer.score(view(image(0, least, least), image(1, least, least)))
     small = view(image(0, 40, least - 1), image(1, 40, least - 1))
     refused, scored = scorer.outcomes(small)
-    with pytest.raises(InputError, match=rf"View 'cam/7': LPIPS with {net} needs images of at least {least}x{least} "):
+    with pytest.raises(InputError, match=rf"View 'cam/7': LPIPS .*{net} .*{least}x{least} "):
         scorer.score(small)
-    # What one protocol refuses leaves the others their scores.
+    # The error of one protocol does not affect the other.
     assert refused.scores == {}
     assert isinstance(refused.error, InputError)
     assert list(scored.scores) == ["psnr", "ssim"]
     assert scored.error is None
 
 
-def test_error_of_one_protocol_leaves_the_others_scores() -> None:
+def test_error_of_one_protocol_does_not_affect_others() -> None:
     beyond = view(image(0), 1.5 * image(1))
     strict, clamping = outcomes([LIGHT, changed(out_of_range="clamp")], beyond)
-    assert "has values from" in str(strict.error)
+    assert "'light'" in str(strict.error)
     assert clamping.scores == scores(changed(out_of_range="clamp"), beyond)[0]
 
 
 # --- The average ----------------------------------------------------------------------------------------------------
 
 
-def test_the_average_error_of_the_papers() -> None:
+def test_average_error_of_the_papers() -> None:
     assert round(mipnerf_average(31, 0.94, 0.12), 6) == 0.028582
     expected = math.exp((math.log(10**-3.1) + math.log(math.sqrt(1 - 0.94)) + math.log(0.12)) / 3)
     assert_agree(mipnerf_average(31, 0.94, 0.12), expected, "float64")
     assert mipnerf_average(math.inf, 1.0, 0.0) == 0.0
-    assert mipnerf_average(31, 1 + 1e-15, 0.12) == 0.0  # What rounding added is taken away.
+    assert mipnerf_average(31, 1 + 1e-15, 0.12) == 0.0  # An SSIM above 1 by rounding counts as 1.
 
 
 AVERAGED = {
@@ -179,20 +175,20 @@ AVERAGED = {
 }
 
 
-def test_the_average_is_of_each_views_own_scores(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_average_uses_the_scores_of_each_view(weights_folder: Callable[[Net], Path | None]) -> None:
     scorer = Scorer([changed(metrics=AVERAGED)], CPU, weights_folder("squeeze"))
-    (found,) = scorer.score(view(image(0), image(1), image(2), image(0)))
-    assert list(found) == ["psnr", "ssim", "lpips_squeeze", "mipnerf_average", "mae"]
-    parts = zip(found["psnr"], found["ssim"], found["lpips_squeeze"], strict=True)
-    assert found["mipnerf_average"] == [mipnerf_average(*each) for each in parts]
-    assert found["mipnerf_average"][0] != found["mipnerf_average"][1]
-    assert found["mipnerf_average"][2] == 0.0
+    (result,) = scorer.score(view(image(0), image(1), image(2), image(0)))
+    assert list(result) == ["psnr", "ssim", "lpips_squeeze", "mipnerf_average", "mae"]
+    triples = zip(result["psnr"], result["ssim"], result["lpips_squeeze"], strict=True)
+    assert result["mipnerf_average"] == [mipnerf_average(*triple) for triple in triples]
+    assert result["mipnerf_average"][0] != result["mipnerf_average"][1]
+    assert result["mipnerf_average"][2] == 0.0
 
 
 # --- The input of LPIPS ---------------------------------------------------------------------------------------------
 
 
-def test_clamping_lpips_is_of_its_input_alone(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_clamping_lpips_affects_only_its_input(weights_folder: Callable[[Net], Path | None]) -> None:
     plain = changed(out_of_range="keep", metrics={"lpips_squeeze": SQUEEZE})
     clamping = changed(out_of_range="keep", metrics={"lpips_squeeze": {**SQUEEZE, "clamp": True}})
     scorer = Scorer([plain, clamping], CPU, weights_folder("squeeze"))
@@ -223,11 +219,11 @@ def test_missing_weights_raise_before_anything_is_scored(tmp_path: Path, monkeyp
     monkeypatch.delenv("NVS_EVAL_WEIGHTS", raising=False)
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setattr("nvs_eval.metrics.weights.backbones.download", refuse)
-    with pytest.raises(InputError, match=r"LPIPS weights of squeeze cannot be had"):
+    with pytest.raises(InputError, match="squeeze"):
         Scorer([protocol_of(WITH_LPIPS)], CPU)
 
 
-def test_the_users_settings_are_untouched_and_do_not_matter(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_torch_settings_of_the_user_are_kept_and_have_no_effect(weights_folder: Callable[[Net], Path | None]) -> None:
     scored = view(float_image(0), float_image(1))
     scorer = Scorer([protocol_of(WITH_LPIPS)], CPU, weights_folder("squeeze"))
     plain = scorer.score(scored)
@@ -245,7 +241,9 @@ def test_the_users_settings_are_untouched_and_do_not_matter(weights_folder: Call
 # --- From files -----------------------------------------------------------------------------------------------------
 
 
-def test_saved_pngs_score_exactly_as_their_floats(tmp_path: Path, weights_folder: Callable[[Net], Path | None]) -> None:
+def test_saved_pngs_score_exactly_like_their_floats(
+    tmp_path: Path, weights_folder: Callable[[Net], Path | None]
+) -> None:
     pictures = [float_image(seed) for seed in range(3)]
     for index, picture in enumerate(pictures):
         save_png(tmp_path / f"{index}.png", picture)

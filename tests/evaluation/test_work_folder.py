@@ -1,4 +1,4 @@
-"""What an interrupted command rendered serves the next, where it is what would be rendered now; else it goes."""
+"""Renders of an interrupted command are used by the next one if they match it, and removed otherwise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def interrupt_at(index: int) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
 @pytest.mark.parametrize("keep", ["png", "none"])
-def test_an_interrupted_command_goes_on_where_it_was(protocol: str, keep: Keep, tmp_path: Path) -> None:
+def test_interrupted_command_resumes(protocol: str, keep: Keep, tmp_path: Path) -> None:
     steps = [FakeCheckpoint(step, references=float_image) for step in (1, 2, 3)]
     undisturbed = evaluate_checkpoints(steps, tmp_path / "a", protocol, keep=keep)
     first, second, third = (FakeCheckpoint(step, references=float_image) for step in (1, 2, 3))
@@ -42,11 +42,12 @@ def test_an_interrupted_command_goes_on_where_it_was(protocol: str, keep: Keep, 
     out = tmp_path / "b"
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([first, second, third], out, protocol, keep=keep)
-    left = files_below(out)
-    assert [name for name in left if name.endswith("/.rendered")] == [name for name in left if "1/.rendering-" in name][
-        :1
+    leftovers = files_below(out)
+    finished = [name for name in leftovers if name.endswith("/.rendered")]
+    assert finished == [name for name in leftovers if "1/.rendering-" in name][:1]
+    assert not [
+        file for file in leftovers if "base/2/" in file[:-1] or "base/3/" in file[:-1] or file.endswith(".json")
     ]
-    assert not [file for file in left if "base/2/" in file[:-1] or "base/3/" in file[:-1] or file.endswith(".json")]
     assert (first.rendered, second.rendered, third.rendered) == (["a", "cam0/b", "c"], ["a", "cam0/b"], [])
 
     again = [FakeCheckpoint(step, references=float_image) for step in (1, 2, 3)]
@@ -57,7 +58,7 @@ def test_an_interrupted_command_goes_on_where_it_was(protocol: str, keep: Keep, 
     assert files_below(out) == files_below(tmp_path / "a")
 
 
-def test_interrupted_at_once_nothing_is_left(tmp_path: Path) -> None:
+def test_interrupted_single_checkpoint_leaves_nothing(tmp_path: Path) -> None:
     checkpoint = FakeCheckpoint(1, on_view=interrupt_at(2))
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([checkpoint], tmp_path, LIGHT)
@@ -65,64 +66,64 @@ def test_interrupted_at_once_nothing_is_left(tmp_path: Path) -> None:
 
 
 def interrupted(out: Path, protocol: str = LIGHT, keep: Keep = "png", **first: Any) -> None:
-    """Leaves the renders of step 1 behind, which no record knows of yet."""
+    """Interrupt a command after rendering step 1, so that its renders are left without a record."""
     with pytest.raises(KeyboardInterrupt):
         checkpoints = [FakeCheckpoint(1, **first), FakeCheckpoint(2, on_view=interrupt_at(0))]
         evaluate_checkpoints(checkpoints, out, protocol, keep=keep)
 
 
 def rendered_again(out: Path, protocol: str = LIGHT, keep: Keep = "png", **first: Any) -> int:
-    """How many views of step 1 the next command renders."""
+    """Return the number of views of step 1 that the next command renders."""
     checkpoint = FakeCheckpoint(1, **first)
     evaluate_checkpoints([checkpoint, FakeCheckpoint(2)], out, protocol, keep=keep)
     return len(checkpoint.rendered)
 
 
-def test_renders_of_an_interrupted_command_are_found_again(tmp_path: Path) -> None:
+def test_renders_of_an_interrupted_command_are_used(tmp_path: Path) -> None:
     interrupted(tmp_path)
     assert rendered_again(tmp_path) == 0
 
 
 @pytest.mark.parametrize("changed", ["checkpoint_sha256", "config_sha256", "data_sha256"])
-def test_renders_of_what_has_changed_since_are_rendered_again(changed: str, tmp_path: Path) -> None:
+def test_changed_inputs_are_rendered_again(changed: str, tmp_path: Path) -> None:
     interrupted(tmp_path)
     assert rendered_again(tmp_path, identity={changed: "another"}) == 3
 
 
 @pytest.mark.parametrize("views", [("a", "cam0/b"), ("a", "cam0/b", "d"), ("cam0/b", "a", "c")])
-def test_renders_of_other_views_are_rendered_again(views: tuple[str, ...], tmp_path: Path) -> None:
+def test_other_views_are_rendered_again(views: tuple[str, ...], tmp_path: Path) -> None:
     interrupted(tmp_path)
     assert rendered_again(tmp_path, views=views) == len(views)
 
 
-def test_pngs_do_not_do_for_a_protocol_that_needs_floats(tmp_path: Path) -> None:
+def test_pngs_are_not_used_for_a_protocol_that_needs_floats(tmp_path: Path) -> None:
     interrupted(tmp_path, LIGHT)
     assert rendered_again(tmp_path, FLOAT) == 3
 
 
 @pytest.mark.parametrize(("first", "then", "kept"), [(LIGHT, FLOAT, "all"), (FLOAT, LIGHT, "png")])
-def test_older_checkpoints_renders_are_not_resumed_from(first: str, then: str, kept: Keep, tmp_path: Path) -> None:
+def test_renders_of_an_older_checkpoint_are_not_used(first: str, then: str, kept: Keep, tmp_path: Path) -> None:
     evaluate_checkpoints([FakeCheckpoint(1, identity={"checkpoint_sha256": "older"})], tmp_path, then, keep=kept)
     interrupted(tmp_path, first, keep="none")
     assert rendered_again(tmp_path, then, keep="none") == 3
 
 
-def test_kept_floats_beside_pngs_serve_any_protocol(tmp_path: Path) -> None:
+def test_floats_with_pngs_are_used_for_any_protocol(tmp_path: Path) -> None:
     interrupted(tmp_path, FLOAT)
     assert rendered_again(tmp_path, LIGHT) == 0
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_pngs_out_of_range_are_not_resumed_from(tmp_path: Path) -> None:
+def test_pngs_of_out_of_range_renders_are_not_used(tmp_path: Path) -> None:
     interrupted(tmp_path, CLAMPING, renders=out_of_range)
-    with pytest.raises(InputError, match=r"The render of view 'cam0/b' has values from .* to 1\.25"):
+    with pytest.raises(InputError, match=r"The render of view 'cam0/b' .* to 1\.25"):
         rendered_again(tmp_path, LIGHT, renders=out_of_range)
 
 
-@pytest.mark.parametrize("gone", ["renders/a.png", "references/c.png", "references/c.npy"])
-def test_renders_of_which_a_file_is_gone_are_rendered_again(gone: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["renders/a.png", "references/c.png", "references/c.npy"])
+def test_leftover_with_a_missing_file_is_rendered_again(missing: str, tmp_path: Path) -> None:
     interrupted(tmp_path, references=float_image)
-    (file,) = tmp_path.rglob(gone)
+    (file,) = tmp_path.rglob(missing)
     file.unlink()
     assert rendered_again(tmp_path, references=float_image) == 3
 
@@ -130,20 +131,20 @@ def test_renders_of_which_a_file_is_gone_are_rendered_again(gone: str, tmp_path:
 @pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
 @pytest.mark.parametrize("keep", ["png", "none"])
 def test_unreadable_leftover_of_one_checkpoint_is_rendered_again(keep: Keep, damaged: str, tmp_path: Path) -> None:
-    (whole,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "whole", LIGHT, keep=keep)
+    (undisturbed,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "undisturbed", LIGHT, keep=keep)
     out, again = tmp_path / "out", FakeCheckpoint(1)
     interrupted(out)
     (file,) = out.rglob(damaged)
     file.write_bytes(file.read_bytes()[:100])
     (record,) = evaluate_checkpoints([again], out, LIGHT, keep=keep)
     assert len(again.rendered) == 3
-    assert record.views == whole.views
-    assert files_below(out) == files_below(tmp_path / "whole")
+    assert record.views == undisturbed.views
+    assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
 def test_unreadable_leftover_is_rendered_again(damaged: str, tmp_path: Path) -> None:
-    whole = evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2)], tmp_path / "whole", LIGHT)
+    undisturbed = evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2)], tmp_path / "undisturbed", LIGHT)
     out = tmp_path / "out"
     interrupted(out)
     (file,) = out.rglob(damaged)
@@ -151,11 +152,11 @@ def test_unreadable_leftover_is_rendered_again(damaged: str, tmp_path: Path) -> 
     again = [FakeCheckpoint(1), FakeCheckpoint(2)]
     records = evaluate_checkpoints(again, out, LIGHT)
     assert [len(checkpoint.rendered) for checkpoint in again] == [3, 3]
-    assert [rows(records, step) for step in (1, 2)] == [rows(whole, step) for step in (1, 2)]
-    assert files_below(out) == files_below(tmp_path / "whole")
+    assert [rows(records, step) for step in (1, 2)] == [rows(undisturbed, step) for step in (1, 2)]
+    assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
-def test_error_of_scoring_is_no_damage_of_what_was_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_scoring_does_not_discard_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Scorer, view: Any) -> Any:
         raise InputError("no score")
 
@@ -168,7 +169,7 @@ def test_error_of_scoring_is_no_damage_of_what_was_rendered(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(("peak", "rendered"), [(777, 0), ('"all of it"', 3)])
-def test_note_adds_to_a_record_only_what_was_measured(peak: object, rendered: int, tmp_path: Path) -> None:
+def test_only_measured_values_of_a_note_reach_the_record(peak: object, rendered: int, tmp_path: Path) -> None:
     interrupted(tmp_path)
     (file,) = tmp_path.rglob(".rendered")
     note = file.read_text().replace("12345", str(peak))
@@ -183,7 +184,7 @@ def test_note_adds_to_a_record_only_what_was_measured(peak: object, rendered: in
     "note",
     ["", "{}", "[1]", '{"temporary": 3}'],
 )
-def test_a_note_that_makes_no_sense_is_no_note(note: str, tmp_path: Path) -> None:
+def test_invalid_note_is_ignored(note: str, tmp_path: Path) -> None:
     interrupted(tmp_path)
     (file,) = tmp_path.rglob(".rendered")
     file.write_text(note)
@@ -202,7 +203,7 @@ def test_a_note_removes_nothing_outside_its_folder(tmp_path: Path) -> None:
     assert treasure.exists()
 
 
-def test_leftovers_of_an_interruption_go_with_the_next_run(tmp_path: Path) -> None:
+def test_next_command_removes_leftovers(tmp_path: Path) -> None:
     interrupted(tmp_path / "staged", FLOAT, references=float_image)
     assert list(tmp_path.rglob("*.npy"))
     rendered_again(tmp_path / "staged", FLOAT, references=float_image, identity={"checkpoint_sha256": "another"})
@@ -212,7 +213,9 @@ def test_leftovers_of_an_interruption_go_with_the_next_run(tmp_path: Path) -> No
     assert not list(tmp_path.rglob(".rendered"))
 
 
-def test_interrupted_scoring_keeps_records_and_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_scoring_keeps_finished_records_and_renders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = {"method": "other", "references": lambda index: float_image(index + 50)}
     score = Scorer.outcomes
 
@@ -225,10 +228,11 @@ def test_interrupted_scoring_keeps_records_and_renders(tmp_path: Path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([FakeCheckpoint(1), FakeCheckpoint(2, **other)], tmp_path, FLOAT, keep="none")
     monkeypatch.undo()
-    left = files_below(tmp_path)
-    assert [file for file in left if "fake" in file] == [next(file for file in left if file.endswith(".json"))]
-    assert sum(file.startswith("fox/other/base/2/.rendering-") and "/renders/" in file for file in left) == 3
-    assert sum(file.startswith("fox/other/base/2/.rendering-") and file.endswith(".rendered") for file in left) == 1
+    files = files_below(tmp_path)
+    assert [file for file in files if "fake" in file] == [next(file for file in files if file.endswith(".json"))]
+    leftovers = [file for file in files if file.startswith("fox/other/base/2/.rendering-")]
+    assert sum("/renders/" in file for file in leftovers) == 3
+    assert sum(file.endswith(".rendered") for file in leftovers) == 1
 
     rest = FakeCheckpoint(2, **other)
     evaluate_checkpoints([rest, FakeCheckpoint(3, **other)], tmp_path, FLOAT, keep="none")
@@ -236,8 +240,10 @@ def test_interrupted_scoring_keeps_records_and_renders(tmp_path: Path, monkeypat
     assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
 
 
-@pytest.mark.parametrize(("text", "left"), [(LIGHT, 0), (FLOAT, 1)], ids=["of its protocol", "of another"])
-def test_leftover_goes_when_all_its_records_exist(text: str, left: int, tmp_path: Path, opener: Opener) -> None:
+@pytest.mark.parametrize(("text", "remaining"), [(LIGHT, 0), (FLOAT, 1)], ids=["its protocol", "another protocol"])
+def test_leftover_is_removed_when_all_its_records_exist(
+    text: str, remaining: int, tmp_path: Path, opener: Opener
+) -> None:
     protocol_file(tmp_path, text, "protocol.yaml")
     out, opener.given[:] = tmp_path / "out", [FakeCheckpoint(1)]
 
@@ -249,34 +255,32 @@ def test_leftover_goes_when_all_its_records_exist(text: str, left: int, tmp_path
     folder = record_file(records[0], out).parent
     unfinished = folder / ".rendering-unfinished"
     unfinished.mkdir()
-    held = folder / ".rendering-of-another"
-    held.mkdir()
-    lock = lock_folder(held)
+    locked = folder / ".rendering-of-another"
+    locked.mkdir()
+    lock = lock_folder(locked)
     assert lock is not None
     assert command() == records
     lock.release()
     assert len(opener.rendered) == 3
-    assert held.exists() and not unfinished.exists()
-    assert len(list(folder.glob(".rendering-*"))) == 1 + left
+    assert locked.exists() and not unfinished.exists()
+    assert len(list(folder.glob(".rendering-*"))) == 1 + remaining
 
 
-def test_disk_space_is_not_asked_for_what_is_rendered(
-    tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needed: list[int] = []
-    monkeypatch.setattr(run_checkpoints, "check_space", lambda size, folder: needed.append(size))
+def test_existing_renders_need_no_disk_space(tmp_path: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(run_checkpoints, "check_space", lambda size, folder: sizes.append(size))
     protocol_file(tmp_path, LIGHT, "light.yaml")
     opener.given[:] = [FakeCheckpoint(1), FakeCheckpoint(2)]
     options = RunOptions(load_config=(tmp_path,), protocol=(str(tmp_path / "light.yaml"),), output_dir=tmp_path / "out")
     interrupted(tmp_path / "out")
     for overwrite in (False, True):
         run_checkpoints.run_checkpoints(replace(options, overwrite=overwrite), Callbacks())
-    half, whole = needed
-    assert whole == 2 * half > 0
+    half, full = sizes
+    assert full == 2 * half > 0
 
 
 def test_two_commands_on_one_checkpoint_run_side_by_side(tmp_path: Path) -> None:
-    """The second begins when the first has rendered, and ends before the first has scored."""
+    """The second command starts after the first has rendered, and ends before the first has scored."""
     first, other = FakeCheckpoint(1, references=float_image), FakeCheckpoint(2, references=float_image)
     records: list[Record] = []
 
@@ -288,12 +292,12 @@ def test_two_commands_on_one_checkpoint_run_side_by_side(tmp_path: Path) -> None
             assert [checkpoint.rendered for checkpoint in again] == [["a", "cam0/b", "c"]] * 2
 
     other.on_view = second_command
-    own = evaluate_checkpoints([first, other], tmp_path, FLOAT, keep="none")
-    assert [rows(own, step) for step in (1, 2)] == [rows(records, step) for step in (1, 2)]
+    outer = evaluate_checkpoints([first, other], tmp_path, FLOAT, keep="none")
+    assert [rows(outer, step) for step in (1, 2)] == [rows(records, step) for step in (1, 2)]
     assert [file for file in files_below(tmp_path) if not file.endswith(".json")] == []
 
 
-def test_renders_of_an_interrupted_command_do_for_other_masks(tmp_path: Path) -> None:
+def test_leftover_renders_are_used_with_other_masks(tmp_path: Path) -> None:
     interrupted(
         tmp_path / "out", masks=masks_in(tmp_path / "binary", dict.fromkeys(("a", "cam0/b", "c"), 0.5), binary=True)
     )

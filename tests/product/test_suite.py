@@ -1,9 +1,10 @@
-"""`nvs-eval suite`: a file's scenes and methods become records and tables; what is done stays, what fails is said."""
+"""`nvs-eval suite`: evaluates the methods and scenes of a file, skips finished work, and reports failures."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import torch
 import yaml
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
+from support.pinned import Pinned
 from support.protocols import FLOAT, protocol_file
 from support.scenes import files_below, image, write_masks, write_pngs
 
@@ -46,7 +48,7 @@ DAY = 86_400
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The views that are scored, by name, as they are."""
+    """Names of the views that are scored, in order."""
     names: list[str] = []
     outcomes = Scorer.outcomes
 
@@ -60,7 +62,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def project(here: Path) -> Path:
-    """Three scenes, rendered a day ago by two methods, one of which left its references and two iterations."""
+    """Write three scenes, rendered a day ago by two methods; the second has two iterations, with references."""
     for seed, scene in enumerate(SCENES):
         reference = {"0001": seed, "0002": seed + 10}
         write_pngs(Path(f"data/{scene}/test"), reference)
@@ -76,13 +78,13 @@ def project(here: Path) -> Path:
 
 
 def age(file: Path, seconds: float) -> None:
-    """Make a file this much older."""
+    """Make a file older by some seconds."""
     then = file.stat().st_mtime - seconds
     os.utime(file, (then, then))
 
 
 def changed(**changes: object) -> str:
-    """The file with other values, in a file of its own; what is None is left out."""
+    """Write a copy of the suite file with changed values, without those that are None, and return its name."""
     values = {**yaml.safe_load(FILE), **changes}
     text = yaml.safe_dump({name: value for name, value in values.items() if value is not None}, sort_keys=False)
     Path("changed.yaml").write_text(text, encoding="utf-8")
@@ -90,20 +92,20 @@ def changed(**changes: object) -> str:
 
 
 def records() -> dict[str, Path]:
-    """The records by scene, method and step."""
+    """Return the files of the records by scene, method and step."""
     return {file.parent.relative_to(RESULTS).as_posix(): file for file in sorted(RESULTS.rglob("*.json"))}
 
 
 def cells(out: str, row: str) -> list[str]:
-    """What stands in a row of the first table behind the name."""
+    """Return the cells after the name in a row of the first table."""
     (line, *_) = [line for line in out.splitlines() if f"{line}  ".startswith(f"{row}  ")]
     return line.removeprefix(row).split()
 
 
-# --- What is done, and what is not done again -----------------------------------------------------------------------
+# --- Evaluation, and finished work ----------------------------------------------------------------------------------
 
 
-def test_all_scenes_and_methods_become_records_and_one_table(
+def test_all_scenes_and_methods_give_records_and_one_table(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     said = cli("suite", "suite.yaml")
@@ -126,7 +128,7 @@ def test_all_scenes_and_methods_become_records_and_one_table(
     ]
 
 
-def test_finished_entries_are_not_done_again(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
+def test_finished_entries_are_skipped(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
     first = cli("suite", "suite.yaml")
     written = {name: file.stat().st_mtime_ns for name, file in records().items()}
     scored.clear()
@@ -140,7 +142,7 @@ def test_finished_entries_are_not_done_again(cli: Callable[..., Said], project: 
 
 
 @pytest.mark.parametrize("file", ["renders/3dgs/fox/0002.png", "data/fox/test/0001.png"])
-def test_what_changed_is_scored_again_and_nothing_else(
+def test_only_changed_files_are_scored_again(
     file: str, cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     cli("suite", "suite.yaml")
@@ -151,12 +153,10 @@ def test_what_changed_is_scored_again_and_nothing_else(
     assert scored == ["0001", "0002"]
     after = {name: read_record(file).means for name, file in records().items()}
     assert [name for name in after if after[name] != before[name]] == ["fox/3dgs/final"]
-    assert "fox/3dgs is already" not in said.err
+    assert "fox/3dgs is" not in said.err
 
 
-def test_of_several_iterations_only_the_new_one_is_scored(
-    cli: Callable[..., Said], project: Path, scored: list[str]
-) -> None:
+def test_only_new_iterations_are_scored(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
     shutil.move("renders/two words/fox/test/ours_30000", "later")
     cli("suite", "suite.yaml")
     scored.clear()
@@ -164,11 +164,11 @@ def test_of_several_iterations_only_the_new_one_is_scored(
     said = cli("suite", "suite.yaml", "--rows", "checkpoint")
     assert len(scored) == 2
     assert "fox/two words/7000 is already scored." in said.err
-    # The steps stand in their order, whichever was scored first.
+    # Steps are in order, even if the later one was scored first.
     assert re.findall(r"^two words +(\d+)", said.out, re.MULTILINE)[:2] == ["7000", "30000"]
 
 
-def test_record_of_other_files_or_reading_is_not_taken(
+def test_record_of_other_files_or_reading_options_is_not_reused(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     cli("suite", "suite.yaml", "--only", "fox", "3dgs")
@@ -191,7 +191,7 @@ def test_record_of_other_files_or_reading_is_not_taken(
 
 
 @pytest.mark.parametrize("layout", ["archive", "canvases"])
-def test_view_within_a_file_is_as_old_as_that_file(
+def test_view_inside_a_file_has_the_age_of_the_file(
     layout: str, cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     if layout == "archive":
@@ -203,29 +203,33 @@ def test_view_within_a_file_is_as_old_as_that_file(
             save_png(Path(f"results/fox/renders/val_step6999_{index:04d}.png"), canvas)
         kept = Path("results/fox/renders/val_step6999_0001.png")
         file = changed(scenes=["fox"], methods={"a": {"score": "results/{scene}"}})
-    for each in {kept, *kept.parent.glob("*.png")}:
-        age(each, DAY)
+    for image_file in {kept, *kept.parent.glob("*.png")}:
+        age(image_file, DAY)
     assert cli("suite", file).code == 0
-    many = len(scored)
-    assert many >= 2
+    count = len(scored)
+    assert count >= 2
     assert cli("suite", file).code == 0
-    assert len(scored) == many
+    assert len(scored) == count
     age(kept, -2 * DAY)
     assert cli("suite", file).code == 0
-    assert len(scored) == 2 * many
+    assert len(scored) == 2 * count
 
 
-def test_pattern_matches_iterations_but_not_two_of_one_name(cli: Callable[..., Said], project: Path) -> None:
+def test_pattern_matches_iterations_but_not_two_results_of_one_name(
+    cli: Callable[..., Said], project: Path, pinned: Pinned
+) -> None:
     several = {"a": {"score": "renders/two words/{scene}/test/ours_*"}}
     assert cli("suite", changed(scenes=["fox"], methods=several)).code == 0
     assert list(records()) == ["fox/a/30000", "fox/a/7000"]
     twice = {"a": {"score": ["renders/3dgs/{scene}", "garden/ours"], "reference": "data/{scene}/test"}}
     said = cli("suite", changed(scenes=["fox"], methods=twice))
     assert said.code == 3
-    assert "fox/a was given twice: two results of one name would overwrite each other" in said.err
+    pinned("suite", said.err)
 
 
-def test_masks_are_part_of_what_is_done(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
+def test_changed_masks_are_scored_again(
+    cli: Callable[..., Said], project: Path, scored: list[str], pinned: Pinned
+) -> None:
     for scene in SCENES:
         write_masks(Path(f"masks/{scene}"), {"0001": 0.5, "0002": 0.25})
     for file in Path("masks").rglob("*.png"):
@@ -238,13 +242,13 @@ def test_masks_are_part_of_what_is_done(cli: Callable[..., Said], project: Path,
     write_masks(Path("masks/garden"), {"0001": 0.75})
     assert cli("suite", file, "--only", "3dgs").code == 0
     assert len(scored) == 2
-    # Without them the same records would be replaced, which is an error here as it is of `score`.
+    # Without masks, the same records would be replaced, which is an error as in `score`.
     said = cli("suite", "suite.yaml", "--only", "3dgs")
     assert said.code == 3
-    assert "was scored with masks, and would be replaced" in said.err
+    pinned("suite", said.err)
 
 
-def test_interrupted_the_same_command_goes_on_where_it_was(
+def test_interrupted_suite_resumes(
     cli: Callable[..., Said], project: Path, scored: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(views: list[str]) -> None:
@@ -268,50 +272,47 @@ def test_interrupted_the_same_command_goes_on_where_it_was(
     assert len(scored) == 2 * 4
 
 
-def test_function_gives_records_and_prints_nothing(
-    cli: Callable[..., Said], project: Path, capsys: pytest.CaptureFixture[str]
+def test_function_returns_records_and_prints_nothing(
+    cli: Callable[..., Said], project: Path, capsys: pytest.CaptureFixture[str], pinned: Pinned
 ) -> None:
     shutil.rmtree("renders/3dgs/garden")
     result = nvs_eval.suite("suite.yaml")
     assert capsys.readouterr() == ("", "")
-    assert [(each.method, each.scene, each.step) for each in result.records][:3] == [
+    assert [(record.method, record.scene, record.step) for record in result.records][:3] == [
         *(("3dgs", "fox", None), ("two words", "fox", 7000), ("two words", "fox", 30000)),
     ]
-    assert result.not_done == ["1 of 6", "3dgs: nothing at renders/3dgs/{scene} for garden"]
+    pinned("suite", "\n".join(result.not_done))
     assert nvs_eval.suite(Path("suite.yaml"), only="two words").not_done == []
     assert len(result.records) == len(records()) == 8
     with pytest.raises(nvs_eval.InputError, match="Unknown method or scene '3dg'"):
         nvs_eval.suite("suite.yaml", only=["3dg"])
 
 
-# --- What is missing or fails ---------------------------------------------------------------------------------------
+# --- Missing and failing entries ------------------------------------------------------------------------------------
 
 
-def test_missing_scene_is_named_first_and_leaves_the_mean_empty(cli: Callable[..., Said], project: Path) -> None:
+def test_missing_scene_is_named_first_and_leaves_the_mean_empty(
+    cli: Callable[..., Said], project: Path, pinned: Pinned
+) -> None:
     shutil.rmtree("renders/3dgs/garden")
     shutil.rmtree("renders/two words")
     said = cli("suite", "suite.yaml")
     assert said.code == 3
-    missing = (
-        "  3dgs: nothing at renders/3dgs/{scene} for garden\n"
-        "  two words: nothing at renders/two words/{scene} for fox, garden, my room [1]\n"
-    )
-    assert said.err.startswith("Missing, 4 of 6; the others are evaluated:\n" + missing + "[1/2] 3dgs, fox\n")
-    assert said.err.endswith("Not done, 4 of 6:\n" + missing)
+    pinned("suite", said.err)
     assert cells(said.out, "3dgs") == []
-    assert "3dgs: no mean, for want of garden\n" in said.out
+    pinned("suite", "\n".join(line for line in said.out.splitlines() if line.startswith("3dgs: ")))
     assert re.search(r"^3dgs +\d+\.\d+ +\d+\.\d+ *$", cli("suite", "suite.yaml", "--per-scene").out, re.MULTILINE)
 
 
-def test_a_missing_reference_is_missing_too(cli: Callable[..., Said], project: Path) -> None:
+def test_missing_reference_is_reported(cli: Callable[..., Said], project: Path) -> None:
     shutil.rmtree("data/fox")
     said = cli("suite", "suite.yaml")
     assert said.code == 3
-    assert "  3dgs: nothing at data/{folder}/test for fox\n" in said.err
+    assert re.search(r"^  3dgs: .*data/\{folder\}/test .*fox$", said.err, re.MULTILINE)
     assert len(records()) == 8
 
 
-def test_tables_have_earlier_records_of_missing_renders(cli: Callable[..., Said], project: Path) -> None:
+def test_tables_show_earlier_records_of_missing_renders(cli: Callable[..., Said], project: Path) -> None:
     first = cli("suite", "suite.yaml")
     shutil.rmtree("renders/3dgs/garden")
     said = cli("suite", "suite.yaml")
@@ -319,37 +320,31 @@ def test_tables_have_earlier_records_of_missing_renders(cli: Callable[..., Said]
     assert said.out == first.out
 
 
-def test_one_that_fails_is_said_and_the_others_go_on(cli: Callable[..., Said], project: Path) -> None:
+def test_failing_entry_is_reported_and_others_continue(cli: Callable[..., Said], project: Path, pinned: Pinned) -> None:
     cli("suite", "suite.yaml")
     for scene in ("fox", "garden"):
         Path(f"renders/3dgs/{scene}/0002.png").unlink()
     said = cli("suite", "suite.yaml", "--overwrite")
     assert said.code == 3
-    reason = "The views of {}/3dgs do not match: 1 reference without a render: 0002."
-    assert f"Error: 3dgs, fox: {reason.format('fox')}" in said.err
+    pinned("suite", "\n".join(line for line in said.err.splitlines() if "3dgs" in line and "/3dgs/" not in line))
     assert "[6/6] two words, my room [1]\n" in said.err
-    end = said.err[said.err.index("Not done, 2 of 6:\n") :]
-    assert [line[: line.index(".") + 1] for line in end.splitlines()[1:]] == [
-        "  3dgs, fox: " + reason.format("fox").partition(".")[0] + ".",
-        "  3dgs, garden: " + reason.format("garden").partition(".")[0] + ".",
-    ]
-    # Its record of earlier is of other renders, and so in no table.
+    # The earlier record belongs to other renders, so no table shows it.
     assert cells(said.out, "3dgs") == []
-    assert "3dgs: no mean, for want of fox, garden\n" in said.out
+    pinned("suite", "\n".join(line for line in said.out.splitlines() if line.startswith("3dgs: ")))
 
 
-def test_what_fails_for_one_reason_is_said_together(cli: Callable[..., Said], project: Path) -> None:
+def test_failures_with_one_reason_are_reported_together(
+    cli: Callable[..., Said], project: Path, pinned: Pinned
+) -> None:
     shutil.rmtree("nvs-eval-results", ignore_errors=True)
     RESULTS.write_text("in the way", encoding="utf-8")
     said = cli("suite", "suite.yaml", "--only", "3dgs")
     assert said.code == 3
-    (line,) = said.err[said.err.index("Not done, 3 of 3:\n") :].splitlines()[1:]
-    assert line.startswith("  3dgs, fox, 3dgs, garden, 3dgs, my room [1]: ")
-    assert "There is no record yet, and so no table.\n" in said.err
+    pinned("suite", said.err)
 
 
-def test_where_all_fails_what_was_recorded_before_is_not_denied(
-    cli: Callable[..., Said], runs: Opener, monkeypatch: pytest.MonkeyPatch
+def test_earlier_records_are_mentioned_if_everything_fails(
+    cli: Callable[..., Said], runs: Opener, monkeypatch: pytest.MonkeyPatch, pinned: Pinned
 ) -> None:
     from nvs_eval.sources import checkpoints
 
@@ -357,24 +352,19 @@ def test_where_all_fails_what_was_recorded_before_is_not_denied(
     assert cli("suite", file, "--only", "nerfacto").code == 0
 
     def unloadable(path: Path) -> None:
-        raise InputError("nerfstudio is not installed here: install it.")
+        raise InputError("nerfstudio is not installed.")
 
     monkeypatch.setattr(checkpoints, "find_trainer", unloadable)
     said = cli("suite", file, "--only", "nerfacto")
     assert (said.code, said.out) == (3, "")
-    assert "There is no record yet" not in said.err
-    why = "There are 3 records of earlier, but what failed now may be of other renders, and so no table."
-    assert f"\n{why}\n" in said.err
-    assert said.err.endswith(
-        "Not done, 2 of 2:\n  nerfacto, fox, nerfacto, garden: nerfstudio is not installed here: install it.\n"
-    )
+    pinned("suite", said.err)
 
 
-# --- What is chosen -------------------------------------------------------------------------------------------------
+# --- Dry run, and part of a suite -----------------------------------------------------------------------------------
 
 
-def test_dry_run_says_what_there_is_to_do_and_writes_nothing(
-    cli: Callable[..., Said], project: Path, scored: list[str]
+def test_dry_run_reports_the_state_and_writes_nothing(
+    cli: Callable[..., Said], project: Path, scored: list[str], pinned: Pinned
 ) -> None:
     cli("suite", "suite.yaml", "--only", "fox")
     write_pngs(Path("renders/3dgs/fox"), {"0002": 99})
@@ -383,23 +373,12 @@ def test_dry_run_says_what_there_is_to_do_and_writes_nothing(
     before, scored[:] = files_below(project), []
     said = cli("suite", "suite.yaml", "--dry-run")
     assert said.code == 3
-    assert [line.rstrip() for line in said.out.splitlines()] == [
-        "Three scenes: what there is to do",
-        "scene        3dgs     two words",
-        "───────────────────────────────",
-        "fox          to do    done",
-        "garden       missing  fails",
-        "my room [1]  to do    to do",
-        "1 done, 3 to do, 1 missing, 1 fails",
-        "",
-    ]
-    assert (
-        "Cannot be done, 2 of 6:\n  3dgs: nothing at renders/3dgs/{scene} for garden\n  two words, garden:" in said.err
-    )
+    pinned("suite", "\n".join(line.rstrip() for line in said.out.splitlines()))
+    pinned("suite", said.err)
     assert (files_below(project), scored) == (before, [])
 
 
-def test_dry_run_where_all_is_well_exits_with_0(cli: Callable[..., Said], project: Path) -> None:
+def test_dry_run_without_problems_exits_with_0(cli: Callable[..., Said], project: Path) -> None:
     assert cli("suite", "suite.yaml", "--dry-run").code == 0
     assert not RESULTS.exists()
     assert "overwrite" not in cli("suite", "suite.yaml", "--dry-run").err
@@ -408,17 +387,17 @@ def test_dry_run_where_all_is_well_exits_with_0(cli: Callable[..., Said], projec
     assert "6 to do\n" in cli("suite", "suite.yaml", "--dry-run", "--overwrite").out
 
 
-def test_only_names_methods_and_scenes_and_the_tables_are_of_all(
+def test_only_chooses_what_to_evaluate_and_tables_show_all(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
-    whole = cli("suite", "suite.yaml").out
+    complete = cli("suite", "suite.yaml").out
     scored.clear()
     said = cli("suite", "suite.yaml", "--only", "two words", "fox", "garden", "--overwrite")
     assert re.findall(r"^\[.*", said.err, re.MULTILINE) == ["[1/2] two words, fox", "[2/2] two words, garden"]
-    assert (len(scored), said.out) == (2 * 2, whole)
+    assert (len(scored), said.out) == (2 * 2, complete)
 
 
-def test_paths_lead_from_the_folder_of_the_file(
+def test_paths_start_from_the_folder_of_the_file(
     cli: Callable[..., Said], project: Path, scored: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cli("suite", "suite.yaml")
@@ -438,10 +417,10 @@ def test_paths_lead_from_the_folder_of_the_file(
     assert (project / "other/fox/3dgs/final").is_dir()
 
 
-# --- The tables -----------------------------------------------------------------------------------------------------
+# --- Tables ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_tables_are_of_this_file_alone(cli: Callable[..., Said], project: Path) -> None:
+def test_tables_show_only_records_of_the_file(cli: Callable[..., Said], project: Path) -> None:
     first = cli("suite", "suite.yaml")
     cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "--scene", "fox")
     protocol_file(project, FLOAT, "float.yaml")
@@ -450,7 +429,7 @@ def test_the_tables_are_of_this_file_alone(cli: Callable[..., Said], project: Pa
     assert cli("suite", "suite.yaml", "--only", "garden").out == first.out
 
 
-def test_options_of_tables_are_those_of_the_table_command(cli: Callable[..., Said], project: Path) -> None:
+def test_suite_has_the_options_of_the_table_command(cli: Callable[..., Said], project: Path) -> None:
     said = cli("suite", "suite.yaml", "--metrics", "ssim", "--sort", "ssim", "--per-view", "--decimals", "ssim=1")
     assert said.code == 0
     assert "psnr" not in said.out
@@ -458,7 +437,7 @@ def test_options_of_tables_are_those_of_the_table_command(cli: Callable[..., Sai
     written = cli("suite", "suite.yaml", "--output", "table.txt")
     assert (written.code, written.out) == (0, "")
     assert "Three scenes, mean of 3 scenes" in Path("table.txt").read_text(encoding="utf-8")
-    # The same command again goes on, and writes its table again.
+    # The same command may be repeated and replaces its table.
     assert cli("suite", "suite.yaml", "--output", "table.txt").code == 0
 
 
@@ -476,31 +455,36 @@ def test_long_form_has_the_chosen_scenes_and_metrics(cli: Callable[..., Said], p
     assert len(cli(*long).out.splitlines()) == 1 + 3 * 3 * 2 * 2
 
 
-def test_scenes_of_a_benchmark_keep_their_folders_and_factors(cli: Callable[..., Said], project: Path) -> None:
+def test_scenes_of_a_benchmark_keep_their_folders_and_factors(
+    cli: Callable[..., Said], project: Path, pinned: Pinned
+) -> None:
     write_pngs(Path("data/garden/images_4"), {"0001": 1, "0002": 2})
     write_pngs(Path("data/bonsai/images_2"), {"0001": 1, "0002": 2})
     for scene in ("garden", "bonsai"):
         write_pngs(Path(f"renders/a/{scene}"), {"0001": 3, "0002": 4})
     method = {"score": "renders/{method}/{scene}", "reference": "data/{folder}/images_{factor}"}
-    choice = changed(suite="mipnerf360", scenes=["bonsai", "garden"], title=None, methods={"a": method})
-    said = cli("suite", choice)
+    two_scenes = changed(suite="mipnerf360", scenes=["bonsai", "garden"], title=None, methods={"a": method})
+    said = cli("suite", two_scenes)
     assert said.code == 0
     assert said.out.startswith("2 scenes of Mip-NeRF 360, mean of 2 scenes, test views\n")
-    whole = cli("suite", changed(suite="mipnerf360", scenes=None, title=None, methods={"a": method}))
-    assert whole.code == 3
-    assert "Missing, 7 of 9" in whole.err
-    assert "no mean, for want of bicycle, flowers, stump, treehill, room and 2 more" in whole.out
+    incomplete = cli("suite", changed(suite="mipnerf360", scenes=None, title=None, methods={"a": method}))
+    assert incomplete.code == 3
+    pinned("suite", incomplete.err.splitlines()[0])
+    pinned("suite", "\n".join(line for line in incomplete.out.splitlines() if line.startswith("a: ")))
 
 
-def test_the_example_of_the_documentation_is_such_a_file(cli: Callable[..., Said], project: Path) -> None:
+def test_example_of_the_documentation_is_a_suite_file(cli: Callable[..., Said], project: Path) -> None:
     text = (Path(__file__).parents[2] / "docs/suites.md").read_text(encoding="utf-8")
     example, own_scenes = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     Path("example.yaml").write_text(example, encoding="utf-8")
     said = cli("suite", "example.yaml", "--dry-run")
     assert said.code == 3
-    assert said.out.startswith("Mip-NeRF 360: what there is to do\nscene     3dgs     mcmc     nerfacto\n")
-    assert "  nerfacto: nothing at outputs/{scene}/nerfacto/*/config.yml for bicycle, flowers, garden, " in said.err
-    methods = {name: given for name, given in yaml.safe_load(example)["methods"].items() if name != "mcmc"}
+    assert said.out.startswith("Mip-NeRF 360: ")
+    assert "\nscene     3dgs     mcmc     nerfacto\n" in said.out
+    assert re.search(
+        r"^  nerfacto: .*outputs/\{scene\}/nerfacto/\*/config\.yml .*bicycle, flowers, garden, ", said.err, re.M
+    )
+    methods = {name: method for name, method in yaml.safe_load(example)["methods"].items() if name != "mcmc"}
     Path("example.yaml").write_text(own_scenes + yaml.safe_dump({"methods": methods}), encoding="utf-8")
     assert "\nkitchen 2 " in cli("suite", "example.yaml", "--dry-run").out
 
@@ -510,7 +494,7 @@ def test_the_example_of_the_documentation_is_such_a_file(cli: Callable[..., Said
 
 @pytest.fixture
 def runs(project: Path, opener: Opener) -> Iterator[Opener]:
-    """Trained runs: of fox two, of garden one; stand-ins for them."""
+    """Fake trained runs: two of fox, one of garden."""
     for scene, names in {"fox": ["a", "b"], "garden": ["a"]}.items():
         for name in names:
             file = Path(f"outputs/{scene}/nerfacto/{name}/config.yml")
@@ -528,7 +512,9 @@ def with_runs(**options: object) -> str:
     return changed(scenes=["fox", "garden"], methods=both)
 
 
-def test_trained_runs_are_rendered_with_options_of_run_and_once(cli: Callable[..., Said], runs: Opener) -> None:
+def test_trained_runs_are_rendered_once_with_the_options_of_run(
+    cli: Callable[..., Said], runs: Opener, pinned: Pinned
+) -> None:
     file = with_runs(steps=[500], views=["0001", "b"], data="data/{scene}", keep_renders="none")
     said = cli("suite", file)
     assert said.code == 0
@@ -543,155 +529,133 @@ def test_trained_runs_are_rendered_with_options_of_run_and_once(cli: Callable[..
     assert len(runs.rendered) == 3 * 3
     again = cli("suite", file)
     assert (again.code, again.out, len(runs.rendered)) == (0, said.out, 3 * 3)
-    assert "fox/nerfacto/b/500 has its records already" in again.err
+    pinned("suite", again.err)
     assert "4 done\n" in cli("suite", file, "--dry-run").out
     assert cli("suite", file, "--runs", "mean").out.startswith("Three scenes, mean of 2 scenes, test views\n")
     cli("suite", file, "--only", "garden", "nerfacto", "--overwrite")
     assert len(runs.rendered) == 4 * 3
 
 
-# --- Bad files ------------------------------------------------------------------------------------------------------
+# --- Invalid files --------------------------------------------------------------------------------------------------
 
 SCORED = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes",
     [
-        ({"scenes": None}, "it names no scenes: say `suite: mipnerf360`"),
-        (
-            {"scenes": []},
-            "scenes must be a list of strings or mappings that is not empty, such as `scenes: [",
-        ),
-        (
-            {"scenes": [7]},
-            "scenes[0] must be a string or a mapping with the fields name, folder, factor. Got 7.",
-        ),
-        ({"scenes": [{"name": "fox", "fodler": "x"}]}, "Unknown field of scenes[0] 'fodler'. Did you mean 'folder'?"),
-        ({"scenes": ["fox", "garden", "fox"]}, "'fox' is there twice among the scenes: leave one out."),
-        (
-            {"suite": "mipnerf360", "scenes": ["room", "room"]},
-            "'room' is there twice among the scenes: leave one out.",
-        ),
-        ({"scenes": ["fox", "Fox"]}, "the scenes 'fox' and 'Fox' would be written to one folder"),
-        ({"suite": "mipnerf36", "scenes": None}, "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'?"),
-        ({"suite": "mipnerf360"}, "Unknown scene of mipnerf360 'fox'."),
-        ({"suite": "none.yaml"}, "The suite file none.yaml cannot be read: No such file"),
-        ({"metods": {}}, "Unknown field of the file 'metods'. Did you mean 'methods'?"),
-        ({"steps": "last"}, "Unknown field of the file 'steps'."),
-        ({"suite": "mipnerf360", "scenes": [{"name": "room", "factor": 2}]}, "are those of mipnerf360: give its name"),
-        ({"methods": None}, "the file lacks methods: there is no default."),
-        ({"methods": []}, "methods must be a mapping that is not empty"),
-        ({"methods": {"a": "renders"}}, "the method a must have either `score:`"),
-        ({"methods": {"a": {"reference": "x"}}}, "the method a must have either `score:`"),
-        ({"methods": {"a": {"score": "x", "run": "y"}}}, "the method a must have either `score:`"),
-        ({"methods": {"a": {"score": 7}}}, "methods.a.score must be a string or a list of strings. Got 7."),
-        ({"methods": {"a": {"score": []}}}, "methods.a.score must be a list of strings that is not empty"),
-        ({"methods": {"a b": SCORED, "A B": SCORED}}, "the methods 'a b' and 'A B' would be written to one folder"),
-        ({"methods": {"a/b": SCORED, "a:b": SCORED}}, "the methods 'a/b' and 'a:b' would be written to one folder"),
-        (
-            {"methods": {"a": {**SCORED, "refrence": "x"}}},
-            "Unknown option of the method a, of `nvs-eval score`, 'refrence'. Did you mean 'reference'?",
-        ),
-        (
-            {"methods": {"a": {**SCORED, "steps": "last"}}},
-            "Unknown option of the method a, of `nvs-eval score`, 'steps'.",
-        ),
-        ({"methods": {"a": {**SCORED, "scene": "x"}}}, "Unknown option of the method a, of `nvs-eval score`, 'scene'."),
-        (
-            {"methods": {"a": {"score": "renders/{scne}"}}},
-            "the method a: Unknown placeholder of 'renders/{scne}' 'scne'. Did you mean 'scene'?",
-        ),
-        ({"methods": {"a": {"score": "renders/{scene.name}"}}}, "Unknown placeholder of 'renders/{scene.name}'"),
-        ({"methods": {"a": {"score": "renders/{scene!r}"}}}, "Unknown placeholder of 'renders/{scene!r}'"),
-        ({"methods": {"a": {"score": "renders/{"}}}, "'renders/{' is no path with placeholders"),
-        ({"methods": {"a": {"score": "x/{factor}"}}}, "and the factor of the scene fox is not said"),
-        ({"methods": {"a": {**SCORED, "reference": "{fold}"}}}, "Unknown placeholder of '{fold}' 'fold'."),
-        ({"methods": {"a": {**SCORED, "grey_to_rgb": "yes"}}}, "a: grey_to_rgb must be True or False. Got 'yes'."),
-        ({"methods": {"a": {**SCORED, "exr": "lin"}}}, "Unknown exr 'lin'. Did you mean 'linear'?"),
-        ({"methods": {"a": {**SCORED, "background": "pink"}}}, "a: The background is 'pink'"),
-        ({"methods": {"a": {**SCORED, "protocol": "inria"}}}, "a: Unknown protocol 'inria'."),
-        ({"methods": {"a": {**SCORED, "protocol": "p.yaml"}}}, "a: The protocol file p.yaml cannot be read"),
-        ({"methods": {"a": {**SCORED, "protocol": "auto"}}}, "a: `--protocol auto` stands for"),
-        ({"methods": {"a": {**SCORED, "device": "gpu"}}}, "a: The device 'gpu' cannot be used here"),
-        ({"methods": {"a": {**SCORED, "masks": "m", "data_masks": True}}}, "a: --masks names masks and --data-masks"),
-        ({"methods": {"a": {"run": "x", "every": "8"}}}, "a: every must be a whole number. Got '8'."),
-        ({"methods": {"a": {"run": "x", "every": True}}}, "a: every must be a whole number. Got True."),
-        (
-            {"methods": {"a": {"run": "x", "views": [1]}}},
-            "a: views[0] must be a string. Got 1. Put names of digits in",
-        ),
-        ({"methods": {"a": {"run": "x", "steps": "lats"}}}, "a: --steps is 'lats'"),
-        ({"methods": {"a": {"run": "x", "steps": True}}}, "a: steps must be a string or a list of strings. Got True."),
-        (
-            {"methods": {"a": {"run": "x", "keep_renders": None}}},
-            "a: keep_renders must be 'all', 'png' or 'none'. Got",
-        ),
-        ({"output_dir": 7}, "output_dir must be a string. Got 7."),
+        {"scenes": None},
+        {"scenes": []},
+        {"scenes": [7]},
+        {"scenes": [{"name": "fox", "fodler": "x"}]},
+        {"scenes": ["fox", "garden", "fox"]},
+        {"suite": "mipnerf360", "scenes": ["room", "room"]},
+        {"scenes": ["fox", "Fox"]},
+        {"suite": "mipnerf36", "scenes": None},
+        {"suite": "mipnerf360"},
+        {"suite": "none.yaml"},
+        {"metods": {}},
+        {"steps": "last"},
+        {"suite": "mipnerf360", "scenes": [{"name": "room", "factor": 2}]},
+        {"methods": None},
+        {"methods": []},
+        {"methods": {"a": "renders"}},
+        {"methods": {"a": {"reference": "x"}}},
+        {"methods": {"a": {"score": "x", "run": "y"}}},
+        {"methods": {"a": {"score": 7}}},
+        {"methods": {"a": {"score": []}}},
+        {"methods": {"a b": SCORED, "A B": SCORED}},
+        {"methods": {"a/b": SCORED, "a:b": SCORED}},
+        {"methods": {"a": {**SCORED, "refrence": "x"}}},
+        {"methods": {"a": {**SCORED, "steps": "last"}}},
+        {"methods": {"a": {**SCORED, "scene": "x"}}},
+        {"methods": {"a": {"score": "renders/{scne}"}}},
+        {"methods": {"a": {"score": "renders/{scene.name}"}}},
+        {"methods": {"a": {"score": "renders/{scene!r}"}}},
+        {"methods": {"a": {"score": "renders/{"}}},
+        {"methods": {"a": {"score": "x/{factor}"}}},
+        {"methods": {"a": {**SCORED, "reference": "{fold}"}}},
+        {"methods": {"a": {**SCORED, "grey_to_rgb": "yes"}}},
+        {"methods": {"a": {**SCORED, "exr": "lin"}}},
+        {"methods": {"a": {**SCORED, "background": "pink"}}},
+        {"methods": {"a": {**SCORED, "protocol": "inria"}}},
+        {"methods": {"a": {**SCORED, "protocol": "p.yaml"}}},
+        {"methods": {"a": {**SCORED, "protocol": "auto"}}},
+        {"methods": {"a": {**SCORED, "masks": "m", "data_masks": True}}},
+        {"methods": {"a": {"run": "x", "every": "8"}}},
+        {"methods": {"a": {"run": "x", "every": True}}},
+        {"methods": {"a": {"run": "x", "views": [1]}}},
+        {"methods": {"a": {"run": "x", "steps": "lats"}}},
+        {"methods": {"a": {"run": "x", "steps": True}}},
+        {"methods": {"a": {"run": "x", "keep_renders": None}}},
+        {"output_dir": 7},
     ],
+    ids=json.dumps,
 )
-def test_bad_file_is_refused_before_any_work(
-    changes: dict[str, object], message: str, project: Path, refused: Callable[..., str]
+def test_invalid_file_is_refused_before_any_work(
+    changes: dict[str, object], project: Path, refused: Callable[..., str], pinned: Pinned
 ) -> None:
-    said = refused("suite", changed(**changes))
-    assert message in said
-    assert said.startswith("The suite file ")
+    message = refused("suite", changed(**changes))
+    pinned("suite", message.partition(" Known: ")[0])
+    assert message.startswith("The suite file ")
 
 
-def test_what_is_no_such_file_is_said(project: Path, refused: Callable[..., str]) -> None:
-    assert "cannot be read: No such file" in refused("suite", "none.yaml")
-    assert "mipnerf360 is a list of scenes: what is evaluated on them" in refused("suite", "mipnerf360")
+def test_unusable_device_is_refused_before_any_work(project: Path, refused: Callable[..., str]) -> None:
+    message = refused("suite", changed(methods={"a": {**SCORED, "device": "gpu"}}))
+    assert message.startswith("The suite file ")
+    assert "'gpu'" in message
+
+
+def test_other_file_than_a_suite_is_an_error(project: Path, refused: Callable[..., str], pinned: Pinned) -> None:
+    pinned("suite", refused("suite", "none.yaml"))
+    pinned("suite", refused("suite", "mipnerf360"))
     shutil.copy(Path(__file__).parents[2] / "configs/suites/llff.yaml", "llff.yaml")
-    assert "it is a list of scenes: what is evaluated on them" in refused("suite", "llff.yaml")
+    pinned("suite", refused("suite", "llff.yaml"))
     Path("bare.yaml").write_text("name: bare\nscenes: [fox]\n", encoding="utf-8")
-    assert "it is a list of scenes: what is evaluated on them" in refused("suite", "bare.yaml")
-    said = refused("suite", "light.yaml")
-    assert "light.yaml: it is a protocol, which says how views are scored: which methods and scenes must be" in said
-    assert "list of scenes" not in said
+    pinned("suite", refused("suite", "bare.yaml"))
+    pinned("suite", refused("suite", "light.yaml"))
     shutil.copy(Path(__file__).parents[2] / "configs/published/3dgs.yaml", "numbers.yaml")
     assert "list of scenes" not in refused("suite", "numbers.yaml")
     Path("twice.yaml").write_text(FILE + "title: again\n", encoding="utf-8")
-    assert "title is given twice" in refused("suite", "twice.yaml")
+    pinned("suite", refused("suite", "twice.yaml"))
     Path("broken.yaml").write_text("methods: [", encoding="utf-8")
-    assert "is not YAML" in refused("suite", "broken.yaml")
+    assert "YAML" in refused("suite", "broken.yaml")
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options",
     [
-        (["--only", "3dg"], "Unknown method or scene '3dg'. Did you mean '3dgs'?"),
-        (["--metrics", "pnsr"], "Unknown metric 'pnsr'. Did you mean 'psnr'?"),
-        (["--sort", "lpips"], "Unknown metric to sort by 'lpips'."),
-        (["--protocol", "standard"], "Unknown protocol of the records 'standard'."),
-        (["--per-scene", "--rows", "scene"], "--per-scene is `--rows method --columns scene`"),
-        (["--format", "word"], "word"),
-        (["--suite", "llff"], "None of the records is of a scene of llff"),
-        (["--with-published", "3dgs"], "was published under the protocol"),
-        (["--format", "csv", "--long", "--metrics", "pnsr"], "Unknown metric 'pnsr'. Did you mean 'psnr'?"),
-        (["--format", "csv", "--long", "--metrics", "views"], "Unknown metric 'views'."),
-        (
-            ["--format", "csv", "--long", "--rows", "scene"],
-            "cannot be combined with --rows, which applies to tables.",
-        ),
-        (["--output", "renders"], "renders cannot be written: it is a folder"),
-        (["--output", "light.yaml/table.txt"], "light.yaml/table.txt cannot be written: "),
-        (["--output", "suite.yaml"], "--output must not be the suite file. Got suite.yaml."),
+        ["--only", "3dg"],
+        ["--metrics", "pnsr"],
+        ["--sort", "lpips"],
+        ["--protocol", "standard"],
+        ["--per-scene", "--rows", "scene"],
+        ["--format", "word"],
+        ["--suite", "llff"],
+        ["--with-published", "3dgs"],
+        ["--format", "csv", "--long", "--metrics", "pnsr"],
+        ["--format", "csv", "--long", "--metrics", "views"],
+        ["--format", "csv", "--long", "--rows", "scene"],
+        ["--output", "renders"],
+        ["--output", "light.yaml/table.txt"],
+        ["--output", "suite.yaml"],
     ],
+    ids=json.dumps,
 )
-def test_wrong_options_are_refused_before_anything_is_done(
-    options: list[str], message: str, project: Path, refused: Callable[..., str]
+def test_wrong_options_are_refused_before_any_work(
+    options: list[str], project: Path, refused: Callable[..., str], pinned: Pinned
 ) -> None:
-    assert message in refused("suite", "suite.yaml", *options)
+    pinned("suite", refused("suite", "suite.yaml", *options).partition(" Known: ")[0])
     assert Path("suite.yaml").read_text(encoding="utf-8") == FILE
 
 
-def test_options_at_the_top_are_for_all_but_own_come_first(cli: Callable[..., Said], project: Path) -> None:
+def test_options_of_a_method_override_those_of_the_file(cli: Callable[..., Said], project: Path) -> None:
     protocol_file(project, FLOAT, "float.yaml")
-    own = {**SCORED, "protocol": ["float.yaml"]}
-    said = cli("suite", changed(methods={"one": SCORED, "other": own}, allow_missing=True))
+    override = {**SCORED, "protocol": ["float.yaml"]}
+    said = cli("suite", changed(methods={"one": SCORED, "two": override}, allow_missing=True))
     assert said.code == 0
-    assert re.findall(r"^(?:one|other|protocol \w+)", said.out, re.MULTILINE) == [
-        *("one", "protocol light", "other", "protocol float"),
+    assert re.findall(r"^(?:one|two|protocol \w+)", said.out, re.MULTILINE) == [
+        *("one", "protocol light", "two", "protocol float"),
     ]
     Path("renders/3dgs/fox/0002.png").unlink()
     assert cli("suite", changed(methods={"one": SCORED}, allow_missing=True), "--only", "fox").code == 0
@@ -699,7 +663,7 @@ def test_options_at_the_top_are_for_all_but_own_come_first(cli: Callable[..., Sa
     assert cli("suite", changed(methods=strict, allow_missing=True), "--only", "fox").code == 3
 
 
-def test_suite_help_says_what_overwrite_repeats(capsys: pytest.CaptureFixture[str]) -> None:
+def test_suite_help_explains_overwrite(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["suite", "--help"])
     assert "Render and score finished work again" in capsys.readouterr().out
