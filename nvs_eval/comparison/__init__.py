@@ -1,1 +1,1 @@
-"""An honest comparison of contenders over the views that they share."""
+"""Comparison of contenders on the views that they share: differences, intervals, tests and verdicts."""

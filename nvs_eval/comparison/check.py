@@ -1,4 +1,4 @@
-"""The regression gate: whether new results got worse than a baseline, beyond a tolerance and beyond noise."""
+"""The regression gate: did new results get worse than a baseline, by more than a tolerance and noise?"""
 
 from __future__ import annotations
 
@@ -21,40 +21,37 @@ from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals
 
-_NEGATIVE = "--tolerance of {metric} is {value:g}, and it is 0 at least."
-_UNKNOWN_METRICS = "--tolerance names {unknown}; the metrics are {metrics}."
-_NO_PROTOCOL = "The baseline was scored under {old}, and the new results were not: they are under {new}.{advice}"
+_NEGATIVE = "The tolerance of {metric} must be at least 0. Got {value:g}."
+_UNKNOWN_METRICS = "Tolerances must name metrics of the baseline: {metrics}. Got {unknown}."
+_NO_PROTOCOL = "The new results must be scored under the baseline's {old}. Got {new}.{advice}"
 _NO_METHOD = (
-    "The baseline has {name}, and the new results have {names}: evaluate it again, name records of the same methods "
-    "and runs (`--method` when they are scored), or say `--runs mean` where runs are seeds."
+    "The new results must include {name} of the baseline. Got {names}. Evaluate it again, give methods and runs the "
+    "names that they have in the baseline (`--method` when scoring), or use `--runs mean` if runs are seeds."
 )
-_NO_SCENE = "The baseline has {name} on {scene}, and the new results have not: evaluate it, too."
-_INCOMPLETE = (
-    "{scene}: the new results of {name} lack the {kind} {missing} of the baseline: what is not scored cannot be "
-    "checked."
-)
-_SUMMARY = "{scores} held against the baseline: {worse}."
-_BEYOND_NOISE = "{count} got worse beyond the tolerance and beyond noise"
-_BLIND = "{count} got worse beyond the tolerance, with too few views to tell noise"
+_NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it, too."
+_INCOMPLETE = "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}."
+_SUMMARY = "{scores} compared with the baseline: {worse}."
+_BEYOND_NOISE = "{count} got worse by more than the tolerance and noise"
+_BLIND = "{count} got worse by more than the tolerance, with too few views to show noise"
 _LOST = "{count} lost images that equalled their references ({views})"
-_WITHIN_NOISE = "Within noise, though worse by more than the tolerance: {scores}."
-_TOLERANCE_DECIDED = "Where there are too few views to tell noise, the tolerance alone decided."
-_FINITE_ALONE = "Over the views on which neither side alone is infinite."
+_WITHIN_NOISE = "Worse by more than the tolerance, but within noise: {scores}."
+_TOLERANCE_DECIDED = "Where there are too few views to show noise, the tolerance alone decided."
+_ONE_INFINITE = "Differences skip the views where only one side is infinite."
 
 
 @dataclass(frozen=True)
 class MetricCheck:
-    """One metric of a method in a scene against the baseline's.
+    """One metric of a method on a scene, compared with the baseline's.
 
     Attributes:
-        method: its name, with the run where there are several.
-        scene: its name; None for the mean over all scenes.
-        protocol: its name.
-        fingerprint: of the protocol.
+        method: name of the method, with the run if there are several.
+        scene: name of the scene; None for the mean over all scenes.
+        protocol: name of the protocol.
+        fingerprint: fingerprint of the protocol.
         difference: new - baseline.
-        interval: of the difference, over the views on which neither side alone is infinite.
-        lost: the views that were identical to their reference, and are no longer.
-        tolerance: by how much it may be worse, in its unit.
+        interval: mean difference and its interval, without the views where only one side is infinite.
+        lost: views whose image equalled its reference in the baseline and no longer does.
+        tolerance: largest loss that passes, in the metric's unit.
     """
 
     method: str
@@ -68,36 +65,36 @@ class MetricCheck:
 
     @property
     def worse_by(self) -> float:
-        """By how much the mean got worse, in the metric's unit; below zero where it got better."""
+        """Loss of the mean in the metric's unit; negative if it got better, infinite if a view is in `lost`."""
         return math.inf if self.lost else self._worse_elsewhere
 
     @property
     def _worse_elsewhere(self) -> float:
-        """The same on the views that lost no infinity."""
+        """Loss of the mean over the views that are not in `lost`."""
         return -self.difference.gain(self.interval.difference or 0.0)
 
     @property
     def blind(self) -> bool:
-        """Whether there are too few views to tell noise, so that the tolerance alone decides."""
+        """Whether there are too few views to show noise, so that the tolerance alone decides."""
         return self.interval.low is None
 
     @property
     def failed(self) -> bool:
-        """Whether it got worse beyond the tolerance, and beyond noise as far as there are views enough to tell."""
+        """Whether it got worse by more than the tolerance and, with enough views to show it, noise."""
         return bool(self.lost) or self.failed_elsewhere
 
     @property
     def failed_elsewhere(self) -> bool:
-        """Whether it failed by the views that lost no infinity."""
+        """Whether it failed on the views that are not in `lost`."""
         return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
 
     @property
     def place(self) -> str:
-        """The scene in a sentence or a table."""
+        """Name of the scene in sentences and tables."""
         return self.scene or "all scenes"
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as JSON values, in full precision."""
+        """Return the check as JSON values, in full precision."""
         difference, interval, wins = self.difference, self.interval, self.difference.wins
         return {
             "method": self.method,
@@ -119,23 +116,23 @@ class MetricCheck:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The gate's checks: one for each method, scene and metric of the baseline, and for means over several scenes."""
+    """All checks of the gate: one per method, scene and metric of the baseline, and per mean over several scenes."""
 
     checks: Sequence[MetricCheck]
 
     @property
     def failed(self) -> list[MetricCheck]:
-        """The checks that failed."""
+        """Checks that failed."""
         return [check for check in self.checks if check.failed]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing got worse."""
+        """Whether no check failed."""
         return not self.failed
 
     @property
     def words(self) -> str:
-        """How many scores were checked, how many got worse, and what noise has to do with it."""
+        """Sentences: how many scores were checked, how many got worse, and which are within noise."""
         lost = [check for check in self.failed if check.lost]
         elsewhere = [check for check in self.failed if check.failed_elsewhere]
         blind = sum(check.blind for check in elsewhere)
@@ -156,7 +153,7 @@ class CheckResult:
 
     @property
     def tables(self) -> list[Table]:
-        """A table of the scores that got worse, if any did: both means, the difference, the tolerance, the views."""
+        """One table of the scores that got worse, with both means, difference and tolerance; none if all passed."""
         if self.passed:
             return []
         failed, differences = self.failed, [check.difference for check in self.failed]
@@ -171,17 +168,17 @@ class CheckResult:
             Column("tolerance", cells=[Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
             text_column("views worse", [f"{d.wins.losses} of {d.wins.views}" for d in differences]),
         ]
-        notes = [_FINITE_ALONE] if any(d.scores.infinite for d in differences) else []
+        notes = [_ONE_INFINITE] if any(d.scores.infinite for d in differences) else []
         caption = "new - baseline" if all(check.blind for check in failed) else "new - baseline [95 % interval]"
         return [table_from("got worse", columns, notes=notes, caption=caption)]
 
     def to_plain(self) -> dict[str, Any]:
-        """All checks as JSON values, in full precision."""
+        """Return all checks as JSON values, in full precision."""
         return {"passed": self.passed, "checks": [check.to_plain() for check in self.checks]}
 
 
 def default_tolerance(metric: str, info: MetricInfo | None = None) -> float:
-    """Half a unit of the last decimal that tables show."""
+    """Return half a unit of the last decimal that tables show."""
     return 0.5 * 10.0 ** -decimals(metric, info)
 
 
@@ -193,31 +190,33 @@ def check(
     runs: Literal["each", "mean"] = "each",
     resamples: int = RESAMPLES,
 ) -> CheckResult:
-    """Check every metric of every method and scene of a baseline against new results: the last checkpoint of each run.
+    """Compare new results with every metric of every method and scene of a baseline, at the last step of each run.
 
     Args:
-        new: the records of the new results.
-        baseline: records, all of whose methods, scenes, views and metrics the new results must have.
-        tolerances: by how much the mean of a metric may be worse (default: half the last decimal that tables show).
-        runs: whether several runs of a method are checked each against that of the same name, or by their mean.
+        new: records of the new results.
+        baseline: records whose methods, scenes, views and metrics the new results must include.
+        tolerances: largest loss of the mean that passes, by metric (default: half the last decimal that tables show).
+        runs: compare several runs of a method by name (`each`) or by their mean (`mean`).
         resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: a tolerance is below zero or of no metric; something of the baseline is missing in the new results,
-            or was scored on other images.
+        InputError: a tolerance is negative or names no metric; part of the baseline is missing in the new results or
+            was scored on other images.
     """
     tolerances = tolerances or {}
     _check_arguments(new, baseline, tolerances)
     checks: list[MetricCheck] = []
-    fresh = by_protocol(new)
-    for protocol, members in by_protocol(baseline).items():
-        if protocol not in fresh:
-            under = some(map(_protocol, fresh.values()))
-            advice = precision_advice([*members, *new])
-            raise InputError(_NO_PROTOCOL.format(old=_protocol(members), new=under, advice=advice))
-        ours, theirs = (_by_name(methods_of(records, runs=runs)) for records in (fresh[protocol], members))
-        for name, old in theirs.items():
-            checks += _of_method(name, old, ours.get(name) or _only_run(ours, theirs, name), tolerances, resamples)
+    new_records = by_protocol(new)
+    for protocol, old_records in by_protocol(baseline).items():
+        if protocol not in new_records:
+            got = some(map(_protocol, new_records.values()))
+            advice = precision_advice([*old_records, *new])
+            raise InputError(_NO_PROTOCOL.format(old=_protocol(old_records), new=got, advice=advice))
+        new_sides = _by_name(methods_of(new_records[protocol], runs=runs))
+        old_sides = _by_name(methods_of(old_records, runs=runs))
+        for name, old in old_sides.items():
+            side = new_sides.get(name) or _only_run(new_sides, old_sides, name)
+            checks += _check_method(name, old, side, tolerances, resamples)
     metrics = dict.fromkeys(check.difference.metric for check in checks)
     if unknown := set(tolerances) - set(metrics):
         raise InputError(_UNKNOWN_METRICS.format(unknown=", ".join(sorted(unknown)), metrics=", ".join(metrics)))
@@ -227,9 +226,9 @@ def check(
 def _check_arguments(new: Sequence[Record], baseline: Sequence[Record], tolerances: Mapping[str, float]) -> None:
     for side, records in (("new", new), ("baseline", baseline)):
         if not records:
-            raise InputError(f"{side} must hold at least one record. Got none.")
+            raise InputError(f"{side} must contain at least one record. Got none.")
     for metric, value in tolerances.items():
-        if not value >= 0:  # Nor is nan one.
+        if not value >= 0:  # Also refuses NaN.
             raise InputError(_NEGATIVE.format(metric=metric, value=value))
 
 
@@ -242,33 +241,33 @@ def _by_name(contenders: Sequence[Contender]) -> dict[str, Contender]:
     return {side.method if side.run is None else f"{side.method}/{side.run}": side for side in contenders}
 
 
-def _only_run(ours: Mapping[str, Contender], theirs: Mapping[str, Contender], name: str) -> Contender:
-    """The new contender for one whose run has another name, where each side has one run of the method."""
-    method = theirs[name].method
-    fresh, old = ([side for side in sides.values() if side.method == method] for sides in (ours, theirs))
-    if len(fresh) == len(old) == 1:
-        return fresh[0]
-    raise InputError(_NO_METHOD.format(name=name, names=some(ours)))
+def _only_run(new: Mapping[str, Contender], old: Mapping[str, Contender], name: str) -> Contender:
+    """Return the new contender of a method whose run has another name, if each side has a single run of the method."""
+    method = old[name].method
+    new_runs, old_runs = ([side for side in sides.values() if side.method == method] for sides in (new, old))
+    if len(new_runs) == len(old_runs) == 1:
+        return new_runs[0]
+    raise InputError(_NO_METHOD.format(name=name, names=some(new)))
 
 
-def _of_method(
-    name: str, old: Contender, fresh: Contender, tolerances: Mapping[str, float], resamples: int
+def _check_method(
+    name: str, old: Contender, new: Contender, tolerances: Mapping[str, float], resamples: int
 ) -> list[MetricCheck]:
-    _check_complete(name, old, fresh)
-    # Both may have one name: errors must tell them apart.
-    old, fresh = replace(old, label=f"{name} (baseline)"), replace(fresh, label=f"{name} (new)")
+    _check_complete(name, old, new)
+    # Labels tell the two apart in errors, even if their names are equal.
+    old, new = replace(old, label=f"{name} (baseline)"), replace(new, label=f"{name} (new)")
     checks = []
     for scene in [*old.records, None] if len(old.records) > 1 else old.records:
-        comparison = compare_contenders([old, fresh], scenes=None if scene is None else [scene], resamples=resamples)
+        comparison = compare_contenders([old, new], scenes=None if scene is None else [scene], resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
             tolerance = tolerances.get(metric, default_tolerance(metric, difference.info))
             identity = (name, scene, comparison.protocol, comparison.fingerprint)
-            checks.append(MetricCheck(*identity, difference, *_over_finite(difference, resamples), tolerance))
+            checks.append(MetricCheck(*identity, difference, *_finite_interval(difference, resamples), tolerance))
     return checks
 
 
-def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list[str]]:
-    """The interval over the views on which neither side alone is infinite, and the views that lost an infinity."""
+def _finite_interval(difference: Difference, resamples: int) -> tuple[Interval, list[str]]:
+    """Return the interval without the views where only one side is infinite, and those where only the baseline is."""
     if not difference.scores.infinite:
         return difference.interval, []
     lost = [change.view for change in difference.changes if difference.gain(change.difference) == -math.inf]
@@ -279,19 +278,19 @@ def _over_finite(difference: Difference, resamples: int) -> tuple[Interval, list
         if finite.any()
     ]
     if not scenes:
-        return Interval(None, reason="There is no view on which both are finite."), lost
+        return Interval(None, reason="No view has finite scores on both sides."), lost
     return intervals({"": Scores(tuple(scenes))}, resamples=resamples)[""], lost
 
 
-def _check_complete(name: str, old: Contender, fresh: Contender) -> None:
-    """Check that nothing of the baseline is missing, since what is not scored cannot fail."""
+def _check_complete(name: str, old: Contender, new: Contender) -> None:
+    """Check that no scene, view or metric of the baseline is missing, since a missing score could not fail."""
     for scene, records in old.records.items():
-        if scene not in fresh.records:
+        if scene not in new.records:
             raise InputError(_NO_SCENE.format(name=name, scene=scene))
         for kind in ("views", "metrics"):
-            needed = dict.fromkeys(part for record in records for part in _names(record, kind))
-            scored = set.intersection(*(set(_names(record, kind)) for record in fresh.records[scene]))
-            if missing := [part for part in needed if part not in scored]:
+            required = dict.fromkeys(name for record in records for name in _names(record, kind))
+            scored = set.intersection(*(set(_names(record, kind)) for record in new.records[scene]))
+            if missing := [name for name in required if name not in scored]:
                 raise InputError(_INCOMPLETE.format(scene=scene, name=name, kind=kind, missing=some(missing)))
 
 

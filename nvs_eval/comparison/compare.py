@@ -1,4 +1,4 @@
-"""Results against each other: which sides there are, how they differ on shared views, and whether that is noise."""
+"""Comparison of results: find the sides, and compute their differences on shared views with intervals and tests."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_
 from nvs_eval.records.record import Record
 
 _SEVERAL = (
-    "{group} holds {names}: with several arguments each is one side. Name the folder or record of one of them, or say "
-    "`--runs mean` if they are seeds of one method."
+    "With several arguments, each must be one side. {group} contains {names}. Name the folder or record of one of "
+    "them, or use `--runs mean` if they are seeds of one method."
 )
 _NOT_TWO = (
-    "There are no two sides of one protocol: {groups}. Name two results that were scored under the same protocol, or a "
-    "folder that holds several.{advice}"
+    "A comparison needs two sides of the same protocol. Got {groups}. Name two results that were scored under the same "
+    "protocol, or a folder with several.{advice}"
 )
-_LAST_STEP = "{name}: of each run the last checkpoint takes part. Name the folder of another step to take that."
+_LAST_STEP = "{name}: only the last checkpoint of each run is used. To use an earlier one, name its folder."
 
 
 def compare(
@@ -40,13 +40,15 @@ def compare(
     """Compare results on the views that they share: one comparison per split and protocol.
 
     Args:
-        groups: records by the user's name for them. Each of several groups is a side; of one group, each method is.
-        metrics: the metrics to compare (default: all).
-        runs: whether several runs of a method are sides of their own, or seeds whose spread is part of the noise.
+        groups: records by the user's name for them. Several groups are one side each; in a single group, each method
+            is a side.
+        metrics: metrics to compare (default: all).
+        runs: treat several runs of a method as sides of their own (`each`), or as seeds whose spread is part of the
+            noise (`mean`).
         resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: there are no two sides of one protocol, or they share no view, no metric, or not the same images.
+        InputError: no two sides have the same protocol; or two share no view or metric, or differ in their images.
     """
     matched = contenders_of(groups, runs=runs)
     return [compare_contenders(contenders, metrics=metrics, resamples=resamples) for contenders in matched]
@@ -59,16 +61,16 @@ def compare_contenders(
     scenes: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Compare each contender with each that comes after it.
+    """Compare every contender with all later ones.
 
     Args:
-        contenders: at least two, of one split and protocol.
-        metrics: the metrics to compare (default: all).
-        scenes: the scenes to compare on (default: all that both contenders of a pair have).
+        contenders: at least two contenders of the same split and protocol.
+        metrics: metrics to compare (default: all).
+        scenes: scenes to compare on (default: all that both contenders of a pair have).
         resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: no contender has one of the metrics; two share no view, no metric, or not the same images.
+        InputError: no contender has one of the metrics; or two share no view or metric, or differ in their images.
     """
     scored = {name for contender in contenders for record in contender.all_records for name in record.metrics}
     for metric in metrics:
@@ -84,19 +86,20 @@ def _pair(both: Shared, metrics: Sequence[str], resamples: int) -> Pair:
     chosen = [metric for metric in (metrics or both.infos) if metric in both.infos]
     if not chosen:
         raise InputError(
-            f"{both.a.name} and {both.b.name} share {', '.join(both.infos)}, and none of {', '.join(metrics)}."
+            f"{both.a.name} and {both.b.name} share none of the metrics {', '.join(metrics)}. "
+            f"They share {', '.join(both.infos)}."
         )
     scores = {metric: both.scores(metric) for metric in chosen}
-    without = jackknives(scores, intervals(scores, resamples=resamples), resamples=resamples)
+    jackknife = jackknives(scores, intervals(scores, resamples=resamples), resamples=resamples)
     differences = {
-        metric: Difference(metric, both.infos[metric], of_metric, signed_rank(of_metric), without[metric])
-        for metric, of_metric in scores.items()
+        metric: Difference(metric, both.infos[metric], scores[metric], signed_rank(scores[metric]), jackknife[metric])
+        for metric in chosen
     }
     return Pair(both, differences)
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs, with the p of all their metrics corrected together."""
+    """Return the pairs with the p-values of all their metrics corrected together."""
     adjusted = iter(holm([difference.test.p for pair in pairs for difference in pair.differences.values()]))
     return [
         replace(pair, differences={name: replace(d, p_holm=next(adjusted)) for name, d in pair.differences.items()})
@@ -107,12 +110,13 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 def contenders_of(
     groups: Mapping[str, Sequence[Record]], *, runs: Literal["each", "mean"] = "each"
 ) -> list[list[Contender]]:
-    """The contenders of each split and protocol that at least two have: the last checkpoint of each run.
+    """Return the contenders of each split and protocol that has at least two, with the last checkpoint of each run.
 
-    The arguments are those of `compare`.
+    Takes the arguments of `compare`.
 
     Raises:
-        InputError: one of several groups holds more than one method or run; or nowhere are there two to compare.
+        InputError: one of several groups contains more than one method or run; or no split and protocol has two
+            contenders.
     """
     sides: dict[tuple[str, str], list[tuple[str, Contender]]] = {}
     for group, records in groups.items():
@@ -121,29 +125,29 @@ def contenders_of(
             if len(groups) > 1 and len(contenders) > 1:
                 raise InputError(_SEVERAL.format(group=group, names=some(side.name for side in contenders)))
             sides.setdefault(protocol, []).extend((group, contender) for contender in contenders)
-    comparable = [_told_apart(several) for several in sides.values() if len(several) > 1]
+    comparable = [_with_labels(contenders) for contenders in sides.values() if len(contenders) > 1]
     if not comparable:
-        held = (f"{group} has {some(dict.fromkeys(map(_with_protocol, records)))}" for group, records in groups.items())
+        got = (f"{group} ({some(dict.fromkeys(map(_with_protocol, records)))})" for group, records in groups.items())
         advice = precision_advice([record for records in groups.values() for record in records])
-        raise InputError(_NOT_TWO.format(groups="; ".join(held), advice=advice))
+        raise InputError(_NOT_TWO.format(groups=", ".join(got), advice=advice))
     return comparable
 
 
-def _told_apart(sides: Sequence[tuple[str, Contender]]) -> list[Contender]:
-    """The contenders of groups, under the shortest names that tell them apart, at last with the name of the group."""
-    whole = [(group, _with_run(contender)) for group, contender in sides]
+def _with_labels(sides: Sequence[tuple[str, Contender]]) -> list[Contender]:
+    """Label contenders with the shortest names that tell them apart; the longest contain the name of the group."""
+    with_runs = [(group, _with_run(contender)) for group, contender in sides]
     candidates = (
-        [contender.method for _, contender in whole],
-        [replace(contender, step=None).name for _, contender in whole],
-        [contender.name for _, contender in whole],
-        [f"{contender.name} ({group})" for group, contender in whole],
+        [contender.method for _, contender in with_runs],
+        [replace(contender, step=None).name for _, contender in with_runs],
+        [contender.name for _, contender in with_runs],
+        [f"{contender.name} ({group})" for group, contender in with_runs],
     )
     names = next((names for names in candidates if max(Counter(names).values()) == 1), candidates[-1])
     return [replace(contender, label=name) for (_, contender), name in zip(sides, names, strict=True)]
 
 
 def _with_run(contender: Contender) -> Contender:
-    """With the run that all its records are of, if there is one."""
+    """Return the contender with the run that all its records have, if there is one."""
     runs = {record.run for record in contender.all_records}
     return replace(contender, run=runs.pop()) if len(runs) == 1 else contender
 
@@ -153,7 +157,7 @@ def _with_protocol(record: Record) -> str:
 
 
 def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """Notes on what of groups is not compared, or not with all, as some have no records of that split and protocol."""
+    """Yield notes on splits and protocols that some groups lack, which are skipped or compared without these groups."""
     owners: dict[tuple[str, str], dict[str, Record]] = {}
     everyone: dict[str, None] = {}
     for group, records in groups.items():
@@ -163,15 +167,15 @@ def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
             everyone[owner] = None
     for (split, fingerprint), by_owner in owners.items():
         (first, *others), missing = by_owner, [owner for owner in everyone if owner not in by_owner]
-        what = f"{split} views under {by_owner[first].protocol_title} ({fingerprint})"
+        views = f"{split} views under {by_owner[first].protocol_title} ({fingerprint})"
         if missing and not others:
-            yield f"Only {first} has {what}: left out."
+            yield f"Skipped {views}: only {first} has them."
         elif missing:
-            yield f"{some(missing)} {'has' if len(missing) == 1 else 'have'} no {what}: compared without."
+            yield f"Compared without {some(missing)}, which {'has' if len(missing) == 1 else 'have'} no {views}."
 
 
 def last_step_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """A note for each group whose earlier checkpoints take no part, under the group's name."""
+    """Yield a note for each group that has earlier checkpoints, which are not used."""
     for name, records in groups.items():
         if any(len(last_steps(members)) < len(members) for members in by_protocol(records).values()):
             yield _LAST_STEP.format(name=name)

@@ -1,4 +1,4 @@
-"""The result of a comparison: the differences of pairs of contenders by metric, as plain data and as JSON values."""
+"""Result of a comparison: differences of pairs of contenders by metric, as plain data and as JSON values."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo
 
 SIGNIFICANT = 0.05
-"""Below which a corrected p confirms what an interval says."""
+"""Corrected p-value below which the rank test confirms a verdict."""
 
 
 def json_number(value: float | None) -> float | str | None:
-    """A number as JSON has it: infinities are the strings "inf" and "-inf"."""
+    """Return a number as a JSON value; infinities are the strings "inf" and "-inf"."""
     if value is None or math.isfinite(value):
         return value
     return "inf" if value > 0 else "-inf"
 
 
 def json_interval(low: float | None, high: float | None) -> list[float | str | None] | None:
-    """Both ends of an interval as JSON has them, or None where there is no interval."""
+    """Return both ends of an interval as JSON values, or None if there is no interval."""
     return None if low is None else [json_number(low), json_number(high)]
 
 
 @dataclass(frozen=True)
 class Change:
-    """The difference of one view, B - A."""
+    """Difference of one view, B - A."""
 
     scene: str
     view: str
@@ -44,16 +44,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """How two contenders differ in one metric, B - A in its unit.
+    """Difference of two contenders in one metric, B - A in the metric's unit.
 
     Attributes:
-        metric: its key.
-        info: its unit and direction.
-        scores: of both on the shared views.
-        test: Wilcoxon's.
-        jackknife: the mean difference with its 95 % interval, and without each view and scene.
-        p_holm: the test's p after Holm's correction over all metrics and pairs of the comparison; None where there is
-            none.
+        metric: key of the metric.
+        info: unit and direction of the metric.
+        scores: scores of both contenders on the shared views.
+        test: Wilcoxon's signed-rank test.
+        jackknife: mean difference with its 95 % interval, for all views and without each view and scene.
+        p_holm: p-value after Holm's correction over all metrics and pairs of the comparison; None without a test.
     """
 
     metric: str
@@ -65,32 +64,32 @@ class Difference:
 
     @property
     def interval(self) -> Interval:
-        """The mean difference with its 95 % interval."""
+        """Mean difference with its 95 % interval."""
         return self.jackknife.interval
 
     @cached_property
     def mean_a(self) -> float:
-        """Mean of A, over the scenes' means."""
+        """Mean of A over the scenes' means."""
         return float(sum(scene.a.mean() for scene in self.scores.scenes)) / len(self.scores.scenes)
 
     @cached_property
     def mean_b(self) -> float:
-        """Mean of B, over the scenes' means."""
+        """Mean of B over the scenes' means."""
         return float(sum(scene.b.mean() for scene in self.scores.scenes)) / len(self.scores.scenes)
 
     @cached_property
     def wins(self) -> Wins:
-        """The views on which B is better, worse and as good."""
+        """Numbers of views on which B is better, worse and equal."""
         return wins(self.scores, higher_is_better=self.info.higher_is_better)
 
     @property
     def title(self) -> str:
-        """The metric's name in a sentence."""
+        """Name of the metric in a sentence."""
         return about_of(self.metric, self.info).title
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable", "unknown"]:
-        """How B is against A by the interval; unknown where there is none."""
+        """Verdict on B against A by the interval; unknown without one."""
         if self.interval.low is None:
             return "unknown"
         if self.interval.sign == 0:
@@ -99,27 +98,27 @@ class Difference:
 
     @property
     def ranks_differ(self) -> bool:
-        """Whether the test, corrected for all tests of the comparison, finds a difference."""
+        """Whether the corrected test finds a difference."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANT
 
     @property
     def confirmed(self) -> bool:
-        """Whether it finds the one that the interval does."""
+        """Whether the corrected test finds the difference that the interval shows."""
         return self.ranks_differ and self.interval.sign == self.test.sign
 
     @property
     def better_by_ranks(self) -> bool:
-        """Whether the ranks of the views that B improves outweigh those of the views that it makes worse."""
+        """Whether the ranks of the views that B improves outweigh those of the views that it worsens."""
         return (self.test.sign > 0) == self.info.higher_is_better
 
     @property
     def identical(self) -> bool:
-        """Whether there is no difference at all, on any view."""
+        """Whether no view differs."""
         return self.wins.wins == self.wins.losses == 0
 
     @property
     def changes(self) -> list[Change]:
-        """The difference of each view, from the largest gain to the largest loss."""
+        """Difference of each view, from the largest gain to the largest loss."""
         changes = [
             Change(scene.name, view, float(value))
             for scene in self.scores.scenes
@@ -128,11 +127,11 @@ class Difference:
         return sorted(changes, key=lambda change: change.difference, reverse=self.info.higher_is_better)
 
     def gain(self, difference: float) -> float:
-        """A difference as a gain: above zero where B is better."""
+        """Return a difference as a gain, which is positive if B is better."""
         return difference if self.info.higher_is_better else -difference
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as JSON values, in full precision."""
+        """Return the difference as JSON values, in full precision."""
         interval, test = self.interval, self.test
         return {
             "unit": self.info.unit,
@@ -176,7 +175,7 @@ def _without(rest: Without) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two contenders against each other, A, and B that is compared with it: their differences by metric, and words."""
+    """Contender B compared with contender A: their differences by metric, and sentences on them."""
 
     shared: Shared
     differences: Mapping[str, Difference]
@@ -184,16 +183,16 @@ class Pair:
 
     @property
     def a(self) -> Contender:
-        """The one that is compared with."""
+        """Contender that B is compared with."""
         return self.shared.a
 
     @property
     def b(self) -> Contender:
-        """The one that is compared."""
+        """Contender that is compared with A."""
         return self.shared.b
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return the pair as JSON values."""
         sides = {
             key: {"name": side.name, "method": side.method, "run": side.run, "step": side.step}
             for key, side in (("a", self.a), ("b", self.b))
@@ -209,7 +208,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contenders of one split and protocol against each other, each with each that comes after it."""
+    """Contenders of one split and protocol, every one compared with all later ones."""
 
     split: str
     protocol: str
@@ -218,11 +217,11 @@ class Comparison:
 
     @property
     def tests(self) -> int:
-        """Number of tests for which Holm's correction is made."""
+        """Number of tests that Holm's correction covers."""
         return sum(difference.p_holm is not None for pair in self.pairs for difference in pair.differences.values())
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as JSON values, in full precision."""
+        """Return the comparison as JSON values, in full precision."""
         return {
             "split": self.split,
             "protocol": {"name": self.protocol, "fingerprint": self.fingerprint},

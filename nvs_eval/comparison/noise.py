@@ -1,4 +1,4 @@
-"""Whether results differ by more than noise: contenders from the best one, and one record from an earlier one."""
+"""Differences beyond noise: of contenders from the best one, and of a record from an earlier one."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from nvs_eval.records.record import Record
 
 
 class Ties:
-    """Tells contenders from the best; the intervals of two contenders are computed once for all their metrics."""
+    """Finds contenders that are tied with the best. Intervals are computed once per pair, for all metrics."""
 
     def __init__(self) -> None:
         self._computed: dict[tuple[int, int, tuple[str, ...]], Mapping[str, Interval]] = {}
-        # An identity is one only as long as its contender lives.
+        # Keeps contenders alive, so that the ids in the keys stay unique.
         self._alive: list[Contender] = []
 
     def __call__(self, contenders: Sequence[Contender], scenes: Sequence[str], metric: str) -> list[int]:
-        """The places of those whose difference from the best is not distinguishable, by its 95 % interval.
+        """Return the indices of contenders whose 95 % interval of the difference from the best contains zero.
 
         With too few views for an interval, every contender is tied with the best.
 
         Args:
-            contenders: of one split and protocol, each with the metric in each of the scenes.
-            scenes: the scenes whose means count.
-            metric: the metric by which one is the best.
+            contenders: contenders of one split and protocol, all with the metric on all the scenes.
+            scenes: scenes over which means are taken.
+            metric: metric that decides which contender is the best.
         """
         means = [mean for contender in contenders if (mean := contender.mean(metric, scenes)) is not None]
-        assert len(means) == len(contenders), "each has the metric in each of the scenes"
-        up = contenders[0].records[scenes[0]][0].metrics[metric].higher_is_better
-        best = means.index(max(means) if up else min(means))
+        assert len(means) == len(contenders), "a contender lacks the metric on a scene"
+        higher_is_better = contenders[0].records[scenes[0]][0].metrics[metric].higher_is_better
+        best = means.index(max(means) if higher_is_better else min(means))
         return [
-            place
-            for place, contender in enumerate(contenders)
-            if place != best and self._intervals(contender, contenders[best], scenes)[metric].sign == 0
+            index
+            for index, contender in enumerate(contenders)
+            if index != best and self._intervals(contender, contenders[best], scenes)[metric].sign == 0
         ]
 
     def _intervals(self, contender: Contender, best: Contender, scenes: Sequence[str]) -> Mapping[str, Interval]:
@@ -49,23 +49,23 @@ class Ties:
 
 
 def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
-    """Whether a record is better than an earlier one, by the 95 % interval of their difference.
+    """Return whether a record is better than an earlier one, by the 95 % interval of their difference.
 
     Args:
-        before: the earlier record.
-        after: another of the same scene, split and protocol.
-        metric: a metric that both have.
-        tests: number of such pairs among which these two were chosen. The interval is widened so that all of them
-            together have 95 % (Bonferroni, by Student's quantile), and is never narrower than that of one pair.
+        before: earlier record.
+        after: later record of the same scene, split and protocol.
+        metric: metric that both have.
+        tests: number of pairs from which this one was chosen. The interval is widened so that all of them together
+            have 95 % coverage (Bonferroni, by Student's quantile); it is never narrower than that of one pair.
 
     Returns:
-        None where there is no interval, as with too few views.
+        True or False; None if there is no interval, for example with too few views.
 
     Raises:
-        InputError: they share no view, or were not scored on the same images.
+        InputError: the records share no view, or were scored on different images.
     """
-    (one,), (other,) = checkpoints_of([before]), checkpoints_of([after])
-    scores = shared(one, other).scores(metric)
+    (a,), (b,) = checkpoints_of([before]), checkpoints_of([after])
+    scores = shared(a, b).scores(metric)
     interval = intervals({metric: scores})[metric]
     if interval.low is None:
         return None
@@ -73,7 +73,7 @@ def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> b
 
 
 def _sign(scores: Scores, interval: Interval, tests: int) -> int:
-    """Whether the interval of a pair, widened for so many tests, lies above (1) or below (-1) zero; 0 if neither."""
+    """Return 1 if the interval, widened for a number of tests, is above zero, -1 if below, and 0 otherwise."""
     if tests == 1 or not interval.standard_error or interval.quantile is None or interval.difference is None:
         return interval.sign
     from scipy.special import stdtrit

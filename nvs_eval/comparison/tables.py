@@ -1,4 +1,4 @@
-"""A comparison as tables, and its differences as text: with as many decimals as they need."""
+"""Tables of a comparison, and differences as text with as many decimals as they need."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown
 
 MOST_NAMED = 3
-"""How many of the views that gain and lose most are named."""
+"""Number of views named among those that gain, and among those that lose most."""
 _MOST_DECIMALS = 8
 
 
 def difference_table(comparison: Comparison, pair: Pair) -> Table:
-    """A row a metric: the means of both, the difference with its interval, the corrected p, wins, losses and ties."""
+    """Return a row per metric: both means, difference with interval, corrected p-value, wins, losses and ties."""
     differences = list(pair.differences.values())
     columns = [
         text_column("metric", [heading(d) for d in differences]),
@@ -38,17 +38,17 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
 
 
 def change_table(pair: Pair) -> Table:
-    """The views that gain most from A to B under each metric, and those that lose most."""
+    """Return the views that gain and lose most from A to B, under each metric."""
     rows = [row for difference in pair.differences.values() for row in _largest(difference)]
     headings = ("metric", "largest gains", "largest losses")
     columns = [text_column(name, [row[index] for row in rows]) for index, name in enumerate(headings)]
-    return table_from(f"{pair.b.name} against {pair.a.name}, by view", columns, caption="B - A of a view")
+    return table_from(f"{pair.b.name} against {pair.a.name}, by view", columns, caption="B - A of the view")
 
 
 def view_table(comparison: Comparison, pair: Pair) -> Table:
-    """A row a shared view: the difference B - A in each metric."""
+    """Return a row per shared view: its difference B - A in each metric."""
     views = [(scene, view) for scene, names in pair.shared.views.items() for view in names]
-    columns = [text_column(name, [place[index] for place in views]) for index, name in enumerate(("scene", "view"))]
+    columns = [text_column(name, [names[index] for names in views]) for index, name in enumerate(("scene", "view"))]
     for difference in pair.differences.values():
         values = [float(value) for scene in difference.scores.scenes for value in scene.differences]
         cells = [Cell(amount(value, digits_of(difference)), value) for value in values]
@@ -61,25 +61,25 @@ def view_table(comparison: Comparison, pair: Pair) -> Table:
 
 
 def heading(difference: Difference) -> str:
-    """The metric with its unit and which way is up."""
+    """Return the heading of a metric, with its unit and direction."""
     return metric_column(difference.metric, difference.info).heading
 
 
 def mean_cell(difference: Difference, value: float, *, more: int | None = None) -> Cell:
-    """The mean of a side, with as many decimals as the difference, or so many more than tables show."""
+    """Return the mean of a side, with as many decimals as the difference, or with `more` than tables usually show."""
     usual = decimals(difference.metric, difference.info)
     return Cell(shown(value, max(usual, digits_of(difference)) if more is None else usual + more), value)
 
 
 def difference_cell(difference: Difference, interval: Interval) -> Cell:
-    """A mean difference with its interval, which may be over other views than the difference's own."""
+    """Return a mean difference with an interval, which may be over fewer views than the difference's own."""
     digits = digits_of(difference)
     aside = "identical" if difference.identical else between(interval.low, interval.high, digits).strip()
     return Cell(amount(interval.difference, digits), interval.difference, aside=aside)
 
 
 def _largest(difference: Difference) -> list[tuple[str, str, str]]:
-    """The rows of a metric: as many as there are gains or losses to name; one that says so where there are none."""
+    """Return the rows of a metric: the largest gains and losses side by side, or one row with "none"."""
     gains = [change for change in difference.changes if difference.gain(change.difference) > 0][:MOST_NAMED]
     losses = [change for change in difference.changes[::-1] if difference.gain(change.difference) < 0][:MOST_NAMED]
 
@@ -105,15 +105,15 @@ def _title(comparison: Comparison, pair: Pair) -> str:
 
 
 def digits_of(difference: Difference) -> int:
-    """Number of decimals a difference needs: those of its metric, and two figures of half its interval."""
+    """Return the number of decimals of a difference: at least its metric's, and two digits of half its interval."""
     interval = difference.interval
     size = (interval.standard_error or 0.0) * (interval.quantile or 0.0) or abs(interval.difference or 0.0)
-    needed = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
-    return min(max(decimals(difference.metric, difference.info), needed), _MOST_DECIMALS)
+    required = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
+    return min(max(decimals(difference.metric, difference.info), required), _MOST_DECIMALS)
 
 
 def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
-    """A difference as text, "undefined" where there is none."""
+    """Return a difference as text, "undefined" for None."""
     if value is None:
         return "undefined"
     text = f"{value:+.{digits}f}" if sign else f"{abs(value):.{digits}f}"
@@ -121,25 +121,25 @@ def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
 
 
 def amount_not_zero(value: float, digits: int) -> str:
-    """A difference with so many decimals, or with more where these would show zero."""
+    """Return a difference with a number of decimals, or with more if these would show zero."""
     if not 0 < abs(value) < math.inf:
         return amount(value, digits)
-    needed = -math.floor(math.log10(abs(value)))
-    return f"{value:+.1e}" if needed > _MOST_DECIMALS else amount(value, max(digits, needed))
+    required = -math.floor(math.log10(abs(value)))
+    return f"{value:+.1e}" if required > _MOST_DECIMALS else amount(value, max(digits, required))
 
 
 def between(low: float | None, high: float | None, digits: int) -> str:
-    """An interval in brackets, after a space; "" where there is none."""
+    """Return an interval in brackets after a space, or "" if there is none."""
     return "" if low is None else f" [{amount(low, digits)}, {amount(high, digits)}]"
 
 
 def unit_of(difference: Difference) -> str:
-    """The unit after a space; "" where there is none."""
+    """Return the unit after a space, or "" if there is none."""
     return f" {difference.info.unit}" if difference.info.unit else ""
 
 
 def place_name(scores: Scores, scene: str, view: str | None) -> str:
-    """The name of a view, after that of its scene where there are several scenes; of no view, the scene's name."""
+    """Return the name of a view, with its scene if there are several; without a view, the name of the scene."""
     if view is None:
         return scene
     return f"{scene}/{view}" if len(scores.scenes) > 1 else view

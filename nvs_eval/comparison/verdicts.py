@@ -1,4 +1,4 @@
-"""A comparison in words: whether B is better than A in each metric, what that hangs on, and what speaks against it."""
+"""Sentences on a comparison: verdicts per metric, the views they depend on, and reasons for doubt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from nvs_eval.comparison.tables import amount, between, digits_of, place_name, u
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.report.words import capitalised
 
-# How a pair's metrics are, by the kind of the verdict on them: in the overview,
+# Phrases of the overview, by kind of verdict.
 _OVERVIEW = {
     "better": "better in",
     "worse": "worse in",
-    "better by ranks": "by ranks better in",
-    "worse by ranks": "by ranks worse in",
+    "better by ranks": "better by ranks in",
+    "worse by ranks": "worse by ranks in",
     "not distinguishable": "not distinguishable in",
-    "unknown": "nothing known of",
+    "unknown": "inconclusive in",
     "identical": "identical in",
 }
-# and in a sentence, with what it says of each metric.
+# Sentence of each kind of verdict, and its phrase for each metric.
 _BY = "{metric} by {amount}{unit} {interval}, on"
 _SENTENCES = {
     "better": ("{b} is better{than_a} in {metrics}", f"{_BY} {{better}}"),
@@ -32,28 +32,31 @@ _SENTENCES = {
         "{metric} ({change})",
     ),
     "better by ranks": (
-        "by ranks {b} is better than {a} in {metrics}",
+        "by ranks, {b} is better than {a} in {metrics}",
         "{metric} (p = {p}; better on {better}; {change})",
     ),
-    "worse by ranks": ("by ranks {b} is worse than {a} in {metrics}", "{metric} (p = {p}; worse on {worse}; {change})"),
+    "worse by ranks": (
+        "by ranks, {b} is worse than {a} in {metrics}",
+        "{metric} (p = {p}; worse on {worse}; {change})",
+    ),
     "unknown": (
-        "nothing can be concluded of the {differences} in {metrics}{between_both}",
+        "the {differences} in {metrics}{between_both} {are} inconclusive",
         "{metric} ({change}; {majority})",
     ),
     "identical": ("{b} and {a} are identical in {metrics} on all {views} views", "{metric}"),
 }
 _BOTH_INFINITE = (
-    "Both sides are infinite in {metric} on {count} of {total} views ({names}): that counts as no difference."
+    "{metric} is infinite on both sides for {count} of {total} views ({names}), which counts as no difference."
 )
 
 
 def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
-    """Sentences on a pair: the verdicts, what they depend on, and what limits them."""
+    """Return sentences on a pair: the verdicts, what they depend on, and what limits them."""
     differences = list(pair.differences.values())
     intervals = {d.title: d.interval for d in differences if not d.identical}
     return [
         _verdicts(pair),
-        *_hinge_words(differences),
+        *_dependence_words(differences),
         *_rank_words(comparison, pair),
         *_by_metric({metric: interval.caution for metric, interval in intervals.items() if not interval.reason}),
         *_by_metric({metric: interval.reason for metric, interval in intervals.items()}),
@@ -64,7 +67,7 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
 
 
 def overview(comparison: Comparison) -> list[str]:
-    """The verdicts of each pair in a line, without numbers."""
+    """Return a line per pair with its verdicts, without numbers."""
     lines = []
     for pair in comparison.pairs:
         groups = _by_kind(pair)
@@ -74,7 +77,7 @@ def overview(comparison: Comparison) -> list[str]:
 
 
 def _by_kind(pair: Pair) -> dict[str, list[Difference]]:
-    """The differences by the kind of the verdict on them."""
+    """Group the differences of a pair by kind of verdict."""
     groups: dict[str, list[Difference]] = {kind: [] for kind in _OVERVIEW}
     for difference in pair.differences.values():
         kind = "identical" if difference.identical else difference.verdict
@@ -85,18 +88,18 @@ def _by_kind(pair: Pair) -> dict[str, list[Difference]]:
 
 
 def _verdicts(pair: Pair) -> str:
-    """One sentence: better in these metrics, worse in those, and what cannot be told."""
+    """Return one sentence with the verdicts on all metrics."""
     a, b, groups = pair.a.name, pair.b.name, _by_kind(pair)
     kinds = [kind for kind in _SENTENCES if groups[kind]]
     parts: list[str] = []
     names_both = False
     for kind in kinds:
-        sentence, of_metric = _SENTENCES[kind]
+        sentence, phrase = _SENTENCES[kind]
         several = len(groups[kind]) > 1
         text = sentence.format(
             a=a,
             b=b,
-            metrics=listed([of_metric.format(**_fields(difference)) for difference in groups[kind]]),
+            metrics=listed([phrase.format(**_fields(difference)) for difference in groups[kind]]),
             than_a="" if names_both else f" than {a}",
             between_both="" if names_both else f" between {b} and {a}",
             differences="differences" if several else "difference",
@@ -109,12 +112,12 @@ def _verdicts(pair: Pair) -> str:
             parts.append(text)
         names_both = names_both or kind in ("better", "worse", "not distinguishable")
     text = "; ".join(parts)
-    # A name keeps its first letter as it is.
+    # These sentences begin with the name of a side, which is not capitalised.
     return f"{text if kinds[0] in ('better', 'worse', 'identical') else capitalised(text)}."
 
 
 def _fields(difference: Difference) -> dict[str, str]:
-    """Everything that a sentence may say of a metric."""
+    """Return the fields that a phrase on a metric may use."""
     interval, wins, digits = difference.interval, difference.wins, digits_of(difference)
     low, high = sorted(interval.sign * (end or 0.0) for end in (interval.low, interval.high))
     better, worse = f"{wins.wins} of {wins.views} views", f"{wins.losses} of {wins.views} views"
@@ -132,24 +135,24 @@ def _fields(difference: Difference) -> dict[str, str]:
 
 
 def _change(difference: Difference) -> str:
-    """The difference with its unit and interval, as far as there are any."""
+    """Return the difference with its unit, and its interval if there is one."""
     interval, digits = difference.interval, digits_of(difference)
     if interval.difference is None:
-        return "there is no mean difference, as each side alone is infinite on some views"
+        return "no mean difference, because each side is infinite on views where the other is not"
     if math.isinf(interval.difference):
         return f"the mean difference is {amount(interval.difference, 0)}"
     return f"{amount(interval.difference, digits)}{unit_of(difference)}{between(interval.low, interval.high, digits)}"
 
 
 def _by_metric(texts: Mapping[str, str]) -> Iterator[str]:
-    """Each text on metrics once: alone where it holds for all of them, else after the names of those it holds for."""
+    """Yield each text once, after the names of its metrics unless it is about all of them."""
     for text in dict.fromkeys(filter(None, texts.values())):
-        metrics = [metric for metric, other in texts.items() if other == text]
-        yield text if len(metrics) == len(texts) else f"In {listed(metrics)}: {text[:1].lower()}{text[1:]}"
+        metrics = [metric for metric in texts if texts[metric] == text]
+        yield text if len(metrics) == len(texts) else f"{listed(metrics)}: {text}"
 
 
 def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
-    """The views on which both sides are identical to the reference, so that no difference could be seen."""
+    """Yield sentences on views where both sides equal the reference."""
     for difference in differences:
         views = [
             place_name(difference.scores, scene.name, view)
@@ -162,92 +165,102 @@ def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
             yield _BOTH_INFINITE.format(metric=difference.title, **counts)
 
 
-_HANGS = "The verdict in {metric} hangs on {places}: the difference is {change} without {place}."
-_HANGS_ON_NONE = "No verdict hangs on a single {kinds}."
-_NOT_TOLD = "{places}, there is no {such}interval: whether {verdict} hangs on these cannot be told."
+_DEPENDS = "The verdict on {metric} depends on {places}: without {place}, the difference is {change}."
+_DEPENDS_ON_NONE = "No verdict depends on a single {kinds}."
+_CANNOT_BE_TOLD = (
+    "{places}, there is no interval{of_this_kind}, so it cannot be told whether {verdict} depends on {them}."
+)
 
 
-def _hinge_words(differences: Sequence[Difference]) -> Iterator[str]:
-    """The views and scenes that a verdict hangs on; that there are none; and those of which it cannot be told."""
-    bearing = [d for d in differences if d.interval.low is not None and not d.identical]
-    free = []
+def _dependence_words(differences: Sequence[Difference]) -> Iterator[str]:
+    """Yield the views and scenes that a verdict depends on, that there are none, or that this cannot be told."""
+    with_interval = [d for d in differences if d.interval.low is not None and not d.identical]
+    without_pivotal = []
     for kind in ("view", "scene"):
-        jackknives = [(d, d.jackknife.views if kind == "view" else d.jackknife.scenes) for d in bearing]
-        hinges = [(d, pivotal) for d, rests in jackknives if (pivotal := d.jackknife.pivotal(rests))]
-        yield from (_hinge(d, pivotal) for d, pivotal in hinges)
-        tried = [rest for _, rests in jackknives for rest in rests]
-        if tried and not hinges and all(rest.low is not None for rest in tried):
-            free.append(kind)
-    if free:
-        yield _HANGS_ON_NONE.format(kinds=" or ".join(free))
-    yield from _untold(bearing)
+        jackknives = [(d, d.jackknife.views if kind == "view" else d.jackknife.scenes) for d in with_interval]
+        dependent = [(d, pivotal) for d, rests in jackknives if (pivotal := d.jackknife.pivotal(rests))]
+        yield from (_dependence(d, pivotal) for d, pivotal in dependent)
+        all_rests = [rest for _, rests in jackknives for rest in rests]
+        if all_rests and not dependent and all(rest.low is not None for rest in all_rests):
+            without_pivotal.append(kind)
+    if without_pivotal:
+        yield _DEPENDS_ON_NONE.format(kinds=" or ".join(without_pivotal))
+    yield from _undecided_words(with_interval)
 
 
-def _hinge(difference: Difference, pivotal: Sequence[Without]) -> str:
+def _dependence(difference: Difference, pivotal: Sequence[Without]) -> str:
     names = [place_name(difference.scores, without.scene, without.view) for without in pivotal]
     first, digits = pivotal[0], digits_of(difference)
-    places = _any_of("scene" if first.view is None else "view", names)
+    kind = "scene" if first.view is None else "view"
+    places = f"{kind} {names[0]}" if len(names) == 1 else f"each of {_count_with_names(kind, names)}"
     change = f"{amount(first.difference, digits)}{between(first.low, first.high, digits)}"
-    return _HANGS.format(metric=difference.title, places=places, change=change, place=names[0])
+    return _DEPENDS.format(metric=difference.title, places=places, change=change, place=names[0])
 
 
-def _any_of(kind: str, names: Sequence[str]) -> str:
-    return f"{kind} {names[0]}" if len(names) == 1 else f"any one of {counted(len(names), kind)} ({some(names, 3)})"
+def _count_with_names(kind: str, names: Sequence[str]) -> str:
+    return f"{counted(len(names), kind)} ({some(names, 3)})"
 
 
-def _untold(bearing: Sequence[Difference]) -> Iterator[str]:
-    """Without which views and scenes the others bear no interval, or none about the same."""
-    metrics: dict[tuple[str, str], list[str]] = {}
-    for difference in bearing:
+def _undecided_words(with_interval: Sequence[Difference]) -> Iterator[str]:
+    """Yield the views and scenes without which there is no interval, or none of the same kind."""
+    metrics: dict[tuple[str, str, str], list[str]] = {}
+    for difference in with_interval:
         scores, jackknife = difference.scores, difference.jackknife
-        places = [
-            in_words(scores, untold)
-            for in_words, rests in ((_views, jackknife.views), (_scenes, jackknife.scenes))
-            if (untold := [rest for rest in rests if rest.low is None])
+        undecided = [
+            (phrase(scores, rests), len(rests))
+            for phrase, rests in (
+                (_views, [rest for rest in jackknife.views if rest.low is None]),
+                (_scenes, [rest for rest in jackknife.scenes if rest.low is None]),
+            )
+            if rests
         ]
-        if places:
-            key = f"without {', or without '.join(places)}", "such " if scores.samples_scenes else ""
-            metrics.setdefault(key, []).append(difference.title)
-    for (places, such), names in metrics.items():
-        text = _NOT_TOLD.format(places=places, such=such, verdict="the verdict" if len(names) == 1 else "a verdict")
-        yield capitalised(text) if len(names) == len(bearing) else f"In {listed(names)}, {text}"
+        if undecided:
+            places = f"without {', or without '.join(text for text, _ in undecided)}"
+            of_this_kind = " of this kind" if scores.samples_scenes else ""
+            them = "it" if [count for _, count in undecided] == [1] else "them"
+            metrics.setdefault((places, of_this_kind, them), []).append(difference.title)
+    for (places, of_this_kind, them), names in metrics.items():
+        verdict = "the verdict" if len(names) == 1 else "a verdict"
+        text = _CANNOT_BE_TOLD.format(places=places, of_this_kind=of_this_kind, verdict=verdict, them=them)
+        yield capitalised(text) if len(names) == len(with_interval) else f"{listed(names)}: {text}"
 
 
-def _views(scores: Scores, untold: Sequence[Without]) -> str:
-    """Views as "any one of the 4 views of x", as far as there are several of them and of scenes."""
-    if len(untold) == scores.views:
+def _views(scores: Scores, undecided: Sequence[Without]) -> str:
+    """Return views as a phrase, such as "any one of the 4 views of x"."""
+    if len(undecided) == scores.views:
         return f"any one of the {scores.views} views"
-    if len(untold) == 1:
-        return f"view {place_name(scores, untold[0].scene, untold[0].view)}"
-    scenes = list(dict.fromkeys(without.scene for without in untold))
+    if len(undecided) == 1:
+        return f"view {place_name(scores, undecided[0].scene, undecided[0].view)}"
+    scenes = list(dict.fromkeys(without.scene for without in undecided))
     total = sum(len(scene.views) for scene in scores.scenes if scene.name in scenes)
-    number = f"the {total}" if len(untold) == total else f"{len(untold)} of the {total}"
+    number = f"the {total}" if len(undecided) == total else f"{len(undecided)} of the {total}"
     return f"any one of {number} views{f' of {listed(scenes)}' if len(scores.scenes) > 1 else ''}"
 
 
-def _scenes(scores: Scores, untold: Sequence[Without]) -> str:
-    if 1 < len(untold) == len(scores.scenes):
-        return f"any one of the {len(untold)} scenes"
-    return _any_of("scene", [without.scene for without in untold])
+def _scenes(scores: Scores, undecided: Sequence[Without]) -> str:
+    if 1 < len(undecided) == len(scores.scenes):
+        return f"any one of the {len(undecided)} scenes"
+    names = [without.scene for without in undecided]
+    return f"scene {names[0]}" if len(names) == 1 else f"any one of {_count_with_names('scene', names)}"
 
 
 _UNCONFIRMED = (
     "Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {them} at {level:.0%}: "
     "{metrics}."
 )
-_POWERLESS = "Nor could it: of {n} {units} and {tests} the smallest p there can be is {p:.2g}."
-_OPPOSED = "Wilcoxon's signed-rank test says the opposite: by ranks {b} is {verdicts}."
+_POWERLESS = "With {units} and {tests}, p cannot be below {p:.2g}."
+_OPPOSED = "Wilcoxon's signed-rank test points the other way: by ranks, {b} is {verdicts}."
 _RANKS_ALONE = (
-    "Wilcoxon's signed-rank test does tell them apart: by ranks {b} is {verdicts}, where the {intervals}, wide for "
-    "{cause}, {do} not."
+    "Wilcoxon's signed-rank test does find a difference: by ranks, {b} is {verdicts}. The {intervals} too wide to show "
+    "it, because {cause}."
 )
-_MOST_OPPOSED = "Most views say the opposite of the mean in {metric}: {b} is {verdict} on {count} of {views}."
-# With fewer units an interval is wide for their number, with more for what a few of them are.
+_MOST_OPPOSED = "Most views contradict the mean in {metric}: {b} is {verdict} on {count} of {views}."
+# Below this number of units an interval is wide because they are few, above because some differ a lot.
 _FEW = 15
 
 
 def _rank_words(comparison: Comparison, pair: Pair) -> Iterator[str]:
-    """Where the test and most views say something else than the intervals, and why there is no test."""
+    """Yield sentences where the test or most views disagree with the intervals, and why there is no test."""
     differences = [d for d in pair.differences.values() if not d.identical]
     tested = [d for d in differences if d.interval.sign != 0 and d.test.p is not None]
     yield from _doubts(comparison, [d for d in tested if not d.ranks_differ])
@@ -255,21 +268,21 @@ def _rank_words(comparison: Comparison, pair: Pair) -> Iterator[str]:
         yield _OPPOSED.format(b=pair.b.name, verdicts=_better_or_worse(opposed))
     if alone := [d for d in differences if d.verdict == "not distinguishable" and d.ranks_differ]:
         test, verdicts = alone[0].test, _better_or_worse(alone)
-        cause = f"so few {test.units}" if test.n < _FEW else f"single {test.units} that differ much"
-        intervals, do = ("intervals", "do") if len(alone) > 1 else ("interval", "does")
-        yield _RANKS_ALONE.format(b=pair.b.name, verdicts=verdicts, intervals=intervals, cause=cause, do=do)
+        cause = f"there are few {test.units}" if test.n < _FEW else f"a few {test.units} differ a lot"
+        intervals = "intervals are" if len(alone) > 1 else "interval is"
+        yield _RANKS_ALONE.format(b=pair.b.name, verdicts=verdicts, intervals=intervals, cause=cause)
     for difference in differences:
         yield from _opposite(pair, difference)
     yield from dict.fromkeys(d.test.reason for d in differences if d.test.reason)
 
 
 def _titles(differences: Sequence[Difference], values: str = "") -> str:
-    """The metrics of differences in a sentence, each followed by a template of its p-value `{p}`."""
+    """List metrics in a sentence, each followed by `values` with its p-value as `{p}`."""
     return listed([f"{d.title}{values.format(p=d.p_holm)}" for d in differences])
 
 
 def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[str]:
-    """Which verdicts the test does not confirm, and whether it could."""
+    """Yield which verdicts the test does not confirm, and whether it could."""
     if not doubtful:
         return
     tests = counted(comparison.tests, "test")
@@ -277,20 +290,23 @@ def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[
     yield _UNCONFIRMED.format(tests=tests, them=them, level=SIGNIFICANT, metrics=metrics)
     if powerless := [d.test for d in doubtful if d.test.least_p * comparison.tests >= SIGNIFICANT]:
         test = powerless[0]
-        yield _POWERLESS.format(n=test.n, units=test.units, tests=tests, p=min(1.0, test.least_p * comparison.tests))
+        units = counted(test.n, test.units.removesuffix("s"))
+        yield _POWERLESS.format(units=units, tests=tests, p=min(1.0, test.least_p * comparison.tests))
 
 
 def _better_or_worse(differences: Sequence[Difference]) -> str:
-    """What B is by ranks: "better in PSNR (p = 0.01) and worse in SSIM (p = 0.02)"."""
+    """Return the verdicts by ranks, such as "better in PSNR (p = 0.01) and worse in SSIM (p = 0.02)"."""
     better, worse = ([d for d in differences if d.better_by_ranks == up] for up in (True, False))
     groups = (("better", better), ("worse", worse))
     return listed([f"{word} in {_titles(group, ' (p = {p:.2g})')}" for word, group in groups if group])
 
 
 def _opposite(pair: Pair, difference: Difference) -> Iterator[str]:
-    """That most views say the opposite of the mean, where they do."""
-    wins, metric = difference.wins, difference.title
+    """Yield a sentence if most views contradict the mean."""
+    wins = difference.wins
     opposite = {"better": (wins.losses, "worse"), "worse": (wins.wins, "better")}
     count, verdict = opposite.get(difference.verdict, (0, ""))
     if 2 * count > wins.views:
-        yield _MOST_OPPOSED.format(metric=metric, b=pair.b.name, verdict=verdict, count=count, views=wins.views)
+        yield _MOST_OPPOSED.format(
+            metric=difference.title, b=pair.b.name, verdict=verdict, count=count, views=wins.views
+        )

@@ -1,1 +1,1 @@
-"""Whether a number can be trusted: independent verification, and inspection of the data."""
+"""Checks of whether numbers can be trusted: independent verification, and inspection of the data."""

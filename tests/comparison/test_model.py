@@ -1,4 +1,4 @@
-"""The result of a comparison: verdicts, changes of views, JSON values."""
+"""Result of a comparison: verdicts, changes of views, JSON values."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from support.records import INFO
 from support.two_sides import GAINS, A, B, of, pair_of
 
 
-def test_swapped_sides_say_the_opposite() -> None:
+def test_swapped_sides_have_the_opposite_verdict() -> None:
     forth, back = (pair_of(*sides).pairs[0].differences["psnr"] for sides in ((A, B), (B, A)))
     assert (forth.verdict, back.verdict) == ("better", "worse")
     assert forth.interval.low == -(back.interval.high or 0.0)
     assert (forth.wins.wins, forth.wins.losses) == (back.wins.losses, back.wins.wins)
 
 
-def test_a_lower_score_is_better_where_it_is_said_to_be() -> None:
+def test_metric_whose_lower_scores_are_better() -> None:
     lower = {"psnr": replace(INFO["psnr"], higher_is_better=False)}
-    worse = pair_of(*(of(each.method, [r.scores["psnr"] for r in each.views], metrics=lower) for each in (A, B)))
+    worse = pair_of(*(of(side.method, [r.scores["psnr"] for r in side.views], metrics=lower) for side in (A, B)))
     assert worse.pairs[0].differences["psnr"].verdict == "worse"
     assert worse.pairs[0].differences["psnr"].changes[0].difference == pytest.approx(-0.05)
 
@@ -41,7 +41,7 @@ def test_json_has_every_view_and_number() -> None:
     assert (pair["a"]["name"], pair["b"]["name"], pair["views"]) == ("a", "b", {"fox": 7})
     psnr = pair["metrics"]["psnr"]
     assert psnr["difference"] == comparison.pairs[0].differences["psnr"].interval.difference
-    assert {each["view"]: round(each["difference"], 9) for each in psnr["views"]} == {
+    assert {view["view"]: round(view["difference"], 9) for view in psnr["views"]} == {
         f"{i:04}": gain for i, gain in enumerate(GAINS)
     }
     assert pair["words"] == comparison.pairs[0].words

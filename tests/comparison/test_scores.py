@@ -1,4 +1,4 @@
-"""The scores of two sides, their differences, and the standard error of the mean difference."""
+"""Scores of two sides, their differences, and the standard error of the mean difference."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, st
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "said"),
+    ("a", "b", "message"),
     [
-        ([[1, 2]], [[1, 2, 3]], r"garden: the scores of side B have the shape \(1, 3\), and \[runs, views\] is needed"),
-        ([1, 2], [[1, 2]], r"garden: the scores of side A have the shape \(2,\)"),
-        (np.zeros((0, 2)), [[1, 2]], r"garden: the scores of side A have the shape \(0, 2\)"),
-        ([[1, 2]], [[1, 2], [3, math.nan]], "garden: the score of side B, run 2, view v1 is nan: a number is needed"),
-        ([[-INF, 2]], [[1, 2]], "garden: the score of side A, run 1, view v0 is -inf"),
+        ([[1, 2]], [[1, 2, 3]], r"garden: .* side B .*\[runs, views\].* \(1, 3\) for 2 views"),
+        ([1, 2], [[1, 2]], r"garden: .* side A .* \(2,\)"),
+        (np.zeros((0, 2)), [[1, 2]], r"garden: .* side A .* \(0, 2\)"),
+        ([[1, 2]], [[1, 2], [3, math.nan]], "garden: .* side B, run 2, view v1 .* nan"),
+        ([[-INF, 2]], [[1, 2]], "garden: .* side A, run 1, view v0 .* -inf"),
     ],
 )
-def test_scores_that_are_none_are_refused(a: Array, b: Array, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_invalid_scores_are_refused(a: Array, b: Array, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         SceneScores("garden", ("v0", "v1"), a, b)
 
 
-def test_names_are_given_once_and_something_is_there() -> None:
-    with pytest.raises(InputError, match="garden: two of its views have one name: a, a"):
+def test_names_are_unique_and_there_is_something_to_compare() -> None:
+    with pytest.raises(InputError, match=r"garden: .* a, a\."):
         SceneScores("garden", ("a", "a"), np.zeros((1, 2)), np.zeros((1, 2)))
-    with pytest.raises(InputError, match=r"the shape \(1, 0\)"):
+    with pytest.raises(InputError, match=r"\(1, 0\)"):
         SceneScores("garden", (), np.zeros((1, 0)), np.zeros((1, 0)))
-    with pytest.raises(InputError, match="Two of the scenes have one name: garden, garden"):
+    with pytest.raises(InputError, match="garden, garden"):
         Scores((scene([1], [1]), scene([1], [1])))
-    with pytest.raises(InputError, match="There is no scene"):
+    with pytest.raises(InputError, match="at least one scene"):
         Scores(())
 
 
-def test_scores_are_kept_as_they_were_given() -> None:
+def test_scores_are_copied_and_read_only() -> None:
     a = np.ones((1, 2))
     kept = SceneScores("garden", ("v0", "v1"), a, a)
     a[0, 0] = 5
@@ -48,9 +48,9 @@ def test_scores_are_kept_as_they_were_given() -> None:
         kept.b[0, 0] = 5
 
 
-def test_the_difference_is_of_runs_then_views_then_scenes() -> None:
+def test_difference_averages_runs_then_views_then_scenes() -> None:
     scores = of(([[1, 2], [3, 4]], [[5, 7]]), ([[0, 0, 0]], [[1, 2, 6]]))
-    assert [each.differences.tolist() for each in scores.scenes] == [[3.0, 4.0], [1.0, 2.0, 6.0]]
+    assert [scene.differences.tolist() for scene in scores.scenes] == [[3.0, 4.0], [1.0, 2.0, 6.0]]
     assert scores.difference == (3.5 + 3.0) / 2
 
 

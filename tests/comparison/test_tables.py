@@ -1,4 +1,4 @@
-"""The tables of a comparison."""
+"""Tables of a comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.two_sides import GAINS, A, B, base, many, pair_of
 from nvs_eval.comparison.tables import change_table, difference_table, view_table
 
 
-def test_the_tables_hold_what_the_words_are_about() -> None:
+def test_tables_show_differences_changes_and_views() -> None:
     comparison = pair_of(A, B)
     table = difference_table(comparison, comparison.pairs[0])
     assert table.title == "b (B) against a (A): fox, 7 shared test views"
@@ -42,7 +42,7 @@ def test_the_tables_hold_what_the_words_are_about() -> None:
 
 def test_small_change_is_shown_with_enough_digits() -> None:
     a, b = many([0.0004, -2e-12, 0.5, 0.6, 0.7, -0.8, 0.9, 0.0])
-    few = [replace(each, views=[*each.views[:2], *each.views[5:6]]) for each in (a, b)]
+    few = [replace(record, views=[*record.views[:2], *record.views[5:6]]) for record in (a, b)]
     changes = change_table(pair_of(*few).pairs[0])
     assert [[cell.text for cell in cells] for cells in changes.rows] == [
         ["PSNR", "0000 +0.0004", "0005 -0.80"],
@@ -50,7 +50,7 @@ def test_small_change_is_shown_with_enough_digits() -> None:
     ]
 
 
-def test_metric_stands_in_each_part_of_a_wide_table() -> None:
+def test_every_part_of_a_wide_table_repeats_the_metric() -> None:
     table = difference_table(pair_of(A, B), pair_of(A, B).pairs[0])
     assert table.identity == 1
     assert view_table(pair_of(A, B), pair_of(A, B).pairs[0]).identity == 2

@@ -1,4 +1,4 @@
-"""What several test files of this room need."""
+"""Fixtures of several test files in this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.verifying import score, write_scene
 
 @pytest.fixture
 def file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """The record of a scene of six views under the light protocol."""
+    """Return the record of a scene with six views under the light protocol."""
     (file,) = score(write_scene(tmp_path), LIGHT)
     capsys.readouterr()
     return file

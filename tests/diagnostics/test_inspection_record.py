@@ -1,4 +1,4 @@
-"""The report on a record: each finding where it is due, and not elsewhere."""
+"""Report on a record: every finding appears when it should, and only then."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
 from support.inspecting import DEFINITION, scored, texts
+from support.pinned import Pinned
 from support.protocols import HALF, LIGHT
 from support.scenes import HEIGHT, WIDTH, bitmap, image
 
@@ -26,175 +27,161 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said_of(result: Record) -> Inspection:
+def report_on(result: Record) -> Inspection:
     write_record(Path("record.json"), result)
     return inspect_record(Path("record.json"))
 
 
 def with_rows(result: Record, change: Callable[[ViewRow], ViewRow]) -> Record:
-    return replace(result, views=[change(each) for each in result.views])
+    return replace(result, views=[change(row) for row in result.views])
 
 
-def test_there_is_nothing_to_say_of_a_record_that_is_in_order() -> None:
-    report = said_of(scored(provenance={"nvs_eval": "0.1.0", "command": ["nvs-eval", "score", "our s"]}))
+def facts(report: Inspection) -> str:
+    return "\n".join(f"{label}: {text}" for label, text in report.facts)
+
+
+def test_record_without_findings(pinned: Pinned) -> None:
+    report = report_on(scored(provenance={"nvs_eval": "0.1.0", "command": ["nvs-eval", "score", "our s"]}))
     assert report.title == "fox/nerfacto"
     assert report.findings == []
-    assert dict(report.facts) == {
-        "record": "record.json",
-        "protocol": "light (9f2c51ab)",
-        "split": "test",
-        "views": "2: a, b",
-        "references": f"{WIDTH}x{HEIGHT}, as given",
-        "in": "gt",
-        "masks": "none",
-        "renders": "the files that were given",
-        "command": "nvs-eval score 'our s'",
-    }
+    assert dict(report.facts)["references"].startswith(f"{WIDTH}x{HEIGHT}, ")
+    pinned("inspect", facts(report))
 
 
-def test_a_record_of_training_views() -> None:
-    (said,) = texts(said_of(scored(split="train")), doubtful=True)
-    assert said.startswith("The views are those that were trained on: ")
+def test_record_of_training_views(pinned: Pinned) -> None:
+    (finding,) = texts(report_on(scored(split="train")), doubtful=True)
+    pinned("inspect", finding)
 
 
-def test_a_record_with_one_image_twice() -> None:
-    report = said_of(scored({"a": 1, "b": 2, "c": 1}))
-    assert texts(report, doubtful=True) == ["Views of one image count twice in every mean: a and c."]
+def test_record_with_the_same_image_twice(pinned: Pinned) -> None:
+    report = report_on(scored({"a": 1, "b": 2, "c": 1}))
+    (finding,) = texts(report, doubtful=True)
+    pinned("inspect", finding)
 
 
-def test_a_record_whose_reference_changed() -> None:
+def test_record_whose_reference_changed(pinned: Pinned) -> None:
     result = scored()
     save_png(Path("gt/b.png"), image(3))
-    assert texts(said_of(result), doubtful=True) == ["1 of 2 references is no longer what was scored: b."]
+    (finding,) = texts(report_on(result), doubtful=True)
+    pinned("inspect", finding)
 
 
-def test_a_record_whose_reference_is_gone() -> None:
+def test_record_whose_reference_is_missing(pinned: Pinned) -> None:
     result = scored()
     Path("gt/b.png").unlink()
-    report = said_of(result)
-    assert texts(report) == ["1 of 2 references is gone, so that nothing can be scored against it again: gt/b.png."]
-    assert not report.findings[0].doubtful
+    (finding,) = texts(report_on(result), doubtful=False)
+    pinned("inspect", finding)
 
 
-def test_a_record_that_names_no_files() -> None:
-    result = with_rows(scored(), lambda each: replace(each, reference=None, render=None))
-    report = said_of(result)
-    (said,) = texts(report)
-    assert said.startswith("All 2 references are known by sha256 only")
+def test_record_that_names_no_files(pinned: Pinned) -> None:
+    result = with_rows(scored(), lambda row: replace(row, reference=None, render=None))
+    report = report_on(result)
+    (finding,) = texts(report)
+    pinned("inspect", finding)
     assert dict(report.facts)["renders"] == "not kept"
-    assert "in" not in dict(report.facts)
+    assert "folder" not in dict(report.facts)
 
 
-def test_a_record_whose_renders_are_gone() -> None:
+def test_record_whose_renders_are_missing(pinned: Pinned) -> None:
     result = scored()
     Path("ours/a.png").unlink()
-    assert texts(said_of(result)) == ["1 of 2 renders is gone: ours/a.png."]
+    (finding,) = texts(report_on(result))
+    pinned("inspect", finding)
 
 
-def test_a_record_whose_masks_are_gone() -> None:
-    result = with_rows(scored(), lambda each: replace(each, coverage=0.5, mask=f"masks/{each.name}.png"))
+def test_record_whose_masks_are_missing(pinned: Pinned) -> None:
+    result = with_rows(scored(), lambda row: replace(row, coverage=0.5, mask=f"masks/{row.name}.png"))
     save_png(Path("masks/a.png"), image(9))
-    assert texts(said_of(result)) == ["1 of 2 masks is gone: masks/b.png."]
+    (finding,) = texts(report_on(result))
+    pinned("inspect", finding)
 
 
-def test_a_record_of_odd_values_is_still_reported() -> None:
+def test_record_with_unexpected_values_is_still_reported() -> None:
     definition = {**DEFINITION, "quantise": "round", "alpha": 3}
     protocol = {"name": "odd", "definition": definition, "fingerprint": "9f2c51ab"}
     provenance = {"left_out": ["c"], "command": "score", "reading": [], "kept_renders": "as scored"}
-    result = with_rows(scored(protocol=protocol, provenance=provenance), lambda each: replace(each, render="a\0b"))
-    assert texts(said_of(result)) == ["All 2 renders are gone: a\0b, a\0b."]
+    result = with_rows(scored(protocol=protocol, provenance=provenance), lambda row: replace(row, render="a\0b"))
+    (finding,) = texts(report_on(result))
+    assert finding.endswith(": a\0b, a\0b.")
 
 
-def test_a_record_with_jpeg_references_whatever_they_are_called() -> None:
+def test_jpeg_references_are_found_by_content(pinned: Pinned) -> None:
     result = scored({"a": 1})
     bitmap(1).save("gt/a.png", format="JPEG")
-    same = with_rows(result, lambda each: replace(each, reference_sha256=sha256_of_image(load_image(Path("gt/a.png")))))
-    report = said_of(same)
-    assert texts(report, doubtful=True) == ["References are of another format than their names say: a.png is JPEG."]
-    assert texts(report, doubtful=False)[0].startswith("The one reference is JPEG: ")
+    unchanged = with_rows(
+        result, lambda row: replace(row, reference_sha256=sha256_of_image(load_image(Path("gt/a.png"))))
+    )
+    pinned("inspect", "\n".join(texts(report_on(unchanged))))
 
 
-def test_a_record_of_floats() -> None:
+def test_record_of_floats() -> None:
     result = scored({"a": 1})
     save_npy(Path("gt/a.npy"), image(1))
-    report = said_of(with_rows(result, lambda each: replace(each, reference="gt/a.npy")))
+    report = report_on(with_rows(result, lambda row: replace(row, reference="gt/a.npy")))
     assert texts(report) == []
 
 
-def test_a_record_of_images_of_several_sizes() -> None:
+def test_record_of_several_sizes() -> None:
     result = scored()
     result = replace(result, views=[result.views[0], replace(result.views[1], width=24)])
-    (said,) = texts(said_of(result))
-    assert said.startswith("The references are of 2 sizes: ")
+    (finding,) = texts(report_on(result))
+    assert "2 sizes" in finding
 
 
 def rgba_record(reading: Any) -> Record:
-    """A record of one RGBA reference, over white."""
+    """Return a record of one RGBA reference over white."""
     bitmap(1, channels=4).save("alpha.png")
     white = load_image(Path("alpha.png"), Reading(background=(1.0, 1.0, 1.0)))
     result = with_rows(
-        scored({"a": 1}), lambda each: replace(each, reference="alpha.png", reference_sha256=sha256_of_image(white))
+        scored({"a": 1}), lambda row: replace(row, reference="alpha.png", reference_sha256=sha256_of_image(white))
     )
     return replace(result, provenance={"nvs_eval": "0.1.0", **reading})
 
 
-def test_references_are_read_as_the_record_says() -> None:
-    said = {"background": [1.0, 1.0, 1.0], "grey_to_rgb": False, "exr": None}
-    assert texts(said_of(rgba_record({"reading": said}))) == []
-    black = {**said, "background": [0, 0, 0]}
-    assert texts(said_of(rgba_record({"reading": black})), doubtful=True) == [
-        "The one reference is no longer what was scored: a."
-    ]
+def test_references_are_read_like_the_scored_ones() -> None:
+    reading = {"background": [1.0, 1.0, 1.0], "grey_to_rgb": False, "exr": None}
+    assert texts(report_on(rgba_record({"reading": reading}))) == []
+    black = {**reading, "background": [0, 0, 0]}
+    (finding,) = texts(report_on(rgba_record({"reading": black})), doubtful=True)
+    assert finding.startswith("The only reference has changed")
 
 
 @pytest.mark.parametrize("reading", [{}, {"reading": None}, {"reading": {"background": "white", "exr": 3}}])
-def test_references_that_cannot_be_read_are_information(reading: Any) -> None:
-    (said,) = texts(said_of(rgba_record(reading)), doubtful=False)
-    assert said.startswith(
-        "The one reference is not to be compared with what was scored: alpha.png has an alpha channel"
-    )
+def test_unreadable_references_are_information(reading: Any) -> None:
+    (finding,) = texts(report_on(rgba_record(reading)), doubtful=False)
+    assert finding.startswith("The only reference is unreadable")
+    assert "alpha.png has an alpha channel" in finding
 
 
-def test_views_that_were_left_out() -> None:
-    report = said_of(scored(provenance={"left_out": {"c": "its mask is empty"}}))
-    assert texts(report, doubtful=True) == [
-        "Not every view was scored, so that the means are of the others. Left out: c (its mask is empty)."
-    ]
-    assert texts(said_of(scored(provenance={"left_out": {}}))) == []
+def test_skipped_views(pinned: Pinned) -> None:
+    report = report_on(scored(provenance={"left_out": {"c": "its mask is empty"}}))
+    (finding,) = texts(report, doubtful=True)
+    pinned("inspect", finding)
+    assert texts(report_on(scored(provenance={"left_out": {}}))) == []
 
 
-def test_the_extremes_of_coverage() -> None:
+def test_range_of_coverage(pinned: Pinned) -> None:
     coverage = {"a": 0.5, "b": 0.25}
-    report = said_of(with_rows(scored(), lambda each: replace(each, coverage=coverage[each.name])))
+    report = report_on(with_rows(scored(), lambda row: replace(row, coverage=coverage[row.name])))
     assert texts(report) == []
-    assert dict(report.facts)["masks"] == "2 of 2 views, valid-pixels: 25.0% (b) to 50.0% (a) count"
-    few = said_of(with_rows(scored(), lambda each: replace(each, coverage={"a": 0.5, "b": 0.0012}[each.name])))
-    assert texts(few, doubtful=True) == ["Masks leave few pixels to score, so that these scores say little: b (0.12%)."]
+    pinned("inspect", dict(report.facts)["masks"])
+    small = {"a": 0.5, "b": 0.0012}
+    (finding,) = texts(
+        report_on(with_rows(scored(), lambda row: replace(row, coverage=small[row.name]))), doubtful=True
+    )
+    pinned("inspect", finding)
 
 
-@pytest.mark.parametrize(
-    ("kept", "finding", "fact"),
-    [
-        ("as scored", [], "kept as scored"),
-        ("none", ["The renders were not kept: nothing can be scored again."], "not kept"),
-        (
-            "8-bit copies of what was scored",
-            ["The renders are kept as 8-bit copies of what was scored: scoring them again gives other numbers."],
-            "kept as 8-bit copies of what was scored",
-        ),
-    ],
-)
-def test_what_was_kept_of_the_renders(kept: str, finding: list[str], fact: str) -> None:
-    report = said_of(scored(provenance={"kept_renders": kept}))
-    assert texts(report) == finding
-    assert dict(report.facts)["renders"] == fact
-    assert "copies made in rendering" in dict(report.facts)["references"]
+@pytest.mark.parametrize("kept", ["as scored", "none", "8-bit copies of what was scored"])
+def test_kept_renders(kept: str, pinned: Pinned) -> None:
+    report = report_on(scored(provenance={"kept_renders": kept}))
+    pinned("inspect", "\n".join([*texts(report), dict(report.facts)["renders"], dict(report.facts)["references"]]))
 
 
-@pytest.mark.parametrize("protocol", [LIGHT, HALF], ids=["references rounded", "references as they are"])
+@pytest.mark.parametrize("protocol", [LIGHT, HALF], ids=["references rounded", "references unchanged"])
 @pytest.mark.parametrize("between", [True, False], ids=["between the levels", "on the levels"])
-def test_a_reference_kept_by_a_run_may_be_a_copy_in_8_bits(protocol: str, between: bool) -> None:
-    """What `run` keeps of a reference between the levels is another image by right, and no sign of a change."""
+def test_reference_kept_by_a_run_may_be_an_8_bit_copy(protocol: str, between: bool) -> None:
+    """The copy that `run` keeps of a reference between the levels differs, which is no sign of a change."""
     step = 0.3 / 255 if between else 0
     checkpoint = FakeCheckpoint(
         1, views=("a", "b"), references=lambda index: (image(index) * 0.9 * 255).round() / 255 + step
@@ -203,15 +190,13 @@ def test_a_reference_kept_by_a_run_may_be_a_copy_in_8_bits(protocol: str, betwee
     file = record_file(result, Path("out"))
     report = inspect_record(file)
     assert texts(report, doubtful=True) == []
-    copies = [text for text in texts(report) if "not to the last bit" in text]
+    copies = [text for text in texts(report) if "not bit-identical" in text]
     assert len(copies) == between
-    # A change is one where a copy is none by right.
+    # A different image is a change only if it cannot be a copy.
     (reference,) = Path("out").rglob("references/*/b.png")
     save_png(reference, image(7))
-    changed = texts(inspect_record(file), doubtful=True)
-    assert changed == (
-        ["1 of 2 references is no longer what was scored: b."] if protocol == HALF and not between else []
-    )
+    changes = texts(inspect_record(file), doubtful=True)
+    assert len(changes) == (protocol == HALF and not between)
 
 
 # --- The function -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Verification of the installation, and the images and protocols that it is tried with."""
+"""Verification of the installation, and its images and protocols."""
 
 from __future__ import annotations
 
@@ -42,50 +42,50 @@ from nvs_eval.protocols import named_protocols
 
 @pytest.fixture
 def only_alex(monkeypatch: pytest.MonkeyPatch, lpips_of: LpipsOf) -> None:
-    """An installation with the weights of one net."""
+    """Set up an installation with the weights of one net."""
     lpips_of("alex")
 
     def find(net: Net, *, directory: Path | None = None) -> Found:
-        lacking = Found(net, "nowhere", None, "no file of it here")
-        return find_backbone(net, directory=directory) if net == "alex" else lacking
+        missing = Found(net, "nowhere", None, "no file")
+        return find_backbone(net, directory=directory) if net == "alex" else missing
 
     monkeypatch.setattr(installation, "find_backbone", find)
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_the_known_values_are_those_of_the_lpips_package(weights_in_place: Callable[[Net], None], net: Net) -> None:
+def test_known_values_are_those_of_the_lpips_package(weights_in_place: Callable[[Net], None], net: Net) -> None:
     weights_in_place(net)
     pair = made_pair()
     parameters = {"net": net, "version": "0.1", "input": "scaled", "normaliser": "lpips"}
-    wide = Pair(pair.reference.astype(np.float64), pair.render.astype(np.float64))
-    assert lpips_distance(wide, parameters, "none", None) == pytest.approx(KNOWN_LPIPS[net], abs=1e-12)
+    doubles = Pair(pair.reference.astype(np.float64), pair.render.astype(np.float64))
+    assert lpips_distance(doubles, parameters, "none", None) == pytest.approx(KNOWN_LPIPS[net], abs=1e-12)
 
 
 def test_lpips_in_float32_is_within_the_tolerance(lpips_of: LpipsOf, monkeypatch: pytest.MonkeyPatch) -> None:
     lpips_of("alex")
     parameters = {"net": "alex", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
     pair = with_mask(made_pair())
-    wide = lpips_distance(pair, parameters, "valid-pixels", None)
+    float64 = lpips_distance(pair, parameters, "valid-pixels", None)
     monkeypatch.setattr(lpips, "_MOST_PIXELS_IN_FLOAT64", 10)
-    narrow = lpips_distance(pair, parameters, "valid-pixels", None)
-    assert narrow != wide
-    assert abs(narrow - wide) < Compared("", "lpips_alex", narrow, wide).tolerance / 10
+    float32 = lpips_distance(pair, parameters, "valid-pixels", None)
+    assert float32 != float64
+    assert abs(float32 - float64) < Compared("", "lpips_alex", float32, float64).tolerance / 10
 
 
-def test_an_installation_without_all_weights_is_right(only_alex: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_installation_without_some_weights_is_right(only_alex: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--device", "cpu"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert "and LPIPS (Alex) can be trusted here; LPIPS (VGG, Squeeze) have no weights." in out[-1]
+    assert "and LPIPS (Alex) can be trusted here; weights of LPIPS (VGG, Squeeze) are missing." in out[-1]
     assert out[-1].startswith("PSNR, ")
     assert "SSIM" in out[-1]
-    said = "\n".join(out)
-    assert "20.000001, known 20.000000" in said or "20.000000, known 20.000000" in said
-    assert "WRONG" not in said
+    printed = "\n".join(out)
+    assert "20.000001, expected 20.000000" in printed or "20.000000, expected 20.000000" in printed
+    assert "WRONG" not in printed
     (row,) = [line for line in out if line.startswith("weights of vgg")]
-    assert row.rstrip().endswith("not here")
+    assert row.rstrip().endswith("missing")
 
 
-def test_random_weights_are_noticed(
+def test_random_weights_are_found(
     only_alex: None, lpips_of: LpipsOf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from nvs_eval.metrics.lpips import metric as lpips
@@ -99,7 +99,7 @@ def test_random_weights_are_noticed(
     out = capsys.readouterr().out.splitlines()
     (row,) = [line for line in out if line.startswith("LPIPS (Alex) of a made pair")]
     assert row.rstrip().endswith("WRONG")
-    assert "LPIPS (Alex) cannot be trusted: see the table." in out[-1]
+    assert "LPIPS (Alex) cannot be trusted" in out[-1]
     assert out[-1].startswith("PSNR, ")
 
 
@@ -123,7 +123,7 @@ def test_wrong_weights_and_broken_metrics_are_results(
     assert "PSNR" in out.splitlines()[-1].partition("cannot be trusted")[0].rpartition(";")[2]
 
 
-def test_a_device_that_computes_something_else_is_noticed(only_alex: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_with_other_scores_is_found(only_alex: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | None) -> Mapping[Any, float]:
         on_cpu = our_scores(cases, torch.device("cpu"), weights_dir)
         if device.type == "cpu":
@@ -132,20 +132,20 @@ def test_a_device_that_computes_something_else_is_noticed(only_alex: None, monke
 
     monkeypatch.setattr(installation, "our_scores", scores)
     monkeypatch.setattr(installation, "device_name", lambda device: "Accelerator 9000")
-    found = verify_installation(torch.device("cuda"))
-    wrong = [check for check in found.checks if check.state == "WRONG"]
+    result = verify_installation(torch.device("cuda"))
+    wrong = [check for check in result.checks if check.state == "WRONG"]
     assert [check.topic for check in wrong] == ["SSIM"]
     assert wrong[0].name.startswith("SSIM and Accelerator 9000, CPU, ")
     assert wrong[0].deviation == pytest.approx(0.001)
-    assert "SSIM cannot be trusted" in found.trust
+    assert "SSIM cannot be trusted" in result.trust
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_this_device_is_compared_with_the_cpu(only_alex: None) -> None:
-    found = verify_installation(torch.device("cuda"))
-    assert any(torch.cuda.get_device_name() in check.name for check in found.checks)
-    assert found.right
+    result = verify_installation(torch.device("cuda"))
+    assert any(torch.cuda.get_device_name() in check.name for check in result.checks)
+    assert result.right
 
 
 KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
@@ -153,15 +153,15 @@ KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 
 def assert_confirmed(cases: Sequence[Case]) -> None:
     ours = our_scores(cases, torch.device("cpu"), None)
-    others = second_opinions(cases, ours, None)
-    assert ours.keys() == others.keys()
-    compared = [Compared(str(key), key[2], ours[key], others[key]) for key in ours]
+    independent = second_opinions(cases, ours, None)
+    assert ours.keys() == independent.keys()
+    compared = [Compared(str(key), key[2], ours[key], independent[key]) for key in ours]
     assert compared
-    assert [each for each in compared if not each.confirmed] == []
+    assert [value for value in compared if not value.confirmed] == []
 
 
 @pytest.mark.parametrize("name", sorted(named_protocols()))
-def test_every_named_protocol_is_confirmed_masked_and_not(name: str) -> None:
+def test_every_named_protocol_is_confirmed_with_and_without_masks(name: str) -> None:
     cases = [
         replace(case, protocols=[protocol for protocol in case.protocols if protocol.name == name])
         for case in cases_for(nets_here())
@@ -171,15 +171,15 @@ def test_every_named_protocol_is_confirmed_masked_and_not(name: str) -> None:
 
 
 def masked_pairs() -> Mapping[str, Pair]:
-    found: dict[str, Pair] = {"made": with_mask(made_pair())}
+    pairs: dict[str, Pair] = {"made": with_mask(made_pair())}
     random = np.random.RandomState(7)
     for name in PAIRS[:4]:
         reference, render = array_pairs()[name]
         mask = random.rand(*reference.shape[:2]).astype(np.float32)
         mask[: len(mask) // 2] = 1
         mask[-6:, -20:] = 0
-        found[name] = Pair(reference, render, mask)
-    return found
+        pairs[name] = Pair(reference, render, mask)
+    return pairs
 
 
 @pytest.mark.parametrize("meaning", ["ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck"])
@@ -201,7 +201,7 @@ def test_every_meaning_of_a_mask_is_confirmed_with_every_kernel(meaning: str) ->
         *(("dycheck", kernel) for kernel in ("valid", "dmpix")),
     ],
 )
-def test_a_least_variance_that_matters_is_confirmed(meaning: str, kernel: str) -> None:
+def test_large_least_variance_is_confirmed(meaning: str, kernel: str) -> None:
     floor = changed(mask=meaning, metrics={"ssim": {"kernel": kernel, "data_range": 1, "variance_floor": 0.001}})
     assert_confirmed([Case(name, pair, [floor]) for name, pair in masked_pairs().items()])
 

@@ -1,4 +1,4 @@
-"""A second opinion on records: what it confirms, and all that it is to notice."""
+"""A second opinion on records: confirmed records, and faults that it must find."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ KERNELS = ("valid", "dmpix", "reflect", "zero", "uniform7-rgb")
 
 
 @pytest.mark.parametrize("quantise", [rounding("round", "round"), TRUNCATED, rounding("round")])
-def test_every_kernel_is_confirmed_of_8_bit_images(tmp_path: Path, quantise: dict[str, str]) -> None:
+def test_every_kernel_is_confirmed_for_8_bit_images(tmp_path: Path, quantise: dict[str, str]) -> None:
     scene = write_scene(tmp_path, (*PAIRS, *FLAT))
     ssims = {name: {"ssim": {"kernel": name, "data_range": 1}} for name in KERNELS}
     texts = [variant(name=name, metrics=ssim, quantise=quantise) for name, ssim in ssims.items()]
@@ -106,19 +106,17 @@ def test_images_with_alpha_are_confirmed(tmp_path: Path, rule: str) -> None:
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
-def test_lpips_is_confirmed_in_each_of_its_ways(
-    tmp_path: Path, weights_in_place: Callable[[Net], None], net: Net
-) -> None:
-    weights_in_place(net)  # Skips where the weights are not here.
-    ways = [
+def test_lpips_is_confirmed_in_all_variants(tmp_path: Path, weights_in_place: Callable[[Net], None], net: Net) -> None:
+    weights_in_place(net)  # Skips if the weights are missing.
+    variants = [
         ("0.1", "scaled", "lpips"),
         ("0.1", "unscaled", "torchmetrics"),
         ("0.0", "scaled", "lpips"),
     ]
     keys = ("version", "input", "normaliser")
     texts = [
-        variant(name=f"way{index}", metrics={f"lpips_{net}": {"net": net, **dict(zip(keys, way, strict=True))}})
-        for index, way in enumerate(ways)
+        variant(name=f"variant{index}", metrics={f"lpips_{net}": {"net": net, **dict(zip(keys, values, strict=True))}})
+        for index, values in enumerate(variants)
     ]
     for file in score(write_scene(tmp_path, PAIRS[:3]), *texts):
         report = verified(file)
@@ -132,7 +130,7 @@ def test_a_record_of_a_run_is_confirmed_from_its_kept_renders(tmp_path: Path) ->
     assert not verified(record_file(record, tmp_path)).refuted
 
 
-def test_references_kept_in_their_8_bits_are_confirmed(tmp_path: Path) -> None:
+def test_references_kept_in_8_bits_are_confirmed(tmp_path: Path) -> None:
     checkpoint = FakeCheckpoint(1, references=lambda index: float_image(50 + index))
     (record,) = evaluate_checkpoints([checkpoint], tmp_path, LIGHT)
     file = record_file(record, tmp_path)
@@ -140,7 +138,7 @@ def test_references_kept_in_their_8_bits_are_confirmed(tmp_path: Path) -> None:
     assert report.complete
     assert not report.refuted
     save_png(file.parent / str(record.views[1].reference), float_image(60))
-    wrong = {each.view for each in verified(file).compared if not each.confirmed}
+    wrong = {value.view for value in verified(file).compared if not value.confirmed}
     assert wrong == {record.views[1].name}
 
 
@@ -155,7 +153,7 @@ def test_records_of_every_named_protocol_are_confirmed(tmp_path: Path) -> None:
         assert not report.refuted
 
 
-def test_masks_are_confirmed_and_changed_ones_noticed(tmp_path: Path) -> None:
+def test_masks_are_confirmed_and_changed_ones_found(tmp_path: Path) -> None:
     scene, names = write_scene(tmp_path, PAIRS[:2]), PAIRS[:2]
     masks = write_masks(scene, names)
     meanings = ("ignored", "valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")
@@ -168,9 +166,9 @@ def test_masks_are_confirmed_and_changed_ones_noticed(tmp_path: Path) -> None:
         assert ("coverage" in metrics(report)) == (meaning != "ignored")
     save_png(masks / f"{names[0]}.png", torch.ones(*array_pairs()[names[0]][0].shape[:2], 3))
     for meaning, file in files.items():
-        others = verified(file).changed
-        assert len(others) == (meaning != "ignored")
-        assert all(f"View {names[0]!r}: the mask {masks / names[0]}.png has changed since." == each for each in others)
+        changes = verified(file).changed
+        assert len(changes) == (meaning != "ignored")
+        assert all(change.startswith(f"View {names[0]!r}: the mask {masks / names[0]}.png has") for change in changes)
 
 
 def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
@@ -191,11 +189,11 @@ def test_masks_that_were_made_binary_are_confirmed(tmp_path: Path) -> None:
     assert not report.refuted
 
 
-def test_a_changed_coverage_is_noticed(tmp_path: Path) -> None:
+def test_changed_coverage_is_found(tmp_path: Path) -> None:
     scene = write_scene(tmp_path, PAIRS[:1])
     (file,) = evaluated(scene, [protocol_of(LIGHT)], masks=write_masks(scene, PAIRS[:1]))
     change(file, lambda record: replace(record, views=[replace(record.views[0], coverage=0.5)]))
-    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["coverage"]
+    assert [value.metric for value in verified(file).compared if not value.confirmed] == ["coverage"]
 
 
 def test_the_average_error_is_confirmed_from_its_parts(tmp_path: Path, lpips_of: LpipsOf) -> None:
@@ -206,7 +204,7 @@ def test_the_average_error_is_confirmed_from_its_parts(tmp_path: Path, lpips_of:
     (file,) = score(scene, FIVE)
     assert not verified(file).refuted
     change(file, with_score("mipnerf_average", 0.5))
-    assert [each.metric for each in verified(file).compared if not each.confirmed] == ["mipnerf_average"]
+    assert [value.metric for value in verified(file).compared if not value.confirmed] == ["mipnerf_average"]
 
 
 def test_the_average_error_is_the_published_one() -> None:
@@ -214,12 +212,12 @@ def test_the_average_error_is_the_published_one() -> None:
 
 
 @pytest.mark.parametrize(("metric", "by"), [("psnr", 1.1e-4), ("psnr", -0.5), ("ssim", 1.1e-5)])
-def test_a_changed_score_is_noticed(file: Path, capsys: pytest.CaptureFixture[str], metric: str, by: float) -> None:
+def test_changed_score_is_found(file: Path, capsys: pytest.CaptureFixture[str], metric: str, by: float) -> None:
     row = read_record(file).views[0]
     change(file, with_score(metric, row.scores[metric] + by))
     assert main(["verify", str(file)]) == 1
     out = capsys.readouterr().out
-    assert f"{row.name!r}: {metric} is recorded as {row.scores[metric] + by} and recomputed as" in out
+    assert f"{row.name!r}: {metric} is recorded as {row.scores[metric] + by}, but recomputed as" in out
     assert "NOT CONFIRMED" in out
 
 
@@ -228,23 +226,23 @@ def test_a_score_changed_by_less_than_the_tolerance_is_confirmed(file: Path) -> 
     assert main(["verify", str(file)]) == 0
 
 
-def test_an_infinite_score_in_place_of_a_number_is_noticed(file: Path) -> None:
+def test_infinite_score_instead_of_a_number_is_found(file: Path) -> None:
     change(file, with_score("psnr", math.inf))
-    (wrong,) = [each for each in verified(file).compared if not each.confirmed]
+    (wrong,) = [value for value in verified(file).compared if not value.confirmed]
     assert (wrong.metric, wrong.recorded, wrong.deviation) == ("psnr", math.inf, math.inf)
 
 
-def test_identical_images_are_infinite_to_both(tmp_path: Path) -> None:
+def test_identical_images_are_confirmed_as_infinite(tmp_path: Path) -> None:
     scene = write_scene(tmp_path)
     for name in PAIRS:
         (scene / "ours" / f"{name}.png").write_bytes((scene / "gt" / f"{name}.png").read_bytes())
     (file,) = score(scene, LIGHT)
     report = verified(file)
     assert not report.refuted
-    assert {each.recomputed for each in report.compared if each.metric == "psnr"} == {math.inf}
+    assert {value.recomputed for value in report.compared if value.metric == "psnr"} == {math.inf}
 
 
-def test_a_changed_render_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_render_is_found(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = read_record(file).views[2].name
     scene = file.parents[4]
     save_png(scene / "ours" / f"{name}.png", torch.from_numpy(array_pairs()[name][0]))
@@ -252,14 +250,14 @@ def test_a_changed_render_is_noticed(file: Path, capsys: pytest.CaptureFixture[s
     assert f"View {name!r}: psnr is recorded as" in capsys.readouterr().out
 
 
-def test_a_render_of_another_size_is_noticed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_of_another_size_is_found(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     render = file.parents[4] / "ours" / f"{read_record(file).views[0].name}.png"
     save_png(render, torch.zeros(20, 20, 3))
     assert main(["verify", str(file)]) == 1
-    assert "has changed since: it has another size" in capsys.readouterr().out
+    assert f"the render {render} has changed since scoring: its size" in capsys.readouterr().out
 
 
-def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_reference_is_found_and_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = read_record(file).views[0]
     reference = file.parents[4] / "gt" / f"{row.name}.png"
     pixels = torch.from_numpy(array_pairs()[row.name][0].copy())
@@ -268,19 +266,19 @@ def test_a_changed_reference_is_noticed_and_named(file: Path, capsys: pytest.Cap
     assert main(["verify", str(file)]) == 1
     out = capsys.readouterr().out
     assert f"View {row.name!r}: the reference" in out
-    assert "has changed since." in out
+    assert "has changed since scoring." in out
 
 
-def test_a_metric_of_ours_that_is_broken_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_metric_of_nvs_eval_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nvs_eval.metrics import psnr
 
-    right = psnr.mse
-    monkeypatch.setattr(psnr, "mse", lambda *images, **how: right(*images, **how) * 1.01)
+    correct = psnr.mse
+    monkeypatch.setattr(psnr, "mse", lambda *images, **options: correct(*images, **options) * 1.01)
     (file,) = score(write_scene(tmp_path), LIGHT)
     assert main(["verify", str(file)]) == 1
-    wrong = [each for each in verified(file).compared if not each.confirmed]
-    assert {each.metric for each in wrong} == {"psnr"}
-    assert all(abs(each.deviation - 10 * math.log10(1.01)) < 1e-5 for each in wrong)
+    wrong = [value for value in verified(file).compared if not value.confirmed]
+    assert {value.metric for value in wrong} == {"psnr"}
+    assert all(abs(value.deviation - 10 * math.log10(1.01)) < 1e-5 for value in wrong)
 
 
 BROKEN = """
@@ -288,7 +286,7 @@ import sys
 from nvs_eval.metrics.ssim import metric as ssim
 from nvs_eval.metrics import psnr
 import nvs_eval.images.pixels, nvs_eval.evaluation.scorer
-def broken(*_, **__): raise AssertionError("the second opinion must not ask the first")
+def broken(*_, **__): raise AssertionError("the second opinion must not call the verified code")
 for module in (psnr, ssim, nvs_eval.images.pixels, nvs_eval.evaluation.scorer):
     for name in ("mse", "psnr", "ssim", "ssim_map", "quantise", "composite", "crop_border", "Scorer"):
         if hasattr(module, name): setattr(module, name, broken)
@@ -316,18 +314,18 @@ def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 
-def test_the_second_opinion_does_not_ask_the_first(file: Path) -> None:
+def test_second_opinion_does_not_call_the_verified_code(file: Path) -> None:
     done = run(BROKEN, "verify", str(file))
     assert done.returncode == 0, done.stderr
 
 
-def test_verifying_a_record_imports_none_of_what_made_it(file: Path) -> None:
+def test_verifying_a_record_does_not_import_the_verified_code(file: Path) -> None:
     done = run(WATCHED, "verify", str(file))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "imported []"
 
 
-def test_what_verifying_imports_is_seen(file: Path) -> None:
+def test_import_of_the_verified_code_would_be_found(file: Path) -> None:
     done = run(
         WATCHED.replace("import nvs_eval.diagnostics.verify.lpips", "import nvs_eval.evaluation.scorer"),
         "verify",
@@ -336,15 +334,15 @@ def test_what_verifying_imports_is_seen(file: Path) -> None:
     assert "nvs_eval.metrics.registry" in done.stdout.splitlines()[-1]
 
 
-def test_missing_files_are_said_a_view(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_files_are_reported_by_view(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [row.name for row in read_record(file).views]
     scene = file.parents[4]
     (scene / "ours" / f"{names[0]}.png").unlink()
     (scene / "gt" / f"{names[-1]}.png").unlink()
     assert main(["verify", str(file)]) == 2
     out = capsys.readouterr().out
-    assert f"View {names[0]!r} cannot be verified: its render is not at" in out
-    assert f"View {names[-1]!r} cannot be verified: its reference is not at" in out
+    assert f"View {names[0]!r} cannot be verified: its render is missing at" in out
+    assert f"View {names[-1]!r} cannot be verified: its reference is missing at" in out
     assert "confirmed" in out
 
 
@@ -364,7 +362,7 @@ def test_renders_that_were_not_kept_cannot_be_verified(tmp_path: Path, capsys: p
 def test_8_bit_copies_of_floats_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     light, float_ = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT, FLOAT)
     assert main(["verify", str(record_file(float_, tmp_path))]) == 2
-    assert "8-bit copies of what was scored, and float scored floats" in capsys.readouterr().err
+    assert "8-bit copies of what was scored, but float scores floats" in capsys.readouterr().err
     assert main(["verify", str(record_file(light, tmp_path))]) == 0
 
 
@@ -376,15 +374,15 @@ def test_floats_that_were_kept_are_confirmed(tmp_path: Path) -> None:
         assert not report.refuted
 
 
-def test_an_image_without_a_file_of_its_own_cannot_be_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_without_a_separate_file_cannot_be_verified(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def unpacked(record: Record) -> Record:
         rows = [replace(row, render=None) for row in record.views]
         return replace(record, views=rows, provenance={**record.provenance, "renders_from": "ours.zip"})
 
     change(file, unpacked)
     assert main(["verify", str(file)]) == 2
-    said = "its render was not kept as a file of its own (it came from ours.zip)."
-    assert capsys.readouterr().out.count(said) == 5
+    reason = "its render was not kept as a separate file (it came from ours.zip)."
+    assert capsys.readouterr().out.count(reason) == 5
 
 
 # --- The function -----------------------------------------------------------------------------------------------------
@@ -395,11 +393,11 @@ def test_verify_returns_reports_and_prints_nothing(file: Path, capsys: pytest.Ca
     assert (report.file, report.record, report.views) == (file, read_record(file), 2)
     assert report.complete
     assert not report.refuted
-    (whole,) = verify([str(file.parent)], views=None)
-    assert whole.views == 6
+    (all_views,) = verify([str(file.parent)], views=None)
+    assert all_views.views == 6
     assert capsys.readouterr() == ("", "")
 
 
-def test_verify_refuses_to_look_at_no_view(file: Path) -> None:
+def test_verify_refuses_zero_views(file: Path) -> None:
     with pytest.raises(InputError, match=r"views must be at least 1, or None for all. Got 0\."):
         list(verify(file, views=0))

@@ -1,4 +1,4 @@
-"""The independent implementations themselves: against other libraries, closed forms and worked examples."""
+"""Independent implementations compared with other libraries, closed forms and worked examples."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def doubles(name: str) -> Pair:
 
 @every_pair
 @pytest.mark.parametrize("kernel", TOOLS)
-def test_ssim_is_that_of_each_window_cut_out(name: str, kernel: str) -> None:
+def test_ssim_agrees_with_every_window_computed_alone(name: str, kernel: str) -> None:
     pair, extent = doubles(name), 255 if kernel == "uniform7-gray" else 1
     expected = window_map(TOOLS[kernel], pair.reference, pair.render, extent)
-    # Differences of moments lose digits; and dm_pix's least variance, of 2^-46, is left out.
+    # Differences of moments lose digits, and dm_pix's least variance of 2^-46 is ignored.
     assert_agree(ssim_map(pair, kernel, extent), expected, "float64", times=100)
 
 
 @pytest.mark.parametrize("kernel", ["valid", "dmpix", "reflect", "zero", "luma5"])
-def test_ssim_with_a_least_variance_is_that_of_each_window(kernel: str) -> None:
+def test_ssim_with_a_least_variance_agrees_with_every_window(kernel: str) -> None:
     pair, tool = doubles("photograph and noise"), replace(TOOLS[kernel], least_variance=0.001)
     expected = window_map(tool, pair.reference, pair.render, 1)
     assert_agree(ssim_map(pair, kernel, 1, floor=0.001), expected, "float64", times=10)
@@ -49,18 +49,18 @@ def test_ssim_with_a_least_variance_is_that_of_each_window(kernel: str) -> None:
 def test_uniform7_gray_is_scikit_images_default_of_grey(name: str) -> None:
     x, y = (quantise(image, "truncate").astype(np.float64) for image in array_pairs()[name])
     score: Any = structural_similarity
-    theirs = score(opencv_grey(x), opencv_grey(y), data_range=255)
-    assert_agree(window_map(TOOLS["uniform7-gray"], x, y, 255).mean(), theirs, "float64")
+    expected = score(opencv_grey(x), opencv_grey(y), data_range=255)
+    assert_agree(window_map(TOOLS["uniform7-gray"], x, y, 255).mean(), expected, "float64")
 
 
-def test_grey_is_opencvs() -> None:
+def test_grey_agrees_with_opencv() -> None:
     cv2 = pytest.importorskip("cv2")
     levels = np.random.RandomState(0).randint(0, 256, (200, 300, 3)).astype(np.uint8)
     assert np.array_equal(opencv_grey(levels / 255), cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY))
 
 
 @every_pair
-def test_extent_of_a_pair_is_that_of_its_wider_image(name: str) -> None:
+def test_extent_of_a_pair_is_the_larger_of_both_images(name: str) -> None:
     pair = doubles(name)
     assert extent_of(pair) == extent_of_pair(pair.reference, pair.render)
 
@@ -71,10 +71,10 @@ def test_dycheck_with_a_full_mask_is_dm_pix_without_floor(name: str) -> None:
     full = replace(pair, mask=np.ones(pair.reference.shape[:2]))
     expected = window_map(DMPIX_WITHOUT_FLOOR, pair.reference, pair.render, 1).mean()
     assert_agree(ssim(full, DYCHECK, "dycheck"), expected, "float64", times=10)
-    assert_agree(psnr(full), psnr(pair), "float64", times=100)  # Decibels have fewer digits.
+    assert_agree(psnr(full), psnr(pair), "float64", times=100)  # Logarithms lose digits.
 
 
-def test_dychecks_windows_without_a_pixel_of_the_mask_count_one() -> None:
+def test_dychecks_windows_outside_the_mask_are_one() -> None:
     pair = doubles("two noises")
     empty = replace(pair, mask=np.zeros(pair.reference.shape[:2]))
     assert_agree(ssim(empty, DYCHECK, "dycheck"), 1.0, "float64")
@@ -83,7 +83,7 @@ def test_dychecks_windows_without_a_pixel_of_the_mask_count_one() -> None:
 # --- Means ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_masked_mean_is_that_of_a_loop() -> None:
+def test_masked_mean_agrees_with_a_loop() -> None:
     random = np.random.RandomState(0)
     values, mask = random.rand(6, 7, 3), random.rand(10, 11)
     weights = [mask[2 + y, 2 + x] for y in range(6) for x in range(7)]
@@ -146,8 +146,8 @@ def test_quadratic_undoes_a_quadratic_that_clips_nothing() -> None:
     assert_agree(quadratic(render, reference), reference, "float64", times=100)
 
 
-def test_quadratic_takes_each_channels_own_pixels() -> None:
-    # Red is clipped in half of the reference, where the fit of green and blue still sees what they are.
+def test_quadratic_fits_channels_on_separate_pixels() -> None:
+    # Red is clipped in half of the reference; the fits of green and blue still use that half.
     reference = 0.2 + 0.6 * np.random.RandomState(0).rand(20, 30, 3)
     reference[:10, :, 1] **= 2
     render = reference.copy()
@@ -164,13 +164,13 @@ def test_affine_undoes_scale_and_offset() -> None:
     assert_agree(affine(render, reference), reference, "float64", times=100)
 
 
-def test_affine_can_end_up_further_away() -> None:
-    # It fits the reference to the render: of mere noise the slope is near 0, and its inverse throws pixels far away.
+def test_affine_can_increase_the_error() -> None:
+    # It fits the reference to the render. For noise the slope is near 0, and its inverse moves pixels far away.
     pair = doubles("two noises")
     assert psnr(replace(pair, render=affine(pair.render, pair.reference))) < psnr(pair) - 1
 
 
-def test_affine_of_a_flat_reference_keeps_the_renders_mean() -> None:
+def test_affine_of_a_flat_reference_subtracts_the_renders_mean() -> None:
     pair = doubles("flat and flat")
     expected = np.clip(pair.render - pair.render.mean(), 0, 1)
     assert_agree(affine(pair.render, pair.reference), expected, "float64", times=10)

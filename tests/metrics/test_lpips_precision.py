@@ -400,13 +400,13 @@ def test_they_are_not_compared() -> None:
     other = replace(QUICK, method="splatfacto")
     with pytest.raises(InputError) as error:
         contenders_of({"a": [EXACT], "b": [other]})
-    assert "a has nerfacto under inria-3dgs; b has splatfacto under inria-3dgs, fast." in str(error.value)
+    assert "a (nerfacto under inria-3dgs), b (splatfacto under inria-3dgs, fast)" in str(error.value)
     assert str(error.value).endswith(f"Fast LPIPS and exact LPIPS are different metrics: {SAME}")
     with pytest.raises(InputError) as plain:
         contenders_of({"a": [EXACT], "b": [of("standard", fast=True)]})
     assert "different metrics" not in str(plain.value)
     assert [*left_out_notes({"a": [EXACT, QUICK], "b": [replace(EXACT, method="b")]})] == [
-        f"Only a has test views under inria-3dgs, fast ({QUICK.fingerprint}): left out."
+        f"Skipped test views under inria-3dgs, fast ({QUICK.fingerprint}): only a has them."
     ]
     (sides,) = contenders_of({"a": [QUICK], "b": [other]})
     assert compare_contenders(sides, resamples=200).protocol == "inria-3dgs, fast"
@@ -417,9 +417,9 @@ def test_one_is_no_baseline_of_the_other(new: Record, baseline: Record) -> None:
     with pytest.raises(InputError) as error:
         check([new], [baseline])
     assert str(error.value) == (
-        f"The baseline was scored under {baseline.protocol_title} ({baseline.fingerprint}), test views, and the new "
-        f"results were not: they are under {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact "
-        f"LPIPS are different metrics: {SAME}"
+        f"The new results must be scored under the baseline's {baseline.protocol_title} ({baseline.fingerprint}), test "
+        f"views. Got {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact LPIPS are different "
+        f"metrics: {SAME}"
     )
     assert {each.protocol for each in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
 
@@ -488,8 +488,8 @@ def test_inspecting_says_it(tmp_path: Path) -> None:
         facts.append(dict(inspect_record(tmp_path / name).facts))
     assert [each.get("precision") for each in facts] == [
         None,
-        "fast: LPIPS networks multiplied in fewer bits than float32",
-        "fast: LPIPS networks multiplied in bfloat16",
+        "fast: LPIPS networks multiply in fewer bits than float32",
+        "fast: LPIPS networks multiply in bfloat16",
     ]
     assert facts[2]["protocol"] == f"inria-3dgs, fast ({QUICK.fingerprint})"
 

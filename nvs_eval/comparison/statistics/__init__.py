@@ -1,1 +1,1 @@
-"""What can be said of how two sides differ that were scored on the same views: arrays in, numbers and words out."""
+"""Statistics of the difference of two sides on shared views: arrays in, numbers and sentences out."""

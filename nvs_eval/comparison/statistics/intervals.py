@@ -1,4 +1,4 @@
-"""The mean difference of two sides with its 95 % interval by a hierarchical studentised bootstrap, and its limits."""
+"""Mean difference of two sides with its 95 % interval by a hierarchical studentised bootstrap, and its limits."""
 
 from __future__ import annotations
 
@@ -14,67 +14,69 @@ from nvs_eval.errors import InputError, counted, listed, some
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-# What the draws start from, so that the same scores always have the same interval.
+# Fixed seed of the draws: the same scores always have the same interval.
 SEED = 20_240_229
-# A single outlier among few views makes the quantile erratic, as resamples that lack it hardly spread. More than this
-# many times Student's adds next to nothing to what intervals hold (docs/comparison.md), and makes them absurdly wide.
+# Limit of the quantile, in Student's quantiles. A single outlier among few views makes the quantile erratic, because
+# resamples without it hardly spread. The limit costs at most 0.1 points of coverage (docs/comparison.md) and avoids
+# absurdly wide intervals.
 _MOST_OF_STUDENTS = 2.0
-# The fewest views that bear an interval while scenes are fixed.
+# Number of views that an interval over fixed scenes requires.
 FEWEST_VIEWS = 6
-# The same for scenes of different numbers of views, in views of one scene.
+# Effective number of views that fixed scenes with different numbers of views require.
 _FEWEST_UNITS = 4
-# Fewer views or scenes than this cannot show how skewed they are, and the interval depends on it.
+# Number of units from which on a sample shows how skewed it is, on which coverage depends.
 _ENOUGH = 15
-# A sample skewness beyond which simulated intervals held clearly less than 95 %, but for so many views.
+# Sample skewness above which coverage was clearly below 95 % in simulations, with fewer than 200 units.
 _VERY_SKEWED = 2.0
 _ENOUGH_OF_SKEWED = 200
-# Fewer runs than this say little of how runs differ.
+# Number of runs from which on a side shows how its trainings differ.
 _ENOUGH_RUNS = 5
 
 _INFINITE = (
-    "On {infinite} of {views} views one side alone is infinite (its image is identical to the reference), so that the "
-    "mean difference is not finite: only ranks can be compared."
+    "On {infinite} of {views} views, only one side is infinite (its image equals the reference). The mean difference "
+    "is therefore not finite, and only ranks can be compared."
 )
-_FEW_VIEWS = "{views} can bear no interval: at least {fewest} are needed."
-_SINGLE_VIEWS = "One view shared says nothing of how views spread: at least two are needed of {scenes}."
-_FEW_UNITS = "{weight}, which can bear no interval: more are needed of the scene with the fewest."
-_WEIGHT = "Scenes of {counts} views weigh the same, and tell as little as {units} views of one scene"
+_FEW_VIEWS = "With {views}, there is no interval: at least {fewest} are required."
+_SINGLE_VIEWS = (
+    "With a single view of a scene, there is no interval: at least two are required. Scenes with one: {scenes}."
+)
+_FEW_UNITS = "{weight}. There is no interval: the scene with the fewest views needs more."
+_WEIGHT = "Scenes of {counts} views have equal weight, and tell no more than {units} views of one scene"
 _UNSHOWN_SKEW = (
-    "{units} cannot show how skewed the differences are: the interval holds {held} % where they are very skewed, and "
-    "up to 98 % where they have heavy tails, instead of 95 %."
+    "{units} cannot show how skewed the differences are. The interval covers {coverage} % if they are very skewed, and "
+    "up to 98 % if they have heavy tails, instead of 95 %."
 )
 _SKEWED = (
-    "The differences of the {units} are very skewed (a few large ones on one side): the interval may hold as little as "
-    "90 % instead of 95 %."
+    "The differences of the {units} are very skewed (a few large ones on one side). The interval may cover as little "
+    "as 90 % instead of 95 %."
 )
-_FEW_RUNS = "{runs} runs of a side say little of how much trainings differ: {enough} say more."
-_EQUAL_SCENES = (
-    "The mean differences of all scenes are equal while those of their views are not: nothing says how much scenes "
-    "differ."
-)
-_ABOUT_SCENES = "The interval is about scenes of the kind of these {count}."
-_ABOUT_VIEWS = "The interval is about other views of {scenes}, not about others.{runs}"
-# Whether each side has one run in each scene, by the answers there are.
+_FEW_RUNS = "A side with {runs} runs shows little of how trainings differ; {enough} runs show more."
+_EQUAL_SCENES = "All scenes have the same mean difference although their views differ: the spread of scenes is unknown."
+_ABOUT_SCENES = "The interval is about scenes like these {count}."
+_ABOUT_VIEWS = "The interval is about other views of {scenes}, not about other scenes.{runs}"
+# Keys: whether a side has a single run on a scene, over all sides and scenes.
 _SINGLE_RUNS = {
-    frozenset({True}): " Each side was trained once: what another training would change is not in it.",
-    frozenset({True, False}): " Where a side was trained once, what another training would change is not in it.",
+    frozenset({True}): " Each side was trained once: the interval does not contain what another training would change.",
+    frozenset({True, False}): (
+        " Where a side was trained once, the interval does not contain what another training would change."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean difference B - A, in the unit of the metric, and how well it is known.
+    """Mean difference B - A with its 95 % interval, in the unit of the metric.
 
     Attributes:
-        difference: the mean over scenes of their mean differences; infinite where one side alone is infinite on a view,
-            None where infinities of both signs meet.
-        low: where the 95 % interval begins, or None.
-        high: where it ends, or None.
-        standard_error: of the difference, or None.
-        quantile: half the interval in standard errors, or None.
-        reason: why there is no interval, in words; "" where there is one.
-        caution: why it may hold less than 95 %, in words; "" where nothing is known against it.
-        note: what it is about, in words, and what is not in it.
+        difference: mean over scenes of their mean differences; infinite if only one side is infinite on a view, None if
+            there are such views of both signs.
+        low: lower end of the 95 % interval, or None.
+        high: upper end of the 95 % interval, or None.
+        standard_error: standard error of the difference, or None.
+        quantile: half the width of the interval in standard errors, or None.
+        reason: sentence on why there is no interval; "" if there is one.
+        caution: sentence on why coverage may differ from 95 %; "" if there is no reason.
+        note: sentence on what the interval is about, and what it does not contain.
     """
 
     difference: float | None
@@ -88,40 +90,40 @@ class Interval:
 
     @property
     def sign(self) -> int:
-        """Whether the difference is above (1) or below (-1) zero beyond doubt; 0 where that cannot be said."""
+        """1 if the interval is above zero, -1 if below, and 0 otherwise."""
         return sign_of(self.low, self.high)
 
 
 def sign_of(low: float | None, high: float | None) -> int:
-    """Whether an interval lies above (1) or below (-1) zero; 0 where it does neither, or where there is none."""
+    """Return 1 if an interval is above zero, -1 if below, and 0 otherwise or without an interval."""
     if low is None or high is None:
         return 0
     return int(low > 0) - int(high < 0)
 
 
 def ends(difference: float, half: float, rounding: float) -> tuple[float, float]:
-    """Where an interval begins and ends; a difference that is no more than rounding has zero in it."""
+    """Return the ends of an interval, which contains zero if the difference may be due to rounding."""
     low, high = difference - half, difference + half
     return (min(low, 0.0), max(high, 0.0)) if abs(difference) <= rounding else (low, high)
 
 
 def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Interval]:
-    """The mean difference of each metric and its 95 % interval, symmetric about it.
+    """Return the mean difference of each metric with its symmetric 95 % interval.
 
-    Half the interval is the standard error times the 95 % quantile of how many of their own standard errors resamples
-    are off, which is at most twice Student's. (Hall, "On symmetric bootstrap confidence intervals", 1988;
-    docs/comparison.md says what it covers.)
+    Half the interval is the standard error times a quantile: the 95 % quantile of the distance of resamples from the
+    mean difference, in their own standard errors, and at most twice Student's quantile. (Hall, "On symmetric bootstrap
+    confidence intervals", 1988; coverage is in docs/comparison.md.)
 
     Args:
-        metrics: the scores by the metric's name. Those with the same numbers of scenes, runs and views share the draws.
-        resamples: how many.
-        seed: of the draws.
+        metrics: scores by metric. Metrics with the same numbers of scenes, runs and views share the draws.
+        resamples: number of bootstrap resamples.
+        seed: seed of the draws.
 
     Raises:
         InputError: there are too few resamples for a quantile.
     """
     if math.ceil(LEVEL * (resamples + 1)) > resamples:
-        raise InputError(f"{resamples} resamples have no {LEVEL:.0%} quantile: 19 are needed, and 10,000 are usual.")
+        raise InputError(f"The number of resamples must be at least 19 for a {LEVEL:.0%} quantile. Got {resamples}.")
     result = {name: _without_draws(scores) for name, scores in metrics.items()}
     layouts: dict[object, list[str]] = {}
     for name, interval in result.items():
@@ -135,21 +137,21 @@ def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed
 
 
 def _quantiles(ratios: Array) -> list[float]:
-    """An order statistic, which may be infinite: between two of them there is nothing to interpolate."""
-    place = math.ceil(LEVEL * (len(ratios) + 1)) - 1
-    return [float(value) for value in np.partition(ratios, place, axis=0)[place]]
+    """Return an order statistic of each metric; interpolation would fail at infinite ones."""
+    index = math.ceil(LEVEL * (len(ratios) + 1)) - 1
+    return [float(value) for value in np.partition(ratios, index, axis=0)[index]]
 
 
 def _without_draws(scores: Scores) -> Interval:
-    """What there is to say before anything is drawn: all of it where there is no interval, or no spread."""
+    """Return the interval as far as it needs no draws: final if it has a reason or ends, which need no spread."""
     difference = None if math.isnan(scores.difference) else scores.difference
     reason = why_none(scores)
     if reason or difference is None:
         return Interval(difference, reason=reason)
     if standard_error(scores) > scores.rounding:
         return Interval(difference)
-    within = max(float(np.ptp(scene.differences)) for scene in scores.scenes)
-    if scores.samples_scenes and within > scores.rounding:
+    range_of_views = max(float(np.ptp(scene.differences)) for scene in scores.scenes)
+    if scores.samples_scenes and range_of_views > scores.rounding:
         return Interval(difference, reason=_EQUAL_SCENES)
     low, high = ends(difference, 0.0, scores.rounding)
     return Interval(difference, low, high, 0.0, 0.0, caution=caution(scores), note=note(scores))
@@ -165,7 +167,7 @@ def _interval(scores: Scores, quantile: float) -> Interval:
 
 
 def why_none(scores: Scores) -> str:
-    """Why there can be no interval; "" where there can."""
+    """Return why there can be no interval, or ""."""
     if scores.infinite:
         return _INFINITE.format(infinite=scores.infinite, views=scores.views)
     if scores.samples_scenes:
@@ -180,12 +182,12 @@ def why_none(scores: Scores) -> str:
 
 
 def caution(scores: Scores) -> str:
-    """Why an interval may hold the truth less often than it says; "" where nothing is known against it."""
-    return " ".join(filter(None, [_of_units(scores), _of_runs(scores)]))
+    """Return why the coverage of an interval may differ from 95 %, or ""."""
+    return " ".join(filter(None, [_caution_on_units(scores), _caution_on_runs(scores)]))
 
 
 def note(scores: Scores) -> str:
-    """What an interval is about, and what is not in it."""
+    """Return what an interval is about, and what it does not contain."""
     count = len(scores.scenes)
     if scores.samples_scenes:
         return _ABOUT_SCENES.format(count=count)
@@ -194,15 +196,15 @@ def note(scores: Scores) -> str:
     return _ABOUT_VIEWS.format(scenes=scenes, runs=_SINGLE_RUNS.get(single, ""))
 
 
-def _of_units(scores: Scores) -> str:
+def _caution_on_units(scores: Scores) -> str:
     number = units(scores)
     fixed = not scores.samples_scenes
     all_units = counted(scores.views, "view") if fixed else counted(len(scores.scenes), "scene")
     if number < _ENOUGH:
         if fixed and number < scores.views:
-            weighed = f"{_weight(scores, number)}, and {counted(number, 'view')}"
-            return _UNSHOWN_SKEW.format(units=weighed, held="84 to 92")
-        return _UNSHOWN_SKEW.format(units=all_units, held="88 to 93")
+            effective_units = f"{_weight(scores, number)}. {counted(number, 'view')}"
+            return _UNSHOWN_SKEW.format(units=effective_units, coverage="84 to 92")
+        return _UNSHOWN_SKEW.format(units=all_units, coverage="88 to 93")
     if number < _ENOUGH_OF_SKEWED and abs(_skewness(scores, number)) > _VERY_SKEWED:
         return _SKEWED.format(units=all_units)
     return ""
@@ -212,18 +214,19 @@ def _weight(scores: Scores, number: int) -> str:
     return _WEIGHT.format(counts=listed([str(len(scene.views)) for scene in scores.scenes]), units=number)
 
 
-def _of_runs(scores: Scores) -> str:
-    """Few runs of fixed scenes; where scenes are a sample, what runs add is in their spread, and known as well."""
-    several = [runs for scene in scores.scenes for runs in scene.layout[:2] if runs > 1]
-    if scores.samples_scenes or not several or min(several) >= _ENOUGH_RUNS:
+def _caution_on_runs(scores: Scores) -> str:
+    """Return a caution for few runs on fixed scenes; the spread of sampled scenes contains that of runs."""
+    counts = [runs for scene in scores.scenes for runs in scene.layout[:2] if runs > 1]
+    if scores.samples_scenes or not counts or min(counts) >= _ENOUGH_RUNS:
         return ""
-    return _FEW_RUNS.format(runs=min(several), enough=_ENOUGH_RUNS)
+    return _FEW_RUNS.format(runs=min(counts), enough=_ENOUGH_RUNS)
 
 
 def _skewness(scores: Scores, number: int) -> float:
-    """The sample skewness of what so many units contribute to the mean difference; of views about their scene's mean.
+    """Return the sample skewness of the units' contributions to the mean difference.
 
-    A view of a scene of few contributes more, and so does what is skewed in that scene.
+    Views are centred on their scene's mean, and weighted as in the mean over scenes: a view counts for more in a scene
+    with few views.
     """
     if scores.samples_scenes:
         values = scores.scene_means - scores.scene_means.mean()

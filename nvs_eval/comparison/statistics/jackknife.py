@@ -1,4 +1,4 @@
-"""How much a verdict hangs on one view or one scene: the mean difference and its interval without each of them."""
+"""Jackknife: the mean difference and its interval without each view and each scene."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from nvs_eval.comparison.statistics.scores import (
     within_scenes,
 )
 
-# Up to so many views in all, and scenes, the interval is computed anew without each.
+# Largest numbers of views in total and of scenes for which the interval is recomputed without each.
 _MOST_VIEWS = 100
 _MOST_SCENES = 50
-# How many numbers may be drawn with all resamples; where it were more, so few resamples are taken for each.
+# Largest number of views drawn with all resamples. Beyond it, the number of resamples is reduced.
 _MOST_DRAWN = 20_000_000
 _FEWER_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
 class Without:
-    """The mean difference without one view, or without one scene.
+    """Mean difference without one view or one scene.
 
     Attributes:
-        scene: its name.
-        view: the view's name; None where the whole scene is left out.
-        difference: B - A without it.
-        low: where the interval without it begins; None where the rest bears no interval, or none about the same.
-        high: where it ends, or None.
+        scene: name of the scene.
+        view: name of the view; None if the whole scene is omitted.
+        difference: mean difference B - A of the rest.
+        low: lower end of the interval of the rest; None if there is none, or none of the same kind.
+        high: upper end of the interval of the rest, or None.
     """
 
     scene: str
@@ -45,18 +45,18 @@ class Without:
 
     @property
     def sign(self) -> int:
-        """As that of an interval: 1, -1, or 0 where zero is within it or there is none."""
+        """1 if the interval is above zero, -1 if below, and 0 otherwise or without an interval."""
         return sign_of(self.low, self.high)
 
 
 @dataclass(frozen=True)
 class Jackknife:
-    """What the difference would be without each view and each scene.
+    """Mean difference without each view and without each scene.
 
     Attributes:
-        interval: with all of them.
-        views: without one view each; none where there is no interval, or no view is left without it.
-        scenes: without one scene each; none where there is no interval, or only one scene.
+        interval: interval of all views.
+        views: results without one view each; empty without an interval or with a single view.
+        scenes: results without one scene each; empty without an interval or with a single scene.
     """
 
     interval: Interval
@@ -65,54 +65,54 @@ class Jackknife:
 
     @property
     def pivotal_views(self) -> tuple[Without, ...]:
-        """The views without which the verdict, which is the interval's sign, would be another."""
+        """Views without which the verdict (the interval's sign) would change."""
         return self.pivotal(self.views)
 
     @property
     def pivotal_scenes(self) -> tuple[Without, ...]:
-        """The scenes without which the verdict would be another."""
+        """Scenes without which the verdict would change."""
         return self.pivotal(self.scenes)
 
-    def pivotal(self, left_out: Sequence[Without]) -> tuple[Without, ...]:
-        """Those of views or scenes without which the verdict would be another."""
-        return tuple(rest for rest in left_out if rest.low is not None and rest.sign != self.interval.sign)
+    def pivotal(self, rests: Sequence[Without]) -> tuple[Without, ...]:
+        """Return the results whose verdict differs from that of all views."""
+        return tuple(rest for rest in rests if rest.low is not None and rest.sign != self.interval.sign)
 
 
 def jackknives(
-    metrics: Mapping[str, Scores], whole: Mapping[str, Interval], *, resamples: int = RESAMPLES
+    metrics: Mapping[str, Scores], full: Mapping[str, Interval], *, resamples: int = RESAMPLES
 ) -> dict[str, Jackknife]:
-    """Leave out each view, and each scene, in turn, of each metric that has an interval.
+    """Omit each view and each scene in turn, for each metric that has an interval.
 
-    Up to 100 views, and up to 50 scenes, `intervals` is asked again without each. Of more, one changes the quantile
-    little: the difference and its standard error are computed without it, in closed form, and the quantile of all is
-    kept (docs/comparison.md says how well that agrees).
+    Up to 100 views and up to 50 scenes, the interval is recomputed without each. With more, one of them changes the
+    quantile little: the difference and its standard error are recomputed in closed form, and the quantile of all views
+    is kept (docs/comparison.md).
 
     Args:
-        metrics: the scores by the metric's name, as for `intervals`.
-        whole: their intervals.
-        resamples: number of bootstrap resamples; at most 2,000 where more would take long.
+        metrics: scores by metric, as for `intervals`.
+        full: intervals of these scores.
+        resamples: number of bootstrap resamples; limited to 2,000 if more would take long.
     """
-    bearing = {name: scores for name, scores in metrics.items() if whole[name].low is not None}
-    rests = {name: list(_rests(scores)) for name, scores in bearing.items()}
-    anew = iter(_anew([rest for several in rests.values() for _, _, rest in several], resamples))
-    result = {name: Jackknife(interval) for name, interval in whole.items()}
-    for name, scores in bearing.items():
-        left_out = [_without(scores, *rest, next(anew)) for rest in rests[name]]
-        left_out += _in_closed_form(scores, whole[name])
-        views = [without for without in left_out if without.view is not None]
-        scenes = [without for without in left_out if without.view is None]
-        result[name] = Jackknife(whole[name], tuple(views), tuple(scenes))
+    with_interval = {name: scores for name, scores in metrics.items() if full[name].low is not None}
+    rests = {name: list(_rests(scores)) for name, scores in with_interval.items()}
+    recomputed = iter(_recompute([rest for metric in rests.values() for _, _, rest in metric], resamples))
+    result = {name: Jackknife(interval) for name, interval in full.items()}
+    for name, scores in with_interval.items():
+        results = [_without(scores, *rest, next(recomputed)) for rest in rests[name]]
+        results += _in_closed_form(scores, full[name])
+        views = [without for without in results if without.view is not None]
+        scenes = [without for without in results if without.view is None]
+        result[name] = Jackknife(full[name], tuple(views), tuple(scenes))
     return result
 
 
 def _rests(scores: Scores) -> Iterator[tuple[str, str | None, Scores]]:
-    """What is left without each view of a scene, where that is to be computed anew, and then without each scene."""
+    """Yield the rest without each view and then without each scene, unless they are too many to recompute."""
     scenes = scores.scenes
     others = [(*scenes[:index], *scenes[index + 1 :]) for index in range(len(scenes))]
     if scores.views <= _MOST_VIEWS:
         for scene, before, rest in zip(scenes, range(len(scenes)), others, strict=True):
             for view in range(len(scene.views)):
-                # With its only view a scene is gone.
+                # A scene without its only view is dropped.
                 left = [_scene_without(scene, view)] if len(scene.views) > 1 else []
                 if kept := (*rest[:before], *left, *rest[before:]):
                     yield scene.name, scene.views[view], Scores(kept)
@@ -121,12 +121,12 @@ def _rests(scores: Scores) -> Iterator[tuple[str, str | None, Scores]]:
 
 
 def _scene_without(scene: SceneScores, view: int) -> SceneScores:
-    kept = [place for place in range(len(scene.views)) if place != view]
-    return SceneScores(scene.name, tuple(scene.views[place] for place in kept), scene.a[:, kept], scene.b[:, kept])
+    kept = [index for index in range(len(scene.views)) if index != view]
+    return SceneScores(scene.name, tuple(scene.views[index] for index in kept), scene.a[:, kept], scene.b[:, kept])
 
 
-def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
-    """The interval of each, by no more draws than are quick."""
+def _recompute(rests: Sequence[Scores], resamples: int) -> list[Interval]:
+    """Return the interval of each rest, with fewer resamples if there are many rests."""
     drawn = resamples * sum(scores.views for scores in rests)
     fewer = min(resamples, _FEWER_RESAMPLES) if drawn > _MOST_DRAWN else resamples
     recomputed = intervals({str(index): scores for index, scores in enumerate(rests)}, resamples=fewer)
@@ -134,53 +134,53 @@ def _anew(rests: Sequence[Scores], resamples: int) -> list[Interval]:
 
 
 def _without(scores: Scores, scene: str, view: str | None, rest: Scores, interval: Interval) -> Without:
-    """Six scenes are a sample of scenes and five are not: an interval of these is about something else."""
-    same = rest.samples_scenes == scores.samples_scenes
-    low, high = (interval.low, interval.high) if same else (None, None)
+    # Six scenes are a sample of scenes and five are not: their interval is of another kind.
+    same_kind = rest.samples_scenes == scores.samples_scenes
+    low, high = (interval.low, interval.high) if same_kind else (None, None)
     return Without(scene, view, rest.difference, low, high)
 
 
 def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
-    """Without each view, and each scene, that there are too many of to compute the interval anew."""
+    """Yield results without each view and each scene, if they are too many to recompute the interval."""
     means, fixed = scores.scene_means, not scores.samples_scenes
     variances = np.array([variance_of_mean(*scene.finite) if fixed else 0.0 for scene in scores.scenes])
     for index, scene in enumerate(scores.scenes):
         rest = scores.scenes[:index] + scores.scenes[index + 1 :]
         others = np.delete(means, index)[None], np.delete(variances, index)[None]
         if len(scores.scenes) > _MOST_SCENES:
-            numbers = _numbers(scores, interval, others, bears=_bears_alike(scores, rest))
+            numbers = _numbers(scores, interval, others, has_interval=_has_same_interval(scores, rest))
             yield Without(scene.name, None, *numbers[0])
         if scores.views <= _MOST_VIEWS:
             continue
-        # With its only view a scene is gone. Whether there is an interval depends on how many views are left.
+        # A scene without its only view is dropped. Only the number of remaining views decides if there is an interval.
         several = len(scene.views) > 1
-        bears = _bears_alike(scores, (*rest, _scene_without(scene, 0)) if several else rest)
+        has_interval = _has_same_interval(scores, (*rest, _scene_without(scene, 0)) if several else rest)
         if several:
-            left = _sums_without(scene.differences) / (len(scene.views) - 1)
-            spread = _variances_without(scene) if fixed and bears else np.zeros(len(scene.views))
-            others = _beside(others[0], left), _beside(others[1], spread)
-        numbers = _numbers(scores, interval, others, bears=bears)
-        for view, of_view in zip(scene.views, numbers, strict=True):
-            yield Without(scene.name, view, *of_view)
+            means_of_scene = _sums_without(scene.differences) / (len(scene.views) - 1)
+            spread = _variances_without(scene) if fixed and has_interval else np.zeros(len(scene.views))
+            others = _append(others[0], means_of_scene), _append(others[1], spread)
+        numbers = _numbers(scores, interval, others, has_interval=has_interval)
+        for view, numbers_of_view in zip(scene.views, numbers, strict=True):
+            yield Without(scene.name, view, *numbers_of_view)
 
 
-def _bears_alike(scores: Scores, rest: tuple[SceneScores, ...]) -> bool:
-    """Whether what is left bears an interval, and one about the same."""
-    left = Scores(rest)
-    return left.samples_scenes == scores.samples_scenes and not why_none(left)
+def _has_same_interval(scores: Scores, scenes: tuple[SceneScores, ...]) -> bool:
+    """Return whether the remaining scenes have an interval of the same kind."""
+    rest = Scores(scenes)
+    return rest.samples_scenes == scores.samples_scenes and not why_none(rest)
 
 
-def _beside(others: Array, values: Array) -> Array:
-    """What the other scenes have, and then one of several values: [values, scenes]."""
+def _append(others: Array, values: Array) -> Array:
+    """Append each of several values to the row of the other scenes: [values, scenes]."""
     return np.column_stack([np.broadcast_to(others, (len(values), others.shape[1])), values])
 
 
 def _numbers(
-    scores: Scores, interval: Interval, kept: tuple[Array, Array], *, bears: bool
+    scores: Scores, interval: Interval, rest: tuple[Array, Array], *, has_interval: bool
 ) -> list[tuple[float, float | None, float | None]]:
-    """The differences and intervals of the means and the variances of scenes that are left, each [number, scenes]."""
-    means, variances = kept
-    if not bears:
+    """Return differences and interval ends from the means and variances of the remaining scenes, [number, scenes]."""
+    means, variances = rest
+    if not has_interval:
         return [(difference, None, None) for difference in means.mean(axis=1).tolist()]
     errors = over_scenes(means) if scores.samples_scenes else within_scenes(variances)
     halves = (interval.quantile or 0.0) * errors
@@ -189,15 +189,15 @@ def _numbers(
 
 
 def _variances_without(scene: SceneScores) -> Array:
-    """What `variance_of_mean` is without each of a scene's views, of which two are left at least."""
+    """Return `variance_of_mean` without each view of a scene, which has at least three views."""
     a, b = scene.finite
     left = len(scene.views) - 1
     centred = scene.differences - scene.differences.mean()
     squares = _sums_without(centred**2) - _sums_without(centred) ** 2 / left
-    of_runs = [(_sums_without(side) / left).var(axis=0, ddof=1) / len(side) for side in (a, b) if len(side) > 1]
-    return np.maximum(squares, 0.0) / (left - 1) / left + sum(of_runs)
+    runs = [(_sums_without(side) / left).var(axis=0, ddof=1) / len(side) for side in (a, b) if len(side) > 1]
+    return np.maximum(squares, 0.0) / (left - 1) / left + sum(runs)
 
 
 def _sums_without(values: Array) -> Array:
-    """The sum over all views but each, [..., views]."""
+    """Return the sum over all views without each of them, [..., views]."""
     return values.sum(axis=-1, keepdims=True) - values

@@ -1,4 +1,4 @@
-"""What ranks and signs say of a difference: Wilcoxon's test, Holm's correction, and wins by view."""
+"""Statistics of ranks and signs: Wilcoxon's signed-rank test, Holm's correction, and wins by view."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 
 from nvs_eval.comparison.statistics.scores import Array, Scores
 
-# Up to here the distribution of the test is taken as it is, beyond it as normal.
+# Largest number of units for which the exact distribution of the test is used; beyond it, the normal one.
 _MOST_EXACT = 50
 
-_UNDEFINED = "A scene's mean difference is undefined: there is no rank to give it."
+_UNDEFINED = "There is no p-value: the mean difference of a scene is undefined and has no rank."
 _SEVERAL_RUNS = (
-    "With several runs of a side there is no p-value: the rank test knows only how views differ, not how runs do, "
-    "which is in the interval."
+    "There is no p-value with several runs per side: the rank test sees only how views differ, and the interval also "
+    "how runs do."
 )
 _UNLIKE_SCENES = (
-    "There is no p-value: the scenes have different numbers of views, and the rank test would count views, where the "
-    "mean counts each scene the same."
+    "There is no p-value: the scenes have different numbers of views. The rank test would weight views, and the mean "
+    "weights scenes."
 )
 
 
 @dataclass(frozen=True)
 class SignedRank:
-    """Wilcoxon's signed-rank test of whether differences lie about zero, two-sided.
+    """Result of Wilcoxon's two-sided signed-rank test.
 
     Attributes:
-        p: the p-value; None where there is no test.
-        units: what was ranked: the scenes' mean differences where there are six scenes, else the views'.
-        n: how many of them differ from zero.
-        sign: 1 where the ranks of differences above zero outweigh those below, -1 the other way round, else 0.
-        reason: why there is no test, in words; "" where there is one.
+        p: p-value; None without a test.
+        units: what is ranked: mean differences of scenes if there are at least six, otherwise differences of views.
+        n: number of units that differ from zero.
+        sign: 1 if the ranks of differences above zero outweigh those below, -1 for the reverse, 0 for a balance.
+        reason: sentence on why there is no test; "" if there is one.
     """
 
     p: float | None
@@ -44,19 +44,18 @@ class SignedRank:
 
     @property
     def least_p(self) -> float:
-        """The smallest p that so many units can have."""
+        """Smallest p-value that this number of units can have."""
         return least_p(self.n)
 
 
 def signed_rank(scores: Scores) -> SignedRank:
-    """Test whether the differences lie symmetrically about zero, by their ranks; infinite ones rank highest.
+    """Test by ranks whether the differences are symmetric about zero; infinite ones rank highest.
 
-    Units without a difference are left out, as Wilcoxon did: they speak for neither side, and the distribution of the
-    rest stays exact. With nothing left p is 1. It is exact up to 50 units of different size, else by the normal
-    distribution with its correction for ties, and never below what n units can have.
+    Units without a difference are dropped, as in Wilcoxon's paper: they support neither side, and the distribution of
+    the rest stays exact. If none is left, p is 1. It is exact up to 50 units without ties. Beyond that it uses the
+    normal distribution, corrected for ties and continuity, and is never below the smallest p that n units can have.
 
-    There is no test of the views of fixed scenes where a side has several runs, or where the scenes have different
-    numbers of views.
+    Views of fixed scenes are not tested if a side has several runs, or if scenes have different numbers of views.
     """
     from scipy.stats import rankdata
 
@@ -83,35 +82,35 @@ def _p(values: Array, ranks: Array) -> float:
     if not len(values):
         return 1.0
     exact = len(values) <= _MOST_EXACT and len(np.unique(ranks)) == len(ranks)
-    # Ranks stand for the values, so that infinite ones can be tested, too.
+    # Ranks replace the values, so that infinite ones can be tested, too.
     result = wilcoxon(np.sign(values) * ranks, correction=not exact, method="exact" if exact else "approx")
     p = float(np.asarray(result)[1])
     return min(1.0, max(p, least_p(len(values))))
 
 
 def least_p(n: int) -> float:
-    """The smallest two-sided p that the signed-rank test can give of n units: where all of them agree."""
+    """Return the smallest two-sided p-value of n units, that of n differences with the same sign."""
     return min(1.0, 2.0 ** (1 - n))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction for several tests: p-values that may each be held against the level of all of them together.
+    """Return p-values after Holm's correction, each comparable with the level of all tests together.
 
     Args:
-        p_values: of the tests; None where there was none, which stays None and does not count.
+        p_values: p-values of the tests. None stands for no test; it stays None and does not count.
     """
     ordered = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
-    for place, (p, index) in enumerate(ordered):
-        highest = max(highest, min(1.0, p * (len(ordered) - place)))
+    for rank, (p, index) in enumerate(ordered):
+        highest = max(highest, min(1.0, p * (len(ordered) - rank)))
         adjusted[index] = highest
     return adjusted
 
 
 @dataclass(frozen=True)
 class Wins:
-    """On how many views side B is better, worse and exactly as good, each side averaged over its runs."""
+    """Numbers of views on which side B is better, worse and exactly equal, each side averaged over its runs."""
 
     wins: int
     losses: int
@@ -119,12 +118,12 @@ class Wins:
 
     @property
     def views(self) -> int:
-        """How many there are."""
+        """Number of views."""
         return self.wins + self.losses + self.ties
 
 
 def wins(scores: Scores, *, higher_is_better: bool) -> Wins:
-    """Count the views on which B wins and loses."""
+    """Count the views on which B wins, loses and ties."""
     values = np.concatenate([scene.differences for scene in scores.scenes])
     above, below = int((values > 0).sum()), int((values < 0).sum())
     better, worse = (above, below) if higher_is_better else (below, above)

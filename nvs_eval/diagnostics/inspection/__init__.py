@@ -1,8 +1,8 @@
-"""Reports on the references of trained runs and of records, and warnings of what makes their numbers doubtful.
+"""Reports on the references of trained runs and records, with warnings about anything that makes numbers doubtful.
 
-Nothing here scores, renders or changes anything. A new warning is one function that yields findings, listed in
-`WARNINGS`: in `run` for the data of a trained run, in `record` for a record. What both say of image files lies in
-`findings`; the plugin of a tool fills a `RunData`.
+Nothing here scores, renders or changes anything. To add a warning, write a function that yields findings and list it in
+`WARNINGS`, in `run` for the data of a trained run and in `record` for a record. `findings` contains what both share
+about image files. The plugin of a tool fills a `RunData`.
 """
 
 from nvs_eval.diagnostics.inspection.findings import Finding as Finding

@@ -1,4 +1,4 @@
-"""Inspection of files by their kind: configurations of trained runs, which plugins read, and records."""
+"""Inspection of files by kind: records, and configurations of trained runs, which plugins read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nvs_eval.errors import InputError
 from nvs_eval.system.plugins import find_plugin
 
 _RECORD = ".json"
-_NEEDED = "the config.yml of a nerfstudio run, or a record (.json), is needed"
+_RULE = "A file to inspect must be the config.yml of a nerfstudio run or a record (.json)."
 
 
 class Inspector(Protocol):
-    """Gives the facts of a trained run: an object, or a module, found by an entry point of `nvs_eval.inspectors`."""
+    """Reads the facts of a trained run: an object or module that is an entry point of `nvs_eval.inspectors`."""
 
     def knows(self, path: Path) -> bool:
         """Return whether a path is a run of this tool, quickly and without an error."""
@@ -28,8 +28,8 @@ class Inspector(Protocol):
         """Return the facts of a run. Builds no model and decodes no image.
 
         Args:
-            path: its configuration.
-            data: new place of the data (default: where the run recorded it).
+            path: configuration of the run.
+            data: new location of the data (default: the location that the run recorded).
 
         Raises:
             InputError: the run or its data cannot be read.
@@ -43,17 +43,17 @@ def inspect(
     """Report on the references of trained runs and records.
 
     Args:
-        files: the config.yml of nerfstudio runs, and records.
-        data: new place of the runs' data (default: where they recorded it).
+        files: config.yml files of nerfstudio runs, and records.
+        data: new location of the runs' data (default: the location that they recorded).
 
     Raises:
-        InputError: no file is given, one is neither, or cannot be read.
+        InputError: there is no file, or one is neither a run nor a record or cannot be read.
     """
     paths = [Path(file) for file in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
-        raise InputError("Nothing was given to inspect: say the config.yml of a run, or a record.")
+        raise InputError("Nothing to inspect. Name the config.yml of a run, or a record.")
     if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
-        raise InputError("--data says where the data of a run lies, and no config.yml of a run was given.")
+        raise InputError("--data (`data` in Python) is only for the config.yml of a run. Got only records.")
     return [_inspect(path, data) for path in paths]
 
 
@@ -67,11 +67,11 @@ def find_inspector(path: Path) -> Inspector:
 
 
 def _inspect(path: Path, data: Path | None) -> Inspection:
-    inside = path / "config.yml"
-    if inside.is_file():
-        raise InputError(f"{path} is a folder, and {_NEEDED}: say {inside}.")
+    config = path / "config.yml"
+    if config.is_file():
+        raise InputError(f"{_RULE} Got the folder {path}. Use {config}.")
     if not path.exists():
-        raise InputError(f"There is no file {path}: {_NEEDED}.")
+        raise InputError(f"{_RULE} {path} does not exist.")
     if path.suffix.lower() == _RECORD:
         return inspect_record(path)
     return inspect_run(find_inspector(path).inspect_run(path, data=data))

@@ -1,6 +1,6 @@
-"""The report on the references of a record, from the record and the files that it names.
+"""Report on the references of a record, from the record and the files that it names.
 
-A new warning is a function of an `InspectedRecord` that yields findings, listed in `WARNINGS`.
+To add a warning, write a function of an `InspectedRecord` that yields findings and list it in `WARNINGS`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from nvs_eval.records.record import Record, ViewRow, read_record
 from nvs_eval.sources.image_source import reading_of
 
 FEW = 0.01
-"""Coverage below which a mask leaves so few pixels that its view's scores say little."""
+"""Coverage below which a mask leaves too few pixels for a meaningful score."""
 _COPIES = (
-    "{count} not to the last bit what was scored: either an 8-bit copy of what lay between the levels, or changed "
-    "since: {names}."
+    "{count} not bit-identical to what was scored, as an 8-bit copy of values between the levels or because of a later "
+    "change: {names}."
 )
-_UNNAMED = "{count} known by sha256 only, and was no file of its own, or was not kept."
+_UNNAMED = "{count} known only by sha256, because no separate file was kept."
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class InspectedRecord:
 
     @property
     def is_run(self) -> bool:
-        """Whether a command rendered the views and kept copies of their references, which are not the user's files."""
+        """Whether a command rendered the views, so that kept references are copies and not the user's files."""
         return "kept_renders" in self.record.provenance or bool(self.record.provenance.get("checkpoint_sha256"))
 
     @property
     def references(self) -> list[tuple[ViewRow, Path]]:
-        """The rows that name a file of their reference, and this file."""
+        """Rows that name the file of their reference, with this file."""
         return [(row, self.path(row.reference)) for row in self.record.views if row.reference]
 
     def path(self, name: str) -> Path:
-        """Path from the current folder, without the `..` that lead out of the record's folder."""
+        """Return a path relative to the current folder, without the `..` that lead out of the record's folder."""
         return Path(os.path.normpath(self.file.parent / name))
 
 
@@ -61,7 +61,7 @@ def inspect_record(file: Path) -> Inspection:
     """Report on the references of a record.
 
     Raises:
-        InputError: the file is no record.
+        InputError: the file is not a record.
     """
     inspected = InspectedRecord(read_record(file), file)
     findings = [finding for warning in WARNINGS for finding in warning(inspected)]
@@ -76,16 +76,16 @@ def _facts(inspected: InspectedRecord) -> list[tuple[str, str]]:
     record, command = inspected.record, inspected.record.provenance.get("command")
     folders = sorted({str(file.parent) for _, file in inspected.references})
     size = sizes_in_words([(row.width, row.height) for row in record.views])
-    copies = "copies made in rendering: inspect the run's config.yml for the originals"
+    copies = "copies made while rendering (inspect the run's config.yml for the originals)"
     products = inspected.record.provenance.get("lpips_products", "fewer bits than float32")
     facts = [
         ("record", str(inspected.file)),
         ("protocol", f"{record.protocol_title} ({record.fingerprint})"),
-        *([("precision", f"fast: LPIPS networks multiplied in {products}")] if record.fast else []),
+        *([("precision", f"fast: LPIPS networks multiply in {products}")] if record.fast else []),
         ("split", record.split),
         ("views", f"{len(record.views)}: {', '.join(row.name for row in record.views)}"),
-        ("references", f"{size}, {copies if inspected.is_run else 'as given'}"),
-        *([("in", some(folders))] if folders else []),
+        ("references", f"{size}, {copies if inspected.is_run else 'original files'}"),
+        *([("folder", some(folders))] if folders else []),
         ("masks", _coverage(record)),
         ("renders", _renders(record)),
     ]
@@ -99,14 +99,15 @@ def _coverage(record: Record) -> str:
     if not covered:
         return "none"
     (low, least), (high, most) = covered[0], covered[-1]
-    meaning = record.protocol["definition"].get("mask", "not said")
-    return f"{len(covered)} of {len(record.views)} views, {meaning}: {low:.1%} ({least}) to {high:.1%} ({most}) count"
+    meaning = record.protocol["definition"].get("mask", "unknown meaning")
+    coverage = f"coverage {low:.1%} ({least}) to {high:.1%} ({most})"
+    return f"{len(covered)} of {len(record.views)} views, {meaning}, {coverage}"
 
 
 def _renders(record: Record) -> str:
     if kept := record.provenance.get("kept_renders"):
         return "not kept" if kept == "none" else f"kept {kept}" if kept == "as scored" else f"kept as {kept}"
-    return "the files that were given" if any(row.render is not None for row in record.views) else "not kept"
+    return "original files" if any(row.render is not None for row in record.views) else "not kept"
 
 
 # --- Warnings ---------------------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def _renders(record: Record) -> str:
 def _split(inspected: InspectedRecord) -> Iterator[Finding]:
     if inspected.record.split == "train":
         yield Finding(
-            "The views are those that were trained on: the scores say how well training images are remembered, not how "
+            "The views are training views: the scores measure how well training images are remembered, not how well "
             "new views are rendered.",
             doubtful=True,
         )
@@ -127,24 +128,26 @@ def _duplicates(inspected: InspectedRecord) -> Iterator[Finding]:
     for row in inspected.record.views:
         if (name := first.setdefault(row.reference_sha256, row.name)) != row.name:
             copies.append(f"{name} and {row.name}")
-    return findings_on(copies, "Views of one image count twice in every mean: {names}.", doubtful=True)
+    return findings_on(copies, "Views with the same image count more than once in every mean: {names}.", doubtful=True)
 
 
 def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
     masks = inspected.record.provenance.get("masks_not_used")
     if isinstance(masks, str):
-        yield Finding(f"Masks came with the renders ({masks}) and were not used: score with `--data-masks`.", True)
+        yield Finding(
+            f"The renders came with masks ({masks}), which were not used. Use `--data-masks` to score with them.", True
+        )
 
 
-def _left_out(inspected: InspectedRecord) -> Iterator[Finding]:
-    left_out = inspected.record.provenance.get("left_out")
-    views = [f"{name} ({reason})" for name, reason in left_out.items()] if isinstance(left_out, dict) else []
-    text = "Not every view was scored, so that the means are of the others. Left out: {names}."
+def _skipped(inspected: InspectedRecord) -> Iterator[Finding]:
+    skipped = inspected.record.provenance.get("left_out")
+    views = [f"{name} ({reason})" for name, reason in skipped.items()] if isinstance(skipped, dict) else []
+    text = "Some views were skipped, so means cover only the others. Skipped: {names}."
     return findings_on(views, text, doubtful=True)
 
 
 def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
-    """References whose pixels are not those that were scored against."""
+    """Find references whose pixels differ from the scored ones."""
     reading, changed, copies, unreadable = reading_of(inspected.record), [], [], []
     for row, path in inspected.references:
         if not path.is_file():
@@ -155,15 +158,16 @@ def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
         except InputError as error:
             unreadable.append(str(error).rstrip("."))
     total = len(inspected.record.views)
-    yield from findings_on(changed, "{count} no longer what was scored: {names}.", total, doubtful=True)
+    yield from findings_on(changed, "{count} changed since scoring: {names}.", total, verb="have", doubtful=True)
     yield from findings_on(copies, _COPIES, total)
-    yield from findings_on(unreadable, "{count} not to be compared with what was scored: {names}.", total)
+    text = "{count} unreadable and could not be compared with what was scored: {names}."
+    yield from findings_on(unreadable, text, total)
 
 
 def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
-    """Whether a kept reference may be one that was rounded to 8 bits, unlike the one that was scored against.
+    """Return whether a kept reference may be an 8-bit copy of a reference with more levels.
 
-    A record whose images are kept as scored has such copies only under a protocol that rounds references itself.
+    A record whose images are kept as scored has such copies only if its protocol rounds references.
     """
     quantise = inspected.record.protocol["definition"].get("quantise")
     rounds = isinstance(quantise, dict) and quantise.get("reference") == "round"
@@ -171,13 +175,12 @@ def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
     return inspected.is_run and path.suffix == ".png" and not exact
 
 
-def _gone(inspected: InspectedRecord) -> Iterator[Finding]:
+def _missing(inspected: InspectedRecord) -> Iterator[Finding]:
     rows = inspected.record.views
     unnamed = [row.name for row in rows if not row.reference]
-    gone = [str(path) for _, path in inspected.references if not path.is_file()]
+    missing = [str(path) for _, path in inspected.references if not path.is_file()]
     yield from findings_on(unnamed, _UNNAMED, len(rows))
-    text = "{count} gone, so that nothing can be scored against it again: {names}."
-    yield from findings_on(gone, text, len(rows))
+    yield from findings_on(missing, "{count} missing, so these views cannot be scored again: {names}.", len(rows))
 
 
 def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -192,35 +195,35 @@ def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:
 def _small_masks(inspected: InspectedRecord) -> Iterator[Finding]:
     covered = [(row.name, row.coverage) for row in inspected.record.views if row.coverage is not None]
     few = [f"{name} ({coverage:.2%})" for name, coverage in covered if coverage < FEW]
-    text = "Masks leave few pixels to score, so that these scores say little: {names}."
+    text = "Masks leave too few pixels for a meaningful score: {names}."
     return findings_on(few, text, doubtful=True)
 
 
 def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
-    """Renders and masks that cannot be scored again, or are no longer what was scored."""
+    """Find renders and masks that are missing, or not kept as scored."""
     kept = inspected.record.provenance.get("kept_renders")
     if kept == "none":
-        yield Finding("The renders were not kept: nothing can be scored again.")
+        yield Finding("The renders were not kept, so nothing can be scored again.")
         return
     if kept and kept != "as scored":
-        yield Finding(f"The renders are kept as {kept}: scoring them again gives other numbers.")
+        yield Finding(f"The renders are kept as {kept}: scoring them again gives different numbers.")
     rows = inspected.record.views
     for noun, names in (("render", [row.render for row in rows]), ("mask", [row.mask for row in rows])):
         paths = [inspected.path(name) for name in names if name]
-        gone = [str(path) for path in paths if not path.is_file()]
-        yield from findings_on(gone, "{count} gone: {names}.", len(rows), noun=noun)
+        missing = [str(path) for path in paths if not path.is_file()]
+        yield from findings_on(missing, "{count} missing: {names}.", len(rows), noun=noun)
 
 
 WARNINGS = (
     _split,
     _duplicates,
     _unused_masks,
-    _left_out,
+    _skipped,
     _changed,
-    _gone,
+    _missing,
     _formats,
     _sizes,
     _small_masks,
     _kept_files,
 )
-"""In the order of the report, in which those that make numbers doubtful come first."""
+"""Warnings in the order of the report, which puts doubtful findings first."""

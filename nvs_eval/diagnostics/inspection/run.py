@@ -1,6 +1,6 @@
-"""The report on the data of a trained run, from the headers of its images and, where two may be alike, their pixels.
+"""Report on the data of a trained run, from the headers of its images and, for possible copies, their pixels.
 
-A new warning is a function of an `InspectedRun` that yields findings, listed in `WARNINGS`.
+To add a warning, write a function of an `InspectedRun` that yields findings and list it in `WARNINGS`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from nvs_eval.diagnostics.inspection.findings import (
 from nvs_eval.errors import InputError, counted, some
 
 CHEAP_PIXELS = 100_000_000
-"""Number of pixels in all images together up to which they are decoded to be compared: a second or two of work."""
+"""Total number of pixels up to which all images are decoded and compared, which takes a second or two."""
 
 
 @dataclass(frozen=True)
 class DataView:
-    """A view in the data of a run.
+    """View in the data of a run.
 
     Attributes:
-        name: of the view, as `run` calls it; of a training view, the path of its image below the data.
-        file: its image, which may be missing.
-        size: width and height of its camera.
-        mask: its mask, or None.
+        name: name of the view, as in `run`; for a training view, the path of its image below the data.
+        file: image file, which may be missing.
+        size: width and height of the camera.
+        mask: mask file, or None.
     """
 
     name: str
@@ -47,18 +47,18 @@ class DataView:
 
 @dataclass(frozen=True)
 class RunData:
-    """The views that a trained run holds out, as the tool that trained it has them.
+    """Views of a trained run, as its training tool splits them.
 
     Attributes:
         name: scene, method and run.
-        config: the run's configuration.
+        config: configuration of the run.
         data: folder or file of the data.
-        parser: name of its reader.
-        rule: which views are held out and why, in words.
-        training: the views that are trained on.
-        held_out: the views that are evaluated.
-        alpha: what becomes of an alpha channel, in words.
-        preparation: what else is done to references before they are scored, a sentence each.
+        parser: name of the data's reader.
+        rule: which views are held out and why.
+        training: views that are trained on.
+        held_out: views that are evaluated.
+        alpha: how an alpha channel is treated.
+        preparation: other steps of preparing references for scoring, a sentence each.
     """
 
     name: str
@@ -73,30 +73,30 @@ class RunData:
 
 
 class ImageFiles:
-    """The image files of some views: the headers of those that can be read, and what is wrong with the others."""
+    """Image files of views: headers of the readable ones, and reasons for the others."""
 
     def __init__(self, kind: str, views: Sequence[DataView]) -> None:
         self.noun, self.total = f"{kind} image", len(views)
         self.readable: list[tuple[DataView, StoredImage]] = []
-        self.lost: dict[str, list[str]] = {"missing": [], "unreadable": []}
+        self.unusable: dict[str, list[str]] = {"missing": [], "unreadable": []}
         for view in views:
             if not view.file.is_file():
-                self.lost["missing"].append(str(view.file))
+                self.unusable["missing"].append(str(view.file))
                 continue
             try:
                 self.readable.append((view, stored_image(view.name, view.file)))
             except InputError as error:
-                self.lost["unreadable"].append(str(error).rstrip("."))
+                self.unusable["unreadable"].append(str(error).rstrip("."))
 
     @property
     def stored(self) -> list[StoredImage]:
-        """Those that can be read."""
+        """Headers of the readable files."""
         return [image for _, image in self.readable]
 
 
 @dataclass(frozen=True)
 class InspectedRun:
-    """The facts of a run, and its image files."""
+    """Facts of a run, and its image files."""
 
     data: RunData
     training: ImageFiles
@@ -104,7 +104,7 @@ class InspectedRun:
 
     @property
     def compare_pixels(self) -> bool:
-        """Whether decoding all images is cheap."""
+        """Whether the images are few enough to decode all of them."""
         sizes = [image.size for images in (self.training, self.held_out) for image in images.stored]
         return sum(width * height for width, height in sizes) <= CHEAP_PIXELS
 
@@ -125,8 +125,8 @@ def _facts(run: InspectedRun) -> list[tuple[str, str]]:
     total = len({view.file.resolve() for view in (*data.training, *data.held_out)})
     names = ", ".join(view.name for view in data.held_out)
     formats = ", ".join(sorted({image.format for image in images}))
-    too_many = "files and bytes; pixels not, as there are too many to decode"
-    compared = "files, bytes and pixels" if run.compare_pixels else too_many
+    no_pixels = "files and bytes, but not pixels (too many to decode)"
+    compared = "files, bytes and pixels" if run.compare_pixels else no_pixels
     return [
         ("config", str(data.config)),
         ("data", f"{data.data}, read by {data.parser}"),
@@ -135,15 +135,15 @@ def _facts(run: InspectedRun) -> list[tuple[str, str]]:
         ("held out", f"{len(data.held_out)} of {total}: {names}" if data.held_out else "none"),
         *([("references", f"{formats}, {sizes_in_words([image.size for image in images])}")] if images else []),
         ("masks", _masks(data)),
-        ("compared", f"{compared}; near duplicates are not looked for"),
+        ("compared", f"{compared}; near duplicates are not detected"),
     ]
 
 
 def _masks(data: RunData) -> str:
     masked = sum(view.mask is not None for view in data.held_out)
     if not masked:
-        return "none with the held-out views"
-    return f"{masked} of {len(data.held_out)} held-out views have one; scores look at them only where that is asked for"
+        return "none for the held-out views"
+    return f"{masked} of {len(data.held_out)} held-out views have one, used for scoring only with `--data-masks`"
 
 
 # --- Warnings ---------------------------------------------------------------------------------------------------------
@@ -154,25 +154,25 @@ def _split(run: InspectedRun) -> Iterator[Finding]:
     trained = {view.file.resolve() for view in run.data.training}
     both = [view.name for view in held_out if view.file.resolve() in trained]
     if not held_out:
-        text = "No view is held out: there is nothing to evaluate but the training views."
+        text = "No view is held out: only the training views can be evaluated."
     elif len(both) == len(held_out):
         text = (
-            "Every view that is evaluated was trained on: the scores say how well training images are remembered, not "
-            "how new views are rendered."
+            "Every evaluated view is a training view: the scores measure how well training images are remembered, not "
+            "how well new views are rendered."
         )
     elif both:
-        text = f"{of_all(len(both), len(held_out), 'held-out view')} in the training list, too: {some(both)}."
+        text = f"{of_all(len(both), len(held_out), 'held-out view')} also in the training list: {some(both)}."
     else:
         return
     yield Finding(text, doubtful=True)
 
 
 def _copies_of_training(run: InspectedRun) -> Iterator[Finding]:
-    """Held-out views that lie in the training list as another file; `_split` finds the same files."""
+    """Find held-out views that are in the training list as another file; `_split` finds the same files."""
     lookalikes = Lookalikes(run.training.stored, pixels=run.compare_pixels)
     matches = [(image, match) for image in run.held_out.stored if (match := lookalikes.find(image))]
-    copies = [f"{image.name} ({other.name}, {how})" for image, (other, how) in matches if how != "the same file"]
-    text, total = "{count} trained on under another name: {names}.", len(run.data.held_out)
+    copies = [f"{image.name} ({copy.name}, {how})" for image, (copy, how) in matches if how != "the same file"]
+    text, total = "{count} also trained on under another name: {names}.", len(run.data.held_out)
     return findings_on(copies, text, total, noun="held-out view", doubtful=True)
 
 
@@ -183,12 +183,14 @@ def _copies_among_held_out(run: InspectedRun) -> Iterator[Finding]:
             copies.append(f"{match[0].name} and {image.name} ({match[1]})")
         else:
             lookalikes.add(image)
-    return findings_on(copies, "Held-out views of one image count twice in every mean: {names}.", doubtful=True)
+    return findings_on(
+        copies, "Held-out views with the same image count more than once in every mean: {names}.", doubtful=True
+    )
 
 
-def _lost_images(run: InspectedRun) -> Iterator[Finding]:
+def _unusable_images(run: InspectedRun) -> Iterator[Finding]:
     for images in (run.held_out, run.training):
-        for state, files in images.lost.items():
+        for state, files in images.unusable.items():
             text = f"{{count}} {state}: {{names}}."
             yield from findings_on(files, text, images.total, noun=images.noun, doubtful=True)
 
@@ -200,8 +202,8 @@ def _camera_sizes(run: InspectedRun) -> Iterator[Finding]:
             for view, image in images.readable
             if image.size != view.size
         ]
-        text = "{count} not of the camera's size: {names}."
-        yield from findings_on(wrong, text, images.total, noun=images.noun, doubtful=True)
+        text = "{count} a size that differs from the camera's: {names}."
+        yield from findings_on(wrong, text, images.total, noun=images.noun, verb="have", doubtful=True)
 
 
 def _formats(run: InspectedRun) -> Iterator[Finding]:
@@ -228,8 +230,8 @@ def _mask_sizes(run: InspectedRun) -> Iterator[Finding]:
             wrong.append(str(error).rstrip("."))
         else:
             if size != view.size:
-                wrong.append(f"that of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
-    return findings_on(wrong, "Masks that do not fit: {names}.", doubtful=True)
+                wrong.append(f"the mask of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
+    return findings_on(wrong, "Some masks do not fit: {names}.", doubtful=True)
 
 
 def _preparation(run: InspectedRun) -> Iterator[Finding]:
@@ -240,7 +242,7 @@ WARNINGS = (
     _split,
     _copies_of_training,
     _copies_among_held_out,
-    _lost_images,
+    _unusable_images,
     _camera_sizes,
     _formats,
     _alpha,
@@ -248,4 +250,4 @@ WARNINGS = (
     _mask_sizes,
     _preparation,
 )
-"""In the order of the report, in which those that make numbers doubtful come first."""
+"""Warnings in the order of the report, which puts doubtful findings first."""

@@ -1,4 +1,4 @@
-"""The text of a record, without its images: a protocol that is understood here, and claims that agree with it."""
+"""Verification of a record without its images: is its protocol supported, and do its claims agree with it?"""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ UPGRADE = "Upgrade nvs-eval."
 
 
 class Unknown(InputError):
-    """A protocol asks for something that has no second opinion here. The message is a sentence or more."""
+    """A protocol contains something without a second opinion. The message is one or more sentences."""
 
 
 def first_line(error: Exception) -> str:
-    """An error in one line: its type, and the first line of its message."""
+    """Return an error in one line: its type, and the first line of its message."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def family_of(metric: str) -> str | None:
-    """Kind of metric: its key before the first underscore, without `cc_`; None where it has no second opinion."""
+    """Return the family of a metric: its key up to the first underscore, without `cc_`; None if it is unknown here."""
     family = AVERAGE if metric == AVERAGE else metric.removeprefix(CORRECTED).partition("_")[0]
     return family if family in _FAMILIES else None
 
@@ -43,34 +43,34 @@ _TITLES = {
     "lpips_squeeze": "LPIPS (Squeeze)",
     AVERAGE: "average error",
 }
-"""Titles of metrics. The registry has them too, and is not imported: verification shares no code with the metrics."""
+"""Titles of metrics. The registry is not imported, because verification shares no code with the metrics."""
 
 
 def label_of(metric: str) -> str:
-    """Return the name of a metric in a table: its title, after `cc-` for the colour-corrected render, else its key."""
+    """Return the name of a metric in a table: its title, after `cc-` if colour-corrected, or its key if unknown."""
     plain = metric.removeprefix(CORRECTED)
     if plain not in _TITLES:
         return metric
     return _TITLES[plain] if plain == metric else f"cc-{_TITLES[plain]}"
 
 
-# --- What is understood: the definition of a protocol, and the parameters of each family of metrics -----------------
+# --- Schema of supported definitions, and of the parameters of each family of metrics --------------------------------
 
 _Quantiser = Literal["none", "round", "truncate"]
 _Positive = Annotated[float, msgspec.Meta(gt=0, description="a number above 0")]
 
 
-class _Known(msgspec.Struct, forbid_unknown_fields=True):
-    """A field that is not here may change numbers."""
+class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """Refuses unknown fields, which may change numbers."""
 
 
-class _Quantise(_Known):
+class _Quantise(_Strict):
     render: _Quantiser
     reference: _Quantiser
     mask: _Quantiser
 
 
-class _Definition(_Known):
+class _Definition(_Strict):
     alpha: Literal["composite", "drop", "error"]
     colour_correction: Literal["none", "quadratic", "affine"]
     out_of_range: Literal["error", "clamp", "keep"]
@@ -82,21 +82,21 @@ class _Definition(_Known):
     round_means: int | None
 
 
-class _Psnr(_Known):
+class _Psnr(_Strict):
     data_range: _Positive
 
 
-class _Mae(_Known):
+class _Mae(_Strict):
     pass
 
 
-class _Ssim(_Known):
+class _Ssim(_Strict):
     kernel: Literal["valid", "dmpix", "reflect", "zero", "uniform7-rgb", "uniform7-gray", "luma5"]
     data_range: _Positive | Literal["pair"]
     variance_floor: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-class _Lpips(_Known):
+class _Lpips(_Strict):
     net: Literal["alex", "vgg", "squeeze"]
     version: Literal["0.0", "0.1"]
     input: Literal["scaled", "unscaled"]
@@ -105,7 +105,7 @@ class _Lpips(_Known):
     precision: Literal["exact", "fast"] = "exact"
 
 
-class _Average(_Known):
+class _Average(_Strict):
     psnr: str
     ssim: str
     lpips: str
@@ -115,7 +115,7 @@ _FAMILIES = {"psnr": _Psnr, "mae": _Mae, "ssim": _Ssim, "lpips": _Lpips, AVERAGE
 
 
 def unknown_parts(record: Record) -> dict[str, str]:
-    """Why the parameters of metrics, by their keys, are not understood; by "" why no image can be prepared."""
+    """Return why metrics are not supported, by key; the key "" stands for the preparation of images."""
     definition = record.protocol["definition"]
     try:
         convert(definition, _Definition, "its protocol")
@@ -131,16 +131,16 @@ def unknown_parts(record: Record) -> dict[str, str]:
 
 
 def check_metric(definition: Mapping[str, Any], metric: str) -> None:
-    """Check the parameters of a metric; one without a second opinion may have any.
+    """Check the parameters of a metric. A metric without a second opinion may have any.
 
     Raises:
-        Unknown: a parameter is missing, or its value is not known here.
+        Unknown: a parameter is missing, or its value is not supported.
     """
     family, metrics = family_of(metric), definition["metrics"]
     if family is None:
         return
     if metric not in metrics:
-        raise Unknown(f"its protocol lacks it. {UPGRADE}")
+        raise Unknown(f"its protocol does not define it. {UPGRADE}")
     try:
         convert(metrics[metric], _FAMILIES[family], f"metrics.{metric}")
     except InputError as error:
@@ -151,34 +151,34 @@ def check_metric(definition: Mapping[str, Any], metric: str) -> None:
 
 _BETTER_HIGHER = ("psnr", "ssim")
 _UNITS = {"psnr": "dB"}
-_BY_HAND = "the record was changed by hand."
+_BY_HAND = "The record was changed by hand."
 
 
 def wrong_claims(record: Record) -> Iterator[str]:
-    """A sentence for each direction (by which tables mark the best) or unit that is not the metric's own."""
+    """Yield a sentence for each wrong direction (which decides the best in tables) or unit of a metric."""
     for metric, info in record.metrics.items():
         if (family := family_of(metric)) is None:
             continue
         higher, unit = family in _BETTER_HIGHER, _UNITS.get(family, "")
         if info.higher_is_better != higher:
             recorded, true = ("lower", "higher") if higher else ("higher", "lower")
-            yield f"The {metric} is recorded as better the {recorded} it is, and it is better the {true}: {_BY_HAND}"
+            yield f"The record says that {recorded} {metric} is better, but {true} is better. {_BY_HAND}"
         if info.unit != unit:
-            yield f"The unit of {metric} is recorded as {info.unit!r}, and it is {unit!r}: {_BY_HAND}"
+            yield f"The record says that the unit of {metric} is {info.unit!r}, but it is {unit!r}. {_BY_HAND}"
 
 
 def wrong_fingerprint(record: Record) -> Iterator[str]:
-    """A sentence, where the fingerprint is not that of the definition and the signatures.
+    """Yield a sentence if the fingerprint does not match the definition and the signatures.
 
-    A definition that is not understood may have another one by right.
+    The fingerprint of a definition that is not supported may rightly differ.
     """
     if (true := fingerprint_of(record)) != record.fingerprint:
-        recorded = f"The fingerprint is recorded as {record.fingerprint}"
-        yield f"{recorded}, and the definition and signatures have {true}: {_BY_HAND}"
+        recorded = f"The record says that its fingerprint is {record.fingerprint}"
+        yield f"{recorded}, but the definition and signatures have {true}. {_BY_HAND}"
 
 
 def fingerprint_of(record: Record) -> str:
-    """Fingerprint of the definition, its numbers as floats, and the signatures, as canonical JSON."""
+    """Return the fingerprint of definition (numbers as floats) and signatures, as canonical JSON."""
     signatures = {name: info.signature for name, info in record.metrics.items()}
     hashed = {"definition": _as_floats(record.protocol["definition"]), "signatures": signatures}
     text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))

@@ -1,6 +1,6 @@
-"""Verification of this installation, on images made for it by integer arithmetic, the same on every machine.
+"""Verification of this installation, on images made by integer arithmetic, which are the same on every machine.
 
-Here alone nvs-eval's own metrics are imported: they are what is verified.
+Only this module of the package imports nvs-eval's own metrics, because it verifies them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_sha256
 from nvs_eval.protocols import DEFAULT, Protocol, load_protocol, named_protocols, parse_protocol
 from nvs_eval.sources.views import Render, View
 
-# The right half is still large enough for every network.
+# Even the right half is large enough for every network.
 _HEIGHT, _WIDTH = 40, 72
 
 KNOWN_LPIPS: Mapping[Net, float] = {
@@ -37,14 +37,14 @@ KNOWN_LPIPS: Mapping[Net, float] = {
     "vgg": 0.44446772446403005,
     "squeeze": 0.3151539167923155,
 }
-"""LPIPS of the made pair by lpips 0.1.4 in float64, fed [-1, 1]. A network without its weights gives 0.05 to 0.14."""
+"""LPIPS of the made pair by lpips 0.1.4 in float64, with input in [-1, 1]. Random weights give 0.05 to 0.14."""
 
 Key = tuple[str, str, str]
-"""Identity of a score: protocol, case, metric."""
+"""Key of a score: protocol, case, metric."""
 
 
 def made_pair() -> Pair:
-    """Rings that grow finer, and the same with every three by two pixels made one and a little brighter."""
+    """Return rings that grow finer, and the same rings brighter and with blocks of 3 x 2 equal pixels."""
     y, x, channel = np.mgrid[:_HEIGHT, :_WIDTH, :3]
     return Pair(_rings(y, x, channel, 28), _rings(y // 2 * 2, x // 3 * 3, channel, 37))
 
@@ -55,13 +55,13 @@ def _rings(y: Array, x: Array, channel: Array, darkest: int) -> Array:
 
 
 def with_floats(pair: Pair) -> Pair:
-    """The pair with values between the levels, and a render that leaves [0, 1] on either side."""
+    """Return the pair with values between the levels, and a render that exceeds [0, 1] at both ends."""
     level = np.float32(1 / 255)
     return Pair(pair.reference * np.float32(0.9), (pair.render - 40 * level) * np.float32(1.4))
 
 
 def with_mask(pair: Pair) -> Pair:
-    """The pair with an oval mask, soft at its lower half."""
+    """Return the pair with an oval mask whose lower half is soft."""
     y, x = np.mgrid[:_HEIGHT, :_WIDTH]
     distance = ((x - _WIDTH // 2) * _HEIGHT) ** 2 + ((y - _HEIGHT // 2) * _WIDTH) ** 2
     inside = distance < (_HEIGHT * _WIDTH // 2) ** 2 * 3 // 4
@@ -70,7 +70,7 @@ def with_mask(pair: Pair) -> Pair:
 
 @dataclass(frozen=True)
 class Case:
-    """A pair and the protocols that it is scored under."""
+    """Pair of images, and the protocols to score it under."""
 
     name: str
     pair: Pair
@@ -78,7 +78,7 @@ class Case:
 
 
 def cases_for(nets: Collection[Net]) -> list[Case]:
-    """The made pairs with the protocols that take them, as far as the weights of these nets go."""
+    """Return the made pairs with the protocols that accept them, limited to the weights of these nets."""
     named = [_without_weights(load_protocol(name), nets) for name in named_protocols()]
     protocols = [*filter(None, named), *([_squeezed()] if "squeeze" in nets else [])]
     floats = with_floats(made_pair())
@@ -91,7 +91,7 @@ def cases_for(nets: Collection[Net]) -> list[Case]:
 
 
 def _without_weights(protocol: Protocol, nets: Collection[Net]) -> Protocol | None:
-    """A protocol without the metrics whose weights are missing; None if no metric is left."""
+    """Return a protocol without the metrics whose weights are missing; None if no metric is left."""
     metrics = {
         name: parameters for name, parameters in protocol.metrics.items() if parameters.get("net") in (None, *nets)
     }
@@ -101,17 +101,17 @@ def _without_weights(protocol: Protocol, nets: Collection[Net]) -> Protocol | No
 
 
 def _squeezed() -> Protocol:
-    """A protocol with the net that no named one has."""
+    """Return a protocol with SqueezeNet, which no named protocol uses."""
     metric = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
     definition = load_protocol(DEFAULT).definition
     return parse_protocol({"name": "squeeze", **definition, "metrics": {"lpips_squeeze": metric}})
 
 
 def our_scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | None) -> dict[Key, float]:
-    """Scores by nvs-eval's own metrics on a device.
+    """Return the scores of nvs-eval's own metrics on a device.
 
     Raises:
-        InputError: weights cannot be had.
+        InputError: weights cannot be loaded.
     """
     scores: dict[Key, float] = {}
     for case in cases:
@@ -125,21 +125,21 @@ def our_scores(cases: Sequence[Case], device: torch.device, weights_dir: Path | 
 
 
 def second_opinions(cases: Sequence[Case], ours: Mapping[Key, float], weights_dir: Path | None) -> dict[Key, float]:
-    """Scores by the independent implementations; of ours the average of mip-NeRF is made (`SecondOpinion.score`).
+    """Return the scores of the independent implementations; mip-NeRF's average is computed from `ours`.
 
     Raises:
-        InputError: weights cannot be had, or a protocol asks for what is not known to them.
+        InputError: weights cannot be loaded, or a protocol is not supported.
     """
     scores: dict[Key, float] = {}
     for case in cases:
         for protocol in case.protocols:
             opinion = SecondOpinion(case.pair, protocol.definition, weights_dir)
-            own = {metric: ours[protocol.name, case.name, metric] for metric in protocol.metrics}
-            scores |= {(protocol.name, case.name, metric): opinion.score(metric, own) for metric in own}
+            our_values = {metric: ours[protocol.name, case.name, metric] for metric in protocol.metrics}
+            scores |= {(protocol.name, case.name, metric): opinion.score(metric, our_values) for metric in our_values}
     return scores
 
 
-State = Literal["right", "WRONG", "not here"]
+State = Literal["right", "WRONG", "missing"]
 
 _TOPICS = {"psnr": "PSNR", "mae": "MAE", "ssim": "SSIM", "cc": "colour correction", "mipnerf": "mip-NeRF's average"}
 _LPIPS = "LPIPS ("
@@ -147,9 +147,9 @@ _LPIPS = "LPIPS ("
 
 @dataclass(frozen=True)
 class Check:
-    """What came of one check: in words, as a verdict, and as the deviation from the right value, if that is a number.
+    """Result of one check: a text, a verdict, and the deviation from the right value if that is a number.
 
-    The topic ("PSNR", "LPIPS (VGG)") can be trusted if this is right. What this installation lacks is `not here`.
+    The topic, such as PSNR, can be trusted if all its checks are right. Weights that are not installed are `missing`.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Installation:
-    """All checks of an installation."""
+    """Results of all checks of an installation."""
 
     checks: Sequence[Check]
 
@@ -172,7 +172,7 @@ class Installation:
 
     @property
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, result, deviation and verdict of each check."""
+        """Rows of name, result, deviation and verdict."""
         return [
             (check.name, check.result, "-" if check.deviation is None else digits(check.deviation), check.state)
             for check in self.checks
@@ -180,43 +180,43 @@ class Installation:
 
     @property
     def trust(self) -> str:
-        """A sentence on what to trust."""
+        """Sentence on which metrics can be trusted."""
         states: dict[str, set[State]] = {}
         for check in self.checks:
             states.setdefault(check.topic, set()).add(check.state)
-        wrong = [topic for topic, seen in states.items() if "WRONG" in seen]
-        lacking = [topic for topic, seen in states.items() if "not here" in seen and "WRONG" not in seen]
-        trusted = [topic for topic, seen in states.items() if seen == {"right"}]
-        parts = [f"{_in_words(trusted) if trusted else 'Nothing'} can be trusted here"]
-        if lacking:
-            parts.append(f"{_in_words(lacking)} {'have' if len(lacking) > 1 else 'has'} no weights")
+        wrong = [topic for topic in states if "WRONG" in states[topic]]
+        missing = [topic for topic in states if "missing" in states[topic] and "WRONG" not in states[topic]]
+        trusted = [topic for topic in states if states[topic] == {"right"}]
+        parts = [f"{_joined(trusted) if trusted else 'Nothing'} can be trusted here"]
+        if missing:
+            parts.append(f"weights of {_joined(missing)} are missing")
         if wrong:
-            parts.append(f"{_in_words(wrong)} cannot be trusted: see the table")
+            parts.append(f"{_joined(wrong)} cannot be trusted (see the table)")
         return f"{'; '.join(parts)}."
 
 
-def _in_words(topics: Sequence[str]) -> str:
-    """Topics in a sentence, the nets of LPIPS together: "PSNR, SSIM and LPIPS (Alex, VGG)"."""
+def _joined(topics: Sequence[str]) -> str:
+    """List topics in a sentence, with the nets of LPIPS in one pair of parentheses."""
     nets = [topic.removeprefix(_LPIPS).removesuffix(")") for topic in topics if topic.startswith(_LPIPS)]
     others = [topic for topic in topics if not topic.startswith(_LPIPS)]
     return listed([*others, f"{_LPIPS}{', '.join(nets)})"] if nets else others)
 
 
 def topic_of(metric: str) -> str:
-    """Topic of a metric, by its key."""
+    """Return the topic of a metric, by its key."""
     family, *rest = metric.split("_")
     return about_of(f"lpips_{rest[0]}").title if family == "lpips" else _TOPICS[family]
 
 
 def verify_installation(device: torch.device, weights_dir: Path | None = None) -> Installation:
-    """Check the weights that are here, known answers, nvs-eval's metrics against others, and a device against the CPU.
+    """Check weights, known answers, nvs-eval's metrics against independent ones, and a device against the CPU.
 
     Args:
-        device: to compare with the CPU, unless it is the CPU.
-        weights_dir: a folder to look for LPIPS backbones first.
+        device: device to compare with the CPU.
+        weights_dir: folder that is searched first for LPIPS backbones.
 
     Raises:
-        InputError: the folder does not exist. Any other fault is in the result.
+        InputError: the folder does not exist. All other faults are in the result.
     """
     weights = [_check_weights(net, weights_dir) for net in NETS]
     nets: list[Net] = [net for net, check in zip(NETS, weights, strict=True) if check.state == "right"]
@@ -227,7 +227,7 @@ def _check_weights(net: Net, weights_dir: Path | None) -> Check:
     name, topic = f"weights of {net}", topic_of(f"lpips_{net}")
     backbone = find_backbone(net, directory=weights_dir)
     if backbone.path is None or not backbone.verified:
-        return Check(name, topic, backbone.reason or "", "WRONG" if backbone.path else "not here")
+        return Check(name, topic, backbone.reason or "", "WRONG" if backbone.path else "missing")
     try:
         for version in VERSIONS:
             load_heads(net, version)
@@ -245,27 +245,18 @@ def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Ch
     reference, render = (torch.from_numpy(image).permute(2, 0, 1) for image in (pair.reference, pair.render))
     offset = torch.full((3, 16, 16), 0.25)
 
-    def distance(net: Net, other: Tensor) -> Tensor:
-        return load_lpips(net, weights_dir=weights_dir)(reference, other)
+    def distance(net: Net, image: Tensor) -> Tensor:
+        return load_lpips(net, weights_dir=weights_dir)(reference, image)
 
     answers: list[tuple[str, str, float, Callable[[], Tensor]]] = [
         ("psnr", "PSNR of a constant offset of 0.1", 20.0, lambda: psnr(offset, offset + 0.1)),
         ("ssim", "SSIM of an image and itself", 1.0, lambda: ssim(reference, reference)),
     ]
     for net in nets:
+        key, title = f"lpips_{net}", topic_of(f"lpips_{net}")
         answers += [
-            (
-                f"lpips_{net}",
-                f"{topic_of(f'lpips_{net}')} of an image and itself",
-                0.0,
-                partial(distance, net, reference),
-            ),
-            (
-                f"lpips_{net}",
-                f"{topic_of(f'lpips_{net}')} of a made pair",
-                KNOWN_LPIPS[net],
-                partial(distance, net, render),
-            ),
+            (key, f"{title} of an image and itself", 0.0, partial(distance, net, reference)),
+            (key, f"{title} of a made pair", KNOWN_LPIPS[net], partial(distance, net, render)),
         ]
     for metric, name, answer, compute in answers:
         try:
@@ -273,7 +264,7 @@ def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Ch
         except Exception as error:  # A broken installation can raise anything.
             yield Check(name, topic_of(metric), first_line(error), "WRONG")
         else:
-            yield _check(name, compared, f"{compared.recorded:.6f}, known {answer:.6f}")
+            yield _check(name, compared, f"{compared.recorded:.6f}, expected {answer:.6f}")
 
 
 def _check(name: str, compared: Compared, result: str) -> Check:
@@ -282,19 +273,19 @@ def _check(name: str, compared: Compared, result: str) -> Check:
 
 
 def _comparisons(nets: Sequence[Net], device: torch.device, weights_dir: Path | None) -> Iterator[Check]:
-    """Compare ours with the independent implementations, and the device with the CPU, under every named protocol."""
+    """Compare our metrics with independent ones, and the device with the CPU, under every named protocol."""
     try:
         cases = cases_for(nets)
         ours = our_scores(cases, torch.device("cpu"), weights_dir)
         yield from _agreement("independent implementation", ours, second_opinions(cases, ours, weights_dir))
         if device.type != "cpu":
             yield from _agreement(f"{device_name(device)}, CPU", our_scores(cases, device, weights_dir), ours)
-    except Exception as error:  # As above.
-        yield Check("all named protocols", "anything that protocols compute", first_line(error), "WRONG")
+    except Exception as error:  # A broken installation can raise anything.
+        yield Check("all named protocols", "scores under named protocols", first_line(error), "WRONG")
 
 
 def _agreement(title: str, ours: Mapping[Key, float], others: Mapping[Key, float]) -> Iterator[Check]:
-    """One check per metric: the protocol and images on which the two differ most."""
+    """Yield one check per metric, on the protocol and images with the largest difference."""
     compared = [
         Compared(f"{protocol}, {case}", metric, value, others[protocol, case, metric])
         for (protocol, case, metric), value in ours.items()

@@ -18,15 +18,15 @@ from nvs_eval.metrics.weights.backbones import load_backbone
 from nvs_eval.metrics.weights.formats import load_heads
 from nvs_eval.metrics.weights.pins import Net, Version
 
-# More than this in float64 takes gigabytes and minutes, for digits that no comparison looks at.
+# Above this, float64 takes gigabytes and minutes, for digits that no comparison needs.
 _MOST_PIXELS_IN_FLOAT64 = 2**18
 
 
 def lpips_distance(pair: Pair, parameters: Mapping[str, Any], meaning: str, weights_dir: Path | None) -> float:
-    """LPIPS of a prepared pair, with a protocol's parameters and its meaning of the mask.
+    """Return LPIPS of a prepared pair, with a protocol's parameters and its meaning of the mask.
 
     Raises:
-        InputError: the weights cannot be had.
+        InputError: the weights cannot be loaded.
     """
     height, width = pair.reference.shape[:2]
     dtype = torch.float64 if height * width <= _MOST_PIXELS_IN_FLOAT64 else torch.float32
@@ -42,17 +42,17 @@ def lpips_distance(pair: Pair, parameters: Mapping[str, Any], meaning: str, weig
 
 
 def _tensor(image: Array, mask: Array | None, parameters: Mapping[str, Any], meaning: str) -> Tensor:
-    """Make of an image what the network is fed, `[1, 3, H, W]`."""
+    """Return the network's input for an image, `[1, 3, H, W]`."""
     if parameters.get("clamp"):
         image = image.clip(0, 1)
     if meaning == "dycheck" and mask is not None:
         image = image * mask[..., None]
-    fed = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    return {"scaled": 2 * fed - 1, "unscaled": fed}[parameters["input"]]
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return {"scaled": 2 * tensor - 1, "unscaled": tensor}[parameters["input"]]
 
 
 def _torchmetrics_distance(module: Any, reference: Tensor, render: Tensor) -> Tensor:
-    """Use the normaliser that torchmetrics has from 1.2.1: the root of the sum and 1e-8."""
+    """Return LPIPS with the normaliser of torchmetrics from 1.2.1 on: the root of the sum plus 1e-8."""
     total = torch.zeros((), dtype=reference.dtype)
     for head, x, y in zip(module.lins, *(_features(module, image) for image in (reference, render)), strict=True):
         distance = head((x - y) ** 2)
@@ -70,17 +70,17 @@ def _features(module: Any, image: Tensor) -> Iterator[Tensor]:
 
 @cache
 def _network(net: Net, version: Version, dtype: torch.dtype, weights_dir: Path | None) -> Any:
-    """Build the package's module with weights that are verified to be the true ones."""
+    """Build the package's module with verified weights."""
     import lpips
 
     with warnings.catch_warnings(), torch.device("meta"):
-        # It builds torchvision's models with arguments that were renamed since; on "meta" nothing is initialised.
+        # The package passes deprecated arguments to torchvision. On "meta", no weight is initialised.
         warnings.filterwarnings("ignore", message=r"The parameter 'pretrained' is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", message=r"Arguments other than a weight enum", category=UserWarning)
         module = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False).eval()
     backbone, heads = load_backbone(net, directory=weights_dir), load_heads(net, version)
     state: dict[str, Tensor] = {}
-    # Its names say the slice, then the layer: "net.slice2.3.weight" is "features.3.weight". Each head has two names.
+    # Names contain slice and layer: "net.slice2.3.weight" is "features.3.weight". Every head has two names.
     for name in module.state_dict():
         if match := re.fullmatch(r"net\.slice\d\.(.+)", name):
             state[name] = backbone[f"features.{match[1]}"]

@@ -1,6 +1,6 @@
-"""The images of a view: read from where a record names them, and prepared as a protocol's definition asks for it.
+"""Images of a view, read from the files that a record names and prepared by a protocol's definition.
 
-The 256 levels of 8 bits are chosen in float32, as images are float32; everything else is float64.
+Rounding to the 256 levels of 8 bits is in float32, like the images; everything else is in float64.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Pair:
-    """A reference and a render `[H, W, 3]`, with a mask `[H, W]` of weights in [0, 1] or None."""
+    """Reference and render `[H, W, 3]`, with a mask `[H, W]` of weights in [0, 1] or None."""
 
     reference: Array
     render: Array
@@ -35,60 +35,60 @@ class Pair:
 
 
 class Changed(Exception):
-    """A file is not what was scored, which refutes the record."""
+    """A file differs from what was scored, which refutes the record."""
 
 
 def read_pair(record: Record, row: ViewRow, folder: Path) -> Pair:
-    """Read the reference, the render and the mask of a record's view: float32, without alpha.
+    """Read the reference, render and mask of a record's view, in float32 and without alpha.
 
-    The record's paths go from the folder, which is that of its file.
+    Paths in the record are relative to `folder`, the folder of its file.
 
     Raises:
         InputError: a file was not kept, is missing or cannot be read.
-        Changed: a file is not the one that was scored.
+        Changed: a file differs from the scored one.
     """
     definition, provenance = record.protocol["definition"], record.provenance
     file = _kept(record, folder, "reference", row.reference)
     reference = _colours(record, "reference", file)
-    # A run keeps references as PNGs. A protocol that rounds them to 8 bits needs no more than such a copy, whose
-    # sha256 is another: then the scores alone show a change.
+    # A run keeps references as PNGs. For a protocol that rounds references to 8 bits such a copy is enough. Its sha256
+    # may differ, so only the scores show a change.
     rounded = definition["quantise"]["reference"] == "round"
     is_copy = "kept_renders" in provenance and rounded and file.suffix == ".png"
     if not is_copy and sha256_of_image(torch.from_numpy(reference)) != row.reference_sha256:
-        raise Changed(f"the reference {file} has changed since")
+        raise Changed(f"the reference {file} has changed since scoring")
     file = _kept(record, folder, "render", row.render)
     render = _colours(record, "render", file)
     if render.shape != reference.shape:
-        raise Changed(f"the render {file} has changed since: it has another size")
+        raise Changed(f"the render {file} has changed since scoring: its size is not the reference's")
     if row.mask_sha256 is None or definition["mask"] == "ignored":
         return Pair(reference, render)
     file = _kept(record, folder, "mask", row.mask)
     mask = Masks({row.name: file}, binary=provenance.get("masks") == "binary").load(row.name)
     if sha256_of_mask(mask) != row.mask_sha256:
-        raise Changed(f"the mask {file} has changed since")
+        raise Changed(f"the mask {file} has changed since scoring")
     return Pair(reference, render, mask.numpy())
 
 
 def _kept(record: Record, folder: Path, kind: str, name: str | None) -> Path:
-    """The file of an image that a record names."""
+    """Return the file of an image that a record names."""
     if name is None:
         origin = record.provenance.get("renders_from")
-        raise InputError(f"its {kind} was not kept as a file of its own{f' (it came from {origin})' if origin else ''}")
-    # From the current folder, without the `..` that lead out of the record's folder.
+        raise InputError(f"its {kind} was not kept as a separate file{f' (it came from {origin})' if origin else ''}")
+    # Relative to the current folder, without the `..` that lead out of the record's folder.
     path = Path(os.path.normpath(folder / name))
     if not path.is_file():
-        raise InputError(f"its {kind} is not at {path} any more")
+        raise InputError(f"its {kind} is missing at {path}")
     return path
 
 
 def _colours(record: Record, kind: str, path: Path) -> Array:
-    """The colours of an image, over the record's background where that counts."""
+    """Return the colours of an image, composited over the record's background unless the protocol drops alpha."""
     reading = reading_of(record)
     colours, alpha = load_layers(path, reading)
     if alpha is None or record.protocol["definition"]["alpha"] == "drop":
         return colours.numpy()
     if reading.background is None:
-        raise InputError(f"the {kind} {path} has alpha, and the record names no background")
+        raise InputError(f"the {kind} {path} has alpha, but the record has no background")
     opacity = alpha.numpy()
     return colours.numpy() * opacity + np.array(reading.background, dtype=np.float32) * (1 - opacity)
 
@@ -97,12 +97,12 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = Fals
     """Prepare a pair up to the point where the mask changes its images (`apply_mask`).
 
     Args:
-        pair: float32, without alpha; the result is float64.
-        definition: of the protocol, as its record has it.
-        corrected: correct the colours of the render, as for the metrics whose key begins with `cc_`.
+        pair: images in float32, without alpha; the result is in float64.
+        definition: definition of the protocol in the record.
+        corrected: correct the colours of the render, for metrics whose key begins with `cc_`.
 
     Raises:
-        Unknown: the crop leaves nothing of the images.
+        Unknown: the crop leaves no pixels.
     """
     reference, render, rules = pair.reference, pair.render, definition["quantise"]
     if definition["out_of_range"] != "keep":
@@ -112,7 +112,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = Fals
     height, width = reference.shape[:2]
     left, crop = width // 2 if definition["region"] == "right-half" else 0, definition["crop"]
     if 2 * crop >= min(height, width - left):
-        raise Unknown(f"its protocol's crop {crop} leaves nothing of it.")
+        raise Unknown(f"its protocol's crop {crop} leaves no pixels.")
     region = np.s_[crop : height - crop, left + crop : width - crop]
 
     def cut(image: Array, rule: str) -> Array:
@@ -123,7 +123,7 @@ def prepare(pair: Pair, definition: Mapping[str, Any], *, corrected: bool = Fals
 
 
 def quantise(image: Array, rule: str) -> Array:
-    """Round to the levels of 8 bits, divided by 255: to the nearest, ties upwards, or to the one below."""
+    """Round to the levels of 8 bits, divided by 255: to the nearest (ties upwards), or downwards."""
     if rule == "none":
         return image
     offset = {"round": 0.5, "truncate": 0.0}[rule]
@@ -131,10 +131,10 @@ def quantise(image: Array, rule: str) -> Array:
 
 
 def apply_mask(pair: Pair, meaning: str) -> Pair:
-    """Apply the mask to the images of a prepared pair, where that is its meaning; otherwise leave it to the metrics.
+    """Apply the mask to the images of a prepared pair, for meanings that change images; metrics apply the others.
 
     Raises:
-        Unknown: the meaning is not known here.
+        Unknown: the meaning is not supported.
     """
     reference, render, mask = pair.reference, pair.render, pair.mask
     if mask is None:
@@ -156,7 +156,7 @@ def apply_mask(pair: Pair, meaning: str) -> Pair:
 
 
 def masked_mean(values: Array, mask: Array | None) -> float:
-    """Mean of a map `[H, W, C]`, weighted by a mask; a map smaller than the mask lies in the mask's middle."""
+    """Return the mean of a map `[H, W, C]`, weighted by a mask, in whose centre a smaller map lies."""
     if mask is None:
         return float(values.mean())
     height, width, channels = values.shape
@@ -172,7 +172,7 @@ _LEAST_VARIANCE = _LEAST_SLOPE = 1e-8
 
 
 def quadratic(render: Array, reference: Array) -> Array:
-    """multinerf's `color_correct`: five fits of a quadratic of the colour, over the pixels that are not clipped."""
+    """Apply multinerf's `color_correct`: five fits of a quadratic in colour, over pixels that are not clipped."""
     first, target = (image.reshape(-1, 3).astype(np.float64) for image in (render, reference))
     current = first
     for _ in range(5):
@@ -182,7 +182,7 @@ def quadratic(render: Array, reference: Array) -> Array:
         usable = _unclipped(first) & _unclipped(current) & _unclipped(target)
         fitted = []
         for channel in range(3):
-            # Rows of zeros take no part in the fit.
+            # Rows of zeros do not affect the fit.
             rows = usable[:, channel]
             weights = np.linalg.lstsq(terms * rows[:, None], target[:, channel] * rows, rcond=-1)[0]
             fitted.append(terms @ weights)
@@ -195,7 +195,7 @@ def _unclipped(colours: Array) -> Array:
 
 
 def affine(render: Array, reference: Array) -> Array:
-    """gsplat's `color_correct_affine`: the line of each channel from reference to render, inverted."""
+    """Apply gsplat's `color_correct_affine`: fit a line from reference to render per channel, and invert it."""
     y, x = (image.astype(np.float64) for image in (render, reference))
     mean_x, mean_y = x.mean(axis=(0, 1)), y.mean(axis=(0, 1))
     covariance = ((x - mean_x) * (y - mean_y)).mean(axis=(0, 1))

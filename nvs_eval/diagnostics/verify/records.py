@@ -1,4 +1,4 @@
-"""Verification of records: their scores computed again from the kept images."""
+"""Verification of records: recomputation of their scores from the kept images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAMPLE = 5
 
 @dataclass(frozen=True)
 class Compared:
-    """A view's number under a metric's key, or `coverage`, and its second opinion; `fast` of LPIPS in fewer bits."""
+    """Recorded and recomputed value of a view's metric or `coverage`; `fast` for LPIPS below float32."""
 
     view: str
     metric: str
@@ -40,14 +40,14 @@ class Compared:
 
     @property
     def tolerance(self) -> float:
-        """1e-4 dB of PSNR, 1e-6 of coverage, 1e-5 of all else; 0.5 % of the value plus 2e-4 of fast LPIPS."""
+        """1e-4 dB for PSNR, 1e-6 for coverage, 1e-5 for others; 0.5 % of the value plus 2e-4 for fast LPIPS."""
         if self.fast:
             return 0.005 * self.recomputed + 2e-4
         return {"psnr": 1e-4, COVERAGE: 1e-6}.get(family_of(self.metric) or self.metric, 1e-5)
 
     @property
     def deviation(self) -> float:
-        """Distance of the two: 0 for two infinities, infinity for one or for no number at all."""
+        """Absolute difference: 0 for two infinities, infinity for one or for NaN."""
         if self.recorded == self.recomputed:
             return 0.0
         difference = abs(self.recorded - self.recomputed)
@@ -60,20 +60,20 @@ class Compared:
 
     @property
     def verdict(self) -> str:
-        """That in words."""
+        """`confirmed` as text."""
         return "confirmed" if self.confirmed else "NOT CONFIRMED"
 
 
 @dataclass(frozen=True)
 class Report:
-    """The verification of one record.
+    """Result of verifying one record.
 
     Attributes:
-        file: of the record.
-        record: as it was read.
-        views: number of views that were looked at; 0 where the images cannot be prepared.
-        compared: the numbers, view by view.
-        changed: a sentence for each change since: of the protocol, of what is recorded of a metric, of a view's files.
+        file: file of the record.
+        record: content of the file.
+        views: number of verified views; 0 if the images cannot be prepared.
+        compared: recorded and recomputed values, view by view.
+        changed: a sentence for each change since scoring, of the protocol, a metric's entry or a view's files.
         unsupported: a sentence for each part that cannot be verified: the record, a metric or a view.
     """
 
@@ -87,11 +87,11 @@ class Report:
     @property
     def refuted(self) -> bool:
         """Whether anything in the record is wrong."""
-        return bool(self.changed) or any(not number.confirmed for number in self.compared)
+        return bool(self.changed) or any(not value.confirmed for value in self.compared)
 
     @property
     def complete(self) -> bool:
-        """Whether every view that was asked for was looked at, and something of it compared."""
+        """Whether all selected views and metrics could be verified."""
         return bool(self.compared) and not self.unsupported
 
     @property
@@ -103,24 +103,24 @@ class Report:
 
     @property
     def rows(self) -> list[tuple[str, str, str, str, str]]:
-        """Each metric with its largest deviation, the view that has it, the tolerance, and the verdict."""
-        foreign = [metric for metric in self.record.metrics if family_of(metric) is None]
+        """Rows of metric, largest deviation, its view, tolerance and verdict."""
+        unknown = [metric for metric in self.record.metrics if family_of(metric) is None]
         unverified = ("-", "-", "-", "not verified: no second opinion")
         return [
             *(
-                (label_of(each.metric), digits(each.deviation), each.view, digits(each.tolerance), each.verdict)
-                for each in worst_of(self.compared)
+                (label_of(worst.metric), digits(worst.deviation), worst.view, digits(worst.tolerance), worst.verdict)
+                for worst in worst_of(self.compared)
             ),
-            *((self.record.metrics[metric].title or metric, *unverified) for metric in foreign),
+            *((self.record.metrics[metric].title or metric, *unverified) for metric in unknown),
         ]
 
     @property
     def words(self) -> list[str]:
-        """A sentence for each number that is wrong, each change, and each part that cannot be verified."""
+        """Sentences on each wrong number, each change, and each part that cannot be verified."""
         wrong = [
-            f"View {each.view!r}: {each.metric} is recorded as {each.recorded} and recomputed as {each.recomputed}."
-            for each in self.compared
-            if not each.confirmed
+            f"View {v.view!r}: {v.metric} is recorded as {v.recorded}, but recomputed as {v.recomputed}."
+            for v in self.compared
+            if not v.confirmed
         ]
         return [*wrong, *self.changed, *self.unsupported]
 
@@ -135,13 +135,14 @@ def verify(
     weights_dir: Path | None = None,
     progress: Progress = lambda title, total: nullcontext(lambda: None),
 ) -> Iterator[Report]:
-    """Verify records one after the other; one that cannot be verified does not stop the others.
+    """Verify records one after the other. One that cannot be verified does not stop the others.
 
     Args:
         records: files, folders of records, or patterns.
-        views: number of views of each record, spread evenly over them; None for all.
-        weights_dir: a folder to look for LPIPS backbones first.
-        progress: opened for each record with a title and its number of views; gives what to call after each view.
+        views: number of views to verify per record, evenly spread; None for all.
+        weights_dir: folder that is searched first for LPIPS backbones.
+        progress: context manager that is opened for each record with a title and the number of its views, and that
+            returns a callback for each verified view.
 
     Raises:
         InputError: there is no such record, or the only one cannot be verified.
@@ -163,18 +164,17 @@ def verify(
 
 
 def _check_kept(record: Record, file: Path) -> None:
-    """Check that the images that were scored were kept."""
+    """Check that the scored images were kept."""
     kept = record.provenance.get("kept_renders", "as scored")
     if kept == "none":
         raise InputError(
             f"The record {file} cannot be verified: its renders were not kept. Run it again with `--keep-renders all`, "
-            "or `png` where the protocol rounds renders to 8 bits."
+            "or `png` if the protocol rounds renders to 8 bits."
         )
     if kept != "as scored":
         raise InputError(
-            f"The record {file} cannot be verified: what was kept are {kept}, and {record.protocol['name']} scored "
-            "floats. With such copies only a protocol that rounds to 8 bits can be verified; run it again with "
-            "`--keep-renders all`."
+            f"The record {file} cannot be verified: its renders were kept as {kept}, but {record.protocol['name']} "
+            "scores floats. Run it again with `--keep-renders all`."
         )
 
 
@@ -186,21 +186,22 @@ def verify_record(
     weights_dir: Path | None = None,
     on_view: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Compute the numbers of views of a record again, and compare.
+    """Recompute the numbers of some views of a record, and compare.
 
     Args:
-        record: with kept images; reading its file has checked that it agrees with itself.
-        file, rows: of the record; the rows of the views to look at.
-        weights_dir: a folder to look for LPIPS backbones first.
+        record: record with kept images, which was checked for consistency when it was read.
+        file: file of the record.
+        rows: rows of the views to verify.
+        weights_dir: folder that is searched first for LPIPS backbones.
         on_view: called after each view.
 
     Raises:
-        InputError: the weights cannot be had.
+        InputError: the weights cannot be loaded.
     """
     compared: list[Compared] = []
     changed, reasons = list(wrong_claims(record)), unknown_parts(record)
-    places = {metric: f"{metric} of the record {file}" if metric else f"record {file}" for metric in reasons}
-    unsupported = [f"The {places[metric]} cannot be verified: {reason}" for metric, reason in reasons.items()]
+    subjects = {metric: f"{metric} of the record {file}" if metric else f"record {file}" for metric in reasons}
+    unsupported = [f"The {subjects[metric]} cannot be verified: {reason}" for metric, reason in reasons.items()]
     (unsupported if unsupported else changed).extend(wrong_fingerprint(record))
     if "" in reasons:
         return Report(file, record, changed=changed, unsupported=unsupported)
@@ -222,7 +223,7 @@ def verify_record(
 def _compare(
     row: ViewRow, metrics: Sequence[str], opinion: SecondOpinion, unsupported: list[str]
 ) -> Iterator[Compared]:
-    """Compare the numbers of a view; sentences on those that cannot be computed go to `unsupported`."""
+    """Compare the numbers of a view, and append sentences on those that cannot be recomputed to `unsupported`."""
     recorded = {metric: row.scores[metric] for metric in metrics}
     if row.coverage is not None and opinion.pair.mask is not None:
         recorded[COVERAGE] = row.coverage
@@ -236,7 +237,7 @@ def _compare(
 
 
 def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
-    """A number of the rows, the first and the last among them, evenly apart; always the same ones."""
+    """Return a number of evenly spaced rows with the first and the last one, always the same."""
     if count is None or count >= len(rows):
         return rows
     if count == 1:
@@ -245,13 +246,13 @@ def spread(rows: Sequence[ViewRow], count: int | None) -> Sequence[ViewRow]:
 
 
 def worst_of(compared: Sequence[Compared]) -> list[Compared]:
-    """The number of each metric, in their order, that deviates most for its tolerance."""
+    """Return the value of each metric with the largest deviation relative to its tolerance, in order."""
     metrics: dict[str, list[Compared]] = {}
-    for number in compared:
-        metrics.setdefault(number.metric, []).append(number)
-    return [max(numbers, key=lambda number: number.deviation / number.tolerance) for numbers in metrics.values()]
+    for value in compared:
+        metrics.setdefault(value.metric, []).append(value)
+    return [max(values, key=lambda value: value.deviation / value.tolerance) for values in metrics.values()]
 
 
 def digits(deviation: float) -> str:
-    """Two digits, so that 0 differs from what is nearly 0."""
+    """Format a deviation with two digits, so that 0 differs from nearly 0."""
     return "0" if deviation == 0 else f"{deviation:.2g}"

@@ -1,6 +1,6 @@
-"""Scores of one view by independent implementations, as the definition in its record asks for them.
+"""Scores of one view by independent implementations, under the definition in its record.
 
-SSIM is by scikit-image in float64, and by scipy's correlations for windows and clamps that scikit-image lacks.
+SSIM is computed by scikit-image in float64, and by scipy's correlations for windows and clamps that scikit-image lacks.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ Images = tuple[Array, ...]
 _SIDES = {"valid": 11, "dmpix": 11, "reflect": 11, "zero": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "luma5": 5}
 _PADDING = {"reflect": "reflect", "zero": "constant"}
 _FLOORS = {"dmpix": float(np.finfo(np.float32).eps) ** 2, "reflect": 0.0}
-# A variance of less than this beside SSIM's constant changes no digit that is compared.
+# Relative to SSIM's constant, a smaller variance changes no digit that is compared.
 _IMMATERIAL = 1e-9
 _GAUSS = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
 _GAUSS /= _GAUSS.sum()
-# instant-ngp's five taps, and the weights of its luminance.
+# instant-ngp's five taps, and its luminance weights.
 _FIVE = np.array([0.120078, 0.233881, 0.292082, 0.233881, 0.120078])
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """The scores of a pair (float32, without alpha) under a protocol's definition, as its record has it."""
+    """Scores of a pair (float32, without alpha) under the protocol definition in a record."""
 
     pair: Pair
     definition: Mapping[str, Any]
     weights_dir: Path | None = None
 
     def score(self, metric: str, scores: Mapping[str, float]) -> float:
-        """Score of a metric of the protocol, by its key, or the mean of the mask as `coverage`.
+        """Return the score of a metric of the protocol, or for `coverage` the mean of the mask.
 
         Args:
-            metric: its key.
-            scores: those to be verified, of which mip-NeRF's average is made. Each of them is verified by itself, and
-                where all three are next to nothing the root of their rounding errors is not.
+            metric: key of the metric, or `coverage`.
+            scores: recorded scores, from which mip-NeRF's average is computed. They are verified separately, and the
+                cube root would magnify rounding errors of scores near zero.
 
         Raises:
-            Unknown: the definition asks for what is not known here.
-            InputError: the weights cannot be had.
+            Unknown: the definition is not supported.
+            InputError: the weights cannot be loaded.
         """
         part = self.definition["mask"] if metric == COVERAGE else self.definition["metrics"][metric]
         try:
             return self._score(metric, part, scores)
-        except InputError:  # It names the fault already.
+        except InputError:  # Its message is clear.
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-            # Torch's errors are RuntimeErrors.
-            raise Unknown(f"its protocol says {part!r} ({first_line(error)}). {UPGRADE}") from error
+            # Torch raises RuntimeError.
+            raise Unknown(f"its protocol contains {part!r} ({first_line(error)}). {UPGRADE}") from error
 
     def is_fast(self, metric: str) -> bool:
-        """Whether the protocol lets a metric be computed in fewer bits than float32 has."""
+        """Return whether the protocol allows a metric to be computed below float32."""
         return self.definition["metrics"].get(metric, {}).get("precision") == "fast"
 
     def _score(self, metric: str, parameters: Any, scores: Mapping[str, float]) -> float:
@@ -74,7 +74,7 @@ class SecondOpinion:
             return average_error(*(scores[parameters[part]] for part in ("psnr", "ssim", "lpips")))
         prepared = self._corrected if metric.startswith(CORRECTED) else self._prepared
         if metric == COVERAGE:
-            assert prepared.mask is not None, "only a view with a mask has a coverage"
+            assert prepared.mask is not None, "a view without a mask has no coverage"
             return float(prepared.mask.mean())
         pair = apply_mask(prepared, meaning)
         if family == "psnr":
@@ -95,26 +95,26 @@ class SecondOpinion:
 
 
 def psnr(pair: Pair, data_range: float = 1.0) -> float:
-    """PSNR in dB; infinity where the images are the same."""
+    """Return PSNR in dB; infinity for equal images."""
     error = masked_mean((pair.reference - pair.render) ** 2, pair.mask)
     return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
 def mae(pair: Pair) -> float:
-    """Mean absolute difference."""
+    """Return the mean absolute difference."""
     return masked_mean(np.abs(pair.reference - pair.render), pair.mask)
 
 
 def average_error(psnr: float, ssim: float, lpips: float) -> float:
-    """mip-NeRF's average error: the geometric mean of three errors."""
+    """Return mip-NeRF's average error, the geometric mean of three errors."""
     return float(np.cbrt(10 ** (-psnr / 10) * math.sqrt(max(0.0, 1 - ssim)) * lpips))
 
 
 def ssim(pair: Pair, parameters: Mapping[str, Any], meaning: str) -> float:
-    """SSIM of a prepared pair, with a protocol's parameters and its meaning of the mask.
+    """Return SSIM of a prepared pair, with a protocol's parameters and its meaning of the mask.
 
     Raises:
-        Unknown: the parameters ask for what is not known here.
+        Unknown: the parameters are not supported.
     """
     kernel, data_range, floor = parameters["kernel"], parameters["data_range"], parameters.get("variance_floor")
     extent = extent_of(pair) if data_range == "pair" else float(data_range)
@@ -122,21 +122,21 @@ def ssim(pair: Pair, parameters: Mapping[str, Any], meaning: str) -> float:
         return float(partial_map(pair, kernel, extent, floor).mean())
     mask = pair.mask
     if meaning == "windows" and mask is not None:
-        # What pads the images is no reason to leave a window out.
+        # Padding pixels count as inside the mask.
         mask = (minimum_filter(mask, size=_SIDES[kernel], mode="constant", cval=1.0) >= 1).astype(np.float64)
     return masked_mean(ssim_map(pair, kernel, extent, floor), mask)
 
 
 def extent_of(pair: Pair) -> float:
-    """Range of values of a pair, as torchmetrics takes it: that of the image with the larger one."""
+    """Return the larger of the two images' value ranges, like torchmetrics."""
     return max(float(image.max() - image.min()) for image in (pair.reference, pair.render))
 
 
 def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None = None) -> Array:
-    """Map `[H', W', C]`, without the border of half a window where a kernel does not pad the images.
+    """Return SSIM as a map `[H', W', C]`, without a border of half a window if the kernel does not pad.
 
-    The kernel has the name that protocols have for it, the values the range `extent`, variances are `floor` at least
-    (default: the kernel's).
+    `kernel` is a protocol's name of a kernel, `extent` the range of values, `floor` the least variance (default: the
+    kernel's).
 
     Raises:
         Unknown: scikit-image has no least variance for the kernel.
@@ -149,12 +149,12 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
     if kernel == "uniform7-gray":
         images = tuple(opencv_grey(image)[..., None] for image in images)
     if kernel in _PADDING:
-        around: Any = _PADDING[kernel]
-        images = tuple(np.pad(image, ((border, border), (border, border), (0, 0)), mode=around) for image in images)
+        mode: Any = _PADDING[kernel]
+        images = tuple(np.pad(image, ((border, border), (border, border), (0, 0)), mode=mode) for image in images)
     uniform = kernel.startswith("uniform7")
     if floor > _IMMATERIAL * (0.03 * extent) ** 2:
         if uniform:
-            raise Unknown(f"scikit-image's uniform window has no least variance, and variance_floor is {floor:g}.")
+            raise Unknown(f"scikit-image's uniform window has no least variance, but variance_floor is {floor:g}.")
         return _map(images, _inside, extent, floor, clamp_covariance=kernel == "dmpix")
     window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **window)[1]
@@ -162,15 +162,15 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
 
 
 def opencv_grey(image: Array) -> Array:
-    """OpenCV's grey of the 8-bit levels, in its fixed point of 15 bits."""
+    """Return OpenCV's grey of 8-bit levels, in its 15-bit fixed point."""
     levels = np.rint(image * 255).astype(np.int64)
     return ((levels @ np.array([9798, 19235, 3735]) + 16384) >> 15).astype(np.float64)
 
 
 def partial_map(pair: Pair, kernel: str = "dmpix", extent: float = 1.0, floor: float | None = None) -> Array:
-    """dycheck's map by partial convolution, `[H - 10, W - 10, C]`, with the windows that have no pixel of the mask."""
+    """Return dycheck's map by partial convolution, `[H - 10, W - 10, C]`, including windows outside the mask."""
     mask = pair.mask
-    assert mask is not None, "apply_mask gives a full one"
+    assert mask is not None, "apply_mask returns a full mask if there is none"
     floor = _FLOORS.get(kernel, -math.inf) if floor is None else floor
 
     def blur(image: Array) -> Array:
@@ -184,9 +184,9 @@ def partial_map(pair: Pair, kernel: str = "dmpix", extent: float = 1.0, floor: f
 
 
 def _partial(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
-    """Blur the pixels that have a weight, made up for by the number of the others; and where any had one, as 1."""
+    """Blur the pixels with a weight, scaled up for those without; return also 1 where a window has any weight."""
     count = _valid(weights, np.ones(len(_GAUSS)), axis)
-    # A sum of ones and zeros is exact; where it is 0, so is the numerator.
+    # Sums of ones and zeros are exact. Where the sum is 0, so is the numerator.
     values = _valid(image * weights, _GAUSS, axis) * len(_GAUSS) / np.where(count > 0, count, 1)
     return np.where(count > 0, values, 0), (count > 0).astype(np.float64)
 
@@ -194,7 +194,7 @@ def _partial(image: Array, weights: Array, axis: int) -> tuple[Array, Array]:
 def _map(
     images: Images, blur: Callable[[Array], Array], extent: float, floor: float, *, clamp_covariance: bool = False
 ) -> Array:
-    """SSIM from blurred moments, with variances of at least `floor`."""
+    """Return SSIM from blurred moments, with variances of at least `floor`."""
     reference, render = images
     c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
     mean_x, mean_y = blur(reference), blur(render)
@@ -209,7 +209,7 @@ def _map(
 
 
 def _inside(image: Array) -> Array:
-    """Gaussian blur, without the windows that reach beyond the image."""
+    """Apply a Gaussian blur, without windows that reach beyond the image."""
     return _valid(_valid(image, _GAUSS, 0), _GAUSS, 1)
 
 
@@ -220,5 +220,5 @@ def _valid(image: Array, taps: Array, axis: int) -> Array:
 
 
 def _with_edges_repeated(image: Array) -> Array:
-    """Blur by instant-ngp's taps, of which those beyond the image see its edge: scipy's `reflect` repeats it."""
+    """Blur with instant-ngp's taps and repeated edge pixels, which scipy calls `reflect`."""
     return correlate1d(correlate1d(image, _FIVE, axis=0, mode="reflect"), _FIVE, axis=1, mode="reflect")
