@@ -95,7 +95,7 @@ def test_text_is_wrapped_with_an_indent_in_a_terminal(monkeypatch: pytest.Monkey
     write_record(Path("record.json"), scored(split="train"))
     assert main(["inspect", "record.json"]) == 0
     lines = [line.rstrip() for line in terminal.getvalue().splitlines()]
-    assert (lines[1][:3], lines[2][:3]) == ("! T", "  s")
+    assert (lines[1][:2], lines[2][:2]) == ("! ", "  ")
     pinned("inspect", "\n".join(lines[1:3]))
 
 

@@ -37,7 +37,7 @@ def test_a_confirmed_record(file: Path, capsys: pytest.CaptureFixture[str]) -> N
     result = capsys.readouterr()
     assert f"{file}: 6 of 6 views, protocol light {read_record(file).fingerprint}" in result.out
     rows = [line.split() for line in result.out.splitlines() if line.rstrip().endswith(" confirmed")]
-    assert [(row[0], row[-2:]) for row in rows] == [("psnr", ["0.0001", "confirmed"]), ("ssim", ["1e-05", "confirmed"])]
+    assert [(row[0], row[-2:]) for row in rows] == [("PSNR", ["0.0001", "confirmed"]), ("SSIM", ["1e-05", "confirmed"])]
     assert "6 of 6" in result.err
     assert "Traceback" not in result.err
 
@@ -90,7 +90,7 @@ def test_an_unverifiable_record_does_not_stop_the_others(
     assert f"{files[1]}: 0 of {len(float_.views)} views, protocol float" in result.out
     assert f"{files[0]}: {len(light.views)} of {len(light.views)} views, protocol light" in result.out
     rows = [line.split()[0] for line in result.out.splitlines() if line.rstrip().endswith(" confirmed")]
-    assert rows == ["psnr", "ssim"]
+    assert rows == ["PSNR", "SSIM"]
     assert "Error" not in result.err
     change(files[0], with_score("psnr", 3.0))
     assert main(["verify", *map(str, files)]) == 1
