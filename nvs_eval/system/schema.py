@@ -234,7 +234,7 @@ def union_members(hint: Any) -> tuple[Any, ...]:
 
 
 def _member(value: Any, hint: Any) -> Any:
-    """Return the member of a union that a mapping or list is meant for, without annotations."""
+    """Return the member of a union that fits a mapping or a list, without annotations."""
     members = [bare_type(member) for member in union_members(bare_type(hint))]
     if isinstance(value, dict):
         fitting = [member for member in members if fields_of(member) or get_origin(member) in (dict, Mapping)]

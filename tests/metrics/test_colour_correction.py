@@ -1,4 +1,4 @@
-"""Colour correction: against the independent one of `verify`, in closed form, and at its place in the preparation."""
+"""Colour correction: against the independent implementation of `verify`, closed forms, and its place in preparation."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def doubles(name: str) -> tuple[Tensor, Tensor]:
     return reference.double(), render.double()
 
 
-FLAT = ("flat and noise", "flat and flat", "stars")  # Of these the fit is not determined.
+FLAT = ("flat and noise", "flat and flat", "stars")  # The fit to these is underdetermined.
 
 
-# The negative is brought back up to rounding errors, the decibels of which say nothing.
+# The negative is restored except for rounding errors, whose decibels are meaningless.
 @pytest.mark.parametrize("name", sorted(set(pairs()) - {*FLAT, "photograph and its negative"}))
 @with_both
 def test_agrees_with_the_definition(name: str, how: Correction) -> None:
@@ -51,14 +51,14 @@ def test_agrees_with_the_definition(name: str, how: Correction) -> None:
     ours = correct_colours(reference, render, how)
     expected = decibels(x, theirs)
     assert abs(psnr(reference, ours).item() - expected) < 1e-8
-    # Computed in float64, whatever the images are.
+    # Computed in float64 for images of any dtype.
     assert abs(psnr(pairs()[name][0], correct_colours(*pairs()[name], how)).item() - expected) < 1e-4
     assert correct_colours(*pairs()[name], how).dtype == torch.float32
     assert abs(decibels(x, y) - expected) > 1e-3
 
 
 @with_both
-def test_a_render_that_is_the_reference_stays_as_it_is(how: Correction) -> None:
+def test_a_render_equal_to_the_reference_is_unchanged(how: Correction) -> None:
     reference, _ = doubles(PHOTOGRAPH)
     assert_agree(correct_colours(reference, reference.clone(), how), reference, "float64", times=1000)
 
@@ -67,7 +67,7 @@ LINE = [(0.8, 0.1), (0.6, 0.05), (0.7, 0.25)]
 
 
 def transformed(reference: Tensor) -> Tensor:
-    """Each channel scaled and shifted, and nothing clipped by it."""
+    """Scale and shift each channel without clipping."""
     return torch.stack([scale * channel + offset for channel, (scale, offset) in zip(reference, LINE, strict=True)])
 
 
@@ -76,14 +76,14 @@ def middling(reference: Tensor) -> Tensor:
 
 
 @with_both
-def test_what_was_scaled_and_shifted_is_brought_back(how: Correction) -> None:
+def test_scaling_and_shifting_are_undone(how: Correction) -> None:
     reference = middling(doubles(PHOTOGRAPH)[0])
     render = transformed(reference)
     assert psnr(reference, render) < 25
     assert psnr(reference, correct_colours(reference, render, how)) > 150
 
 
-def test_only_the_quadratic_brings_back_what_was_mixed() -> None:
+def test_only_the_quadratic_fit_undoes_mixing() -> None:
     reference = middling(doubles(PHOTOGRAPH)[0])
     mixed = torch.stack([(reference[[0, 1]] * 0.5).sum(0), (reference[[1, 2]] * 0.5).sum(0), 0.9 * reference[2]])
     corrected = {how: psnr(reference, correct_colours(reference, mixed, how)) for how in ("quadratic", "affine")}
@@ -92,26 +92,26 @@ def test_only_the_quadratic_brings_back_what_was_mixed() -> None:
 
 
 def test_the_affine_fit_can_end_up_further_away() -> None:
-    # It fits the reference to the render: what is noise there is blown up with the rest when the fit is inverted.
+    # It fits the reference to the render; noise in the render is amplified when the fit is inverted.
     reference, render = doubles("two noises")
     assert psnr(reference, correct_colours(reference, render, "affine")) < psnr(reference, render) - 1
     assert psnr(reference, correct_colours(reference, render, "quadratic")) > psnr(reference, render) + 1
 
 
-def test_the_affine_fit_to_a_flat_reference_takes_the_mean_away() -> None:
+def test_the_affine_fit_to_a_flat_reference_subtracts_the_mean() -> None:
     render = doubles(PHOTOGRAPH)[1]
     flat = torch.full_like(render, 0.5)
     mean = render.mean(dim=(-2, -1), keepdim=True)
-    # The scale is 0: the offset is then the render's mean, and the scale counts as 1.
+    # The scale is 0, so the offset is the render's mean, and a scale of 1 is used.
     assert_agree(correct_colours(flat, render, "affine"), (render - mean).clamp(0, 1), "float64")
 
 
 def test_the_affine_fit_raises_the_smallest_variances() -> None:
-    reference = 0.5 + 1e-5 * (doubles("two noises")[0] - 0.5)  # Of a variance near 1e-11.
+    reference = 0.5 + 1e-5 * (doubles("two noises")[0] - 0.5)  # The variance is near 1e-11.
     render = 0.5 + 1e4 * (reference - 0.5)
     variance = reference.var(dim=(-2, -1), correction=0, keepdim=True)
     assert variance.max() < 1e-10
-    # The covariance is 1e4 of the variance, and is divided by 1e-8 instead.
+    # The covariance is 1e4 times the variance, and is divided by 1e-8 instead of the variance.
     scale = 1e4 * variance / 1e-8
     mean_s, mean_t = (picture.mean(dim=(-2, -1), keepdim=True) for picture in (render, reference))
     expected = ((render - (mean_s - scale * mean_t)) / scale).clamp(0, 1)
@@ -126,7 +126,7 @@ def test_flat_images_stay_finite_and_in_range(how: Correction) -> None:
         assert 0 <= corrected.min() <= corrected.max() <= 1
 
 
-# --- At its place in the preparation --------------------------------------------------------------------------------
+# --- Preparation ----------------------------------------------------------------------------------------------------
 
 
 def planes(picture: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def planes(picture: Tensor) -> Tensor:
 
 
 @with_both
-def test_the_fit_is_to_what_was_clamped_and_not_yet_quantised(how: Any) -> None:
+def test_the_fit_uses_clamped_but_not_quantised_images(how: Any) -> None:
     reference, render = planes(float_image(0)), 1.4 * planes(float_image(0)) ** 1.2 - 0.1
     protocol = changed(out_of_range="clamp", quantise=rounding("round", "truncate")).colour_corrected(how)
     prepared = prepare(reference, render[None], None, protocol, view_name="a")
@@ -147,11 +147,11 @@ def test_the_fit_is_to_what_was_clamped_and_not_yet_quantised(how: Any) -> None:
         correct_colours(quantise(reference, "truncate"), render.clamp(0, 1), how),
     ):
         assert not torch.equal(prepared.corrected[0], quantise(other, "round"))
-    # The others are of the render as it is.
+    # Plain scores use the render without the fit.
     assert torch.equal(prepared.renders[0], quantise(render.clamp(0, 1), "round"))
 
 
-def test_what_is_kept_beyond_the_range_is_fitted_as_it_is() -> None:
+def test_values_kept_beyond_the_range_are_fitted_unclamped() -> None:
     reference, render = planes(float_image(0)), 1.4 * planes(float_image(0)) - 0.1
     protocol = changed(out_of_range="keep", quantise=FLOATS).colour_corrected("affine")
     prepared = prepare(reference, render[None], None, protocol, view_name="a")
@@ -160,7 +160,7 @@ def test_what_is_kept_beyond_the_range_is_fitted_as_it_is() -> None:
     assert prepared.renders.max() > 1
 
 
-def test_the_fit_is_to_the_whole_image_and_cut_afterwards() -> None:
+def test_the_fit_uses_the_whole_image_and_is_cropped_afterwards() -> None:
     reference, render = planes(image(0)), planes(image(1))
     protocol = changed(crop=4, region="right-half", quantise=FLOATS).colour_corrected("quadratic")
     prepared = prepare(reference, render[None], None, protocol, view_name="a")
@@ -170,7 +170,7 @@ def test_the_fit_is_to_the_whole_image_and_cut_afterwards() -> None:
 
 
 @with_both
-def test_corrected_scores_stand_beside_the_others(how: Any) -> None:
+def test_corrected_scores_are_reported_beside_the_plain_ones(how: Any) -> None:
     reference = middling(planes(float_image(0)))
     renders = [transformed(reference), planes(float_image(1))]
     protocol = changed(quantise=FLOATS, metrics={"mae": {}})
@@ -179,7 +179,7 @@ def test_corrected_scores_stand_beside_the_others(how: Any) -> None:
     assert {name: corrected[name] for name in plain} == plain
     assert list(corrected) == ["psnr", "ssim", "mae", "cc_psnr", "cc_ssim", "cc_mae"]
     fitted = [correct_colours(reference, render, how) for render in renders]
-    assert_agree(corrected["cc_psnr"], torch.stack([psnr(reference, each) for each in fitted]), "float32")
+    assert_agree(corrected["cc_psnr"], torch.stack([psnr(reference, render) for render in fitted]), "float32")
     assert corrected["cc_psnr"][0] > 100
     assert corrected["psnr"][0] < 25
     assert corrected["cc_ssim"][0] > 0.99999 > corrected["ssim"][0]

@@ -24,7 +24,7 @@ LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "l
 SSIM = {"kernel": "valid", "data_range": 1}
 
 
-# --- What a description says --------------------------------------------------------------------------------------
+# --- Signatures ---------------------------------------------------------------------------------------------------
 
 
 def test_psnr() -> None:
@@ -56,19 +56,19 @@ def test_mae() -> None:
 
 def test_variance_floor_replaces_that_of_the_kernel() -> None:
     x, y = (1e-8 * torch.rand(3, 16, 16, generator=generator(seed), dtype=torch.float64) for seed in (0, 1))
-    given = {"kernel": "dmpix", "data_range": 1e-6}
-    own, none, high = (
-        describe("ssim", given | changes).build()
+    parameters = {"kernel": "dmpix", "data_range": 1e-6}
+    default, none, high = (
+        describe("ssim", parameters | changes).build()
         for changes in ({}, {"variance_floor": 0}, {"variance_floor": 0.00012345678})
     )
-    assert own.signature == "ssim|win:gauss11s1.5|pad:valid|range:1e-06|cov:population|floor:2^-46|covclamp|v1"
-    assert none.signature == own.signature.replace("floor:2^-46", "floor:0")
-    assert high.signature == own.signature.replace("floor:2^-46", "floor:0.00012345678")
-    assert len({metric.function(x, y).item() for metric in (own, none, high)}) == 3
-    assert describe("ssim", given | {"variance_floor": 2.0**-46}).signature == own.signature
+    assert default.signature == "ssim|win:gauss11s1.5|pad:valid|range:1e-06|cov:population|floor:2^-46|covclamp|v1"
+    assert none.signature == default.signature.replace("floor:2^-46", "floor:0")
+    assert high.signature == default.signature.replace("floor:2^-46", "floor:0.00012345678")
+    assert len({metric.function(x, y).item() for metric in (default, none, high)}) == 3
+    assert describe("ssim", parameters | {"variance_floor": 2.0**-46}).signature == default.signature
 
 
-def test_corrected_metric_is_the_plain_one_by_another_name() -> None:
+def test_corrected_metric_is_the_plain_one_with_another_name() -> None:
     plain, corrected = describe("psnr", {"data_range": 1}), describe("cc_psnr", {"data_range": 1})
     assert corrected.name == "cc_psnr"
     assert (corrected.signature, corrected.unit) == (plain.signature, plain.unit)
@@ -90,20 +90,22 @@ def test_corrected_metric_is_the_plain_one_by_another_name() -> None:
 def test_lpips(
     choices: dict[str, Any], lpips_of: Callable[..., Any], weights_folder: Callable[[Net], Path | None]
 ) -> None:
-    given = LPIPS | choices
-    net: Any = given["net"]
-    described = describe(f"lpips_{net}", given)
+    chosen = LPIPS | choices
+    net: Any = chosen["net"]
+    described = describe(f"lpips_{net}", chosen)
     assert (described.unit, described.higher_is_better) == ("", False)
-    clamp = "|clamp" if given.get("clamp") else ""
-    said = f"lpips|net:{net}|heads:{given['version']}|input:{given['input']}{clamp}|norm:{given['normaliser']}|v1"
-    assert described.signature == said
+    clamp = "|clamp" if chosen.get("clamp") else ""
+    expected = (
+        f"lpips|net:{net}|heads:{chosen['version']}|input:{chosen['input']}{clamp}|norm:{chosen['normaliser']}|v1"
+    )
+    assert described.signature == expected
     metric = described.build(weights_dir=weights_folder(net))
-    assert metric.signature == said
+    assert metric.signature == expected
     reference, render = pairs()["flat and flat"]
-    assert_agree(metric.function(reference, render), lpips_of(**given)(reference, render), "float64")
+    assert_agree(metric.function(reference, render), lpips_of(**chosen)(reference, render), "float64")
 
 
-def test_whatever_changes_a_number_is_in_the_signature() -> None:
+def test_parameters_that_change_a_number_are_in_the_signature() -> None:
     described = [describe("psnr", {"data_range": data_range}) for data_range in (1, 255, 1.0000001)]
     described += [
         describe("ssim", {"kernel": kernel, "data_range": data_range})
@@ -122,7 +124,7 @@ def test_whatever_changes_a_number_is_in_the_signature() -> None:
         for scaling in ("scaled", "unscaled")
         for more in ({}, {"normaliser": "torchmetrics"}, {"clamp": True})
     ]
-    assert len({each.signature for each in described}) == len(described) == 3 + 3 * 7 + 2 * 7 + 36
+    assert len({metric.signature for metric in described}) == len(described) == 3 + 3 * 7 + 2 * 7 + 36
 
 
 def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +136,7 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         describe("lpips_squeeze", LPIPS).build()
 
 
-# --- What is refused ----------------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -194,8 +196,8 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ssim", {**SSIM, "floor": 0}, r"field of ssim 'floor'\. Did you mean 'variance_floor'\?"),
         ("lpips_squeeze", {**LPIPS, "clamp": 1}, r"clamp of lpips_squeeze must be True or False\. Got 1"),
         ("lpips_squeeze", {"net": "squeeze"}, r"lpips_squeeze lacks version, input, normaliser"),
-        ("lpips_alex", LPIPS, r"'lpips_alex' has the net 'squeeze': call it lpips_squeeze"),
-        ("lpips", LPIPS, r"'lpips' has the net 'squeeze': call it lpips_squeeze"),
+        ("lpips_alex", LPIPS, r"'lpips_alex' has the net 'squeeze'\. Call it lpips_squeeze"),
+        ("lpips", LPIPS, r"'lpips' has the net 'squeeze'\. Call it lpips_squeeze"),
     ],
 )
 def test_wrong_description_is_an_error(name: str, parameters: Mapping[str, Any], message: str) -> None:
@@ -206,12 +208,12 @@ def test_wrong_description_is_an_error(name: str, parameters: Mapping[str, Any],
 @pytest.mark.parametrize(
     ("name", "parameters", "mask", "message"),
     [
-        ("lpips_squeeze", LPIPS, "windows", r"no windows, .*: take valid-pixels, multiply, fill, bbox or dycheck, or"),
-        ("ssim", {"kernel": "zero", "data_range": 1}, "dycheck", r"kernel 'zero', for which `mask: dycheck` has no m"),
-        ("ssim", {"kernel": "uniform7-rgb", "data_range": 1}, "dycheck", r"kernel 'uniform7-rgb', .*: take dmpix"),
+        ("lpips_squeeze", LPIPS, "windows", r"`mask: windows`.* valid-pixels, multiply, fill, bbox or dycheck, or"),
+        ("ssim", {"kernel": "zero", "data_range": 1}, "dycheck", r"kernel 'zero', .* `mask: dycheck`"),
+        ("ssim", {"kernel": "uniform7-rgb", "data_range": 1}, "dycheck", r"kernel 'uniform7-rgb', .* Use dmpix"),
     ],
 )
-def test_mask_without_meaning_for_a_metric_is_an_error(
+def test_mask_that_a_metric_does_not_support_is_an_error(
     name: str, parameters: Mapping[str, Any], mask: Any, message: str
 ) -> None:
     assert describe(name, parameters, "valid-pixels")
@@ -219,7 +221,7 @@ def test_mask_without_meaning_for_a_metric_is_an_error(
         describe(name, parameters, mask)
 
 
-def test_longer_key_tells_two_of_a_family_apart() -> None:
+def test_longer_key_distinguishes_metrics_of_a_family() -> None:
     assert describe("lpips_squeeze_unscaled", {**LPIPS, "input": "unscaled"}).name == "lpips_squeeze_unscaled"
     assert describe("ssim_reflect", {"kernel": "reflect", "data_range": 1}).name == "ssim_reflect"
 
@@ -233,16 +235,16 @@ def plugin(monkeypatch: pytest.MonkeyPatch, load: Callable[[], Any]) -> None:
 
 
 def test_plugin_metric_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = Metric("mse", "", False, "mse|v1", mse)
-    plugin(monkeypatch, lambda: theirs)
-    assert describe("mse", {}).build() == theirs
+    metric = Metric("mse", "", False, "mse|v1", mse)
+    plugin(monkeypatch, lambda: metric)
+    assert describe("mse", {}).build() == metric
     with pytest.raises(InputError, match=r"Unknown field of mse 'data_range'\. Known: none"):
         describe("mse", {"data_range": 1})
     with pytest.raises(InputError, match=r"Did you mean 'mse'\?"):
         describe("mze", {})
 
 
-def test_plugin_metric_brings_title_and_decimals_to_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_title_and_decimals_of_a_plugin_metric_reach_records(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin(monkeypatch, lambda: Metric("mse", "", False, "mse|v1", mse, title="squared error", decimals=6))
     data = yaml.safe_load(named_protocols()["standard"].read_text("utf-8"))
     infos = parse_protocol({**data, "metrics": {"psnr": {"data_range": 1}, "mse": {}}}).infos

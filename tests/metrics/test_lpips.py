@@ -38,13 +38,13 @@ with_every_kind_of_heads = pytest.mark.parametrize("heads", HEADS)
 
 @pytest.fixture
 def small(lpips_of: LoadLpips) -> Lpips:
-    """Any net, where all behave alike: the smallest."""
+    """The smallest net, for tests in which all nets behave alike."""
     return lpips_of("squeeze")
 
 
 @cache
 def renders() -> tuple[Tensor, Tensor]:
-    """A reference and five renders, none of them all alike."""
+    """Return a reference and five different renders."""
     reference = pairs()["odd sizes"][0]
     return reference, torch.stack(
         [(reference + 0.05 * k * noise(*reference.shape, seed=k)).clamp(0, 1) for k in range(5)]
@@ -110,27 +110,27 @@ def test_torchmetrics_normaliser_agrees_with_torchmetrics(net: Net, lpips_of: Lo
         with torch.inference_mode():
             expected = _lpips_update(reference[None], render[None], net=theirs, normalize=True)
         assert_agree(ours(reference, render), expected, "float64")
-    # The two normalisers part by 1e-10 where features are few, which this comparison sees.
+    # The two normalisers differ by 1e-10 where features are small, which this comparison detects.
     assert abs(lpips_of(net)(reference, render) - expected) > 5e-11
 
 
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize(("version", "normaliser"), [("1.2.0", "lpips"), ("1.4.1", "torchmetrics")])
 @pytest.mark.parametrize("net", ["alex", "vgg"])
-def test_agrees_with_what_older_torchmetrics_said(
+def test_agrees_with_stored_values_of_older_torchmetrics(
     net: Net, version: str, normaliser: Normaliser, scaled: bool, lpips_of: LoadLpips
 ) -> None:
     golden = json.loads((GOLDEN / f"torchmetrics-{version}.json").read_text())["values"]
-    said = golden[f"lpips_{net}, {'scaled' if scaled else 'unscaled'}"]
-    assert sorted(said) == sorted(LARGE)
+    values = golden[f"lpips_{net}, {'scaled' if scaled else 'unscaled'}"]
+    assert sorted(values) == sorted(LARGE)
     ours = lpips_of(net, normaliser=normaliser, input="scaled" if scaled else "unscaled")
-    for name, (theirs, _) in said.items():
+    for name, (theirs, _) in values.items():
         assert_agree(ours(*doubles(name)), theirs, "float64")
         assert_agree(ours(*pairs()[name]), theirs, "float32")
 
 
 @with_every_net
-def test_gradient_is_that_of_the_lpips_package(net: Net, lpips_of: LoadLpips) -> None:
+def test_gradient_agrees_with_the_lpips_package(net: Net, lpips_of: LoadLpips) -> None:
     ours = lpips_of(net)
     theirs = lpips_package(ours)
     reference, render = (image[..., :37, :41].clone().requires_grad_() for image in doubles("photograph and noise"))
@@ -163,10 +163,10 @@ def test_torchmetrics_published_values_of_seeded_noise(lpips_of: LoadLpips) -> N
     assert [round(value, 4) for value in values.tolist()] == [0.1024, 0.0938]
 
 
-def test_random_backbone_gives_away_that_the_weights_are_missing(shared: Path, tmp_path: Path) -> None:
+def test_random_backbone_gives_a_far_too_small_value(shared: Path, tmp_path: Path) -> None:
     torch.save(random_lpips_package("alex").state_dict(), tmp_path / "random.pth")
     value = load_lpips("alex", weights=tmp_path / "random.pth")(*example_pair(shared)).item()
-    assert 0.02 < value < 0.08  # With the true weights it is 0.722.
+    assert 0.02 < value < 0.08  # The right weights give 0.722.
 
 
 # --- Whole networks from a file -----------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_random_backbone_gives_away_that_the_weights_are_missing(shared: Path, t
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @with_every_kind_of_heads
 def test_trained_network_from_a_file(suffix: str, heads: Heads, tmp_path: Path) -> None:
-    """The paper's `tune` and `scratch` are trained modules of the package; this one is as good as any."""
+    """The paper's `tune` and `scratch` are trained modules of the package; random weights serve as well here."""
     trained = random_lpips_package("squeeze")
     seeded = generator(1)
     with torch.no_grad():
@@ -193,7 +193,7 @@ def test_trained_network_from_a_file(suffix: str, heads: Heads, tmp_path: Path) 
     assert_agree(ours(reference, several), theirs, "float32 peer")
 
 
-# --- The one shape ------------------------------------------------------------------------------------------------
+# --- Shapes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_the_reference_goes_through_the_network_once(
     assert sum(passed) == 1 + count
 
 
-def test_clamping_is_of_the_input_alone(lpips_of: LoadLpips) -> None:
+def test_clamping_affects_only_the_input(lpips_of: LoadLpips) -> None:
     plain, clamping = lpips_of("squeeze"), lpips_of("squeeze", clamp=True)
     reference, several = renders()
     assert torch.equal(clamping(reference, several), plain(reference, several))
@@ -274,13 +274,14 @@ def test_symmetric_and_zero_for_identical_images(net: Net, lpips_of: LoadLpips) 
 @pytest.mark.parametrize("normaliser", ["lpips", "torchmetrics"])
 @with_every_net
 def test_gradient_is_finite_where_features_vanish(net: Net, normaliser: Normaliser, lpips_of: LoadLpips) -> None:
-    # Unscaled black is 0 at the first layer, and with the biases taken away it is 0 at every other.
-    given = lpips_of(net, version="0.0", input="unscaled", normaliser=normaliser)
-    weights = given.backbone.weights.items()
+    # Unscaled black is 0 at the first layer, and without biases it is 0 at all layers.
+    loaded = lpips_of(net, version="0.0", input="unscaled", normaliser=normaliser)
+    weights = loaded.backbone.weights.items()
     backbone = {name: 0 * tensor if name.endswith("bias") else tensor for name, tensor in weights}
-    metric = Lpips(net, "0.0", "learned", "unscaled", normaliser, Backbone(net, backbone), given.head_weights)
+    metric = Lpips(net, "0.0", "learned", "unscaled", normaliser, Backbone(net, backbone), loaded.head_weights)
     black = torch.zeros(3, 33, 33, requires_grad=True)
-    # A square root of 0 would give NaN on the way, which the ReLUs before it happen to swallow: detection sees it.
+    # A square root of 0 would give an intermediate NaN. The ReLUs before it happen to hide it; anomaly detection does
+    # not.
     with torch.autograd.set_detect_anomaly(True):
         for reference in (torch.zeros(3, 33, 33), noise(3, 33, 33)):
             (gradient,) = torch.autograd.grad(metric(reference, black), black)
@@ -290,7 +291,7 @@ def test_gradient_is_finite_where_features_vanish(net: Net, normaliser: Normalis
     assert gradient.abs().max() > 0
 
 
-def test_scoring_first_does_not_spoil_the_gradient(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_scoring_under_inference_mode_keeps_the_gradient(weights_folder: Callable[[Net], Path | None]) -> None:
     metric = load_lpips("squeeze", weights_dir=weights_folder("squeeze"))
     image, other = (noise(3, 20, 20, seed=seed, dtype=torch.float64) for seed in (0, 1))
     with torch.inference_mode():
@@ -316,7 +317,7 @@ def test_autocast_does_not_reach_the_network(small: Lpips) -> None:
     reference, render = pairs()["odd sizes"]
     plain = small(reference, render)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        # The same products outside of the metric are rounded.
+        # Products outside the metric are rounded.
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
         assert torch.equal(small(reference, render), plain)
 
@@ -371,7 +372,7 @@ def test_full_mask_gives_the_mean_of_the_map(net: Net, lpips_of: LoadLpips) -> N
     assert (full - metric(reference, several)).abs().max() < 1e-4
 
 
-# --- What is refused ----------------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------------------------
 
 
 @with_every_net
@@ -380,7 +381,7 @@ def test_smaller_images_than_the_net_can_take_are_an_error(net: Net, lpips_of: L
     assert metric(noise(3, least, least), noise(3, least, least, seed=1)).isfinite()
     for height, width in ((least - 1, least), (least, least - 1)):
         image = noise(3, height, width)
-        with pytest.raises(InputError, match=rf"{net} needs .* at least {least}x{least} pixels.*are {width}x{height}"):
+        with pytest.raises(InputError, match=rf"{net} requires .* {least}x{least} pixels.*Got {width}x{height}"):
             metric(image, image)
         # The limit is the network's.
         with pytest.raises(RuntimeError, match=r"(?i)output size is too small|kernel size can't be greater"):

@@ -1,4 +1,4 @@
-"""The scope in which float32 is float32."""
+"""The scope that enforces float32."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nvs_eval.metrics.lpips import precision
 from nvs_eval.metrics.lpips.precision import exact_arithmetic
 
 SOON = 10.0
-"""Seconds that are never waited for, but where a test fails."""
-# What torch 2.9 and newer may compute with fewer bits.
+"""Timeout in seconds, which is reached only if a test fails."""
+# Operations that torch 2.9 and newer can compute with fewer bits.
 SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 needs_new_switches = pytest.mark.skipif(
-    not precision._has_new_switches(), reason="this torch has the older switches alone"
+    not precision._has_new_switches(), reason="this torch has only the older switches"
 )
 
 
@@ -28,7 +28,7 @@ def switches() -> dict[str, str]:
 
 
 def matmul_precision() -> str | None:
-    """What the older function says; it refuses to sum up settings of the new switches that differ."""
+    """Return the value of the older function, which raises if the new switches differ from one another."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:
@@ -37,7 +37,7 @@ def matmul_precision() -> str | None:
 
 @pytest.fixture
 def users_settings() -> Iterator[None]:
-    """Whatever a test does to torch's settings is undone."""
+    """Restore torch's settings after a test."""
     before = switches() if precision._has_new_switches() else {}
     yield
     torch.set_float32_matmul_precision("highest")
@@ -62,7 +62,7 @@ def by_the_new_switches() -> None:
 @pytest.mark.usefixtures("users_settings")
 @pytest.mark.parametrize("lower", [by_the_old_flag, by_matmul_precision, by_the_new_switches])
 @pytest.mark.parametrize("fails", [False, True])
-def test_inside_all_is_exact_and_the_users_settings_return(lower: Callable[[], None], fails: bool) -> None:
+def test_the_scope_is_exact_and_restores_the_users_settings(lower: Callable[[], None], fails: bool) -> None:
     lower()
     before, precision = switches(), matmul_precision()
     assert set(before.values()) != {"ieee"}
@@ -79,7 +79,7 @@ def test_inside_all_is_exact_and_the_users_settings_return(lower: Callable[[], N
 
 @needs_new_switches
 @pytest.mark.usefixtures("users_settings")
-def test_scopes_may_be_nested() -> None:
+def test_scopes_can_be_nested() -> None:
     by_the_new_switches()
     before = switches()
     with exact_arithmetic():
@@ -91,7 +91,7 @@ def test_scopes_may_be_nested() -> None:
 
 @needs_new_switches
 @pytest.mark.usefixtures("users_settings")
-def test_what_one_thread_leaves_is_exact_for_the_others() -> None:
+def test_a_thread_that_leaves_keeps_the_others_exact() -> None:
     by_the_new_switches()
     before = switches()
     entered, may_leave = threading.Event(), threading.Event()
@@ -113,7 +113,7 @@ def test_what_one_thread_leaves_is_exact_for_the_others() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_older_switches_are_set_and_restored(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    # torch before 2.9 has these two and no others.
+    # torch before 2.9 has only these two.
     older = SimpleNamespace(
         cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)), cudnn=SimpleNamespace(allow_tf32=True)
     )
@@ -128,7 +128,7 @@ def test_the_older_switches_are_set_and_restored(fails: bool, monkeypatch: pytes
     assert (older.cuda.matmul.allow_tf32, older.cudnn.allow_tf32) == (True, True)
 
 
-def test_autocast_is_off_inside_and_on_again_after() -> None:
+def test_autocast_is_off_inside_the_scope() -> None:
     x = torch.ones(2, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         with exact_arithmetic():

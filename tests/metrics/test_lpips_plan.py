@@ -1,4 +1,4 @@
-"""Scoring keeps to the memory that it may take, which is known before, and no number depends on it."""
+"""Scoring stays within its memory limit, the estimate is accurate, and no score depends on the limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nvs_eval.metrics.weights.pins import NETS, Net
 
 LoadLpips = Callable[..., Lpips]
 
-# A plan is noted as it is made: the last that fits is taken.
+# Records every plan; the last one that fits is used.
 BEGIN = """
 import sys
 from pathlib import Path
@@ -39,16 +39,16 @@ from nvs_eval.metrics.lpips.passes import Wanted, score_together
 from nvs_eval.metrics.lpips.plan import bytes_needed
 from nvs_eval.metrics.lpips.metric import load_lpips
 
-process, asked, fitting = psutil.Process(), [], lpips_plan.rows_within
+process, plans, fitting = psutil.Process(), [], lpips_plan.rows_within
 
 
-def noted(layers, images, *given):
-    rows = fitting(layers, images, *given)
-    asked.append((layers, images, rows))
+def record(layers, images, *args):
+    rows = fitting(layers, images, *args)
+    plans.append((layers, images, rows))
     return rows
 
 
-lpips_plan.rows_within = noted
+lpips_plan.rows_within = record
 net, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
 """
 MEASURED = """
@@ -58,13 +58,13 @@ metric = load_lpips(net, weights_dir=folder, clamp=clamped)
 reference, renders = torch.rand(3, height, width) * (1 + clamped), torch.rand(count, 3, height, width) * (1 + clamped)
 mask = torch.ones(1, height, width) if masked else None
 before = process.memory_info().rss
-Path("/proc/self/clear_refs").write_text("5")  # The system's own peak begins anew: one that is short is not missed.
+Path("/proc/self/clear_refs").write_text("5")  # Resets the system's peak, which includes short peaks.
 with torch.inference_mode():
     score_together([Wanted(metric, reference, renders, mask)], allowed or None)
-said = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-print(bytes_needed(*asked[-1]), 1024 * int(said["VmHWM"].split()[0]) - before)
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+print(bytes_needed(*plans[-1]), 1024 * int(status["VmHWM"].split()[0]) - before)
 """
-# A machine that leaves the process so much in all, as a container does.
+# Simulates a container with a limit on the process's memory.
 LIMITED = """
 limit = int(sys.argv[3])
 metric = load_lpips(net, weights_dir=folder)
@@ -73,19 +73,19 @@ lpips_plan.free_memory = lambda device: max(0, limit - (process.memory_info().rs
 reference, renders = torch.rand(3, 180, 320), torch.rand(2, 3, 180, 320)
 for view in range(3):
     with torch.inference_mode():
-        (found,) = score_together([Wanted(metric, reference, renders, None)])
-    layers, images, rows = asked[-1]
-    print(len({type(layer) for layer in layers}), images.renders, *found.tolist())
+        (scores,) = score_together([Wanted(metric, reference, renders, None)])
+    layers, images, rows = plans[-1]
+    print(len({type(layer) for layer in layers}), images.renders, *scores.tolist())
 """
 MB = 10**6
 
 
 def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[Any]:
-    """Either values or errors, as a test expects."""
+    """Return values or errors, typed loosely for the tests."""
     return lpips_passes.score_together(wanted, max_memory)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks anew")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system cannot reset the peak memory")
 @pytest.mark.parametrize(
     ("net", "size", "allowed", "fed"),
     [
@@ -100,7 +100,7 @@ def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[
         ("alex", (4, 901, 1603), 200 * MB, "clamped"),
     ],
 )
-def test_what_is_taken_is_what_was_said(
+def test_the_memory_estimate_is_accurate(
     *,
     net: Net,
     size: tuple[int, int, int],
@@ -109,30 +109,30 @@ def test_what_is_taken_is_what_was_said(
     weights_folder: Callable[[Net], Path | None],
     tmp_path: Path,
 ) -> None:
-    given = [net, weights_folder(net) or "", *size, allowed, fed]
-    needed, taken = 0, []
-    for _ in range(3):  # A peak may reuse memory that was freed before, as the system pleases: the largest counts.
-        needed, peak = map(int, in_own_process(BEGIN + MEASURED, *given, folder=tmp_path).split())
-        taken.append(peak)
-        if needed / peak <= 1.3:
+    arguments = [net, weights_folder(net) or "", *size, allowed, fed]
+    estimate, peaks = 0, []
+    for _ in range(3):  # The system may reuse memory that was freed before, so the largest peak counts.
+        estimate, peak = map(int, in_new_process(BEGIN + MEASURED, *arguments, folder=tmp_path).split())
+        peaks.append(peak)
+        if estimate / peak <= 1.3:
             break
-    assert not allowed or needed <= allowed
-    assert 0.7 <= needed / max(taken) <= 1.3, (needed, taken)
+    assert not allowed or estimate <= allowed
+    assert 0.7 <= estimate / max(peaks) <= 1.3, (estimate, peaks)
 
 
 @pytest.mark.parametrize("limit", [450 * MB, 900 * MB])
-def test_what_earlier_views_left_is_there_for_the_next(
+def test_memory_of_earlier_views_is_reused(
     limit: int, weights_folder: Callable[[Net], Path | None], tmp_path: Path
 ) -> None:
-    said = in_own_process(BEGIN + LIMITED, "vgg", weights_folder("vgg") or "", limit, folder=tmp_path).splitlines()
-    first, *others = [[float(number) for number in line.split()] for line in said]
-    assert len(others) == 2
-    for each in others:
-        assert each == pytest.approx(first, abs=1e-6)
+    output = in_new_process(BEGIN + LIMITED, "vgg", weights_folder("vgg") or "", limit, folder=tmp_path)
+    first, *later = [[float(number) for number in line.split()] for line in output.splitlines()]
+    assert len(later) == 2
+    for view in later:
+        assert view == pytest.approx(first, abs=1e-6)
 
 
-def in_own_process(code: str, *given: object, folder: Path) -> str:
-    command = [sys.executable, "-c", code, *map(str, given)]
+def in_new_process(code: str, *arguments: object, folder: Path) -> str:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
@@ -144,11 +144,11 @@ def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch
     fed: list[int] = []
     scaled = Lpips.scaled
 
-    def watched(self: Lpips, images: Tensor) -> Tensor:
+    def counting(self: Lpips, images: Tensor) -> Tensor:
         fed.append(images.shape[-2])
         return scaled(self, images)
 
-    monkeypatch.setattr(Lpips, "scaled", watched)
+    monkeypatch.setattr(Lpips, "scaled", counting)
     layers = metric.layers_for(reference)
     least = bytes_needed(layers, Pass(1, 2, 1, 130, 141, pairs=2), 8)
     (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
@@ -164,11 +164,11 @@ def test_fewer_renders_pass_together_in_less_memory(lpips_of: LoadLpips, monkeyp
     counts: list[int] = []
     stream_pass = lpips_passes._pass
 
-    def watched(found: Any, images: Images, plan: Plan) -> None:
+    def counting(parts: Any, images: Images, plan: Plan) -> None:
         counts.append(len(images) - 1)
-        stream_pass(found, images, plan)
+        stream_pass(parts, images, plan)
 
-    monkeypatch.setattr(lpips_passes, "_pass", watched)
+    monkeypatch.setattr(lpips_passes, "_pass", counting)
     least = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, 131, 142, pairs=3), 1)
     (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
     assert counts == [2, 2]
@@ -188,10 +188,10 @@ def test_little_memory_is_enough_for_slow_layers(lpips_of: LoadLpips) -> None:
     (tight,) = score_together([Wanted(metric, reference, renders, None)], allowed)
     assert 0 < (tight - plenty).abs().max() <= 1e-6
     (refused,) = score_together([Wanted(metric, reference, renders, None)], allowed // 2)
-    assert re.search(r"needs \d+ MB beside the images, and .* MB may be taken", str(refused))
+    assert re.search(r"needs \d+ MB besides the images, .* MB may be used", str(refused))
 
 
-def test_what_is_remembered_keeps_no_network(lpips_of: LoadLpips) -> None:
+def test_the_cache_of_estimates_keeps_no_network_alive(lpips_of: LoadLpips) -> None:
     backbone = Backbone("alex", lpips_of("alex").backbone.weights)
     layers = backbone.layers(torch.device("cpu"), torch.float32)
     bytes_needed(layers, Pass(1, 1, 1, 64, 71, pairs=1), 8)
@@ -201,7 +201,7 @@ def test_what_is_remembered_keeps_no_network(lpips_of: LoadLpips) -> None:
     assert gone() is None
 
 
-def test_a_metric_that_was_used_can_be_copied(lpips_of: LoadLpips) -> None:
+def test_a_used_metric_can_be_copied(lpips_of: LoadLpips) -> None:
     metric = lpips_of("alex")
     reference, render = noise(3, 64, 80), noise(3, 64, 80, seed=1)
     expected = metric(reference, render)
@@ -220,16 +220,16 @@ def test_too_little_memory_is_an_error_before_computing(lpips_of: LoadLpips, mon
     wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
     (refused,) = score_together([wanted], max_memory=10**6)
     assert isinstance(refused, InputError)
-    assert re.search(r"LPIPS with squeeze of a render of 80x64 needs \d+ MB .* 1 MB may be taken", str(refused))
+    assert re.search(r"LPIPS with squeeze of a render of 80x64 needs \d+ MB .* 1 MB may be used", str(refused))
     monkeypatch.setattr(lpips_plan, "free_memory", lambda device: 0)
     (refused,) = score_together([wanted])
-    assert re.search(r"and \d\S* MB of what is free may be taken: end what else", str(refused))
+    assert re.search(r"only \d\S* MB of the free memory may be used\. Stop other programs", str(refused))
 
 
-def test_more_images_and_rows_need_more(lpips_of: LoadLpips) -> None:
+def test_more_images_and_rows_need_more_memory(lpips_of: LoadLpips) -> None:
     layers = lpips_of("alex").layers_for(noise(3, 64, 64))
     few = bytes_needed(layers, Pass(1, 1, 1, 2160, 960, pairs=1), 16)
     assert bytes_needed(layers, Pass(1, 4, 1, 2160, 960, pairs=4), 16) > few
     assert bytes_needed(layers, Pass(1, 1, 1, 2160, 960, pairs=1), 64) > few
-    # Twice the height takes as many rows at a time: what grows is the map of differences.
+    # At twice the height, as many rows are fed at a time, so only the map of differences grows.
     assert bytes_needed(layers, Pass(1, 1, 1, 4320, 960, pairs=1), 16) < 1.3 * few

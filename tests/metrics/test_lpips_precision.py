@@ -1,4 +1,4 @@
-"""`--precision fast`: another metric than exact LPIPS, never taken for it, and named wherever its numbers are shown."""
+"""`--precision fast` is a different metric from exact LPIPS, is never mixed with it, and is named with its numbers."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ WITH_ALEX = variant(metrics={"lpips_alex": ALEX})
 
 # --- Protocols ------------------------------------------------------------------------------------------------------
 
-# Of exact ones all are pinned beside their definitions; these are what fast ones are known by.
+# Fingerprints of fast protocols. The exact ones are all pinned beside their definitions.
 FAST = {"standard": "7706df9f", "inria-3dgs": "0d872de4", "nerfbaselines-nerf": "379dbb12", "gsplat": "480957da"}
 
 
 @pytest.mark.parametrize("name", sorted(named_protocols()))
-def test_fast_changes_the_fingerprint_only_where_lpips_is(name: str) -> None:
+def test_fast_changes_the_fingerprint_only_with_lpips(name: str) -> None:
     protocol = load_protocol(name)
     fast = protocol.with_precision("fast")
     assert protocol.with_precision("exact") == protocol
@@ -70,7 +70,7 @@ def test_fast_changes_the_fingerprint_only_where_lpips_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_what_a_fast_protocol_is_known_by_is_pinned(name: str) -> None:
+def test_fingerprints_of_fast_protocols_are_pinned(name: str) -> None:
     assert load_protocol(name).with_precision("fast").fingerprint == FAST[name]
 
 
@@ -78,19 +78,19 @@ def with_average(**lpips: object) -> Protocol:
     return changed(metrics={"lpips_alex": {**ALEX, **lpips}, "mipnerf_average": PARTS})
 
 
-def test_only_signatures_with_lpips_say_fast() -> None:
+def test_only_signatures_with_lpips_contain_fast() -> None:
     plain = with_average().colour_corrected("affine")
     fast = plain.with_precision("fast")
     assert fast == with_average().with_precision("fast").colour_corrected("affine")
     assert fast.signatures["lpips_alex"] == (
         "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|precision:fast|q:round8|mask:valid-pixels|v1"
     )
-    other = [name for name, signature in fast.signatures.items() if signature != plain.signatures[name]]
-    assert other == ["lpips_alex", "mipnerf_average", "cc_lpips_alex"]
-    assert all(fast.signatures[name].count("|precision:fast|") == 1 for name in other)
+    different = [name for name, signature in fast.signatures.items() if signature != plain.signatures[name]]
+    assert different == ["lpips_alex", "mipnerf_average", "cc_lpips_alex"]
+    assert all(fast.signatures[name].count("|precision:fast|") == 1 for name in different)
 
 
-def test_a_file_may_say_it_and_exact_is_what_it_is_without() -> None:
+def test_a_protocol_file_can_set_the_precision_and_exact_is_the_default() -> None:
     fast, exact = with_average(precision="fast"), with_average(precision="exact")
     assert fast == with_average().with_precision("fast")
     assert exact == with_average()
@@ -109,7 +109,7 @@ def test_a_file_may_say_it_and_exact_is_what_it_is_without() -> None:
         ("ssim", "fast", "Unknown field of ssim 'precision'"),
     ],
 )
-def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object, message: str) -> None:
+def test_an_unknown_precision_is_refused(metric: str, precision: object, message: str) -> None:
     data = yaml.safe_load(WITH_ALEX)
     data["metrics"][metric]["precision"] = precision
     with pytest.raises(InputError, match=message):
@@ -119,7 +119,7 @@ def test_a_precision_that_there_is_not_is_refused(metric: str, precision: object
 # --- Scoring --------------------------------------------------------------------------------------------------------
 
 
-def test_fast_shares_weights_but_no_pass_with_exact(lpips_of: Callable[..., Lpips]) -> None:
+def test_fast_shares_weights_but_not_passes_with_exact(lpips_of: Callable[..., Lpips]) -> None:
     exact, fast = lpips_of("alex"), lpips_of("alex", precision="fast")
     assert (exact.precision, fast.precision) == ("exact", "fast")
     assert fast.backbone is exact.backbone
@@ -127,25 +127,27 @@ def test_fast_shares_weights_but_no_pass_with_exact(lpips_of: Callable[..., Lpip
     assert fast.feed == lpips_of("alex", precision="fast", normaliser="torchmetrics").feed
 
 
-def test_the_registry_loads_what_the_signature_says(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_the_loaded_metric_has_the_precision_of_its_signature(
+    weights_folder: Callable[[Net], Path | None],
+) -> None:
     folder = weights_folder("alex")
-    for chosen in ("exact", "fast"):
-        metric = describe("lpips_alex", {**ALEX, "precision": chosen}).build(weights_dir=folder)
+    for precision in ("exact", "fast"):
+        metric = describe("lpips_alex", {**ALEX, "precision": precision}).build(weights_dir=folder)
         assert isinstance(metric.function, Lpips)
-        assert metric.function.precision == chosen
-        assert ("precision:fast" in metric.signature) == (chosen == "fast")
+        assert metric.function.precision == precision
+        assert ("precision:fast" in metric.signature) == (precision == "fast")
 
 
-def test_lack_of_memory_names_the_view_and_spares_the_others(
+def test_lack_of_memory_names_the_view_and_does_not_affect_others(
     weights_folder: Callable[[Net], Path | None],
 ) -> None:
     scorer = Scorer([with_average(), protocol_of(LIGHT)], CPU, weights_folder("alex"), max_memory=1000)
     refused, scored = scorer.outcomes(view(image(0, 64, 64), image(1, 64, 64)))
-    assert re.search(r"^View '.*': LPIPS with alex .* may be taken: give --max-memory more", str(refused.error))
+    assert re.search(r"^View '.*': LPIPS with alex .* may be used\. Raise --max-memory", str(refused.error))
     assert scored.error is None and set(scored.scores) == set(protocol_of(LIGHT).metrics)
 
 
-def test_what_lacks_memory_for_one_network_leaves_the_others(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_lack_of_memory_for_one_network_does_not_affect_others(weights_folder: Callable[[Net], Path | None]) -> None:
     alex = with_average()
     vgg = replace(alex, metrics={"lpips_vgg": {**ALEX, "net": "vgg"}})
     scored = view(image(0, 64, 64), image(1, 64, 64))
@@ -161,7 +163,7 @@ def test_what_lacks_memory_for_one_network_leaves_the_others(weights_folder: Cal
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_an_activation_beyond_float16_is_said(
+def test_an_activation_beyond_float16_is_an_error(
     masked: bool, weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lpips, "normalised", lambda self, activation: activation / torch.inf * torch.inf)
@@ -173,7 +175,7 @@ def test_an_activation_beyond_float16_is_said(
         Scorer([protocol], CPU, weights_folder("alex")).score(pair)
 
 
-def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_one_scorer_computes_both(weights_folder: Callable[[Net], Path | None]) -> None:
     protocols = [with_average(), with_average().with_precision("fast")]
     scored = view(image(0, 64, 64), image(1, 64, 64), image(2, 64, 64))
     exact, fast = Scorer(protocols, CPU, weights_folder("alex")).score(scored)
@@ -184,7 +186,7 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
 
 
 @pytest.mark.parametrize(
-    ("has", "fast"),
+    ("features", "fast"),
     [
         ([], []),
         (["avx512_bf16"], ["alex"]),
@@ -193,10 +195,11 @@ def test_both_stand_side_by_side_in_one_scorer(weights_folder: Callable[[Net], P
     ],
 )
 def test_cpu_uses_bfloat16_for_networks_faster_with_it(
-    has: list[str], fast: list[str], monkeypatch: pytest.MonkeyPatch
+    features: list[str], fast: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for feature in ("avx512_bf16", "amx_tile"):
-        monkeypatch.setattr(torch.cpu, f"_is_{feature}_supported", lambda answer=feature in has: answer, raising=False)
+        supported = feature in features
+        monkeypatch.setattr(torch.cpu, f"_is_{feature}_supported", lambda result=supported: result, raising=False)
     assert [net for net in ("alex", "squeeze", "vgg") if products("fast", CPU, net) == "bfloat16"] == fast
 
 
@@ -209,7 +212,7 @@ def test_cpu_uses_bfloat16_for_networks_faster_with_it(
         ("fast", "cuda", "float16"),
     ],
 )
-def test_what_networks_multiply_in(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arithmetic_of_the_networks(precision: Any, device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     assert products(precision, torch.device(device), "vgg") == used
 
@@ -218,10 +221,10 @@ def provenance_of(*protocols: Protocol, weights: Path | None = None) -> list[dic
     records = evaluate(
         [view(image(0), image(1))], [FakeCheckpoint(500).id], Scorer(protocols, CPU, weights), Session(Path("out"))
     )
-    return [{key: each.provenance.get(key) for key in ("tf32", "precision", "lpips_products")} for each in records]
+    return [{key: record.provenance.get(key) for key in ("tf32", "precision", "lpips_products")} for record in records]
 
 
-def test_a_record_says_which_arithmetic_it_was(
+def test_a_record_stores_the_arithmetic(
     weights_folder: Callable[[Net], Path | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
@@ -241,7 +244,7 @@ def test_a_record_says_which_arithmetic_it_was(
 
 @pytest.fixture
 def scored(here: Path, cli: Callable[..., Said], weights_folder: Callable[[Net], Path | None]) -> Callable[..., Said]:
-    """Runs a command that scores, under a protocol with LPIPS."""
+    """Run a command that scores under a protocol with LPIPS."""
     protocol_file(here, WITH_ALEX, "alex.yaml")
     folder = weights_folder("alex")
     places = () if folder is None else ("--weights-dir", str(folder))
@@ -249,46 +252,46 @@ def scored(here: Path, cli: Callable[..., Said], weights_folder: Callable[[Net],
 
 
 def fingerprints(folder: Path) -> dict[str, str]:
-    """Of the records below a folder, by the title of their protocol."""
-    return {each.protocol_title: each.fingerprint for each in nvs_eval.read_records(folder)}
+    """Return the fingerprints of the records below a folder, by the title of their protocol."""
+    return {record.protocol_title: record.fingerprint for record in nvs_eval.read_records(folder)}
 
 
 SCORE = ("score", "garden/ours", "--reference", "garden/gt")
 
 
-def test_records_of_the_two_stand_side_by_side_and_are_named(scored: Callable[..., Said]) -> None:
+def test_records_of_both_coexist_and_are_named(scored: Callable[..., Said]) -> None:
     out = Path("nvs-eval-results")
     exact = scored(*SCORE)
     (file,) = out.rglob("*.json")
     before = file.read_bytes()
     fast = scored(*SCORE, "--precision", "fast")
     assert (exact.code, fast.code, file.read_bytes()) == (0, 0, before)
-    known = protocol_of(WITH_ALEX)
+    protocol = protocol_of(WITH_ALEX)
     assert fingerprints(out) == {
-        "light": known.fingerprint,
-        "light, fast": known.with_precision("fast").fingerprint,
+        "light": protocol.fingerprint,
+        "light, fast": protocol.with_precision("fast").fingerprint,
     }
-    assert f"protocol light ({known.fingerprint})\n" in exact.out
-    assert f"protocol light, fast ({known.with_precision('fast').fingerprint})\n" in fast.out
+    assert f"protocol light ({protocol.fingerprint})\n" in exact.out
+    assert f"protocol light, fast ({protocol.with_precision('fast').fingerprint})\n" in fast.out
     assert "|precision:fast|" in fast.out
 
 
 @pytest.mark.usefixtures("here")
-def test_without_lpips_fast_is_the_same_as_exact(cli: Callable[..., Said]) -> None:
+def test_without_lpips_fast_equals_exact(cli: Callable[..., Said]) -> None:
     for options in ((), ("--precision", "fast"), ("--precision", "exact")):
-        said = cli(*SCORE, "--protocol", "light.yaml", *options)
-        assert f"protocol light ({protocol_of(LIGHT).fingerprint})\n" in said.out
+        result = cli(*SCORE, "--protocol", "light.yaml", *options)
+        assert f"protocol light ({protocol_of(LIGHT).fingerprint})\n" in result.out
     (file,) = Path("nvs-eval-results").rglob("*.json")
     assert read_record(file).provenance["precision"] == "exact"
 
 
-def test_the_option_stands_above_what_a_file_says(scored: Callable[..., Said], here: Path) -> None:
+def test_the_option_takes_precedence_over_the_file(scored: Callable[..., Said], here: Path) -> None:
     protocol_file(here, variant(metrics={"lpips_alex": {**ALEX, "precision": "fast"}}), "alex.yaml")
     assert "protocol light, fast (" in scored(*SCORE).out
     assert "protocol light (" in scored(*SCORE, "--precision", "exact").out
 
 
-def test_exact_run_is_not_taken_for_a_fast_one(scored: Callable[..., Said], opener: Opener) -> None:
+def test_a_fast_run_does_not_reuse_an_exact_one(scored: Callable[..., Said], opener: Opener) -> None:
     run = ("run", "--load-config", "config.yml", "--keep-renders", "png")
     for count, options in enumerate([(), ("--precision", "fast")], 1):
         for _ in range(2):
@@ -297,16 +300,16 @@ def test_exact_run_is_not_taken_for_a_fast_one(scored: Callable[..., Said], open
     assert set(fingerprints(Path("nvs-eval-results"))) == {"light", "light, fast"}
 
 
-def test_a_rescored_record_is_there_only_under_its_own_precision(scored: Callable[..., Said]) -> None:
+def test_rescore_distinguishes_precisions(scored: Callable[..., Said]) -> None:
     scored(*SCORE)
     results = "nvs-eval-results"
-    for count, first in ((0, "Record: "), (1, "is there already")):
+    for count, first in ((0, "Record: "), (1, "already")):
         said = scored("rescore", results, "--precision", "fast")
         assert (said.code, first in said.err) == (0, True), count
-    assert "is there already" in scored("rescore", results, "--precision", "exact").err
+    assert "already" in scored("rescore", results, "--precision", "exact").err
 
 
-def test_a_suite_is_done_only_under_its_own_precision(
+def test_a_suite_distinguishes_precisions(
     scored: Callable[..., Said], cli: Callable[..., Said], weights_folder: Callable[[Net], Path | None]
 ) -> None:
     data: dict[str, Any] = {"scenes": ["garden"], "protocol": "alex.yaml"}
@@ -327,38 +330,38 @@ def test_a_suite_is_done_only_under_its_own_precision(
 
 
 @pytest.mark.usefixtures("scored")
-def test_from_python_it_is_the_same_option(weights_folder: Callable[[Net], Path | None]) -> None:
-    found = [
+def test_python_has_the_same_option(weights_folder: Callable[[Net], Path | None]) -> None:
+    records = [
         nvs_eval.score(
             "garden/ours",
             reference="garden/gt",
             protocol="alex.yaml",
-            precision=each,
+            precision=precision,
             weights_dir=weights_folder("alex"),
         )[0]
-        for each in (None, "exact", "fast")
+        for precision in (None, "exact", "fast")
     ]
-    assert [each.protocol_title for each in found] == ["light", "light", "light, fast"]
+    assert [record.protocol_title for record in records] == ["light", "light", "light, fast"]
 
 
-# --- What is said of it ---------------------------------------------------------------------------------------------
+# --- Reports --------------------------------------------------------------------------------------------------------
 
 
 def of(protocol: str, lpips: float = 0.25, *, fast: bool = False, views: int = 1, **changes: Any) -> Record:
-    """A record with LPIPS of VGG16."""
-    known = load_protocol(protocol).with_precision("fast" if fast else "exact")
-    metrics = {name: info for name, info in known.infos.items() if name in ("psnr", "ssim", "lpips_vgg")}
+    """Return a record with LPIPS (VGG16)."""
+    used = load_protocol(protocol).with_precision("fast" if fast else "exact")
+    metrics = {name: info for name, info in used.infos.items() if name in ("psnr", "ssim", "lpips_vgg")}
     scores = {"psnr": 25.0, "ssim": 0.75, "lpips_vgg": lpips}
     rows = [row(f"{index:04d}", **{name: scores[name] for name in metrics}) for index in range(views)]
-    said = {"name": known.name, "definition": known.definition, "fingerprint": known.fingerprint}
-    return replace(record(), views=rows, protocol=said, metrics=metrics, **changes)
+    entry = {"name": used.name, "definition": used.definition, "fingerprint": used.fingerprint}
+    return replace(record(), views=rows, protocol=entry, metrics=metrics, **changes)
 
 
 EXACT, QUICK = of("inria-3dgs"), of("inria-3dgs", fast=True)
 SAME = "score again, or `nvs-eval rescore` what was kept, with the same `--precision`."
 
 
-def test_what_a_record_is_called() -> None:
+def test_title_of_a_record() -> None:
     assert (EXACT.fast, EXACT.protocol_title) == (False, "inria-3dgs")
     assert (QUICK.fast, QUICK.protocol_title) == (True, "inria-3dgs, fast")
     assert QUICK.protocol["name"] == "inria-3dgs"
@@ -366,20 +369,20 @@ def test_what_a_record_is_called() -> None:
 
 @pytest.mark.parametrize("format", ["text", "markdown", "latex", "csv", "json", "html"])
 @pytest.mark.parametrize("choices", [{}, {"per_view": True}, {"columns": "scene"}, {"metrics": "psnr"}])
-def test_every_format_names_it(format: str, choices: dict[str, Any]) -> None:
+def test_every_table_format_names_fast(format: str, choices: dict[str, Any]) -> None:
     assert "3dgs, fast" not in nvs_eval.table([EXACT], format=format, **choices)
     text = nvs_eval.table([EXACT, QUICK], format=format, **choices)
     assert "inria-3dgs, fast" in text
     assert text.count(QUICK.fingerprint) == text.count(EXACT.fingerprint) > 0
 
 
-def test_fast_and_exact_are_blocks_of_their_own(tmp_path: Path, cli: Callable[..., Said]) -> None:
-    for each in (EXACT, QUICK):
-        write_record(record_file(each, tmp_path), each)
+def test_fast_and_exact_are_separate_blocks(tmp_path: Path, cli: Callable[..., Said]) -> None:
+    for scored in (EXACT, QUICK):
+        write_record(record_file(scored, tmp_path), scored)
 
     def shown(*protocols: str) -> list[bool]:
         out = cli("table", str(tmp_path), "--protocol", *protocols).out
-        return [f"({each.fingerprint})" in out for each in (EXACT, QUICK)]
+        return [f"({scored.fingerprint})" in out for scored in (EXACT, QUICK)]
 
     assert shown("inria-3dgs") == [True, True]
     assert shown("inria-3dgs, fast") == shown(QUICK.fingerprint) == [False, True]
@@ -391,12 +394,12 @@ def test_fast_and_exact_are_blocks_of_their_own(tmp_path: Path, cli: Callable[..
     assert long.count('"inria-3dgs, fast"') == 3
 
 
-def test_a_data_frame_names_it() -> None:
+def test_a_data_frame_names_fast() -> None:
     pytest.importorskip("pandas")
     assert set(data_frame([EXACT, QUICK]).protocol) == {"inria-3dgs", "inria-3dgs, fast"}
 
 
-def test_they_are_not_compared() -> None:
+def test_fast_and_exact_are_not_compared() -> None:
     other = replace(QUICK, method="splatfacto")
     with pytest.raises(InputError) as error:
         contenders_of({"a": [EXACT], "b": [other]})
@@ -413,7 +416,7 @@ def test_they_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(("new", "baseline"), [(EXACT, QUICK), (QUICK, EXACT)])
-def test_one_is_no_baseline_of_the_other(new: Record, baseline: Record) -> None:
+def test_neither_is_a_baseline_of_the_other(new: Record, baseline: Record) -> None:
     with pytest.raises(InputError) as error:
         check([new], [baseline])
     assert str(error.value) == (
@@ -421,13 +424,13 @@ def test_one_is_no_baseline_of_the_other(new: Record, baseline: Record) -> None:
         f"views. Got {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact LPIPS are different "
         f"metrics: {SAME}"
     )
-    assert {each.protocol for each in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
+    assert {result.protocol for result in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
 
 
 def test_published_numbers_are_exact() -> None:
     published = load_published("3dgs")
     scene = next(iter(published.scores))
-    exact, fast = (replace(each, scene=scene) for each in (EXACT, QUICK))
+    exact, fast = (replace(scored, scene=scene) for scored in (EXACT, QUICK))
     check_published([published], [exact, fast])
     with pytest.raises(InputError) as error:
         check_published([published], [fast])
@@ -442,7 +445,7 @@ def test_published_numbers_are_exact() -> None:
     assert "LPIPS is exact" not in nvs_eval.table([other], with_published="3dgs", allow_mixed=True)
 
 
-def test_an_audit_names_it() -> None:
+def test_an_audit_names_fast() -> None:
     records = [of("standard", fast=True), of("inria-3dgs", 0.5, fast=True)]
     assert [cells[0].text for cells in audit_table(records).rows] == ["standard, fast", "inria-3dgs, fast"]
     said = "LPIPS is fast (`--precision fast`), and compares with fast LPIPS alone; PSNR, SSIM and MAE are exact."
@@ -454,7 +457,7 @@ def test_an_audit_names_it() -> None:
     assert "precision" not in own.replace("multiplies in float32", "")
 
 
-def test_curves_name_it() -> None:
+def test_curves_name_fast() -> None:
     runs = [of("inria-3dgs", 0.5 / step, fast=fast, step=step, run="a") for fast in (False, True) for step in (1, 2)]
     exact, fast = curves_of(runs, lambda *_, **__: True)
     assert curve_table(fast).caption == f"protocol inria-3dgs, fast ({QUICK.fingerprint})"
@@ -462,31 +465,31 @@ def test_curves_name_it() -> None:
     assert [file.name for file in files] == ["c-inria-3dgs.pdf", "c-inria-3dgs-fast.pdf"]
 
 
-def test_what_is_logged_is_another_curve() -> None:
-    logged = [LoggedRecord(each, Path()) for each in (EXACT, QUICK, replace(QUICK, split="train"))]
-    assert [each.label for each in logged] == ["inria-3dgs", "inria-3dgs-fast", "inria-3dgs-fast-train"]
+def test_logged_scores_have_a_separate_label() -> None:
+    logged = [LoggedRecord(scored, Path()) for scored in (EXACT, QUICK, replace(QUICK, split="train"))]
+    assert [entry.label for entry in logged] == ["inria-3dgs", "inria-3dgs-fast", "inria-3dgs-fast-train"]
     assert len(runs_of(logged)) == 1
 
 
-def test_the_hook_calls_them_so_while_training(weights_folder: Callable[[Net], Path | None]) -> None:
+def test_the_training_hook_uses_the_label(weights_folder: Callable[[Net], Path | None]) -> None:
     hook = pytest.importorskip("nvs_eval_nerfstudio.hook")
     scorer = Scorer([with_average(), with_average(precision="fast")], CPU, weights_folder("alex"))
-    for found in (
+    for logged in (
         hook._scores(scorer, image(0, 64, 64), image(1, 64, 64)),
         hook._unscored(scorer, InputError("nothing")),
     ):
-        assert list(found) == [
+        assert list(logged) == [
             f"{label}/{metric}" for label in ("light", "light-fast") for metric in scorer.protocols[0].metrics
         ]
 
 
-def test_inspecting_says_it(tmp_path: Path) -> None:
+def test_inspect_shows_the_arithmetic(tmp_path: Path) -> None:
     facts = []
     quick = replace(QUICK, provenance={"lpips_products": "bfloat16"})
-    for name, each in (("exact", EXACT), ("old", QUICK), ("fast", quick)):
-        write_record(tmp_path / name, each)
+    for name, inspected in (("exact", EXACT), ("old", QUICK), ("fast", quick)):
+        write_record(tmp_path / name, inspected)
         facts.append(dict(inspect_record(tmp_path / name).facts))
-    assert [each.get("precision") for each in facts] == [
+    assert [shown.get("precision") for shown in facts] == [
         None,
         "fast: LPIPS networks multiply in fewer bits than float32",
         "fast: LPIPS networks multiply in bfloat16",
@@ -494,7 +497,7 @@ def test_inspecting_says_it(tmp_path: Path) -> None:
     assert facts[2]["protocol"] == f"inria-3dgs, fast ({QUICK.fingerprint})"
 
 
-def test_what_is_exported_says_it() -> None:
+def test_exports_name_fast() -> None:
     off = "was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
     assert not any(off in message for message in inria(EXACT).messages)
     export = inria(QUICK)
@@ -503,31 +506,30 @@ def test_what_is_exported_says_it() -> None:
     assert f"lpips {off}" in ns_eval(QUICK).messages
 
 
-# --- A second opinion -----------------------------------------------------------------------------------------------
+# --- Verification ---------------------------------------------------------------------------------------------------
 
 
-def test_a_fast_score_may_be_off_by_what_is_promised_and_no_more(scored: Callable[..., Said]) -> None:
+def test_a_fast_score_is_verified_with_its_tolerance(scored: Callable[..., Said]) -> None:
     scored(*SCORE, "--precision", "fast")
     (file,) = Path("nvs-eval-results").rglob("*.json")
-    known = read_record(file)
-    (exact, *_) = [
-        each.recomputed for each in verify_record(known, file, known.views).compared if each.metric == "lpips_alex"
-    ]
-    promised = 5e-3 * exact + 2e-4
-    for off, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
-        changed = {**known.views[0].scores, "lpips_alex": exact + off * promised}
-        rows = [replace(known.views[0], scores=changed)]
-        report = verify_record(replace(known, views=rows), file, rows)
-        wrong = [each.metric for each in report.compared if not each.confirmed]
-        assert wrong == ([] if confirmed else ["lpips_alex"]), off
-        # PSNR and SSIM are exact all the same.
-        assert [each.tolerance for each in report.compared if each.metric != "lpips_alex"] == [1e-4, 1e-5]
+    original = read_record(file)
+    compared = verify_record(original, file, original.views).compared
+    (exact, *_) = [score.recomputed for score in compared if score.metric == "lpips_alex"]
+    tolerance = 5e-3 * exact + 2e-4
+    for share, confirmed in ((0, True), (0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
+        changed = {**original.views[0].scores, "lpips_alex": exact + share * tolerance}
+        rows = [replace(original.views[0], scores=changed)]
+        report = verify_record(replace(original, views=rows), file, rows)
+        wrong = [score.metric for score in report.compared if not score.confirmed]
+        assert wrong == ([] if confirmed else ["lpips_alex"]), share
+        # PSNR and SSIM are exact.
+        assert [score.tolerance for score in report.compared if score.metric != "lpips_alex"] == [1e-4, 1e-5]
         assert not report.changed
 
 
-def test_the_worst_of_what_may_be_off_by_more_the_larger_it_is() -> None:
+def test_the_worst_score_is_relative_to_its_tolerance() -> None:
     large, small = (
-        Compared(*each, fast=True) for each in (("a", "lpips_alex", 1.004, 1.0), ("b", "lpips_alex", 0.013, 0.01))
+        Compared(*score, fast=True) for score in (("a", "lpips_alex", 1.004, 1.0), ("b", "lpips_alex", 0.013, 0.01))
     )
     assert worst_of([large, small]) == worst_of([small, large]) == [small]
 

@@ -1,4 +1,4 @@
-"""Images in pieces: the values are those of the whole, whatever the pieces, the tiles and the neighbours are."""
+"""Streaming in pieces gives the values of the whole image, for any pieces, tiles and other images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with_fast_nets = pytest.mark.parametrize("net", ["alex", "vgg"])
 
 
 def whole(net: Net, weights: Mapping[str, Tensor], images: Tensor) -> Iterator[Tensor]:
-    """The taps of whole images, layer by layer, in float64."""
+    """Yield the taps of whole images, layer by layer, in float64."""
 
     def convolve(name: str, images: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
         weight, bias = weights[f"{name}.weight"].double(), weights[f"{name}.bias"].double()
@@ -56,15 +56,15 @@ def whole(net: Net, weights: Mapping[str, Tensor], images: Tensor) -> Iterator[T
 
 
 def streamed(metric: Lpips, images: Tensor, rows: list[int]) -> list[Tensor]:
-    """The taps of images that are fed in so many rows, the last number again and again."""
+    """Return the taps of images that are fed `rows` at a time; the last number is repeated."""
     stream = Stream(metric.layers_for(images), images.shape[-2])
     taps: dict[int, list[Tensor]] = {}
     start = 0
     while start < images.shape[-2]:
         count = rows.pop(0) if len(rows) > 1 else rows[0]
-        for made in stream.feed(images[:, :, start : start + count]):
-            assert made.top == sum(rows.shape[2] for rows in taps.get(made.tap, []))
-            taps.setdefault(made.tap, []).append(made.rows)
+        for output in stream.feed(images[:, :, start : start + count]):
+            assert output.top == sum(rows.shape[2] for rows in taps.get(output.tap, []))
+            taps.setdefault(output.tap, []).append(output.rows)
         start += count
     return [torch.cat(taps[tap], dim=2) for tap in sorted(taps)]
 
@@ -82,10 +82,10 @@ def test_a_stream_gives_the_taps_of_the_whole(net: Net, data: st.DataObject, lpi
     dtype = data.draw(st.sampled_from([torch.float32, torch.float64]), label="dtype")
     images = noise(data.draw(st.integers(1, 2), label="count"), 3, height, width, dtype=dtype) * 4 - 2
     metric = lpips_of(net)
-    made = streamed(metric, images, rows)
+    taps = streamed(metric, images, rows)
     expected = list(whole(net, metric.backbone.weights, images))
-    assert len(made) == len(expected)
-    for ours, theirs in zip(made, expected, strict=True):
+    assert len(taps) == len(expected)
+    for ours, theirs in zip(taps, expected, strict=True):
         assert ours.shape == theirs.shape
         scale = theirs.square().mean().sqrt()
         assert (ours - theirs).abs().max() <= scale * (1e-12 if dtype == torch.float64 else 1e-4)
@@ -124,17 +124,17 @@ def test_tiles_give_the_convolution(data: st.DataObject) -> None:
     image = noise(1, inputs, height, width, seed=3) - 0.2
     cut = data.draw(st.integers(0, height), label="cut")
     pieces = [part[0].permute(1, 2, 0) for part in image.split([cut, height - cut], dim=2) if part.shape[2]]
-    made = winograd.convolve(
+    output = winograd.convolve(
         pieces, winograd.transformed_weights(weight), bias, winograd.Scratch(), top=top, bottom=bottom
     )
     padded = functional.pad(image.double(), (1, 1, top, bottom))
     expected = functional.conv2d(padded, weight.double(), bias.double()).relu()[0].permute(1, 2, 0)
-    assert made.shape == expected.shape
-    # The products of a pair of channels are off by about 4e-7 of their size, 9 of each output.
-    assert (made - expected).abs().max() <= 3e-6 * inputs
+    assert output.shape == expected.shape
+    # The relative error of the products of a pair of channels, 9 per output, is about 4e-7.
+    assert (output - expected).abs().max() <= 3e-6 * inputs
 
 
-def test_memory_that_is_used_again_holds_nothing_of_before() -> None:
+def test_reused_memory_does_not_affect_results() -> None:
     scratch = winograd.Scratch()
     weight, bias = winograd.transformed_weights(noise(5, 4, 3, 3)), torch.zeros(5)
 
@@ -154,7 +154,7 @@ def test_memory_that_is_used_again_holds_nothing_of_before() -> None:
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
-def test_a_score_depends_on_its_pair_alone(
+def test_a_score_depends_only_on_its_pair(
     net: Net, precision: Precision, data: st.DataObject, lpips_of: LoadLpips
 ) -> None:
     height, width = (data.draw(st.integers(SMALLEST[net], 90), label=side) for side in ("height", "width"))
@@ -167,7 +167,7 @@ def test_a_score_depends_on_its_pair_alone(
         alone = torch.stack([metric(reference, render) for render in several])
         patch.setattr(lpips_plan, "_PIXELS_AT_ONCE", {"cpu": data.draw(st.integers(1, 9000), label="pixels")})
         patch.setattr(lpips_plan, "_IMAGES_AT_ONCE", {"cpu": data.draw(st.integers(1, 4), label="together")})
-        if precision == "exact":  # A fast score is that of its tiles, of which a user has no choice.
+        if precision == "exact":  # A fast score depends on its tiles, which users cannot change.
             patch.setattr(layers, "_TILES_AT_ONCE", data.draw(st.integers(1, 600), label="tiles"))
             patch.setattr(layers, "_LEAST_TILES", data.draw(st.integers(1, 60), label="least"))
         lean, one = metric.layers_for(reference, lean=True), Pass(1, 1, 2, height, width, pairs=1)
@@ -183,14 +183,14 @@ def test_a_score_depends_on_its_pair_alone(
 
 
 @with_every_net
-def test_scores_beside_others_are_the_same_to_the_bit(net: Net, lpips_of: LoadLpips) -> None:
+def test_scores_have_identical_bits_with_other_renders(net: Net, lpips_of: LoadLpips) -> None:
     metric = lpips_of(net)
     reference, several = noise(3, 61, 75), noise(3, 3, 61, 75, seed=1)
     together = metric(reference, several)
     assert [metric(reference, render) for render in several] == together.tolist()
 
 
-def test_several_threads_may_score_at_once(lpips_of: LoadLpips) -> None:
+def test_several_threads_can_score_at_once(lpips_of: LoadLpips) -> None:
     metric = lpips_of("alex")
     reference, several = noise(3, 120, 130), noise(8, 3, 120, 130, seed=1)
     expected = metric(reference, several).tolist()
@@ -202,24 +202,22 @@ def test_several_threads_may_score_at_once(lpips_of: LoadLpips) -> None:
 
 
 @with_fast_nets
-def test_fast_is_within_half_a_percent_and_less_than_is_shown(
-    net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fast_is_within_its_tolerance(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
     exact = lpips_of(net)
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
     reference = torch.from_numpy(photographs.astronaut()[:176, 128:336]).permute(2, 0, 1) / 255
     for strength in (0.01, 0.05, 0.2):
         render = (reference + strength * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
-        expected, found = exact(reference, render), fast(reference, render)
-        assert found != expected
-        assert abs(found - expected) <= 5e-3 * expected + 2e-4
+        expected, value = exact(reference, render), fast(reference, render)
+        assert value != expected
+        assert abs(value - expected) <= 5e-3 * expected + 2e-4
 
 
 @with_fast_nets
 @pytest.mark.parametrize("level", [16, 128, 255])
 @pytest.mark.parametrize("disc", [False, True])
-def test_fast_is_so_of_nearly_flat_images_too(
+def test_fast_is_within_its_tolerance_for_nearly_flat_images(
     net: Net, level: int, disc: bool, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
@@ -240,7 +238,7 @@ def test_fast_is_so_of_nearly_flat_images_too(
 def test_fast_on_a_graphics_card_is_within_a_thousandth(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In float16, computed by the processor."""
+    """Computed in float16 on the CPU."""
     exact = lpips_of(net)
     reference = torch.from_numpy(photographs.astronaut()[:96, 200:328]).permute(2, 0, 1) / 255
     render = (reference + 0.2 * (noise(*reference.shape, seed=5) - 0.5)).clamp(0, 1)
@@ -248,9 +246,9 @@ def test_fast_on_a_graphics_card_is_within_a_thousandth(
     monkeypatch.setattr(layers, "products", lambda precision, device, net: "float16")
     monkeypatch.setattr(lpips_plan, "_IMAGES_AT_ONCE", {})
     fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
-    found = fast(reference, render)
-    assert found != expected
-    assert abs(found / expected - 1) < 1e-3
+    value = fast(reference, render)
+    assert value != expected
+    assert abs(value / expected - 1) < 1e-3
 
 
 @with_fast_nets
@@ -258,19 +256,19 @@ def test_fast_rounds_nothing_before_the_first_tap(
     net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net: True)
-    made = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
-    first = next(index for index, layer in enumerate(made) if layer.tap)
+    network = Backbone(net, lpips_of(net).backbone.weights).layers(CPU, torch.float32, "fast")
+    first = next(index for index, layer in enumerate(network) if layer.tap)
     dtypes = [
-        {part.weight.dtype for part in vars(layer).values() if isinstance(part, layers._Kernel)} for layer in made
+        {part.weight.dtype for part in vars(layer).values() if isinstance(part, layers._Kernel)} for layer in network
     ]
     assert set().union(*dtypes[: first + 1]) == {torch.float32}
     assert set().union(*dtypes[first + 1 :]) == {torch.bfloat16}
 
 
-def test_fast_is_exact_where_the_cpu_is_no_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_is_exact_if_the_cpu_is_not_faster(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     reference, render = noise(3, 40, 40), noise(3, 40, 40, seed=1)
     for net, multiplies in (("squeeze", True), ("alex", False)):
-        monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net, answer=multiplies: answer)
+        monkeypatch.setattr(lpips_precision, "_multiplies_bfloat16", lambda net, result=multiplies: result)
         exact = lpips_of(net)
         fast = replace(exact, precision="fast", backbone=Backbone(net, exact.backbone.weights))
         assert fast(reference, render) == exact(reference, render)

@@ -32,8 +32,8 @@ def scores(meaning: Any, name: str, mask: Array, metrics: dict[str, Any] = SSIM)
     protocol = replace(protocol_of(FLOAT), mask=meaning, metrics={"psnr": {"data_range": 1}, **metrics})
     reference, render = (torch.from_numpy(image) for image in array_pairs()[name])
     view = View(name, reference, (Render(render),), torch.from_numpy(mask.astype(np.float32)))
-    (found,) = Scorer([protocol], CPU).score(view)
-    return {metric: values[0] for metric, values in found.items()}
+    (scored,) = Scorer([protocol], CPU).score(view)
+    return {metric: values[0] for metric, values in scored.items()}
 
 
 def masked(name: str) -> Pair:
@@ -95,8 +95,8 @@ def test_dycheck(name: str) -> None:
     assert_same(scores("dycheck", name, array_masks()[name], DMPIX), theirs)
 
 
-def test_the_meanings_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A mask in which every window and pixel counts alike would let any of them pass for another.
+def test_the_meanings_give_different_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With a mask that treats all windows and pixels alike, the meanings could not be distinguished.
     name = "photograph and noise"
     mask = array_masks()[name]
     meanings = ("valid-pixels", "multiply", "fill", "bbox", "windows", "dycheck")

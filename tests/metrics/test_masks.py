@@ -1,4 +1,4 @@
-"""What a mask means, in each of the ways the field has for it."""
+"""The meanings of a mask that the field uses."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ FLOATS = rounding()
 
 
 def half(height: int = 40, width: int = 48) -> Tensor:
-    """A mask of the lower half."""
+    """Return a mask of the lower half."""
     mask = torch.zeros(height, width)
     mask[height // 2 :] = 1
     return mask
 
 
 def blobs(seed: int, height: int = 40, width: int = 48) -> Tensor:
-    """A mask of large blobs, some windows of which are whole."""
+    """Return a mask of large blobs, which contain some whole windows."""
     coarse = (torch.rand(1, 1, 3, 3, generator=generator(seed)) > 0.4).float()
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode="nearest")[0, 0]
 
@@ -89,15 +89,15 @@ def test_psnr_under_multiply_is_higher_by_the_coverage(mask: Tensor, region: Any
     scored = view(float_image(0, 24, 27), float_image(1, 24, 27), float_image(2, 24, 27), mask=mask)
     valid, multiplied, filled = outcomes(protocols, scored)
     columns = mask[:, 13:] if region == "right-half" else mask
-    seen = columns[crop : 24 - crop, crop : columns.shape[1] - crop]
-    if not seen.any():
-        assert all(isinstance(each.error, EmptyMask) for each in (valid, multiplied, filled))
+    cropped = columns[crop : 24 - crop, crop : columns.shape[1] - crop]
+    if not cropped.any():
+        assert all(isinstance(outcome.error, EmptyMask) for outcome in (valid, multiplied, filled))
         return
-    coverage = seen.double().mean().item()
+    coverage = cropped.double().mean().item()
     assert valid.coverage == multiplied.coverage == filled.coverage == coverage
-    risen = np.subtract(multiplied.scores["psnr"], valid.scores["psnr"])
-    assert np.abs(risen - 10 * math.log10(1 / coverage)).max() < 1e-9
-    # Where the render is the reference there is no error, as where both are black.
+    gain = np.subtract(multiplied.scores["psnr"], valid.scores["psnr"])
+    assert np.abs(gain - 10 * math.log10(1 / coverage)).max() < 1e-9
+    # A filled render has no error outside the mask, and neither have two black images.
     assert_agree(filled.scores["psnr"], multiplied.scores["psnr"], "float64", times=100)
 
 
@@ -105,9 +105,9 @@ def test_filled_renders_are_the_reference_outside() -> None:
     mask, reference, renders = half()[None], float_image(0).permute(2, 0, 1), torch.rand(2, 3, 40, 48)
     prepared = prepare(reference, renders, mask, changed(mask="fill", quantise=FLOATS), view_name="a")
     assert torch.equal(prepared.reference, reference)
-    for given_render, render in zip(renders, prepared.renders, strict=True):
-        assert torch.equal(render[:, :20], reference[:, :20])
-        assert torch.equal(render[:, 20:], given_render[:, 20:])
+    for original, filled in zip(renders, prepared.renders, strict=True):
+        assert torch.equal(filled[:, :20], reference[:, :20])
+        assert torch.equal(filled[:, 20:], original[:, 20:])
     assert prepared.mask is None
     assert prepared.coverage == 0.5
 
@@ -132,7 +132,7 @@ def test_masked_images_score_as_images_masked_before(meaning: Any) -> None:
     masked = [picture * weights + outside * (1 - weights) for picture in (reference, render)]
     by_hand = view(reference if meaning == "fill" else masked[0], masked[1])
     (ours,) = scores(changed(mask=meaning), view(reference, render, mask=mask))
-    # They were quantised before.
+    # These images were quantised before masking.
     (theirs,) = scores(changed(mask="none", quantise=FLOATS), by_hand)
     assert_agree(ours["psnr"], theirs["psnr"], "float32")
     assert_agree(ours["ssim"], theirs["ssim"], "float32")
@@ -142,7 +142,7 @@ def test_masked_images_score_as_images_masked_before(meaning: Any) -> None:
 
 
 @pytest.mark.parametrize("crop", [0, 2])
-def test_bbox_scores_as_images_that_were_cut(crop: int, weights_folder: Callable[[Any], Path | None]) -> None:
+def test_bbox_scores_like_cropped_images(crop: int, weights_folder: Callable[[Any], Path | None]) -> None:
     reference, render = image(0), image(1)
     mask = torch.zeros(40, 48)
     mask[8, 20] = mask[27, 12] = mask[30, 30] = 0.25
@@ -155,9 +155,9 @@ def test_bbox_scores_as_images_that_were_cut(crop: int, weights_folder: Callable
 def test_box_smaller_than_the_window_skips_the_view() -> None:
     mask = torch.zeros(40, 48)
     mask[3:9, 4:9] = 1
-    with pytest.raises(EmptyMask, match=r"Within the box of its mask: View 'cam/7': SSIM .* at least 11x11.* are 5x6"):
+    with pytest.raises(EmptyMask, match=r"Within the box of its mask: View 'cam/7': SSIM .* at least 11x11.* Got 5x6"):
         scores(changed(mask="bbox"), view(image(0), image(1), mask=mask))
-    # Without a mask it is the images that are too small.
+    # Without a mask, the images themselves are too small.
     with pytest.raises(InputError) as caught:
         scores(changed(mask="bbox"), view(image(0, 10, 12), image(1, 10, 12)))
     assert not isinstance(caught.value, EmptyMask)
@@ -167,7 +167,7 @@ def test_box_smaller_than_the_window_skips_the_view() -> None:
 
 
 @pytest.mark.parametrize("kernel", ["valid", "dmpix", "uniform7-rgb"])
-def test_windows_averages_those_wholly_inside(kernel: str) -> None:
+def test_windows_averages_the_windows_inside(kernel: str) -> None:
     reference, render, mask = image(0), image(1), blobs(1)
     side = 7 if kernel == "uniform7-rgb" else 11
     values = reference_map(TOOLS[kernel], array(reference), array(render), 1.0)
@@ -185,7 +185,7 @@ def test_windows_averages_those_wholly_inside(kernel: str) -> None:
 
 
 @pytest.mark.parametrize("kernel", ["reflect", "zero", "luma5"])
-def test_what_pads_the_images_counts_as_inside(kernel: str) -> None:
+def test_padding_counts_as_inside(kernel: str) -> None:
     x, y = (picture.permute(2, 0, 1) for picture in (image(0), image(1)))
     mask, border = blobs(1), KERNELS[kernel].border
     values = ssim_map(x, y, kernel=kernel)
@@ -203,7 +203,7 @@ def test_a_window_with_a_soft_weight_is_not_inside() -> None:
     x, y, mask = image(0), image(1), torch.ones(40, 48)
     mask[5, 7] = 0.999
     hard = torch.where(mask < 1, 0.0, mask)
-    almost, without = (scores(changed(mask="windows"), view(x, y, mask=each))[0] for each in (mask, hard))
+    almost, without = (scores(changed(mask="windows"), view(x, y, mask=m))[0] for m in (mask, hard))
     assert almost["ssim"] == without["ssim"] != scores(LIGHT, view(x, y))[0]["ssim"]
     assert almost["psnr"] != without["psnr"]
 
@@ -221,16 +221,16 @@ def test_psnr_and_mae_are_means_weighted_by_the_mask(meaning: Any) -> None:
 
 def test_mask_reaches_every_metric(weights_folder: Callable[[Any], Path | None]) -> None:
     reference, render = image(0), image(1)
-    spoilt = render.clone()
-    spoilt[:20] = 1 - spoilt[:20]
+    inverted = render.clone()
+    inverted[:20] = 1 - inverted[:20]
     mask = torch.zeros(40, 48)
     mask[32:] = 1
     folder = weights_folder("squeeze")
     (masked,), (again,), (whole,) = (
-        scores(WITH_LPIPS, view(reference, picture, mask=given), weights_dir=folder)
-        for picture, given in ((render, mask), (spoilt, mask), (render, None))
+        scores(WITH_LPIPS, view(reference, picture, mask=weights), weights_dir=folder)
+        for picture, weights in ((render, mask), (inverted, mask), (render, None))
     )
-    # PSNR and SSIM do not see beyond the mask, and the window around it; LPIPS sees everything, a little.
+    # PSNR and SSIM depend only on the mask and the windows around it; LPIPS depends slightly on the whole image.
     assert masked["psnr"] == again["psnr"] != whole["psnr"]
     assert masked["ssim"] == again["ssim"] != whole["ssim"]
     assert masked["lpips_squeeze"] != whole["lpips_squeeze"]
@@ -255,22 +255,22 @@ def test_dycheck_is_a_partial_convolution(mask: Tensor, monkeypatch: pytest.Monk
 
     assert_agree(ours["ssim"], [expected(array(mask))], "float32")
     assert abs(ours["ssim"][0] - expected(np.ones((24, 27)))) > 1e-3
-    # Carrying the counts over to the second pass would be another number.
+    # Carrying the counts over to the second pass would give another number.
     carry_counts(monkeypatch)
     assert abs(ours["ssim"][0] - expected(array(mask))) > 1e-5
 
 
-def test_dychecks_windows_without_any_pixel_count_as_one() -> None:
+def test_dycheck_scores_empty_windows_as_one() -> None:
     mask = torch.zeros(40, 48)
     mask[:, :12] = 1
     black = image(0) * mask[..., None]
     (ours,) = scores(changed(mask="dycheck", metrics=DYCHECK), view(image(0), image(1), mask=mask))
     assert ours["ssim"][0] > 0.5 > scores(LIGHT, view(image(0), image(1)))[0]["ssim"][0]
-    (alike,) = scores(changed(mask="dycheck", metrics=DYCHECK), view(image(0), black, mask=mask))
-    assert_agree(alike["ssim"], [1.0], "float64", times=10)
+    (identical,) = scores(changed(mask="dycheck", metrics=DYCHECK), view(image(0), black, mask=mask))
+    assert_agree(identical["ssim"], [1.0], "float64", times=10)
 
 
-def test_dycheck_without_a_mask_is_dycheck_with_a_full_one(weights_folder: Callable[[Any], Path | None]) -> None:
+def test_dycheck_without_a_mask_equals_dycheck_with_a_full_mask(weights_folder: Callable[[Any], Path | None]) -> None:
     protocol = changed(mask="dycheck", metrics={"lpips_squeeze": SQUEEZE, **DYCHECK})
     folder = weights_folder("squeeze")
     pair = (image(0, 41, 47), image(1, 41, 47))
@@ -279,18 +279,18 @@ def test_dycheck_without_a_mask_is_dycheck_with_a_full_one(weights_folder: Calla
     )
     assert without.scores == full.scores
     assert (without.coverage, full.coverage) == (None, 1.0)
-    # LPIPS is then the mean of the spatial map, which is not the plain value.
+    # LPIPS is then the mean of the spatial map, which differs from the value without a mask.
     (plain,) = scores(changed(WITH_LPIPS, mask="none"), view(*pair), weights_dir=folder)
     assert full.scores["lpips_squeeze"] != plain["lpips_squeeze"]
 
 
-def test_dychecks_lpips_sees_nothing_outside_the_mask(weights_folder: Callable[[Any], Path | None]) -> None:
+def test_dychecks_lpips_ignores_pixels_outside_the_mask(weights_folder: Callable[[Any], Path | None]) -> None:
     protocol = changed(mask="dycheck", metrics={"lpips_squeeze": SQUEEZE})
     folder, mask = weights_folder("squeeze"), half()
-    spoilt = image(1)
-    spoilt[:20] = 0.5
+    altered = image(1)
+    altered[:20] = 0.5
     first, second = (
-        scores(protocol, view(image(0), each, mask=mask), weights_dir=folder) for each in (image(1), spoilt)
+        scores(protocol, view(image(0), render, mask=mask), weights_dir=folder) for render in (image(1), altered)
     )
     assert first[0]["lpips_squeeze"] == second[0]["lpips_squeeze"]
 
@@ -306,7 +306,7 @@ def test_dychecks_lpips_sees_nothing_outside_the_mask(weights_folder: Callable[[
         ("dmpix", "dycheck"),
     ],
 )
-def test_a_full_mask_is_no_mask(kernel: str, meaning: str) -> None:
+def test_a_full_mask_has_no_effect(kernel: str, meaning: str) -> None:
     pair = (image(0, 30, 33), image(1, 30, 33), image(2, 30, 33))
     (full,) = scores(ssim_protocol(kernel, meaning), view(*pair, mask=torch.ones(30, 33)))
     (none,) = scores(ssim_protocol(kernel, "none"), view(*pair))
@@ -316,18 +316,18 @@ def test_a_full_mask_is_no_mask(kernel: str, meaning: str) -> None:
 
 def test_no_two_meanings_give_the_same_numbers() -> None:
     mask = blobs(1)
-    found = scores([changed(mask=meaning) for meaning in MEANINGS], view(image(0), image(1), mask=mask))
-    assert len({each["ssim"][0] for each in found}) == len(MEANINGS)
+    results = scores([changed(mask=meaning) for meaning in MEANINGS], view(image(0), image(1), mask=mask))
+    assert len({result["ssim"][0] for result in results}) == len(MEANINGS)
 
 
-def test_ignored_masks_are_not_looked_at() -> None:
+def test_ignored_masks_have_no_effect() -> None:
     plain, masked = view(image(0), image(1)), view(image(0), image(1), mask=torch.zeros(40, 48))
     (outcome,) = outcomes(changed(mask="ignored"), masked)
     assert outcome.scores == scores(changed(mask="none"), plain)[0]
     assert (outcome.coverage, outcome.error) == (None, None)
 
 
-def test_mask_without_meaning_names_view_and_other_protocols() -> None:
+def test_unsupported_mask_names_view_and_other_protocols() -> None:
     masked = view(image(0), image(1), mask=torch.ones(40, 48))
     message = r"View 'cam/7' .*'light' .*standard \(valid-pixels\), .*dycheck"
     with pytest.raises(InputError, match=message):
@@ -335,7 +335,7 @@ def test_mask_without_meaning_names_view_and_other_protocols() -> None:
 
 
 @pytest.mark.parametrize(("rule", "level"), [("none", 127.7), ("round", 128), ("truncate", 127)])
-def test_masks_are_quantised_as_the_protocol_says(rule: Any, level: float) -> None:
+def test_masks_are_quantised_by_the_protocol(rule: Any, level: float) -> None:
     protocol = changed(quantise=rounding(mask=rule))
     mask = torch.full((40, 48), 127.7 / 255)
     mask[0, 0] = 1
@@ -346,7 +346,7 @@ def test_masks_are_quantised_as_the_protocol_says(rule: Any, level: float) -> No
     assert_agree(outcome.coverage, (level * (40 * 48 - 1) / 255 + 1) / (40 * 48), "float32")
 
 
-def test_masks_are_cut_as_the_images_are() -> None:
+def test_masks_are_cropped_like_the_images() -> None:
     reference, renders, mask = torch.rand(3, 20, 23), torch.rand(2, 3, 20, 23), torch.rand(1, 20, 23)
     prepared = prepare(reference, renders, mask, changed(crop=3, region="right-half"), view_name="a")
     assert prepared.mask is not None
@@ -355,7 +355,7 @@ def test_masks_are_cut_as_the_images_are() -> None:
     assert prepared.coverage == mask[:, 3:-3, 14:-3].double().mean().item()
 
 
-# --- Nothing left ---------------------------------------------------------------------------------------------------
+# --- Empty masks ----------------------------------------------------------------------------------------------------
 
 EMPTY = torch.zeros(40, 48)
 
@@ -375,7 +375,7 @@ def only(rows: slice, columns: slice, value: float = 1.0) -> Tensor:
         (only(slice(0, 40), slice(0, 48), 0.003), {"quantise": rounding("round", "round", "truncate")}),
     ],
 )
-def test_empty_mask_is_its_own_error_and_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:
+def test_empty_mask_has_a_separate_error_that_names_the_view(mask: Tensor, changes: dict[str, Any]) -> None:
     scored = view(image(0), image(1), mask=mask)
     with pytest.raises(EmptyMask, match=r"^The mask of view 'cam/7' is empty: there is nothing to score"):
         scores(changed(**changes), scored)
@@ -388,7 +388,7 @@ def test_empty_mask_is_its_own_error_and_names_the_view(mask: Tensor, changes: d
     ("mask", "meaning"),
     [(only(slice(0, 5), slice(0, 48)), "valid-pixels"), (only(slice(8, 18), slice(0, 48)), "windows")],
 )
-def test_a_mask_that_leaves_ssim_nothing_is_as_empty(mask: Tensor, meaning: str) -> None:
+def test_a_mask_without_whole_windows_counts_as_empty(mask: Tensor, meaning: str) -> None:
     scored = view(image(0), image(1), mask=mask)
     with pytest.raises(EmptyMask, match=r"mask of view 'cam/7' leaves ssim nothing to average: .*half a window from"):
         scores(changed(mask=meaning), scored)
@@ -410,9 +410,9 @@ def named(name: str, mask: Tensor | None) -> View:
 def test_view_with_empty_mask_is_missing_in_one_record_only(tmp_path: Path) -> None:
     views = [named("a", half()), named("b", EMPTY), named("c", only(slice(0, 5), slice(0, 48)))]
     scorer = Scorer([changed(), changed(mask="multiply", crop=6), changed(mask="ignored")], torch.device("cpu"))
-    told = []
-    records = evaluate(views, IDS, scorer, Session(tmp_path), on_view=lambda each: told.append(each.name))
-    assert told == ["a", "b", "c"]
+    names = []
+    records = evaluate(views, IDS, scorer, Session(tmp_path), on_view=lambda scored: names.append(scored.name))
+    assert names == ["a", "b", "c"]
     assert len(records) == 6
     for record in records[:2] + records[3:5]:
         assert [row.name for row in record.views] == ["a"]
@@ -428,7 +428,7 @@ def test_view_with_empty_mask_is_missing_in_one_record_only(tmp_path: Path) -> N
     assert [record.views[0].coverage for record in records[:2]] == [0.5, 0.5]
 
 
-def test_when_no_view_is_left_it_is_an_error(tmp_path: Path) -> None:
+def test_no_view_to_score_is_an_error(tmp_path: Path) -> None:
     scorer = Scorer([changed()], torch.device("cpu"))
     with pytest.raises(InputError, match=r"no view to score.* The mask of view 'a' is empty"):
         evaluate([named("a", EMPTY), named("b", EMPTY)], IDS, scorer, Session(tmp_path))
@@ -439,5 +439,5 @@ def test_record_has_the_coverage_of_the_scored_mask(tmp_path: Path) -> None:
     scorer = Scorer([changed(), changed(crop=10), changed(region="right-half", mask="multiply")], torch.device("cpu"))
     mask[:, :24] = 0
     records = evaluate([named("a", mask)], IDS, scorer, Session(tmp_path))
-    # Of the columns, the right half counts; of the rows, three quarters, and of the middle ones half.
+    # The right half of the columns counts, and three quarters of the rows (half of the middle ones).
     assert [record.views[0].coverage for record in records[:3]] == [0.375, 0.5 * 14 / 28, 0.75]

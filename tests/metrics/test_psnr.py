@@ -66,7 +66,7 @@ def test_agrees_with_scikit_image(name: str) -> None:
 @pytest.mark.parametrize("name", pairs())
 def test_agrees_with_torchmetrics(name: str) -> None:
     reference, render = (image[None].double() for image in pairs()[name])
-    # Its 10 / ln(10) is a float32 whatever the images are, so that it is off by 5e-8 of the value.
+    # Its 10 / ln(10) is always a float32, so its relative error is 5e-8.
     assert_agree(psnr(reference[0], render[0]), torchmetrics_psnr(render, reference, data_range=1.0), "float32 peer")
     # torchmetrics pools the errors of a batch; the mean of decibels is another number.
     batch = torch.cat([render, 0.9 * render + 0.05])
@@ -74,7 +74,7 @@ def test_agrees_with_torchmetrics(name: str) -> None:
     assert_agree(10 * torch.log10(1 / mse(reference, batch).mean()), pooled, "float32 peer")
 
 
-# --- The one shape ------------------------------------------------------------------------------------------------
+# --- Shapes -------------------------------------------------------------------------------------------------------
 
 
 def loop(reference: Tensor, render: Tensor, metric: Callable[[Tensor, Tensor], Tensor] = psnr) -> Tensor:
@@ -119,7 +119,7 @@ def test_gradient() -> None:
 @pytest.mark.parametrize(
     "full", [torch.ones(1, 6, 8), torch.ones(1, 6, 8, dtype=torch.bool), torch.full((1, 6, 8), 0.3)]
 )
-def test_full_mask_is_no_mask(full: Tensor) -> None:
+def test_full_mask_has_no_effect(full: Tensor) -> None:
     a, b = noise(3, 6, 8), noise(4, 3, 6, 8, seed=1)
     assert_agree(psnr(a, b, mask=full), psnr(a, b), "float32")
 
@@ -128,19 +128,19 @@ def test_masked_pixels_do_not_count() -> None:
     a, b = noise(3, 6, 8), noise(3, 6, 8, seed=1)
     mask = torch.zeros(1, 6, 8, dtype=torch.bool)
     mask[:, 1:5, 2:7] = True
-    spoilt = torch.where(mask, b, 1 - b)
-    assert_agree(psnr(a, spoilt, mask=mask), psnr(a[:, 1:5, 2:7], b[:, 1:5, 2:7]), "float32")
-    assert psnr(a, spoilt) != psnr(a, b)
+    inverted = torch.where(mask, b, 1 - b)
+    assert_agree(psnr(a, inverted, mask=mask), psnr(a[:, 1:5, 2:7], b[:, 1:5, 2:7]), "float32")
+    assert psnr(a, inverted) != psnr(a, b)
 
 
-def test_weights_count_as_often_as_they_say() -> None:
+def test_mask_values_are_weights_of_the_mean() -> None:
     a, b = (noise(3, 6, 8, seed=seed, dtype=torch.float64) for seed in (0, 1))
     weights = noise(1, 6, 8, seed=2, dtype=torch.float64)
     squares = (a - b).square()
     assert_agree(mse(a, b, mask=weights), (squares * weights).sum() / (3 * weights.sum()), "float64")
 
 
-def test_multiplying_by_a_mask_gains_its_coverage_in_decibels() -> None:
+def test_multiplying_by_a_mask_adds_its_coverage_in_decibels() -> None:
     a, b = (noise(3, 6, 8, seed=seed, dtype=torch.float64) for seed in (0, 1))
     mask = (noise(1, 6, 8, seed=2) > 0.7).double()
     gain = 10 * math.log10(1 / mask.mean().item())
@@ -149,8 +149,8 @@ def test_multiplying_by_a_mask_gains_its_coverage_in_decibels() -> None:
 
 def test_each_image_of_a_batch_has_its_own_mask() -> None:
     a, b, masks = noise(2, 3, 6, 8), noise(2, 3, 6, 8, seed=1), noise(2, 1, 6, 8, seed=2)
-    each = torch.stack([psnr(a[i], b[i], mask=masks[i]) for i in range(2)])
-    assert_agree(psnr(a, b, mask=masks), each, "float64")
+    separate = torch.stack([psnr(a[i], b[i], mask=masks[i]) for i in range(2)])
+    assert_agree(psnr(a, b, mask=masks), separate, "float64")
     assert psnr(a[0], b[0], mask=masks).shape == (2,)
 
 

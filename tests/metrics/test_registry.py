@@ -13,7 +13,7 @@ def test_each_family_has_facts_under_its_own_keys() -> None:
     assert {key.partition("_")[0] for key in known_metrics()} == {*FAMILIES, "mipnerf"}
 
 
-def test_facts_are_those_that_tables_show() -> None:
+def test_facts_match_the_tables() -> None:
     shown = {key: (about.unit, about.higher_is_better, about.decimals) for key, about in known_metrics().items()}
     assert shown == {
         "psnr": ("dB", True, 2),

@@ -1,7 +1,7 @@
-"""A signature stands for a number: one that changes without it is noticed here.
+"""A signature identifies a number: these tests fail if a number changes and its signature does not.
 
-If a test here fails because a metric is meant to say something else, give it a new version in its signature (and say so
-in CHANGELOG.md), and only then make the golden file again.
+If a metric changes intentionally, increase the version in its signature and describe the change in CHANGELOG.md. Only
+then regenerate the golden file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ with_every_protocol = pytest.mark.parametrize("name", PROTOCOLS)
 
 
 def changed(values: Values) -> list[str]:
-    """The signatures of what is not the number that it was."""
+    """Return the signatures whose numbers have changed."""
     for signature, numbers in values.items():
         assert numbers.keys() == GOLDEN[signature].keys(), signature
     return [
@@ -48,7 +48,7 @@ def of_pixels(name: str) -> Values:
 
 
 @with_every_protocol
-def test_what_a_signature_stands_for_has_not_changed(name: str) -> None:
+def test_numbers_of_a_signature_have_not_changed(name: str) -> None:
     assert changed(of_pixels(name)) == []
 
 
@@ -56,7 +56,7 @@ def test_what_a_signature_stands_for_has_not_changed(name: str) -> None:
     ("name", "metric"),
     [(name, metric) for name, protocol in PROTOCOLS.items() for metric in protocol.metrics if "lpips" in metric],
 )
-def test_lpips_signature_stands_for_the_same_numbers(
+def test_numbers_of_an_lpips_signature_have_not_changed(
     name: str, metric: str, weights_folder: Callable[[Net], Path | None]
 ) -> None:
     protocol = PROTOCOLS[name]
@@ -65,7 +65,9 @@ def test_lpips_signature_stands_for_the_same_numbers(
 
 
 @pytest.mark.parametrize("name", [name for name, protocol in PROTOCOLS.items() if AVERAGE in protocol.metrics])
-def test_average_signature_stands_for_the_same_numbers(name: str, weights_folder: Callable[[Net], Path | None]) -> None:
+def test_numbers_of_an_average_signature_have_not_changed(
+    name: str, weights_folder: Callable[[Net], Path | None]
+) -> None:
     parts = PROTOCOLS[name].metrics[AVERAGE]
     assert (
         changed(signature_scores(PROTOCOLS[name], [*parts.values(), AVERAGE], weights_dir=weights_folder("squeeze")))
@@ -73,13 +75,13 @@ def test_average_signature_stands_for_the_same_numbers(name: str, weights_folder
     )
 
 
-def test_every_signature_of_every_protocol_is_held_and_no_other() -> None:
+def test_the_golden_file_has_exactly_the_signatures_of_all_protocols() -> None:
     signatures = {s for protocol in PROTOCOLS.values() for s in protocol.signatures.values()}
     assert set(GOLDEN) == signatures
 
 
-def test_different_signatures_stand_for_different_numbers() -> None:
-    """The views see what the signatures speak of: of all pairs of one family, few say the same."""
+def test_different_signatures_have_different_numbers() -> None:
+    """The views are sensitive to the parameters in a signature: few signatures share a number."""
     beyond = [(signature, numbers["beyond"]) for signature, numbers in GOLDEN.items() if "beyond" in numbers]
     assert len({value for _, value in beyond}) > 0.8 * len(beyond)
     for signature, numbers in GOLDEN.items():
@@ -87,8 +89,8 @@ def test_different_signatures_stand_for_different_numbers() -> None:
         assert ("masked" in numbers) == ("mask:" in signature or "region:right-half" in signature)
 
 
-def test_the_meanings_of_a_mask_are_told_apart() -> None:
-    """By SSIM: the errors of pixels are one thing to some of them."""
+def test_the_meanings_of_a_mask_have_different_numbers() -> None:
+    """Checked for SSIM, because pixel errors are equal for some of the meanings."""
     meanings = ("multiply", "fill", "bbox", "windows", "rounded mask")
     for metric in ("ssim", "ssim_uniform"):
         values = sorted(GOLDEN[PROTOCOLS[name].signatures[metric]]["masked"] for name in meanings)
@@ -105,18 +107,18 @@ def test_the_views_are_between_levels_and_beyond_the_range() -> None:
     assert ((between % 1 - 0.5).abs() > 0.2).all()
 
 
-# --- That it would be noticed -------------------------------------------------------------------------------------
+# --- Sensitivity --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("times", [(2, 1), (1, 1.01)])
 def test_another_constant_of_ssim_is_noticed(times: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> None:
     of = Constants.of
 
-    def other(*given: Any) -> Constants:
-        constants = of(*given)
+    def altered(*args: Any) -> Constants:
+        constants = of(*args)
         return replace(constants, c1=times[0] * constants.c1, c2=times[1] * constants.c2)
 
-    monkeypatch.setattr(Constants, "of", other)
+    monkeypatch.setattr(Constants, "of", altered)
     for name in ("standard", "nerfstudio", "instant-ngp", "zipnerf-pytorch", "dycheck"):
         protocol = load_protocol(name)
         assert changed(of_pixels(name)) == [protocol.signatures["ssim"]]
@@ -139,7 +141,7 @@ def test_another_half_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("mask", ["fill", "bbox", "multiply"])
-def test_a_mask_that_does_nothing_to_the_images_is_noticed(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_that_is_not_applied_is_noticed(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare_module, "_masked", lambda prepared, mask, protocol: prepared)
     signatures = PROTOCOLS[mask].signatures
     assert set(changed(of_pixels(mask))) == {signatures[m] for m in ("psnr", "mae", "ssim", "ssim_uniform")}

@@ -25,9 +25,9 @@ from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FLAT = "flat and flat"
-# Those of grey images have a range of the grey, or of levels, which no tool takes of the pair.
+# Kernels of grey images have a range of the grey values or levels; no tool derives it from the pair.
 OF_COLOURS = [name for name, kernel in KERNELS.items() if kernel.grey is None]
-# Clamping at dm_pix's least variance of 2^-46 is left out where C2 is large beside it: it is worth 2^-45 / C2, 3e-11.
+# Clamping at dm_pix's variance floor of 2^-46 is skipped if C2 is much larger: its effect is 2^-45 / C2 = 3e-11.
 WITHOUT_FLOOR = {"dmpix": 40.0}
 with_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 with_every_kernel_of_colours = pytest.mark.parametrize("kernel", OF_COLOURS)
@@ -60,7 +60,7 @@ def test_agrees_with_the_definition(name: str, kernel: str) -> None:
 def test_agrees_with_the_definition_over_the_range_of_the_pair(name: str, kernel: str) -> None:
     x, y = (image.astype(np.float64) for image in array_pairs()[name])
     theirs = reference_map(TOOLS[kernel], x, y, extent_of_pair(x, y)).mean()
-    # Where the range is small, so is C2, and what is left of the variances' rounding weighs more: up to 1e-16 / C2.
+    # A small range makes C2 small too, so rounding errors of the variances have a larger effect: up to 1e-16 / C2.
     assert_agree(ssim(*doubles(name), kernel=kernel, data_range="pair"), theirs, "float64", times=100)
     assert_agree(ssim(*pairs()[name], kernel=kernel, data_range="pair"), theirs, "float32")
 
@@ -72,7 +72,7 @@ def test_data_range_scales_the_constants(kernel: str) -> None:
 
 
 def test_variances_are_raised_to_dm_pixs_floor() -> None:
-    # Variances of 1e-16, below the floor of 1.4e-14, count where the constants are smaller still.
+    # Variances of 1e-16, below the floor of 1.4e-14, have an effect because the constants are even smaller.
     x, y = (np.random.RandomState(seed).randn(16, 16, 3) * 1e-8 for seed in (0, 1))
     ours = [torch.from_numpy(image).permute(2, 0, 1) for image in (x, y)]
     clamped, free = (reference_map(TOOLS[kernel], x, y, 1e-6).mean() for kernel in ("dmpix", "valid"))
@@ -82,7 +82,7 @@ def test_variances_are_raised_to_dm_pixs_floor() -> None:
 
 
 def test_the_lowest_contrast_keeps_its_digits() -> None:
-    # E[x^2] - E[x]^2 of the values as they are would be wrong by 1e-5 here, even in float64.
+    # Without subtracting a constant, E[x^2] - E[x]^2 would be wrong by 1e-5 here, even in float64.
     x, y = (0.8 + 1e-4 * np.random.RandomState(seed).rand(16, 18, 3) for seed in (0, 1))
     ours = [torch.from_numpy(image).permute(2, 0, 1) for image in (x, y)]
     for kernel in OF_COLOURS:
@@ -105,7 +105,7 @@ def test_float32_is_as_good_as_float64(name: str, kernel: str, data_range: float
 
 @st.composite
 def hard_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Reference and render, `[16, 18, 3]` float32: any level and contrast, with a flat half or without."""
+    """Draw a reference and render, `[16, 18, 3]` float32, of any level and contrast, some with a flat half."""
     random = np.random.RandomState(draw(st.integers(0, 100)))
     level, contrast = draw(st.floats(0, 1)), draw(st.floats(1e-3, 1))
     reference = level + contrast * random.rand(16, 18, 3)
@@ -113,7 +113,7 @@ def hard_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
         reference[:, :9] = level
     error, offset = draw(st.floats(1e-3, 0.1)), draw(st.floats(-0.2, 0.2))
     render = reference + offset + error * random.randn(*reference.shape)
-    # Not clamped: the metric takes any value, and clamping would leave flat images.
+    # Not clamped: the metric accepts any value, and clamping would make some images flat.
     return reference.astype(np.float32), render.astype(np.float32)
 
 
@@ -146,7 +146,7 @@ def test_agrees_with_scikit_image(name: str, kernel: str) -> None:
 @with_every_pair
 def test_agrees_with_pytorch_msssim(name: str) -> None:
     x, y = (image[None] for image in doubles(name))
-    # It builds its window in float32, which is worth up to 4e-6; given the exact window, it agrees as float64 does.
+    # It builds its window in float32, with an effect of up to 4e-6; with the exact window, it agrees to float64.
     assert_agree(ssim(x[0], y[0]), pytorch_msssim.ssim(y, x, data_range=1), "float32 peer")
     line = torch.exp(-((torch.arange(11) - 5).double() ** 2) / (2 * 1.5**2))
     window = (line / line.sum()).repeat(3, 1, 1, 1)
@@ -158,8 +158,8 @@ def test_agrees_with_torchmetrics(name: str) -> None:
     x, y = (image[None] for image in doubles(name))
     assert_agree(ssim(x[0], y[0], kernel="reflect"), torchmetrics_ssim(y, x, data_range=1.0), "float64")
     if name != FLAT:
-        # Its variances are E[x^2] - E[x]^2 of the raw values, which float64 rounds by 1e-16: over a small range, that
-        # much divided by C2. (The definition, which does not cancel, agrees with ours: see above.)
+        # It computes variances as E[x^2] - E[x]^2 of the raw values, with a rounding error of 1e-16 / C2, large for a
+        # small range. (The definition, which has no cancellation, agrees with ours: see above.)
         c2 = (0.03 * extent_of_pair(x.numpy(), y.numpy())) ** 2
         theirs = torchmetrics_ssim(y, x, data_range=None)
         times = max(1.0, 1e-15 / c2 / TOLERANCE["float64"])
@@ -167,7 +167,7 @@ def test_agrees_with_torchmetrics(name: str) -> None:
 
 
 @with_every_pair
-def test_agrees_with_what_dm_pix_said(name: str) -> None:
+def test_agrees_with_stored_values_of_dm_pix(name: str) -> None:
     theirs = json.loads((GOLDEN / "dm-pix.json").read_text())["values"]["ssim"][name][0]
     assert_agree(ssim(*doubles(name), kernel="dmpix"), theirs, "float64", times=WITHOUT_FLOOR["dmpix"])
     assert_agree(ssim(*pairs()[name], kernel="dmpix"), theirs, "float32")
@@ -175,7 +175,7 @@ def test_agrees_with_what_dm_pix_said(name: str) -> None:
 
 @with_every_pair
 @pytest.mark.parametrize("version", ["1.2.0", "1.4.1"])
-def test_agrees_with_what_older_torchmetrics_said(name: str, version: str) -> None:
+def test_agrees_with_stored_values_of_older_torchmetrics(name: str, version: str) -> None:
     golden = json.loads((GOLDEN / f"torchmetrics-{version}.json").read_text())["values"]
     assert_agree(ssim(*doubles(name), kernel="valid"), golden["ssim"][name][0], "float64")
     if name != FLAT:
@@ -183,7 +183,7 @@ def test_agrees_with_what_older_torchmetrics_said(name: str, version: str) -> No
         assert_agree(ssim(*doubles(name), kernel="valid", data_range="pair"), theirs, "float64")
 
 
-def test_camera_and_noise_give_scikit_images_own_test_value(shared: Path) -> None:
+def test_camera_and_noise_give_the_value_of_scikit_images_test(shared: Path) -> None:
     from skimage.data import camera
 
     (golden,) = json.loads((shared / "golden" / "known.json").read_text())["ssim"]
@@ -198,7 +198,7 @@ def test_the_range_of_the_pair_is_another_metric() -> None:
     assert ssim(x, y, kernel="reflect") - ssim(x, y, kernel="reflect", data_range="pair") > 0.1
 
 
-# --- The one shape ------------------------------------------------------------------------------------------------
+# --- Shapes -------------------------------------------------------------------------------------------------------
 
 
 @with_every_kernel
@@ -210,7 +210,7 @@ def test_any_broadcast_equals_a_loop(
     kernel: str, data_range: float, reference: tuple[int, ...], render: tuple[int, ...]
 ) -> None:
     score = partial(ssim, kernel=kernel, data_range=data_range)
-    # Each image has a range of its own.
+    # The images have different ranges.
     a, b = (noise(*batch, 3, 12, 13, seed=seed) for seed, batch in enumerate((reference, render)))
     a, b = (image * noise(*image.shape[:-3], 1, 1, 1, seed=2) for image in (a, b))
     batch = torch.broadcast_shapes(reference, render)
@@ -230,7 +230,7 @@ def test_reference_is_blurred_once_for_all_renders(renders: int, monkeypatch: py
     blur = module.blur
     monkeypatch.setattr(module, "blur", lambda x, taps: blurred.append(x.shape) or blur(x, taps))
     ssim(noise(3, 12, 13), noise(renders, 3, 12, 13, seed=1))
-    # Each channel of the reference; and of each render, its product with the reference, and the sum of their squares.
+    # Per channel: the reference; and per render, the render, its product with the reference, and the sum of squares.
     assert len(blurred) == 3 * (1 + 3 * renders)
 
 
@@ -267,19 +267,19 @@ def test_gradient_of_flat_images_is_finite(kernel: str) -> None:
 
 @with_every_kernel
 @pytest.mark.parametrize("full", [torch.ones(1, 20, 24), torch.ones(1, 20, 24, dtype=torch.bool)])
-def test_full_mask_is_no_mask(kernel: str, full: Tensor) -> None:
+def test_full_mask_has_no_effect(kernel: str, full: Tensor) -> None:
     x, y = noise(3, 20, 24), noise(4, 3, 20, 24, seed=1)
     assert_agree(ssim(x, y, mask=full, kernel=kernel), ssim(x, y, kernel=kernel), "float32")
 
 
 @with_every_kernel
-def test_mask_weighs_the_map_at_its_own_pixels(kernel: str) -> None:
+def test_mask_weights_the_map_at_its_pixels(kernel: str) -> None:
     x, y = noise(3, 20, 24, dtype=torch.float64), noise(3, 20, 24, seed=1, dtype=torch.float64)
     values = ssim_map(x, y, kernel=kernel)
     border = {"valid": 5, "dmpix": 5, "uniform7-rgb": 3, "uniform7-gray": 3}.get(kernel, 0)
     channels = 3 if kernel in OF_COLOURS else 1
     assert values.shape == (channels, 20 - 2 * border, 24 - 2 * border)
-    # One pixel: its mask value at (8, 9) of the image is that of the map at the same place.
+    # A single pixel: the mask at (8, 9) of the image selects the map at the same position.
     point = torch.zeros(1, 20, 24)
     point[0, 8, 9] = 1
     assert_agree(ssim(x, y, mask=point, kernel=kernel), values[:, 8 - border, 9 - border].mean(), "float64")
@@ -289,7 +289,7 @@ def test_mask_weighs_the_map_at_its_own_pixels(kernel: str) -> None:
     assert_agree(ssim(x, y, mask=weights, kernel=kernel), expected, "float64")
 
 
-# --- What is refused ----------------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kernel", "smallest"), [("valid", 11), ("dmpix", 11), ("uniform7-rgb", 7), ("reflect", 6)])
@@ -299,7 +299,7 @@ def test_smaller_images_than_the_window_are_an_error(kernel: str, smallest: int,
     assert ssim(least, least.flip(-1), kernel=kernel).isfinite()
     small = least[..., 1:, :] if wide else least[..., 1:]
     size = f"{smallest}x{smallest - 1}" if wide else f"{smallest - 1}x{smallest}"
-    with pytest.raises(InputError, match=rf"{kernel}' needs images of at least {smallest}x{smallest}.*are {size}"):
+    with pytest.raises(InputError, match=rf"{kernel}' requires .* {smallest}x{smallest}.*Got {size}"):
         ssim(small, small, kernel=kernel)
 
 

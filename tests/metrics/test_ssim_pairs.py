@@ -1,4 +1,4 @@
-"""A score depends on nothing but its pair: not on the blocks it is computed in, the threads, or the other renders."""
+"""A score depends only on its pair, not on the blocks, the threads or the other renders."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 
 @dataclass(frozen=True)
 class Case:
-    """What is scored, and how it is cut.
+    """Images to score, and their division into blocks.
 
     Attributes:
-        kernel: a name.
+        kernel: name of the kernel.
         size: height and width.
-        renders: how many.
-        data_range: as `ssim` takes it.
-        floor: the least variance, large enough to need clamps; or None.
+        renders: number of renders.
+        data_range: argument of `ssim`.
+        floor: variance floor, large enough to require clamps; or None.
         masked: whether there is a mask.
-        pixels: of a block.
-        widest: a block's columns.
-        threads: of torch.
+        pixels: largest number of pixels per block.
+        widest: largest number of columns per block.
+        threads: number of torch threads.
     """
 
     kernel: str
@@ -48,7 +48,7 @@ class Case:
 
     @property
     def images(self) -> tuple[Tensor, Tensor]:
-        """Interleaved as images are read, the renders near the reference."""
+        """Interleaved images whose renders are similar to the reference."""
         height, width = self.size
         noise = torch.rand(self.renders + 1, height, width, 3, generator=generator(height * width))
         reference = noise[0].permute(2, 0, 1)
@@ -86,13 +86,13 @@ as_drawn = settings(max_examples=50, deadline=None, database=None, derandomize=T
 
 @as_drawn
 @given(case=cases)
-def test_a_score_depends_on_nothing_but_its_pair(case: Case) -> None:
+def test_a_score_depends_only_on_its_pair(case: Case) -> None:
     score = partial(ssim, kernel=case.kernel, data_range=case.data_range, variance_floor=case.floor, mask=case.mask)
     reference, renders = case.images
     alone = torch.stack([score(reference, render) for render in renders])
     with case.cut():
         assert_agree(score(reference, renders), alone, "float64")
-        # What computes gradients takes the images whole.
+        # With gradients, the images are a single block.
         with_gradients = score(reference, renders.clone().requires_grad_())
     assert with_gradients.requires_grad
     assert_agree(with_gradients, alone, "float64")
@@ -100,7 +100,7 @@ def test_a_score_depends_on_nothing_but_its_pair(case: Case) -> None:
 
 @as_drawn
 @given(case=cases)
-def test_so_does_each_value_of_a_map(case: Case) -> None:
+def test_a_map_depends_only_on_its_pair(case: Case) -> None:
     score = partial(ssim_map, kernel=case.kernel, data_range=case.data_range)
     reference, renders = case.images
     alone = torch.stack([score(reference, render) for render in renders])
@@ -110,7 +110,7 @@ def test_so_does_each_value_of_a_map(case: Case) -> None:
 
 @settings(as_drawn, max_examples=20)
 @given(case=cases, kernel=st.sampled_from(["valid", "dmpix"]))
-def test_so_does_a_partial_convolution(case: Case, kernel: str) -> None:
+def test_a_partial_convolution_depends_only_on_its_pair(case: Case, kernel: str) -> None:
     mask = torch.rand(1, *case.size, generator=generator(1)) > 0.7
     score = partial(ssim, kernel=kernel, data_range=1.0, mask_meaning="dycheck", mask=mask)
     reference, renders = case.images
@@ -119,7 +119,7 @@ def test_so_does_a_partial_convolution(case: Case, kernel: str) -> None:
         assert_agree(score(reference, renders), alone, "float64")
 
 
-def test_many_blocks_are_many() -> None:
+def test_blocks_cover_the_map_once() -> None:
     with patch.object(module, "_PIXELS", 1000), patch.object(module, "_WIDEST", 20):
         blocks = module.blocks_of((60, 61), KERNELS["valid"], torch.device("cpu"), whole=False)
     assert len(blocks) >= 3 * 4 * 2
@@ -130,7 +130,7 @@ def test_many_blocks_are_many() -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_gradient_is_that_of_every_pixel(kernel: str) -> None:
+def test_gradients_are_right(kernel: str) -> None:
     x, y = (torch.rand(3, 13, 21, dtype=torch.float64, generator=generator(seed)) for seed in (0, 1))
     for image in (x, y):
         image.requires_grad_()
@@ -141,7 +141,7 @@ def test_the_gradient_is_that_of_every_pixel(kernel: str) -> None:
     assert torch.autograd.gradcheck(extents, (x, y), fast_mode=True)
 
 
-def test_no_plane_of_a_large_image_is_held_whole() -> None:
+def test_planes_of_a_large_image_are_small() -> None:
     largest = 0
     fill = module._fill
 

@@ -1,4 +1,4 @@
-"""The Triton kernels of SSIM, run by Triton's interpreter, give what torch gives."""
+"""The Triton kernels of SSIM, run by Triton's interpreter, agree with torch."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from nvs_eval.metrics.ssim.shares import agrees, asks_for_triton, has_triton
 PROGRAM = Path(triton_scores.__file__)
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch for CUDA alone")
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is only part of torch for CUDA")
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_triton_gives_what_torch_gives(kernel: str) -> None:
-    here = {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ran = subprocess.run(
-        [sys.executable, str(PROGRAM), kernel], capture_output=True, text=True, check=False, env=os.environ | here
+def test_triton_agrees_with_torch(kernel: str) -> None:
+    variables = {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.run(
+        [sys.executable, str(PROGRAM), kernel], capture_output=True, text=True, check=False, env=os.environ | variables
     )
-    assert ran.returncode == 0, ran.stderr
-    found, works = json.loads(ran.stdout)
+    assert process.returncode == 0, process.stderr
+    triton, works = json.loads(process.stdout)
     assert works
-    # dm_pix's least variance is worth 3e-11, which torch leaves out where C2 is that large.
-    assert_agree(found, scores(kernel), "float64", times=40 if kernel == "dmpix" else 1)
+    # dm_pix's variance floor has an effect of 3e-11, which torch skips because C2 is so large.
+    assert_agree(triton, scores(kernel), "float64", times=40 if kernel == "dmpix" else 1)
 
 
-def test_triton_is_for_cuda_alone() -> None:
+def test_triton_requires_cuda() -> None:
     assert not has_triton(torch.device("cpu"))
 
 
 def test_triton_is_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NVS_EVAL_SSIM", raising=False)
-    # Nor is it looked for, as that would make kernels.
+    # The check itself must not run, because it would compile kernels.
     monkeypatch.setattr(shares, "has_triton", None)
     assert isinstance(share_of_a_block(), Plain)
     monkeypatch.setenv("NVS_EVAL_SSIM", "torch")
     assert isinstance(share_of_a_block(), Plain)
 
 
-def test_triton_is_asked_for_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[torch.device] = []
-    monkeypatch.setattr(shares, "has_triton", asked.append)
+def test_the_environment_selects_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[torch.device] = []
+    monkeypatch.setattr(shares, "has_triton", checked.append)
     monkeypatch.setenv("NVS_EVAL_SSIM", "triton")
     assert isinstance(share_of_a_block(), Plain)
-    assert asked == [torch.device("cpu")]
+    assert checked == [torch.device("cpu")]
 
 
-def test_unknown_way_of_computing_ssim_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_implementation_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVS_EVAL_SSIM", "tritn")
     with pytest.raises(
         InputError, match=r"variable NVS_EVAL_SSIM 'tritn'\. Did you mean 'triton'\? Known: torch, triton"
@@ -75,6 +75,6 @@ def share_of_a_block() -> shares.Share:
     )
 
 
-def test_where_kernels_cannot_be_made_it_is_said() -> None:
-    with pytest.warns(UserWarning, match="SSIM is computed on cpu by torch's operations, .*: Triton's kernels do not"):
+def test_kernels_that_do_not_work_give_a_warning() -> None:
+    with pytest.warns(UserWarning, match="SSIM on cpu uses torch operations, .* Triton kernels do not work"):
         assert not agrees(torch.device("cpu"))

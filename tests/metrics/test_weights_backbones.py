@@ -39,11 +39,11 @@ from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, Version, backbone
 pytestmark = pytest.mark.usefixtures("own_places")
 
 
-# --- Refusals -------------------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------
 
 
 @each_format
-def test_true_weights_are_taken(save: Callable, name: str, true: Tensors, folder: Path) -> None:
+def test_the_right_weights_are_accepted(save: Callable, name: str, true: Tensors, folder: Path) -> None:
     save(true | {"classifier.1.weight": torch.zeros(3)}, folder / name)
     loaded = load_backbone(NET, directory=folder)
     assert list(loaded) == list(backbone_pins(NET))
@@ -55,7 +55,7 @@ def test_one_wrong_value_is_refused(save: Callable, name: str, true: Tensors, fo
     value = true[BIAS][3]
     true[BIAS][3] = torch.nextafter(value, value + 1)
     save(true, folder / name)
-    with pytest.raises(InputError, match=rf"1 of its {COUNT} tensors do not .*{BIAS}.*altered") as error:
+    with pytest.raises(InputError, match=rf"1 of {COUNT} tensors .*{BIAS}.*altered") as error:
         load_backbone(NET, directory=folder)
     assert str(folder / name) in str(error.value)
 
@@ -64,9 +64,9 @@ def test_one_wrong_value_is_refused(save: Callable, name: str, true: Tensors, fo
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.999])
 def test_truncated_file_is_refused(save: Callable, name: str, keep: float, true: Tensors, folder: Path) -> None:
     save(true, folder / name)
-    whole = (folder / name).read_bytes()
-    (folder / name).write_bytes(whole[: int(len(whole) * keep)])
-    with pytest.raises(InputError, match=r"truncated or damaged") as error:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(InputError, match=r"truncated, damaged") as error:
         load_backbone(NET, directory=folder)
     assert str(folder / name) in str(error.value)
     assert "weights_only" not in str(error.value)
@@ -75,23 +75,23 @@ def test_truncated_file_is_refused(save: Callable, name: str, keep: float, true:
 @each_format
 def test_randomly_initialised_backbone_is_refused(save: Callable, name: str, folder: Path) -> None:
     save(random_net(NET), folder / name)
-    with pytest.raises(InputError, match=rf"none of its {COUNT} tensors.*features.0.weight.*randomly initialised"):
+    with pytest.raises(InputError, match=rf"all {COUNT} tensors.*features.0.weight.*randomly initialised"):
         load_backbone(NET, directory=folder)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("vgg16-x.pth", lambda: random_net("squeeze"), "lacks features.2.weight.*another architecture"),
-        ("alexnet.pth", lambda: random_net("vgg"), "lacks features.3.weight.*another architecture"),
+        ("vgg16-x.pth", lambda: random_net("squeeze"), "missing, among them features.2.weight.*another architecture"),
+        ("alexnet.pth", lambda: random_net("vgg"), "missing, among them features.3.weight.*another architecture"),
         (
             "alex.pth",
             lambda: random_net("alex") | {"features.0.weight": torch.zeros(96, 3, 11, 11)},
-            "features.0.weight is 96x3x11x11, needed 64x3x11x11: another architecture",
+            "features.0.weight is 96x3x11x11 instead of 64x3x11x11 .another architecture",
         ),
-        ("alex.safetensors", lambda: {"lin0.model.1.weight": torch.zeros(1)}, "10 of the 10.*lin0.model.1.weight"),
+        ("alex.safetensors", lambda: {"lin0.model.1.weight": torch.zeros(1)}, "10 of 10 .*lin0.model.1.weight"),
         ("vgg.pt", dict, "it has none"),
-        ("alex.pth", lambda: {k: v.half() for k, v in random_net("alex").items()}, "float16, needed torch.float32"),
+        ("alex.pth", lambda: {k: v.half() for k, v in random_net("alex").items()}, "float16 instead of torch.float32"),
     ],
 )
 def test_wrong_architecture_is_refused(
@@ -102,21 +102,21 @@ def test_wrong_architecture_is_refused(
         load_backbone("vgg" if name.startswith("vgg") else "alex", directory=folder)
 
 
-def test_pth_that_holds_code_is_refused_and_does_not_run(folder: Path, tmp_path: Path) -> None:
+def test_pth_with_code_is_refused_and_does_not_run(folder: Path, tmp_path: Path) -> None:
     (folder / "alex.pth").write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
-    with pytest.raises(InputError, match=r"cannot be read as a dictionary of tensors"):
+    with pytest.raises(InputError, match=r"alex\.pth must contain a dictionary of tensors"):
         load_backbone("alex", directory=folder)
     assert not (tmp_path / "ran").exists()
 
 
-def test_pth_that_holds_something_else_is_refused(folder: Path) -> None:
+def test_pth_with_another_object_is_refused(folder: Path) -> None:
     torch.save([torch.zeros(3)], folder / "alex.pth")
-    with pytest.raises(InputError, match=r"holds a list; needed: a dictionary of tensors"):
+    with pytest.raises(InputError, match=r"dictionary of tensors .*Got list"):
         load_backbone("alex", directory=folder)
 
 
 def test_unknown_net_or_version_is_refused() -> None:
-    # Unwrapped, because under the checking of types a caller without it would meet another error first.
+    # Unwrapped, because the type checks under test would raise another error first.
     with pytest.raises(InputError, match=r"'vgg16'.*Did you mean 'vgg'.*alex, squeeze, vgg"):
         inspect.unwrap(backbone_pins)("vgg16")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"'squeezenet'.*Did you mean 'squeeze'"):
@@ -130,7 +130,7 @@ def test_unknown_net_or_version_is_refused() -> None:
 
 @pytest.fixture
 def everywhere(true: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """The true weights in each place where one is looked for, in the order of the search."""
+    """The right weights in each searched place, in the order of the search."""
     places = {
         "directory": tmp_path / "directory" / f"{NAME}_features.safetensors",
         "environment": tmp_path / "environment" / f"{NET}.safetensors",
@@ -147,23 +147,23 @@ def everywhere(true: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_search_order_and_fall_through(
     everywhere: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def found(directory: Path | None = None) -> tuple[str, Path | None, bool]:
+    def search(directory: Path | None = None) -> tuple[str, Path | None, bool]:
         result = find_backbone(NET, directory=directory)
         return result.origin, result.path, result.verified
 
-    assert found(tmp_path / "directory") == ("directory", everywhere["directory"], True)
+    assert search(tmp_path / "directory") == ("directory", everywhere["directory"], True)
     everywhere["directory"].unlink()
-    # A folder given stands in place of the environment's, and an empty one falls through to the caches.
-    assert found(tmp_path / "directory") == ("cache", everywhere["cache"], True)
-    assert found() == ("environment", everywhere["environment"], True)
+    # The folder replaces that of the environment variable; an empty one falls through to the caches.
+    assert search(tmp_path / "directory") == ("cache", everywhere["cache"], True)
+    assert search() == ("environment", everywhere["environment"], True)
     everywhere["environment"].unlink()
-    assert found() == ("cache", everywhere["cache"], True)
+    assert search() == ("cache", everywhere["cache"], True)
     monkeypatch.setenv(weights.ENVIRONMENT, "")
     everywhere["cache"].unlink()
-    assert found() == ("torch hub", everywhere["torch hub"], True)
+    assert search() == ("torch hub", everywhere["torch hub"], True)
     assert len(load_backbone(NET)) == COUNT
     everywhere["torch hub"].unlink()
-    assert found() == ("nowhere", None, False)
+    assert search() == ("nowhere", None, False)
 
 
 @pytest.mark.parametrize("place", ["directory", "environment", "cache", "torch hub"])
@@ -172,14 +172,14 @@ def test_wrong_file_is_never_skipped(place: str, everywhere: dict[str, Path]) ->
         everywhere[earlier].unlink()
     everywhere[place].write_bytes(b"not these")
     directory = everywhere[place].parent if place == "directory" else None
-    with pytest.raises(InputError, match=r"truncated or damaged") as error:
+    with pytest.raises(InputError, match=r"truncated, damaged") as error:
         load_backbone(NET, directory=directory)
     assert str(everywhere[place]) in str(error.value)
     with pytest.raises(InputError):
         require([NET], directory=directory)
-    found = find_backbone(NET, directory=directory)
-    assert (found.origin, found.path, found.verified) == (place, everywhere[place], False)
-    assert found.reason == str(error.value)
+    backbone = find_backbone(NET, directory=directory)
+    assert (backbone.origin, backbone.path, backbone.verified) == (place, everywhere[place], False)
+    assert backbone.reason == str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -198,17 +198,17 @@ def test_wrong_file_is_never_skipped(place: str, everywhere: dict[str, Path]) ->
 )
 def test_names_in_a_folder(name: str, net: Net | None, folder: Path) -> None:
     (folder / name).touch()
-    found = {net: find_backbone(net, directory=folder).path for net in NETS}
-    assert found == {each: folder / name if each == net else None for each in NETS}
+    paths = {known: find_backbone(known, directory=folder).path for known in NETS}
+    assert paths == {known: folder / name if known == net else None for known in NETS}
 
 
-def test_torchvisions_own_name_goes_before_others(true: Tensors, folder: Path) -> None:
+def test_torchvisions_name_takes_precedence(true: Tensors, folder: Path) -> None:
     save_zip(true, folder / HUB_NAME)
     (folder / f"{NET}_old.pth").touch()
     assert find_backbone(NET, directory=folder).verified
 
 
-def test_folder_that_is_none_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"absent.*--weights-dir"):
         find_backbone("alex", directory=tmp_path / "absent")
     monkeypatch.setenv(weights.ENVIRONMENT, str(tmp_path / "gone"))
@@ -229,7 +229,7 @@ def test_require_identifies_a_net_by_all_its_pins(true: Tensors, folder: Path) -
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files whose tensors are read, in order."""
+    """Files whose tensors were read, in order."""
     files: list[Path] = []
     for module in (weights, formats):
         monkeypatch.setattr(module, "read_tensors", lambda path: files.append(path) or read_tensors(path))
@@ -294,8 +294,8 @@ def test_loading_heads_does_not_import_the_package() -> None:
         "import sys; from nvs_eval.metrics.weights.formats import load_heads; "
         "load_heads('alex', '0.1'); print('lpips' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "False"
 
 
 def test_wrong_heads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +306,7 @@ def test_wrong_heads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     torch.save(heads, tmp_path / "weights" / "v0.1" / "alex.pth")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(InputError, match=r"1 of its 5 tensors do not have the true values .lin2.model.1.weight"):
+    with pytest.raises(InputError, match=r"1 of 5 tensors have other values .lin2.model.1.weight"):
         load_heads("alex", "0.1")
     with pytest.raises(InputError, match=r"vgg\.pth cannot be read: No such file"):
         load_heads("vgg", "0.1")

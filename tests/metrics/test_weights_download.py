@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("own_places")
 
 @contextmanager
 def serving(body: bytes, *, status: int = 200, stalls: bool = False) -> Iterator[str]:
-    """An address of this machine with a file; it may stall in the middle, as a server behind a firewall does."""
+    """Serve a file on this machine, optionally stalling in the middle like a server behind a firewall."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def serving(body: bytes, *, status: int = 200, stalls: bool = False) -> Iterator
 
 
 def named(body: bytes) -> str:
-    """A file name that says the start of the body's sha256, as torch's do."""
+    """Return a file name with the start of the body's sha256, like torch's."""
     return f"alexnet-{hashlib.sha256(body).hexdigest()[:8]}.pth"
 
 
@@ -68,12 +68,12 @@ def test_download_writes_the_whole_file(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_download_with_another_hash_is_not_kept(folder: Path) -> None:
-    with serving(b"weights") as address, pytest.raises(InputError, match=r"sha256 begins with .*, needed 7be5be79"):
+    with serving(b"weights") as address, pytest.raises(InputError, match=r"sha256 starts with .* instead of 7be5be79"):
         download(f"{address}alexnet-owt-7be5be79.pth", folder / "a.pth")
     assert list(folder.iterdir()) == []
 
 
-def test_refused_download_says_so(folder: Path) -> None:
+def test_http_error_is_reported(folder: Path) -> None:
     with serving(b"no such file", status=404) as address, pytest.raises(InputError, match="404"):
         download(address + named(b"no such file"), folder / "a.pth")
     assert list(folder.iterdir()) == []
@@ -81,7 +81,7 @@ def test_refused_download_says_so(folder: Path) -> None:
 
 def test_stalled_download_ends_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "STALL_SECONDS", 0.2)
-    # It is of the whole process: whoever sets it changes what others wait for.
+    # The default is global to the process, so it must not be set.
     monkeypatch.setattr(socket, "setdefaulttimeout", None)
     with serving(b"weights", stalls=True) as address, pytest.raises(InputError, match=r"no data for 0\.2 seconds"):
         download(address + named(b"weights"), folder / "a.pth")
@@ -98,13 +98,13 @@ def test_interrupted_download_leaves_nothing(folder: Path, monkeypatch: pytest.M
     assert list(folder.iterdir()) == []
 
 
-def test_silent_server_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server_times_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(InputError, match=r"no answer within 0\.2"):
         download(f"http://127.0.0.1:{silent.getsockname()[1]}/alexnet-owt-7be5be79.pth", folder / "a.pth")
 
 
-def test_slow_name_look_up_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_name_resolution_times_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", lambda *_, **__: over.wait())
@@ -113,14 +113,14 @@ def test_slow_name_look_up_is_not_waited_for(folder: Path, monkeypatch: pytest.M
     over.set()
 
 
-def test_closed_port_is_said_in_a_few_words(folder: Path) -> None:
+def test_closed_port_gives_a_short_error(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(InputError, match=r"^\[Errno \d+\] Connection refused$"):
         download(f"http://127.0.0.1:{port}/alexnet-owt-7be5be79.pth", folder / "a.pth")
 
 
-# --- By a net that is not here --------------------------------------------------------------------------------------
+# --- Missing nets ---------------------------------------------------------------------------------------------------
 
 
 def test_missing_net_is_downloaded_into_torchs_cache(
@@ -138,13 +138,13 @@ def test_missing_net_is_downloaded_into_torchs_cache(
 def test_failed_download_is_an_input_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with serving(b"other") as address:
         monkeypatch.setattr(weights, "_url", lambda net: f"{address}alexnet-owt-7be5be79.pth")
-        with pytest.raises(InputError, match=r"alex cannot be had.* failed \(its sha256 begins with"):
+        with pytest.raises(InputError, match=r"alex are not available.* failed \(its sha256 starts with"):
             load_backbone("alex")
     assert not any(hub_file(tmp_path).parent.iterdir())
 
 
-def test_offline_message_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"alex and vgg cannot be had") as error:
+def test_offline_message_has_the_steps(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"alex and vgg are not available") as error:
         require(["alex", "vgg"], directory=None)
     message = str(error.value)
     for part in (

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_places")
 
 @pytest.fixture(scope="module", params=NETS)
 def whole(request: pytest.FixtureRequest) -> tuple[Net, Tensors]:
-    """The state dict of the peer's own module, as a training of it would save it."""
+    """State dict of the peer's module, as saved by a training."""
     import warnings
 
     import lpips
@@ -37,9 +37,9 @@ def test_whole_network_from_a_file(suffix: str, whole: tuple[Net, Tensors], tmp_
     backbone, heads = load_whole(path, net, heads=True)
     theirs = [tensor for name, tensor in state.items() if name.startswith("net.")]
     assert list(backbone) == list(backbone_pins(net))
-    assert all(torch.equal(ours, their) for ours, their in zip(backbone.values(), theirs, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(backbone.values(), theirs, strict=True))
     theirs = [tensor for name, tensor in state.items() if name.startswith("lins.")]
-    assert all(torch.equal(ours, their) for ours, their in zip(heads, theirs, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(heads, theirs, strict=True))
 
 
 def test_whole_network_names(whole: tuple[Net, Tensors], tmp_path: Path) -> None:
@@ -49,26 +49,26 @@ def test_whole_network_names(whole: tuple[Net, Tensors], tmp_path: Path) -> None
     bare = {name: tensor for name, tensor in state.items() if name.startswith("net.")}
     torch.save(bare, tmp_path / "bare.pth")
     assert load_whole(tmp_path / "bare.pth", net, heads=False)[1] == []
-    with pytest.raises(InputError, match=r"bare\.pth lack lin0\.model\.1\.weight, lin1\.model\.1\.weight"):
+    with pytest.raises(InputError, match=r"bare\.pth .* Missing: lin0\.model\.1\.weight, lin1\.model\.1\.weight"):
         load_whole(tmp_path / "bare.pth", net, heads=True)
     first = next(iter(bare))
     torch.save({name: tensor for name, tensor in bare.items() if name != first}, tmp_path / "less.pth")
-    with pytest.raises(InputError, match=rf"lack {first}\. Needed"):
+    with pytest.raises(InputError, match=rf"without heads\. Missing: {first}\. Got"):
         load_whole(tmp_path / "less.pth", net, heads=False)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("corrupt", "reason"),
     [
-        (lambda x: x[:, :, :-1], r"net\.slice1\.0\.weight has the shape .*; needed \["),
-        (lambda x: x * float("nan"), "not finite"),
-        (lambda x: x.int(), "not finite floating-point"),
+        (lambda x: x[:, :, :-1], r"net\.slice1\.0\.weight must have shape .* Got \["),
+        (lambda x: x * float("nan"), "finite floats"),
+        (lambda x: x.int(), "finite floats"),
     ],
 )
-def test_unsound_whole_network_is_refused(
-    spoil: Callable[[Tensor], Tensor], reason: str, whole: tuple[Net, Tensors], tmp_path: Path
+def test_corrupt_whole_network_is_refused(
+    corrupt: Callable[[Tensor], Tensor], reason: str, whole: tuple[Net, Tensors], tmp_path: Path
 ) -> None:
     net, state = whole
-    torch.save(state | {"net.slice1.0.weight": spoil(state["net.slice1.0.weight"])}, tmp_path / "spoilt.pth")
+    torch.save(state | {"net.slice1.0.weight": corrupt(state["net.slice1.0.weight"])}, tmp_path / "corrupt.pth")
     with pytest.raises(InputError, match=reason):
-        load_whole(tmp_path / "spoilt.pth", net, heads=False)
+        load_whole(tmp_path / "corrupt.pth", net, heads=False)

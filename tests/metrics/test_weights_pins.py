@@ -14,7 +14,7 @@ from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, backbone_pins, he
 pytestmark = pytest.mark.usefixtures("own_places")
 
 
-def test_each_tensor_is_pinned() -> None:
+def test_every_tensor_is_pinned() -> None:
     assert {net: len(backbone_pins(net)) for net in NETS} == {"alex": 10, "vgg": 26, "squeeze": 50}
     assert {net: len(head_pins(net, "0.0")) for net in NETS} == {"alex": 5, "vgg": 5, "squeeze": 7}
     pins = [pin for net in NETS for pin in backbone_pins(net).values()]
@@ -24,7 +24,7 @@ def test_each_tensor_is_pinned() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The parameter 'pretrained':UserWarning", "ignore:Arguments other than a weight")
-def test_pinned_shapes_are_those_of_torchvision() -> None:
+def test_pinned_shapes_agree_with_torchvision() -> None:
     from torchvision import models
 
     with torch.device("meta"):
@@ -35,14 +35,14 @@ def test_pinned_shapes_are_those_of_torchvision() -> None:
 
 
 def golden_lpips() -> list[tuple[Net, str, float]]:
-    known = SHARED / "golden" / "known.json"
-    if not known.is_file():
+    golden = SHARED / "golden" / "known.json"
+    if not golden.is_file():
         return []
-    return [(entry["net"], entry["b"], entry["value"]) for entry in json.loads(known.read_text())["lpips"]]
+    return [(entry["net"], entry["b"], entry["value"]) for entry in json.loads(golden.read_text())["lpips"]]
 
 
 def lpips_network(net: Net, backbone: Tensors) -> torch.nn.Module:
-    """The peer's network with our weights, told apart by shape and order and not by our knowledge of its names."""
+    """Return the peer's network with our weights, assigned by order, so that our table of names is not used."""
     import lpips
 
     network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)

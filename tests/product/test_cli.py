@@ -565,7 +565,7 @@ def test_table_of_a_record_that_was_changed(refused: Callable[..., str], cli: Ca
 
 def test_missing_weights(refused: Callable[..., str], pinned: Pinned) -> None:
     pinned("weights", refused("weights", "--weights-dir", "gone"))
-    assert refused("weights", "--install", "gone.pth").startswith("There is no file gone.pth")
+    assert refused("weights", "--install", "gone.pth").startswith("The weights file gone.pth does not exist.")
     pinned("weights", refused(*score_with("standard"), "--weights-dir", "gone"))
 
 

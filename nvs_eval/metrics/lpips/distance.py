@@ -1,4 +1,4 @@
-"""What an LPIPS makes of images and of a network's activations, whoever takes them through the network."""
+"""The definition of LPIPS on images and activations, independent of how images pass through the network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Scaling = Literal["scaled", "unscaled"]
 Normaliser = Literal["lpips", "torchmetrics"]
 MaskMeaning = Literal["valid-pixels", "dycheck"]
 
-# The mean and deviation of ImageNet, for images in [-1, 1].
+# ImageNet's mean and standard deviation, for images in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The choices of an LPIPS, which `load_lpips` explains, and its weights."""
+    """Options of an LPIPS, which `load_lpips` documents, and its weights."""
 
     net: Net
     version: Literal["0.1", "0.0"]
@@ -46,7 +46,7 @@ class Comparison:
     )
 
     def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The images that are compared, in float32 at least: clamped, and multiplied by the mask, where it does so."""
+        """Return the images to compare, in float32 or wider, clamped and multiplied by the mask if so configured."""
         dtype = torch.promote_types(reference.dtype, torch.float32)
         reference, render = reference.to(dtype), render.to(dtype)
         if self.clamp:
@@ -57,7 +57,7 @@ class Comparison:
         return reference * weights, render * weights
 
     def reduce(self, distances: Sequence[Tensor], size: torch.Size, mask: Tensor | None) -> Tensor:
-        """One value an image of the taps' distances `[..., 1, h, w]` of images of a size."""
+        """Reduce the distances of the taps, `[..., 1, h, w]`, to one value per image of the given size."""
         if mask is not None:
             return mean_over_plane(upsampled(distances, size)[..., None, :, :], mask)
         zero = distances[0].new_zeros((), dtype=widest_float(distances[0].device))
@@ -65,11 +65,11 @@ class Comparison:
 
     @property
     def feed(self) -> Hashable:
-        """What goes through which network: LPIPS of one feed can share its passes."""
+        """Key of the network and its input: LPIPS with equal keys can share passes."""
         return (self.net, id(self.backbone), self.version == "0.1", self.input, self.precision)
 
     def scaled(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-        """Images as the network is fed with them, laid out as it likes them."""
+        """Scale images to the input of the network, in the memory layout that is fastest for it."""
         if self.input == "scaled":
             images = 2 * images - 1
         if self.version == "0.1":
@@ -78,43 +78,43 @@ class Comparison:
         return images.contiguous(memory_format=torch.channels_last)
 
     def normalised(self, activation: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """An activation divided by its norm over the channels."""
+        """Divide an activation by its norm over the channels."""
         activation = activation.to(torch.promote_types(activation.dtype, torch.float32))
-        # A vector norm has a gradient where all channels are 0; the square root of a sum of squares has none.
+        # A vector norm has a gradient where all channels are 0; the square root of a sum of squares does not.
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
 
     def layers_for(self, *images: Tensor, lean: bool = False) -> tuple[Layer, ...]:
-        """The network's layers for images; lean ones take as little memory as they can, and more time."""
+        """Return the network's layers for images; lean layers use less memory and more time."""
         device, dtype = images[0].device, images[0].dtype
-        # What is rounded to fewer bits must be the same to the last of them, however much memory there is.
+        # Reduced precision must give identical bits regardless of the free memory, so it has no lean layers.
         lean = lean and self.precision == "exact"
         return self.backbone.layers(device, dtype, self.precision, plain=lean or needs_gradient(*images))
 
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
-        """The weights of each tap's channels, on the images' device and in their dtype, moved there once."""
+        """Return the channel weights of each tap on the images' device and in their dtype; they are moved only once."""
         place = (images.device, images.dtype)
         if place not in self._placed:
-            with torch.inference_mode(False):  # As when they were loaded.
+            with torch.inference_mode(False):  # The same mode as when loading, so that gradients work later.
                 self._placed[place] = [head.to(*place) for head in self.head_weights]
         return self._placed[place]
 
     def check_size(self, image: Tensor) -> None:
-        """Check that an image is as large as the network needs.
+        """Check that an image is large enough for the network.
 
         Raises:
-            InputError: with the size that is needed.
+            InputError: the image is too small; the message has the required size.
         """
         smallest = SMALLEST[self.net]
         if min(image.shape[-2:]) < smallest:
             raise InputError(
-                f"LPIPS with {self.net} needs images of at least {smallest}x{smallest} pixels; "
-                f"these are {image.shape[-1]}x{image.shape[-2]}."
+                f"LPIPS with {self.net} requires images of at least {smallest}x{smallest} pixels. "
+                f"Got {image.shape[-1]}x{image.shape[-2]}."
             )
 
 
 def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
-    """The sum of the taps' maps `[..., 1, h, w]` at the size of the images, `[..., H, W]`."""
+    """Upsample the maps of the taps, `[..., 1, h, w]`, to the size of the images and sum them, `[..., H, W]`."""
     total = distances[0].new_zeros(())
     for distance in distances:
         flat = distance.reshape(-1, 1, *distance.shape[-2:])
@@ -124,7 +124,7 @@ def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
 
 
 def _clamped(images: Tensor) -> Tensor:
-    """Images within [0, 1]: the same ones, not a copy, if they are."""
+    """Clamp images to [0, 1]; images within this range are returned without a copy."""
     if needs_gradient(images) or not images.numel():
         return images.clamp(0, 1)
     least, most = images.aminmax()

@@ -1,6 +1,6 @@
-"""The convolutional part of AlexNet, VGG16 and SqueezeNet 1.1: as data, and as layers that take some rows at a time.
+"""The convolutional part of AlexNet, VGG16 and SqueezeNet 1.1: as data, and as layers that process some rows at a time.
 
-The networks are torchvision's. LPIPS reads the activations after certain ReLUs, its taps.
+The networks are torchvision's. LPIPS reads the activations after certain ReLUs, called its taps.
 """
 
 from __future__ import annotations
@@ -88,18 +88,18 @@ NETWORKS: dict[str, tuple[Definition, ...]] = {
 """The layers of each network up to its last tap."""
 
 SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
-"""The least height and width in pixels for which every layer has an output."""
+"""Smallest height and width in pixels for which every layer has an output."""
 
 
-# Winograd's way pays from so many channels on, and so many tiles. It is best for about so many tiles at once: what it
-# makes of them stays in the cache.
+# Numbers of channels and tiles from which Winograd convolution is faster, and the number of tiles at once for which it
+# is fastest, because its intermediate results stay in the cache.
 _LEAST_CHANNELS = 64
 _LEAST_TILES = 16
 _TILES_AT_ONCE = 400
 
 
 class Backbone:
-    """A network with its weights, torchvision's state dict of its convolutions."""
+    """A network with its weights: torchvision's state dict of the convolutions."""
 
     def __init__(self, net: str, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
@@ -109,38 +109,38 @@ class Backbone:
     def layers(
         self, device: torch.device, dtype: torch.dtype, precision: Precision = "exact", *, plain: bool = False
     ) -> tuple[Layer, ...]:
-        """The layers for images of a device and dtype, made there once.
+        """Return the layers for a device and dtype; they are created only once.
 
-        Plain ones are torch's convolutions, through which gradients go and which need no memory of their own, also
-        where Winograd's way is quicker.
+        Plain layers use torch's convolutions even where Winograd convolution is faster. They support gradients and need
+        no extra memory.
         """
         place = (device, dtype, precision, plain)
         if place not in self._placed:
-            making = _Making(self.weights, device, dtype, products(precision, device, self._net), plain)
-            with torch.inference_mode(False):  # As when the weights were loaded.
-                self._placed[place] = tuple(made for layer in NETWORKS[self._net] for made in making.of(layer))
+            builder = _LayerBuilder(self.weights, device, dtype, products(precision, device, self._net), plain)
+            with torch.inference_mode(False):  # The same mode as when loading, so that gradients work later.
+                self._placed[place] = tuple(layer for part in NETWORKS[self._net] for layer in builder.build(part))
         return self._placed[place]
 
     def channels(self) -> list[int]:
-        """The number of channels at each tap."""
+        """Return the number of channels at each tap."""
         layers = self.layers(torch.device("cpu"), torch.float32)
         return [layer.channels for layer in layers if layer.tap and layer.channels]
 
 
-class _Making:
-    """Makes layers of their definitions."""
+class _LayerBuilder:
+    """Builds layers from their definitions."""
 
     def __init__(
-        self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, few: Products, plain: bool
+        self, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, reduced: Products, plain: bool
     ) -> None:
         self._weights, self._device, self._dtype = weights, device, dtype
         self._tapped = False
         self._scratch = winograd.Scratch()
-        self._few = dtype if few == "float32" else getattr(torch, few)
+        self._reduced = dtype if reduced == "float32" else getattr(torch, reduced)
         self._tiled = device.type == "cpu" and not plain
 
-    def of(self, layer: Definition) -> Iterator[Layer]:
-        """What a layer is made of."""
+    def build(self, layer: Definition) -> Iterator[Layer]:
+        """Yield the layers of a definition."""
         match layer:
             case Pool(size, stride, ceil):
                 yield _Pooling(size=size, stride=stride, ceil=ceil)
@@ -163,20 +163,21 @@ class _Making:
     def _convolution(self, name: str, *, stride: int = 1, padding: int = 0, tap: bool = False) -> Layer:
         kernel = self._kernel(name)
         outputs, inputs, size, _ = kernel.weight.shape
-        known: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
-        known |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.weight.nbytes}
+        attributes: dict[str, Any] = {"size": size, "stride": stride, "padding": padding, "tap": tap}
+        attributes |= {"channels": outputs, "dtype": kernel.bias.dtype, "weight_bytes": kernel.weight.nbytes}
         self._tapped |= tap
-        fit = (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS
-        if self._tiled and fit and kernel.weight.dtype == torch.float32:
-            return _Tiled(kernel=kernel, scratch=self._scratch, **known)
-        return _Convolution(kernel=kernel.laid_out(), **known)
+        suitable = (size, stride, padding) == (3, 1, 1) and min(inputs, outputs) >= _LEAST_CHANNELS
+        if self._tiled and suitable and kernel.weight.dtype == torch.float32:
+            return _Tiled(kernel=kernel, scratch=self._scratch, **attributes)
+        return _Convolution(kernel=kernel.laid_out(), **attributes)
 
     def _kernel(self, name: str) -> _Kernel:
-        """The weights of a convolution; those up to the first tap in the images' dtype.
+        """Return the weights of a convolution; those up to the first tap are in the images' dtype.
 
-        What is rounded before it is another image: of nearly flat ones LPIPS would be off by several times as much.
+        Rounding before the first tap changes the image itself: for nearly flat images, the error of LPIPS would be
+        several times as large.
         """
-        dtype = self._few if self._tapped else self._dtype
+        dtype = self._reduced if self._tapped else self._dtype
         weight, bias = (self._weights[f"{name}.{part}"].to(self._device, dtype) for part in ("weight", "bias"))
         return _Kernel(weight, bias)
 
@@ -189,11 +190,11 @@ class _Kernel:
     bias: Tensor
 
     def laid_out(self) -> _Kernel:
-        """The same as convolutions are quickest with it; a copy."""
+        """Return a copy in the memory layout for which convolutions are fastest."""
         return replace(self, weight=self.weight.contiguous(memory_format=torch.channels_last))
 
     def over(self, rows: Tensor, *, stride: int = 1, padding: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
-        """The convolution and its ReLU of rows with a padding of zeros at their sides, and others above and below."""
+        """Apply the convolution and its ReLU to rows, zero-padded by `padding` columns, `top` and `bottom` rows."""
         rows = rows.to(self.weight.dtype)
         if top != bottom:
             rows = functional.pad(rows, (0, 0, top, bottom))
@@ -221,7 +222,7 @@ class _Convolution(Layer):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Tiled(Layer):
-    """A 3x3 convolution and its ReLU, in Winograd's way."""
+    """A 3x3 convolution and its ReLU, by Winograd convolution."""
 
     kernel: _Kernel
     scratch: winograd.Scratch = field(repr=False)
@@ -251,7 +252,7 @@ class _Tiled(Layer):
         height, width = sum(rows.shape[2] for rows in pieces) + top + bottom - 2, pieces[0].shape[3]
         if height * width < _LEAST_TILES * winograd.TILE**2:
             return self.kernel.over(_joined(pieces), padding=1, top=top, bottom=bottom)
-        made = [
+        outputs = [
             winograd.convolve(
                 [rows[index].permute(1, 2, 0) for rows in pieces],
                 self._weights,
@@ -262,7 +263,7 @@ class _Tiled(Layer):
             )
             for index in range(len(pieces[0]))
         ]
-        return (torch.stack(made) if len(made) > 1 else made[0][None]).permute(0, 3, 1, 2)
+        return (torch.stack(outputs) if len(outputs) > 1 else outputs[0][None]).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,8 +1,8 @@
-"""Learned perceptual image patch similarity, in each of the ways the field computes it.
+"""Learned perceptual image patch similarity (LPIPS), in every variant that the field uses.
 
-R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. A network's activations
-at its taps are normalised over their channels; their squared differences are weighted by a non-negative head, averaged
-over the plane and summed over the taps. There is no square root.
+R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. The activations of a
+network at its taps are normalised over the channels. Their squared differences are weighted by a non-negative head,
+averaged over the plane and summed over the taps. There is no square root.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _true: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
 
 @dataclass(frozen=True, eq=False)
 class Lpips(Comparison):
-    """LPIPS with its weights: a metric of the one shape, `lpips(reference, render, mask=None) -> [...]`.
+    """LPIPS with its weights, called like all metrics: `lpips(reference, render, mask=None) -> [...]`.
 
-    Made by `load_lpips`, whose arguments the attributes repeat. Called, it gives one float64 value an image, at least
-    0, lower is better; `map` gives the value of each pixel. It is differentiable with respect to both images, and its
+    Created by `load_lpips`; the attributes are its arguments. A call returns one float64 value per image, at least 0,
+    lower is better; `map` returns the value of each pixel. Both are differentiable with respect to both images, and the
     weights are constants.
     """
 
@@ -55,20 +55,20 @@ class Lpips(Comparison):
         *,
         mask: Mask | None = None,
     ) -> Float[Tensor, "*batch_out"]:
-        """Score each render against its reference, whose features are computed once, however many renders it has.
+        """Score each render against its reference; the features of a reference are computed once for all its renders.
 
         Args:
             reference: `[..., 3, H, W]` in [0, 1].
             render: `[..., 3, H, W]` in [0, 1]; the leading dimensions broadcast against the reference's.
-            mask: `[..., 1, H, W]`, bool or weights in [0, 1]; the value is then the spatial map averaged with them. (A
-                full mask gives the mean of the map, which differs from the plain value by up to about 1e-4.) If the
-                mask's meaning is `dycheck`, both images are multiplied by it first.
+            mask: `[..., 1, H, W]`, bool or weights in [0, 1]. The value is then the weighted mean of the spatial map.
+                (A full mask gives the mean of the map, which differs from the value without a mask by up to about
+                1e-4.) If the mask's meaning is `dycheck`, both images are multiplied by it first.
 
         Returns:
             `[...]` float64.
 
         Raises:
-            InputError: the shapes or dtypes do not fit, or the images are smaller than the network can take.
+            InputError: the shapes or dtypes do not fit, or the images are too small for the network.
         """
         check_pair(reference, render, mask)
         return self.reduce(self._distances(reference, render, mask), reference.shape[-2:], mask)
@@ -76,15 +76,15 @@ class Lpips(Comparison):
     def map(
         self, reference: Float[Tensor, "*#batch 3 h w"], render: Float[Tensor, "*#batch 3 h w"]
     ) -> Float[Tensor, "*batch_out h w"]:
-        """The value of each pixel: the taps' distances, upsampled bilinearly (align_corners=False) and summed.
+        """Return the value of each pixel: distances of the taps, upsampled bilinearly (align_corners=False) and summed.
 
         Raises:
-            InputError: as when called.
+            InputError: the shapes or dtypes do not fit, or the images are too small for the network.
         """
         return upsampled(self._distances(reference, render), reference.shape[-2:])
 
     def _distances(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-        """The weighted squared difference at each tap, `[..., 1, h, w]`."""
+        """Return the weighted squared difference at each tap, `[..., 1, h, w]`."""
         check_pair(reference, render)
         reference, render = self.fed(reference, render, mask)
         batch = broadcast_shapes(reference.shape[:-3], render.shape[:-3])
@@ -92,7 +92,7 @@ class Lpips(Comparison):
             return [reference.new_zeros(*batch, 1, 1, 1)]
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
-        # Which of the references each render belongs to.
+        # Index of each render's reference.
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         places = range(len(references), len(references) + len(renders))
         pairing = Pairing(self, owners.tolist(), places)
@@ -114,31 +114,31 @@ def load_lpips(
     weights: Path | None = None,
     weights_dir: Path | None = None,
 ) -> Lpips:
-    """LPIPS with verified weights.
+    """Load an LPIPS with verified weights.
 
     Args:
-        net: the backbone: `alex`, `vgg` (VGG16) or `squeeze` (SqueezeNet 1.1).
-        version: `0.1`, or `0.0`, the first release, which does not scale its input to ImageNet's mean and deviation and
-            has heads of its own.
-        heads: `learned` is what everybody reports (the paper's `lin`); `none` sums the squared differences over the
-            channels (`lpips=False`, "baseline").
-        input: `scaled` maps images in [0, 1] to the [-1, 1] that the network expects; `unscaled` feeds them as they
-            are, as the code of 3D Gaussian splatting does. The two are different metrics.
+        net: backbone: `alex`, `vgg` (VGG16) or `squeeze` (SqueezeNet 1.1).
+        version: `0.1`, or `0.0`, the first release, which does not scale its input to ImageNet's mean and standard
+            deviation and has different heads.
+        heads: `learned` (the paper's `lin`), which everybody reports, or `none`, which sums the squared differences
+            over the channels (`lpips=False`, "baseline").
+        input: `scaled` maps images in [0, 1] to the [-1, 1] that the network expects; `unscaled` feeds them unchanged,
+            like the code of 3D Gaussian splatting. The two are different metrics.
         normaliser: how an activation is divided by its norm over the channels: `lpips` by `|f| + 1e-10`,
             `torchmetrics` (1.2.1 and newer) by `sqrt(|f|^2 + 1e-8)`.
         clamp: whether the input is clamped to [0, 1] first.
         mask_meaning: `valid-pixels` averages the spatial map with the mask; `dycheck` also multiplies both images by
-            it before they are compared.
-        precision: `exact` is float32, within 1e-5 of the value in float64. `fast` lets the network multiply in bfloat16
-            (CPUs that have instructions for it) or float16 (CUDA) behind its first tap, and normalises and sums in
-            float32: it is off by less than 0.5 % of the value plus 2e-4 (its gradient by several %). SqueezeNet, which
-            would not be faster, stays exact. The two are different metrics.
-        weights: a state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of
-            the lpips package's module; it takes the place of the pinned weights and is not verified.
-        weights_dir: a folder to look for the pinned backbone first.
+            the mask first.
+        precision: `exact` uses float32, within 1e-5 of the value in float64. `fast` multiplies in bfloat16 (CPUs with
+            instructions for it) or float16 (CUDA) behind the first tap, and normalises and sums in float32. It is
+            within 0.5 % + 2e-4 of the exact value (the gradient within several %). SqueezeNet would not be faster and
+            stays exact. The two are different metrics.
+        weights: state dict of the whole network and its heads (the paper's `tune` and `scratch`), with the names of the
+            lpips package's module. It replaces the pinned weights and is not verified.
+        weights_dir: folder that is searched first for the pinned backbone.
 
     Raises:
-        InputError: an unknown name, or weights that cannot be had or are not the true ones.
+        InputError: a name is unknown, or the weights are unavailable or have the wrong hash.
     """
     ways = {"version": version, "heads": heads, "input": input, "normaliser": normaliser, "precision": precision}
     for parameter, value in {"net": net, **ways}.items():
@@ -146,13 +146,13 @@ def load_lpips(
             raise unknown_name(f"LPIPS {parameter}", value, _CHOICES[parameter])
     if mask_meaning not in ("valid-pixels", "dycheck"):
         raise unknown_name("mask meaning of LPIPS", mask_meaning, ("valid-pixels", "dycheck"))
-    # What is read under a caller's inference mode could never be used for a gradient later.
+    # Tensors created in a caller's inference mode could never be used for gradients.
     with torch.inference_mode(False):
         if weights is not None:
             convolutions, head_weights = load_whole(weights, net, heads=heads == "learned")
             backbone = Backbone(net, convolutions)
         else:
-            # One for all who use it: wherever a net's own weights lie, they are the pinned ones.
+            # Shared by all users: the weights of a net are the pinned ones, wherever the file is.
             backbone = _true.setdefault(net, Backbone(net, shared_backbone(net, directory=weights_dir)))
             head_weights = load_heads(net, version) if heads == "learned" else []
         if heads == "none":
@@ -171,17 +171,17 @@ def describe_lpips(
     clamp: bool = False,
     precision: Precision = "exact",
 ) -> tuple[str, Load]:
-    """The signature of an LPIPS of a protocol, and what reads its weights and makes its function.
+    """Return the signature of a protocol's LPIPS, and the loader of its function, which reads the weights.
 
     Raises:
-        InputError: the name is of another net, or the mask has no meaning.
+        InputError: the name does not match the net, or LPIPS does not support the meaning of the mask.
     """
     if not f"{name}_".startswith(f"lpips_{net}_"):
-        raise InputError(f"The metric {name!r} has the net {net!r}: call it lpips_{net}, so that no table misnames it.")
+        raise InputError(f"The metric {name!r} has the net {net!r}. Call it lpips_{net}, so that tables name it right.")
     if mask == "windows":
         raise InputError(
-            f"{name} has no windows, so that `mask: windows` has no meaning for it: take valid-pixels, multiply, fill, "
-            "bbox or dycheck, or leave LPIPS out."
+            f"{name} has no windows, so it does not support `mask: windows`. Use valid-pixels, multiply, fill, bbox or "
+            "dycheck, or remove LPIPS from the protocol."
         )
     clamped = "|clamp" if clamp else ""
     fast = "|precision:fast" if precision == "fast" else ""

@@ -1,4 +1,4 @@
-"""How LPIPS networks multiply: exactly in float32, or fast in fewer bits; and the scope in which float32 is float32."""
+"""Arithmetic of LPIPS networks: exact in float32 or fast in reduced precision, and a scope that enforces float32."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Products = Literal["float32", "bfloat16", "float16"]
 
 
 def products(precision: Precision, device: torch.device, net: str) -> Products:
-    """What a network's products are computed in; a record says so.
+    """Return the type in which a network's products are computed, which records store.
 
-    Those up to its first tap are float32 in any case: an image rounded to bfloat16 is another image. A CPU that is no
-    faster with bfloat16 does not use it. SqueezeNet would hardly be faster, and is off by more than the others.
+    Products up to the first tap are always float32, because an image rounded to bfloat16 is another image. A CPU that
+    is not faster with bfloat16 does not use it. SqueezeNet would hardly be faster, and its error is larger than the
+    others'.
     """
     if precision == "exact" or net == "squeeze":
         return "float32"
@@ -28,24 +29,24 @@ def products(precision: Precision, device: torch.device, net: str) -> Products:
 
 
 def _multiplies_bfloat16(net: str) -> bool:
-    """Whether the CPU has instructions with which a network is faster; not where this torch does not know.
+    """Return whether the CPU has instructions that make a network faster; False if this torch cannot tell.
 
-    Those for vectors suffice for AlexNet. VGG is all 3x3 convolutions, which in float32 have a quarter of the products:
-    it takes those for matrices.
+    Vector instructions suffice for AlexNet. VGG consists of 3x3 convolutions, which Winograd convolution computes in
+    float32 with a quarter of the products, so it needs matrix instructions to be faster.
     """
-    wanted = ("amx_tile",) if net == "vgg" else ("avx512_bf16", "amx_tile")
-    asked = (getattr(torch.cpu, f"_is_{feature}_supported", None) for feature in wanted)
-    return any(ask is not None and ask() for ask in asked)
+    features = ("amx_tile",) if net == "vgg" else ("avx512_bf16", "amx_tile")
+    checks = (getattr(torch.cpu, f"_is_{feature}_supported", None) for feature in features)
+    return any(check is not None and check() for check in checks)
 
 
-# The switches that let float32 products be computed with fewer bits. The newer ones (torch 2.9) and the older ones must
-# not be mixed, so that each is read and restored by the name this torch knows it by.
+# The switches that allow float32 products to be computed with fewer bits. The newer ones (torch 2.9) and the older ones
+# must not be mixed, so each is read and restored under the name that the installed torch uses.
 _NEW_SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 _OLD_SWITCHES = ("cuda.matmul", "cudnn")
 
 
 class _Exact:
-    """The switches of the process at exact, from the first thread that enters to the last that leaves."""
+    """Set the switches of the process to exact, from the first thread that enters to the last that leaves."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -70,16 +71,16 @@ _exact = _Exact()
 
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """Within this scope float32 is float32: no TF32, no bfloat16 products, no autocast. The user's settings return.
+    """Enforce float32 within this scope: no TF32, no bfloat16 products, no autocast. The user's settings are restored.
 
-    All but autocast are settings of the process: what other threads compute meanwhile is exact too.
+    All settings but autocast are global to the process, so other threads compute exactly too meanwhile.
     """
     with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False), _exact:
         yield
 
 
 def _set_all() -> ExitStack:
-    """Set every switch to exact; what to close for them to be as they were."""
+    """Set every switch to exact; closing the returned stack restores them."""
     with ExitStack() as stack:
         name, exact = ("fp32_precision", "ieee") if _has_new_switches() else ("allow_tf32", False)
         for switch in _NEW_SWITCHES if _has_new_switches() else _OLD_SWITCHES:

@@ -1,7 +1,7 @@
-"""Images through a network a few rows at a time: each layer keeps the rows that it still needs, and nothing more.
+"""Streaming of images through a network, a few rows at a time: each layer keeps only the rows that it still needs.
 
-No row is computed twice and none is left out, so that the values are those of the whole image at once, whatever its
-size; the memory is that of a few rows of each layer.
+Each row is computed exactly once, so the values equal those of the whole image at once. The memory is that of a few
+rows of each layer, whatever the size of the image.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer(ABC):
-    """What makes rows of rows: of windows of some rows, and of all their columns.
+    """A layer that computes output rows from windows of input rows.
 
     Attributes:
-        size: of a window, in rows and in columns.
-        stride: from one window to the next.
-        padding: the zeros at each side.
-        ceil: whether a last window may reach beyond the last row.
-        tap: whether the rows that it makes are asked for.
-        channels: of the rows that it makes; None for as many as it is given.
-        dtype: of the rows that it makes; None for that of what it is given.
-        weight_bytes: of its weights.
+        size: height and width of a window.
+        stride: distance between windows.
+        padding: number of zeros on each side.
+        ceil: whether the last window may extend beyond the last row.
+        tap: whether the output rows are returned.
+        channels: channels of the output; None for those of the input.
+        dtype: dtype of the output; None for that of the input.
+        weight_bytes: bytes of the weights.
     """
 
     size: int
@@ -41,38 +41,38 @@ class Layer(ABC):
 
     @abstractmethod
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
-        """All windows of the rows of pieces `[n, c, h, w]`, above and below which are so many rows of zeros."""
+        """Compute all windows of the rows in `pieces`, `[n, c, h, w]` each, padded by `top` and `bottom` zero rows."""
 
     def rows_at_once(self, width: int) -> int | None:
-        """How many rows of its output it makes best at a time; None for any number."""
+        """Return the number of output rows that are fastest to compute at a time; None for any number."""
         return None
 
     def working_bytes(self, height: int, width: int, inputs: int) -> dict[str, int]:
-        """What it needs while it makes so many rows; layers share what has the same name."""
+        """Return the working memory for so many output rows, by name; layers share memory of the same name."""
         itemsize = (self.dtype or torch.float32).itemsize
         return {"rows": height * width * self.stride**2 * inputs * itemsize}
 
     def bytes_of_weights(self, height: int, width: int) -> int:
-        """What its weights take, beside those that it was made of, when it makes so many rows."""
+        """Return the bytes of prepared weights, besides the loaded ones, for so many output rows."""
         return self.weight_bytes
 
     def held_bytes(self) -> dict[Hashable, int]:
-        """What of all this it holds already, by what that is: layers share what is the same."""
+        """Return the bytes that the layer already holds, by owner; layers share memory of the same owner."""
         return {id(self): self.weight_bytes}
 
     def outputs(self, size: int) -> int:
-        """How many windows there are along an axis."""
+        """Return the number of windows along an axis."""
         spare = size + 2 * self.padding - self.size
         return (-(-spare // self.stride) if self.ceil else spare // self.stride) + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Tapped:
-    """Rows that a tap has made.
+    """Output rows of a tap.
 
     Attributes:
-        tap: which.
-        top: the place of the first of them.
+        tap: index of the tap.
+        top: index of the first row.
         rows: `[n, c, h, w]`.
     """
 
@@ -82,7 +82,7 @@ class Tapped:
 
 
 def tap_sizes(layers: Sequence[Layer], height: int, width: int) -> Iterator[tuple[int, int]]:
-    """The rows and columns of each tap of an image."""
+    """Yield the height and width of each tap for an image."""
     for layer in layers:
         height, width = layer.outputs(height), layer.outputs(width)
         if layer.tap:
@@ -90,11 +90,11 @@ def tap_sizes(layers: Sequence[Layer], height: int, width: int) -> Iterator[tupl
 
 
 class Stream:
-    """One or more images of a size on their way through the layers.
+    """One or more images of equal size on their way through the layers.
 
     Args:
-        layers: from the first to the last.
-        height: of the images, in pixels.
+        layers: layers from first to last.
+        height: height of the images, in pixels.
     """
 
     def __init__(self, layers: Sequence[Layer], height: int) -> None:
@@ -105,85 +105,85 @@ class Stream:
             height = self._stages[-1].outputs
 
     def feed(self, rows: Tensor) -> Iterator[Tapped]:
-        """Feed the next rows `[n, c, h, w]`; gives the rows of the taps that can be made of them.
+        """Feed the next rows `[n, c, h, w]` and yield the rows of the taps that can be computed from them.
 
-        Streams of images of one size that are fed alike give rows of the same taps and places, in the same order.
+        Streams of images of one size that are fed alike yield rows of the same taps and indices, in the same order.
         """
         self._stages[0].add(rows)
-        del rows  # Here and below nothing is held on to but what a layer waits for.
-        which = 0
-        while which >= 0:
-            stage = self._stages[which]
-            top, made = stage.made, stage.make()
-            if made is None:
-                which -= 1  # There may be more to make before it.
+        del rows  # Here and below, only rows that a layer waits for are kept alive.
+        index = 0
+        while index >= 0:
+            stage = self._stages[index]
+            top, output = stage.done, stage.advance()
+            if output is None:
+                index -= 1  # An earlier stage may be able to continue.
                 continue
             if stage.layer.tap:
-                yield Tapped(self._taps[which], top, made)
-            if which + 1 < len(self._stages):
-                which += 1
-                self._stages[which].add(made)
-            del made
+                yield Tapped(self._taps[index], top, output)
+            if index + 1 < len(self._stages):
+                index += 1
+                self._stages[index].add(output)
+            del output
 
     def waiting(self) -> Iterator[Tensor]:
-        """The rows that are held."""
+        """Yield the rows that wait for a layer."""
         for stage in self._stages:
             yield from stage.pieces
 
 
 class _Stage:
-    """A layer, the rows that wait for it, and how far it is."""
+    """A layer, the rows that wait for it, and its progress."""
 
     def __init__(self, layer: Layer, height: int) -> None:
         self.layer = layer
         self._height = height
         self.outputs = layer.outputs(height)
         self.pieces: list[Tensor] = []
-        self._first = 0  # The places in the image of the first row that waits,
-        self._seen = 0  # and of the first that is not there yet.
-        self.made = 0
+        self._first = 0  # Index of the first waiting row.
+        self._received = 0  # Number of rows received so far.
+        self.done = 0
 
     def add(self, rows: Tensor) -> None:
-        """The next rows to wait."""
+        """Append the next input rows."""
         self.pieces.append(rows)
-        self._seen += rows.shape[2]
+        self._received += rows.shape[2]
 
-    def make(self) -> Tensor | None:
-        """The next rows of its output, as many as it makes at a time; None if there is too little to make them of."""
-        if self.made == self.outputs or not self.pieces:
+    def advance(self) -> Tensor | None:
+        """Compute the next output rows, as many as are fastest at a time; None if more input is required."""
+        if self.done == self.outputs or not self.pieces:
             return None
         until = self._reachable(self.pieces[0].shape[3])
-        return self._make(until) if until > self.made else None
+        return self._compute(until) if until > self.done else None
 
     def _reachable(self, width: int) -> int:
-        """Up to which row of its output the layer goes now."""
+        """Return the output row up to which the layer computes now."""
         layer = self.layer
-        if self._seen == self._height:
+        if self._received == self._height:
             possible = self.outputs
         else:
-            possible = max((self._seen + layer.padding - layer.size) // layer.stride + 1, self.made)
+            possible = max((self._received + layer.padding - layer.size) // layer.stride + 1, self.done)
         at_once = layer.rows_at_once(width)
-        if at_once is None or (possible == self.outputs and possible - self.made <= at_once):
+        if at_once is None or (possible == self.outputs and possible - self.done <= at_once):
             return possible
-        return self.made + at_once if possible - self.made >= at_once else self.made
+        return self.done + at_once if possible - self.done >= at_once else self.done
 
-    def _make(self, until: int) -> Tensor:
+    def _compute(self, until: int) -> Tensor:
         layer = self.layer
-        start = self.made * layer.stride - layer.padding
+        start = self.done * layer.stride - layer.padding
         end = (until - 1) * layer.stride - layer.padding + layer.size
         pieces = self._between(max(start, 0), min(end, self._height))
-        made = layer(pieces, top=max(-start, 0), bottom=0 if layer.ceil else max(end - self._height, 0))
-        self.made = until
+        output = layer(pieces, top=max(-start, 0), bottom=0 if layer.ceil else max(end - self._height, 0))
+        self.done = until
         kept = max(until * layer.stride - layer.padding, 0)
         if until < self.outputs:
-            self.pieces = self._between(kept, self._seen)
+            self.pieces = self._between(kept, self._received)
             self._first = kept
         else:
             self.pieces = []
-        return made
+        return output
 
     def _between(self, start: int, end: int) -> list[Tensor]:
-        """The waiting rows from one place in the image to another."""
+        """Return the waiting rows between two indices."""
         pieces, place = [], self._first
         for piece in self.pieces:
             inside = piece[:, :, max(start - place, 0) : max(end - place, 0)]

@@ -1,11 +1,11 @@
 """3x3 convolutions with a quarter of the products: Winograd's F(4x4, 3x3), for the CPU.
 
-A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015. A tile of 4x4 outputs needs 6x6 inputs;
-both and the weights are transformed so that 36 products a pair of channels take the place of 144. The transforms are
-sums of few terms along each axis, and what remains is 36 products of matrices.
+A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015. A tile of 4x4 outputs requires 6x6
+inputs. Inputs, outputs and weights are transformed so that 36 products per pair of channels replace 144. The transforms
+are sums of few terms along each axis, which leaves 36 matrix products.
 
-The points are 0, 1, -1, 2, -2 and infinity. In float32 an output is off by about 1e-6 of the outputs' norm, ten times a
-direct convolution's rounding; benchmarks/NOTES.md says what is left of it in a score.
+The points are 0, 1, -1, 2, -2 and infinity. In float32, the error of an output is about 1e-6 of the outputs' norm, ten
+times the rounding error of a direct convolution; benchmarks/NOTES.md has its effect on scores.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 TILE = 4
-"""The outputs along each side of a tile."""
+"""Number of outputs along each side of a tile."""
 
 _INPUTS = TILE + 2
-# What an output's constant term must be added to: the product of point 1 with point 1 goes into every output once.
+# Index of the product that the bias is added to: the product of point 1 with point 1 enters every output once.
 _ONES = _INPUTS + 1
 
-# Inputs whose weights are transformed at once: in float64 those of 512 would take 75 MB beside all else.
+# Input channels whose weights are transformed at once; 512 of them would use another 75 MB in float64.
 _AT_ONCE = 64
 
 _WEIGHTS = (
@@ -39,39 +39,39 @@ _WEIGHTS = (
 
 
 def transformed_weights(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "36 i o"]:
-    """A convolution's weights as its products take them; computed in float64, of some inputs at a time."""
+    """Transform the weights of a convolution for its products; computed in float64, some inputs at a time."""
     rows = torch.tensor(_WEIGHTS, dtype=torch.float64)
     both = torch.kron(rows, rows)  # [36, 9], x before y.
     outputs, inputs = weight.shape[:2]
-    made = torch.empty(_INPUTS**2, inputs, outputs, dtype=weight.dtype)
-    for place, part in zip(made.split(_AT_ONCE, dim=1), weight.detach().split(_AT_ONCE, dim=1), strict=True):
+    transformed = torch.empty(_INPUTS**2, inputs, outputs, dtype=weight.dtype)
+    for target, part in zip(transformed.split(_AT_ONCE, dim=1), weight.detach().split(_AT_ONCE, dim=1), strict=True):
         flat = part.double().permute(3, 2, 1, 0).reshape(9, -1)
-        place.copy_((both @ flat).view(place.shape))
-    return made
+        target.copy_((both @ flat).view(target.shape))
+    return transformed
 
 
 class Scratch(threading.local):
-    """Memory for what only lives within a convolution, used again by the next; each thread has its own."""
+    """Memory for the intermediate results of a convolution, reused by the next one; each thread has its own."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
 
     def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
-        """Copies begin with none."""
+        """Copy without the buffers."""
         return Scratch, ()
 
     @property
     def nbytes(self) -> int:
-        """Of all that this thread has taken."""
+        """Bytes of the buffers of this thread."""
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A float32 buffer whose content is anything."""
-        needed = math.prod(shape)
-        if name not in self._buffers or self._buffers[name].numel() < needed:
+        """Return an uninitialised float32 buffer."""
+        count = math.prod(shape)
+        if name not in self._buffers or self._buffers[name].numel() < count:
             with torch.inference_mode(False):  # So that it can be written in either mode.
-                self._buffers[name] = torch.empty(needed)
-        return self._buffers[name][:needed].view(shape)
+                self._buffers[name] = torch.empty(count)
+        return self._buffers[name][:count].view(shape)
 
 
 def convolve(
@@ -83,7 +83,7 @@ def convolve(
     top: int,
     bottom: int,
 ) -> Float[Tensor, "h2 w o"]:
-    """A 3x3 convolution and its ReLU of the rows of pieces, padded by a zero column at each side and by zero rows."""
+    """Apply a 3x3 convolution and its ReLU to the rows in `pieces`, padded by a zero column per side and zero rows."""
     width, inputs = pieces[0].shape[1:]
     height = sum(len(rows) for rows in pieces) + top + bottom - 2
     down, across = -(-height // TILE), -(-width // TILE)
@@ -100,13 +100,13 @@ def convolve(
     products[_ONES] += bias
     _gather(products.view(_INPUTS, _INPUTS, down, across, -1), columns)
     _gather(columns.transpose(0, 1), outputs)
-    made = bias.new_empty(down, TILE, across, TILE, len(bias))
-    torch.clamp_min(outputs.permute(2, 0, 3, 1, 4), 0, out=made)
-    return made.view(down * TILE, across * TILE, -1)[:height, :width]
+    result = bias.new_empty(down, TILE, across, TILE, len(bias))
+    torch.clamp_min(outputs.permute(2, 0, 3, 1, 4), 0, out=result)
+    return result.view(down * TILE, across * TILE, -1)[:height, :width]
 
 
 def scratch_shapes(height: int, width: int, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """What a convolution to so many rows and columns needs memory for while it lasts."""
+    """Return the shapes of the intermediate results of a convolution with `height` x `width` outputs, by name."""
     down, across = -(-height // TILE), -(-width // TILE)
     return {
         "split": (TILE * down + 2, TILE, across + 1, inputs),
@@ -120,7 +120,7 @@ def scratch_shapes(height: int, width: int, inputs: int, outputs: int) -> dict[s
 
 
 def _split(pieces: Sequence[Tensor], split: Tensor, top: int) -> None:
-    """Put the padded rows' columns in the order of their place in a tile, so that all that follows is contiguous."""
+    """Order the columns of the padded rows by their position in a tile, so that later steps read contiguous memory."""
     split[:top] = 0
     for rows in pieces:
         for place in range(TILE):
@@ -135,7 +135,7 @@ def _split(pieces: Sequence[Tensor], split: Tensor, top: int) -> None:
 
 
 def _transform(inputs: Sequence[Tensor], outputs: Tensor, spare: Tensor) -> None:
-    """The six sums of six inputs, along one axis."""
+    """Compute the six sums of six inputs along one axis."""
     x0, x1, x2, x3, x4, x5 = inputs
     one, other = (part[: x0.numel()].view(x0.shape) for part in spare)
     torch.add(x4, x2, alpha=-4, out=one)
@@ -151,7 +151,7 @@ def _transform(inputs: Sequence[Tensor], outputs: Tensor, spare: Tensor) -> None
 
 
 def _gather(products: Tensor, outputs: Tensor) -> None:
-    """The four outputs of six products, along one axis; the products are overwritten."""
+    """Compute the four outputs of six products along one axis; the products are overwritten."""
     p0, p1, p2, p3, p4, p5 = products
     y0, y1, y2, y3 = outputs
     torch.add(p1, p2, out=y2)

@@ -1,4 +1,4 @@
-"""SSIM of a block of a pair: the kernels, as data, and the formula, in torch's operations."""
+"""SSIM of a block of a pair: the kernels as data, and the formula in torch operations."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ _FLOAT32_EPSILON = 2.0**-23
 
 @dataclass(frozen=True)
 class Kernel:
-    """How the windowed statistics of a pair are formed.
+    """Definition of the windowed statistics of a pair.
 
     Attributes:
-        taps: the one-dimensional window, applied along both axes; sums to 1.
-        window: its name in a signature.
-        padding: `valid` keeps the windows wholly inside; the others keep the full size: `reflect` mirrors the images at
-            their border pixels, `symmetric` at their edges, so that border pixels repeat, `zero` surrounds them with
-            zeros.
-        sample_covariance: whether variances and covariance are multiplied by n / (n - 1), n the pixels of a window.
-        variance_floor: the least value of a variance, None for no clamp.
+        taps: one-dimensional window, applied along both axes; sums to 1.
+        window: name of the window in a signature.
+        padding: `valid` uses only windows inside the image. The others keep the full size: `reflect` mirrors the images
+            at their border pixels, `symmetric` at their edges, so that border pixels repeat, `zero` pads with zeros.
+        sample_covariance: whether variances and covariance are multiplied by n / (n - 1), with n pixels per window.
+        variance_floor: lower bound of a variance; None for no clamp.
         clamp_covariance: whether |cov| is clamped to sqrt(var_x var_y).
-        grey: None for each channel of its own; `bt709` for the luminance of sRGB values; `bt601-8bit` for OpenCV's
-            integer grey of 8-bit levels, from 0 to 255.
+        grey: None to score each channel; `bt709` for the luminance of sRGB values; `bt601-8bit` for OpenCV's integer
+            grey of 8-bit levels, from 0 to 255.
     """
 
     taps: tuple[float, ...]
@@ -40,13 +39,13 @@ class Kernel:
     grey: Literal["bt709", "bt601-8bit"] | None = None
 
     def signature(self, data_range: str) -> str:
-        """Everything that tells an SSIM of this kernel from another, in a few words."""
+        """Return everything that distinguishes the SSIM of this kernel from others, as part of a signature."""
         parts = [f"win:{self.window}", f"pad:{self.padding}", f"range:{data_range}"]
         parts.append(f"cov:{'sample' if self.sample_covariance else 'population'}")
         if self.variance_floor is not None:
-            # dm_pix's own by its power of two.
-            own = self.variance_floor == _FLOAT32_EPSILON**2
-            parts.append(f"floor:{'2^-46' if own else all_digits(self.variance_floor)}")
+            # dm_pix's floor is written as a power of two.
+            is_dm_pix = self.variance_floor == _FLOAT32_EPSILON**2
+            parts.append(f"floor:{'2^-46' if is_dm_pix else all_digits(self.variance_floor)}")
         if self.clamp_covariance:
             parts.append("covclamp")
         if self.grey:
@@ -55,12 +54,12 @@ class Kernel:
 
     @property
     def border(self) -> int:
-        """The pixels by which half a window reaches beyond its centre."""
+        """Number of pixels from the centre of a window to its edge."""
         return len(self.taps) // 2
 
     @property
     def smallest(self) -> int:
-        """The least height and width in pixels."""
+        """Smallest height and width of an image, in pixels."""
         return {"valid": len(self.taps), "reflect": self.border + 1, "symmetric": self.border, "zero": 1}[self.padding]
 
 
@@ -90,18 +89,18 @@ KERNELS: dict[str, Kernel] = {
     # instant-ngp
     "luma5": Kernel(_FIVE, "ngp5", padding="symmetric", grey="bt709"),
 }
-"""The named kernels, each with who uses it."""
+"""The named kernels, each with the tools that use it."""
 
 
 Blur = Callable[[Tensor], Tensor]
-"""`[c, h, w]` to a value for each window."""
-# A least variance of this share of C2 changes an SSIM by no more than twice as much.
+"""Maps `[c, h, w]` to one value per window."""
+# A variance floor of this share of C2 changes an SSIM by at most twice this share.
 _IMMATERIAL = 1e-10
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What the formula has beside the images: C1 and C2, of no dimension, and the kernel's clamps."""
+    """Constants of the formula: C1 and C2, as scalars, and the clamps of the kernel."""
 
     c1: Tensor
     c2: Tensor
@@ -110,9 +109,10 @@ class Constants:
 
     @classmethod
     def of(cls, extent: Tensor, how: Kernel) -> Constants:
-        """Those of a data range.
+        """Return the constants of a data range.
 
-        The factor of sample variances and covariance cancels in their ratio, where C2 and the floor are divided by it.
+        The factor of sample variances and covariance is not applied to them: it cancels in the ratio when C2 and the
+        floor are divided by it instead.
         """
         n = len(how.taps) ** 2
         factor = n / (n - 1) if how.sample_covariance else 1.0
@@ -121,41 +121,41 @@ class Constants:
 
     @property
     def clamped(self) -> bool:
-        """Whether clamping changes anything.
+        """Whether clamping has an effect.
 
-        Of windows whose weights sum to 1, no variance is below 0 and no covariance above the root of the product of the
-        variances, but by rounding errors.
+        With window weights that sum to 1, variances are never negative and the covariance never exceeds the square root
+        of the product of the variances, except for rounding errors.
         """
         return self.variance_floor is not None and self.variance_floor > _IMMATERIAL * self.c2.item()
 
 
 class Planes(NamedTuple):
-    """Planes `[c, h, w]` less their levels `[c, 1, 1]`, if those are subtracted."""
+    """Planes `[c, h, w]`, from which their levels `[c, 1, 1]` are subtracted unless `level` is None."""
 
     values: Tensor
     level: Tensor | None
 
     @classmethod
     def centred(cls, values: Tensor, border: int) -> Planes:
-        """Planes less a constant each, the value of a pixel that no padding made.
+        """Subtract a constant from each plane: the value of a pixel that is not padding.
 
-        A variance as E[x^2] - E[x]^2 loses its digits where the mean is large beside it, as it is on a low-contrast
-        pair; and a constant changes neither variances nor covariance.
+        A variance computed as E[x^2] - E[x]^2 loses digits if the mean is much larger, as in a low-contrast pair.
+        Subtracting a constant changes neither variances nor covariance.
         """
         level = values[:, border, border, None, None]
         return cls(values - level, level)
 
     def lift(self, mean: Tensor) -> Tensor:
-        """What the mean would be had nothing been subtracted."""
+        """Return the mean of the planes before the subtraction."""
         return mean if self.level is None else mean + self.level
 
 
 class Plain:
-    """SSIM without clamps, which needs the sum of the variances alone: three blurs a render, and one a reference."""
+    """SSIM without clamps, which needs only the sum of the variances: three blurs per render and one per reference."""
 
     def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
         self._blur, self._c1 = means, constants.c1
-        # C1 and C2 are added where it costs nothing: the weights of a window sum to 1.
+        # C1 and C2 are added where it is free, before the blur: the weights of a window sum to 1.
         self._both = constants.c1 + constants.c2
         self._double, self._square = 2 * x.values, torch.addcmul(self._both, x.values, x.values)
         mean = means(x.values)
@@ -163,7 +163,7 @@ class Plain:
         self._lifted = self._means if x.level is None else self._of_mean(x.lift(mean))
 
     def scores(self, y: Planes) -> Tensor:
-        """The map of one render."""
+        """Return the map of one render."""
         mean = self._blur(y.values)
         similar = self._blur(torch.addcmul(self._both, self._double, y.values))
         total = self._blur(torch.addcmul(self._square, y.values, y.values))
@@ -181,19 +181,19 @@ class Plain:
         return 2 * mean, torch.addcmul(self._c1, mean, mean)
 
     def _with(self, means: tuple[Tensor, Tensor], mean: Tensor) -> tuple[Tensor, Tensor]:
-        """2 mu_x mu_y + C1 and mu_x^2 + mu_y^2 + C1."""
+        """Return 2 mu_x mu_y + C1 and mu_x^2 + mu_y^2 + C1."""
         return torch.addcmul(self._c1, means[0], mean), torch.addcmul(means[1], mean, mean)
 
 
 class Clamped:
-    """SSIM with clamps, which need each variance for itself; the blur may be any weighing of pixels."""
+    """SSIM with clamps, which need each variance separately; the blur may be any weighting of pixels."""
 
     def __init__(self, x: Planes, constants: Constants, means: Blur) -> None:
         self._constants, self._blur, self._x = constants, means, x
         self._mean, self._variance = self._moments(x.values)
 
     def scores(self, y: Planes) -> Tensor:
-        """The map of one render."""
+        """Return the map of one render."""
         constants, var_x = self._constants, self._variance
         mean, var_y = self._moments(y.values)
         cov = self._blur(self._x.values * y.values) - self._mean * mean

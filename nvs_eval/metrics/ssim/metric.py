@@ -1,15 +1,15 @@
-"""Structural similarity: one implementation, whose kernels are the ways the field computes it.
+"""Structural similarity (SSIM): one implementation with a kernel for each variant that the field uses.
 
 Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004. With the windowed
 means `mu`, variances `var` and covariance `cov` of a pair, and `C1 = (0.01 L)^2`, `C2 = (0.03 L)^2`,
 
     SSIM = (2 mu_x mu_y + C1) (2 cov + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2))
 
-for each channel, averaged over channels and pixels. Tools differ in the window, in what they do at the border, in how
-they estimate and clamp the variances, and in the data range L.
+for each channel, averaged over channels and pixels. Tools differ in the window, the treatment of the border, the
+estimation and clamping of the variances, and the data range L.
 
-It is computed in float64, block by block, so that it is exact and takes little memory whatever the images' size: the
-moments of a flat, bright region (a white background) cancel to nothing but rounding errors, which float32 would add up
+It is computed in float64, block by block, so that it is exact and needs little memory for images of any size. In a
+flat, bright region (a white background), the moments cancel except for rounding errors, which in float32 would amount
 to several 1e-5 of SSIM.
 """
 
@@ -43,43 +43,43 @@ def ssim(
     variance_floor: float | None = None,
     mask_meaning: MaskMeaning = "valid-pixels",
 ) -> Float[Tensor, "*batch_out"]:
-    """Structural similarity, one value an image.
+    """Structural similarity, one value per image.
 
     Args:
         reference: `[..., 3, H, W]` in [0, data_range].
         render: `[..., 3, H, W]`; the leading dimensions broadcast against the reference's.
         mask: `[..., 1, H, W]`, bool or weights in [0, 1].
-        kernel: a name in `KERNELS`, which says whose numbers it gives. No default of any other tool is implied.
-            `uniform7-gray` takes images in [0, 1] at the levels of 8 bits, and its data range is of levels.
-        data_range: L in the constants; `pair` takes max(max - min of the reference, max - min of the render) of each
-            pair, as torchmetrics does with `data_range=None`: a low-contrast pair then scores very differently.
-        variance_floor: the least value of a variance; the kernel's own if None.
-        mask_meaning: `valid-pixels` averages the map with the mask, cropped to the map's size; `windows` averages it
-            over the windows all of whose pixels have the weight 1 (what pads the images counts as such); `dycheck`
-            forms the statistics of the pixels that count alone (partial convolution) and averages the whole map.
+        kernel: name in `KERNELS`, which lists the tools whose numbers each kernel gives (default: `valid`).
+            `uniform7-gray` expects images in [0, 1] with 8-bit levels, and its data range is in levels.
+        data_range: L in the constants. `pair` uses max(max - min of the reference, max - min of the render) of each
+            pair, as torchmetrics does with `data_range=None`; a low-contrast pair then scores very differently.
+        variance_floor: lower bound of a variance (default: the kernel's).
+        mask_meaning: `valid-pixels` averages the map with the mask, cropped to the size of the map. `windows` averages
+            the map over the windows whose pixels all have weight 1 (padding counts as such). `dycheck` computes the
+            statistics from the pixels that count (partial convolution) and averages the whole map.
 
     Returns:
-        `[...]` float64 in [-1, 1], up to rounding; higher is better. With `pair`, two flat images give NaN: SSIM is not
-        defined there; so does a mask that leaves nothing to average.
+        `[...]` float64 in [-1, 1], up to rounding; higher is better. NaN for two flat images with `pair`, where SSIM is
+        undefined, and for a mask that leaves nothing to average.
 
     Raises:
-        InputError: the shapes or dtypes do not fit, the images are smaller than the window, or the kernel is unknown,
-            or is not one that `dycheck` is defined for: those without padding.
+        InputError: the shapes or dtypes do not fit, the images are smaller than the window, the kernel is unknown, or
+            `dycheck` is used with a kernel that pads.
     """
     check_pair(reference, render, mask)
     how = _kernel(kernel, reference, variance_floor)
     weights = None
     if mask is not None and mask_meaning == "dycheck":
         if how.padding != "valid" or how.sample_covariance:
-            raise InputError(f"dycheck's mask is defined for SSIM without padding, and the kernel is {kernel!r}.")
+            raise InputError(f"dycheck's mask is defined only for SSIM without padding. Got the kernel {kernel!r}.")
     elif mask is not None:
         weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, map_size(reference, how))
         mask = None
 
     def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
-        # float64 sums of whole blocks make the value independent of how many there are, far below any tolerance.
+        # With float64 sums, the value does not depend on the number of blocks, to far below any tolerance.
         total = (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
-        # Kept tensors would lie between the planes of one block and the next, and memory grow with the image.
+        # Small tensors kept between the planes of blocks would fragment memory, which would grow with the image.
         return total if total.requires_grad or total.device.type != "cpu" else total.item()
 
     pairs = Pairs(reference, render, mask, weights)
@@ -103,12 +103,12 @@ def ssim_map(
     kernel: str = "valid",
     data_range: float | Literal["pair"] = 1.0,
 ) -> Float[Tensor, "*batch_out c h2 w2"]:
-    """The map that `ssim` averages, `[..., 3, H', W']` float64; smaller than the images where they are not padded.
+    """Return the map that `ssim` averages, `[..., 3, H', W']` float64; smaller than the images without padding.
 
-    Of a kernel of grey images it has one channel.
+    With a kernel for grey images, the map has one channel.
 
     Raises:
-        InputError: as `ssim`.
+        InputError: `ssim` would raise it.
     """
     check_pair(reference, render)
     how = _kernel(kernel, reference, None)
@@ -132,18 +132,18 @@ def describe_ssim(
     data_range: DataRange,
     variance_floor: NotNegative | None = None,
 ) -> tuple[str, Load]:
-    """The signature of an SSIM of a protocol, and its function.
+    """Return the signature of a protocol's SSIM, and the loader of its function.
 
     Raises:
-        InputError: the kernel has no such meaning of a mask.
+        InputError: the kernel does not support the meaning of the mask.
     """
     shown = "pair" if data_range == "pair" else all_digits(data_range)
     how = KERNELS[kernel]
     if variance_floor is not None:
         how = replace(how, variance_floor=variance_floor)
     if mask == "dycheck" and (how.padding != "valid" or how.sample_covariance):
-        raise InputError(f"{name} has the kernel {kernel!r}, for which `mask: dycheck` has no meaning: take dmpix.")
-    make: Any = ssim  # Its choices were checked above.
+        raise InputError(f"{name} has the kernel {kernel!r}, which does not support `mask: dycheck`. Use dmpix.")
+    make: Any = ssim  # The arguments were checked above.
     function = partial(make, kernel=kernel, data_range=data_range, variance_floor=variance_floor, mask_meaning=mask)
     return f"ssim|{how.signature(shown)}|v1", lambda _: function
 
@@ -157,20 +157,20 @@ def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
     height, width = image.shape[-2:]
     if min(height, width) < how.smallest:
         raise InputError(
-            f"SSIM with the kernel {name!r} needs images of at least {how.smallest}x{how.smallest} pixels; "
-            f"these are {width}x{height}."
+            f"SSIM with the kernel {name!r} requires images of at least {how.smallest}x{how.smallest} pixels. "
+            f"Got {width}x{height}."
         )
     return how
 
 
 def _centre(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """The part of a mask that a map covers."""
+    """Return the part of a mask that the map covers."""
     top, left = (mask.shape[-2] - size[0]) // 2, (mask.shape[-1] - size[1]) // 2
     return mask[..., top : top + size[0], left : left + size[1]]
 
 
 def _whole_windows(mask: Tensor, how: Kernel) -> Tensor:
-    """1 where all pixels of a window have the weight 1."""
+    """Return 1 for each window whose pixels all have weight 1, and 0 otherwise."""
     inside = (mask >= 1).to(torch.float32)
     if how.padding != "valid":
         inside = torch.nn.functional.pad(inside, (how.border,) * 4, value=1.0)

@@ -1,4 +1,4 @@
-"""The pairs of a batch, scored by blocks that stay in the cache; those of one reference share what is made of it."""
+"""The pairs of a batch, scored in blocks that fit into the cache; pairs share the work for a common reference."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from nvs_eval.metrics.ssim.shares import STEP, share_of
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# A plane of 1 MB, of which a few are worked on at a time: less is spent on calls, more is no longer in a core's cache.
+# Planes of 1 MB, a few of which are in use at a time: smaller ones waste time on calls, larger ones exceed a core's
+# cache.
 _PIXELS, _WIDEST = 2**17, 1024
 _FEWEST = 2**15
-# Other devices want much at a time.
+# Other devices need large blocks.
 _PIXELS_ELSEWHERE = 2**22
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of the map: channels of the images, rows and columns of the map."""
+    """Part of the map: channels of the images, rows and columns of the map."""
 
     channels: slice
     rows: slice
@@ -38,36 +39,36 @@ class Block:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Its rows and columns."""
+        """Number of rows and columns."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
     def of_map(self, values: Tensor) -> Tensor:
-        """A block of the map `[c, h, w]`, which may have a single channel."""
+        """Return this block of a map `[c, h, w]`, which may have a single channel."""
         return values[..., self.rows, self.columns]
 
 
 def blocks_of(size: tuple[int, int], how: Kernel, device: torch.device, *, whole: bool) -> Sequence[Block]:
-    """Blocks that cover a map of a size; a single one where it is wanted whole."""
+    """Return blocks that cover a map of a size; a single block if `whole`."""
     rows, columns = size
     if whole:
         return [Block(slice(0, 3), slice(0, rows), slice(0, columns))]
     pixels, widest = _PIXELS_ELSEWHERE, columns
     if device.type == "cpu":
-        # No thread is to be without a block because another has a large one.
+        # Small enough that no thread is idle while another one works on a large block.
         share = 3 * rows * columns // (2 * torch.get_num_threads())
         pixels, widest = min(_PIXELS, max(_FEWEST, share)), _WIDEST
     across = list(_split(columns, widest))
     reach = len(how.taps) - 1
     down = list(_split(rows, max(pixels // (across[0].stop + reach) - reach, STEP)))
-    # All channels of a part of the image follow one another: what is read of interleaved images is read once.
+    # All channels of a region are consecutive, so that interleaved images are read only once.
     channels = [slice(0, 3)] if how.grey is not None else [slice(i, i + 1) for i in range(3)]
     return [Block(which, tall, wide) for tall in down for wide in across for which in channels]
 
 
 def planes_of(image: Tensor, block: Block, how: Kernel) -> Tensor:
-    """The planes `[c, h, w]` of an image or a mask `[..., h, w]` that the windows of a block lie in, in float64.
+    """Return the planes `[c, h, w]` of an image or mask `[..., h, w]` that contain the windows of a block, in float64.
 
-    They are padded at the image's border as the kernel says, and at their own ends with zeros, to whole products.
+    They are padded at the image's border as the kernel defines, and at the end with zeros to complete the products.
     """
     rows, above, below = _reach(block.rows, image.shape[-2], how)
     columns, left, right = _reach(block.columns, image.shape[-1], how)
@@ -79,7 +80,7 @@ def planes_of(image: Tensor, block: Block, how: Kernel) -> Tensor:
 
 
 def in_grey(image: Tensor, grey: str) -> Tensor:
-    """The one channel of a kernel of grey images, of float64 images `[..., 3, h, w]`."""
+    """Convert float64 images `[..., 3, h, w]` to the single channel of a kernel for grey images."""
     if grey == "bt709":
         red, green, blue = image.unbind(dim=-3)
         return (0.2126 * red + 0.7152 * green + 0.0722 * blue).unsqueeze(-3)
@@ -88,33 +89,34 @@ def in_grey(image: Tensor, grey: str) -> Tensor:
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return the result for each item, in order, from as many threads as torch has; without gradients.
+    """Return the result for each item, in order, computed in as many threads as torch has, without gradients.
 
-    Each thread works on an item of its own, within which torch splits nothing. Torch splits each of its steps over
-    threads that wait for one another at its end. Of steps as short as those on a block that costs more than it saves,
-    and on a machine that does something else beside, where some of them are not running, dozens of times as much.
+    Each thread works on a separate item, and torch does not split the work on an item. Torch would split every
+    operation over threads that synchronise at its end. For operations as short as those on a block, that costs more
+    than it saves; on a busy machine, where some of the threads are waiting for a core, it costs dozens of times as
+    much.
     """
     threads = torch.get_num_threads()
     if threads == 1:
         return list(map(work, items))
     inference = torch.is_inference_mode_enabled()
 
-    def begin(item: Item) -> Result:
-        # These modes are a thread's own.
+    def run(item: Item) -> Result:
+        # These modes are per thread.
         with torch.inference_mode(inference), torch.no_grad():
             return work(item)
 
-    return list(_pool(threads, os.getpid()).map(begin, items))
+    return list(_pool(threads, os.getpid()).map(run, items))
 
 
 @cache
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Of a process: one that was forked has none of its parent's threads."""
+    """Return the thread pool of a process; a forked process has none of its parent's threads."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ssim")
     started = Barrier(threads + 1)
 
     def start() -> None:
-        # The number is a thread's own, but for threads that have not asked yet, which get the one that was set last.
+        # The number is per thread, but a thread that has not read it yet gets the one that was set last.
         torch.get_num_threads()
         torch.set_num_threads(1)
         started.wait()
@@ -127,7 +129,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 
 def _split(size: int, largest: int) -> Iterator[slice]:
-    """Parts of nearly one size, all but the last of whole products."""
+    """Yield parts of nearly equal size; all but the last consist of whole products."""
     part = _whole(-(-size // -(-size // largest)))
     for start in range(0, size, part):
         yield slice(start, min(start + part, size))
@@ -138,14 +140,14 @@ def _whole(size: int) -> int:
 
 
 def _reach(places: slice, size: int, how: Kernel) -> tuple[slice, int, int]:
-    """The pixels along an axis that the windows at some places of the map take, and how many before and after."""
+    """Return the pixels along an axis that the windows at `places` read, and the padding before and after them."""
     border = 0 if how.padding == "valid" else how.border
     start, stop = places.start - border, places.stop + len(how.taps) - 1 - border
     return slice(max(start, 0), min(stop, size)), max(-start, 0), max(stop - size, 0)
 
 
 def _pad(part: Tensor, widths: tuple[int, int, int, int], how: Kernel) -> Tensor:
-    """Pad by as many on the left, on the right, above and below."""
+    """Pad by `widths` on the left, on the right, above and below."""
     if not any(widths):
         return part
     if how.padding == "symmetric":
@@ -159,7 +161,7 @@ def _pad(part: Tensor, widths: tuple[int, int, int, int], how: Kernel) -> Tensor
 
 
 def _fill(part: Tensor, size: Sequence[int]) -> Tensor:
-    """In float64, and with zeros to a size."""
+    """Convert to float64 and pad with zeros to a size."""
     dtype = widest_float(part.device)
     height, width = part.shape[-2:]
     if [height, width] == size:
@@ -173,7 +175,7 @@ def _fill(part: Tensor, size: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Member:
-    """A render `[3, h, w]`, the weights of its map `[1, h2, w2]`, and the place of its score in the batch."""
+    """A render `[3, h, w]`, the weights of its map `[1, h2, w2]`, and the index of its score in the batch."""
 
     position: int
     render: Tensor
@@ -182,7 +184,7 @@ class Member:
 
 @dataclass(frozen=True)
 class _Group:
-    """Renders of one reference `[3, h, w]`, over one data range; the mask `[1, h, w]` is of the statistics' pixels."""
+    """Renders of one reference `[3, h, w]` with one data range; the mask `[1, h, w]` selects pixels for statistics."""
 
     reference: Tensor
     extent: Tensor
@@ -191,7 +193,7 @@ class _Group:
 
 
 class Pairs:
-    """A reference and its renders, or batches of them, with what weighs their pixels or their maps."""
+    """A reference and its renders, or batches of them, with weights of their pixels or maps."""
 
     def __init__(
         self, reference: Tensor, render: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
@@ -203,7 +205,7 @@ class Pairs:
     def score(
         self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
     ) -> list[list[Result]]:
-        """What is made of the map of each pair, block by block."""
+        """Call `consume` with each block of the map of each pair, and return the results per pair."""
         centred = data_range == "pair"
         device, graph = self._reference.device, needs_gradient(*self._given)
         if centred:
@@ -214,17 +216,17 @@ class Pairs:
         results: list[list[Result]] = [[] for _ in range(self.batch.numel())]
         for group in self._groups(extents):
             work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
-            # Gradients are of one block, and other devices work on one at a time.
-            alone = graph or device.type != "cpu"
-            for of_block in map(work, blocks) if alone else map_in_threads(work, blocks):
-                for member, result in zip(group.members, of_block, strict=True):
+            # With gradients there is a single block, and other devices process one block at a time.
+            serial = graph or device.type != "cpu"
+            for block_results in map(work, blocks) if serial else map_in_threads(work, blocks):
+                for member, result in zip(group.members, block_results, strict=True):
                     results[member.position].append(result)
         return results
 
     def _extents(self, how: Kernel) -> Tensor:
-        """The data range of each pair, `[..., 1, 1, 1]`."""
+        """Return the data range of each pair, `[..., 1, 1, 1]`."""
         extents = torch.maximum(_extent(self._reference, how), _extent(self._render, how))
-        # Two flat images have no range: NaN, and not the 0 / 0 of two rounding errors.
+        # Two flat images have no range, so the result is NaN instead of the quotient of two rounding errors.
         return extents.masked_fill(extents == 0, torch.nan)
 
     def _groups(self, extents: Tensor) -> Iterable[_Group]:
@@ -232,7 +234,7 @@ class Pairs:
         groups: dict[object, _Group] = {}
         for position, index in enumerate(np.ndindex(*self.batch)):
             extent = extents[_place(extents, index)].reshape(())
-            # Two ranges of the same value have gradients of their own.
+            # Ranges of equal value still have separate gradients.
             which = position if extent.requires_grad else extent.item()
             place, masked = _place(self._reference, index), None if mask is None else _place(mask, index)
             if (place, which, masked) not in groups:
@@ -253,7 +255,7 @@ def _score_block(
     centred: bool,
     graph: bool,
 ) -> list[Result]:
-    """What is made of a block of the maps of a reference's renders."""
+    """Score a block of the renders of one reference and return the results of `consume`."""
 
     def planes(image: Tensor) -> Planes:
         values = planes_of(image, block, how)
@@ -274,12 +276,12 @@ def _extent(image: Tensor, how: Kernel) -> Tensor:
 
 
 def map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
-    """The rows and columns of a map."""
+    """Return the number of rows and columns of a map."""
     lost = len(how.taps) - 1 if how.padding == "valid" else 0
     return image.shape[-2] - lost, image.shape[-1] - lost
 
 
 def _place(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
-    """Where among images that broadcast the one of an index is."""
+    """Return the index into images that broadcast to the batch, for an index into the batch."""
     batch = images.shape[:-3]
     return tuple(0 if n == 1 else i for i, n in zip(index[len(index) - len(batch) :], batch, strict=True))

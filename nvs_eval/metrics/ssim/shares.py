@@ -1,7 +1,7 @@
-"""Who does the work on a block: torch's operations, or kernels of our own; and sums over windows, as banded products.
+"""Implementations of SSIM on a block (torch operations or our own kernels), and window sums as banded products.
 
-All shares are made of the reference's planes and give the scores of any render's planes, one for each window wholly
-inside.
+Each implementation is created from the planes of a reference and returns the scores of any render's planes, one per
+window that lies inside.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from nvs_eval.errors import unknown_name
 from nvs_eval.metrics.ssim.formula import KERNELS, Clamped, Constants, Kernel, Plain, Planes
 
 STEP = 8
-"""How many sums one product gives along an axis; planes have this many places for windows, or a multiple."""
+"""Number of sums that one product gives along an axis. Planes have a multiple of this many window positions."""
 ENVIRONMENT = "NVS_EVAL_SSIM"
-"""Environment variable. On CUDA, `triton` computes SSIM by kernels of our own, and `torch` (default) by torch."""
+"""Environment variable. On CUDA, `triton` computes SSIM with our own kernels, `torch` (default) with torch."""
 
 _ROUNDING = 1e-10
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def blur(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """A window along both axes of `[p, h, w]`, for as many positions as it has wholly inside."""
+    """Apply a window along both axes of `[p, h, w]`, at all positions inside."""
     if _needs_torch(planes):
         return slide_columns(slide_rows(planes, taps), taps)
     bands = _bands(taps)
@@ -37,7 +37,7 @@ def blur(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 
 def slide_rows(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """A window down the columns, `[p, h, w]` to `[p, h - len(taps) + 1, w]`."""
+    """Apply a window down the columns, `[p, h, w]` to `[p, h - len(taps) + 1, w]`."""
     bands = _bands(taps)
     if not _needs_torch(planes):
         return torch.from_numpy(_rows(_array(planes), bands))
@@ -46,7 +46,7 @@ def slide_rows(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 
 def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """A window along the rows, `[p, h, w]` to `[p, h, w - len(taps) + 1]`."""
+    """Apply a window along the rows, `[p, h, w]` to `[p, h, w - len(taps) + 1]`."""
     bands = _bands(taps)
     if not _needs_torch(planes):
         return torch.from_numpy(_columns(_array(planes), bands))
@@ -55,7 +55,7 @@ def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 
 class _Bands(NamedTuple):
-    """`[STEP, reach]`, a row a window, each a place further on than the last; and the same transposed, as it lies."""
+    """Band matrix `[STEP, reach]`, one window per row, each shifted by one; and its transpose, contiguous in memory."""
 
     rows: Array
     columns: Array
@@ -71,8 +71,8 @@ def _bands(taps: tuple[float, ...]) -> _Bands:
     return _Bands(rows, rows.T.copy(), reach)
 
 
-# Of matrices as small as these, NumPy's BLAS makes the products in half the time of torch's, and takes overlapping
-# windows as they lie. It has no other device and no gradients.
+# For matrices this small, NumPy's BLAS is twice as fast as torch and accepts overlapping windows without a copy. It
+# supports no other device and no gradients.
 
 
 def _needs_torch(planes: Tensor) -> bool:
@@ -106,26 +106,26 @@ def _columns(planes: Array, bands: _Bands) -> Array:
 
 
 class Share(Protocol):
-    """What of SSIM is the reference's alone."""
+    """The part of SSIM that depends only on the reference."""
 
     def scores(self, y: Planes) -> Tensor:
-        """The map of one render, `[c, h2, w2]`."""
+        """Return the map of one render, `[c, h2, w2]`."""
         ...
 
 
 def share_of(x: Planes, constants: Constants, how: Kernel, *, mask: Tensor | None, graph: bool) -> Share:
-    """The share of a reference's planes, of the pixels of a mask `[1, h, w]`; differentiable if a graph is needed."""
+    """Return the implementation for a reference's planes and optional mask `[1, h, w]`; differentiable if `graph`."""
     if mask is not None:
         return Clamped(x, constants, _PartialBlur(mask, how.taps))
     if not graph and asks_for_triton() and has_triton(x.values.device):
-        from nvs_eval.metrics.ssim.triton import Fused  # Triton is not everywhere.
+        from nvs_eval.metrics.ssim.triton import Fused  # Triton is not available everywhere.
 
         return Fused(x, constants, how.taps)
     return (Clamped if constants.clamped else Plain)(x, constants, partial(blur, taps=how.taps))
 
 
 def asks_for_triton() -> bool:
-    """Whether the environment asks for the Triton kernels, which no test has run on a card yet.
+    """Return whether the environment selects the Triton kernels, which no test has run on a card yet.
 
     Raises:
         InputError: NVS_EVAL_SSIM is neither `torch` nor `triton`.
@@ -138,14 +138,14 @@ def asks_for_triton() -> bool:
 
 @cache
 def has_triton(device: torch.device) -> bool:
-    """Whether Triton can make kernels for a device, and they give there what torch's operations give."""
+    """Return whether Triton can compile the kernels for a device and they agree with torch's operations there."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= (7, 0) and agrees(device)
 
 
 def agrees(device: torch.device) -> bool:
-    """Try the kernels on a small pair; it warns where they cannot be made or are wrong."""
+    """Try the kernels on a small pair; warn if they cannot be compiled or are wrong."""
     kernel = KERNELS["valid"]
     reach = len(kernel.taps) - 1
     pair = torch.rand(
@@ -157,37 +157,37 @@ def agrees(device: torch.device) -> bool:
     try:
         from nvs_eval.metrics.ssim.triton import Fused
 
-        off = float((Fused(x, constants, kernel.taps).scores(y) - plain).abs().max())
-        reason = "" if off <= _ROUNDING else f"they are off by {off:.1e}"
+        error_size = float((Fused(x, constants, kernel.taps).scores(y) - plain).abs().max())
+        reason = "" if error_size <= _ROUNDING else f"they are off by {error_size:.1e}"
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if reason:
         warnings.warn(
-            f"SSIM is computed on {device} by torch's operations, which take longer: Triton's kernels do not work "
-            f"there: {reason}. (They need a C compiler and Python's headers.)",
+            f"SSIM on {device} uses torch operations, which are slower, because the Triton kernels do not work: "
+            f"{reason}. (They require a C compiler and Python's headers.)",
             stacklevel=2,
         )
     return not reason
 
 
 class _PartialBlur:
-    """The windowed means of dycheck's masked SSIM: a blur that knows which pixels count, by partial convolution.
+    """Windowed means of dycheck's masked SSIM: a blur over the pixels that count, by partial convolution.
 
     H. Gao et al., "Monocular dynamic view synthesis: a reality check", 2022; KAIR-BAIR/dycheck, core/metrics/image.py.
-    Each blur is divided by the number of pixels that count, which are not weighted by the window: so its weights sum to
-    1 only where all of them count, and no constant may be subtracted before squaring.
+    Each blur is divided by the unweighted number of pixels that count. Therefore its weights sum to 1 only where all
+    pixels count, and no constant may be subtracted before squaring.
     """
 
     def __init__(self, mask: Tensor, taps: tuple[float, ...]) -> None:
         self._taps = taps
         ones = (1.0,) * len(taps)
-        # The columns first; then the rows, where each pixel counts that had any that did in its row.
+        # Along the rows first; then down the columns, where a position counts if any pixel of its row window does.
         self._mask, self._across = mask, slide_columns(mask, ones)
         self._any = (self._across != 0).to(mask.dtype)
         self._down = slide_rows(self._any, ones)
 
     def __call__(self, planes: Tensor) -> Tensor:
-        """The means over the pixels that count, 0 where none does."""
+        """Return the means over the pixels that count, or 0 where none does."""
         across = self._share(slide_columns(planes * self._mask, self._taps), self._across)
         return self._share(slide_rows(across * self._any, self._taps), self._down)
 

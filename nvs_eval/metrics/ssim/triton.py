@@ -1,16 +1,17 @@
-"""SSIM of one block of a pair by two Triton kernels: down the columns, then along the rows with the formula on top.
+"""SSIM of one block of a pair by two Triton kernels: down the columns, then along the rows and the formula.
 
-The same as `Plain` and `Clamped` of `formula`, for CUDA tensors and without gradients. It agrees with them where
-Triton's interpreter runs it; on a card it was never run. A kernel reads its planes once for every tap, and all but the
-first time from a cache, so that of memory it takes
+Equivalent to `Plain` and `Clamped` of `formula`, for CUDA tensors and without gradients. It agrees with them in
+Triton's interpreter; it has never been run on a card. A kernel reads its planes once per tap, from a cache except for
+the first time, so the memory traffic and the operations are
 
-    down    reads x and y, writes E[y], E[y^2], E[xy] down the columns              16 + 24 bytes a pixel and render
-    across  reads those and the reference's two, writes the map                     40 +  8 bytes
-    both    3 sums down, 5 along, of as many products as there are taps             176 operations of 11 taps, and 30
+    down    reads x and y, writes E[y], E[y^2], E[xy] down the columns          16 + 24 bytes per pixel and render
+    across  reads these and the two of the reference, writes the map            40 +  8 bytes
+    both    3 sums down, 5 along, each with one product per tap                 176 operations for 11 taps, and 30
 
-So 88 bytes and about 210 float64 operations a pixel and render (the reference's own sums: 24 bytes and 44 operations,
-once) are the floor: for the 6.2 million of 1080p 0.55 GB, 0.16 ms at an H100's 3.35 TB/s, and 1.3 GFLOP, 0.04 ms at its
-34 TFLOP/s; a card with little float64, as those for desktops are, is bound by the latter: 1 ms at 1.3 TFLOP/s.
+The lower bound is thus 88 bytes and about 210 float64 operations per pixel and render, plus 24 bytes and 44 operations
+once for the sums of the reference. For the 6.2 million values of a 1080p image, that is 0.55 GB (0.16 ms at an H100's
+3.35 TB/s) and 1.3 GFLOP (0.04 ms at its 34 TFLOP/s). Desktop cards have little float64 throughput, which then limits
+the speed: 1 ms at 1.3 TFLOP/s.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from torch import Tensor
 
 from nvs_eval.metrics.ssim.formula import Constants, Planes
 
-# Places are counted in 32 bits: blocks are far smaller than that.
+# Indices have 32 bits; blocks are far smaller than that.
 _ROWS, _BLOCK = 4, 128
-# With 8 warps, ptxas needs 128 registers for a thread, none of which it spills. Triton warns where fusion is not said.
+# With 8 warps, ptxas uses 128 registers per thread without spilling. Triton warns if fusion is not specified.
 _CHOICES: dict[str, Any] = {"ROWS": _ROWS, "BLOCK": _BLOCK, "num_warps": 8, "enable_fp_fusion": True}
 
 
 @triton.jit
-def _down(  # noqa: PLR0917 (kernels' arguments are what they are)
+def _down(  # noqa: PLR0917 (kernels take positional arguments)
     x,
     y,
     taps,
@@ -45,7 +46,7 @@ def _down(  # noqa: PLR0917 (kernels' arguments are what they are)
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The windowed sums of y, of y^2 and, of a pair, of x y, down the columns of `[channels, height, width]`."""
+    """Compute windowed sums of y, y^2 and, for a pair, x y, down the columns of `[channels, height, width]`."""
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     channel = tl.program_id(2)
@@ -87,7 +88,7 @@ def _across(  # noqa: PLR0917
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The scores of the sums down the columns, `[2, channels, rows, width]` and `[3, channels, rows, width]`."""
+    """Compute scores from the sums down the columns, `[2, channels, rows, width]` and `[3, channels, rows, width]`."""
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     channel = tl.program_id(2)
@@ -124,19 +125,19 @@ def _across(  # noqa: PLR0917
 
 
 class Fused:
-    """SSIM with or without clamps, of planes in float64 and windows that are the same for every pixel."""
+    """SSIM with or without clamps, for float64 planes and one window for all pixels."""
 
     def __init__(self, x: Planes, constants: Constants, taps: tuple[float, ...]) -> None:
         self._x, self._constants = x, constants
         options = {"dtype": torch.float64, "device": x.values.device}
         self._taps = torch.tensor(taps, **options)
-        # What a kernel is given as a number it takes in float32.
+        # A kernel would convert plain numbers to float32.
         floor = torch.zeros((), **options) if constants.variance_floor is None else constants.variance_floor
         self._numbers = torch.stack([torch.as_tensor(n, **options) for n in (constants.c1, constants.c2, floor)])
         self._sums = self._down(x.values, None)
 
     def scores(self, y: Planes) -> Tensor:
-        """The map of one render."""
+        """Return the map of one render."""
         sums = self._down(y.values, self._x.values)
         _, channels, rows, width = sums.shape
         columns = width - len(self._taps) + 1
@@ -185,9 +186,9 @@ class Fused:
 
 
 def _launch(kernel: Any, size: tuple[int, int, int], first: Tensor, *others: object, **choices: object) -> None:
-    """Run a kernel for each of so many columns, rows and channels, where its tensors lie."""
+    """Run a kernel for `size` columns, rows and channels, on the device of its tensors."""
     columns, rows, channels = size
-    # Triton itself takes the current device, whatever the tensors are on.
+    # Triton itself uses the current device, not that of the tensors.
     with torch.cuda.device_of(first):
         grid = (triton.cdiv(columns, _BLOCK), triton.cdiv(rows, _ROWS), channels)
         kernel[grid](first, *others, **choices, **_CHOICES)

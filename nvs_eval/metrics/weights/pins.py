@@ -1,4 +1,4 @@
-"""The pins of the LPIPS weights, and what is wrong with tensors that do not agree with them."""
+"""Pins of the LPIPS weights, and the comparison of tensors with them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ VERSIONS: tuple[Version, ...] = get_args(Version)
 
 @dataclass(frozen=True)
 class Pin:
-    """What a tensor must be: its shape, and the sha256 of its float32 little-endian bytes."""
+    """Expected shape of a tensor, and sha256 of its float32 little-endian bytes."""
 
     shape: tuple[int, ...]
     sha256: str
 
 
 def backbone_pins(net: Net) -> dict[str, Pin]:
-    """The pins of a net's convolutions under torchvision's names, in the network's order.
+    """Return the pins of a net's convolutions under torchvision's names, in the network's order.
 
     Raises:
-        InputError: The net is not known.
+        InputError: the net is unknown.
     """
     if net not in NETS:
         raise unknown_name("LPIPS net", net, NETS)
@@ -46,10 +46,10 @@ def backbone_pins(net: Net) -> dict[str, Pin]:
 
 
 def head_pins(net: Net, version: Version) -> dict[str, Pin]:
-    """The pins of a net's learned heads under the `lpips` package's names, in the order of the taps.
+    """Return the pins of a net's learned heads under the `lpips` package's names, in the order of the taps.
 
     Raises:
-        InputError: The net or the version is not known.
+        InputError: the net or the version is unknown.
     """
     if net not in NETS:
         raise unknown_name("LPIPS net", net, NETS)
@@ -59,49 +59,51 @@ def head_pins(net: Net, version: Version) -> dict[str, Pin]:
 
 
 def backbone_sha256(net: Net) -> str:
-    """One sha256 that stands for a net's backbone: over the lines ``<name> <sha256>`` of its tensors, in order."""
+    """Return one sha256 for a net's backbone: over the lines ``<name> <sha256>`` of its tensors, in order."""
     lines = "".join(f"{name} {pin.sha256}\n" for name, pin in backbone_pins(net).items())
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def verified(net: Net, path: Path, tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Backbone:
-    """The true tensors of a net's backbone, in the network's order, of all that a file holds, such as a classifier.
+    """Verify the tensors in a file and return those of a net's backbone, in the network's order.
+
+    Other tensors, such as a classifier, are ignored.
 
     Raises:
-        InputError: They are not the true ones; it names the file.
+        InputError: a tensor is missing or differs from its pin; the message names the file.
     """
     pins = backbone_pins(net)
     if fault := find_fault(tensors, pins):
         raise InputError(
-            f"The {net} weights in {path} are refused: {fault}. Remove the file, or put the true one in its place."
+            f"The {net} weights in {path} are wrong: {fault}. Remove the file, or replace it with the right one."
         )
-    # Copies, so that neither a mapped file nor the classifier's share of it is held on to.
+    # Copies, so that the mapped file can be closed.
     return {name: tensors[name].clone() for name in pins}
 
 
 def find_fault(tensors: Mapping[str, Shaped[Tensor, "..."]], pins: Mapping[str, Pin]) -> str | None:
-    """What is wrong with these tensors, or None where each pin finds its tensor. Further tensors do not matter."""
+    """Return a description of the first fault, or None if each pin has its tensor. Additional tensors are ignored."""
     if missing := [name for name in pins if name not in tensors]:
         return (
-            f"it lacks {missing[0]} ({len(missing)} of the {len(pins)} tensors needed are missing; it has "
-            f"{some(tensors, 3) or 'none'}): another architecture, or other names"
+            f"{len(missing)} of {len(pins)} tensors are missing, among them {missing[0]}; it has "
+            f"{some(tensors, 3) or 'none'} (another architecture, or other names)"
         )
     for name, pin in pins.items():
         if tuple(tensors[name].shape) != pin.shape:
-            return f"{name} is {_shape(tensors[name].shape)}, needed {_shape(pin.shape)}: another architecture"
+            return f"{name} is {_shape(tensors[name].shape)} instead of {_shape(pin.shape)} (another architecture)"
         if tensors[name].dtype != torch.float32:
-            return f"{name} is {tensors[name].dtype}, needed torch.float32: converted weights are other weights"
+            return f"{name} is {tensors[name].dtype} instead of torch.float32 (converted weights)"
     wrong = [name for name, pin in pins.items() if tensor_sha256(tensors[name]) != pin.sha256]
     if not wrong:
         return None
-    first = f"{wrong[0]} has sha256 {tensor_sha256(tensors[wrong[0]])[:12]}, needed {pins[wrong[0]].sha256[:12]}"
+    first = f"{wrong[0]} has sha256 {tensor_sha256(tensors[wrong[0]])[:12]} instead of {pins[wrong[0]].sha256[:12]}"
     if len(wrong) == len(pins):
-        return f"none of its {len(pins)} tensors has the true values ({first}): randomly initialised or trained anew"
-    return f"{len(wrong)} of its {len(pins)} tensors do not have the true values ({first}): damaged or altered"
+        return f"all {len(pins)} tensors have other values ({first}), as if randomly initialised or retrained"
+    return f"{len(wrong)} of {len(pins)} tensors have other values ({first}), as if damaged or altered"
 
 
 def tensor_sha256(tensor: Shaped[Tensor, "..."]) -> str:
-    """The sha256 of a tensor's float32 little-endian bytes."""
+    """Return the sha256 of a tensor's float32 little-endian bytes."""
     return hashlib.sha256(np.ascontiguousarray(tensor.numpy(), dtype="<f4").data).hexdigest()
 
 
