@@ -88,14 +88,14 @@ class Description:
 
 
 def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "valid-pixels") -> Description:
-    """Describe the metric that a protocol asks for.
+    """Describe the metric that a protocol lists under a key.
 
     A key belongs to the longest registered name, of nvs-eval or of a plugin, that equals it or is followed by `_`.
 
     Args:
-        name: key of the metric, with `cc_` before it for the metric of the colour-corrected render.
-        parameters: what its number depends on.
-        mask: what a mask means.
+        name: key of the metric, prefixed with `cc_` if it is computed on the colour-corrected render.
+        parameters: parameters that determine the value.
+        mask: meaning of a mask.
 
     Raises:
         InputError: the metric is unknown; a parameter is unknown, missing or invalid; or the metric does not support
@@ -115,13 +115,13 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
 
 
 def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metric:
-    """Load the metric of a plugin, or make it with the parameters that it takes."""
-    made = load_entry(ENTRY_POINTS, family, kind="metric", others=known_metrics())
-    takes_keywords = inspect.isroutine(made) and all(
-        p.kind is p.KEYWORD_ONLY for p in inspect.signature(made).parameters.values()
+    """Load the metric of a plugin, or create it with its parameters."""
+    entry = load_entry(ENTRY_POINTS, family, kind="metric", others=known_metrics())
+    takes_keywords = inspect.isroutine(entry) and all(
+        p.kind is p.KEYWORD_ONLY for p in inspect.signature(entry).parameters.values()
     )
-    given = convert_fields(parameters, _parameters(made) if takes_keywords else {}, name)
-    metric = made(**given) if takes_keywords else made
+    arguments = convert_fields(parameters, _parameters(entry) if takes_keywords else {}, name)
+    metric = entry(**arguments) if takes_keywords else entry
     if not isinstance(metric, Metric):
         raise InputError(
             f"The plugin's metric {family!r} must be a Metric, or a function of keyword arguments that returns one. "
@@ -131,7 +131,7 @@ def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metri
 
 
 def _family(key: str) -> str:
-    """Return the longest registered name that a key belongs to; the key itself where there is none."""
+    """Return the longest registered name that a key belongs to, or the key itself."""
     if "_" not in key or key in known_metrics():
         return key.partition("_")[0]
     names = [*FAMILIES, *entry_names(ENTRY_POINTS)]

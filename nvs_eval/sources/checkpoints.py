@@ -84,7 +84,7 @@ class Trainer(Protocol):
         Nothing is printed; `warn` is called with each warning.
 
         Raises:
-            InputError: something that was asked for is missing. Nothing was rendered yet.
+            InputError: a required file or package is missing. Nothing has been rendered yet.
         """
         ...
 

@@ -88,12 +88,12 @@ def read_layout(folder: Path, place: Path) -> Contents | None:
 
 
 def known_layouts() -> str:
-    """Describe the layouts in a line, for an error."""
+    """Describe the layouts on one line, for an error message."""
     return "; ".join(f"{layout.looks_like} ({layout.tool})" for layout in layouts())
 
 
 def layouts() -> Iterator[Layout]:
-    """Yield the layouts of nvs-eval, then those of plugins, which are loaded only when they are reached.
+    """Yield the layouts of nvs-eval, then those of plugins, which are loaded only when reached.
 
     Raises:
         InputError: a plugin cannot be loaded; the message names its distribution.

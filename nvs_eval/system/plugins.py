@@ -18,17 +18,17 @@ def entry_names(group: str) -> list[str]:
 
 
 def find_plugin(group: str, path: Path, *, kind: str) -> Any:
-    """Load the one plugin of a group that knows a path, as its `knows(path)` says.
+    """Load the plugin of a group whose `knows(path)` returns True.
 
-    A path that none knows goes to the only plugin installed, whose own error explains what it reads.
+    If no plugin knows the path and only one is installed, it is returned, because its error explains what it reads.
 
     Args:
         group: name of the group of entry points.
         path: a file or folder.
-        kind: noun for such a plugin in error messages.
+        kind: noun for the plugin in error messages.
 
     Raises:
-        InputError: no plugin knows the path, several do, or one cannot be loaded that was needed.
+        InputError: no plugin or more than one knows the path, or a plugin cannot be loaded.
     """
     plugins, errors = {}, []
     for name in entry_names(group):

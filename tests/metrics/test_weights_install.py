@@ -113,7 +113,7 @@ def test_forged_values_in_an_archive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"alex weights in .* all 10 tensors have other values"):
         install([forge(tmp_path / "renamed", **pickles)])
     pickles["alexnet"] = jax_pickle("squeeze", "AlexNet_0")
-    with pytest.raises(InputError, match=r"alex weights in .* another architecture"):
+    with pytest.raises(InputError, match=r"alex weights in .*another architecture"):
         install([forge(tmp_path / "other.tar.gz", **pickles)])
 
 
