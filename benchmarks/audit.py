@@ -37,10 +37,10 @@ def check(together: Sequence[Scores], alone: Sequence[Scores]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=960)
-    parser.add_argument("--height", type=int, default=540)
-    parser.add_argument("--renders", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", type=int, default=960, help="width of the view in pixels (default: 960)")
+    parser.add_argument("--height", type=int, default=540, help="height of the view in pixels (default: 540)")
+    parser.add_argument("--renders", type=int, default=1, help="number of renders (default: 1)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: 3)")
     arguments = parser.parse_args()
     view = made_view(arguments.width, arguments.height, arguments.renders)
     cpu = torch.device("cpu")

@@ -17,8 +17,8 @@ from nvs_eval_nerfstudio.source import open_run
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("config", type=Path, help="config.yml of a nerfstudio run")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: 3)")
     arguments = parser.parse_args()
     times: dict[int, list[float]] = {}
     first = None

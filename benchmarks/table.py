@@ -132,11 +132,11 @@ def measured(folder: Path, options: list[str]) -> Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=20)
-    parser.add_argument("--methods", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--views", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scenes", type=int, default=20, help="number of scenes (default: 20)")
+    parser.add_argument("--methods", type=int, default=10, help="number of methods (default: 10)")
+    parser.add_argument("--steps", type=int, default=5, help="number of steps per run (default: 5)")
+    parser.add_argument("--views", type=int, default=200, help="number of views per record (default: 200)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
     parser.add_argument("options", nargs="*", help="options of nvs-eval table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

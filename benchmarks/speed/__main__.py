@@ -1,4 +1,4 @@
-"""The benchmark: `make bench`, or `python -m benchmarks.speed [--quick] [--only PATTERN] [--resume]`."""
+"""Benchmark nvs-eval and its peers: `make bench`, or `python -m benchmarks.speed [--quick] [--only PATTERN]`."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ Work = Callable[[Callable[[str], None]], CaseResult]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Time nvs-eval and its peers in turn on the same images, and write results after each case."""
+    """Options of the benchmark."""
 
     minutes: float = 40
     """Time for all cases together, in minutes. Slow cases have at least three rounds."""
     only: tuple[str, ...] = ()
-    """Names or patterns of cases to measure, such as 'ssim/*' or '*/1080p/*/2'; --list prints the names."""
+    """Names or patterns of cases to measure, such as 'ssim/*' or '*/1080p/*/2' (default: all); --list prints them."""
     list: bool = False
     """Print the names of the cases without measuring."""
     quick: bool = False
