@@ -131,9 +131,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000, help="number of trials (default: 2000)")
     parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
-    parser.add_argument(
-        "--views", type=int, nargs="+", default=[7, 25, 200], help="views a scene (default: 7 25 200)"
-    )
+    parser.add_argument("--views", type=int, nargs="+", default=[7, 25, 200], help="views a scene (default: 7 25 200)")
     arguments = parser.parse_args()
     console, start = Console(width=160), time.perf_counter()
     table = Table("differences", "views a scene", *SETTINGS, title="Coverage in %, as used")
