@@ -86,10 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
     """Return the exit code and the message for an exception that ended a command."""
     if isinstance(error, KeyboardInterrupt):
-        return (
-            EXIT_INTERRUPTED,
-            "Interrupted. Finished work is kept; `run` and `suite` continue it when repeated.",
-        )
+        return EXIT_INTERRUPTED, "Interrupted. Finished work is kept. Repeat a `run` or `suite` command to continue it."
     if isinstance(error, InputError):
         return EXIT_INPUT, f"Error: {error}"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _DEVICE_ERRORS):

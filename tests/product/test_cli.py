@@ -35,8 +35,8 @@ ENTRY_POINTS = "nvs_eval.system.plugins.entry_points"
 SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
 FINGERPRINT = re.compile(r"\([0-9a-f]{8}\)")
 
-# PSNR: 20 log10(255 / 51) = 13.98, of one identical pair inf, 20 log10(255 / 30) = 18.59 twice. SSIM of two greys a, b:
-# (2ab + 0.0001) / (a^2 + b^2 + 0.0001), of the four pairs 0.92309, 1, 0.96767, 0.90184.
+# PSNR: 20 log10(255 / 51) = 13.98, inf for the identical pair, and 20 log10(255 / 30) = 18.59 twice. SSIM of constant
+# greys a and b is (2ab + 0.0001) / (a^2 + b^2 + 0.0001): 0.92309, 1, 0.96767 and 0.90184 for the four pairs.
 TABLE = """\
 garden, test views
 method  PSNR [dB] ↑  SSIM ↑  views
