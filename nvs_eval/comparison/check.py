@@ -28,7 +28,7 @@ _NO_METHOD = (
     "The new results must include {name} of the baseline. Got {names}. Evaluate it again, give methods and runs the "
     "names that they have in the baseline (`--method` when scoring), or use `--runs mean` if runs are seeds."
 )
-_NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it, too."
+_NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it as well."
 _INCOMPLETE = "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}."
 _SUMMARY = "{scores} compared with the baseline: {worse}."
 _BEYOND_NOISE = "{count} got worse by more than the tolerance and noise"
@@ -70,7 +70,7 @@ class MetricCheck:
 
     @property
     def _worse_elsewhere(self) -> float:
-        """Loss of the mean over the views that are not in `lost`."""
+        """Loss of the mean without the views where only one side is infinite."""
         return -self.difference.gain(self.interval.difference or 0.0)
 
     @property
@@ -85,7 +85,7 @@ class MetricCheck:
 
     @property
     def failed_elsewhere(self) -> bool:
-        """Whether it failed on the views that are not in `lost`."""
+        """Whether it failed without the views where only one side is infinite."""
         return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
 
     @property

@@ -143,7 +143,7 @@ def _quantiles(ratios: Array) -> list[float]:
 
 
 def _without_draws(scores: Scores) -> Interval:
-    """Return the interval as far as it needs no draws: final if it has a reason or ends, which need no spread."""
+    """Return what needs no draws: the reason for no interval, a point if nothing spreads, or the difference alone."""
     difference = None if math.isnan(scores.difference) else scores.difference
     reason = why_none(scores)
     if reason or difference is None:
