@@ -111,7 +111,9 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
     metric = _from_plugin(family, parameters, name)
     facts = (metric.unit, metric.higher_is_better, metric.signature)
-    return Description(name, *facts, lambda _: metric.function, metric.title, metric.decimals)
+    suffix = plain.removeprefix(family).replace("_", " ")  # Several keys of one metric have different titles.
+    title = metric.title and f"{metric.title}{suffix}"
+    return Description(name, *facts, lambda _: metric.function, title, metric.decimals)
 
 
 def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metric:

@@ -90,7 +90,7 @@ def test_metric_of_a_plugin_is_in_the_table(
     protocol = str(EXAMPLES / "custom_metric" / "luminance.yaml")
     assert main(["score", str(fox / "ours"), "--reference", str(fox / "test_images"), "--protocol", protocol]) == 0
     out = capsys.readouterr().out
-    assert "PSNR (Y) [dB] ↑" in out
+    assert "PSNR (Y) [dB] ↑  PSNR (Y) 709 [dB] ↑" in out
     assert "psnr_y|luma:bt709|range:1|q:round8|mask:valid-pixels|v1" in out
     (record,) = nvs_eval.read_records("nvs-eval-results")
     for row in record.views:
@@ -100,6 +100,11 @@ def test_metric_of_a_plugin_is_in_the_table(
     assert record.means["psnr_y"] != record.means["psnr_y_709"]
     with pytest.raises(nvs_eval.InputError, match=r"luma of psnr_y must be one of bt601, bt709\. Got 'rgb'\."):
         _changed(tmp_path, protocol, "bt601", "rgb")
+    file = next(Path("nvs-eval-results").rglob("*.json"))
+    assert main(["verify", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^PSNR \(Y\) 709 +- +- +- +not verified: no second opinion$", out, re.M)
+    assert re.search(r"^PSNR .* confirmed *$", out, re.M)
     monkeypatch.undo()
     assert main(["table", str(tmp_path / "nvs-eval-results")]) == 0
     assert "PSNR (Y) [dB] ↑" in capsys.readouterr().out, "a table needs no plugin"

@@ -28,10 +28,15 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def family_of(metric: str) -> str | None:
-    """Return the family of a metric: its key up to the first underscore, without `cc_`; None if it is unknown here."""
-    family = AVERAGE if metric == AVERAGE else metric.removeprefix(CORRECTED).partition("_")[0]
-    return family if family in _FAMILIES else None
+def family_of(metric: str) -> str:
+    """Return the family of a metric: its key up to the first underscore, without `cc_`."""
+    return AVERAGE if metric == AVERAGE else metric.removeprefix(CORRECTED).partition("_")[0]
+
+
+def verifiable(record: Record) -> list[str]:
+    """Return the metrics that have a second opinion here; a plugin's metric, such as `psnr_hvs`, has none."""
+    heads = {metric: info.signature.partition("|")[0] for metric, info in record.metrics.items()}
+    return [metric for metric, head in heads.items() if head == family_of(metric) in _FAMILIES]
 
 
 _TITLES = {
@@ -122,7 +127,7 @@ def unknown_parts(record: Record) -> dict[str, str]:
     except InputError as error:
         return {"": f"{error} {UPGRADE}"}
     reasons = {}
-    for metric in record.metrics:
+    for metric in verifiable(record):
         try:
             check_metric(definition, metric)
         except Unknown as error:
@@ -131,18 +136,16 @@ def unknown_parts(record: Record) -> dict[str, str]:
 
 
 def check_metric(definition: Mapping[str, Any], metric: str) -> None:
-    """Check the parameters of a metric. A metric without a second opinion may have any.
+    """Check the parameters of a metric that has a second opinion.
 
     Raises:
         Unknown: a parameter is missing, or its value is not supported.
     """
-    family, metrics = family_of(metric), definition["metrics"]
-    if family is None:
-        return
+    metrics = definition["metrics"]
     if metric not in metrics:
         raise Unknown(f"its protocol does not define it. {UPGRADE}")
     try:
-        convert(metrics[metric], _FAMILIES[family], f"metrics.{metric}")
+        convert(metrics[metric], _FAMILIES[family_of(metric)], f"metrics.{metric}")
     except InputError as error:
         raise Unknown(f"{error} {UPGRADE}") from error
 
@@ -156,9 +159,8 @@ _BY_HAND = "The record was changed by hand."
 
 def wrong_claims(record: Record) -> Iterator[str]:
     """Yield a sentence for each wrong direction (which decides the best in tables) or unit of a metric."""
-    for metric, info in record.metrics.items():
-        if (family := family_of(metric)) is None:
-            continue
+    for metric in verifiable(record):
+        info, family = record.metrics[metric], family_of(metric)
         higher, unit = family in _BETTER_HIGHER, _UNITS.get(family, "")
         if info.higher_is_better != higher:
             recorded, true = ("lower", "higher") if higher else ("higher", "lower")

@@ -15,6 +15,7 @@ from nvs_eval.diagnostics.verify.definition import (
     family_of,
     label_of,
     unknown_parts,
+    verifiable,
     wrong_claims,
     wrong_fingerprint,
 )
@@ -43,7 +44,7 @@ class Compared:
         """1e-4 dB for PSNR, 1e-6 for coverage, 1e-5 for others; 0.5 % of the value plus 2e-4 for fast LPIPS."""
         if self.fast:
             return 0.005 * self.recomputed + 2e-4
-        return {"psnr": 1e-4, COVERAGE: 1e-6}.get(family_of(self.metric) or self.metric, 1e-5)
+        return {"psnr": 1e-4, COVERAGE: 1e-6}.get(family_of(self.metric), 1e-5)
 
     @property
     def deviation(self) -> float:
@@ -104,7 +105,7 @@ class Report:
     @property
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Rows of metric, largest deviation, its view, tolerance and verdict."""
-        unknown = [metric for metric in self.record.metrics if family_of(metric) is None]
+        unknown = [metric for metric in self.record.metrics if metric not in verifiable(self.record)]
         unverified = ("-", "-", "-", "not verified: no second opinion")
         return [
             *(
@@ -205,7 +206,7 @@ def verify_record(
     (unsupported if unsupported else changed).extend(wrong_fingerprint(record))
     if "" in reasons:
         return Report(file, record, changed=changed, unsupported=unsupported)
-    metrics = [metric for metric in record.metrics if metric not in reasons and family_of(metric)]
+    metrics = [metric for metric in verifiable(record) if metric not in reasons]
     for row in rows:
         try:
             pair = read_pair(record, row, file.parent)
