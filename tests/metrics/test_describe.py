@@ -269,7 +269,7 @@ def test_key_belongs_to_the_longest_registered_name(monkeypatch: pytest.MonkeyPa
         return Metric("psnr_hvs", "dB", True, f"psnr_hvs|scale:{scale:g}|floor:{floor:g}|v1", mse)
 
     names = {"psnr_hvs": make, "psnr_hvs_m": Metric("psnr_hvs_m", "dB", True, "psnr_hvs_m|v1", mse)}
-    entries = [SimpleNamespace(name=name, load=lambda made=made: made, dist=None) for name, made in names.items()]
+    entries = [SimpleNamespace(name=name, load=lambda entry=entry: entry, dist=None) for name, entry in names.items()]
     monkeypatch.setattr("nvs_eval.system.plugins.entry_points", lambda group: entries)
     assert describe("psnr_hvs", {"scale": 2}).signature == "psnr_hvs|scale:2|floor:0|v1"
     blurred = describe("psnr_hvs_blurred", {"scale": 1, "floor": 0.5})
@@ -283,7 +283,7 @@ def test_key_belongs_to_the_longest_registered_name(monkeypatch: pytest.MonkeyPa
         describe("psnr_hvs", {"sale": 2})
 
 
-def test_facts_of_a_plugins_metric_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugins_metric_has_the_facts_of_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
     info = SimpleNamespace(unit="", higher_is_better=False, signature="psnr_hvs|v1", title=None, decimals=None)
     about = about_of("psnr_hvs", info)
     assert (about.title, about.unit, about.higher_is_better, about.decimals, about.words) == (
@@ -293,5 +293,6 @@ def test_facts_of_a_plugins_metric_are_its_own(monkeypatch: pytest.MonkeyPatch) 
         4,
         "",
     )
-    own = SimpleNamespace(unit="dB", higher_is_better=True, signature="psnr|range:2|v1", title=None, decimals=None)
-    assert (about_of("psnr_2", own).decimals, about_of("psnr_2", own).words) == (2, "the peak signal-to-noise ratio")
+    psnr_2 = SimpleNamespace(unit="dB", higher_is_better=True, signature="psnr|range:2|v1", title=None, decimals=None)
+    about = about_of("psnr_2", psnr_2)
+    assert (about.decimals, about.words) == (2, "the peak signal-to-noise ratio")

@@ -304,8 +304,8 @@ def test_rescore_distinguishes_precisions(scored: Callable[..., Said]) -> None:
     scored(*SCORE)
     results = "nvs-eval-results"
     for count, first in ((0, "Record: "), (1, "already")):
-        said = scored("rescore", results, "--precision", "fast")
-        assert (said.code, first in said.err) == (0, True), count
+        result = scored("rescore", results, "--precision", "fast")
+        assert (result.code, first in result.err) == (0, True), count
     assert "already" in scored("rescore", results, "--precision", "exact").err
 
 

@@ -6,7 +6,7 @@ from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics, label_o
 from nvs_eval.records.schema import MetricInfo
 
 
-def test_each_family_has_facts_under_its_own_keys() -> None:
+def test_every_family_has_facts_under_its_keys() -> None:
     assert list(known_metrics()) == [
         "psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average",
     ]  # fmt: skip
@@ -33,7 +33,7 @@ def test_corrected_metric_has_the_facts_of_the_plain_one() -> None:
     assert (corrected.unit, corrected.decimals, corrected.words) == (plain.unit, plain.decimals, plain.words)
 
 
-def test_labels_are_the_titles_that_tables_show() -> None:
+def test_labels_are_the_titles_in_tables() -> None:
     assert [label_of(key) for key in known_metrics()] == [
         "PSNR", "SSIM", "LPIPS (Alex)", "LPIPS (VGG)", "LPIPS (Squeeze)", "MAE", "average error",
     ]  # fmt: skip

@@ -281,7 +281,7 @@ def test_changing_loaded_tensors_changes_no_metric(true: Tensors, folder: Path) 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("net", NETS)
-def test_heads_are_those_of_the_lpips_package(net: Net, version: Version) -> None:
+def test_heads_come_from_the_lpips_package(net: Net, version: Version) -> None:
     channels = {"alex": [64, 192, 384, 256, 256], "vgg": [64, 128, 256, 512, 512]}
     channels["squeeze"] = [64, 128, 256, 384, 384, 512, 512]
     heads = load_heads(net, version)

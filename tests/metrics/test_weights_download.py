@@ -171,7 +171,7 @@ def test_wrong_file_is_refused_before_any_download(folder: Path) -> None:
         require(["alex", "vgg"], directory=folder)
 
 
-def test_addresses_are_those_of_torchvision() -> None:
+def test_addresses_agree_with_torchvision() -> None:
     from torchvision.models import get_weight
 
     theirs = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "SqueezeNet1_1_Weights"}

@@ -92,13 +92,13 @@ def test_a_device_is_refused_before_a_temporary_file_is_created(monkeypatch: pyt
 
 
 def test_the_check_leaves_nothing_behind() -> None:
-    Path("there").write_bytes(b"old")
-    check_writable(Path("there"))
+    Path("old").write_bytes(b"old")
+    check_writable(Path("old"))
     check_writable(Path("a/b/c"))
-    assert names() == ["there"]
-    assert Path("there").read_bytes() == b"old"
-    with pytest.raises(InputError, match=r"^there/file cannot be written: .*Choose another folder"):
-        check_writable(Path("there/file"))
+    assert names() == ["old"]
+    assert Path("old").read_bytes() == b"old"
+    with pytest.raises(InputError, match=r"^old/file cannot be written: .*Choose another folder"):
+        check_writable(Path("old/file"))
 
 
 def test_the_umask_is_applied_and_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:

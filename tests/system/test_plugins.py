@@ -12,7 +12,7 @@ from nvs_eval.system.plugins import entry_names, find_plugin
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **suffixes: str | None) -> None:
-    """Plugins that know files by their suffix; of None the plugin cannot be loaded."""
+    """Install plugins that know files by their suffix; a plugin with None cannot be loaded."""
 
     def entry(name: str, suffix: str | None) -> SimpleNamespace:
         def load() -> SimpleNamespace:
@@ -27,36 +27,36 @@ def installed(monkeypatch: pytest.MonkeyPatch, **suffixes: str | None) -> None:
 
 
 @pytest.fixture
-def found() -> Callable[[str], str]:
+def find() -> Callable[[str], str]:
     return lambda path: find_plugin("group", Path(path), kind="source").name
 
 
-def test_the_plugin_that_knows_a_path_is_found(monkeypatch: pytest.MonkeyPatch, found: Callable[[str], str]) -> None:
+def test_the_plugin_that_knows_a_path_is_found(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], str]) -> None:
     installed(monkeypatch, nerfstudio=".yml", toy=".toy")
-    assert (found("config.yml"), found("run.toy")) == ("nerfstudio", "toy")
+    assert (find("config.yml"), find("run.toy")) == ("nerfstudio", "toy")
     assert entry_names("group") == ["nerfstudio", "toy"]
 
 
-def test_exactly_one_plugin_must_know_a_path(monkeypatch: pytest.MonkeyPatch, found: Callable[[str], str]) -> None:
+def test_exactly_one_plugin_must_know_a_path(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], str]) -> None:
     installed(monkeypatch, nerfstudio=".yml", toy=".yml", other=".toy")
     with pytest.raises(InputError, match=r"one installed source must know c\.yml; nerfstudio and toy all read it\."):
-        found("c.yml")
+        find("c.yml")
     with pytest.raises(InputError, match=r"must know c\.txt; installed: nerfstudio, other, toy\."):
-        found("c.txt")
+        find("c.txt")
 
 
-def test_unknown_path_goes_to_the_only_plugin(monkeypatch: pytest.MonkeyPatch, found: Callable[[str], str]) -> None:
+def test_unknown_path_goes_to_the_only_plugin(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], str]) -> None:
     installed(monkeypatch, nerfstudio=".yml")
-    assert found("c.txt") == "nerfstudio"
+    assert find("c.txt") == "nerfstudio"
     installed(monkeypatch)
     with pytest.raises(InputError, match=r"installed: none\."):
-        found("c.txt")
+        find("c.txt")
 
 
-def test_broken_plugin_is_named_where_no_other_knows(
-    monkeypatch: pytest.MonkeyPatch, found: Callable[[str], str]
+def test_broken_plugin_is_named_if_no_other_knows_the_path(
+    monkeypatch: pytest.MonkeyPatch, find: Callable[[str], str]
 ) -> None:
     installed(monkeypatch, broken=None, toy=".toy")
-    assert found("run.toy") == "toy"
+    assert find("run.toy") == "toy"
     with pytest.raises(InputError, match="source 'broken' of broken-package cannot be loaded: no module"):
-        found("config.yml")
+        find("config.yml")
