@@ -44,16 +44,16 @@ def audit(options: AuditOptions, callbacks: Callbacks) -> list[list[Record]]:
     return list(by_result.values())
 
 
-def _check_no_option_of(other: type[ScoreOptions | RunOptions], options: AuditOptions) -> None:
+def _check_no_option_of(unused: type[ScoreOptions | RunOptions], options: AuditOptions) -> None:
     """Check that no option of the other kind of renders is set, since it would have no effect.
 
     Raises:
         InputError: Such an option is set; the message names it.
     """
     common = {option.name for option in fields(ScoringOptions)}
-    for option in fields(other):
+    for option in fields(unused):
         if option.name not in common and getattr(options, option.name) != getattr(AuditOptions, option.name):
-            kind = "trained runs (`--load-config`)" if other is RunOptions else "folders of renders"
+            kind = "trained runs (`--load-config`)" if unused is RunOptions else "folders of renders"
             raise InputError(f"`--{option.name.replace('_', '-')}` applies only to {kind}. Remove it.")
 
 

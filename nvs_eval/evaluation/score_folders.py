@@ -106,7 +106,7 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
 
 def _check_given(options: ScoreOptions) -> None:
     if not options.renders:
-        raise InputError("No folder of renders was given.")
+        raise InputError("At least one folder of renders is required. Got none.")
 
 
 def _usable_protocols(options: ScoreOptions, callbacks: Callbacks) -> list[Protocol]:

@@ -88,9 +88,9 @@ def test_score_takes_the_options_of_the_command(cli: Callable[..., Said]) -> Non
         allow_missing=True, background=(1.0, 1.0, 1.0), masks="garden/gt", device="cpu",
     )  # fmt: skip
     options = ("--scene", "s", "--method", "m", "--colour-correct", "affine", "--allow-missing", "--device", "cpu")
-    said = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", *options,
+    result = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", *options,
                "--background", "white", "--masks", "garden/gt")  # fmt: skip
-    assert said.code == 0
+    assert result.code == 0
     assert results(scored) == results(nvs_eval.read_records(RESULTS))
     assert scored[0].views[0].coverage is not None
 
@@ -143,9 +143,9 @@ def test_run_returns_the_records_of_the_command(
     written = files_below(RESULTS)
     assert any(name.endswith("500/renders/a.png") for name in written)
     shutil.rmtree(RESULTS)
-    said = cli("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml", "--views", "a",
+    result = cli("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml", "--views", "a",
                "--every", "2", "--eval-num-rays-per-chunk", "7", "--data", "elsewhere")  # fmt: skip
-    assert said.code == 0
+    assert result.code == 0
     assert results(evaluated) == results(nvs_eval.read_records(RESULTS))
     assert files_below(RESULTS) == written
     calls = [{name: list(v) if isinstance(v, tuple) else v for name, v in call.items()} for call in opener.asked]

@@ -46,7 +46,7 @@ def protocols(here: Path) -> None:
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[str]:
+def few_protocols(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[str]:
     """Replace the named protocols by some of the above."""
     import nvs_eval.protocols as module
 
@@ -85,8 +85,8 @@ def test_records_equal_those_of_each_protocol_alone(
         del opener.given[1:]
     inputs = FOLDERS if kind == "folders" else RUNS
     names = ["light.yaml", "float.yaml", "half.yaml", "keeping.yaml"]
-    said = cli("audit", *inputs, *colours, "--protocol", *names)
-    assert said.code == 0
+    result = cli("audit", *inputs, *colours, "--protocol", *names)
+    assert result.code == 0
     alone = "score" if kind == "folders" else "run"
     for name in names:
         assert cli(alone, *inputs, *colours, "--protocol", name, "--output-dir", "alone").code == 0
@@ -105,10 +105,10 @@ def test_every_named_protocol_scores_as_it_does_alone(cli: Callable[..., Said]) 
     for seed, folder in enumerate(("gt", "ours")):
         # The right half is large enough for every network.
         save_png(Path("large") / folder / "0001.png", image(seed, 66, 70))
-    said = cli("audit", *inputs)
-    assert said.code == 0
+    result = cli("audit", *inputs)
+    assert result.code == 0
     assert len(written()) == len(named_protocols()) == 18
-    (table,) = protocols_in(said.out)
+    (table,) = protocols_in(result.out)
     assert table[0] == "standard"
     assert sorted(table) == sorted(named_protocols())
     for name in ("inria-3dgs", "nerfstudio", "nerfbaselines-nerf"):
@@ -121,30 +121,30 @@ def test_every_named_protocol_scores_as_it_does_alone(cli: Callable[..., Said]) 
 def test_each_result_has_a_table(cli: Callable[..., Said], opener: Opener) -> None:
     names = ["light.yaml", "float.yaml", "half.yaml"]
     for inputs in (FOLDERS, RUNS):
-        said = cli("audit", *inputs, "--protocol", *names)
-        assert said.code == 0
-        assert protocols_in(said.out) == [["light", "float", "half"]] * 2
+        result = cli("audit", *inputs, "--protocol", *names)
+        assert result.code == 0
+        assert protocols_in(result.out) == [["light", "float", "half"]] * 2
     assert cli("audit", "-m", "garden/ours", *FOLDERS[2:], "--protocol", *names).code == 0
 
 
 def test_audit_shows_each_protocol_and_what_is_comparable(cli: Callable[..., Said]) -> None:
-    said = cli("audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
+    result = cli("audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
     means = {record["protocol"]["name"]: record["means"] for record in written().values()}
     for name in ("light", "float"):
-        (line,) = [line for line in said.out.splitlines() if line.startswith(f"{name} ")]
+        (line,) = [line for line in result.out.splitlines() if line.startswith(f"{name} ")]
         assert f"{means[name]['psnr']:.2f}" in line
         assert f"{means[name]['ssim']:.4f}" in line
-    assert "\nYour SSIM " in said.out
-    assert "\nSSIM under float is " in said.out
-    assert "\nview  " not in said.out
+    assert "\nYour SSIM " in result.out
+    assert "\nSSIM under float is " in result.out
+    assert "\nview  " not in result.out
 
 
 def test_per_view_adds_a_table_per_protocol(cli: Callable[..., Said]) -> None:
-    said = cli("audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
+    result = cli("audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
     per_view = cli(
         "audit", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml", "--per-view"
     )
-    assert per_view.out.startswith(said.out)
+    assert per_view.out.startswith(result.out)
     assert len(re.findall(r"^000[12] ", per_view.out, re.MULTILINE)) == 4
 
 
@@ -152,7 +152,7 @@ def test_per_view_adds_a_table_per_protocol(cli: Callable[..., Said]) -> None:
 
 
 def test_audit_decodes_each_image_once_for_all_protocols(
-    cli: Callable[..., Said], own: list[str], monkeypatch: pytest.MonkeyPatch
+    cli: Callable[..., Said], few_protocols: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
 
@@ -162,17 +162,17 @@ def test_audit_decodes_each_image_once_for_all_protocols(
 
     monkeypatch.setattr("nvs_eval.sources.pictures.load_layers", count)
     assert cli("audit", *FOLDERS).code == 0
-    assert len(written()) == 2 * len(own)
+    assert len(written()) == 2 * len(few_protocols)
     assert sorted(decoded) == sorted(
         f"garden/{folder}/{view}.png" for folder in ("gt", "ours", "theirs") for view in ("0001", "0002")
     )
 
 
 def test_audit_renders_each_view_once_for_all_protocols(
-    cli: Callable[..., Said], own: list[str], opener: Opener, pinned: Pinned
+    cli: Callable[..., Said], few_protocols: list[str], opener: Opener, pinned: Pinned
 ) -> None:
     assert cli("audit", *RUNS).code == 0
-    assert len(written()) == 2 * len(own)
+    assert len(written()) == 2 * len(few_protocols)
     assert [checkpoint.rendered for checkpoint in opener.given] == [["a", "cam0/b", "c"]] * 2
     pinned("audit", cli("audit", *RUNS).err)
     assert len(opener.rendered) == 6
@@ -190,7 +190,7 @@ def beyond(index: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["folders", "one checkpoint", "checkpoints"])
 def test_protocols_that_refuse_out_of_range_renders_are_skipped(
-    kind: str, cli: Callable[..., Said], own: list[str], here: Path, opener: Opener
+    kind: str, cli: Callable[..., Said], few_protocols: list[str], here: Path, opener: Opener
 ) -> None:
     protocol_file(here, KEEPING, "half.yaml")
     Path("garden/ours/0002.png").unlink()
@@ -198,72 +198,72 @@ def test_protocols_that_refuse_out_of_range_renders_are_skipped(
     opener.given[0].renders = beyond
     if kind == "one checkpoint":
         del opener.given[1:]
-    said = cli("audit", *(FOLDERS if kind == "folders" else RUNS))
-    assert said.code == 0
+    result = cli("audit", *(FOLDERS if kind == "folders" else RUNS))
+    assert result.code == 0
     assert {record["protocol"]["name"] for record in written().values()} == {"keeping"}
     for name in ("standard", "float", "ignoring", "unmasked"):
-        (line,) = [line for line in said.err.splitlines() if line.startswith(f"Skipped protocol {name}: ")]
+        (line,) = [line for line in result.err.splitlines() if line.startswith(f"Skipped protocol {name}: ")]
         assert re.search(r"The render of view '(0002|cam0/b)' .* to 1\.25\b", line)
-    assert protocols_in(said.out) == [["keeping"]] * (1 if kind == "one checkpoint" else 2)
+    assert protocols_in(result.out) == [["keeping"]] * (1 if kind == "one checkpoint" else 2)
 
 
-@pytest.mark.parametrize("given", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
+@pytest.mark.parametrize("inputs", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
 def test_named_protocol_that_refuses_is_an_error(
-    given: tuple[str, ...], cli: Callable[..., Said], opener: Opener
+    inputs: tuple[str, ...], cli: Callable[..., Said], opener: Opener
 ) -> None:
     Path("garden/ours/0002.png").unlink()
     save_npy(Path("garden/ours/0002.npy"), beyond(1))
     opener.given[0].renders = beyond
-    said = cli("audit", *given, "--protocol", "keeping.yaml", "light.yaml")
-    assert (said.code, said.out) == (2, "")
-    assert re.search(r"^Error: The render of view .* to 1\.25\b.*'light'", said.err, re.MULTILINE)
+    result = cli("audit", *inputs, "--protocol", "keeping.yaml", "light.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert re.search(r"^Error: The render of view .* to 1\.25\b.*'light'", result.err, re.MULTILINE)
     assert written() == {}
 
 
 def test_audit_refused_by_all_protocols_writes_nothing(
-    cli: Callable[..., Said], own: list[str], opener: Opener, pinned: Pinned
+    cli: Callable[..., Said], few_protocols: list[str], opener: Opener, pinned: Pinned
 ) -> None:
     for checkpoint in opener.given:
         checkpoint.renders = beyond
     checkpoints = list(opener.given)
     for opened in (checkpoints[:1], checkpoints):
         opener.given[:] = opened
-        said = cli("audit", *RUNS)
-        assert (said.code, said.out) == (2, "")
-        assert said.err.count("Skipped protocol ") == len(own)
-        pinned("audit", said.err.splitlines()[-1])
+        result = cli("audit", *RUNS)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.count("Skipped protocol ") == len(few_protocols)
+        pinned("audit", result.err.splitlines()[-1])
         assert [file for file in files_below(OUT) if not file.endswith("/")] == []
 
 
 def test_audit_of_8_bit_copies_scores_rounding_protocols(
-    cli: Callable[..., Said], own: list[str], opener: Opener
+    cli: Callable[..., Said], few_protocols: list[str], opener: Opener
 ) -> None:
     assert cli("run", "--load-config", "config.yml", "--protocol", "light.yaml", "--output-dir", "made").code == 0
     (reference,) = Path("made/fox/references").iterdir()
     inputs = ("made/fox/fake/base/500/renders", "--reference", str(reference))
-    said = cli("audit", *inputs)
-    assert said.code == 0
-    assert protocols_in(said.out) == [["standard", "half", "ignoring", "unmasked"]]
-    assert re.findall(r"^Skipped protocol (\w+): .* 8-bit copies", said.err, re.MULTILINE) == ["float"]
+    result = cli("audit", *inputs)
+    assert result.code == 0
+    assert protocols_in(result.out) == [["standard", "half", "ignoring", "unmasked"]]
+    assert re.findall(r"^Skipped protocol (\w+): .* 8-bit copies", result.err, re.MULTILINE) == ["float"]
     assert cli("audit", *inputs, "--protocol", "light.yaml", "float.yaml").code == 2
 
 
-@pytest.mark.parametrize("given", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
+@pytest.mark.parametrize("inputs", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
 def test_audit_with_masks_skips_protocols_without_support(
-    given: tuple[str, ...],
+    inputs: tuple[str, ...],
     cli: Callable[..., Said],
     refused: Callable[..., str],
-    own: list[str],
+    few_protocols: list[str],
     opener: Opener,
     *,
     pinned: Pinned,
 ) -> None:
     masks = write_masks(Path("masks"), dict.fromkeys(["0001", "0002", "a", "cam0/b", "c"], 0.5))
-    pinned("audit", refused("audit", *given, "--masks", str(masks), "--protocol", "unmasked.yaml"))
+    pinned("audit", refused("audit", *inputs, "--masks", str(masks), "--protocol", "unmasked.yaml"))
     assert opener.rendered == []
-    said = cli("audit", *given, "--masks", str(masks))
-    assert said.code == 0
-    (line,) = [line for line in said.err.splitlines() if line.startswith("Skipped ")]
+    result = cli("audit", *inputs, "--masks", str(masks))
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if line.startswith("Skipped ")]
     pinned("audit", line)
     coverage = {
         record["protocol"]["name"]: {view["coverage"] for view in record["views"]} for record in written().values()
@@ -272,7 +272,7 @@ def test_audit_with_masks_skips_protocols_without_support(
 
 
 def test_audit_with_masks_lists_skipped_protocols_on_one_line(
-    cli: Callable[..., Said], own: list[str], here: Path, pinned: Pinned
+    cli: Callable[..., Said], few_protocols: list[str], here: Path, pinned: Pinned
 ) -> None:
     protocol_file(here, UNMASKED.replace("name: unmasked", "name: float"), "float.yaml")
     masked = (*FOLDERS, "--masks", str(write_masks(Path("masks"), dict.fromkeys(["0001", "0002"], 0.5))))
@@ -282,18 +282,20 @@ def test_audit_with_masks_lists_skipped_protocols_on_one_line(
     assert "Skipped " not in cli("audit", *masked, "--protocol", "light.yaml").err
 
 
-def test_audit_reports_means_over_different_numbers_of_views(cli: Callable[..., Said], own: list[str]) -> None:
+def test_audit_reports_means_over_different_numbers_of_views(
+    cli: Callable[..., Said], few_protocols: list[str]
+) -> None:
     masks = write_masks(Path("masks"), {"0001": 0.5, "0002": 0.0})
-    said = cli("audit", *FOLDERS, "--masks", str(masks))
-    assert said.code == 0
-    assert re.search(r"^garden, ours, test views$", said.out, re.MULTILINE)
-    assert dict(re.findall(r"^(\w+) +[0-9a-f]{8} +(\d) ", said.out, re.MULTILINE)) == {
+    result = cli("audit", *FOLDERS, "--masks", str(masks))
+    assert result.code == 0
+    assert re.search(r"^garden, ours, test views$", result.out, re.MULTILINE)
+    assert dict(re.findall(r"^(\w+) +[0-9a-f]{8} +(\d) ", result.out, re.MULTILINE)) == {
         "standard": "1",
         "float": "1",
         "half": "1",
         "ignoring": "2",
     }
-    sentences = [line for line in said.out.splitlines() if "2 views" in line]
+    sentences = [line for line in result.out.splitlines() if "2 views" in line]
     assert len(sentences) == 4
     assert all("standard has 1" in sentence for sentence in sentences)
 
@@ -310,7 +312,7 @@ def test_audit_takes_either_folders_or_runs(refused: Callable[..., str], opener:
 
 
 @pytest.mark.parametrize(
-    ("given", "option"),
+    ("inputs", "option"),
     [
         (FOLDERS, ("--every", "2")),
         (FOLDERS, ("--keep-renders", "all")),
@@ -321,9 +323,9 @@ def test_audit_takes_either_folders_or_runs(refused: Callable[..., str], opener:
     ids=lambda value: value[0],
 )
 def test_option_without_effect_is_an_error(
-    given: tuple[str, ...], option: tuple[str, ...], refused: Callable[..., str], opener: Opener, pinned: Pinned
+    inputs: tuple[str, ...], option: tuple[str, ...], refused: Callable[..., str], opener: Opener, pinned: Pinned
 ) -> None:
-    pinned("audit", refused("audit", *given, *option, "--protocol", "light.yaml"))
+    pinned("audit", refused("audit", *inputs, *option, "--protocol", "light.yaml"))
     assert opener.asked == []
 
 
@@ -341,13 +343,15 @@ def test_missing_weights_raise_one_error_before_rendering(
     assert opener.rendered == []
 
 
-def test_missing_folder_and_unknown_protocol_raise(refused: Callable[..., str], own: list[str], pinned: Pinned) -> None:
+def test_missing_folder_and_unknown_protocol_raise(
+    refused: Callable[..., str], few_protocols: list[str], pinned: Pinned
+) -> None:
     pinned("audit", refused("audit", "gone", "--reference", "garden/gt"))
     pinned("audit", refused("audit", *FOLDERS, "--protocol", "flaot"))
 
 
 def test_audit_of_grey_or_alpha_needs_its_option(
-    cli: Callable[..., Said], refused: Callable[..., str], own: list[str]
+    cli: Callable[..., Said], refused: Callable[..., str], few_protocols: list[str]
 ) -> None:
     iio.imwrite("garden/ours/0001.png", np.full((HEIGHT, WIDTH), 153, np.uint8))
     assert "`--grey-to-rgb`" in refused("audit", *FOLDERS)
@@ -369,8 +373,8 @@ def test_ctrl_c_keeps_finished_records(cli: Callable[..., Said], monkeypatch: py
         return outcomes(self, view)
 
     monkeypatch.setattr(Scorer, "outcomes", interrupt)
-    said = cli("audit", "a", "b", "--scene", "s", "--protocol", "light.yaml", "half.yaml")
-    assert (said.code, said.out) == (130, "")
+    result = cli("audit", "a", "b", "--scene", "s", "--protocol", "light.yaml", "half.yaml")
+    assert (result.code, result.out) == (130, "")
     assert {path.split("/")[1] for path in written()} == {"a"}
     assert len(written()) == 2
 
@@ -395,6 +399,6 @@ def test_audit_interrupted_while_rendering_can_resume(cli: Callable[..., Said], 
 
 def test_auto_and_other_protocols_together(cli: Callable[..., Said], opener: Opener, here: Path) -> None:
     opener.given[:] = [FakeCheckpoint(1, own_protocol="instant-ngp"), FakeCheckpoint(2, own_protocol="nerf")]
-    said = cli("audit", *RUNS, "--protocol", "light.yaml", "auto")
-    assert said.code == 0
-    assert protocols_in(said.out) == [["light", "instant-ngp"], ["light", "nerf"]]
+    result = cli("audit", *RUNS, "--protocol", "light.yaml", "auto")
+    assert result.code == 0
+    assert protocols_in(result.out) == [["light", "instant-ngp"], ["light", "nerf"]]

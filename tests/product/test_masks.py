@@ -48,9 +48,9 @@ def records(protocol: str = "light") -> list[Record]:
 def test_masks_are_matched_by_name_and_recorded(command: tuple[str, ...], cli: Callable[..., Said]) -> None:
     # Additional masks are ignored.
     write_masks(Path("masks"), {**COVERAGE, "another": 0.5})
-    said = cli(*command, "--masks", "masks", "--protocol", "light.yaml")
-    assert said.code == 0
-    assert "mask:valid-pixels" in said.out
+    result = cli(*command, "--masks", "masks", "--protocol", "light.yaml")
+    assert result.code == 0
+    assert "mask:valid-pixels" in result.out
     files = sorted(Path("nvs-eval-results").rglob("light-*.json"))
     assert files
     for file in files:
@@ -154,17 +154,17 @@ def test_masks_of_the_data_are_used_on_request(
 ) -> None:
     write_masks(Path("masks"), RENDERED, weight=1 / 255)
     opener.given[:] = [FakeCheckpoint(step, masks=Masks(list_images(Path("masks")), True)) for step in (1, 2)[:count]]
-    said = cli(*RUN, "--protocol", "light.yaml")
-    assert said.code == 0
-    hints = [line for line in said.err.splitlines() if "`--data-masks`" in line]
+    result = cli(*RUN, "--protocol", "light.yaml")
+    assert result.code == 0
+    hints = [line for line in result.err.splitlines() if "`--data-masks`" in line]
     assert len(hints) == count
     pinned("run", "\n".join(hints))
     for record in records():
         assert [row.mask for row in record.views] == [None] * 3
         assert "masks" not in record.provenance
-    said = cli(*RUN, "--protocol", "light.yaml", "--data-masks", "--overwrite")
-    assert said.code == 0
-    assert "`--data-masks`" not in said.err
+    result = cli(*RUN, "--protocol", "light.yaml", "--data-masks", "--overwrite")
+    assert result.code == 0
+    assert "`--data-masks`" not in result.err
     assert len(records()) == count
     for record in records():
         assert [row.coverage for row in record.views] == [0.5, 0.25, 0.75]
@@ -198,9 +198,9 @@ def test_masks_of_a_folder_are_weights_even_if_data_masks_are_binary(cli: Callab
     write_masks(Path("masks"), RENDERED, weight=51 / 255)
     for checkpoint in opener.given:
         checkpoint.masks = Masks(list_images(Path("masks")), binary=True)
-    said = cli(*RUN, "--protocol", "light.yaml", "--masks", "masks")
-    assert said.code == 0
-    assert "`--data-masks`" not in said.err
+    result = cli(*RUN, "--protocol", "light.yaml", "--masks", "masks")
+    assert result.code == 0
+    assert "`--data-masks`" not in result.err
     assert [row.coverage for row in records()[0].views] == pytest.approx([0.1, 0.05, 0.15])
     assert "masks" not in records()[0].provenance
 
@@ -241,17 +241,17 @@ def test_view_with_empty_mask_is_skipped_and_record_finished(
 ) -> None:
     write_masks(Path("masks"), {**COVERAGE, "cam0/b": 0.0, "0002": 0.0})
     masked = (*command, "--masks", "masks", "--protocol", "light.yaml")
-    said = cli(*masked)
-    assert said.code == 0
+    result = cli(*masked)
+    assert result.code == 0
     name = "0002" if command == SCORE else "cam0/b"
-    assert name in said.out
-    assert "empty" in said.out
+    assert name in result.out
+    assert "empty" in result.out
     for record in records():
         assert name not in [row.name for row in record.views]
         assert list(record.provenance["left_out"]) == [name]
         pinned(command[0], record.provenance["left_out"][name])
     rendered = len(opener.rendered)
-    assert cli(*masked).out == said.out
+    assert cli(*masked).out == result.out
     assert len(opener.rendered) == rendered
 
 
@@ -278,9 +278,9 @@ def test_masks_may_be_arrays(cli: Callable[..., Said]) -> None:
 def test_array_that_is_not_a_mask_raises(array: np.ndarray, cli: Callable[..., Said]) -> None:
     write_masks(Path("masks"), {"0002": 0.5})
     np.save("masks/0001.npy", array)
-    said = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
-    assert (said.code, said.out) == (2, "")
-    assert "masks/0001.npy" in said.err
+    result = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert "masks/0001.npy" in result.err
 
 
 @pytest.mark.parametrize("value", [2.0, -0.5, float("nan")])
@@ -289,6 +289,6 @@ def test_weight_out_of_range_raises(value: float, cli: Callable[..., Said]) -> N
     mask = np.ones((HEIGHT, WIDTH), np.float32)
     mask[3, 4] = value
     np.save("masks/0001.npy", mask)
-    said = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
-    assert (said.code, said.out) == (2, "")
-    assert "mask of view '0001'" in said.err
+    result = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert "mask of view '0001'" in result.err

@@ -91,11 +91,11 @@ def assert_same(first: str, second: str, protocol: str, *, paths: bool = True) -
 @pytest.mark.parametrize("protocol", ["float", "half", "keeping", "truncating"])
 def test_rescored_folders_score_as_in_a_direct_command(protocol: str, cli: Callable[..., Said]) -> None:
     cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "rescored")
-    said = cli("rescore", "rescored", "--protocol", f"{protocol}.yaml")
-    assert said.code == 0
-    assert f"\nRecord: rescored/garden/ours/final/{protocol}-" in said.err
+    result = cli("rescore", "rescored", "--protocol", f"{protocol}.yaml")
+    assert result.code == 0
+    assert f"\nRecord: rescored/garden/ours/final/{protocol}-" in result.err
     direct = cli(*SCORE, "--protocol", f"{protocol}.yaml", "--output-dir", "directly")
-    assert said.out == direct.out
+    assert result.out == direct.out
     assert assert_same("rescored", "directly", protocol) == 2
     record = records("rescored", protocol)["garden/ours/final"]
     (before,) = Path("rescored/garden/ours/final").glob("light-*.json")
@@ -210,9 +210,9 @@ def test_renders_in_an_archive_were_not_kept(
 def run_both(cli: Callable[..., Said], first: str, then: str, keep: str, *options: str) -> Said:
     """Run under one protocol and rescore under the other, and run directly under the other."""
     assert cli(*RUN, *options, "--protocol", first, "--keep-renders", keep, "--output-dir", "rescored").code == 0
-    said = cli("rescore", "rescored", "--protocol", then)
+    result = cli("rescore", "rescored", "--protocol", then)
     assert cli(*RUN, *options, "--protocol", then, "--keep-renders", keep, "--output-dir", "directly").code == 0
-    return said
+    return result
 
 
 @pytest.mark.parametrize("references", [image, float_image], ids=["8-bit references", "float references"])
@@ -229,8 +229,8 @@ def test_kept_floats_suit_every_protocol(
     first: str, then: str, references: Callable[[int], torch.Tensor], cli: Callable[..., Said], opener: Opener
 ) -> None:
     opener.given[:] = [FakeCheckpoint(step, references=references) for step in (500, 2500)]
-    said = run_both(cli, f"{first}.yaml", f"{then}.yaml", "all")
-    assert said.code == 0
+    result = run_both(cli, f"{first}.yaml", f"{then}.yaml", "all")
+    assert result.code == 0
     assert assert_same("rescored", "directly", then) == 2
     assert records("rescored", then)["fox/fake/base/500"].provenance["kept_renders"] == "as scored"
     assert len(opener.rendered) == 12
@@ -288,9 +288,9 @@ def test_colours_are_not_corrected_in_8_bit_copies(
     correct = ("--protocol", "light.yaml", "--colour-correct", "affine")
     assert "8-bit copies" in refused("rescore", "out", *correct)
     assert cli(*RUN, "--protocol", "light.yaml", "--keep-renders", "all", "--output-dir", "all").code == 0
-    said = cli("rescore", "all", *correct)
-    assert said.code == 0
-    assert "cc-PSNR" in said.out
+    result = cli("rescore", "all", *correct)
+    assert result.code == 0
+    assert "cc-PSNR" in result.out
 
 
 def test_reference_copies_do_not_suit_float_protocols(
@@ -489,9 +489,9 @@ def test_refused_image_writes_nothing(cli: Callable[..., Said], refused: Callabl
     save_npy(Path("garden/theirs/0002.npy"), beyond)
     cli(*SCORE, "--protocol", "clamping.yaml", "--output-dir", "out")
     before = files_below(Path("out"))
-    said = cli("rescore", "out", "--protocol", "light.yaml")
-    assert (said.code, said.out) == (2, "")
-    assert "values from" in said.err
+    result = cli("rescore", "out", "--protocol", "light.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert "values from" in result.err
     assert files_below(Path("out")) == before
 
 

@@ -108,17 +108,17 @@ def cells(out: str, row: str) -> list[str]:
 def test_all_scenes_and_methods_give_records_and_one_table(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
-    said = cli("suite", "suite.yaml")
-    assert said.code == 0
+    result = cli("suite", "suite.yaml")
+    assert result.code == 0
     assert list(records()) == [
         f"{scene}/{result}" for scene in SCENES for result in ("3dgs/final", "two words/30000", "two words/7000")
     ]
     assert len(scored) == 2 * 2 * 3
-    assert said.out.startswith("Three scenes, mean of 3 scenes, test views\n")
+    assert result.out.startswith("Three scenes, mean of 3 scenes, test views\n")
     means = [read_record(records()[f"{scene}/3dgs/final"]).means["psnr"] for scene in SCENES]
-    assert cells(said.out, "3dgs")[0] == f"{sum(means) / 3:.2f}"
-    assert cells(said.out, "two words")[0] == "30000"
-    assert re.findall(r"^\[.*", said.err, re.MULTILINE) == [
+    assert cells(result.out, "3dgs")[0] == f"{sum(means) / 3:.2f}"
+    assert cells(result.out, "two words")[0] == "30000"
+    assert re.findall(r"^\[.*", result.err, re.MULTILINE) == [
         "[1/6] 3dgs, fox",
         "[2/6] two words, fox",
         "[3/6] 3dgs, garden",
@@ -149,11 +149,11 @@ def test_only_changed_files_are_scored_again(
     before = {name: read_record(file).means for name, file in records().items()}
     scored.clear()
     write_pngs(Path(file).parent, {Path(file).stem: 99})
-    said = cli("suite", "suite.yaml")
+    result = cli("suite", "suite.yaml")
     assert scored == ["0001", "0002"]
     after = {name: read_record(file).means for name, file in records().items()}
     assert [name for name in after if after[name] != before[name]] == ["fox/3dgs/final"]
-    assert "fox/3dgs is" not in said.err
+    assert "fox/3dgs is" not in result.err
 
 
 def test_only_new_iterations_are_scored(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
@@ -161,11 +161,11 @@ def test_only_new_iterations_are_scored(cli: Callable[..., Said], project: Path,
     cli("suite", "suite.yaml")
     scored.clear()
     shutil.move("later", "renders/two words/fox/test/ours_30000")
-    said = cli("suite", "suite.yaml", "--rows", "checkpoint")
+    result = cli("suite", "suite.yaml", "--rows", "checkpoint")
     assert len(scored) == 2
-    assert "fox/two words/7000 is already scored." in said.err
+    assert "fox/two words/7000 is already scored." in result.err
     # Steps are in order, even if the later one was scored first.
-    assert re.findall(r"^two words +(\d+)", said.out, re.MULTILINE)[:2] == ["7000", "30000"]
+    assert re.findall(r"^two words +(\d+)", result.out, re.MULTILINE)[:2] == ["7000", "30000"]
 
 
 def test_record_of_other_files_or_reading_options_is_not_reused(
@@ -222,9 +222,9 @@ def test_pattern_matches_iterations_but_not_two_results_of_one_name(
     assert cli("suite", changed(scenes=["fox"], methods=several)).code == 0
     assert list(records()) == ["fox/a/30000", "fox/a/7000"]
     twice = {"a": {"score": ["renders/3dgs/{scene}", "garden/ours"], "reference": "data/{scene}/test"}}
-    said = cli("suite", changed(scenes=["fox"], methods=twice))
-    assert said.code == 3
-    pinned("suite", said.err)
+    result = cli("suite", changed(scenes=["fox"], methods=twice))
+    assert result.code == 3
+    pinned("suite", result.err)
 
 
 def test_changed_masks_are_scored_again(
@@ -243,9 +243,9 @@ def test_changed_masks_are_scored_again(
     assert cli("suite", file, "--only", "3dgs").code == 0
     assert len(scored) == 2
     # Without masks, the same records would be replaced, which is an error as in `score`.
-    said = cli("suite", "suite.yaml", "--only", "3dgs")
-    assert said.code == 3
-    pinned("suite", said.err)
+    result = cli("suite", "suite.yaml", "--only", "3dgs")
+    assert result.code == 3
+    pinned("suite", result.err)
 
 
 def test_interrupted_suite_resumes(
@@ -263,9 +263,9 @@ def test_interrupted_suite_resumes(
             return counted(self, view)  # pyright: ignore[reportArgumentType]
 
         patched.setattr(Scorer, "outcomes", until)
-        said = cli("suite", "suite.yaml")
-    assert said.code == 130
-    assert said.out == ""
+        result = cli("suite", "suite.yaml")
+    assert result.code == 130
+    assert result.out == ""
     assert len(records()) == 3
     scored.clear()
     assert cli("suite", "suite.yaml").code == 0
@@ -276,14 +276,14 @@ def test_function_returns_records_and_prints_nothing(
     cli: Callable[..., Said], project: Path, capsys: pytest.CaptureFixture[str], pinned: Pinned
 ) -> None:
     shutil.rmtree("renders/3dgs/garden")
-    result = nvs_eval.suite("suite.yaml")
+    suite = nvs_eval.suite("suite.yaml")
     assert capsys.readouterr() == ("", "")
-    assert [(record.method, record.scene, record.step) for record in result.records][:3] == [
+    assert [(record.method, record.scene, record.step) for record in suite.records][:3] == [
         *(("3dgs", "fox", None), ("two words", "fox", 7000), ("two words", "fox", 30000)),
     ]
-    pinned("suite", "\n".join(result.not_done))
+    pinned("suite", "\n".join(suite.not_done))
     assert nvs_eval.suite(Path("suite.yaml"), only="two words").not_done == []
-    assert len(result.records) == len(records()) == 8
+    assert len(suite.records) == len(records()) == 8
     with pytest.raises(nvs_eval.InputError, match="Unknown method or scene '3dg'"):
         nvs_eval.suite("suite.yaml", only=["3dg"])
 
@@ -296,41 +296,41 @@ def test_missing_scene_is_named_first_and_leaves_the_mean_empty(
 ) -> None:
     shutil.rmtree("renders/3dgs/garden")
     shutil.rmtree("renders/two words")
-    said = cli("suite", "suite.yaml")
-    assert said.code == 3
-    pinned("suite", said.err)
-    assert cells(said.out, "3dgs") == []
-    pinned("suite", "\n".join(line for line in said.out.splitlines() if line.startswith("3dgs: ")))
+    result = cli("suite", "suite.yaml")
+    assert result.code == 3
+    pinned("suite", result.err)
+    assert cells(result.out, "3dgs") == []
+    pinned("suite", "\n".join(line for line in result.out.splitlines() if line.startswith("3dgs: ")))
     assert re.search(r"^3dgs +\d+\.\d+ +\d+\.\d+ *$", cli("suite", "suite.yaml", "--per-scene").out, re.MULTILINE)
 
 
 def test_missing_reference_is_reported(cli: Callable[..., Said], project: Path) -> None:
     shutil.rmtree("data/fox")
-    said = cli("suite", "suite.yaml")
-    assert said.code == 3
-    assert re.search(r"^  3dgs: .*data/\{folder\}/test .*fox$", said.err, re.MULTILINE)
+    result = cli("suite", "suite.yaml")
+    assert result.code == 3
+    assert re.search(r"^  3dgs: .*data/\{folder\}/test .*fox$", result.err, re.MULTILINE)
     assert len(records()) == 8
 
 
 def test_tables_show_earlier_records_of_missing_renders(cli: Callable[..., Said], project: Path) -> None:
     first = cli("suite", "suite.yaml")
     shutil.rmtree("renders/3dgs/garden")
-    said = cli("suite", "suite.yaml")
-    assert said.code == 3
-    assert said.out == first.out
+    result = cli("suite", "suite.yaml")
+    assert result.code == 3
+    assert result.out == first.out
 
 
 def test_failing_entry_is_reported_and_others_continue(cli: Callable[..., Said], project: Path, pinned: Pinned) -> None:
     cli("suite", "suite.yaml")
     for scene in ("fox", "garden"):
         Path(f"renders/3dgs/{scene}/0002.png").unlink()
-    said = cli("suite", "suite.yaml", "--overwrite")
-    assert said.code == 3
-    pinned("suite", "\n".join(line for line in said.err.splitlines() if "3dgs" in line and "/3dgs/" not in line))
-    assert "[6/6] two words, my room [1]\n" in said.err
+    result = cli("suite", "suite.yaml", "--overwrite")
+    assert result.code == 3
+    pinned("suite", "\n".join(line for line in result.err.splitlines() if "3dgs" in line and "/3dgs/" not in line))
+    assert "[6/6] two words, my room [1]\n" in result.err
     # The earlier record belongs to other renders, so no table shows it.
-    assert cells(said.out, "3dgs") == []
-    pinned("suite", "\n".join(line for line in said.out.splitlines() if line.startswith("3dgs: ")))
+    assert cells(result.out, "3dgs") == []
+    pinned("suite", "\n".join(line for line in result.out.splitlines() if line.startswith("3dgs: ")))
 
 
 def test_failures_with_one_reason_are_reported_together(
@@ -338,9 +338,9 @@ def test_failures_with_one_reason_are_reported_together(
 ) -> None:
     shutil.rmtree("nvs-eval-results", ignore_errors=True)
     RESULTS.write_text("in the way", encoding="utf-8")
-    said = cli("suite", "suite.yaml", "--only", "3dgs")
-    assert said.code == 3
-    pinned("suite", said.err)
+    result = cli("suite", "suite.yaml", "--only", "3dgs")
+    assert result.code == 3
+    pinned("suite", result.err)
 
 
 def test_earlier_records_are_mentioned_if_everything_fails(
@@ -355,9 +355,9 @@ def test_earlier_records_are_mentioned_if_everything_fails(
         raise InputError("nerfstudio is not installed.")
 
     monkeypatch.setattr(checkpoints, "find_trainer", unloadable)
-    said = cli("suite", file, "--only", "nerfacto")
-    assert (said.code, said.out) == (3, "")
-    pinned("suite", said.err)
+    result = cli("suite", file, "--only", "nerfacto")
+    assert (result.code, result.out) == (3, "")
+    pinned("suite", result.err)
 
 
 # --- Dry run, and part of a suite -----------------------------------------------------------------------------------
@@ -371,10 +371,10 @@ def test_dry_run_reports_the_state_and_writes_nothing(
     shutil.rmtree("renders/3dgs/garden")
     Path("renders/two words/garden/test/ours_7000/renders/0001.png").unlink()
     before, scored[:] = files_below(project), []
-    said = cli("suite", "suite.yaml", "--dry-run")
-    assert said.code == 3
-    pinned("suite", "\n".join(line.rstrip() for line in said.out.splitlines()))
-    pinned("suite", said.err)
+    result = cli("suite", "suite.yaml", "--dry-run")
+    assert result.code == 3
+    pinned("suite", "\n".join(line.rstrip() for line in result.out.splitlines()))
+    pinned("suite", result.err)
     assert (files_below(project), scored) == (before, [])
 
 
@@ -392,9 +392,9 @@ def test_only_chooses_what_to_evaluate_and_tables_show_all(
 ) -> None:
     complete = cli("suite", "suite.yaml").out
     scored.clear()
-    said = cli("suite", "suite.yaml", "--only", "two words", "fox", "garden", "--overwrite")
-    assert re.findall(r"^\[.*", said.err, re.MULTILINE) == ["[1/2] two words, fox", "[2/2] two words, garden"]
-    assert (len(scored), said.out) == (2 * 2, complete)
+    result = cli("suite", "suite.yaml", "--only", "two words", "fox", "garden", "--overwrite")
+    assert re.findall(r"^\[.*", result.err, re.MULTILINE) == ["[1/2] two words, fox", "[2/2] two words, garden"]
+    assert (len(scored), result.out) == (2 * 2, complete)
 
 
 def test_paths_start_from_the_folder_of_the_file(
@@ -412,8 +412,8 @@ def test_paths_start_from_the_folder_of_the_file(
     monkeypatch.chdir("/")
     assert cli("suite", str(moved / "suite.yaml")).out == first.out
     assert scored == []
-    said = cli("suite", str(moved / "suite.yaml"), "--output-dir", str(project / "other"), "--only", "3dgs", "fox")
-    assert (said.code, len(scored)) == (0, 2)
+    result = cli("suite", str(moved / "suite.yaml"), "--output-dir", str(project / "other"), "--only", "3dgs", "fox")
+    assert (result.code, len(scored)) == (0, 2)
     assert (project / "other/fox/3dgs/final").is_dir()
 
 
@@ -430,10 +430,10 @@ def test_tables_show_only_records_of_the_file(cli: Callable[..., Said], project:
 
 
 def test_suite_has_the_options_of_the_table_command(cli: Callable[..., Said], project: Path) -> None:
-    said = cli("suite", "suite.yaml", "--metrics", "ssim", "--sort", "ssim", "--per-view", "--decimals", "ssim=1")
-    assert said.code == 0
-    assert "psnr" not in said.out
-    assert re.search(r"^0002 +3dgs +-?0\.\d$", said.out, re.MULTILINE)
+    result = cli("suite", "suite.yaml", "--metrics", "ssim", "--sort", "ssim", "--per-view", "--decimals", "ssim=1")
+    assert result.code == 0
+    assert "psnr" not in result.out
+    assert re.search(r"^0002 +3dgs +-?0\.\d$", result.out, re.MULTILINE)
     written = cli("suite", "suite.yaml", "--output", "table.txt")
     assert (written.code, written.out) == (0, "")
     assert "Three scenes, mean of 3 scenes" in Path("table.txt").read_text(encoding="utf-8")
@@ -447,9 +447,9 @@ def test_long_form_has_the_chosen_scenes_and_metrics(cli: Callable[..., Said], p
         "scenes: [{name: forest, folder: x, factor: 1, aliases: [fox]}]\n"
     )
     long = ("suite", "suite.yaml", "--format", "csv", "--long")
-    said = cli(*long, "--metrics", "ssim", "--suite", "one.yaml")
-    assert said.code == 0
-    rows = list(csv.DictReader(io.StringIO(said.out)))
+    result = cli(*long, "--metrics", "ssim", "--suite", "one.yaml")
+    assert result.code == 0
+    rows = list(csv.DictReader(io.StringIO(result.out)))
     assert {(row["scene"], row["metric"]) for row in rows} == {("forest", "ssim")}
     assert len(rows) == 3 * 2
     assert len(cli(*long).out.splitlines()) == 1 + 3 * 3 * 2 * 2
@@ -464,9 +464,9 @@ def test_scenes_of_a_benchmark_keep_their_folders_and_factors(
         write_pngs(Path(f"renders/a/{scene}"), {"0001": 3, "0002": 4})
     method = {"score": "renders/{method}/{scene}", "reference": "data/{folder}/images_{factor}"}
     two_scenes = changed(suite="mipnerf360", scenes=["bonsai", "garden"], title=None, methods={"a": method})
-    said = cli("suite", two_scenes)
-    assert said.code == 0
-    assert said.out.startswith("2 scenes of Mip-NeRF 360, mean of 2 scenes, test views\n")
+    result = cli("suite", two_scenes)
+    assert result.code == 0
+    assert result.out.startswith("2 scenes of Mip-NeRF 360, mean of 2 scenes, test views\n")
     incomplete = cli("suite", changed(suite="mipnerf360", scenes=None, title=None, methods={"a": method}))
     assert incomplete.code == 3
     pinned("suite", incomplete.err.splitlines()[0])
@@ -477,12 +477,12 @@ def test_example_of_the_documentation_is_a_suite_file(cli: Callable[..., Said], 
     text = (Path(__file__).parents[2] / "docs/suites.md").read_text(encoding="utf-8")
     example, own_scenes = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     Path("example.yaml").write_text(example, encoding="utf-8")
-    said = cli("suite", "example.yaml", "--dry-run")
-    assert said.code == 3
-    assert said.out.startswith("Mip-NeRF 360: ")
-    assert "\nscene     3dgs     mcmc     nerfacto\n" in said.out
+    result = cli("suite", "example.yaml", "--dry-run")
+    assert result.code == 3
+    assert result.out.startswith("Mip-NeRF 360: ")
+    assert "\nscene     3dgs     mcmc     nerfacto\n" in result.out
     assert re.search(
-        r"^  nerfacto: .*outputs/\{scene\}/nerfacto/\*/config\.yml .*bicycle, flowers, garden, ", said.err, re.M
+        r"^  nerfacto: .*outputs/\{scene\}/nerfacto/\*/config\.yml .*bicycle, flowers, garden, ", result.err, re.M
     )
     methods = {name: method for name, method in yaml.safe_load(example)["methods"].items() if name != "mcmc"}
     Path("example.yaml").write_text(own_scenes + yaml.safe_dump({"methods": methods}), encoding="utf-8")
@@ -516,8 +516,8 @@ def test_trained_runs_are_rendered_once_with_the_options_of_run(
     cli: Callable[..., Said], runs: Opener, pinned: Pinned
 ) -> None:
     file = with_runs(steps=[500], views=["0001", "b"], data="data/{scene}", keep_renders="none")
-    said = cli("suite", file)
-    assert said.code == 0
+    result = cli("suite", file)
+    assert result.code == 0
     assert [name for name in records() if "nerfacto" in name] == [
         *("fox/nerfacto/a/500", "fox/nerfacto/b/500", "garden/nerfacto/a/500"),
     ]
@@ -528,7 +528,7 @@ def test_trained_runs_are_rendered_once_with_the_options_of_run(
     ]
     assert len(runs.rendered) == 3 * 3
     again = cli("suite", file)
-    assert (again.code, again.out, len(runs.rendered)) == (0, said.out, 3 * 3)
+    assert (again.code, again.out, len(runs.rendered)) == (0, result.out, 3 * 3)
     pinned("suite", again.err)
     assert "4 done\n" in cli("suite", file, "--dry-run").out
     assert cli("suite", file, "--runs", "mean").out.startswith("Three scenes, mean of 2 scenes, test views\n")
@@ -652,9 +652,9 @@ def test_wrong_options_are_refused_before_any_work(
 def test_options_of_a_method_override_those_of_the_file(cli: Callable[..., Said], project: Path) -> None:
     protocol_file(project, FLOAT, "float.yaml")
     override = {**SCORED, "protocol": ["float.yaml"]}
-    said = cli("suite", changed(methods={"one": SCORED, "two": override}, allow_missing=True))
-    assert said.code == 0
-    assert re.findall(r"^(?:one|two|protocol \w+)", said.out, re.MULTILINE) == [
+    result = cli("suite", changed(methods={"one": SCORED, "two": override}, allow_missing=True))
+    assert result.code == 0
+    assert re.findall(r"^(?:one|two|protocol \w+)", result.out, re.MULTILINE) == [
         *("one", "protocol light", "two", "protocol float"),
     ]
     Path("renders/3dgs/fox/0002.png").unlink()

@@ -336,7 +336,7 @@ def test_the_model_options_of_3dgs_are_accepted(option: str, scored: Callable[..
 
 def test_nothing_to_score_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("score", "-m")) == 2
-    assert "No folder of renders was given." in capsys.readouterr().err
+    assert "At least one folder of renders" in capsys.readouterr().err
 
 
 def test_all_layouts_give_the_same_scores(scored: Callable[..., dict[str, Record]]) -> None:
