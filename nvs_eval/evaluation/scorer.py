@@ -105,7 +105,7 @@ class Scorer:
         return [outcome.scores for outcome in outcomes]
 
     def outcomes(self, view: View) -> list[Outcome]:
-        """Return the outcome of a view for each protocol. An error of one protocol leaves the others their scores."""
+        """Return the outcome of a view for each protocol. An error of one protocol does not affect the others."""
         with torch.inference_mode():
             work = SharedWork(view, self.device)
             plans = [self._plan(work, index) for index in range(len(self.protocols))]
@@ -161,7 +161,7 @@ def _parts(protocol: Protocol) -> tuple[str, str, str]:
 
 
 def _checked(values: Sequence[float] | InputError, metric: Metric, view: View, *, masked: bool) -> Sequence[float]:
-    """Return the values of a metric after checking that none is NaN, which means that the metric is undefined."""
+    """Return the values of a metric after checking for NaN: an undefined metric, or an overflow in LPIPS."""
     if isinstance(values, InputError):
         raise InputError(f"View {view.name!r}: {values}") from values
     if not any(math.isnan(value) for value in values):
@@ -268,7 +268,7 @@ class SharedWork:
         return len(self._images) - 1
 
     def compute(self, max_memory: int | None = None) -> None:
-        """Compute all requested metrics once. Equal inputs of a network pass it together.
+        """Compute all requested metrics once. Images that enter a network in the same way pass it together.
 
         Args:
             max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free).

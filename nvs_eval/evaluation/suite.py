@@ -246,7 +246,7 @@ def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, An
 
 
 def _as_texts(steps: Any) -> Any:
-    """Convert the step numbers of a file to texts, as on the command line."""
+    """Convert the step numbers of a file to strings, as on the command line."""
     if isinstance(steps, list):
         return [_as_texts(step) for step in steps]
     return str(steps) if isinstance(steps, int) and not isinstance(steps, bool) else steps
