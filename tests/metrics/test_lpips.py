@@ -345,7 +345,7 @@ def test_example_lowers_lpips_by_gradient_descent(
     before, after = example().main(arguments)
     assert before > 0.1
     assert after < 0.4 * before
-    assert capsys.readouterr().out.startswith(f"LPIPS (Squeeze) {before:.4f} -> {after:.4f} in 15 steps")
+    assert capsys.readouterr().out.startswith(f"LPIPS (squeeze) {before:.4f} -> {after:.4f} in 15 steps")
     assert load_image(tmp_path / "drawn.png").shape == (96, 96, 3)
 
 
