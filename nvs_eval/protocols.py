@@ -1,7 +1,7 @@
-"""A protocol: how images are prepared and what is computed of them, as data.
+"""Protocols: how images are prepared and which metrics are computed, as data.
 
-A score means nothing without the way it was computed. A protocol says all of it, and its canonical form hashes to the
-fingerprint that stands beside every number. Named protocols are the files in `configs/protocols/`.
+A score means nothing without the way it was computed. A protocol defines all of it, and the hash of its canonical form
+is the fingerprint beside every number. Named protocols are the files in `configs/protocols/`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "standard"
 AVERAGE = "mipnerf_average"
-"""The metric that is made of three others."""
+"""Key of the metric that is made of three others."""
 _AVERAGED = ("psnr", "ssim", "lpips")
 
 Decimals = Annotated[int, Meta(ge=0)]
@@ -43,7 +43,7 @@ Metrics = Annotated[
 
 @dataclass(frozen=True)
 class Quantise:
-    """How each image is brought to 8 bits: `none`, `round` or `truncate`."""
+    """Conversion of each image to 8 bits: `none`, `round` or `truncate`."""
 
     render: Quantisation
     reference: Quantisation
@@ -52,27 +52,25 @@ class Quantise:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How images are prepared and what is computed of them.
+    """Preparation of images, and the metrics to compute.
 
-    They are prepared in the order of the fields, but that a render is clamped before its colours are corrected, as the
-    tools do that clamp.
+    Images are prepared in the order of the fields, except that a render is clamped before its colours are corrected,
+    as in the tools that clamp.
 
     Attributes:
-        name: what it is called; not part of the definition.
-        alpha: `composite` lays an image with alpha over the background that the user gives, `drop` ignores the alpha,
-            `error` admits none.
-        colour_correction: how the renders of the metrics that begin with `cc_` are fitted to the reference: `none`,
-            `quadratic` (multinerf's) or `affine` (gsplat's).
-        out_of_range: an image outside [0, 1] is an `error`, is `clamp`ed, or is `keep`t.
-        quantise: to 8 bits.
-        region: the part of the image that is scored: `full`, or the `right-half`, from column W//2.
-        crop: pixels cut from each side of it.
-        mask: what a mask means: `none`, where one is an error; `ignored`; `valid-pixels`, the mean over them alone;
-            `multiply`, where both images are multiplied by it; `fill`, where the render is replaced by the reference;
-            `bbox`, where both are cut to its bounding box; `windows`, the SSIM windows wholly inside; `dycheck`, its
-            partial convolution.
-        metrics: each metric's parameters by its key.
-        round_means: decimals to which means are rounded, or None.
+        name: name of the protocol; not part of the definition.
+        alpha: images with alpha: `composite` over the user's background, `drop` the alpha, or raise an `error`.
+        colour_correction: fit of the render to the reference, for metrics that begin with `cc_`: `none`, `quadratic`
+            (multinerf) or `affine` (gsplat).
+        out_of_range: images outside [0, 1]: raise an `error`, `clamp`, or `keep` them.
+        quantise: conversion to 8 bits.
+        region: scored part of the image: `full`, or `right-half` (from column W // 2).
+        crop: pixels cut from each side of the region.
+        mask: use of masks: `none` (a mask is an error), `ignored`, `valid-pixels` (means over valid pixels only),
+            `multiply` (both images by the mask), `fill` (the render by the reference outside the mask), `bbox` (crop
+            both to the bounding box), `windows` (SSIM windows inside the mask) or `dycheck` (its partial convolution).
+        metrics: parameters of each metric, by key.
+        round_means: number of decimals of means, or None for no rounding.
     """
 
     name: Text
@@ -88,55 +86,57 @@ class Protocol:
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """Everything but the name, as plain data in the order of a protocol file."""
+        """All fields except the name, as plain data in the order of a protocol file."""
         plain = asdict(self)
         del plain["name"]
         return plain
 
     @cached_property
     def descriptions(self) -> tuple[Description, ...]:
-        """The metrics that are computed of images, in the order of the file."""
-        own = get_args(MaskMeaning)
-        meaning: Any = self.mask if self.mask in own else own[0]
+        """Metrics that are computed from images, in the order of the file."""
+        meanings = get_args(MaskMeaning)
+        meaning: Any = self.mask if self.mask in meanings else meanings[0]
         return tuple(
             describe(name, parameters, meaning) for name, parameters in self.metrics.items() if name != AVERAGE
         )
 
     @cached_property
     def infos(self) -> dict[str, MetricInfo]:
-        """What a record says of each metric, in the order of the file; what the preparation adds to its signature too.
+        """Facts of each metric as a record has them, in the order of the file.
 
-        The signature of a metric of other metrics says theirs.
+        Signatures include the preparation. That of a metric made of others contains theirs.
         """
         infos = {
             d.name: MetricInfo(d.unit, d.higher_is_better, self._signature(d), d.title, d.decimals)
             for d in self.descriptions
         }
         if AVERAGE in self.metrics:
-            own = {d.name: d.signature for d in self.descriptions}
-            parts = " ".join(own[part] for part in self.metrics[AVERAGE].values())
-            added = "|".join(self._preparation_signature())
+            signatures = {d.name: d.signature for d in self.descriptions}
+            parts = " ".join(signatures[part] for part in self.metrics[AVERAGE].values())
+            preparation = "|".join(self._preparation_signature())
             about = about_of(AVERAGE)
-            infos[AVERAGE] = MetricInfo(about.unit, bool(about.higher_is_better), f"{AVERAGE}|of:[{parts}]|{added}|v1")
+            infos[AVERAGE] = MetricInfo(
+                about.unit, bool(about.higher_is_better), f"{AVERAGE}|of:[{parts}]|{preparation}|v1"
+            )
         return {name: infos[name] for name in self.metrics}
 
     @property
     def signatures(self) -> dict[str, str]:
-        """Each metric's signature."""
+        """Signature of each metric."""
         return {name: info.signature for name, info in self.infos.items()}
 
     def _signature(self, metric: Description) -> str:
-        own, _, version = metric.signature.rpartition("|")
+        definition, _, version = metric.signature.rpartition("|")
         corrected = metric.name.startswith(CORRECTED)
         cc = [f"cc:{self.colour_correction}"] if corrected else []
-        return "|".join([own, *cc, *self._preparation_signature(), version])
+        return "|".join([definition, *cc, *self._preparation_signature(), version])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits of the sha256 of the definition and the signatures in canonical form.
+        """First eight hexadecimal digits of the SHA-256 of definition and signatures in canonical form.
 
-        The signatures are in it because they carry the metrics' versions: a metric that comes to mean something else
-        changes the fingerprint of every protocol that has it.
+        Signatures contain the versions of the metrics: a metric whose meaning changes gives every protocol that uses
+        it another fingerprint.
         """
         canonical = {"definition": _canonical(self.definition), "signatures": self.signatures}
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -144,54 +144,57 @@ class Protocol:
 
     @property
     def stamp(self) -> dict[str, Any]:
-        """Name, definition and fingerprint, as a record carries them."""
+        """Name, definition and fingerprint, as a record has them."""
         return {"name": self.name, "definition": self.definition, "fingerprint": self.fingerprint}
 
     @property
     def exact_in_png(self) -> bool:
-        """Whether an 8-bit PNG of a render, clamped and rounded, scores the same as the render itself."""
+        """Whether an 8-bit PNG of a render scores the same as the float render."""
         return self.quantise.render == "round" and self.out_of_range != "keep" and self.colour_correction == "none"
 
     @property
     def preparation(self) -> Hashable:
-        """All that says how images are prepared: protocols in which it is the same share the prepared images."""
+        """Key of the preparation. Protocols with the same key share the prepared images."""
         colours = (self.alpha, self.colour_correction, self.out_of_range, self.quantise)
         return (*colours, self.region, self.crop, self.mask)
 
     @property
     def nets(self) -> list[Net]:
-        """The LPIPS nets that its metrics need, sorted."""
-        return sorted({given["net"] for name, given in self.metrics.items() if _is_lpips(name)})
+        """LPIPS nets that the metrics use, sorted."""
+        return sorted({parameters["net"] for name, parameters in self.metrics.items() if _is_lpips(name)})
 
     @property
     def precision(self) -> Precision:
-        """`fast` if any of its LPIPS is."""
-        return "fast" if any(given.get("precision") == "fast" for given in self.metrics.values()) else "exact"
+        """`fast` if any LPIPS metric is fast."""
+        fast = any(parameters.get("precision") == "fast" for parameters in self.metrics.values())
+        return "fast" if fast else "exact"
 
     @property
     def takes_masks(self) -> bool:
-        """Whether a mask means anything here."""
+        """Whether masks change the scores."""
         return self.mask not in ("none", "ignored")
 
     def colour_corrected(self, how: Literal["quadratic", "affine"]) -> Protocol:
-        """This protocol with the `cc_` scores beside each of its own, of renders corrected in this way."""
-        plain = {name: given for name, given in self.metrics.items() if not name.startswith(CORRECTED)}
-        corrected = {CORRECTED + name: given for name, given in plain.items() if name != AVERAGE}
+        """Return this protocol with a colour-corrected `cc_` metric for each of its metrics."""
+        plain = {name: parameters for name, parameters in self.metrics.items() if not name.startswith(CORRECTED)}
+        corrected = {CORRECTED + name: parameters for name, parameters in plain.items() if name != AVERAGE}
         return replace(self, colour_correction=how, metrics={**plain, **corrected})
 
     @property
     def label(self) -> str:
-        """What stands before the slash in the names of scalars, as when records are logged."""
+        """Prefix of the names of logged scalars, before the slash."""
         return f"{self.name}-fast" if self.precision == "fast" else self.name
 
     def with_precision(self, precision: Precision) -> Protocol:
-        """This protocol with each LPIPS of it exact or fast, which are different metrics; without LPIPS it stays."""
+        """Return this protocol with exact or fast LPIPS, which are different metrics. Other metrics do not change."""
         fast = {"precision": precision} if precision != "exact" else {}
 
-        def changed(given: Mapping[str, Any]) -> Mapping[str, Any]:
-            return {**{key: value for key, value in given.items() if key != "precision"}, **fast}
+        def changed(name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+            if not _is_lpips(name):
+                return parameters
+            return {**{key: value for key, value in parameters.items() if key != "precision"}, **fast}
 
-        metrics = {name: changed(given) if _is_lpips(name) else given for name, given in self.metrics.items()}
+        metrics = {name: changed(name, parameters) for name, parameters in self.metrics.items()}
         return replace(self, metrics=metrics)
 
     def _preparation_signature(self) -> list[str]:
@@ -214,7 +217,7 @@ class Protocol:
 
 
 def _canonical(value: Any) -> Any:
-    """Numbers as floats, so that `1` and `1.0` in a file mean the same definition."""
+    """Convert numbers to floats, so that `1` and `1.0` in a file are the same definition."""
     if isinstance(value, Mapping):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, int) and not isinstance(value, bool):
@@ -223,34 +226,34 @@ def _canonical(value: Any) -> Any:
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
-    """A named protocol, or one from a YAML file.
+    """Load a protocol by name, or from a YAML file.
 
     Raises:
-        InputError: the name is unknown, or the file is not a protocol; the message names the field.
+        InputError: the name is unknown, or the file is not a protocol. The message names the field.
     """
     return read_as(find_file(name_or_path, "protocol", named_protocols()), "protocol", parse_protocol)
 
 
 def named_protocols() -> dict[str, Path]:
-    """The protocols that come with nvs-eval, by name."""
+    """Return the files of the protocols that come with nvs-eval, by name."""
     return named_files("protocols")
 
 
 def parse_protocol(data: object) -> Protocol:
-    """A protocol from plain data, every field of it checked.
+    """Make a protocol from plain data, and check every field.
 
     Raises:
-        InputError: a field is unknown, missing or has a value that is not known; the message names it.
+        InputError: a field is missing or unknown, or its value is. The message names the field.
     """
     protocol = convert(data, Protocol, "a protocol")
     metrics = {
-        # A parameter with its default is left out, so that it does not change the fingerprint.
+        # Defaults are removed, so that writing them in a file does not change the fingerprint.
         name: {key: value for key, value in parameters.items() if not _is_default(name, key, value)}
         for name, parameters in protocol.metrics.items()
     }
     protocol = replace(protocol, metrics=metrics)
     _check_together(protocol)
-    _ = protocol.fingerprint  # Describing the metrics checks their parameters.
+    _ = protocol.fingerprint  # This checks the parameters of the metrics.
     return protocol
 
 
@@ -267,20 +270,20 @@ def _check_together(protocol: Protocol) -> None:
     corrected = [name for name in protocol.metrics if name.startswith(CORRECTED)]
     if corrected and protocol.colour_correction == "none":
         raise InputError(
-            f"{', '.join(corrected)} are of the colour-corrected render, and colour_correction is none: say quadratic "
-            "or affine."
+            f"colour_correction must be quadratic or affine for {', '.join(corrected)}. Got none. Set it, or remove "
+            "these metrics."
         )
     if protocol.colour_correction != "none" and not corrected:
         raise InputError(
-            f"colour_correction is {protocol.colour_correction}, and no metric begins with cc_: add cc_psnr, ... for "
-            "the corrected render, beside those of the render as it is."
+            f"colour_correction must be none without metrics that begin with cc_. Got {protocol.colour_correction}. "
+            "Add metrics of the corrected render, such as cc_psnr."
         )
     rules = (protocol.quantise.render, protocol.quantise.reference)
     for name, parameters in protocol.metrics.items():
         if parameters.get("kernel") == "uniform7-gray" and "none" in rules:
             raise InputError(
-                f"{name} has the kernel 'uniform7-gray', which is of 8-bit levels: quantise render and reference by "
-                "round or truncate."
+                f"quantise.render and quantise.reference must be round or truncate for the kernel 'uniform7-gray' of "
+                f"{name}, which needs 8-bit levels. Got none."
             )
     if AVERAGE in protocol.metrics:
         _check_average(protocol.metrics)

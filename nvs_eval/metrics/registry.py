@@ -1,4 +1,4 @@
-"""The metrics that come with nvs-eval: the facts that people read of each, by its key. Computes nothing."""
+"""Facts of the built-in metrics for people, by key: titles, units and descriptions. Computes nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 FAMILIES = {"psnr": "psnr", "ssim": "ssim.metric", "lpips": "lpips.metric", "mae": "psnr"}
-"""The module of each family of metrics, whose `describe_<family>` makes the function."""
+"""Module of each family of metrics. Its `describe_<family>` makes the function."""
 
 CORRECTED = "cc_"
 """Prefix of the key of a metric of the colour-corrected render."""
@@ -15,19 +15,19 @@ CORRECTED = "cc_"
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """Everything about a metric except how it is computed.
+    """Facts of a metric, except its computation.
 
     Attributes:
-        title: its name in a sentence.
-        words: a noun phrase that explains the name; "" where the title says enough.
-        higher_is_better: the direction; None where nothing is known of the metric.
-        unit: of its values, "" for none.
+        title: name in tables and sentences.
+        words: noun phrase that explains the name; "" if the title suffices.
+        higher_is_better: direction of the metric; None if unknown.
+        unit: unit of the values, "" for none.
         decimals: number of decimals in tables.
-        latex: its name in LaTeX; "" for its escaped key.
-        bounds: lowest and highest plausible mean of a published table; None where tables do not publish it.
-        phrases: each part of its signature as a predicate. `*` at the end of a part stands for a value, which takes
-            the place of `{}` in the phrase.
-        absences: the predicate where a signature lacks a part, by the part's name.
+        latex: name in LaTeX; "" for the escaped key.
+        bounds: lowest and highest plausible mean in a published table; None if papers do not report the metric.
+        phrases: predicates by part of a signature. `*` at the end of a part stands for a value, which replaces `{}` in
+            the predicate.
+        absences: predicates of signatures that lack a part, by the topic of the part.
     """
 
     title: str
@@ -42,7 +42,7 @@ class About:
 
 
 class Recorded(Protocol):
-    """The facts of a metric in a record. Title and decimals are those of a plugin's metric."""
+    """Facts of a metric in a record. Only metrics of plugins have a title and decimals."""
 
     @property
     def unit(self) -> str: ...  # noqa: D102
@@ -81,14 +81,14 @@ _SSIM = About(
         "win:gauss11s1.5": "uses Gaussian windows of 11 pixels (sigma 1.5)",
         "win:uniform7": "uses uniform windows of 7 pixels",
         "win:ngp5": "uses instant-ngp's windows of 5 pixels",
-        "pad:valid": "takes only windows wholly inside the image",
+        "pad:valid": "uses only windows inside the image",
         "pad:symmetric": "repeats the image's edge at its borders",
         "pad:reflect": "mirrors the image at its borders",
         "pad:zero": "pads with zeros",
-        "grey:bt709": "is of the luminance",
-        "grey:bt601-8bit": "is of OpenCV's 8-bit grey",
-        "cov:population": "takes population variances",
-        "cov:sample": "takes sample variances",
+        "grey:bt709": "is computed on the luminance",
+        "grey:bt601-8bit": "is computed on OpenCV's 8-bit grey",
+        "cov:population": "uses population variances",
+        "cov:sample": "uses sample variances",
         "covclamp": "clamps the covariance",
         "floor:*": "clamps variances at {}",
         "range:pair": "uses the pair's data range",
@@ -97,7 +97,7 @@ _SSIM = About(
     absences={
         "covclamp": "does not clamp the covariance",
         "floor": "does not clamp variances",
-        "grey": "is of each colour channel",
+        "grey": "is computed per colour channel",
     },
 )
 _LPIPS = About(
@@ -113,8 +113,8 @@ _LPIPS = About(
         "heads:*": "uses the heads of LPIPS {}",
         "input:scaled": "feeds the network [-1, 1]",
         "input:unscaled": "feeds the network [0, 1] unscaled",
-        "norm:lpips": "normalises features as the lpips package",
-        "norm:torchmetrics": "normalises features as torchmetrics",
+        "norm:lpips": "normalises features like the lpips package",
+        "norm:torchmetrics": "normalises features like torchmetrics",
         "clamp": "clamps the network's input to [0, 1]",
         "precision:fast": "multiplies in fewer bits (`--precision fast`)",
     },
@@ -132,12 +132,12 @@ _METRICS: Mapping[str, About] = {
 
 
 def known_metrics() -> Mapping[str, About]:
-    """The facts of each metric that comes with nvs-eval, by key, in the order in which they are listed."""
+    """Return the facts of each built-in metric, by key, in the order of lists."""
     return _METRICS
 
 
 def about_of(metric: str, info: Recorded | None = None) -> About:
-    """The facts of a metric.
+    """Return the facts of a metric.
 
     Args:
         metric: its key. `ssim_reflect` is an SSIM whose only name is its key.
@@ -165,7 +165,7 @@ def label_of(metric: str, info: Recorded | None = None) -> str:
 
 
 def _variant(key: str, info: Recorded | None) -> About:
-    """The facts of a metric without an entry of its own: a family's with other parameters, or a plugin's."""
+    """Return the facts of a metric without its own entry: a variant of a built-in family, or a plugin's."""
     family = key.partition("_")[0] if info is None else info.signature.partition("|")[0]
     own = (about for name, about in _METRICS.items() if family in FAMILIES and name.partition("_")[0] == family)
     about = replace(next(own, About(title=key, higher_is_better=None)), title=key, latex="", bounds=None)

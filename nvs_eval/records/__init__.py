@@ -1,1 +1,1 @@
-"""Records: the result of one run under one protocol, on disk and in memory. Nothing here imports torch or numpy."""
+"""Records: results of one run under one protocol, on disk and in memory. Nothing here imports torch or numpy."""

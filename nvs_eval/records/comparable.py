@@ -1,4 +1,4 @@
-"""Which records may stand in one ranking: those of the same views, references and masks, under the same protocol."""
+"""Rules of comparison: records rank together if views, references, masks and protocol are the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from posixpath import normpath
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, counted, some
 from nvs_eval.records.record import MetricInfo, Record, ViewRow
 from nvs_eval.records.result_id import ResultId
 
@@ -16,7 +16,7 @@ _MOST_NAMED = 3
 
 
 def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
-    """The records of one scene and split under one protocol together, in the order given."""
+    """Group records by scene, split and protocol. Keeps their order."""
     blocks: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         blocks.setdefault((record.scene, record.split, record.fingerprint), []).append(record)
@@ -24,17 +24,17 @@ def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def usual_of(block: Sequence[Record]) -> Record:
-    """The first record of those that were scored on what most of a block were scored on."""
+    """Return the first record that was scored on the same images as most of its block."""
     return _split(block)[0]
 
 
 def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | None = None) -> str:
-    """Say what two records of a scene were not both scored on; "" where their scores may be compared.
+    """Describe how the images differ that two records of a scene were scored on; "" if the scores are comparable.
 
     Args:
-        record: of one result.
-        other: of another.
-        folders: in which the records lie, so that the files of differing references are named from here.
+        record: one record.
+        other: the other record.
+        folders: folders of the two records, to show the paths of references that differ.
     """
     if record.images_sha256 == other.images_sha256:
         return ""
@@ -44,14 +44,14 @@ def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | No
 def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -> None:
     """Check that the records of each block (`blocks_of`) were scored on the same views, references and masks.
 
-    What records of one protocol say of a metric must be the same, too, in all scenes: its unit, direction, signature.
+    Unit, direction and signature of a metric must also be the same in all records of a protocol, over all scenes.
 
     Args:
-        records: any number, of any scenes and protocols.
-        files: where each of them lies, in the same order, or none; they make the message clearer.
+        records: any number of records, of any scenes and protocols.
+        files: file of each record, in the same order, for clearer messages (default: none).
 
     Raises:
-        InputError: naming the records and what differs.
+        InputError: records differ. The message names them and the difference.
     """
     file_of = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
     _check_metrics(records, file_of)
@@ -65,11 +65,11 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
     """Check that no two records are of one cell: a scene, method, run, step and split under one protocol.
 
     Args:
-        records: any number.
-        files: where each of them lies, in the same order.
+        records: any number of records.
+        files: file of each record, in the same order.
 
     Raises:
-        InputError: naming two files and their cell.
+        InputError: two records are of one cell. The message names their files.
     """
     cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
     for record, file in zip(records, files, strict=True):
@@ -77,11 +77,11 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
     repeated = [cell for cell in cells.values() if len(cell) > 1]
     if repeated:
         (first, record), (second, _), *_ = repeated[0]
-        more = f" So are the files of {len(repeated) - 1} more." if len(repeated) > 1 else ""
+        others = counted(len(repeated) - 1, "other result")
+        more = f" {others} also {'has' if len(repeated) == 2 else 'have'} several records." if len(repeated) > 1 else ""
         raise InputError(
-            f"{first} and {second} are records of the same: {record.scene}, {record.id.name}, {record.split} "
-            f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Give one of them: which of two "
-            "is meant is not guessed, and they are not averaged."
+            f"{first} and {second} are two records of one result: {record.scene}, {record.id.name}, {record.split} "
+            f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Pass only one of them."
         )
 
 
@@ -89,20 +89,20 @@ def check_cells(records: Sequence[Record], name: str = "records") -> None:
     """Check that no two records of an argument are of one cell.
 
     Args:
-        records: Any number.
-        name: Name of the argument in errors.
+        records: any number of records.
+        name: name of the argument, for errors.
 
     Raises:
-        InputError: Two are, which the message names by their place.
+        InputError: two records are of one cell. The message names their indices.
     """
     check_distinct_cells(records, [Path(f"{name}[{place}]") for place in range(len(records))])
 
 
 def precision_advice(records: Sequence[Record]) -> str:
-    """Say what to do where records are of one protocol, but of some LPIPS is fast; "" where none are so.
+    """Return advice where records of one protocol mix exact and fast LPIPS; "" otherwise.
 
     Args:
-        records: that somebody wanted to hold against each other.
+        records: records that were to be compared.
     """
     names: dict[bool, set[str]] = {True: set(), False: set()}
     for record in records:
@@ -110,13 +110,13 @@ def precision_advice(records: Sequence[Record]) -> str:
     if not names[True] & names[False]:
         return ""
     return (
-        " Fast LPIPS and exact LPIPS are different metrics: score again, or `nvs-eval rescore` what was kept, with the "
-        "same `--precision`."
+        " Fast and exact LPIPS are different metrics. Score again, or rescore kept renders with `nvs-eval rescore`, "
+        "with the same `--precision`."
     )
 
 
 def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
-    """Check that a metric is the same in all records of a fingerprint, of which it is a part."""
+    """Check that each metric is the same in all records of a fingerprint, which covers it."""
     first_of: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
     for record in records:
         for metric, info in record.metrics.items():
@@ -127,14 +127,14 @@ def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None
                     for holder, values in zip((other, record), _differing(first, info), strict=True)
                 )
                 raise InputError(
-                    f"{metric} is not the same metric in two records of protocol {record.protocol_title} "
-                    f"({record.fingerprint}): {facts}. One of them was changed by hand, or by a tool that keeps the "
-                    "fingerprint: score again, or leave one out."
+                    f"{metric} must be the same metric in all records of protocol {record.protocol_title} "
+                    f"({record.fingerprint}): {facts}. One record was edited without updating the fingerprint. Score "
+                    "again, or omit one of them."
                 )
 
 
 def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
-    """Return the fields in which two metrics differ, with the values of each."""
+    """Return the fields in which two metrics differ, with both values."""
     names = [
         field.name
         for field in fields(info)
@@ -151,28 +151,28 @@ def _named(record: Record, files: Mapping[int, Path]) -> str:
 def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) -> str:
     folders = (files[id(usual)].parent, files[id(odd[0])].parent) if files else None
     others = [_named(record, files) for record in odd[1:]]
-    more = f" Nor do these go with {usual.id.name}: {some(others, _MOST_NAMED)}." if others else ""
+    more = f" These also differ from {usual.id.name}: {some(others, _MOST_NAMED)}." if others else ""
     return (
         f"{usual.scene}: {_named(usual, files)} and {_named(odd[0], files)} were scored with "
-        f"{difference(usual, odd[0], folders=folders)}.{more} Such numbers do not rank: score the same images, leave "
-        "some out, or say `--allow-mixed` to print them side by side, marked."
+        f"{difference(usual, odd[0], folders=folders)}.{more} Such scores cannot be ranked. Score the same images, "
+        "omit some records, or use `--allow-mixed` to print them side by side, marked."
     )
 
 
 def _split(block: Sequence[Record]) -> tuple[Record, list[Record]]:
-    """The usual record of a block, and those that were scored on something else."""
+    """Split a block into its usual record and the records that were scored on other images."""
     images = _scored_on(block)
     counts = Counter(images)
-    # Of sets that are as common as each other, the one that comes first is the usual one.
+    # The first of several equally common sets is the usual one.
     most_common = max(counts, key=counts.__getitem__)
     odd = [record for record, scored_on in zip(block, images, strict=True) if scored_on != most_common]
     return block[images.index(most_common)], odd
 
 
 def _scored_on(block: Sequence[Record]) -> list[str]:
-    """What stands for all that must be the same, of each record; the order of the views changes no mean.
+    """Return an identifier of the images of each record: equal if names, references, sizes and masks are equal.
 
-    Of the records that agree in that order, too, only the first is looked at view by view.
+    The order of views does not matter. Records that agree in it, too, are compared by their hash alone.
     """
     sets: dict[frozenset[object], str] = {}
     set_of: dict[str, str] = {}

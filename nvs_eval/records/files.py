@@ -1,4 +1,4 @@
-"""Records by the names of their files, of folders of them, and of patterns."""
+"""Reading records from files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FilePath = str | os.PathLike[str]
 
 @checked
 def read_records(*names: FilePath | Sequence[FilePath], protocol: str | Sequence[str] = ()) -> list[Record]:
-    """Read the records that are named, and sort them by scene, protocol, method, run and step.
+    """Read records, and sort them by scene, protocol, method, run and step.
 
     Args:
-        names: of files, of folders (all records below), or patterns such as `results/**/standard-*.json`, or lists of
-            these. A file that is named several times, also through a link, is one. Below folders and among what
-            patterns match, JSON files without a schema_version are no records, and passed over.
+        names: files, folders (all records below), patterns such as `results/**/standard-*.json`, or lists of these.
+            A file that is named several times, also through a link, is read once. Below folders and among the
+            matches of patterns, JSON files without a schema_version are skipped.
         protocol: only records of these protocols, by name or fingerprint (default: all).
 
     Raises:
-        InputError: nothing is there, something is not a record, two files are of the same cell, or a protocol has no
-            record.
+        InputError: a name matches no record, a file is not a record, two files are of the same cell, or a protocol
+            has no record.
     """
     lists = [[name] if isinstance(name, str | os.PathLike) else name for name in names]
     protocols = [protocol] if isinstance(protocol, str) else protocol
@@ -42,19 +42,19 @@ def read_records(*names: FilePath | Sequence[FilePath], protocol: str | Sequence
 def read_record_files(
     names: Sequence[FilePath], *, protocol: Sequence[str] = (), copies: bool = False
 ) -> list[tuple[Path, Record]]:
-    """Read the records that are named, each with its file, in the order of `read_records`.
+    """Read records with their files, in the order of `read_records`.
 
     Args:
-        names: of files, folders or patterns.
+        names: files, folders or patterns.
         protocol: only records of these protocols, by name or fingerprint (default: all).
-        copies: let several files be of the same cell, for what is done with each file by itself.
+        copies: accept several files of the same cell, for commands that treat each file on its own.
 
     Raises:
-        InputError: nothing is there, something is not a record, two files are of the same cell, or a protocol has no
-            record.
+        InputError: a name matches no record, a file is not a record, two files are of the same cell, or a protocol
+            has no record.
     """
     if not names:
-        raise InputError("No record was named: say which files, folders or patterns.")
+        raise InputError("Name at least one record file, folder or pattern. Got none.")
     read: dict[object, tuple[Path, Record] | None] = {}
     with _no_collection():
         for name in names:
@@ -67,11 +67,11 @@ def read_record_files(
 
 
 def output_dir_of(file: Path, record: Record) -> Path | None:
-    """Return the output folder that a record lies in, relative where the file is; None if it is not in its place.
+    """Return the output folder of a record, relative if the path of its file is; None if the file was moved.
 
     Args:
-        file: of the record.
-        record: as it was read.
+        file: file of the record.
+        record: the record that was read from it.
     """
     below = record.id.folder.parts
     folder = file.resolve().parent
@@ -83,14 +83,14 @@ def output_dir_of(file: Path, record: Record) -> Path | None:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """No search for garbage: among many rows, all of which are kept, it takes as long as reading them."""
+    """Pause garbage collection: with many rows, all of which are kept, it takes as long as reading them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
-            # As old objects, they are not searched at once. What someone else has frozen stays so.
+            # Move the rows to the oldest generation, which is rarely searched. Objects frozen by others stay frozen.
             if not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()
@@ -98,7 +98,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _read_into(read: dict[object, tuple[Path, Record] | None], name: str) -> None:
-    """Read the files of a name, except those that were read. None stands for a file that is no record."""
+    """Read the files of a name that were not read yet. None stands for a file that is not a record."""
     if os.path.isfile(name):
         file = Path(name)
         read[_file_key(file)] = read.get(_file_key(file)) or (file, read_record(file))
@@ -108,9 +108,9 @@ def _read_into(read: dict[object, tuple[Path, Record] | None], name: str) -> Non
         if key not in read:
             read[key] = _read_if_record(path)
     if not any(read[key] for key in paths):
-        others = f" What is there has no schema_version: {some(map(str, paths.values()), 3)}." if paths else ""
+        others = f" The JSON files there lack a schema_version: {some(map(str, paths.values()), 3)}." if paths else ""
         raise InputError(
-            f"There is no record at {name!r}: give record files (.json), a folder of them, or a pattern.{others}"
+            f"There is no record at {name!r}. Name record files (.json), folders of them, or patterns.{others}"
         )
 
 
@@ -122,8 +122,8 @@ def _read_if_record(path: Path) -> tuple[Path, Record] | None:
 
 
 def _find(name: str) -> list[Path]:
-    """The files below a folder or of a pattern that may be records."""
-    # A name with brackets in it is a folder where there is one, else a pattern.
+    """Find the files below a folder, or matching a pattern, that may be records."""
+    # A name with brackets may be an existing folder; otherwise it is a pattern.
     matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
     files = []
     for match in matches:
@@ -133,11 +133,11 @@ def _find(name: str) -> list[Path]:
 
 
 def _file_key(path: Path) -> object:
-    """Return what all names and links of a file have in common."""
+    """Return a key that is the same for all names and links of a file."""
     try:
         status = path.stat()
     except OSError:
-        return path  # Reading it says what is wrong.
+        return path  # Reading the file raises the error.
     return status.st_dev, status.st_ino
 
 

@@ -1,4 +1,4 @@
-"""Who stands against whom: a method over scenes, or one run or checkpoint of it, made of records."""
+"""Contenders: a method over its scenes, or one of its runs or checkpoints, grouped from records."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nvs_eval.records.result_id import ResultId
 
 @dataclass(frozen=True)
 class Contender:
-    """What a row of a table, or a side of a comparison, stands for.
+    """The records behind a row of a table or a side of a comparison.
 
     Attributes:
-        method: its name.
-        run: which run of the method, or None where all its records are of one, or of several that count together.
-        step: of the checkpoint, or None where its records are of several steps, or of none.
-        records: of each scene, one a run, all of one split and protocol.
-        label: what it is called, if not by method, run and step.
+        method: name of the method.
+        run: run of the method; None if the method has a single run, or several that are averaged.
+        step: step of the checkpoint; None if the records have several steps or none.
+        records: records by scene, one for each run, all of one split and protocol.
+        label: name to show in place of method, run and step; "" for none.
     """
 
     method: str
@@ -33,26 +33,26 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Method, run and step as far as there are any, unless it is called otherwise."""
+        """Label, or method, run and step as far as they are set."""
         return self.label or ResultId("", self.method, self.run, self.step).name
 
     @property
     def all_records(self) -> list[Record]:
-        """The records of all scenes."""
+        """Records of all scenes."""
         return [record for records in self.records.values() for record in records]
 
     def records_of(self, scenes: Sequence[str]) -> list[Record]:
-        """The records of some scenes."""
+        """Return the records of some scenes."""
         return [record for scene in scenes for record in self.records.get(scene, ())]
 
     def has(self, metric: str) -> bool:
-        """Whether there is a mean of a metric over any scene."""
+        """Return whether any scene has a mean of a metric."""
         return any(self.mean(metric, [scene]) is not None for scene in self.records)
 
     def mean(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> float | None:
-        """The mean of a metric over scenes, or over their views; None if a run of any of them lacks it.
+        """Return the mean of a metric over scenes or over their views; None if any run lacks the metric.
 
-        Several runs of a scene count as one, their mean.
+        Several runs of a scene are averaged first.
         """
         runs = [self.records.get(scene, ()) for scene in scenes]
         if not all(records and all(metric in record.metrics for record in records) for records in runs):
@@ -63,10 +63,10 @@ class Contender:
 
 
 def of_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[Record]:
-    """The records of some protocols, by name or fingerprint; all where none is named.
+    """Return the records of some protocols, by name or fingerprint; all records if none is named.
 
     Raises:
-        InputError: there is none of one of them.
+        InputError: a protocol has no record.
     """
     names = [{record.protocol["name"], record.protocol_title, record.fingerprint} for record in records]
     for protocol in protocols:
@@ -76,7 +76,7 @@ def of_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[Re
 
 
 def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    """The records of each split and protocol, by split and fingerprint, in the order given."""
+    """Group records by split and fingerprint. Keeps their order."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.split, record.fingerprint), []).append(record)
@@ -84,10 +84,10 @@ def by_protocol(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]
 
 
 def checkpoints_of(records: Sequence[Record]) -> list[Contender]:
-    """Each checkpoint on its own: (method, run, step), over the scenes in which there is one of that name.
+    """Group records by checkpoint (method, run, step), over all scenes that have it.
 
     Args:
-        records: of one split and protocol, no two of the same cell; the order is kept.
+        records: records of one split and protocol, no two of the same cell. Their order is kept.
     """
     checkpoints: dict[tuple[str, str | None, int | None], dict[str, list[Record]]] = {}
     for record in records:
@@ -97,14 +97,14 @@ def checkpoints_of(records: Sequence[Record]) -> list[Contender]:
 
 
 def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "each") -> list[Contender]:
-    """Each method over its scenes: the last checkpoint of each run.
+    """Group the last checkpoint of each run by method, over all scenes.
 
-    A method with several runs in any scene is one contender a run, as whoever trained them may have meant seeds or
-    variants; with `runs="mean"` they count as seeds and are together.
+    Several runs of a method in one scene may be seeds or variants, so that each run is a contender of its own;
+    `runs="mean"` treats them as seeds and averages them.
 
     Args:
         records: as for `checkpoints_of`.
-        runs: what several runs of a method in one scene are.
+        runs: treatment of several runs of a method in one scene.
     """
     by_method: dict[str, dict[str, list[Record]]] = {}
     for record in last_steps(records):
@@ -143,7 +143,7 @@ def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:
 
 
 def _mean_of_views(metric: str, scenes: Sequence[Sequence[Record]]) -> float:
-    """The mean over the views of all scenes; of a scene with several runs, a view's score is the mean of them."""
+    """Return the mean over the views of all scenes. In a scene with several runs, each view is averaged over them."""
     total, count = 0.0, 0.0
     for runs in scenes:
         total += math.fsum(row.scores[metric] for record in runs for row in record.views) / len(runs)

@@ -1,6 +1,6 @@
-"""A record: the result of one run under one protocol, as plain JSON. Everything downstream needs nothing else.
+"""A record: the result of one run under one protocol, as plain JSON. Tables and comparisons need nothing else.
 
-Nothing here imports torch, so that a table of records is there at once.
+Nothing here imports torch, so that a table of records is fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
-# Absent where there is no mask, and where a metric is none of a plugin.
+# Not written if None: views without masks, and metrics that are not from a plugin.
 _LATER_FIELDS = ("mask", "mask_sha256", "title", "decimals")
 
 
@@ -31,15 +31,15 @@ class Record:
     """The result of one run (scene, method, run, step) under one protocol.
 
     Attributes:
-        scene: its name.
-        method: its name.
-        run: which training of the method, or None.
-        step: of the checkpoint, or None.
-        split: which views were held out, "test" where nothing else was asked for.
-        protocol: name, definition and fingerprint.
-        metrics: what each metric is.
-        views: one row a view.
-        provenance: how the record came about.
+        scene: name of the scene.
+        method: name of the method.
+        run: name of the training run, or None.
+        step: step of the checkpoint, or None.
+        split: split of the views, "test" by default.
+        protocol: name, definition and fingerprint of the protocol.
+        metrics: facts of each metric, by key.
+        views: one row per view.
+        provenance: software, device, files and times behind the scores.
     """
 
     scene: str
@@ -54,27 +54,27 @@ class Record:
 
     @property
     def id(self) -> ResultId:
-        """Identity of the result. A run without a name is none."""
+        """Identity of the result. An empty run name counts as none."""
         return ResultId(self.scene, self.method, self.run or None, self.step, self.split)
 
     @property
     def fingerprint(self) -> str:
-        """Of the protocol."""
+        """Fingerprint of the protocol."""
         return self.protocol["fingerprint"]
 
     @property
     def fast(self) -> bool:
-        """Whether any of its metrics was computed with `--precision fast`, which makes it another metric."""
+        """Whether any metric was computed with `--precision fast`, which makes it a different metric."""
         return any(map(is_fast, self.metrics.values()))
 
     @property
     def protocol_title(self) -> str:
-        """What the protocol is called beside numbers: its name, and `fast` where that makes them other ones."""
+        """Name of the protocol beside numbers, with `fast` if LPIPS is fast."""
         return f"{self.protocol['name']}, fast" if self.fast else self.protocol["name"]
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean of each metric over the views, rounded where the protocol rounds means."""
+        """Mean of each metric over the views, rounded if the protocol rounds means."""
         return dict(self._means)
 
     @cached_property
@@ -88,45 +88,47 @@ class Record:
 
     @cached_property
     def views_sha256(self) -> str:
-        """Over the views' names, a line each."""
+        """SHA-256 of the names of the views, one per line."""
         return _sha256_of_lines([row.name for row in self.views])
 
     @cached_property
     def references_sha256(self) -> str:
-        """Over the references' sha256, a line each."""
+        """SHA-256 of the references' SHA-256, one per line."""
         return references_sha256([row.reference_sha256 for row in self.views])
 
     @cached_property
     def images_sha256(self) -> str:
-        """Over all that two means must have in common to be compared, in the order of the views.
+        """SHA-256 of everything that comparable means share: names, references, sizes and masks of the views.
 
-        That is the names, references and sizes of the views, and the masks that they were scored with.
+        Views are hashed in their order.
         """
         columns = (
             [row.width for row in self.views],
             [row.height for row in self.views],
             [None if row.coverage is None else row.mask_sha256 for row in self.views],
         )
-        # What is the same of all views, as mostly, is said once: that is much the faster.
+        # Values shared by all views are hashed once (much faster).
         rest = [repr(column if len(set(column)) > 1 else column[:1]) for column in columns]
         return _sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
 
 
 Records = Annotated[
     Sequence[Record],
-    msgspec.Meta(description="a list of records: what score, run or read_records gave, in [brackets] if one"),
+    msgspec.Meta(
+        description="a list of records, as score, run or read_records return it; put a single record in [brackets]"
+    ),
 ]
-"""Records as an argument of the Python API."""
+"""Argument of the Python API that takes records."""
 
 
 def is_fast(metric: MetricInfo) -> bool:
-    """Whether a metric was computed with `--precision fast`, or is made of such."""
-    # The signature of a metric that is made of others says theirs.
+    """Return whether a metric, or a metric that it is made of, was computed with `--precision fast`."""
+    # The signature of a metric that is made of others contains theirs.
     return "|precision:fast|" in metric.signature
 
 
 def references_sha256(hashes: Iterable[str]) -> str:
-    """The identity of a list of references: the sha256 of their sha256 in hexadecimal, a line each."""
+    """Return the SHA-256 of references' SHA-256 in hexadecimal, one per line: the identity of the list."""
     return _sha256_of_lines(hashes)
 
 
@@ -135,28 +137,28 @@ def _sha256_of_lines(lines: Iterable[str]) -> str:
 
 
 def record_name(protocol: str, fingerprint: str) -> str:
-    """The name of a record's file."""
+    """Return the file name of a record."""
     return f"{safe_name(protocol)}-{fingerprint}.json"
 
 
 def record_file(record: Record, output_dir: Path) -> Path:
-    """Where a record is written."""
+    """Return the path that a record is written to."""
     return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint)
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record as JSON, whole or not at all.
+    """Write a record as JSON, completely or not at all.
 
     Raises:
-        InputError: it cannot be written there.
+        InputError: the file cannot be written.
     """
     text = json.dumps(to_plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    # What a file's name has of bytes that are no text becomes an escape, as which JSON gives it back.
+    # Bytes of a file name that are not UTF-8 are written as JSON escapes, from which they are read back.
     write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def to_plain(record: Record) -> dict[str, Any]:
-    """A record as plain JSON values, in the order of the format."""
+    """Return a record as plain JSON values, in the order of the format."""
     plain = {"schema_version": SCHEMA_VERSION, **asdict(record)}
     provenance = plain.pop("provenance")
     views = [_plain_row(row) for row in plain["views"]]
@@ -172,7 +174,7 @@ def to_plain(record: Record) -> dict[str, Any]:
 
 
 def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Where there is no mask, a row says nothing of one but that its coverage is null."""
+    """Return a row as plain JSON values. Without a mask, only its coverage is written, as null."""
     return {**_without_absent(row), "scores": _mark_infinite(row["scores"])}
 
 
@@ -183,17 +185,17 @@ def _without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _mark_infinite(scores: Mapping[str, float]) -> dict[str, float | str]:
     for name, value in scores.items():
         if math.isnan(value) or value == -math.inf:
-            raise ValueError(f"The score {name} is {value}: that is never written.")
+            raise ValueError(f"The score {name} must be a number or positive infinity. Got {value}.")
     return {name: "inf" if math.isinf(value) else value for name, value in scores.items()}
 
 
 def read_record(path: Path) -> Record:
-    """Read a record and check what it repeats.
+    """Read a record, and check its means and hashes against its views.
 
     Raises:
-        NoRecordError: it is JSON without a schema_version.
-        InputError: the file is missing, not a record, from a newer nvs-eval, does not agree with itself, or has two
-            views of one name.
+        NoRecordError: the file is JSON without a schema_version.
+        InputError: the file is missing, not a record, from a newer nvs-eval, inconsistent, or has two views of one
+            name.
     """
     stored = read_stored(path)
     record = Record(**{field.name: getattr(stored, field.name) for field in fields(Record)})
@@ -208,21 +210,23 @@ def read_record(path: Path) -> Record:
 def _check_rows(record: Record) -> None:
     metrics = record.metrics.keys()
     if not record.views or not metrics:
-        raise InputError("it has no views or no metrics.")
+        raise InputError("it must have at least one view and one metric.")
     for row in [row for row in record.views if row.scores.keys() != metrics]:
-        raise InputError(f"view {row.name!r} has scores for {sorted(row.scores)}, not for {sorted(metrics)}.")
+        raise InputError(f"view {row.name!r} must have scores of {sorted(metrics)}. Got {sorted(row.scores)}.")
     if len({row.name for row in record.views}) < len(record.views):
         (name, times), *_ = Counter(row.name for row in record.views).most_common(1)
-        raise InputError(f"view {name!r} is there {times} times, and a view is scored once: it was changed by hand.")
+        raise InputError(f"view {name!r} must be listed once. Got {times} rows. The record was edited; score again.")
 
 
 def _check_repeated(stored: Stored, record: Record) -> None:
     if stored.means.keys() != record.metrics.keys():
-        raise InputError(f"its means are of {sorted(stored.means)}, and its metrics are {sorted(record.metrics)}.")
+        raise InputError(f"its means must be of its metrics {sorted(record.metrics)}. Got {sorted(stored.means)}.")
     for name, mean in record.means.items():
-        said = stored.means[name]
-        if not math.isclose(said, mean, rel_tol=1e-9, abs_tol=1e-9):
-            raise InputError(f"its mean {name} is {said}, and its views say {mean}: it was changed by hand.")
+        recorded = stored.means[name]
+        if not math.isclose(recorded, mean, rel_tol=1e-9, abs_tol=1e-9):
+            raise InputError(
+                f"its mean {name} must be {mean}, from its views. Got {recorded}. The record was edited; score again."
+            )
     for name in ("views_sha256", "references_sha256"):
         if getattr(stored, name) != getattr(record, name):
-            raise InputError(f"its {name} is not that of its views: it was changed by hand.")
+            raise InputError(f"its {name} must be that of its views. The record was edited; score again.")

@@ -1,4 +1,4 @@
-"""What identifies a result: in views, records, tables, loggers and the places of files."""
+"""Identity of a result, shared by views, records, tables, loggers and file paths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nvs_eval.errors import InputError
 
 @dataclass(frozen=True)
 class ResultId:
-    """The identity of a result: a method's training run on a scene, a checkpoint of it, and the views rendered.
+    """Identity of a result: the scene, the method, its training run and checkpoint, and the split.
 
     Attributes:
         scene: name of the scene.
         method: name of the method.
-        run: which training of the method, or None.
+        run: name of the training run, or None.
         step: step of the checkpoint, or None.
-        split: which views were held out.
+        split: split of the rendered views.
     """
 
     scene: str
@@ -29,12 +29,12 @@ class ResultId:
 
     @property
     def label(self) -> str:
-        """Scene, method, run and step as far as they are set, with slashes between them."""
+        """Scene, method, run and step as far as they are set, separated by slashes."""
         return f"{self.scene}/{self.name}"
 
     @property
     def name(self) -> str:
-        """The label within the scene: method, run and step as far as they are set."""
+        """Label without the scene: method, run and step as far as they are set."""
         return "/".join(str(part) for part in (self.method, self.run, self.step) if part not in (None, ""))
 
     @property
@@ -55,16 +55,16 @@ def safe_name(name: str) -> str:
 
 
 def check_distinct(ids: Iterable[ResultId]) -> None:
-    """Check that no two results would be written to one folder.
+    """Check that no two results would be written to the same folder.
 
     Raises:
-        InputError: naming them.
+        InputError: two would be. The message names them.
     """
     seen: dict[Path, ResultId] = {}
     for result in ids:
         if result.folder in seen:
             raise InputError(
-                f"{seen[result.folder]} was given twice: two results of one name would overwrite each other. Name one "
-                "of them with `--method`, or give it once."
+                f"Results must have distinct names. Got {seen[result.folder]} twice. Pass it once, or rename one "
+                "result with `--method`."
             )
         seen[result.folder] = result

@@ -1,6 +1,6 @@
-"""A record's file, read into its types at once where all is well, and with care where it is not.
+"""Decoding of record files: fast for valid files, and with precise errors for all others.
 
-Most files are read by msgspec alone, several times as fast as by json and into less memory.
+Most files are read by msgspec alone, which is several times as fast as json and takes less memory.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ SCHEMA_VERSION = 1
 if TYPE_CHECKING:
     Score = float
 else:
-    # Files have "inf" where a record in memory has math.inf. Only the decoder sees this type.
+    # Files have "inf" for math.inf. Only the decoder sees this type.
     Score = Annotated[float | Literal["inf"], msgspec.Meta(description='a number or "inf"')]
 
 
 class NoRecordError(InputError):
-    """JSON that does not say that it is a record: another tool's file, where the name alone promised one."""
+    """The file is JSON without a schema_version, such as a file of another tool with a similar name."""
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a record says of a metric.
+    """Facts of a metric in a record.
 
     Attributes:
-        unit: of its values, "" for none.
-        higher_is_better: the direction.
-        signature: how it was computed.
-        title: its name in sentences and LaTeX; absent but for a metric of a plugin, which says it.
-        decimals: number of decimals in tables; likewise.
+        unit: unit of the values, "" for none.
+        higher_is_better: direction of the metric.
+        signature: definition of the computation, in short.
+        title: name in tables and sentences, for a metric of a plugin; None otherwise.
+        decimals: number of decimals in tables, for a metric of a plugin; None otherwise.
     """
 
     unit: str
     higher_is_better: bool
     signature: str
-    # How a number is shown makes no other metric of it.
+    # Two metrics that are only shown differently are the same.
     title: str | None = field(default=None, compare=False)
     decimals: Annotated[int, msgspec.Meta(ge=0, le=15)] | None = field(default=None, compare=False)
 
@@ -55,17 +55,17 @@ class ViewRow:
     """The scores of one view.
 
     Attributes:
-        name: of the view.
-        width: in pixels.
-        height: in pixels.
-        scores: by metric, in full precision; infinity for identical images under PSNR, never NaN.
-        render_seconds: what the render took, or None.
-        render: where the render lies, relative to the record, or None.
-        reference: where the reference lies, relative to the record, or None.
-        reference_sha256: over the reference's shape and float32 pixels.
-        coverage: the mean of the mask as it was scored with, or None without one.
-        mask: where the mask lies, relative to the record, or None.
-        mask_sha256: over the mask's shape and float32 weights, or None without one.
+        name: name of the view.
+        width: width in pixels.
+        height: height in pixels.
+        scores: scores by metric, in full precision; infinity for the PSNR of identical images, never NaN.
+        render_seconds: time to render the view, or None.
+        render: path of the render, relative to the record, or None.
+        reference: path of the reference, relative to the record, or None.
+        reference_sha256: SHA-256 of the reference's shape and float32 pixels.
+        coverage: mean of the mask as used for scoring, or None without one.
+        mask: path of the mask, relative to the record, or None.
+        mask_sha256: SHA-256 of the mask's shape and float32 weights, or None without one.
     """
 
     name: str
@@ -82,12 +82,12 @@ class ViewRow:
 
     @property
     def scored_mask(self) -> str | None:
-        """The mask that the view was scored with; one that the protocol ignores changed no number, has no coverage."""
+        """Hash of the mask that changed the scores. A mask that the protocol ignores has no coverage."""
         return None if self.coverage is None else self.mask_sha256
 
 
 class Stored(msgspec.Struct):
-    """A record as its file has it, with what it repeats. Other keys of the file are ignored."""
+    """A record as stored, with means and hashes. Other keys of the file are ignored."""
 
     schema_version: Literal[1]
     scene: str
@@ -115,7 +115,7 @@ class _Protocol(msgspec.Struct):
 
 
 class _WithProtocol(msgspec.Struct):
-    """The parts of a record's protocol that are read. The whole of it is kept."""
+    """Parts of a record's protocol that are checked. The record keeps all of it."""
 
     protocol: _Protocol
 
@@ -124,11 +124,11 @@ _DECODER = msgspec.json.Decoder(Stored)
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a record's file and check the type of each part, but not that the parts agree.
+    """Read a record file and check all types, but not the consistency of the parts.
 
     Raises:
-        NoRecordError: It is JSON without a schema_version.
-        InputError: It cannot be read, is damaged, from a newer nvs-eval, or lacks a part.
+        NoRecordError: the file is JSON without a schema_version.
+        InputError: the file cannot be read, is damaged, from a newer nvs-eval, or lacks a field.
     """
     try:
         data = path.read_bytes()
@@ -150,11 +150,11 @@ def _read_infinities(scores: Any) -> None:
 
 
 def _read_with_care(data: bytes, path: Path) -> Stored:
-    """Read what the decoder refused: a record with names that are not UTF-8, or with an error that must be named."""
+    """Read a file that the decoder refused: names may not be UTF-8, or the error must be described."""
     try:
         plain = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({error}): it is damaged, or not a record of nvs-eval.") from error
+        raise InputError(f"{path} is not JSON ({error}). It is damaged, or not a record of nvs-eval.") from error
     if not isinstance(plain, dict) or "schema_version" not in plain:
         raise NoRecordError(f"{path} is not a record of nvs-eval: it has no schema_version.")
     _check_version(plain["schema_version"], path)
@@ -169,21 +169,20 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
 def _check_version(version: object, path: Path) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < SCHEMA_VERSION:
         raise InputError(
-            f"{path} is not a record of nvs-eval: its schema_version is {json.dumps(version)}, and that of a record "
-            f"is the number {SCHEMA_VERSION}."
+            f"{path} must be a record of nvs-eval, with the schema_version {SCHEMA_VERSION}. Got {json.dumps(version)}."
         )
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"{path} has schema_version {version}, and this nvs-eval reads {SCHEMA_VERSION}: upgrade nvs-eval."
+            f"{path} must have a schema_version of at most {SCHEMA_VERSION}. Got {version}. Upgrade nvs-eval."
         )
 
 
 def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise ValueError(f"{number} is beyond what a number can be")
+        raise ValueError(f"{number} is too large for a float64")
     return value

@@ -1,1 +1,1 @@
-"""What is made of records, and of nothing else: no image, no weights, no torch."""
+"""Reports made from records alone: no images, no weights, no torch."""

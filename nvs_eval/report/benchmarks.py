@@ -1,8 +1,7 @@
-"""Benchmark suites, and numbers published of their scenes: the files in `configs/suites/` and `configs/published/`.
+"""Benchmark suites and published numbers: the files in `configs/suites/` and `configs/published/`.
 
-A suite is the scenes of a benchmark, as the papers that report it use them: a mean over a suite means all of them.
-Published numbers are from papers and from tools' own pages, each with its source and the protocol that it was computed
-by; docs/published.md says what is in them.
+A suite lists the scenes of a benchmark as papers use them; a mean over a suite needs all of them. Published numbers are
+from papers and pages of tools, with their source and protocol; docs/published.md describes them.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ class Scene(Struct, frozen=True, forbid_unknown_fields=True):
     """A scene of a benchmark.
 
     Attributes:
-        name: as papers call it, and as records should.
-        folder: its folder in the data as they are published.
-        factor: by which the published images are smaller than the originals: the images of factor 4 lie in `images_4`.
-        held_out: the number of held-out views, or None where no source says it.
-        aliases: other names that it goes by.
+        name: name in papers, and in records.
+        folder: folder in the published data.
+        factor: downscaling factor of the images that papers use; those of factor 4 are in `images_4`.
+        held_out: number of held-out views, or None if no source states it.
+        aliases: other names of the scene.
     """
 
     name: Text
@@ -38,15 +37,15 @@ class Scene(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
-    """The scenes over which a benchmark's means are taken.
+    """The scenes that the means of a benchmark are over.
 
     Attributes:
-        name: by which it is asked for.
-        title: as a table shows it.
-        source: the paper, and where it is found.
-        split: which views are held out: `every-8th`, the first of each eight of the images sorted by name; `test`, the
-            data set's own test views.
-        scenes: in the order usual in papers.
+        name: name for `--suite`.
+        title: name in tables.
+        source: the paper, with its address.
+        split: held-out views: `every-8th` (the first of every eight images sorted by name), or `test` (the test views
+            of the data set).
+        scenes: scenes in the usual order of papers.
     """
 
     name: Text
@@ -59,51 +58,51 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The scenes' names, in their order."""
+        """Names of the scenes, in their order."""
         return tuple(scene.name for scene in self.scenes)
 
     def scene(self, name: str) -> Scene | None:
-        """The scene of a name or an alias, or None."""
+        """Return the scene with a name or alias, or None."""
         return next((scene for scene in self.scenes if name in (scene.name, *scene.aliases)), None)
 
 
 def named_suites() -> dict[str, Path]:
-    """The suites that come with nvs-eval: their files by name."""
+    """Return the files of the suites that come with nvs-eval, by name."""
     return named_files("suites")
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
-    """A named suite, or one from a YAML file.
+    """Load a suite by name, or from a YAML file.
 
     Raises:
-        InputError: the name is unknown, or the file is not a suite; the message names the field.
+        InputError: the name is unknown, or the file is not a suite. The message names the field.
     """
     return read_as(find_file(name_or_path, "suite", named_suites()), "suite", parse_suite)
 
 
 def parse_suite(data: object) -> Suite:
-    """A suite from plain data, every field of it checked.
+    """Make a suite from plain data, and check every field.
 
     Raises:
-        InputError: a field is unknown, missing or of the wrong type, or a scene is there twice; the message names it.
+        InputError: a field is unknown, missing or of the wrong type, or a scene is listed twice. The message names it.
     """
     suite = convert(data, Suite, "a suite")
     names: set[str] = set()
     for name in (name for scene in suite.scenes for name in (scene.name, *scene.aliases)):
         if name in names:
-            raise InputError(f"the scene {name} is given twice, by name or alias: leave one out.")
+            raise InputError(f"scenes must have distinct names and aliases. Got {name} twice. Remove one.")
         names.add(name)
     return suite
 
 
 _BOUNDS = {metric: about.bounds for metric, about in known_metrics().items() if about.bounds}
-"""The metrics that may be published, and the range of plausible values of each."""
+"""Plausible range of each metric that published numbers may have."""
 
 Digits = Annotated[
     str,
     Meta(
         pattern=r"\A[0-9]+(\.[0-9]+)?\Z",
-        description='a number in quotes with the digits that were published, such as "26.550": unquoted, it is 26.55',
+        description='a number in quotes with all published digits, such as "26.550" (without quotes, it becomes 26.55)',
     ),
 ]
 Fingerprint = Annotated[
@@ -120,7 +119,7 @@ Rows = Annotated[
 
 
 class PublishedProtocol(Struct, frozen=True, forbid_unknown_fields=True):
-    """The protocol of this project by which published numbers were computed."""
+    """The protocol of nvs-eval that published numbers were computed under."""
 
     name: Text
     fingerprint: Fingerprint
@@ -130,16 +129,16 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of one method from one source.
 
     Attributes:
-        name: by which they are asked for.
-        title: the method, as a table shows it.
-        source: where the numbers are from: paper or page, and where it is found.
-        protocol: that they were computed by.
-        suites: the names of the suites whose scenes these are: what tells the two scenes called room apart.
-        scores: of each scene, by metric: in its unit, with the digits that were published, trailing zeros too.
-        means: of each suite whose mean was published, by metric.
-        differs: metrics that are not what the protocol computes, though the key is the same, with the reason.
-        steps: of the training, or None where that is not what names the result.
-        note: what else a reader should know, or None.
+        name: name for `--with-published`.
+        title: name of the method in tables.
+        source: the paper or page, with its address.
+        protocol: the protocol that the numbers were computed under.
+        suites: names of the suites that the scenes belong to, since two suites have a scene called room.
+        scores: scores by scene and metric, in the unit of the metric, with all published digits.
+        means: published means by suite and metric.
+        differs: metrics that were computed differently from the protocol, with the reason.
+        steps: number of training steps, or None if the source does not distinguish them.
+        note: remark for the reader, or None.
     """
 
     name: Text
@@ -155,34 +154,34 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics of which there is any number, in the order of their first."""
+        """Metrics that have a number, in the order of appearance."""
         rows = (*self.scores.values(), *self.means.values())
         return tuple(dict.fromkeys(metric for row in rows for metric in row))
 
 
 def named_published() -> dict[str, Path]:
-    """The published numbers that come with nvs-eval: their files by name."""
+    """Return the files of the published numbers that come with nvs-eval, by name."""
     return named_files("published")
 
 
 def load_published(name_or_path: str | Path) -> Published:
-    """Published numbers by name, or from a YAML file.
+    """Load published numbers by name, or from a YAML file.
 
     Raises:
-        InputError: the name is unknown, or the file does not hold published numbers; the message names the field.
+        InputError: the name is unknown, or the file has no published numbers. The message names the field.
     """
     return read_as(find_file(name_or_path, "published result", named_published()), "published", parse_published)
 
 
 def parse_published(data: object) -> Published:
-    """Published numbers from plain data, every field of it checked.
+    """Make published numbers from plain data, and check every field.
 
     Raises:
-        InputError: a field is unknown, missing, of the wrong type or beyond what is plausible; the message names it.
+        InputError: a field is unknown, missing, of the wrong type or implausible. The message names it.
     """
     published = convert(data, Published, "published numbers")
     if repeated := [name for name in dict.fromkeys(published.suites) if published.suites.count(name) > 1]:
-        raise InputError(f"the suite {repeated[0]} is given twice: leave one out.")
+        raise InputError(f"suites must be distinct. Got {repeated[0]} twice. Remove one.")
     _check_plausible("scores", published.scores)
     _check_plausible("means", published.means)
     _check_known(published)
@@ -190,7 +189,7 @@ def parse_published(data: object) -> Published:
 
 
 def decimals_of(digits: str) -> int:
-    """How many decimals a number was published with."""
+    """Return the number of published decimals."""
     return len(digits.partition(".")[2])
 
 
@@ -201,12 +200,12 @@ def _check_plausible(field: str, rows: Mapping[str, Mapping[str, str]]) -> None:
         low, high = _BOUNDS[metric]
         if not low <= float(digits) <= high:
             raise InputError(
-                f"{field}.{place}.{metric} must lie between {low:g} and {high:g}. Got {digits}. See the source."
+                f"{field}.{place}.{metric} must be between {low:g} and {high:g}. Got {digits}. Check the source."
             )
 
 
 def _check_known(published: Published) -> None:
-    """Check that each scene is of one of the suites, and that means and differences are of what is there."""
+    """Check that each scene is in one of the suites, and that the keys of means and differences exist."""
     _check_names("suite", published.suites, named_suites())
     suites = [load_suite(name) for name in published.suites]
     for scene in published.scores:
@@ -214,7 +213,9 @@ def _check_known(published: Published) -> None:
         if not homes:
             raise unknown_name("scene", scene, (name for suite in suites for name in suite.names))
         if len(homes) > 1:
-            raise InputError(f"the scene {scene} is of {' and of '.join(homes)}: make a file for each.")
+            raise InputError(
+                f"each scene must be in one suite. Got {scene} in {' and '.join(homes)}. Make one file per suite."
+            )
     _check_names("suite of means", published.means, named_suites())
     _check_names("metric of differs", published.differs, published.metrics)
 

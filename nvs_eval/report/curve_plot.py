@@ -1,4 +1,4 @@
-"""Curves as figures for a paper: PNG, PDF or SVG, by matplotlib, which is needed for nothing else."""
+"""Curves as figures for a paper: PNG, PDF or SVG. Nothing else needs matplotlib."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# No date, so that the same records give the same bytes.
+# Without a date, the same records make the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-# Text stays text, in fonts that publishers take; names are no formulas; and what identifies parts is no random number.
+# Text stays text, in fonts that publishers accept. Names are not formulas. Identifiers in SVG files are not random.
 _SETTINGS: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
@@ -26,7 +26,7 @@ _SETTINGS: Any = {
     "text.parse_math": False,
     "text.usetex": False,
 }
-# The colours of Okabe and Ito without the yellow, which is too light for lines; all eyes tell them apart.
+# Colours of Okabe and Ito, distinct for colour-blind readers, without yellow, which is too light for lines.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PANEL = (3.2, 2.4)
@@ -35,38 +35,42 @@ _SMALL, _MEDIUM = 8, 9
 
 
 def check_plot(output: Path) -> None:
-    """Check, before any work, that a figure of this name can be drawn.
+    """Check that a figure can be drawn and saved, before any work.
 
     Raises:
-        InputError: its suffix is none of the known ones, or matplotlib is not installed.
+        InputError: the suffix is not supported, or matplotlib is not installed.
     """
     if output.suffix.lower() not in _METADATA:
-        raise InputError(f"--output is {str(output)!r}, and a name that ends in {', '.join(_METADATA)} is needed.")
+        raise InputError(f"--output must end in {', '.join(_METADATA)}. Got {str(output)!r}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise InputError(f"A plot needs matplotlib ({error}): pip install 'nvs-eval[plot]'") from error
+        raise InputError(
+            f"A plot needs matplotlib. It cannot be imported ({error}). Run `pip install 'nvs-eval[plot]'`."
+        ) from error
 
 
 def plot_files(output: Path, scenes: Sequence[SceneCurves]) -> list[Path]:
-    """Where the figure of each scene and protocol goes: of one as asked for, of several with what tells them apart."""
+    """Return the file of each figure. Names of several figures get the scene, split or protocol that differs."""
     if len(scenes) == 1:
         return [output]
-    identities = [(each.scene, each.split, each.protocol.replace(", ", "-"), each.fingerprint) for each in scenes]
+    identities = [(one.scene, one.split, one.protocol.replace(", ", "-"), one.fingerprint) for one in scenes]
     scene, split, protocol, _ = (len(set(part)) > 1 for part in zip(*identities, strict=True))
-    # Protocols of one name, such as before and after a change of its file, have only their fingerprints of their own.
-    fingerprint = len({each[:3] for each in identities}) < len(identities)
-    told = (scene, split, protocol, fingerprint)
-    endings = [[part for part, differs in zip(each, told, strict=True) if differs] for each in identities]
-    return [output.with_name(f"{output.stem}-{safe_name('-'.join(each))}{output.suffix}") for each in endings]
+    # Two versions of a protocol file have the same name, and different fingerprints.
+    fingerprint = len({identity[:3] for identity in identities}) < len(identities)
+    differing = (scene, split, protocol, fingerprint)
+    endings = [[part for part, differs in zip(parts, differing, strict=True) if differs] for parts in identities]
+    return [output.with_name(f"{output.stem}-{safe_name('-'.join(parts))}{output.suffix}") for parts in endings]
 
 
 def draw(curves: SceneCurves, file: BinaryIO, suffix: str) -> None:
-    """Draw a figure: a panel a metric, a line a run, its best step ringed. Of matplotlib's settings the user's hold.
+    """Draw a figure with a panel per metric and a line per run, its best step ringed.
+
+    The user's matplotlib settings apply.
 
     Args:
-        curves: of one scene under one protocol.
-        file: to write to.
+        curves: curves of one scene under one protocol.
+        file: file to write to.
         suffix: ".png", ".pdf" or ".svg".
     """
     import matplotlib
@@ -105,7 +109,7 @@ def _draw_panel(panel: Axes, drawn: Sequence[tuple[int, Curve]]) -> None:
         if math.isfinite(curve.best_value):
             panel.plot([curve.best], [curve.best_value], **_ring(_COLOURS[place % len(_COLOURS)]))
     panel.set_xlabel("step", fontsize=_MEDIUM)
-    # Above the panel, as beside it the arrow would lie on its side.
+    # Above the panel: beside it, the arrow would be rotated.
     panel.set_title(metric_column(first.metric, first.info).heading, fontsize=_MEDIUM, loc="left")
     panel.set_title("\n".join(_infinite(curve) for _, curve in drawn if _infinite(curve)), fontsize=_SMALL, loc="right")
     panel.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
@@ -117,7 +121,7 @@ def _draw_panel(panel: Axes, drawn: Sequence[tuple[int, Curve]]) -> None:
 
 
 def _infinite(curve: Curve) -> str:
-    """What the line leaves out."""
+    """Return the steps where a curve is infinite, which its line skips; "" for none."""
     steps = [str(step) for step, value in zip(curve.steps, curve.values, strict=True) if math.isinf(value)]
     return printable(f"{curve.name}: inf at {some(steps, 3)}") if steps else ""
 
@@ -136,10 +140,10 @@ def _add_legend(figure: Figure, runs: Sequence[str], *, ringed: bool) -> None:
 
     handles = [Line2D([], [], markersize=4, linewidth=1.3, **_look(place)) for place in range(len(runs))]
     names = [*map(printable, runs)]
-    if ringed:  # Nothing is where every best value is inf.
+    if ringed:  # False if every best value is infinite.
         names.append("best step")
         handles.append(Line2D([], [], **_ring("grey")))
-    # A legend leaves out what begins with an underscore, which a name may do: the names are set afterwards.
+    # Legends skip names that begin with an underscore, so that the names are set afterwards.
     legend = figure.legend(
         handles, [str(index) for index in range(len(names))], loc="outside lower center", ncols=3, fontsize=_SMALL,
         frameon=False,

@@ -1,4 +1,4 @@
-"""Curves as a table with sparklines, in words, and as plain values."""
+"""Curves as a table with sparklines, as sentences and as plain values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOW = "improving until: the first step that no later one beats beyond the noise
 
 
 def curve_table(curves: SceneCurves) -> Table:
-    """The table of a scene under a protocol: a row a run and metric."""
+    """Return the table of a scene under a protocol, with a row per run and metric."""
     rows = curves.curves
     columns = [text_column("method", [curve.method for curve in rows])]
     if any(curve.run for curve in rows):
@@ -39,7 +39,7 @@ def curve_table(curves: SceneCurves) -> Table:
         *(Column(name, cells=list(map(score_cell, values, digits))) for name, values in scores.items()),
         *number_columns("at step", [curve.best for curve in rows], "d"),
         Column("improving", numeric=False, cells=[_progress(curve) for curve in rows]),
-        # It may be long: last, it keeps no number from its place; and what is numeric is never folded.
+        # Sparklines may be long: the last column does not shift others, and numeric columns are never folded.
         Column("curve", cells=[Cell(line := sparkline(curve.values), line) for curve in rows]),
     ]
     return table_from(
@@ -53,9 +53,9 @@ def curve_table(curves: SceneCurves) -> Table:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One character a value: blocks from the lowest to the highest that is finite, ∞ for inf.
+    """Return one character per value: blocks from the lowest to the highest finite value, ∞ for inf.
 
-    Values that are all the same stand at half height.
+    Equal values are drawn at half height.
     """
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
@@ -69,7 +69,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _progress(curve: Curve) -> Cell:
-    """Until which step it improved, and whether it got worse again."""
+    """Return the step until which a curve improved, marked if it got worse afterwards."""
     if curve.stopped is None:
         return Cell(_UNKNOWN)
     text = "still" if curve.still_improving else f"until {curve.stopped}"
@@ -77,34 +77,34 @@ def _progress(curve: Curve) -> Cell:
 
 
 def _progress_notes(curves: Sequence[Curve]) -> Iterator[str]:
-    """What the signs in the last column stand for."""
+    """Explain the marks of the column `improving`."""
     for why in dict.fromkeys(_why_unknown(curve) for curve in curves if curve.stopped is None):
         yield f"{_UNKNOWN} cannot be told {why}"
     worse: dict[str, list[str]] = {}
     for curve in curves:
         if curve.worse:
             steps = some(map(str, curve.worse), _MOST_NAMED)
-            worse.setdefault(f"{curve.name}: worse again after {curve.best} (at {steps})", []).append(
+            worse.setdefault(f"{curve.name}: worse after {curve.best} (at {steps})", []).append(
                 about_of(curve.metric, curve.info).title
             )
-    for said, metrics in worse.items():
-        yield f"{_WORSE} {said} in {listed(metrics)}"
+    for where, metrics in worse.items():
+        yield f"{_WORSE} {where} in {listed(metrics)}"
 
 
 def _why_unknown(curve: Curve) -> str:
     finite = all(map(math.isfinite, curve.values))
-    return f"with {counted(curve.views, 'view')}" if finite else "where a value is inf"
+    return f"with {counted(curve.views, 'view')}" if finite else "if a value is inf"
 
 
 def _steps_notes(curves: Sequence[Curve]) -> Iterator[str]:
-    """What stands along the sparklines."""
+    """List the steps of the sparklines."""
     together: dict[tuple[int, ...], list[str]] = {}
     for curve in curves:
         together.setdefault(tuple(curve.steps), []).append(curve.name)
     if len(together) == 1:
-        yield f"curve: one character a checkpoint, in the order of the steps: {_steps(curves[0].steps)}"
+        yield f"curve: one character per checkpoint, in the order of the steps: {_steps(curves[0].steps)}"
         return
-    yield "curve: one character a checkpoint, in the order of the steps"
+    yield "curve: one character per checkpoint, in the order of the steps"
     for steps, names in together.items():
         yield f"steps of {some(dict.fromkeys(names), _MOST_NAMED)}: {_steps(steps)}"
 
@@ -116,22 +116,22 @@ def _steps(steps: Sequence[int]) -> str:
 
 
 def left_out_notes(left_out: Sequence[Record]) -> Iterator[str]:
-    """Which records make no curve, and why.
+    """List the records that are not part of any curve, with the reason.
 
     Args:
-        left_out: as `runs_of` gives them.
+        left_out: the records that `runs_of` returns as not used.
     """
     together: dict[tuple[str, str], list[str]] = {}
     for record in left_out:
         name = "/".join(filter(None, (record.scene, record.method, record.run)))
-        why = "it has no step" if record.step is None else f"{record.step} is its only step"
+        why = "no step" if record.step is None else f"{record.step} is its only step"
         together.setdefault((name, why), []).append(record.protocol_title)
     for (name, why), protocols in together.items():
-        yield f"{name} is left out: {why} ({some(dict.fromkeys(protocols), _MOST_NAMED)})."
+        yield f"{name} is skipped: {why} ({some(dict.fromkeys(protocols), _MOST_NAMED)})."
 
 
 def to_plain(curves: SceneCurves) -> dict[str, Any]:
-    """The curves as plain JSON values in full precision; infinity is "inf", as in a record."""
+    """Return curves as plain JSON values in full precision. Infinity is "inf", as in a record."""
     return {
         "scene": curves.scene,
         "split": curves.split,

@@ -1,4 +1,4 @@
-"""Several steps of one run as curves: which is best, and where a metric stopped improving."""
+"""Curves over the steps of a run: the best step, and the step where a metric stopped improving."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nvs_eval.records.record import MetricInfo, Record
 
 
 class Improved(Protocol):
-    """Tells progress from noise."""
+    """Test that distinguishes progress from noise."""
 
     def __call__(self, before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
-        """Whether a record is better than another under a metric beyond noise; None where it cannot be told.
+        """Return whether a record is better than another beyond noise; None if that cannot be determined.
 
         Args:
-            before: of one checkpoint.
-            after: of another.
-            metric: that both have.
-            tests: among how many pairs these two were found, of all of which the answer is to hold together.
+            before: record of the earlier checkpoint.
+            after: record of the later checkpoint.
+            metric: metric of both records.
+            tests: number of pairs that this one was chosen from. The answers hold for all of them together.
         """
         ...
 
@@ -33,16 +33,16 @@ class Curve:
     """A metric of one run over its checkpoints.
 
     Attributes:
-        method: its name.
-        run: which run of the method, or None.
-        metric: its key.
-        info: what it is.
-        views: how many each value is the mean of.
-        steps: at least two, rising.
-        values: the mean at each step, in full; inf where a view is.
-        best: the step of the best value, the first of several.
-        stopped: the first step after which none is better beyond noise; None where it cannot be told.
-        worse: the steps after the best one that are worse than it beyond noise, also that of having chosen the best.
+        method: name of the method.
+        run: name of the training run, or None.
+        metric: key of the metric.
+        info: facts of the metric.
+        views: number of views.
+        steps: at least two steps, ascending.
+        values: mean at each step, in full precision; inf if a view is.
+        best: step of the best value; the first of equal ones.
+        stopped: first step that no later one beats beyond noise; None if not known.
+        worse: steps after the best one that are worse beyond noise, corrected for choosing the best.
     """
 
     method: str
@@ -58,17 +58,17 @@ class Curve:
 
     @property
     def name(self) -> str:
-        """Method and run as far as there is one."""
+        """Method and run, as far as they are set."""
         return "/".join(filter(None, (self.method, self.run)))
 
     @property
     def best_value(self) -> float:
-        """At the best step."""
+        """Value at the best step."""
         return self.values[self.steps.index(self.best)]
 
     @property
     def still_improving(self) -> bool | None:
-        """Whether the last step surpasses the one before, and each earlier one was surpassed; None where not told."""
+        """Whether each step was beaten by a later one, up to the last; None if not known."""
         return None if self.stopped is None else self.stopped == self.steps[-1]
 
 
@@ -77,11 +77,11 @@ class SceneCurves:
     """The curves of one scene and split under one protocol.
 
     Attributes:
-        scene: its name.
-        split: which views.
-        protocol: its name.
-        fingerprint: of the protocol.
-        curves: at least one, those of a run together.
+        scene: name of the scene.
+        split: split of the views.
+        protocol: name of the protocol.
+        fingerprint: fingerprint of the protocol.
+        curves: at least one curve; those of a run are adjacent.
     """
 
     scene: str
@@ -92,12 +92,12 @@ class SceneCurves:
 
     @property
     def infos(self) -> dict[str, MetricInfo]:
-        """What each metric is that there is a curve of."""
+        """Facts of each metric that has a curve."""
         return {curve.metric: curve.info for curve in self.curves}
 
 
 def runs_of(records: Sequence[Record]) -> tuple[list[list[Record]], list[Record]]:
-    """The records of each run (scene, split, fingerprint, method, run) with several steps, by step; and all others."""
+    """Return the records of each run with several steps, sorted by step, and all other records."""
     groups: dict[tuple[str | None, ...], list[Record]] = {}
     for record in records:
         key = (record.scene, record.split, record.fingerprint, record.method, record.run or None)
@@ -114,23 +114,24 @@ def runs_of(records: Sequence[Record]) -> tuple[list[list[Record]], list[Record]
 def curves_of(
     records: Sequence[Record], improved: Improved, *, metrics: Sequence[str] = (), files: Sequence[Path] = ()
 ) -> list[SceneCurves]:
-    """The curves of records, in their order; those that make none (`runs_of`) are left out.
+    """Return the curves of records, in their order. Runs with a single step (see `runs_of`) are skipped.
 
     Args:
-        records: any number, no two of the same cell (scene, method, run, step, split, fingerprint).
-        improved: tells progress from noise.
-        metrics: which, in this order; all if empty.
-        files: where each record lies, in the same order, or none; they make messages clearer.
+        records: any number of records, no two of the same cell (scene, method, run, step, split, fingerprint).
+        improved: test that distinguishes progress from noise.
+        metrics: metrics to include, in this order (default: all).
+        files: file of each record, in the same order, for clearer messages (default: none).
 
     Raises:
-        InputError: no run has several steps; there is no curve of a metric that was named; or the records of a scene
-            were not scored on the same views, references and masks.
+        InputError: no run has several steps, a named metric has no curve, or the records of a scene were not scored on
+            the same views, references and masks.
     """
     runs, _ = runs_of(records)
     if not runs:
         raise InputError(
-            f"No curve can be made of {some((record.id.label for record in records), 3)}: that needs records of "
-            "several steps of one run under one protocol. `nvs-eval run --load-config CONFIG --steps all` makes them."
+            "A curve needs records of several steps of one run under one protocol. Got "
+            f"{some((record.id.label for record in records), 3)}. Make them with "
+            "`nvs-eval run --load-config CONFIG --steps all`."
         )
     places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
     scenes: dict[tuple[str, str, str], list[list[Record]]] = {}
@@ -151,7 +152,7 @@ def curves_of(
 
 
 def _metrics(run: Sequence[Record]) -> list[str]:
-    """Those that all steps have."""
+    """Return the metrics that all steps have."""
     return [metric for metric in run[0].metrics if all(metric in record.metrics for record in run)]
 
 
@@ -160,8 +161,8 @@ def _curve(run: Sequence[Record], metric: str, improved: Improved) -> Curve:
     values = [record.means[metric] for record in run]
     best = run[values.index(max(values) if info.higher_is_better else min(values))]
     stopped = _stopped(run, metric, improved)
-    # The best of many owes something to luck, and looks better than later ones that are as good. So the answers have to
-    # hold for all pairs together that might have been the best and a later one.
+    # The best of many steps is partly luck, and looks better than later ones that are as good. The answers must
+    # therefore hold for all pairs of a step and a later one together.
     pairs = math.comb(len(run), 2)
     return Curve(
         method=best.method,
@@ -178,24 +179,24 @@ def _curve(run: Sequence[Record], metric: str, improved: Improved) -> Curve:
 
 
 def _stopped(run: Sequence[Record], metric: str, improved: Improved) -> Record | None:
-    """The first record that no later one is better than; None where that hangs on what cannot be told."""
+    """Return the first record that no later one beats; None if that depends on a comparison without an answer."""
     sign = -1 if run[0].metrics[metric].higher_is_better else 1
     for record in run:
-        # From the best on: one that is better is found soon, as each question may take a while to answer.
-        later = sorted(_after(run, record), key=lambda each: sign * each.means[metric])
-        cannot_be_told = False
-        for each in later:
-            answer = improved(record, each, metric)
+        # Best first, because a better record ends the search, and each test may be slow.
+        candidates = sorted(_after(run, record), key=lambda later: sign * later.means[metric])
+        unknown = False
+        for candidate in candidates:
+            answer = improved(record, candidate, metric)
             if answer:
                 break
-            cannot_be_told |= answer is None
+            unknown |= answer is None
         else:
-            return None if cannot_be_told else record
-    raise AssertionError("Nothing is later than the last record.")
+            return None if unknown else record
+    raise AssertionError("No record is later than the last one.")
 
 
 def _after(run: Sequence[Record], record: Record) -> Sequence[Record]:
-    return [each for each in run if _step(each) > _step(record)]
+    return [later for later in run if _step(later) > _step(record)]
 
 
 def _step(record: Record) -> int:
@@ -208,8 +209,8 @@ def _check_same(records: Sequence[Record], places: Mapping[int, Path]) -> None:
     for record in records:
         folders = (places[id(usual)].parent, places[id(record)].parent) if places else None
         if differs := difference(usual, record, folders=folders):
-            names = [f"{each.id.name} ({places[id(each)]})" if places else each.id.name for each in (usual, record)]
+            names = [f"{one.id.name} ({places[id(one)]})" if places else one.id.name for one in (usual, record)]
             raise InputError(
-                f"{usual.scene}: {' and '.join(names)} were scored with {differs}. Such numbers make no curve: score "
-                "the same images at all steps, or leave some out."
+                f"{usual.scene}: {' and '.join(names)} were scored with {differs}. They are not points of one curve. "
+                "Score the same images at all steps, or omit some records."
             )

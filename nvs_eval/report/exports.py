@@ -1,7 +1,7 @@
-"""A record in the forms that the scripts around other tools read: those of ns-eval, and of INRIA's metrics.py.
+"""Records as files of other tools: of nerfstudio's ns-eval, and of INRIA's metrics.py.
 
-The numbers are the record's own, whatever its protocol; the protocol's name, its fingerprint and the metrics'
-signatures stand beside them under `nvs_eval`, where no script that reads by key comes across them.
+The numbers are the record's, whatever its protocol. Name, fingerprint and signatures of the protocol are added under
+the key `nvs_eval`, which scripts of these tools do not read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, some
 from nvs_eval.records.record import Record, is_fast
 
 _INRIA = {"SSIM": "ssim", "PSNR": "psnr", "LPIPS": "lpips_vgg"}
@@ -24,8 +24,8 @@ class Export:
     """Files to write.
 
     Attributes:
-        files: what each holds, as plain JSON values, by its name.
-        messages: what a user should know of them.
+        files: content of each file as plain JSON values, by its name.
+        messages: remarks for the user.
     """
 
     files: Mapping[str, Mapping[str, Any]]
@@ -33,18 +33,18 @@ class Export:
 
 
 def ns_eval(record: Record) -> Export:
-    """The `output.json` of nerfstudio's ns-eval: means and unbiased standard deviations over the views.
+    """Return the `output.json` of nerfstudio's ns-eval: means and unbiased standard deviations over the views.
 
-    `checkpoint` is the name of nerfstudio's file for the step, or "unknown" where the record has none. `lpips` is the
-    record's LPIPS with AlexNet, else with what net it has. `fps` and `num_rays_per_sec` are of the rendering alone, and
-    there only where its time is known. What JSON has no number for, an infinity or the deviation of a single view, is
-    null. What the record lacks is left out.
+    `checkpoint` is nerfstudio's file name for the step, or "unknown" without a step. `lpips` is LPIPS (Alex), or the
+    record's LPIPS of another network. `fps` and `num_rays_per_sec` cover rendering only, and need its times. Infinite
+    means and the deviation of a single view are null, because JSON has no number for them. Metrics that the record
+    lacks are omitted.
     """
     keys = {"psnr": "psnr", "ssim": "ssim", "lpips": _lpips_of(record, ""), "cc_psnr": "cc_psnr", "cc_ssim": "cc_ssim"}
     keys["cc_lpips"] = _lpips_of(record, "cc_")
-    taken = {key: metric for key, metric in keys.items() if metric in record.metrics}
+    exported = {key: metric for key, metric in keys.items() if metric in record.metrics}
     results: dict[str, float | None] = {}
-    for key, metric in taken.items():
+    for key, metric in exported.items():
         results[key] = _number(record.means[metric])
         results[f"{key}_std"] = _deviation([row.scores[metric] for row in record.views])
     for key, values in _speeds(record).items():
@@ -55,26 +55,26 @@ def ns_eval(record: Record) -> Export:
         "method_name": record.method,
         "checkpoint": "unknown" if step is None else f"step-{step:09d}.ckpt",
         "results": results,
-        "nvs_eval": _how(record, taken),
+        "nvs_eval": _how(record, exported),
     }
-    missing = [key for key in ("psnr", "ssim", "lpips") if key not in taken]
-    return Export({"output.json": output}, _messages(record, taken, missing, results, "nerfstudio"))
+    missing = [key for key in ("psnr", "ssim", "lpips") if key not in exported]
+    return Export({"output.json": output}, _messages(record, exported, missing, results, "nerfstudio"))
 
 
 def inria(record: Record) -> Export:
-    """The `results.json` and `per_view.json` of INRIA's metrics.py: means, and the scores of each view.
+    """Return the `results.json` and `per_view.json` of INRIA's metrics.py: means, and the scores of each view.
 
-    The method is called `ours_<step>`, or `ours_final` where the record has no step. Its LPIPS is that with VGG16. An
-    infinity, for which JSON has no number, is null.
+    The method is named `ours_<step>`, or `ours_final` without a step. LPIPS is LPIPS (VGG). Infinite scores are null,
+    because JSON has no number for them.
 
     Raises:
-        InputError: the record lacks one of the three scores.
+        InputError: the record lacks one of the three metrics.
     """
     missing = [metric for metric in _INRIA.values() if metric not in record.metrics]
     if missing:
         raise InputError(
-            f"INRIA's files hold psnr, ssim and lpips_vgg, and the record has {', '.join(record.metrics)}: it lacks "
-            f"{', '.join(missing)}. Score under a protocol that has them, such as `--protocol inria-3dgs`."
+            f"The files of INRIA's metrics.py need psnr, ssim and lpips_vgg. Got {', '.join(record.metrics)}, without "
+            f"{', '.join(missing)}. Score under a protocol with these metrics, such as `--protocol inria-3dgs`."
         )
     method = f"ours_{'final' if record.step is None else record.step}"
     how = {"nvs_eval": _how(record, _INRIA)}
@@ -88,20 +88,20 @@ def inria(record: Record) -> Export:
 
 
 FORMS: Mapping[str, Callable[[Record], Export]] = {"ns-eval": ns_eval, "inria": inria}
-"""What a record can be exported as."""
+"""Exports of a record, by the name of the form."""
 
 
 def _lpips_of(record: Record, prefix: str) -> str:
-    """The record's LPIPS by the first net that it has."""
+    """Return the key of the record's LPIPS: AlexNet if it has it, else VGG16, else SqueezeNet."""
     names = [f"{prefix}lpips_{net}" for net in _NETS]
     return next((name for name in names if name in record.metrics), names[0])
 
 
-def _how(record: Record, taken: Mapping[str, str]) -> dict[str, Any]:
+def _how(record: Record, exported: Mapping[str, str]) -> dict[str, Any]:
     return {
         "protocol": record.protocol_title,
         "fingerprint": record.fingerprint,
-        "signatures": {key: record.metrics[metric].signature for key, metric in taken.items()},
+        "signatures": {key: record.metrics[metric].signature for key, metric in exported.items()},
         "run": record.run,
         "step": record.step,
         "split": record.split,
@@ -121,33 +121,30 @@ def _number(value: float) -> float | None:
 
 
 def _deviation(values: Sequence[float]) -> float | None:
-    """The unbiased standard deviation; of one value, or with an infinity among them, there is none."""
+    """Return the unbiased standard deviation; None for a single value or with an infinite one."""
     return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def _messages(
-    record: Record, taken: Mapping[str, str], missing: Sequence[str], values: Mapping[str, float | None], tool: str
+    record: Record, exported: Mapping[str, str], missing: Sequence[str], values: Mapping[str, float | None], tool: str
 ) -> list[str]:
     messages = []
     if not record.protocol["name"].startswith(tool):
         messages.append(
-            f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}), and not how that "
-            "tool computes them."
+            f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}). That tool may "
+            "compute them differently."
         )
-    if fast := [key for key, metric in taken.items() if is_fast(record.metrics[metric])]:
-        messages.append(
-            f"{', '.join(fast)} was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
-        )
+    if fast := [key for key, metric in exported.items() if is_fast(record.metrics[metric])]:
+        messages.append(f"{', '.join(fast)} was computed with `--precision fast`, within 0.5 % + 2e-4 of exact.")
     if missing:
-        messages.append(f"The record lacks {', '.join(missing)}: left out.")
+        messages.append(f"The record lacks {', '.join(missing)}.")
     if tool == "nerfstudio":
-        others = {key: name for key, name in taken.items() if name.endswith(("_vgg", "_squeeze"))}
-        messages += [f"{key} is the record's {name}: ns-eval's is of AlexNet." for key, name in others.items()]
-    left = [name for name in record.metrics if name not in taken.values()]
-    if left:
-        messages.append(f"That format has no place for {', '.join(left)}: left out.")
+        others = {key: name for key, name in exported.items() if name.endswith(("_vgg", "_squeeze"))}
+        messages += [f"{key} is the record's {name}; ns-eval uses AlexNet." for key, name in others.items()]
+    skipped = [name for name in record.metrics if name not in exported.values()]
+    if skipped:
+        messages.append(f"Skipped {', '.join(skipped)}, which the format does not have.")
     absent = [key for key, value in values.items() if value is None]
     if absent:
-        named = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-        messages.append(f"Null, as JSON has no number for an infinity or for the deviation of one view: {named}.")
+        messages.append(f"Infinite scores and undefined deviations are null: {some(absent, 4)}.")
     return messages

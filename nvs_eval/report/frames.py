@@ -1,4 +1,4 @@
-"""Records in long form, a row a view and metric, everything in full: a pandas DataFrame, CSV and JSON."""
+"""Records in long form, with a row per view and metric in full precision: pandas DataFrame, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _IDENTITY = {
 }  # fmt: skip
 _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "bool"}
 COLUMNS = (*_IDENTITY, *_SCORE)
-"""In this order. Run and step are empty, or null, where there is none."""
+"""Columns of the long form. Run and step are empty, or null, if not set."""
 _VERSION = 1
 
 
 @checked
 def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> pandas.DataFrame:
-    """Records as a pandas DataFrame.
+    """Return records as a pandas DataFrame.
 
     Both shapes begin with the columns scene, method, run, step, split, protocol, fingerprint and view. `run` and `step`
-    are missing (NA) where there is none, which `groupby` keeps with `dropna=False`. Scores are in full precision,
-    infinite ones infinite.
+    are missing (NA) if not set; `groupby` keeps these rows with `dropna=False`. Scores are in full precision, and
+    infinite ones stay infinite.
 
     Args:
-        records: any number, of any scenes and protocols, no two of the same cell.
-        shape: "long" has a row a view and metric, with the columns metric, value, unit and higher_is_better, as
-            `nvs-eval table --format csv --long` writes them; "wide" a row a view and record, with a column a metric,
-            NaN where a record does not have it.
+        records: any number of records, of any scenes and protocols, no two of the same cell.
+        shape: "long" has one row per view and metric, with the columns metric, value, unit and higher_is_better, as
+            `nvs-eval table --format csv --long` writes them. "wide" has one row per view and record and one column per
+            metric, NaN if a record does not have it.
 
     Raises:
         InputError: pandas is not installed, or two records are of the same cell.
@@ -66,7 +66,7 @@ def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas
         pandas: Any = importlib.import_module("pandas")
     except ImportError as error:
         raise InputError(
-            f"A DataFrame needs pandas, which cannot be imported ({error}): pip install 'nvs-eval[pandas]'."
+            f"A DataFrame needs pandas. It cannot be imported ({error}). Run `pip install 'nvs-eval[pandas]'`."
         ) from error
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return pandas.DataFrame(
@@ -78,14 +78,14 @@ def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas
 
 
 def write_csv(records: Sequence[Record]) -> Iterator[str]:
-    """With a header. What each metric is follows from its name and the fingerprint, and is said in the records."""
+    """Yield CSV with a header. Signatures are in the records, by fingerprint and metric."""
     yield f"{csv_line(COLUMNS)}\n"
     for record in records:
         yield "".join(f"{row}\n" for row in _rows(record, lambda fields: csv_line(fields.values()), between=","))
 
 
 def write_json(records: Sequence[Record]) -> Iterator[str]:
-    """`{"nvs_eval_long": 1, "signatures": [...], "rows": [...]}`, a row a line; an infinity is the string "inf"."""
+    """Yield `{"nvs_eval_long": 1, "signatures": [...], "rows": [...]}`, one row per line; infinity is "inf"."""
     signatures = {
         (record.fingerprint, metric): info.signature for record in records for metric, info in record.metrics.items()
     }
@@ -103,7 +103,7 @@ def write_json(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
-    """The rows, of texts of neighbouring fields; what several share is made into text once: they may be many."""
+    """Yield rows as joined texts. Texts that rows share are made once, because there may be many rows."""
     identity = text(_identity_of(record))
     metrics = [
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
@@ -116,7 +116,7 @@ def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, betwee
 
 
 def _identity_of(record: Record) -> dict[str, object]:
-    """What a row says of its record: the first columns."""
+    """Return the first columns of a row, which identify its record."""
     return {
         "scene": record.scene,
         "method": record.method,
@@ -133,4 +133,4 @@ def _without_braces(fields: Mapping[str, object]) -> str:
 
 
 LONG: Mapping[str, Callable[[Sequence[Record]], Iterator[str]]] = {"csv": write_csv, "json": write_json}
-"""By format: the text in parts, one a record, as the whole of it can be several times what the records take."""
+"""Writers by format. They yield one part per record, because the whole text may be much larger than the records."""

@@ -1,4 +1,4 @@
-"""Metrics and protocols in words: titles, a sentence for each step of the preparation and each metric."""
+"""Metrics and protocols as sentences: one for each step of the preparation, and one for each metric."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from nvs_eval.errors import listed
 from nvs_eval.metrics.registry import about_of, known_metrics
 
-# What a metric's own signature says is beside the metric; here is what its preparation adds.
+# Parts of metrics are described in the registry; these are the parts that the preparation adds.
 _PHRASES: dict[str, str] = {
     **{part: words for about in known_metrics().values() for part, words in about.phrases.items()},
     "q:float": "does not quantise",
     "q:round8": "rounds to 8 bits",
     "q:trunc8": "truncates to 8 bits",
     "alpha:drop": "drops alpha",
-    "alpha:error": "admits no alpha",
+    "alpha:error": "accepts no alpha",
     "beyond:clamp": "clamps to [0, 1]",
-    "beyond:keep": "keeps what is beyond [0, 1]",
+    "beyond:keep": "keeps values outside [0, 1]",
     "cc:quadratic": "corrects the render's colours by a quadratic fit",
     "cc:affine": "corrects the render's colours by a gain and an offset",
     "crop:*": "crops {} pixels from each side",
-    "region:right-half": "takes the right half of the image",
+    "region:right-half": "uses the right half of the image",
     "mask:valid-pixels": "averages over the mask",
-    "mask:multiply": "blackens what lies outside the mask",
-    "mask:fill": "fills what lies outside the mask from the reference",
+    "mask:multiply": "blackens pixels outside the mask",
+    "mask:fill": "fills pixels outside the mask from the reference",
     "mask:bbox": "crops to the mask's bounding box",
-    "mask:windows": "takes only windows wholly inside the mask",
+    "mask:windows": "uses only windows inside the mask",
     "mask:dycheck": "treats masks as dycheck does",
 }
 _QUANTISERS = {"round8": "rounds", "trunc8": "truncates"}
@@ -35,39 +35,39 @@ _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
     (r"of:\[(.+)\]", lambda match: f"is made of {listed(match[1].split())}"),
     (r"q:(.+)/(.+)", lambda match: _quantised_apart(match[1], match[2])),
     (r"qmask:(.+)", lambda match: f"{_QUANTISERS.get(match[1], match[1])} masks to 8 bits"),
-    (r"v(\d+)", lambda match: f"is of version {match[1]}"),
+    (r"v(\d+)", lambda match: f"has version {match[1]}"),
 )
 _ABSENT: dict[str, str] = {
     **{topic: words for metric in known_metrics().values() for topic, words in metric.absences.items()},
     "alpha": "composites alpha",
-    "beyond": "refuses what is beyond [0, 1]",
+    "beyond": "refuses values outside [0, 1]",
     "cc": "does not correct colours",
     "crop": "crops nothing",
-    "mask": "takes no masks",
-    "qmask": "takes masks as they are",
-    "region": "takes the whole image",
+    "mask": "uses no masks",
+    "qmask": "does not quantise masks",
+    "region": "uses the whole image",
 }
 
 
 def capitalised(text: str) -> str:
-    """A text with a capital first letter, as a sentence begins."""
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def split_signature(signature: str) -> list[str]:
-    """The parts of a signature, the metric's name first. Signatures of other metrics in brackets are not split."""
+    """Split a signature into its parts, the family first. Signatures of other metrics in brackets stay whole."""
     return re.findall(r"(?:\[[^\]]*\]|[^|\[])+", signature)
 
 
 def parts_of(signature: str) -> dict[str, str]:
-    """The parts of a signature after the metric's name, by topic: {"pad": "pad:zero", ...}."""
+    """Return the parts of a signature after the family, by topic: {"pad": "pad:zero", ...}."""
     return {
         "v" if re.fullmatch(r"v\d+", part) else part.partition(":")[0]: part for part in split_signature(signature)[1:]
     }
 
 
 def phrase(part: str) -> str:
-    """A part of a signature as a predicate; an unknown part, such as a plugin's, is quoted."""
+    """Return a part of a signature as a predicate. Unknown parts, such as those of plugins, are quoted."""
     if part in _PHRASES:
         return _PHRASES[part]
     topic, _, value = part.partition(":")
@@ -80,71 +80,71 @@ def phrase(part: str) -> str:
 
 
 def absence(topic: str) -> str:
-    """A predicate for a signature that has no part on a topic."""
+    """Return the predicate of a signature that lacks a topic."""
     return _ABSENT.get(topic, f"has no {topic!r}")
 
 
 def _quantised_apart(render: str, reference: str) -> str:
-    """Render and reference by different rules, one of which may be none."""
+    """Return the predicate for different quantisation of render and reference, one of which may be none."""
     images = {"render": render, "reference": reference}
     phrases = [f"{_QUANTISERS.get(rule, rule)} the {image}" for image, rule in images.items() if rule != "float"]
-    return f"{listed(phrases)}{' alone' if len(phrases) == 1 else ''} to 8 bits"
+    return f"{listed(phrases)}{' only' if len(phrases) == 1 else ''} to 8 bits"
 
 
-# The fields of a definition in the order in which images are prepared, and those whose values have a sentence each.
+# Fields of a definition in the order of preparation, and a sentence for each value.
 _ORDER = ("alpha", "out_of_range", "colour_correction", "quantise", "region", "crop", "mask", "round_means")
 _STEPS: Mapping[str, Mapping[str, str]] = {
     "alpha": {
-        "composite": "An image with alpha is laid over the background that is given.",
-        "drop": "Alpha is dropped: the colours are taken as they are stored.",
+        "composite": "An image with alpha is composited over the given background.",
+        "drop": "Alpha is dropped, and the stored colours are used.",
         "error": "An image with alpha is an error.",
     },
     "out_of_range": {
         "error": "An image outside [0, 1] is an error.",
         "clamp": "Both images are clamped to [0, 1].",
-        "keep": "What lies outside [0, 1] is kept as it is.",
+        "keep": "Values outside [0, 1] are kept.",
     },
     "colour_correction": {
-        "none": "No colours are corrected.",
-        "quadratic": "For the metrics whose names begin with cc_, the render's colours are fitted to the reference's "
-        "by a quadratic polynomial, five times over.",
-        "affine": "For the metrics whose names begin with cc_, each channel of the render is fitted to the reference's "
-        "by a gain and an offset.",
+        "none": "Colours are not corrected.",
+        "quadratic": "For metrics that begin with cc_, the colours of the render are fitted to the reference by a "
+        "quadratic polynomial, in five iterations.",
+        "affine": "For metrics that begin with cc_, each channel of the render is fitted to the reference by a gain "
+        "and an offset.",
     },
     "region": {
         "full": "The whole image is scored.",
-        "right-half": "The right half is scored: the columns from W // 2 on.",
+        "right-half": "The right half of the image is scored, from column W // 2.",
     },
     "mask": {
-        "none": "It takes no masks: one that is given is an error.",
-        "ignored": "Masks are not looked at.",
-        "valid-pixels": "Scores are means over the mask alone.",
-        "multiply": "Both images are multiplied by the mask; means are over all pixels, so that those outside count as "
-        "perfect.",
-        "fill": "Outside the mask the render is replaced by the reference; means are over all pixels.",
+        "none": "Masks are not supported: a mask is an error.",
+        "ignored": "Masks are ignored.",
+        "valid-pixels": "Scores are means over the mask only.",
+        "multiply": "Both images are multiplied by the mask. Means are over all pixels, so that pixels outside count "
+        "as perfect.",
+        "fill": "Outside the mask, the render is replaced by the reference. Means are over all pixels.",
         "bbox": "Both images are cropped to the mask's bounding box.",
-        "windows": "SSIM takes only windows wholly inside the mask; other means are over the mask alone.",
-        "dycheck": "Masks are used as in dycheck: weighted means, and a partial convolution in SSIM; a view without a "
+        "windows": "SSIM uses only windows inside the mask. Other means are over the mask only.",
+        "dycheck": "Masks are used as in dycheck: weighted means, and a partial convolution in SSIM. A view without a "
         "mask has a full one.",
     },
 }
 _ROUNDED = {"none": "kept as floats", "round": "rounded to 8 bits", "truncate": "truncated to 8 bits"}
 _CROP = "{crop} pixels are cut from each side."
-_ROUND_MEANS = "Means over views are rounded to {decimals} decimals; views are not."
-_MIPNERF_AVERAGE = "mip-NeRF's average error, made of each view's {metrics}."
+_ROUND_MEANS = "Means over views are rounded to {decimals} decimals; scores of views are not."
+_MIPNERF_AVERAGE = "average error of mip-NeRF, from {metrics} of each view."
 
 
 def preparation_words(definition: Mapping[str, Any]) -> list[str]:
-    """How images are prepared, a sentence a step, in the order in which it is done.
+    """Describe the preparation of images, one sentence per step, in order.
 
     Args:
-        definition: of a protocol, as the protocol has it and as a record repeats it.
+        definition: definition of a protocol, from the protocol or a record.
     """
     return [sentence for field in _ORDER if (sentence := _step(field, definition[field]))]
 
 
 def _step(field: str, value: Any) -> str:
-    """The sentence on a field of a definition; "" where it does nothing."""
+    """Return the sentence on a field of a definition; "" if the field has no effect."""
     if field == "quantise":
         return _quantise_words(value)
     if field == "crop":
@@ -155,12 +155,12 @@ def _step(field: str, value: Any) -> str:
 
 
 def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> str:
-    """What a metric of a protocol is, in a sentence.
+    """Describe a metric of a protocol in a sentence.
 
     Args:
-        name: its key.
-        signature: of its own definition, without the preparation; not used where it is made of others.
-        parameters: that the protocol gives it.
+        name: key of the metric.
+        signature: signature of the metric without the preparation; not used for a metric made of others.
+        parameters: parameters of the metric in the protocol.
     """
     plain = name.removeprefix("cc_")
     corrected = "" if plain == name else " of the colour-corrected render"
@@ -172,7 +172,7 @@ def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> st
 
 
 def comments_of(text: str) -> list[str]:
-    """The paragraphs of comments with which a protocol file begins."""
+    """Return the paragraphs of the comments at the top of a protocol file."""
     lines = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -183,7 +183,7 @@ def comments_of(text: str) -> list[str]:
 
 
 def summary_of(text: str) -> str:
-    """The first sentence of a protocol file's comments, without the files in which that was read; "" for none."""
+    """Return the first sentence of a protocol file's comments, without file names in brackets; "" for none."""
     first = next(iter(comments_of(text)), "")
     without_asides = re.sub(r" ?\([^()]*\)", "", first)
     return re.split(r": |, read at |\.(?: |$)", without_asides, maxsplit=1)[0]
@@ -192,7 +192,7 @@ def summary_of(text: str) -> str:
 def _quantise_words(rules: Mapping[str, str]) -> str:
     images: dict[str, list[str]] = {}
     for image, rule in rules.items():
-        # A mask that is not quantised needs no word: most protocols have none.
+        # Most protocols use no masks: unquantised masks are not mentioned.
         if image != "mask" or rule != "none":
             images.setdefault(_ROUNDED.get(rule, rule), []).append(f"the {image}")
     clauses = [f"{listed(names)} {'are' if len(names) > 1 else 'is'} {how}" for how, names in images.items()]

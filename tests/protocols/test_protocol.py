@@ -168,7 +168,7 @@ def test_error_names_the_missing_field(field: str) -> None:
         ("alpha", "composit", r"alpha 'composit'.*'composite'.* composite, drop, error"),
         ("alpha", ["drop"], r"alpha must be 'composite', 'drop' or 'error'.*\['drop'\]"),
         ("colour_correction", "cubic", r"colour_correction 'cubic'.* affine, none, quadratic"),
-        ("colour_correction", "affine", r"colour_correction.*affine.* cc_.*cc_psnr"),
+        ("colour_correction", "affine", r"colour_correction.* cc_.*affine.*cc_psnr"),
         ("out_of_range", "clip", r"out_of_range 'clip'"),
         ("out_of_range", None, r"out_of_range must be 'error', 'clamp' or 'keep'.*None"),
         ("quantise.render", "rounded", r"quantise\.render 'rounded'.*'round'"),
@@ -191,7 +191,7 @@ def test_error_names_the_missing_field(field: str) -> None:
         ("metrics", {7: {}}, r"metrics must be a string.* 7\."),
         ("metrics.psnr.data_range", "one", r"data_range of psnr must be .* 0.*'one'"),
         ("metrics.sim", {}, r"metric 'sim'.*'ssim'"),
-        ("metrics.cc_psnr", {"data_range": 1}, r"cc_psnr.*colour_correction"),
+        ("metrics.cc_psnr", {"data_range": 1}, r"colour_correction.*cc_psnr"),
         ("metrics.ssim.data_range", None, r"ssim .*data_range"),
         ("metrics.mipnerf_average", {"psnr": "psnr"}, r"mipnerf_average .*ssim, lpips"),
         ("metrics.mipnerf_average", PARTS, r"lpips of mipnerf_average 'lpips_squeeze'"),
@@ -228,7 +228,7 @@ def test_grey_kernel_requires_8_bit_levels(rule: str) -> None:
     data = change("metrics.ssim", GREY)
     assert parse_protocol(data).metrics["ssim"] == GREY
     data["quantise"][rule] = "none"
-    with pytest.raises(InputError, match=r"ssim.*uniform7-gray.*8-bit levels"):
+    with pytest.raises(InputError, match=r"quantise.*uniform7-gray.*ssim.*8-bit levels"):
         parse_protocol(data)
 
 

@@ -158,7 +158,7 @@ def test_means_are_rounded_only_where_the_protocol_says_so() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 def test_a_score_that_is_no_score_is_never_written(value: float, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="The score psnr is"):
+    with pytest.raises(ValueError, match="The score psnr must be"):
         write_record(tmp_path / "record.json", record([row(psnr=value)]))
     assert list(tmp_path.iterdir()) == []
 
@@ -262,11 +262,23 @@ def set_score(value: object) -> Callable[[dict[str, Any]], object]:
 
 NO_SCORE = r"is not a record of nvs-eval: views\[0\]\.scores\.ssim must be a number or .inf.\. Got "
 SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a changed mean": (lambda p: p["means"].update(ssim=0.66), "its mean ssim is 0.66, and its views say 0.65: it was"),
-    "a finite mean of inf": (lambda p: p["means"].update(psnr=40.0), "its mean psnr is 40.0, and its views say inf"),
-    "a mean too few": (lambda p: p["means"].pop("ssim"), r"its means are of \['lpips_alex', 'psnr'\], and its metrics"),
-    "a mean too many": (lambda p: p["means"].update(mae=0.1), r"its means are of \['lpips_alex', 'mae', "),
-    "a changed score": (set_score(0.9), "its mean ssim is 0.65, and its views say 0.95"),
+    "a changed mean": (
+        lambda p: p["means"].update(ssim=0.66),
+        "its mean ssim must be 0.65.*, from its views. Got 0.66",
+    ),
+    "a finite mean of inf": (
+        lambda p: p["means"].update(psnr=40.0),
+        "its mean psnr must be inf, from its views. Got 40.0",
+    ),
+    "a mean too few": (
+        lambda p: p["means"].pop("ssim"),
+        r"its means must be of its metrics .* Got \['lpips_alex', 'psnr'\]",
+    ),
+    "a mean too many": (
+        lambda p: p["means"].update(mae=0.1),
+        r"its means must be of its metrics .* Got \['lpips_alex', 'mae', ",
+    ),
+    "a changed score": (set_score(0.9), "its mean ssim must be 0.95.* Got 0.65"),
     "a score as text": (
         set_score("0.30000000000000004"),
         NO_SCORE + "'0.30000000000000004'",
@@ -277,24 +289,24 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no score": (set_score(None), NO_SCORE + "None"),
     "a score too few": (
         lambda p: p["views"][0]["scores"].pop("ssim"),
-        r"view 'cam0/0001' has scores for \['lpips_alex', 'psnr'\], not for \['lpips_alex', 'psnr', 'ssim'\]",
+        r"view 'cam0/0001' must have scores of \['lpips_alex', 'psnr', 'ssim'\]\. Got \['lpips_alex', 'psnr'\]",
     ),
-    "a renamed view": (lambda p: p["views"][0].update(name="0009"), "its views_sha256 is not that of its views"),
+    "a renamed view": (lambda p: p["views"][0].update(name="0009"), "its views_sha256 must be that of its views"),
     "another reference": (
         lambda p: p["views"][0].update(reference_sha256="c" * 64),
-        "its references_sha256 is not that of its views: it was changed by hand",
+        "its references_sha256 must be that of its views",
     ),
-    "a view too few": (lambda p: p["views"].pop(), "it was changed by hand"),
-    "no views": (lambda p: p["views"].clear(), "it has no views or no metrics"),
-    "no metrics": (lambda p: p["metrics"].clear(), "it has no views or no metrics"),
+    "a view too few": (lambda p: p["views"].pop(), "The record was edited"),
+    "no views": (lambda p: p["views"].clear(), "it must have at least one view and one metric"),
+    "no metrics": (lambda p: p["metrics"].clear(), "it must have at least one view and one metric"),
     "a newer schema": (
         lambda p: p.update(schema_version=2),
-        "has schema_version 2, and this nvs-eval reads 1: upgrade nvs-eval",
+        r"must have a schema_version of at most 1\. Got 2\. Upgrade nvs-eval",
     ),
     **{
         f"a schema of {said}": (
             lambda p, version=version: p.update(schema_version=version),
-            f"is not a record of nvs-eval: its schema_version is {said}, and that of a record is the number 1",
+            f"must be a record of nvs-eval, with the schema_version 1. Got {said}",
         )
         for version, said in (
             (0, "0"),
@@ -383,7 +395,7 @@ def test_a_spoilt_record_is_refused_by_name(
 def test_two_views_of_one_name_are_refused(tmp_path: Path) -> None:
     views = [row("0001", psnr=20.0), row("0002", psnr=22.0), row("0002", psnr=24.0)]
     write_record(tmp_path / "record.json", record(views))
-    with pytest.raises(InputError, match=r"record\.json: view '0002' is there 2 times, and a view is scored once"):
+    with pytest.raises(InputError, match=r"record\.json: view '0002' must be listed once\. Got 2 rows"):
         read_record(tmp_path / "record.json")
 
 
@@ -393,7 +405,7 @@ def test_what_is_no_json_number_is_refused_wherever_it_stands(constant: str, pla
     text = written.read_text(encoding="utf-8")
     assert place in text
     written.write_text(text.replace(place, f"{place.partition(':')[0]}: {constant}"), encoding="utf-8")
-    with pytest.raises(InputError, match=f"is not JSON .*{constant} is no JSON number"):
+    with pytest.raises(InputError, match=f"is not JSON .*{constant} is not a JSON number"):
         read_record(written)
 
 
@@ -401,7 +413,7 @@ def test_what_is_no_json_number_is_refused_wherever_it_stands(constant: str, pla
 def test_a_number_that_no_float_holds_is_refused(number: str, written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     written.write_text(text.replace('"psnr": 28.25', f'"psnr": {number}'), encoding="utf-8")
-    with pytest.raises(InputError, match=f"is not JSON .{number} is beyond what a number can be"):
+    with pytest.raises(InputError, match=f"is not JSON .{number} is too large"):
         read_record(written)
 
 

@@ -104,7 +104,7 @@ def test_what_can_be_told_settles_it_where_some_cannot() -> None:
     def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
         return None if 25 in (before.means[metric], after.means[metric]) else by(0.5)(before, after, metric)
 
-    # Of the first step it is known that 26 is better, whatever 25 is; of 25 nothing is known.
+    # 26 is better than the first step; comparisons with 25 have no answer.
     ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 25, 26), better))
     assert curve.stopped is None
     ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 26, 27), better))
@@ -144,14 +144,14 @@ def test_what_has_no_step_or_only_one_is_left_out() -> None:
     assert runs == [curved]
     assert left_out == lone
     assert list(left_out_notes(left_out)) == [
-        "fox/nerfacto/small is left out: 2500 is its only step (standard).",
-        "fox/folder is left out: it has no step (standard).",
-        "fox/nerfacto/base is left out: it has no step (standard).",
+        "fox/nerfacto/small is skipped: 2500 is its only step (standard).",
+        "fox/folder is skipped: no step (standard).",
+        "fox/nerfacto/base is skipped: no step (standard).",
     ]
 
 
 def test_nothing_that_makes_a_curve_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"No curve can be made of fox/nerfacto/base/500: .*`nvs-eval run .* all`"):
+    with pytest.raises(InputError, match=r"A curve needs .* Got fox/nerfacto/base/500\. .*`nvs-eval run .* all`"):
         curves_of(run_of(20), by(0.5))
 
 
@@ -211,7 +211,7 @@ def said_of(records: Sequence[Record], noise: float = 0.5) -> tuple[list[str], l
 def test_a_row_of_the_table() -> None:
     cells, notes = said_of(run_of(20, 25, 25.25))
     assert cells == ["nerfacto", "base", "PSNR [dB] ↑", "20.00", "25.25", "25.25", "2500", "until 1500", "▁██"]
-    assert notes[0] == "curve: one character a checkpoint, in the order of the steps: 500, 1500 and 2500"
+    assert notes[0] == "curve: one character per checkpoint, in the order of the steps: 500, 1500 and 2500"
 
 
 def test_a_row_says_that_it_is_still_improving() -> None:
@@ -222,11 +222,11 @@ def test_a_row_says_that_it_is_still_improving() -> None:
 def test_a_row_says_that_it_got_worse_again() -> None:
     cells, notes = said_of(run_of(20, 25, 24, 23))
     assert cells[5:8] == ["25.00", "1500", "until 1500!"]
-    assert notes[-1] == "! nerfacto/base: worse again after 1500 (at 2500, 4000) in PSNR"
+    assert notes[-1] == "! nerfacto/base: worse after 1500 (at 2500, 4000) in PSNR"
 
 
 @pytest.mark.parametrize(
-    ("last", "why"), [(25.0, "? cannot be told with 1 view"), (math.inf, "? cannot be told where a value is inf")]
+    ("last", "why"), [(25.0, "? cannot be told with 1 view"), (math.inf, "? cannot be told if a value is inf")]
 )
 def test_a_row_says_what_cannot_be_told(last: float, why: str) -> None:
     (scene,) = curves_of(run_of(20, last), cannot_tell)
@@ -396,7 +396,7 @@ def test_drawing_changes_no_settings(several: SceneCurves) -> None:
 
 
 def test_another_suffix_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'curve.jpg', and a name that ends in .png, .pdf, .svg is needed"):
+    with pytest.raises(InputError, match=r"--output must end in .png, .pdf, .svg. Got 'curve.jpg'"):
         check_plot(Path("curve.jpg"))
 
 
@@ -441,7 +441,7 @@ def test_the_command_prints_the_curve(results: Path, cli: Callable[..., Said]) -
     said = cli("curve", str(results))
     assert said.code == 0
     assert "nerfacto  base  PSNR [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in said.out
-    assert said.err == "fox/nerfacto/small is left out: 2500 is its only step (standard).\n"
+    assert said.err == "fox/nerfacto/small is skipped: 2500 is its only step (standard).\n"
 
 
 def test_the_command_writes_plots(results: Path, cli: Callable[..., Said]) -> None:
@@ -470,10 +470,10 @@ def test_the_command_prints_json(results: Path, cli: Callable[..., Said]) -> Non
 
 
 def test_the_command_refuses_what_makes_no_curve(results: Path, refused: Callable[..., str]) -> None:
-    assert "No curve can be made of fox/nerfacto/small/2500" in refused("curve", str(results / "**/small/**/*.json"))
-    assert "a name that ends in .png, .pdf, .svg" in refused("curve", str(results), "--output", "curve.gif")
+    assert "Got fox/nerfacto/small/2500" in refused("curve", str(results / "**/small/**/*.json"))
+    assert "--output must end in .png, .pdf, .svg" in refused("curve", str(results), "--output", "curve.gif")
     assert "Unknown protocol of the records 'gsplat'" in refused("curve", str(results), "--protocol", "gsplat")
-    assert "No record was named" in refused("curve")
+    assert "Name at least one record" in refused("curve")
 
 
 def test_curve_command_needs_no_torch_and_no_window(results: Path) -> None:

@@ -99,5 +99,5 @@ def test_a_frame_is_what_the_long_csv_says(pandas: Any) -> None:
 
 def test_without_pandas_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(InputError, match=r"A DataFrame needs pandas.*: pip install 'nvs-eval\[pandas\]'\."):
+    with pytest.raises(InputError, match=r"A DataFrame needs pandas.* `pip install 'nvs-eval\[pandas\]'`\."):
         nvs_eval.data_frame(RECORDS)

@@ -183,7 +183,7 @@ def test_a_table_of_one_metric_is_headed_by_its_scenes() -> None:
     assert r"\caption{PSNR [dB] $\uparrow$, test views. Protocol standard (9f2c51ab), 1 or 3 views.}" in text
     assert cells(text)[0] == ["method", "fox", "garden", "fox 2", "mean of 3 scenes"]
     assert r"\label{tab:psnr-standard}" in text
-    assert r"    b: no mean, for want of garden, fox 2\par" in text
+    assert r"    b: no mean, because garden, fox 2 are missing\par" in text
 
 
 def test_a_wide_table_has_the_page_and_shrinks_to_it() -> None:
@@ -219,7 +219,7 @@ def test_no_two_labels_are_the_same() -> None:
 
 @pytest.mark.parametrize("label", ["a b", "50%", "x}", "é", "a,b"])
 def test_a_label_that_is_none_is_refused(label: str) -> None:
-    with pytest.raises(InputError, match="no label for LaTeX"):
+    with pytest.raises(InputError, match="--label must have only letters"):
         write([], Style(label=label))
 
 
@@ -227,7 +227,7 @@ def test_a_label_that_is_none_is_refused(label: str) -> None:
 
 
 def compiled(folder: Path, text: str, options: str = "") -> str:
-    """What pdflatex says of a paper that has the tables and the packages that they ask for, and no others."""
+    """Return pdflatex's log of a paper with the tables and the packages that they name, and no others."""
     program = shutil.which("pdflatex")
     if program is None:
         pytest.skip("pdflatex is not installed")

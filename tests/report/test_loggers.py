@@ -1,4 +1,4 @@
-"""What is logged to other tools, read back with their own readers; and that they can harm no record."""
+"""Logged scores are read back with the tools' readers, and failing tools do not harm records."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.checkpoints import Opener
 from support.commands import Said
+from support.pinned import Pinned
 from support.records import INFO, record, row
 from support.scenes import files_below
 
@@ -190,8 +191,8 @@ def test_a_missing_package_is_said_before_any_work(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     message = refused(*SCORE, "--log", name)
-    assert message.startswith(f"Logging to {name} needs its package, which cannot be imported (")
-    assert message.endswith(f"pip install 'nvs-eval[{name}]', or leave `--log {name}` out.")
+    assert message.startswith(f"--log {name} needs the package {name}. It cannot be imported (")
+    assert message.endswith(f"`pip install 'nvs-eval[{name}]'`, or omit `--log {name}`.")
 
 
 @pytest.mark.usefixtures("here")
@@ -212,23 +213,19 @@ def test_a_sink_that_fails_harms_no_record_and_no_other_sink(
     assert "Traceback" not in said.err
     assert said.err.endswith(
         "It is there.\n"
-        "Error: The records are there, but could not be logged to tensorboard: the network\n is away\n"
-        "To log them again: nvs-eval table RECORDS --log tensorboard wandb\n"
+        "Error: The records are written, but could not be logged to tensorboard: the network\n is away\n"
+        "Log them again with: nvs-eval table RECORDS --log tensorboard wandb\n"
     )
     assert [run[0].run.label for run in logged] == ["garden/ours", "garden/theirs"]
     assert len(list(Path("nvs-eval-results").rglob("*.json"))) == 2
 
 
-def test_two_records_of_one_point_are_refused(tmp_path: Path, cli: Callable[..., Said]) -> None:
+def test_two_records_of_one_point_are_an_error(tmp_path: Path, cli: Callable[..., Said], pinned: Pinned) -> None:
     pytest.importorskip("tensorboard")
     write_all(tmp_path, of_step(5, 21.0), of_step(5, 22.0, protocol=other_protocol("standard", "11111111")))
     said = cli("table", str(tmp_path), "--log", "tensorboard")
     assert said.code == 2
-    assert said.err == (
-        "Error: Two records of fox/nerfacto would be logged as standard at step 5, those of the fingerprints 11111111 "
-        "and 9f2c51ab. All records are there: log one of the two, with `nvs-eval table RECORDS --protocol 11111111 "
-        "--log ...`.\n"
-    )
+    pinned("table", said.err)
     assert not (tmp_path / "tensorboard").exists()
     assert cli("table", str(tmp_path), "--protocol", "11111111", "--log", "tensorboard").code == 0
 
@@ -246,7 +243,7 @@ def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
 
 @pytest.fixture
 def wandb_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where it writes; nothing that this machine has of it counts."""
+    """Folder that wandb writes to, without the settings of this machine."""
     wandb = pytest.importorskip("wandb")
     for name in ("WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_API_KEY", "WANDB_SILENT"):
         monkeypatch.delenv(name, raising=False)
@@ -257,7 +254,7 @@ def wandb_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # What it knows of its settings it reads once a process.
+    wandb.teardown()  # wandb reads its settings once per process.
     yield folder
     wandb.teardown()
 
@@ -348,15 +345,12 @@ def test_wandb_run_logged_again_keeps_its_id(
     assert {run["project"] for run in runs} == {"of my own"}
 
 
-def test_nobody_logged_in_is_said_before_any_work(
-    here: Path, wandb_dir: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_a_missing_login_is_an_error_before_any_work(
+    here: Path, wandb_dir: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, pinned: Pinned
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     assert here == Path.cwd()
-    assert refused(*SCORE, "--log", "wandb") == (
-        "wandb is not logged in: say `wandb login`, or set WANDB_MODE=offline to log into files that `wandb sync` "
-        "uploads later."
-    )
+    pinned("score", refused(*SCORE, "--log", "wandb"))
 
 
 @pytest.mark.parametrize("known", [True, False, None], ids=["logged in", "not", "no server to ask"])
@@ -391,6 +385,6 @@ def test_a_network_that_is_away_ends_in_a_message(
     said = cli(*SCORE, "--log", "wandb")
     assert said.code == 2
     assert said.out == cli("table", "nvs-eval-results").out
-    assert "Error: The records are there, but could not be logged to wandb: " in said.err
+    assert "Error: The records are written, but could not be logged to wandb: " in said.err
     assert "Traceback" not in said.err
-    assert said.err.endswith("To log them again: nvs-eval table RECORDS --log wandb\n")
+    assert said.err.endswith("Log them again with: nvs-eval table RECORDS --log wandb\n")

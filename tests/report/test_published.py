@@ -70,15 +70,15 @@ def test_a_metric_is_the_protocols_or_is_said_to_differ(name: str) -> None:
 
 
 def distance(published: Published, suite: str, metric: str) -> Fraction | None:
-    """By how much a published mean is beyond what rounding explains; None where a scene is missing."""
+    """Return the excess of a published mean over what rounding explains; None where a scene is missing."""
     rows = [published.scores.get(scene, {}) for scene in load_suite(suite).names]
     if not all(metric in row for row in rows):
         return None
-    said = published.means[suite][metric]
+    mean_published = published.means[suite][metric]
     values = [row[metric] for row in rows]
     mean = sum((Fraction(digits) for digits in values), Fraction(0)) / len(values)
-    rounding = half_a_digit(said) + sum(map(half_a_digit, values), Fraction(0)) / len(values)
-    return abs(mean - Fraction(said)) - rounding
+    rounding = half_a_digit(mean_published) + sum(map(half_a_digit, values), Fraction(0)) / len(values)
+    return abs(mean - Fraction(mean_published)) - rounding
 
 
 def half_a_digit(digits: str) -> Fraction:
@@ -175,7 +175,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 FINGERPRINT = r"^protocol\.fingerprint must be eight hexadecimal digits in quotes, .*Got "
-DIGITS = r"^scores\.drjohnson\.psnr must be a number in quotes with the digits that were published"
+DIGITS = r"^scores\.drjohnson\.psnr must be a number in quotes with all published digits"
 
 
 def score(**row: object) -> Callable[[dict[str, Any]], object]:
@@ -201,22 +201,22 @@ def score(**row: object) -> Callable[[dict[str, Any]], object]:
             r"^suites must be a list of strings that is not empty, such as .*Got 'deepblending'",
         ),
         (lambda d: d.update(suites=["deepblendin"]), r"^Unknown suite 'deepblendin'\. Did you mean 'deepblending'\?"),
-        (lambda d: d.update(suites=["deepblending"] * 2), r"^the suite deepblending is given twice: leave one out\.$"),
+        (lambda d: d.update(suites=["deepblending"] * 2), r"^suites must be distinct\. Got deepblending twice"),
         (lambda d: d.update(scores={}), r"^scores must be a mapping that is not empty, such as `garden: .*Got \{\}"),
         (lambda d: d["scores"].update(playroom={}), r"^scores\.playroom must be a mapping that is not empty"),
         (lambda d: d["scores"].update({1: {"psnr": "20"}}), r"^a name in scores must be a string\. Got 1\."),
         (lambda d: d["scores"].update(playrom={"psnr": "20"}), r"^Unknown scene 'playrom'\. Did you mean 'playroom'\?"),
         (score(pnsr="20"), r"^Unknown metric of scores\.drjohnson 'pnsr'\. Did you mean 'psnr'\?"),
-        (score(psnr=26.55), DIGITS + r', such as "26\.550": unquoted, it is 26\.55\. Got 26\.55\.'),
+        (score(psnr=26.55), DIGITS + r', such as "26\.550" .without quotes, it becomes 26\.55.\. Got 26\.55\.'),
         (score(psnr="26,55"), DIGITS + r".*Got '26,55'"),
         (score(psnr="nan"), DIGITS + r".*Got 'nan'"),
         (score(psnr="26.55 "), DIGITS + r".*Got '26\.55 '"),
         (score(psnr="26."), DIGITS + r".*Got '26\.'"),
-        (score(psnr="9.99"), r"^scores\.drjohnson\.psnr must lie between 10 and 60\. Got 9\.99\. See the source\.$"),
-        (score(psnr="60.1"), r"psnr must lie between 10 and 60\. Got 60\.1"),
-        (score(ssim="1.001"), r"ssim must lie between 0 and 1\. Got 1\.001"),
-        (score(lpips_vgg="26.5"), r"lpips_vgg must lie between 0 and 1\. Got 26\.5"),
-        (lambda d: d["means"]["deepblending"].update(psnr="2.94"), r"^means\.deepblending\.psnr must lie between"),
+        (score(psnr="9.99"), r"^scores\.drjohnson\.psnr must be between 10 and 60\. Got 9\.99\. Check the source\.$"),
+        (score(psnr="60.1"), r"psnr must be between 10 and 60\. Got 60\.1"),
+        (score(ssim="1.001"), r"ssim must be between 0 and 1\. Got 1\.001"),
+        (score(lpips_vgg="26.5"), r"lpips_vgg must be between 0 and 1\. Got 26\.5"),
+        (lambda d: d["means"]["deepblending"].update(psnr="2.94"), r"^means\.deepblending\.psnr must be between"),
         (lambda d: d.update(means={"deep": {"psnr": "29"}}), r"^Unknown suite of means 'deep'\."),
         (lambda d: d.update(means=None), r"^means must be a mapping that is not empty"),
         (lambda d: d.update(differs={"ssim": ""}), r"^differs\.ssim must be a string\. Got ''\.$"),
@@ -233,7 +233,7 @@ def test_malformed_published_numbers_are_refused(change: Callable[[dict[str, Any
 def test_a_scene_of_two_suites_is_refused() -> None:
     data = changed(lambda d: d.update(suites=["mipnerf360", "llff"], scores={"room": {"psnr": "30"}}, means=None))
     del data["means"], data["differs"]
-    with pytest.raises(InputError, match=r"^the scene room is of mipnerf360 and of llff: make a file for each\.$"):
+    with pytest.raises(InputError, match=r"^each scene must be in one suite\. Got room in mipnerf360 and llff\."):
         parse_published(data)
 
 

@@ -120,8 +120,11 @@ FACTOR = r"^scenes\[0\]\.factor must be a whole number of at least 1\. Got "
             r"aliases must be a list of strings\. Got 'Fox'",
         ),
         (lambda d: d["scenes"][0].update(aliases=[1]), r"^scenes\[0\]\.aliases\[0\] must be a string\. Got 1\."),
-        (lambda d: d["scenes"][1].update(name="fox"), r"^the scene fox is given twice, by name or alias"),
-        (lambda d: d["scenes"][1].update(aliases=["Fox"]), r"^the scene Fox is given twice, by name or alias"),
+        (lambda d: d["scenes"][1].update(name="fox"), r"^scenes must have distinct names and aliases\. Got fox twice"),
+        (
+            lambda d: d["scenes"][1].update(aliases=["Fox"]),
+            r"^scenes must have distinct names and aliases\. Got Fox twice",
+        ),
     ],
 )
 def test_a_malformed_suite_is_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:

@@ -132,8 +132,8 @@ def test_among_rows_of_different_images_none_is_the_best() -> None:
     assert column(table, "PSNR [dB] ↑") == ["25.00", "30.00"]
     assert column(table, "method") == ["all", "easy †"]
     assert table.notes == [
-        "† easy: not comparable with all, for different views (2 and 1; only all has a)",
-        "As not all rows may be compared with each other, none is marked as best.",
+        "† easy: not comparable with all: different views (2 and 1; only all has a)",
+        "Not all rows are comparable, so none is ranked.",
     ]
     (table,) = tables_of([all_views, replace(all_views, method="reversed", views=all_views.views[::-1])])
     assert column(table, "PSNR [dB] ↑") == ["*25.00*", "*25.00*"]
@@ -152,7 +152,7 @@ def test_rows_that_differ_in_the_same_way_share_a_footnote() -> None:
     ]
     (table,) = tables_of(records)
     assert column(table, "method") == ["ray", "b †", "c", "d †", "e"]
-    assert table.notes[0] == "† b, d: not comparable with ray, for different references (1 of 1 views)"
+    assert table.notes[0] == "† b, d: not comparable with ray: different references (1 of 1 views)"
     assert len(table.notes) == 2
     (per_view,) = per_view_tables(records)
     assert (column(per_view, "method"), per_view.notes) == (column(table, "method"), table.notes)
@@ -161,12 +161,12 @@ def test_rows_that_differ_in_the_same_way_share_a_footnote() -> None:
 def test_views_that_were_left_out_are_said() -> None:
     left = {"left_out": {"0003": "mask empty", "0004": "mask empty"}}
     one, other = scored("a", 28.0, 0.8, 0.1, provenance=left), scored("b", 28.0, 0.8, 0.1)
-    assert tables_of([one])[0].notes == ["2 views left out: mask empty"]
-    assert tables_of([one, replace(one, method="c")])[0].notes == ["2 views left out: mask empty"]
-    assert tables_of([one, other])[0].notes == ["a: 2 views left out: mask empty"]
+    assert tables_of([one])[0].notes == ["2 views skipped: mask empty"]
+    assert tables_of([one, replace(one, method="c")])[0].notes == ["2 views skipped: mask empty"]
+    assert tables_of([one, other])[0].notes == ["a: 2 views skipped: mask empty"]
     two_reasons = {"left_out": {"0003": "mask empty", "0004": "too dark"}}
     assert tables_of([replace(one, provenance=two_reasons)])[0].notes == [
-        "1 view left out: mask empty; 1 view left out: too dark"
+        "1 view skipped: mask empty; 1 view skipped: too dark"
     ]
     for none in ({}, {"left_out": {}}, {"left_out": "odd"}):
         assert tables_of([replace(one, provenance=none)])[0].notes == []
@@ -235,7 +235,7 @@ def test_in_a_terminal_the_signatures_are_dim() -> None:
 def test_notes_stand_below_the_caption() -> None:
     (table,) = tables_of([replace(PAIR[0], provenance={"left_out": {"0007": "mask\nempty"}})])
     text = without_style(shown(table, width=200))
-    assert text.endswith("|q:round8|v1\n1 view left out: mask\\nempty\n\n")
+    assert text.endswith("|q:round8|v1\n1 view skipped: mask\\nempty\n\n")
 
 
 def test_asides_are_aligned_and_columns_without_room_go_below() -> None:

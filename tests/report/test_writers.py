@@ -498,7 +498,7 @@ def test_the_long_form_of_a_suite_has_its_scenes_by_their_names(
     Path("mine.yaml").write_text(f"name: mine\ntitle: Mine\nsource: none\nsplit: test\n{scenes}\n")
     rows = long_rows(cli("table", "records", "--format", "csv", "--long", "--suite", "mine.yaml"))
     assert [line["scene"] for line in rows] == ["forest"] * 6
-    assert "None of the records is of a scene of llff" in refused(
+    assert "Records must be of scenes of llff" in refused(
         "table", "records", "--format", "csv", "--long", "--suite", "llff"
     )
 

@@ -1,4 +1,4 @@
-"""Scores sent to other tools besides their records: one module a tool, none of which is needed for anything else."""
+"""Logging of scores to other tools, with one module per tool. The tools are optional."""
 
 from nvs_eval.report.loggers.runs import Sink as Sink
 from nvs_eval.report.loggers.runs import log_runs as log_runs

@@ -1,4 +1,4 @@
-"""Records as those tools see them that draw curves, runs and scalars at steps; and logging runs to all tools."""
+"""Records as runs with scalars at steps, as tracking tools see them, and logging of runs to all tools."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from nvs_eval.records.result_id import ResultId
 
 @dataclass(frozen=True)
 class LoggedRecord:
-    """A record, and the folder below which a tool that writes files has its own."""
+    """A record, and the folder for files of tools that write some."""
 
     record: Record
     folder: Path
 
     @property
     def run(self) -> ResultId:
-        """The run that it is a point of: scene, method and training."""
+        """The run of the record: scene, method and training run."""
         return ResultId(self.record.scene, self.record.method, self.record.run or None)
 
     @property
     def step(self) -> int:
-        """The checkpoint's; 0 where there is none."""
+        """Step of the checkpoint; 0 without one."""
         return self.record.step or 0
 
     @property
     def label(self) -> str:
-        """What stands before the slash in the names of its scalars: as the hook has it while nerfstudio trains."""
+        """Prefix of the names of scalars, before the slash, as in the nerfstudio hook."""
         record = self.record
         parts = [record.protocol["name"], *(["fast"] if record.fast else [])]
         return "-".join(parts if record.split == "test" else [*parts, record.split])
 
     @property
     def scalars(self) -> dict[str, float]:
-        """The means by `<protocol>/<metric>`."""
+        """Means by `<protocol>/<metric>`."""
         return {f"{self.label}/{metric}": mean for metric, mean in self.record.means.items()}
 
 
 Sink = Callable[[Sequence[Sequence[LoggedRecord]]], list[str]]
-"""Logs runs, each as the records of `runs_of`; gives a line for each thing that a user should know of where."""
+"""Logs runs from `runs_of`. Returns lines for the user on where to find them."""
 
 
 def runs_of(records: Iterable[LoggedRecord]) -> list[list[LoggedRecord]]:
-    """The records of each run of a tool, by step; the runs in the order in which they come first.
+    """Group records into runs, sorted by step. Runs keep the order of their first record.
 
-    A run is a training, or a folder of renders.
+    A run is a training run, or a folder of renders.
 
     Raises:
-        InputError: two records would be the same point of the same curve.
+        InputError: two records would be the same point of a curve.
     """
     runs: dict[ResultId, list[LoggedRecord]] = {}
     points: dict[tuple[ResultId, int, str], Record] = {}
@@ -61,19 +61,19 @@ def runs_of(records: Iterable[LoggedRecord]) -> list[list[LoggedRecord]]:
         other = points.setdefault((run, logged.step, logged.label), record)
         if other is not record:
             raise InputError(
-                f"Two records of {run} would be logged as {logged.label} at step {logged.step}, those of the "
-                f"fingerprints {other.fingerprint} and {record.fingerprint}. All records are there: log one of the "
-                f"two, with `nvs-eval table RECORDS --protocol {other.fingerprint} --log ...`."
+                f"Records to log must have distinct names and steps. Got {logged.label} of {run} at step {logged.step} "
+                f"twice, with the fingerprints {other.fingerprint} and {record.fingerprint}. The records are written. "
+                f"Log one of them with `nvs-eval table RECORDS --protocol {other.fingerprint} --log ...`."
             )
         runs.setdefault(run, []).append(logged)
     return [sorted(run, key=lambda logged: logged.step) for run in runs.values()]
 
 
 def open_sinks(names: Sequence[str]) -> dict[str, Sink]:
-    """The sinks of these names, each once. To be opened before any long work.
+    """Open the sinks with these names, each once. Call this before any long work.
 
     Raises:
-        InputError: what one needs is not installed, or cannot be used; the message says what to do.
+        InputError: a tool is not installed or cannot be used. The message states what to do.
     """
     return {
         name: importlib.import_module(f"nvs_eval.report.loggers.{name}").open_sink() for name in dict.fromkeys(names)
@@ -81,35 +81,35 @@ def open_sinks(names: Sequence[str]) -> dict[str, Sink]:
 
 
 def log_runs(sinks: Mapping[str, Sink], runs: Sequence[Sequence[LoggedRecord]], *, say: Callable[[str], None]) -> None:
-    """Log runs to all sinks, whatever becomes of one of them.
+    """Log runs to all sinks, even if some of them fail.
 
     Args:
-        sinks: by name.
-        runs: of `runs_of`.
-        say: is given a line at a time.
+        sinks: sinks by name.
+        runs: runs from `runs_of`.
+        say: called with each line for the user.
 
     Raises:
-        InputError: after all of them, naming those that failed and why.
+        InputError: some sinks failed. The message names them and the reasons, after all others are done.
     """
     failed = []
     for name, sink in sinks.items():
         try:
             lines = sink(runs)
-        except Exception as error:  # Whatever another tool raises: the records are written, and it must not hide them.
+        except Exception as error:  # Tools may raise anything. The records are written, and the user must learn that.
             failed.append(f"{name}: {str(error).strip() or type(error).__name__}")
         else:
             for line in lines:
                 say(line)
     if failed:
         raise InputError(
-            f"The records are there, but could not be logged to {'; '.join(failed)}\n"
-            f"To log them again: nvs-eval table RECORDS --log {' '.join(sinks)}"
+            f"The records are written, but could not be logged to {'; '.join(failed)}\n"
+            f"Log them again with: nvs-eval table RECORDS --log {' '.join(sinks)}"
         )
 
 
 def missing_package(name: str, error: ImportError) -> InputError:
-    """The error that a tool is not installed, or is broken."""
+    """Return the error for a tool that is not installed, or broken."""
     return InputError(
-        f"Logging to {name} needs its package, which cannot be imported ({error}): "
-        f"pip install 'nvs-eval[{name}]', or leave `--log {name}` out."
+        f"--log {name} needs the package {name}. It cannot be imported ({error}). Run "
+        f"`pip install 'nvs-eval[{name}]'`, or omit `--log {name}`."
     )

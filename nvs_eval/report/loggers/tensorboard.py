@@ -1,6 +1,6 @@
-"""TensorBoard: one file of events a record, whose name says which, so that what is logged again takes its place.
+"""TensorBoard: one event file per record, named after it, so that logging it again replaces the file.
 
-A file holds the scalars `<protocol>/<metric>` and, as the text `<protocol>/protocol`, how they were made.
+A file has the scalars `<protocol>/<metric>`, and the text `<protocol>/protocol` on how they were computed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DT_STRING = 7
 
 
 def open_sink() -> Sink:
-    """TensorBoard, as far as files for it are to be written.
+    """Return the sink that writes event files for TensorBoard.
 
     Raises:
-        InputError: it is not installed.
+        InputError: TensorBoard is not installed.
     """
     try:
         from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: F401
@@ -37,13 +37,14 @@ def _log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:
     records = [logged for run in runs for logged in run]
     for logged in records:
         write_whole(event_file(logged), lambda file, logged=logged: _write(file, logged))
-    return [f"TensorBoard: tensorboard --logdir {folder}" for folder in dict.fromkeys(each.folder for each in records)]
+    folders = dict.fromkeys(logged.folder for logged in records)
+    return [f"TensorBoard: tensorboard --logdir {folder}" for folder in folders]
 
 
 def event_file(logged: LoggedRecord) -> Path:
-    """Where the events of a record are written: `<folder>/<scene>/<method>[/<run>]/events.out.tfevents.<step>...`.
+    """Return the event file of a record: `<folder>/<scene>/<method>[/<run>]/events.out.tfevents.<step>...`.
 
-    TensorBoard reads the files of a run in the order of their names, which is that of the steps.
+    TensorBoard reads the files of a run in the order of their names, and so of the steps.
     """
     record = logged.record
     folder = (logged.folder / record.id.folder).parent
@@ -54,7 +55,7 @@ def _write(file: BinaryIO, logged: LoggedRecord) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     make_event, summary = _messages("event").Event, _messages("summary").Summary
-    # The same record gives the same bytes: the time is when it was scored.
+    # The time of scoring, so that the same record makes the same bytes.
     time = _time(logged.record)
     values = [summary.Value(tag=tag, simple_value=value) for tag, value in logged.scalars.items()]
     writer = RecordWriter(file)
@@ -64,7 +65,7 @@ def _write(file: BinaryIO, logged: LoggedRecord) -> None:
 
 
 def _messages(name: str) -> Any:
-    """The messages of one of TensorBoard's formats, whose types are made when they are loaded."""
+    """Import the module of a protocol buffer of TensorBoard, whose types are created on import."""
     return importlib.import_module(f"tensorboard.compat.proto.{name}_pb2")
 
 

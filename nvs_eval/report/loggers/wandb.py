@@ -1,7 +1,7 @@
-"""Weights & Biases: one run a scene, method and run, always under the same id, so that more can be logged to it later.
+"""Weights & Biases: one run per scene, method and training run, with a fixed id, so that more can be logged later.
 
-The scores are `<protocol>/<metric>` over the metric `step`, the checkpoint's, so that steps may be logged in any order;
-`<protocol>/views` is a table with a row a view. The configuration says how they were made.
+Scores are `<protocol>/<metric>` over the metric `step` (of the checkpoint), so that steps may be logged in any order.
+`<protocol>/views` is a table with one row per view. The run's configuration states how scores were computed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.report.loggers.runs import LoggedRecord, Sink, missing_package
 
 PROJECT = "nvs-eval"
-"""Where WANDB_PROJECT says nothing else."""
+"""Default project, if WANDB_PROJECT is not set."""
 _STEP = "step"
-# Else a process whose network is away would go on trying for a quarter of an hour, also after it was told so.
+# By default, wandb retries for a quarter of an hour without a network.
 _PATIENCE = {
     "x_graphql_retry_max": 5,
     "x_graphql_retry_wait_min_seconds": 1,
@@ -31,10 +31,10 @@ _PROVENANCE = ("nvs_eval", "versions", "device", "started", "checkpoint_sha256",
 
 
 def open_sink() -> Sink:
-    """Weights & Biases, in the mode that its own settings say: online, offline or disabled.
+    """Return the sink for Weights & Biases, in the mode of its settings: online, offline or disabled.
 
     Raises:
-        InputError: it is not installed, or is to be online and nobody is logged in.
+        InputError: wandb is not installed, or online and not logged in.
     """
     try:
         import wandb
@@ -42,24 +42,24 @@ def open_sink() -> Sink:
         raise missing_package("wandb", error) from error
     if _mode(wandb) == "online" and not _has_login(wandb):
         raise InputError(
-            "wandb is not logged in: say `wandb login`, or set WANDB_MODE=offline to log into files that `wandb sync` "
+            "--log wandb needs a login. Run `wandb login`, or set WANDB_MODE=offline to write files that `wandb sync` "
             "uploads later."
         )
     return _log
 
 
 def _mode(wandb: Any) -> str:
-    """online, offline or disabled, whatever older names the settings have for these."""
-    # Silent, as wandb would say at once who is logged in.
+    """Return the mode of the settings (online, offline or disabled), also for its older names."""
+    # Silent: wandb would print the login.
     mode = wandb.setup(settings=wandb.Settings(silent=True)).settings.mode or "online"
     return {"run": "online", "dryrun": "offline"}.get(mode, mode)
 
 
 def _has_login(wandb: Any) -> bool:
-    """Whether there is a login; whether it is worth anything is said when something is logged."""
+    """Return whether a login is stored. Its validity shows when something is logged."""
     if "prompt" not in inspect.signature(wandb.login).parameters:
         return bool(wandb.api.api_key)
-    # Since 0.31 this is the way to ask, and the other one warns. It asks the server, too, which may be away.
+    # Since wandb 0.31, api.api_key warns. This call also contacts the server, which may not be reachable.
     try:
         return wandb.login(prompt=False)
     except wandb.Error:
@@ -67,7 +67,7 @@ def _has_login(wandb: Any) -> bool:
 
 
 def run_id(run: ResultId) -> str:
-    """The id of a run, the same whenever and wherever it is logged."""
+    """Return the id of a run, which depends on its scene, method and name alone."""
     return hashlib.sha256(json.dumps([run.scene, run.method, run.run]).encode()).hexdigest()[:16]
 
 
@@ -85,7 +85,7 @@ def _log_run(wandb: Any, records: Sequence[LoggedRecord], mode: str) -> str:
         name=run.label,
         group=run.scene,
         job_type="evaluation",
-        # Offline there is nothing to resume, which wandb would say: `wandb sync` puts runs of one id together.
+        # wandb warns about resuming offline. `wandb sync` merges runs with the same id.
         resume=None if mode == "offline" else "allow",
         settings=_settings(wandb),
     )
@@ -93,8 +93,9 @@ def _log_run(wandb: Any, records: Sequence[LoggedRecord], mode: str) -> str:
         opened.config.update(_config(records), allow_val_change=True)
         opened.define_metric(_STEP)
         opened.define_metric("*", step_metric=_STEP)
-        for each in records:
-            opened.log({_STEP: each.step, **each.scalars, f"{each.label}/views": _views(wandb, each.record)})
+        for logged in records:
+            views = _views(wandb, logged.record)
+            opened.log({_STEP: logged.step, **logged.scalars, f"{logged.label}/views": views})
         folder = Path(opened.dir).parent
         url = opened.url if mode == "online" else None
     finally:
@@ -104,22 +105,22 @@ def _log_run(wandb: Any, records: Sequence[LoggedRecord], mode: str) -> str:
 
 
 def _settings(wandb: Any) -> Any:
-    """Nothing is printed or captured, and not tried for ever: as far as this version has settings for that."""
-    known = getattr(wandb.Settings, "model_fields", {})
-    patience = {name: value for name, value in _PATIENCE.items() if name in known}
+    """Return settings that print and capture nothing and limit retries, as far as this version has them."""
+    available = getattr(wandb.Settings, "model_fields", {})
+    patience = {name: value for name, value in _PATIENCE.items() if name in available}
     return wandb.Settings(silent=True, console="off", **patience)
 
 
 def _config(records: Sequence[LoggedRecord]) -> dict[str, Any]:
-    """How the scores were made: a key a protocol, and one a protocol and step, so that later ones are added."""
+    """Return how scores were computed, with keys per protocol and per step, so that later ones are added."""
     run = records[0].run
     config: dict[str, Any] = {"scene": run.scene, "method": run.method, "run": run.run}
-    for each in records:
-        record = each.record
-        config[f"{each.label}/protocol"] = {**record.protocol, "split": record.split}
-        config[f"{each.label}/signatures"] = {name: info.signature for name, info in record.metrics.items()}
-        known = {name: record.provenance[name] for name in _PROVENANCE if name in record.provenance}
-        config[f"{each.label}/step {each.step}"] = {**known, "references_sha256": record.references_sha256}
+    for logged in records:
+        record = logged.record
+        config[f"{logged.label}/protocol"] = {**record.protocol, "split": record.split}
+        config[f"{logged.label}/signatures"] = {name: info.signature for name, info in record.metrics.items()}
+        provenance = {name: record.provenance[name] for name in _PROVENANCE if name in record.provenance}
+        config[f"{logged.label}/step {logged.step}"] = {**provenance, "references_sha256": record.references_sha256}
     return config
 
 

@@ -1,6 +1,5 @@
 """Tables of records, without torch or numpy.
 
-`options` is what a user chooses, `layout` the same checked and loaded; `columns` makes the columns, a new one too;
-`blocks` sorts records into rows, `tables` puts them together, with `notes`, for the writers, which are given what
-`table` defines.
+`options` has the user's options, and `layout` the checked and loaded ones. `blocks` sorts records into rows, `columns`
+makes columns (add a new kind there), `tables` combines them with `notes`. Writers format the result, a `table`.
 """

@@ -1,4 +1,4 @@
-"""Records sorted into what may stand in one table, with its rows."""
+"""Records grouped into blocks that may share a table, with the rows of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from nvs_eval.report.tables.table import ODD, decimals
 
 @dataclass(frozen=True)
 class Block:
-    """The records of one split and protocol, and the rows of their tables.
+    """The records of one split and protocol, with the rows of their tables.
 
     Attributes:
-        records: at least one.
-        scenes: those that its tables are of, in their order.
-        infos: what each metric is.
-        layout: what was chosen.
-        company: the scenes of all tables together.
+        records: at least one record.
+        scenes: scenes of the tables, in their order.
+        infos: facts of each metric, by key.
+        layout: layout of the tables.
+        company: scenes of all tables together.
     """
 
     records: Sequence[Record]
@@ -36,7 +36,7 @@ class Block:
 
     @property
     def metrics(self) -> list[str]:
-        """Those to show, in their order."""
+        """Metrics to show, in their order."""
         chosen = self.layout.options.metrics
         return [metric for metric in dict.fromkeys(chosen) if metric in self.infos] if chosen else list(self.infos)
 
@@ -47,23 +47,23 @@ class Block:
 
     @property
     def several(self) -> bool:
-        """Whether there is a mean over scenes."""
+        """Whether there are several scenes, and so a mean over them."""
         return len(self.scenes) > 1
 
     @property
     def mean_name(self) -> str:
-        """What a mean is of."""
+        """Name of the mean over scenes."""
         scenes = f"{len(self.scenes)} scenes"
         return f"mean of {scenes}" if self.layout.options.mean == "scenes" else f"mean of the views of {scenes}"
 
     def title(self, subject: str, *, suite: bool = True) -> str:
-        """A title: its subject after the suite, where there is one, and before the split."""
-        named = f"{self.layout.suite.title}, " if suite and self.layout.suite else ""
-        return f"{named}{subject}, {self.records[0].split} views"
+        """Return a title: the suite (if any), the subject and the split."""
+        prefix = f"{self.layout.suite.title}, " if suite and self.layout.suite else ""
+        return f"{prefix}{subject}, {self.records[0].split} views"
 
     @property
     def by_scene(self) -> list[Block]:
-        """A block a scene of which there are records."""
+        """One block per scene that has records."""
         parts = {scene: [record for record in self.records if record.scene == scene] for scene in self.scenes}
         return [
             replace(self, records=records, scenes=[scene], infos=_infos(records))
@@ -75,32 +75,32 @@ class Block:
 
     @cached_property
     def contenders(self) -> list[Contender]:
-        """Whose records they are, by the rows that were chosen."""
+        """Contenders of the records: checkpoints or methods, as the layout's rows require."""
         if self.layout.options.rows == "checkpoint":
             return checkpoints_of(self.records)
         return methods_of(self.records, runs=self.layout.options.runs)
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The contenders and the published rows of this protocol, or of all if they may be mixed; sorted if asked for.
+        """Contenders and published rows of this protocol (of any protocol with `--allow-mixed`), sorted by `--sort`.
 
         Raises:
-            InputError: a publication is of another benchmark.
+            InputError: published numbers are of another benchmark.
         """
         layout, record = self.layout, self.records[0]
-        beside = [
+        published = [
             published_row(source, record, self.scenes, company=self.company, suite=layout.suite)
             for source in layout.published
             if layout.options.allow_mixed or source.protocol.fingerprint == record.fingerprint
         ]
-        rows = [*self.contenders, *(row for row in beside if row)]
+        rows = [*self.contenders, *(row for row in published if row)]
         by = layout.options.sort
         if by == "method":
             return sorted(rows, key=lambda row: (row.method, row.run or "", -1 if row.step is None else row.step))
         return rows if by is None else sorted(rows, key=lambda row: self.place(row, by, self.scenes))
 
     def place(self, row: Row, metric: str, scenes: Sequence[str]) -> tuple[int, float]:
-        """By what rows, or scenes of a row, are sorted: what has no mean comes last, and before it what has no rank."""
+        """Return the sort key of a row over some scenes: best first, then without a rank, then without a mean."""
         value = row.mean(metric, scenes, self.layout.options.mean)
         if value is None:
             return 2, 0.0
@@ -109,12 +109,12 @@ class Block:
         return int(unranked), -value if up else value
 
     def rows_with(self, metrics: Sequence[str]) -> list[Row]:
-        """The rows without published ones that say nothing of some metrics."""
+        """Return the rows, without published ones that have none of some metrics."""
         return [row for row in self.rows if isinstance(row, Contender) or any(map(row.has, metrics))]
 
     @cached_property
     def odd(self) -> dict[int, tuple[Record, Record, str]]:
-        """The records that were not scored on what most of their scene were, by identity: with a usual one, and why."""
+        """Records not comparable with most of their scene, by id: the record, a usual one, and the difference."""
         shown = [record for contender in self.contenders for record in contender.all_records]
         odd = {}
         for scene in self.scenes:
@@ -126,25 +126,25 @@ class Block:
         return odd
 
     def mark(self, row: Row) -> str:
-        """The sign of a whole row, which the notes explain."""
+        """Return the mark of a row; notes explain it."""
         if isinstance(row, PublishedRow):
             return row.mark
         return ODD if self.odd and any(id(record) in self.odd for record in row.all_records) else ""
 
     def ranks(self, rows: Sequence[Row]) -> bool:
-        """Whether all of some rows may be compared with each other."""
+        """Return whether all rows are comparable, so that they may be ranked."""
         return not any(ODD in self.mark(row) for row in rows)
 
 
 def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
-    """The records by split and protocol, in the order given; those of other scenes than the suite's are left out.
+    """Group records by split and protocol, in their order. Records of scenes outside the suite are skipped.
 
     Raises:
-        InputError: none is of the suite; a metric that was chosen, or by which to sort, is of none of them.
+        InputError: no record is of the suite, or none has a metric of `--metrics` or `--sort`.
     """
     if suite := layout.suite:
-        named = [(record, suite.scene(record.scene)) for record in records]
-        records = [replace(record, scene=scene.name) if scene else record for record, scene in named]
+        with_scenes = [(record, suite.scene(record.scene)) for record in records]
+        records = [replace(record, scene=scene.name) if scene else record for record, scene in with_scenes]
     scenes = _scenes(records, layout)
     groups = by_protocol([record for record in records if record.scene in scenes])
     parts = []
@@ -157,37 +157,40 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
 
 
 def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
-    """Those of the suite in its order; without one all, in the order of the records."""
+    """Return the scenes of the suite in its order, or without a suite all scenes in the order of the records."""
     scenes = list(dict.fromkeys(record.scene for record in records))
     if layout.suite is None:
         return scenes
     names = list(layout.suite.names)
     if not set(names) & set(scenes):
         raise InputError(
-            f"None of the records is of a scene of {layout.suite.name} ({', '.join(names)}): they are of "
-            f"{', '.join(scenes)}. Name the scenes so with `--scene` when they are scored, or leave `--suite` out."
+            f"Records must be of scenes of {layout.suite.name} ({', '.join(names)}). Got {', '.join(scenes)}. Use "
+            "these names with `--scene` when scoring, or omit `--suite`."
         )
     return names
 
 
 def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
-    """Check what is asked for by the name of a metric; return whether nothing but counts is chosen."""
+    """Check the metrics of the options. Return whether only counts are selected."""
     options = layout.options
     known = list(dict.fromkeys(metric for block in blocks for metric in block.infos))
     for metric in options.metrics:
         if metric not in known and metric not in COUNTS:
             raise unknown_name("metric", metric, [*known, *COUNTS])
-    # With nothing but counts, any block will do for rows; columns of scenes are of a metric.
+    # Counts need no metric, but a table with a column per scene does.
     counts_alone = set(options.metrics) <= set(COUNTS)
     if options.metrics and counts_alone and options.columns == "scene":
-        raise InputError(f"With a column a scene a table is of a metric, and --metrics names none: {some(known)} are.")
+        raise InputError(
+            f"--metrics must include a metric with `--columns scene`. Got {', '.join(options.metrics)}. Add one of "
+            f"{some(known)}."
+        )
     if options.sort is not None and options.sort != "method" and options.sort not in known:
         raise unknown_name("metric to sort by", options.sort, [*known, "method"])
     return counts_alone
 
 
 def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
-    """What each metric is that any of the records has."""
+    """Return the facts of all metrics of the records, by key."""
     infos: dict[str, MetricInfo] = {}
     for record in records:
         infos |= {name: info for name, info in record.metrics.items() if name not in infos}

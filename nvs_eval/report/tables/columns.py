@@ -1,4 +1,4 @@
-"""The columns of tables, and tables made of them: texts, scores, and counts and costs, which `COUNTS` lists."""
+"""Columns of tables (texts, scores, counts and costs), and tables made from them. `COUNTS` lists counts and costs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def table_from(
     notes: Iterable[str] = (),
     **parts: Any,
 ) -> Table:
-    """A table of columns, whose texts may be of any characters.
+    """Make a table from columns. Texts may contain any characters, and are made printable.
 
     Args:
-        title: what is compared.
-        columns: all of as many cells.
-        caption: how the numbers were made.
-        signatures: of each metric.
-        notes: what else must be known; each is given once.
-        **parts: the other fields of the table.
+        title: what the table compares.
+        columns: columns with the same number of cells.
+        caption: how the numbers were computed.
+        signatures: signature of each metric.
+        notes: remarks on the rows; repeated ones are printed once.
+        **parts: other fields of the table.
     """
     return Table(
         printable(title),
@@ -43,17 +43,17 @@ def table_from(
 
 
 def text_column(name: str, texts: Iterable[str]) -> Column:
-    """A column of names or words."""
+    """Return a column of names or words."""
     return Column(printable(name), numeric=False, cells=[Cell(printable(text), text) for text in texts])
 
 
 def number_columns(name: str, values: Sequence[float | None], spec: str) -> list[Column]:
-    """The column of numbers that are neither ranked nor of a metric; none where no number is known.
+    """Return a column of numbers that are not scores, in a list; an empty list if all values are None.
 
     Args:
-        name: its heading.
-        values: one a row; None for an empty cell.
-        spec: how a number is formatted.
+        name: name of the column.
+        values: one value per row; None for an empty cell.
+        spec: format of the numbers.
     """
     if all(value is None for value in values):
         return []
@@ -64,20 +64,19 @@ def number_columns(name: str, values: Sequence[float | None], spec: str) -> list
 
 
 def score_cell(value: float | None, digits: int, *, mark: str = "") -> Cell:
-    """A value as it is shown, with its mark."""
+    """Return the cell of a score, with its mark."""
     return Cell("") if value is None else Cell(shown(value, digits), value, mark=mark)
 
 
 def ranks_of(cells: Sequence[Cell], *, higher_is_better: bool) -> list[int | None]:
-    """First, second and third of a column, by what is shown: as many rows as are better, and one.
+    """Return the ranks 1 to 3 in a column: one more than the number of better values, as shown.
 
-    What is shown as equal is equally good, and shares a rank; so does what cannot be told apart because some number of
-    the column was published with fewer decimals. What is empty or marked has no rank, nor has a value to which there
-    is no other.
+    Values that are shown as equal share a rank, also if they are equal only to the fewest decimals of the column (a
+    published number may have fewer). Empty and marked cells have no rank, and neither has a single value.
     """
     values = [None if cell.mark or not isinstance(cell.value, int | float) else cell.value for cell in cells]
     texts = [cell.text for cell, value in zip(cells, values, strict=True) if value is not None]
-    # Infinity has as many decimals as anybody.
+    # Infinity does not limit the decimals.
     digits = min((len(text.partition(".")[2]) for text in texts if text != "inf"), default=_MOST_DECIMALS)
     rounded = [None if value is None else round(value, digits) for value in values]
     ordered = sorted((value for value in rounded if value is not None), reverse=higher_is_better)
@@ -92,7 +91,7 @@ def ranks_of(cells: Sequence[Cell], *, higher_is_better: bool) -> list[int | Non
 
 
 def view_count(records: Sequence[Record]) -> int:
-    """How many views: of each scene once: several runs are of the same views."""
+    """Return the number of views. Several runs of a scene have the same views, which count once."""
     return sum({record.scene: len(record.views) for record in records}.values())
 
 
@@ -102,7 +101,7 @@ def _coverage(records: Sequence[Record]) -> float | None:
 
 
 def _seconds(records: Sequence[Record]) -> float | None:
-    """The median time to render a view, over those whose time is known."""
+    """Return the median time to render a view, over the views with a known time."""
     known = [row.render_seconds for record in records for row in record.views if row.render_seconds is not None]
     return median(known) if known else None
 
@@ -119,10 +118,10 @@ COUNTS: Mapping[str, tuple[Callable[[Sequence[Record]], float | None], str]] = {
     "s/view": (_seconds, ".3g"),
     "GB": (_memory, ".2f"),
 }
-"""The columns by name: the count of some records, and how it is formatted."""
+"""Columns of counts and costs, by name: function of the records of a row, and number format."""
 
 
 def count_columns(name: str, rows: Sequence[Sequence[Record]]) -> list[Column]:
-    """The column of a count, one of `COUNTS`, of the records of each row; none where nothing of it is known."""
+    """Return the column of one of `COUNTS`, in a list; an empty list if no row has a value."""
     count, spec = COUNTS[name]
     return number_columns(name, [count(records) if records else None for records in rows], spec)

@@ -1,4 +1,4 @@
-"""The layout of tables: the options of a user, checked, and what they name loaded."""
+"""Layout of tables: the user's options, checked, with the files that they name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from nvs_eval.records.record import Record
 
 Tied = Callable[[Sequence[Contender], Sequence[str], str], Collection[int]]
-"""Says which of some contenders cannot be told from the best over some scenes under a metric, by their places."""
+"""Returns the indices of the contenders that cannot be told from the best, over some scenes under a metric."""
 
-# A float64 has no more.
+# Significant decimals of a float64.
 _MOST_DECIMALS = 15
 
 
@@ -29,14 +29,14 @@ class Layout:
     """How records become tables.
 
     Attributes:
-        options: as they were given; rows and columns are those to lay out, `per_scene` is among them.
-        suite: of whose scenes the tables are; a mean needs all of them.
-        published: numbers of others to add as rows.
-        decimals: of metrics, by key or by the key up to the first underscore; the metric's own where there is none.
-        tied: marks what cannot be told from the best; or None.
+        options: the user's options, with `per_scene` replaced by its rows and columns.
+        suite: suite whose scenes are shown; a mean needs all of them.
+        published: published numbers to add as rows.
+        decimals: number of decimals by key, or by the key up to the first underscore (default: the metric's).
+        tied: test for numbers that cannot be told from the best, or None.
 
     Raises:
-        InputError: its choices do not go together.
+        InputError: options contradict each other.
     """
 
     options: TableOptions = field(default_factory=TableOptions)
@@ -48,27 +48,34 @@ class Layout:
     def __post_init__(self) -> None:
         options = self.options
         if options.rows == "scene" and options.columns == "scene":
-            raise InputError("Rows and columns are both scenes: say `--rows method`, or `--columns metric`.")
+            raise InputError(
+                "--rows and --columns must differ. Got scene for both. Use `--rows method` or `--columns metric`."
+            )
         if self.tied is not None and options.mean == "views":
-            raise InputError("What is tied is told by the mean over scenes: leave `--tied` out, or `--mean views`.")
+            raise InputError("--tied compares means over scenes. Got `--mean views`. Omit one of the two options.")
         if options.rows == "scene" and self.published:
-            raise InputError("A table with a row a scene is of one method: published numbers need `--rows method`.")
+            raise InputError(
+                "--with-published must not be used with `--rows scene`, whose tables have a single method. Use "
+                "`--rows method`."
+            )
 
 
 def layout_of(records: Sequence[Record], options: TableOptions, *, tied: Tied | None = None) -> Layout:
-    """The layout of some records by a user's options.
+    """Return the layout of some records for the user's options.
 
     Args:
-        records: those that are shown.
-        options: as they were given.
-        tied: tells contenders from the best, if ties are to be marked: the statistics lie beyond this room.
+        records: records to show.
+        options: the user's options.
+        tied: test for numbers that cannot be told from the best (its statistics are not part of this package), or None.
 
     Raises:
-        InputError: something that was named is not there, or the choices do not go together.
+        InputError: a name is unknown, or options contradict each other.
     """
     if options.per_scene:
         if options.rows == "scene" or options.columns != "metric":
-            raise InputError("--per-scene is `--rows method --columns scene`: leave those out, or it.")
+            raise InputError(
+                "--per-scene means `--rows method --columns scene`. Omit `--rows` and `--columns`, or `--per-scene`."
+            )
         options = replace(options, per_scene=False, rows="method", columns="scene")
     chosen = _checked_decimals(options.decimals, records)
     published = [load_published(name) for name in options.with_published]
@@ -83,9 +90,9 @@ def layout_of(records: Sequence[Record], options: TableOptions, *, tied: Tied | 
     )
 
 
-def _checked_decimals(given: Sequence[str] | Mapping[str, float], records: Sequence[Record]) -> dict[str, int]:
-    """How many decimals metrics are shown with."""
-    chosen = given if isinstance(given, Mapping) else parse_pairs("--decimals", given)
+def _checked_decimals(option: Sequence[str] | Mapping[str, float], records: Sequence[Record]) -> dict[str, int]:
+    """Check the numbers of decimals by metric, and return them."""
+    chosen = option if isinstance(option, Mapping) else parse_pairs("--decimals", option)
     metrics = {metric for record in records for metric in record.metrics}
     plain = {metric.removeprefix("cc_") for metric in metrics}
     names = metrics | plain | {metric.partition("_")[0] for metric in plain}
@@ -94,21 +101,19 @@ def _checked_decimals(given: Sequence[str] | Mapping[str, float], records: Seque
             raise unknown_name("metric of --decimals", str(name), names)
         if not isinstance(value, Real) or isinstance(value, bool) or value not in range(_MOST_DECIMALS + 1):
             number = f"{value:g}" if isinstance(value, Real) else repr(value)
-            raise InputError(
-                f"--decimals of {name} is {number}, and a whole number from 0 to {_MOST_DECIMALS} is needed."
-            )
+            raise InputError(f"--decimals of {name} must be a whole number from 0 to {_MOST_DECIMALS}. Got {number}.")
     return {name: int(value) for name, value in chosen.items()}
 
 
 def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
-    """Numbers of metrics, from words such as psnr=2.
+    """Parse numbers by metric, from words such as psnr=2.
 
     Args:
-        option: what they were given to, for the message.
-        words: as they were given.
+        option: name of the option, for errors.
+        words: the words.
 
     Raises:
-        InputError: a word is none such, or there are two of one metric.
+        InputError: a word is not METRIC=NUMBER, or a metric is named twice.
     """
     pairs: dict[str, float] = {}
     for word in words:
@@ -118,8 +123,8 @@ def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not name or not math.isfinite(value):
-            raise InputError(f"{option} was given {word!r}, and a metric and a number are needed, such as psnr=2.")
+            raise InputError(f"{option} must be METRIC=NUMBER, such as psnr=2. Got {word!r}.")
         if name in pairs:
-            raise InputError(f"{option} names {name} twice.")
+            raise InputError(f"{option} must name each metric once. Got {name} twice.")
         pairs[name] = value
     return pairs

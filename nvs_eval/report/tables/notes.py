@@ -1,4 +1,4 @@
-"""What must be known of some rows of a table, in words."""
+"""Notes below tables: remarks on some of the rows, as sentences."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nvs_eval.report.tables.table import ODD
 
 
 def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[str]:
-    """What must be known of some rows of a block, in a table of some metrics."""
+    """Yield the notes of a table with some rows and metrics of a block."""
     records = [record for row in rows for record in row.records_of(block.scenes)]
     yield from _odd_notes(block)
     published = [row for row in rows if isinstance(row, PublishedRow)]
     published.sort(key=lambda row: block.layout.published.index(row.published))
     yield from published_notes(published, block.records[0], metrics)
     if not block.ranks(rows):
-        yield "As not all rows may be compared with each other, none is marked as best."
+        yield "Not all rows are comparable, so none is ranked."
     if block.several:
         yield from _missing_notes(block, rows, metrics)
     yield from left_out_notes(records)
@@ -31,54 +31,55 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
     for row in rows:
         counts = {len(row.records_of([scene])) for scene in block.scenes} - {0}
         if max(counts, default=1) > 1:
-            yield f"{row.name}: mean of {' or '.join(map(str, sorted(counts)))} runs a scene"
+            yield f"{row.name}: mean of {' or '.join(map(str, sorted(counts)))} runs per scene"
 
 
 def _odd_notes(block: Block) -> Iterator[str]:
-    """Which records were not scored on what most of their scene were; of several scenes it is said of which."""
-    together: dict[tuple[str, str, str], list[str]] = {}
+    """Name the records that are not comparable with most of their scene, with the reason."""
+    names_of: dict[tuple[str, str, str], list[str]] = {}
     for record, usual, difference in block.odd.values():
         scene = f"{record.scene}: " if block.several else ""
-        together.setdefault((scene, difference, usual.id.name), []).append(record.id.name)
-    for (scene, difference, usual), names in together.items():
-        yield f"{ODD} {scene}{', '.join(dict.fromkeys(names))}: not comparable with {usual}, for {difference}"
+        names_of.setdefault((scene, difference, usual.id.name), []).append(record.id.name)
+    for (scene, difference, usual), names in names_of.items():
+        yield f"{ODD} {scene}{', '.join(dict.fromkeys(names))}: not comparable with {usual}: {difference}"
 
 
 def _missing_notes(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[str]:
-    """Which rows have no mean, for want of which scenes; of which metrics, if not of all."""
-    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    """Name the rows without a mean and the missing scenes, with the metrics if only some have no mean."""
+    names_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, row in {row.name: row for row in rows}.items():
         without = [m for m in metrics if row.mean(m, block.scenes, block.layout.options.mean) is None and row.has(m)]
-        lacked = {m: tuple(scene for scene in block.scenes if row.mean(m, [scene]) is None) for m in without}
-        missing = {metric: scenes for metric, scenes in lacked.items() if scenes}
+        scenes_of = {m: tuple(scene for scene in block.scenes if row.mean(m, [scene]) is None) for m in without}
+        missing = {metric: scenes for metric, scenes in scenes_of.items() if scenes}
         for scenes in dict.fromkeys(missing.values()):
             lacking = [metric for metric in missing if missing[metric] == scenes]
             titles = [about_of(metric, block.infos[metric]).title for metric in lacking]
             of_metrics = "" if lacking == list(metrics) else f" of {listed(titles)}"
-            together.setdefault((of_metrics, scenes), []).append(name)
-    for (of_metrics, scenes), names in together.items():
-        yield f"{', '.join(names)}: no mean{of_metrics}, for want of {some(scenes)}"
+            names_of.setdefault((of_metrics, scenes), []).append(name)
+    for (of_metrics, scenes), names in names_of.items():
+        verb = "is" if len(scenes) == 1 else "are"
+        yield f"{', '.join(names)}: no mean{of_metrics}, because {some(scenes)} {verb} missing"
 
 
 def left_out_notes(records: Sequence[Record]) -> Iterator[str]:
-    """How many views were not scored and why, with the name of the result where that is not said of all."""
+    """Count the skipped views by reason, with the names of the results if they do not share it."""
     reasons = [_left_out(record) for record in records]
     for reason in dict.fromkeys(filter(None, reasons)):
-        names = [_name(record, records) for record, own in zip(records, reasons, strict=True) if own == reason]
+        names = [_name(record, records) for record, why in zip(records, reasons, strict=True) if why == reason]
         yield reason if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {reason}"
 
 
 def _left_out(record: Record) -> str:
-    given = record.provenance.get("left_out")
-    reasons = Counter(map(str, given.values())) if isinstance(given, dict) else {}
-    return "; ".join(f"{counted(count, 'view')} left out: {reason}" for reason, count in reasons.items())
+    skipped = record.provenance.get("left_out")
+    reasons = Counter(map(str, skipped.values())) if isinstance(skipped, dict) else {}
+    return "; ".join(f"{counted(count, 'view')} skipped: {reason}" for reason, count in reasons.items())
 
 
 def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
-    """Masks that came with renders and were not used, which changes what a protocol with masks is to reproduce."""
+    """Name the masks that came with renders but were not used, although they would change the scores."""
     for record in records:
         if isinstance(masks := record.provenance.get("masks_not_used"), str):
-            yield f"{_name(record, records)}: masks came with the renders ({masks}) and were not used"
+            yield f"{_name(record, records)}: the masks of the renders ({masks}) were not used"
 
 
 def _name(record: Record, records: Sequence[Record]) -> str:
@@ -87,12 +88,12 @@ def _name(record: Record, records: Sequence[Record]) -> str:
 
 
 def _step_notes(block: Block, rows: Sequence[Row]) -> Iterator[str]:
-    """That earlier checkpoints are not shown, and whose scenes are of different steps."""
+    """Count earlier checkpoints, which are not shown, and name the rows that mix steps."""
     if block.layout.options.rows == "checkpoint":
         return
     if earlier := len(block.records) - len(last_steps(block.records)):
-        yield f"Of each run the last checkpoint; {counted(earlier, 'earlier one')} not shown."
+        yield f"Last checkpoint of each run; {counted(earlier, 'earlier one')} not shown."
     for row in rows:
         steps = {record.step for record in row.records_of(block.scenes) if record.step is not None}
         if len(steps) > 1:
-            yield f"{row.name}: of different steps, {some(map(str, sorted(steps)))}"
+            yield f"{row.name}: different steps, {some(map(str, sorted(steps)))}"

@@ -1,4 +1,4 @@
-"""Published numbers as rows beside one's own."""
+"""Published numbers as rows of tables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nvs_eval.report.tables.table import DIFFERS, ODD, PUBLISHED
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """The numbers of a publication for the scenes of a table: what a contender is for records.
+    """Published numbers for the scenes of a table, with the interface of a contender.
 
     Attributes:
-        published: where the numbers are from.
-        scores: by scene and metric.
-        means: by metric, those over all scenes that were published: they are of more decimals than their scenes show.
-        mark: a sign that the notes explain.
+        published: source of the numbers.
+        scores: scores by scene and metric.
+        means: published means over all scenes by metric, computed from more decimals than the scenes show.
+        mark: mark that the notes explain.
     """
 
     run: ClassVar[None] = None
@@ -37,26 +37,26 @@ class PublishedRow:
 
     @property
     def method(self) -> str:
-        """The method, as a table shows it."""
+        """Name of the method in tables."""
         return self.published.title
 
     name = method
 
     def records_of(self, scenes: Sequence[str]) -> list[Record]:
-        """None."""
+        """Return an empty list: published rows have no records."""
         return []
 
     def has(self, metric: str) -> bool:
-        """Whether it has a metric of any scene, or a mean of it."""
+        """Return whether any scene, or a published mean, has a metric."""
         return metric in self.means or any(metric in scores for scores in self.scores.values())
 
     def mean(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> float | None:
-        """The mean over scenes, as it was published if it was; None if any scene lacks the metric, or over views."""
+        """Return the mean over scenes, published or computed; None over views, or if a scene lacks the metric."""
         values = self._values(metric, scenes, over)
         return fmean(map(float, values)) if values else None
 
     def decimals(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> int:
-        """How many decimals of that mean were published."""
+        """Return the number of published decimals of that mean."""
         return min(map(decimals_of, self._values(metric, scenes, over)))
 
     def _values(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"]) -> list[str]:
@@ -68,98 +68,98 @@ class PublishedRow:
 
 
 Row = Contender | PublishedRow
-"""Whose scores stand in a row."""
+"""Source of the scores of a row."""
 
 
 def check_published(published: Sequence[Published], records: Sequence[Record]) -> None:
-    """Check that published numbers may stand beside records: some are of their protocol, and of a scene of theirs.
+    """Check that published numbers are comparable with records: some share their protocol and a scene.
 
     Args:
-        published: numbers of others.
-        records: at least one.
+        published: published numbers.
+        records: at least one record.
 
     Raises:
-        InputError: naming what does not go with them, and why.
+        InputError: published numbers share no protocol or no scene with the records. The message names them.
     """
     titles = {record.fingerprint: record.protocol_title for record in records}
     for source in published:
         if source.protocol.fingerprint not in titles:
             exact = " and `--precision exact`" if any(_only_faster(record, source) for record in records) else ""
             raise InputError(
-                f"{source.title} was published under the protocol {source.protocol.name} "
-                f"({source.protocol.fingerprint}), and the records are of "
-                f"{some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}: such numbers do not rank. "
-                f"Score with `--protocol {source.protocol.name}`{exact}, rescore what was kept, or say `--allow-mixed` "
+                f"Records must have the protocol of {source.title}, {source.protocol.name} "
+                f"({source.protocol.fingerprint}), to be comparable. Got "
+                f"{some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}. "
+                f"Score with `--protocol {source.protocol.name}`{exact}, rescore kept renders, or use `--allow-mixed` "
                 "to print them side by side, marked."
             )
         scenes = {record.scene for record in records if record.fingerprint == source.protocol.fingerprint}
         if not scenes & set(source.scores):
             raise InputError(
-                f"{source.title} ({source.name}) was published of {some(source.scores, 20)}, and the records are of "
-                f"{some(sorted(scenes))}: name scenes so with `--scene` when they are scored, or leave it out."
+                f"Records must share a scene with {source.title} ({source.name}): {some(source.scores, 20)}. Got "
+                f"{some(sorted(scenes))}. Use these names with `--scene` when scoring, or omit the published numbers."
             )
 
 
 def _only_faster(record: Record, published: Published) -> bool:
-    """Whether a record's LPIPS is fast under a protocol of the published name."""
+    """Return whether a record differs from the published protocol only by fast LPIPS."""
     return record.fast and record.protocol["name"] == published.protocol.name
 
 
 def published_row(
     published: Published, record: Record, scenes: Sequence[str], *, company: Collection[str], suite: Suite | None
 ) -> PublishedRow | None:
-    """The row of a publication in the table of some scenes; None if it has no number of them.
+    """Return the row of published numbers in a table; None if they have no number for its scenes.
 
     Args:
-        published: where the numbers are from.
-        record: any of the table, which says its protocol.
-        scenes: of the table.
-        company: the scenes of all tables together.
-        suite: that was named, or None.
+        published: source of the numbers.
+        record: any record of the table, for its protocol.
+        scenes: scenes of the table.
+        company: scenes of all tables together.
+        suite: suite of the table, or None.
 
     Raises:
-        InputError: it has numbers of scenes of these names, but of another benchmark.
+        InputError: the numbers are of scenes with the same names in another benchmark.
     """
     suites = [load_suite(name) for name in published.suites]
-    named = [scene for scene in scenes if scene in published.scores]
-    scores = {scene: published.scores[scene] for scene in named if _is_of(scene, suites, company, suite)}
+    same_names = [scene for scene in scenes if scene in published.scores]
+    scores = {scene: published.scores[scene] for scene in same_names if _is_of(scene, suites, company, suite)}
     means = _means(published, scenes, suite)
     if scores or means:
         same = published.protocol.fingerprint == record.fingerprint
         return PublishedRow(published, scores, means, PUBLISHED if same else PUBLISHED + ODD)
-    if named:
+    if same_names:
         raise InputError(
-            f"{published.title} ({published.name}) was published of {listed(published.suites)}, and {listed(named)} of "
-            "the records may be of another benchmark, which has scenes of these names, too: say `--suite` if they are "
-            "of that one, else leave the published numbers out."
+            f"{published.title} ({published.name}) has numbers for scenes of {listed(published.suites)}. Other "
+            f"benchmarks also have scenes named {listed(same_names)}. Pass `--suite` if the records are of that suite, "
+            "or omit the published numbers."
         )
     return None
 
 
 def _is_of(scene: str, published: Sequence[Suite], company: Collection[str], suite: Suite | None) -> bool:
-    """Whether a published scene is what the records call so: two benchmarks have a scene called room.
+    """Return whether a published scene is the records' scene of that name: two benchmarks have a scene called room.
 
-    Of a named suite it must be the very scene. Else a name that several benchmarks have needs company: another scene of
-    the tables that only the published benchmark has, and none that only another one has.
+    With a built-in suite, it must be the suite's scene. Without one, a name that several benchmarks have is accepted if
+    the tables have another scene that only the published benchmark has, and none that only another benchmark has.
     """
     if suite is not None and suite.name in named_suites():
-        return any(theirs.scene(scene) == load_suite(suite.name).scene(scene) for theirs in published)
+        return any(candidate.scene(scene) == load_suite(suite.name).scene(scene) for candidate in published)
     if len(_homes(scene)) < 2:
         return True
-    unmistakable = [homes for other in company if len(homes := _homes(other)) == 1]
-    ours = {home for theirs in published for home in theirs.scenes}
-    return bool(unmistakable) and all(homes <= ours for homes in unmistakable)
+    unambiguous = [homes for other in company if len(homes := _homes(other)) == 1]
+    published_scenes = {home for candidate in published for home in candidate.scenes}
+    return bool(unambiguous) and all(homes <= published_scenes for homes in unambiguous)
 
 
 @cache
 def _homes(scene: str) -> frozenset[Scene]:
-    """The scenes of the named suites that go by a name; one that two suites share is one."""
+    """Return the scenes of all built-in suites with a name. A scene shared by two suites counts once."""
     homes = (load_suite(name).scene(scene) for name in named_suites())
     return frozenset(home for home in homes if home is not None)
 
 
 def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> Mapping[str, str]:
-    """Those over all scenes of a suite, if the table is of these."""
+    """Return the published means over a suite, if the table shows exactly its scenes."""
     for name in [suite.name] if suite else published.means:
         if name in published.means and set(load_suite(name).names) == set(scenes):
             return published.means[name]
@@ -167,13 +167,13 @@ def _means(published: Published, scenes: Sequence[str], suite: Suite | None) -> 
 
 
 def published_notes(rows: Sequence[PublishedRow], record: Record, metrics: Sequence[str]) -> Iterator[str]:
-    """Where published rows of a table come from, and what of them is not what the columns of its metrics say."""
+    """Yield notes on the sources of published rows, and on metrics that were computed differently."""
     for row in rows:
         published = row.published
         if published.protocol.fingerprint != record.fingerprint:
-            exact = ", whose LPIPS is exact" if _only_faster(record, published) else ""
-            yield f"{ODD} {row.name}: of protocol {published.protocol.name} ({published.protocol.fingerprint}){exact}"
-        yield f"{PUBLISHED} {row.name}: published in {published.source}; its views could not be compared"
+            exact = ", with exact LPIPS" if _only_faster(record, published) else ""
+            yield f"{ODD} {row.name}: protocol {published.protocol.name} ({published.protocol.fingerprint}){exact}"
+        yield f"{PUBLISHED} {row.name}: published in {published.source}; views could not be compared"
         if published.note:
             yield f"{PUBLISHED} {row.name}: {published.note}"
         for metric, reason in published.differs.items():

@@ -1,4 +1,4 @@
-"""What every writer is given: a table made of columns, ranked, its numbers both exact and as they are shown."""
+"""Tables as writers receive them: ranked columns of cells, with exact values and the texts to show."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from nvs_eval.metrics.registry import CORRECTED, About, about_of, label_of
 from nvs_eval.records.record import MetricInfo
 
 ODD = "†"
-"""Marks a row whose numbers may not be compared with most others."""
+"""Marks a row that is not comparable with most others."""
 PUBLISHED = "‡"
-"""Marks a row that was published, and not computed here."""
+"""Marks a row of published numbers."""
 DIFFERS = "§"
-"""Marks a published value that was not computed as the protocol says."""
+"""Marks a published value that was computed differently from the protocol."""
 TIED = "≈"
-"""Marks what cannot be told from the best."""
+"""Marks a value that cannot be told from the best."""
 
 _IDENTITY = ("view", "scene", "method", "run", "step", "protocol", "fingerprint", "metric")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a table.
+    """One cell of a table.
 
     Attributes:
-        text: the name or number as it is shown; "" where there is none.
-        value: the same in full; None where there is none.
-        rank: 1 for what no other row of the column is better than, as shown; then 2 and 3; else None.
-        aside: what is said of a number beside it, such as its difference from another.
-        mark: a sign that the notes explain.
+        text: name or number as shown; "" for an empty cell.
+        value: name or number in full precision; None for an empty cell.
+        rank: 1 for the best values of the column as shown, 2 or 3, or None.
+        aside: text beside a number, such as its difference from another.
+        mark: mark that the notes explain.
     """
 
     text: str
@@ -45,15 +45,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column and its cells, one a row of the table.
+    """A column with one cell per row of the table.
 
     Attributes:
         name: key of a metric, name of a scene, or what identifies or counts ("method", "views").
-        metric: whose values they are, or None.
-        unit: of the values, "" for none.
-        higher_is_better: which way is up, or None where neither is.
-        numeric: whether it holds numbers.
-        cells: from the first row to the last.
+        metric: key of the metric of its values, or None.
+        unit: unit of the values, "" for none.
+        higher_is_better: direction of the metric, or None.
+        numeric: whether the cells are numbers.
+        cells: cells from the first row to the last.
         title: name in headings; "" where it is `name`.
     """
 
@@ -73,23 +73,23 @@ class Column:
 
 
 def arrow(higher_is_better: bool | None) -> str:
-    """Which way is up, with a space before it; nothing where neither is."""
+    """Return the arrow of a direction, after a space; "" without a direction."""
     return {True: " ↑", False: " ↓", None: ""}[higher_is_better]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One block: rows that may be compared with each other, or are marked where they may not.
+    """A table whose rows are comparable, or marked if they are not.
 
     Attributes:
-        title: what is compared.
-        columns: with a cell a row each.
-        caption: how the numbers were made.
-        shared: what all rows have in common and no column says: scene, split, protocol, fingerprint, metric.
-        signatures: of each metric, as the second half of the caption.
-        notes: what else must be known of some rows.
-        means: how many of the last rows are means of those above.
-        views: how many views the rows are of, each number once, ascending; none where that is not known.
+        title: what the table compares.
+        columns: columns with one cell per row.
+        caption: how the numbers were computed.
+        shared: values that all rows share and no column shows: scene, split, protocol, fingerprint, metric.
+        signatures: signature of each metric, printed below the caption.
+        notes: remarks on some rows.
+        means: number of last rows that are means of the rows above.
+        views: distinct numbers of views of the rows, ascending; empty if unknown.
     """
 
     title: str
@@ -103,17 +103,17 @@ class Table:
 
     @cached_property
     def rows(self) -> list[tuple[Cell, ...]]:
-        """The cells of each row, one a column."""
+        """Cells of each row, one per column."""
         return list(zip(*(column.cells for column in self.columns), strict=True))
 
     @property
     def identity(self) -> int:
-        """How many of the first columns say whose a row is."""
+        """Number of first columns that identify a row."""
         return sum(column.name in _IDENTITY and column.metric is None for column in self.columns)
 
     @property
     def full_caption(self) -> str:
-        """How the numbers were made, and of how many views: "protocol standard (f3d12c27), 7 views"."""
+        """Caption with the number of views: "protocol standard (f3d12c27), 7 views"."""
         if not self.views:
             return self.caption
         numbers = " or ".join(map(str, self.views))
@@ -121,15 +121,15 @@ class Table:
 
     @property
     def parts(self) -> tuple[Sequence[Sequence[Cell]], Sequence[Sequence[Cell]]]:
-        """The rows, and those that are means of them."""
+        """The rows, and the rows that are means of them."""
         count = len(self.rows) - self.means
         return self.rows[:count], self.rows[count:]
 
     @property
     def keys(self) -> list[str]:
-        """The names of the columns, each another, and none that of what the rows share.
+        """Unique keys of the columns, different from the names of shared values.
 
-        A scene may be called "method" or "split": it is "method (2)" then.
+        A scene may be called "method" or "split"; its key is then "method (2)".
         """
         used = set(self.shared) - {column.name for column in self.columns[: self.identity]}
         keys = []
@@ -142,12 +142,12 @@ class Table:
 
 
 def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, int] | None = None) -> int:
-    """Number of decimals of a metric in tables, which is that of the colour-corrected render too.
+    """Return the number of decimals of a metric in tables. Colour-corrected metrics have that of the plain ones.
 
     Args:
-        metric: its key.
-        info: its entry in a record.
-        chosen: by key, or by the key up to the first underscore. Default: the metric's own.
+        metric: key of the metric.
+        info: entry of the metric in a record.
+        chosen: decimals by key, or by the key up to the first underscore (default: the metric's).
     """
     plain = metric.removeprefix(CORRECTED)
     for name in (metric, plain, plain.partition("_")[0]):
@@ -157,7 +157,7 @@ def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, i
 
 
 def shown(value: float, digits: int) -> str:
-    """A value as it is shown."""
+    """Format a value with a number of decimals."""
     return "inf" if math.isinf(value) else f"{value:.{digits}f}"
 
 

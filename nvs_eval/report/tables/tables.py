@@ -1,4 +1,4 @@
-"""Records, laid out as tables: each kind of table is a list of columns."""
+"""Tables of records. Each kind of table is a list of columns."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from nvs_eval.report.tables.table import DIFFERS, TIED, Cell, Column, Table, met
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
-    """The tables of records: those of one split and protocol are never in one with others.
+    """Return the tables of records. Different splits and protocols are never in one table.
 
     Args:
-        records: any number, no two of the same cell (scene, method, run, step, split, fingerprint).
-        layout: how; else one table a scene, with a row a checkpoint and a column a metric.
+        records: any number of records, no two of the same cell (scene, method, run, step, split, fingerprint).
+        layout: layout of the tables (default: one per scene, with a row per checkpoint and a column per metric).
 
     Raises:
-        InputError: what the layout names is not there, or it cannot be laid out so.
+        InputError: a name in the layout is unknown, or the layout does not fit the records.
     """
     return [table for block in blocks(records, layout or Layout()) for table in _tables_of_block(block)]
 
 
 def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
-    """One table a scene, with one row a view and record; of the layout the metrics, decimals and suite are taken.
+    """Return one table per scene, with one row per view and record.
 
-    Where its rows are methods or scenes, the views are of the same records: the last checkpoint of each run.
+    The layout's metrics, decimals and suite apply. If its rows are methods or scenes, only the last checkpoint of each
+    run is included.
 
     Raises:
         InputError: as for `tables_of`.
@@ -58,18 +59,18 @@ def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> 
 
 
 def shown_tables(records: Sequence[Record], layout: Layout, *, per_view: bool, format: str) -> list[Table]:
-    """The tables of records, and those with a row a view below them.
+    """Return the tables of records, followed by tables of their views if `per_view` is set.
 
-    As CSV all tables are one, in which means and views would be rows of one kind: there the views stand alone.
+    A CSV file is a single table, in which rows of means and of views would mix: it gets the tables of views alone.
 
     Args:
         records: as for `tables_of`.
-        layout: how.
-        per_view: whether the scores of each view are asked for.
-        format: by the name of its writer.
+        layout: layout of the tables.
+        per_view: whether to show the scores of each view.
+        format: name of the writer.
 
     Raises:
-        InputError: what the layout names is not there, or it cannot be laid out so.
+        InputError: a name in the layout is unknown, or the layout does not fit the records.
     """
     tables = tables_of(records, layout)
     if not per_view:
@@ -79,22 +80,22 @@ def shown_tables(records: Sequence[Record], layout: Layout, *, per_view: bool, f
 
 
 def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
-    """The records that the tables of a layout are of, those of one split and protocol after each other.
+    """Return the records behind the tables of a layout, grouped by split and protocol.
 
     Args:
-        records: any number.
-        layout: of which the suite and the metrics are taken.
+        records: any number of records.
+        layout: layout whose suite and metrics apply.
 
     Returns:
-        The records of the suite's scenes, under its names of them, with the metrics that were chosen alone.
+        Records of the suite's scenes, with its names of them, reduced to the selected metrics.
 
     Raises:
-        InputError: none is of the suite, or a metric is of none of them.
+        InputError: no record is of the suite, or none has a metric.
     """
     metrics = layout.options.metrics
     known = {metric for record in records for metric in record.metrics}
     for metric in metrics:
-        if metric not in known:  # What tables count is no metric.
+        if metric not in known:  # Counts, such as `views`, are not metrics.
             raise unknown_name("metric", metric, known)
     chosen = Layout(options=TableOptions(metrics=metrics), suite=layout.suite)
     return [
@@ -119,9 +120,9 @@ def _tables_of_block(block: Block) -> list[Table]:
 
 
 def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
-    """A row a method or checkpoint and a column a metric, its mean over the scenes, then what is counted."""
+    """Return a table with a row per method or checkpoint and a column per metric, followed by counts."""
     metrics = block.metrics
-    # Nothing is published of a mean over views.
+    # No source publishes a mean over views.
     rows = block.rows_with([] if block.several and block.layout.options.mean == "views" else metrics)
     columns = _identity_columns(block, rows)
     for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
@@ -134,7 +135,7 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
 
 
 def _metric_table(block: Block, metric: str) -> Table:
-    """What a supplement has, of one metric: a row a method or checkpoint, a column a scene, the mean last."""
+    """Return the table of one metric, with a row per method or checkpoint, a column per scene and the mean."""
     rows = block.rows_with([metric])
     columns = _identity_columns(block, rows)
     columns += [_score_column(Column(printable(scene), metric), block, rows, [scene]) for scene in block.scenes]
@@ -145,7 +146,7 @@ def _metric_table(block: Block, metric: str) -> Table:
 
 
 def _scene_table(block: Block, contender: Contender) -> Table:
-    """Of one method: a row a scene and a column a metric, the mean last where there are several scenes."""
+    """Return the table of one method, with a row per scene, a column per metric and the mean over several scenes."""
     block = replace(block, records=contender.all_records)
     scenes, by = list(block.scenes), block.layout.options.sort
     if by not in (None, "method"):
@@ -154,7 +155,7 @@ def _scene_table(block: Block, contender: Contender) -> Table:
     counted = [contender.records_of(row) for row in rows]
     if block.several:
         rows.append(scenes)
-        # What is counted over all scenes says nothing where there is no mean over them.
+        # Counts over all scenes would mislead without a mean over them.
         counted.append(contender.records_of(scenes) if all(counted) else [])
     columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
     for name in dict.fromkeys(block.layout.options.metrics or (*block.metrics, "views")):
@@ -170,7 +171,7 @@ def _scene_table(block: Block, contender: Contender) -> Table:
 
 
 def _view_table(block: Block) -> Table:
-    """Of one scene: a row a view and record, nothing ranked."""
+    """Return the table of one scene, with a row per view and record, not ranked."""
     views = [(row, view) for row in block.rows for record in row.records_of(block.scenes) for view in record.views]
     columns = [text_column("view", [view.name for _, view in views])]
     columns += _identity_columns(block, [row for row, _ in views])
@@ -192,11 +193,11 @@ def _table(
     means: int = 0,
     **shared: str,
 ) -> Table:
-    """A table of a block and some rows of it, which it shows or is made of; its rows share more than a protocol."""
+    """Return a table with the notes, caption and signatures of some rows of a block."""
     first = block.records[0]
     notes = list(notes_of(block, rows, metrics))
     if any(TIED in cell.mark for column in columns for cell in column.cells):
-        notes.append(f"{TIED}: cannot be told from the best with the views there are")
+        notes.append(f"{TIED}: cannot be told from the best with these views")
     return table_from(
         title,
         columns,
@@ -213,7 +214,7 @@ def _table(
 
 
 def _identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
-    """Method, run and step, as far as any row has them."""
+    """Return the columns of method, run and step, as far as any row has them."""
     methods = [Cell(printable(row.method), row.method, mark=block.mark(row)) for row in rows]
     runs = [text_column("run", [row.run or "" for row in rows])] if any(row.run for row in rows) else []
     return [
@@ -224,7 +225,7 @@ def _identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
 
 
 def _mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Cell:
-    """The mean of a row over one scene or several, with no more decimals than were published."""
+    """Return the cell of a mean over scenes, with at most the published decimals."""
     over, digits = block.layout.options.mean, block.decimals[metric]
     value = row.mean(metric, scenes, over)
     if value is None or isinstance(row, Contender):
@@ -234,7 +235,7 @@ def _mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Ce
 
 
 def _score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Sequence[str]) -> Column:
-    """A column of a metric, filled with the means of rows over one scene or several: with ranks and ties."""
+    """Fill the column of a metric with means over scenes, ranked, with ties marked."""
     metric = column.metric or ""
     cells = [_mean_cell(block, row, scenes, metric) for row in rows]
     if block.ranks(rows):
@@ -248,7 +249,7 @@ def _score_column(column: Column, block: Block, rows: Sequence[Row], scenes: Seq
 def _tied(
     block: Block, rows: Sequence[Row], cells: Sequence[Cell], scenes: Sequence[str], metric: str
 ) -> Collection[int]:
-    """The places that cannot be told from the best: where that is a published row, there is nothing to tell by."""
+    """Return the indices of cells that cannot be told from the best; none if the best is published, without views."""
     contenders = {
         place: row for place, row in enumerate(rows) if isinstance(row, Contender) and cells[place].value is not None
     }

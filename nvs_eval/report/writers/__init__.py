@@ -1,4 +1,4 @@
-"""Tables as text, Markdown, LaTeX, CSV, JSON and HTML: one module a format, each a function of one shape."""
+"""Writers of tables: text, Markdown, LaTeX, CSV, JSON and HTML, with one module and one function per format."""
 
 from nvs_eval.report.writers.registry import FORMATS as FORMATS
 from nvs_eval.report.writers.registry import Style as Style

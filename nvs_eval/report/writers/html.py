@@ -1,4 +1,4 @@
-"""Tables as a page of HTML: one file that needs no other."""
+"""Tables as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nvs_eval.report.writers.registry import PALETTES, Style
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
-    """A page with all tables, without scripts and without links to elsewhere, for light and dark screens."""
+    """Write a page with all tables, without scripts or external links, for light and dark screens."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
         autoescape=True,

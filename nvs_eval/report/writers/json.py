@@ -11,32 +11,32 @@ from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.writers.registry import Style
 
 _VERSION = 1
-# json.dumps makes one anew for each value.
+# json.dumps would create an encoder for each value.
 _ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
-    """`{"nvs_eval_tables": 1, "tables": [...]}`: of each table its rows as objects by the columns' names.
+    """Write `{"nvs_eval_tables": 1, "tables": [...]}`, with the rows of each table as objects by column key.
 
-    A cell has its value in full (an infinity is the string "inf", and null is an empty cell), its text as it is shown,
-    its rank from 1 to 3 or null, and its mark. Rows that are means of others stand apart, under `means`.
+    A cell has its value in full precision (infinity is the string "inf", an empty cell null), the text as shown, the
+    rank (1 to 3, or null) and the mark. Rows that are means of others are listed under `means`.
     """
     return f'{{"nvs_eval_tables": {_VERSION},\n"tables": {joined(map(_table, tables))}}}\n'
 
 
 def joined(parts: Iterable[str]) -> str:
-    """A list of what is JSON already, a line each."""
+    """Return a JSON list of parts that are JSON already, one per line."""
     lines = ",\n".join(parts)
     return f"[\n{lines}\n]" if lines else "[]"
 
 
 def dumped(value: object) -> str:
-    """A value on one line."""
+    """Return a value as JSON on one line."""
     return _ENCODER.encode(value)
 
 
 def plain_value(value: object) -> object:
-    """A value as JSON has one."""
+    """Return a value that JSON can represent: "inf" for infinity."""
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 

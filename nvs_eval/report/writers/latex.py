@@ -1,4 +1,4 @@
-"""Tables as LaTeX, to be pasted into a paper; pdflatex can set all of their text without a package."""
+"""Tables as LaTeX for papers. pdflatex can typeset all text without extra packages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from nvs_eval.report.writers.registry import PALETTES, Style
 
 _LETTERS = {1: r"\textbf", 2: r"\underline", 3: r"\textit"}
 _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
-# What a column of a two-column paper holds of letters of ordinary size; each column has space around it.
+# Characters in a column of a two-column paper, and the space around each column of a table.
 _COLUMN, _SPACE = 46, 2
-# What a page holds of rows.
+# Rows on a page.
 _PAGE = 40
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "`": r"\`{}",
-    # Some languages of babel make a command of it.
+    # An active character in some languages of babel.
     '"': r'\string"',
-    # Not joined to dashes and quotes.
+    # Prevent ligatures that make dashes and quotes.
     "-": "-{}", "'": "'{}", ",": ",{}",
 }  # fmt: skip
 _JOINED = "-',"
@@ -37,7 +37,7 @@ _SIGNS = {
     "µ": r"$\mu$", "ς": r"$\varsigma$", "•": r"$\bullet$", "…": r"\dots{}", "“": "``", "”": "''", "¿": "?`", "¡": "!`",
     "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
     "ł": r"\l{}", "Ł": r"\L{}", "£": r"\pounds{}", "©": r"\copyright{}", "\xa0": "~",
-    # The sign of multiplication, minus, the two dashes, two quotes, and i without a dot, which look like others.
+    # Multiplication sign, minus, the two dashes, the two single quotes and the dotless i, easily confused with others.
     "\u00d7": r"$\times$", "\u2212": "$-$", "\u2013": "--", "\u2014": "---", "\u2018": "`", "\u2019": "'",
     "\u0131": r"\i{}",
 }  # fmt: skip
@@ -52,13 +52,13 @@ _GREEK = (
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
-    r"""A `table` each, above them as comments what they need of the preamble, and the colours.
+    r"""Write a `table` for each table, after comments with the packages to load and the definitions of colours.
 
     Raises:
-        InputError: the label is none for LaTeX.
+        InputError: the label has characters that LaTeX does not accept.
     """
     if not re.fullmatch(r"[A-Za-z0-9:._/+-]*", style.label):
-        raise InputError(f"--label {style.label!r} is no label for LaTeX: letters, digits and : . _ / + - are.")
+        raise InputError(f"--label must have only letters, digits and : . _ / + -. Got {style.label!r}.")
     labels = _labels(tables, style.label)
     bodies = [line for table, label in zip(tables, labels, strict=True) for line in _lines(table, style, label)]
     return "".join(f"{line}\n" for line in (*_preamble(tables, style), *bodies))
@@ -80,7 +80,7 @@ def _preamble(tables: Sequence[Table], style: Style) -> Iterator[str]:
 
 
 def _is_wide(table: Table) -> bool:
-    """Whether it is wider than a column of a two-column paper: it has the page's width then."""
+    """Return whether a table is wider than a column of a two-column paper, so that it spans the page."""
     # Headings of metrics are estimated by their keys.
     letters = [
         max(len(replace(column, title="").heading), *(len(cell.text) + len(cell.aside) for cell in column.cells), 0)
@@ -90,7 +90,7 @@ def _is_wide(table: Table) -> bool:
 
 
 def _lines(table: Table, style: Style, label: str) -> Iterator[str]:
-    """Of the whole table, in several parts where it is longer than a page."""
+    """Yield the lines of a table, in several parts if it is longer than a page."""
     rows = list(_rows(table, style))
     parts = [rows[start : start + _PAGE] for start in range(0, len(rows), _PAGE)] or [[]]
     environment = "table*" if _is_wide(table) else "table"
@@ -117,7 +117,7 @@ def _caption(table: Table, label: str) -> Iterator[str]:
     yield rf"  \caption{{{title}. {how[:1].upper()}{how[1:]}.}}"
     yield rf"  \label{{{label}}}"
     yield from (f"  % {signature}" for signature in table.signatures)
-    # Classes made for captions below tables leave no room under one above.
+    # Classes with captions below tables have no space below a caption above.
     yield r"  \smallskip"
 
 
@@ -126,7 +126,7 @@ def _tabular(table: Table, rows: Sequence[str]) -> Iterator[str]:
     wide = _is_wide(table)
     if wide:
         yield r"  \setlength{\tabcolsep}{4pt}"
-        # Shrunk where it is wider than the page, and never enlarged.
+        # Shrink the table to the page if necessary, but never enlarge it.
         yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     yield rf"  \begin{{tabular}}{{{alignment}}}"
     yield r"    \toprule"
@@ -153,16 +153,16 @@ def _cells(column: Column, style: Style) -> Iterator[str]:
 
 
 def _number(cell: Cell, fraction: int, style: Style) -> str:
-    """A number of a column whose longest has so many letters behind the whole number."""
+    """Return a number, padded to `fraction` characters from the decimal point on."""
     if cell.value is None:
         return "--"
     if isinstance(cell.value, float) and math.isinf(cell.value):
-        # What is mathematics does not become bold with the letters around it.
+        # Bold text does not make mathematics bold.
         bold = cell.rank == 1 and style.mark == "bold"
         number, padding = (r"\boldmath$\infty$" if bold else r"$\infty$"), ""
     else:
         number, padding = escape(cell.text), _padding(cell, fraction)
-    # Marks hang beside the numbers, which stay below each other.
+    # Marks take no width, so that numbers stay aligned.
     mark = rf"\rlap{{{_raised(cell.mark)}}}" if cell.mark else ""
     aside = rf" {{\scriptsize {escape(cell.aside)}}}" if cell.aside else ""
     return f"{_ranked(number, cell.rank, style)}{mark}{padding}{aside}"
@@ -185,7 +185,7 @@ def _notes(table: Table) -> Iterator[str]:
 
 
 def _heading(column: Column) -> str:
-    # In a table of one metric the columns are scenes, and have no direction of their own.
+    # In the table of one metric, columns are scenes without a direction.
     is_metric = column.metric is not None and column.higher_is_better is not None
     name = metric_name(column.metric or "", column.title or column.name) if is_metric else escape(column.name)
     unit = f" [{escape(column.unit)}]" if column.unit else ""
@@ -198,19 +198,19 @@ def _raised(mark: str) -> str:
 
 
 def _padding(cell: Cell, fraction: int) -> str:
-    """As much room as the decimals take that a number has fewer than others of its column."""
-    own = _fraction([cell])
-    missing = "0" * (fraction - own) if own else "." + "0" * (fraction - 1)
-    return rf"\phantom{{{missing}}}" if own < fraction else ""
+    """Return space for the decimals that a number lacks in its column."""
+    characters = _fraction([cell])
+    missing = "0" * (fraction - characters) if characters else "." + "0" * (fraction - 1)
+    return rf"\phantom{{{missing}}}" if characters < fraction else ""
 
 
 def _fraction(cells: Sequence[Cell]) -> int:
-    """How many letters stand behind the whole number, the point too, in the longest."""
+    """Return the largest number of characters from the decimal point on."""
     return max((len(re.sub(r"^[^.]*", "", cell.text)) for cell in cells), default=0)
 
 
 def _labels(tables: Sequence[Table], prefix: str) -> list[str]:
-    """A label each, no two the same: what the rows share that tells tables apart."""
+    """Return a unique label for each table, from the values that its rows share."""
     labels: list[str] = []
     for table in tables:
         parts = [table.shared.get(name, "") for name in ("scene", "method", "metric", "protocol")]
@@ -230,24 +230,24 @@ def _slug(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """A text as LaTeX sets it.
+    """Escape a text for LaTeX.
 
-    A letter that pdflatex has no glyph for is given by its code, such as U+82B1: a name that cannot be read is better
-    than a paper that cannot be compiled.
+    A character that pdflatex has no glyph for becomes its code, such as U+82B1: an unreadable name is better than a
+    paper that does not compile.
     """
     text = unicodedata.normalize("NFC", text)
     following = [*text[1:], ""][: len(text)]
-    escaped = "".join(_escape(each, after) for each, after in zip(text, following, strict=True))
-    # After the end of a row or a rule, a bracket would begin an option, and a star be a part of the command.
+    escaped = "".join(_escape(character, after) for character, after in zip(text, following, strict=True))
+    # After the end of a row or a rule, a bracket would begin an option, and a star would be part of the command.
     return f"{{{escaped[0]}}}{escaped[1:]}" if escaped.startswith(("[", "*")) else escaped
 
 
 def metric_name(metric: str, shown: str) -> str:
-    """A metric's name as papers write it.
+    """Return the name of a metric in LaTeX.
 
     Args:
-        metric: its key.
-        shown: as it is shown elsewhere, for one that papers have no name for.
+        metric: key of the metric.
+        shown: name in other formats, for a metric without a LaTeX name.
     """
     return about_of(metric).latex or escape(shown)
 
@@ -266,7 +266,7 @@ def _beyond_ascii(character: str) -> str:
     letter, *accents = unicodedata.normalize("NFD", character)
     if letter.isascii() and accents and all(accent in _ACCENTS for accent in accents):
         for accent in accents:
-            # The dot of an i or j gives way to what stands above it.
+            # An accent above replaces the dot of an i or j.
             base = rf"\{letter}" if letter in "ij" and _ACCENTS[accent] not in "dcb" else letter
             letter = rf"\{_ACCENTS[accent]}{{{base}}}"
         return letter

@@ -1,4 +1,4 @@
-r"""Tables as Markdown, as GitHub renders it."""
+"""Tables as Markdown, as GitHub renders it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers.registry import Style
 
-# GitHub lets <ins> through, and not <u>.
+# GitHub allows <ins>, but not <u>.
 _RANKED: Mapping[int | None, str] = {None: "{}", 1: "**{}**", 2: "<ins>{}</ins>", 3: "*{}*"}
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
-    """Each table below its title; the caption and the notes below, and the signatures in a box to open.
+    """Write each table with its title above, and caption, notes and collapsed signatures below.
 
-    Markdown has no colours: of each column the first is bold, the second underlined, the third in italics, however
-    ranks are marked elsewhere; or nothing is, if they are not marked.
+    Markdown has no colours: the best of each column is bold, the second underlined and the third italic, unless
+    `mark` is `none`.
     """
     ranks = _RANKED if style.mark != "none" else {rank: "{}" for rank in _RANKED}
     return "\n".join(line for table in tables for line in _lines(table, ranks))
@@ -32,22 +32,22 @@ def _lines(table: Table, ranks: Mapping[int | None, str]) -> Iterator[str]:
     if table.notes:
         yield "".join(f"- {escape(note)}\n" for note in table.notes)
     if table.signatures:
-        # Without the empty lines, GitHub takes what is in the box for HTML.
+        # GitHub needs the empty lines to render Markdown inside <details>.
         listed = "".join(f"- {code(signature)}\n" for signature in table.signatures)
         yield f"<details>\n<summary>Signatures of the metrics</summary>\n\n{listed}\n</details>\n"
 
 
 def escape(text: str) -> str:
-    """A text of which Markdown takes nothing for its own, and GitHub no dollar for mathematics."""
+    """Escape a text for Markdown, including dollar signs, which GitHub reads as mathematics."""
     escaped = re.sub(r"([\\`*_\[\]#|~$<>&])", r"\\\1", text)
-    # What begins a list, or is a rule, where it is the first of its line.
+    # At the start of a line, these begin a list or make a rule.
     escaped = re.sub(r"^(\d*)([.)](?=\s)|[-+=](?!\d))", r"\1\\\2", escaped)
-    # What looks like an address would become a link.
+    # These would make links of addresses.
     return re.sub(r"(?i)(?<=www)\.|(?<=http):|(?<=https):|(?<=ftp):|@", lambda match: f"&#{ord(match[0])};", escaped)
 
 
 def code(text: str) -> str:
-    """A text as code: in more backticks than it has in a row."""
+    """Return a text as code, in more backticks than its longest run of them."""
     most = max((len(run) for run in re.findall("`+", text)), default=0)
     fence, gap = "`" * (most + 1), " " if most else ""
     return f"{fence}{gap}{text}{gap}{fence}"

@@ -1,4 +1,4 @@
-"""The formats of tables by name, a new one too; and what a user chooses of how tables look."""
+"""Formats of tables by name (add a new one here), and options of style."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nvs_eval.system.plugins import load_entry
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What a user chooses of how tables look.
+    """Style of tables.
 
     Attributes:
-        mark: how first, second and third are marked: by the red, orange and yellow of papers; by shades of one colour,
-            which all eyes and printers tell apart; by bold, underlined and italic letters; or not.
-        label: how the labels of LaTeX tables begin.
+        mark: style of the best three: red, orange and yellow; shades of one colour (for colour-blind readers and grey
+            printers); bold, underlined and italic; or none.
+        label: prefix of the labels of LaTeX tables.
     """
 
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
@@ -26,17 +26,17 @@ class Style:
 
 
 Writer = Callable[[Sequence[Table], Style], str]
-"""Tables as the whole text of a file, which ends in a line break."""
+"""Returns tables as the complete text of a file, which ends in a line break."""
 
 FORMATS = ("text", "markdown", "latex", "csv", "json", "html")
-"""Those that come with nvs-eval: each the function `write` of a module of its name."""
+"""Built-in formats. Each is the function `write` of the module with its name."""
 
 
 def find_writer(name: str) -> Writer:
-    """The writer of a format; others than nvs-eval's own are found by entry point, in the group `nvs_eval.writers`.
+    """Return the writer of a format, built in or from a plugin (entry point group `nvs_eval.writers`).
 
     Raises:
-        InputError: there is none of that name, or it cannot be loaded.
+        InputError: the format is unknown, or its plugin cannot be loaded.
     """
     if name in FORMATS:
         return importlib.import_module(f"nvs_eval.report.writers.{name}").write
@@ -45,12 +45,12 @@ def find_writer(name: str) -> Writer:
 
 @dataclass(frozen=True)
 class Palette:
-    """Three colours behind numbers: for black letters on white paper, and for white letters on a dark screen.
+    """Three background colours of ranks 1 to 3, for black text on white and for white text on dark screens.
 
     Attributes:
-        names: of the colours in LaTeX.
-        light: on paper, the first to the third.
-        dark: on a dark screen, likewise.
+        names: names of the colours in LaTeX.
+        light: colours behind black text.
+        dark: colours behind white text.
     """
 
     names: Sequence[str]
@@ -59,17 +59,17 @@ class Palette:
 
 
 PALETTES: Mapping[str, Palette] = {
-    # The red, orange and yellow that tables of the field have had since mip-NeRF 360.
+    # Red, orange and yellow, as in papers of the field since mip-NeRF 360.
     "colour": Palette(
         ("nvsred", "nvsorange", "nvsyellow"),
         ("FF9999", "FFCC99", "FFF8A0"),
         ("8A2B2B", "7A4A12", "5E5A12"),
     ),
-    # One hue in steps of about ten in CIE lightness: as far apart to every eye, and on a grey printer.
+    # One hue in steps of about ten in CIE lightness, equally distinct for every reader and on grey printers.
     "colour-blind": Palette(
         ("nvsblueone", "nvsbluetwo", "nvsbluethree"),
         ("72A9E0", "A5C9EE", "D3E4F6"),
         ("2166AC", "1B4C80", "143252"),
     ),
 }
-"""By the way of marking; the others have no colours."""
+"""Colours by `mark`. Other styles have none."""

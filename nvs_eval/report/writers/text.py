@@ -18,13 +18,13 @@ from nvs_eval.report.writers.registry import Style
 
 _UNBOUNDED = 100_000
 _GAP = 2
-# To how many characters names are folded before columns go below the others, and to how many at last.
+# Width of folded names before columns are moved below the others, and the minimum after that.
 _READABLE_NAME, _LEAST_NAME = 12, 6
 _STYLES = {None: "", 1: "bold", 2: "underline", 3: "italic"}
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
-    """The tables as lines, however long, without any style: there is nothing in a file to mark ranks with."""
+    """Write tables as plain lines of any length. Text files cannot mark ranks."""
     out = io.StringIO()
     console = Console(file=out, width=_UNBOUNDED, force_terminal=False, highlight=False, emoji=False)
     for table in tables:
@@ -33,12 +33,11 @@ def write(tables: Sequence[Table], style: Style) -> str:
 
 
 def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
-    """Print a table, with the caption, the metrics' signatures and the notes below.
+    """Print a table, with caption, signatures and notes below.
 
-    Of each column the first is bold, the second underlined, the third in italics. Where the table is wider than the
-    terminal, headers go on several lines first; then names are folded; then the last columns go below the others, with
-    the names before them again. A number is never cut: rather than that, lines are longer than the terminal is wide.
-    Without `ranks` nothing is marked.
+    With `ranks`, the best of each column is bold, the second underlined and the third italic. If the table is wider
+    than the terminal, headings are broken into lines first. Then names are folded. Then the last columns are moved
+    below the others, with the names repeated. Numbers are never cut, even if lines get longer than the terminal.
     """
     if not ranks:
         unranked = [[replace(cell, rank=None) for cell in column.cells] for column in table.columns]
@@ -58,7 +57,7 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     for index, part in enumerate(parts):
         if index:
             wide.print()
-        # One print for all lines: a print a line would take longer than all the rest.
+        # One call for all lines: printing line by line would take longer than everything else.
         wide.print(Text("\n").join(_lines(part, rows=len(table.parts[0]))), soft_wrap=True)
     for line in (Text(table.caption), *below, *map(Text, table.notes), Text()):
         wide.print(line)
@@ -66,14 +65,14 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column as it is drawn.
+    """A column as printed.
 
     Attributes:
-        heading: on one line or several.
-        cells: in their styles, of one width where anything stands beside the numbers.
-        width: of the widest line.
-        right: whether it is set to the right.
-        name: whether it may be folded.
+        heading: heading, on one or several lines.
+        cells: styled cells, padded to one width if any number has text beside it.
+        width: width of the widest line, in characters.
+        right: whether the column is aligned to the right.
+        name: whether the column has names, which may be folded.
     """
 
     heading: str
@@ -84,7 +83,7 @@ class _Column:
 
 
 def _parts(table: Table, width: int) -> Iterator[list[_Column]]:
-    """The columns as they fit: in one part if they do, else as many a part as do."""
+    """Yield the columns in as few parts as fit the width."""
     columns = [_column(column, stacked=False) for column in table.columns]
     if _width(columns) <= width:
         yield columns
@@ -115,13 +114,13 @@ def _column(column: Column, *, stacked: bool) -> _Column:
     else:
         texts = [Text(cell.text, style=_STYLES[cell.rank]) for cell in cells]
     width = max(cell_len(line) for line in (*heading.split("\n"), *(text.plain for text in texts)))
-    # What is padded to one width already keeps its place.
+    # Padded cells are aligned already.
     right = column.numeric and not any(cell.aside for cell in cells)
     return _Column(heading, texts, width, right, not column.numeric)
 
 
 def _aligned(cells: Sequence[Cell], fraction: int) -> list[Text]:
-    """Numbers by their points, their marks, and what is said beside them, each below each other."""
+    """Align numbers at their decimal points, with marks and asides in columns."""
     short = [fraction - len(cell.text.partition(".")[2]) if "." in cell.text else 0 for cell in cells]
     number = max(cell_len(cell.text) + missing for cell, missing in zip(cells, short, strict=True))
     mark, aside = (max(cell_len(getattr(cell, part)) for cell in cells) for part in ("mark", "aside"))
@@ -137,15 +136,15 @@ def _aligned(cells: Sequence[Cell], fraction: int) -> list[Text]:
 
 
 def _folded(columns: Sequence[_Column], width: int, least: int) -> list[_Column]:
-    """The widest names in less room, as much as there is, but no less than some characters each."""
+    """Fold the widest names so that the columns fit a width, but not below a minimum width of names."""
     names = [column for column in columns if column.name]
     if not names or _width(columns) <= width:
         return list(columns)
     room = width - _width([column for column in columns if not column.name]) - _GAP * len(names)
     most = max(column.width for column in names)
-    fitting = (each for each in range(most, least, -1) if sum(min(name.width, each) for name in names) <= room)
-    each = next(fitting, least)
-    return [replace(column, width=min(column.width, each)) if column.name else column for column in columns]
+    fitting = (limit for limit in range(most, least, -1) if sum(min(name.width, limit) for name in names) <= room)
+    limit = next(fitting, least)
+    return [replace(column, width=min(column.width, limit)) if column.name else column for column in columns]
 
 
 def _width(columns: Sequence[_Column]) -> int:
@@ -153,7 +152,7 @@ def _width(columns: Sequence[_Column]) -> int:
 
 
 def _lines(columns: Sequence[_Column], *, rows: int) -> Iterator[Text]:
-    """The heading, a rule, and the rows, with a rule below so many of them where there are more."""
+    """Yield the heading, a rule and the rows, with a second rule after the first `rows` of them if there are more."""
     yield from _row(columns, [Text(column.heading) for column in columns])
     yield Text("─" * _width(columns))
     for place, cells in enumerate(zip(*(column.cells for column in columns), strict=True), start=1):
@@ -163,20 +162,20 @@ def _lines(columns: Sequence[_Column], *, rows: int) -> Iterator[Text]:
 
 
 def _row(columns: Sequence[_Column], cells: Sequence[Text]) -> Iterator[Text]:
-    """One line, or as many as a heading or a folded name takes; what takes fewer stands at the bottom."""
+    """Yield the lines of a row; cells with fewer lines are aligned at the bottom."""
     folded = [_folded_cell(cell, column) for column, cell in zip(columns, cells, strict=True)]
     height = max(map(len, folded))
     for index in range(height):
-        parts = (each[index - height + len(each)] if index >= height - len(each) else Text() for each in folded)
+        parts = (lines[index - height + len(lines)] if index >= height - len(lines) else Text() for lines in folded)
         yield _joined(columns, parts)
 
 
 def _joined(columns: Sequence[_Column], parts: Iterable[Text]) -> Text:
-    """Parts beside each other; by hand, as rich takes its time over thousands of cells."""
+    """Join cells into a line. Rich would be slow for thousands of cells."""
     plain, spans, length = [], [], 0
     for index, (column, part) in enumerate(zip(columns, parts, strict=True)):
-        room = " " * (column.width - part.cell_len)
-        before, after = (room, "") if column.right else ("", room)
+        padding = " " * (column.width - part.cell_len)
+        before, after = (padding, "") if column.right else ("", padding)
         before = " " * (_GAP if index else 0) + before
         length += len(before)
         spans += [Span(span.start + length, span.end + length, span.style) for span in part.spans]
@@ -188,19 +187,19 @@ def _joined(columns: Sequence[_Column], parts: Iterable[Text]) -> Text:
 
 
 def _folded_cell(cell: Text, column: _Column) -> list[Text]:
-    """On one line, or several: where there are line breaks, or a name is wider than its column."""
+    """Break a cell at line breaks, and a name at the width of its column."""
     if cell.cell_len <= column.width and "\n" not in cell.plain:
         return [cell]
     lines = [part for line in cell.plain.split("\n") for part in wrap(line, column.width, break_on_hyphens=False)]
-    # What has no spaces is cut where the column ends; a wide character takes two places.
+    # Words longer than the column are cut at its width. Wide characters count as two.
     return [Text(part) for line in lines for part in chop_cells(line, column.width)]
 
 
 def _signatures(signatures: Sequence[str], width: int) -> list[str]:
-    """One a line, whole; where one is too long, what they have in common is said once, for all."""
+    """Return one signature per line. If one is too long, parts shared by all are listed once, in a last line."""
     if len(signatures) < 2 or all(len(signature) <= width for signature in signatures):
         return list(signatures)
     split = [split_signature(signature) for signature in signatures]
     common = [part for part in split[0] if all(part in parts for parts in split)]
-    own = ["|".join(part for part in parts if part not in common) for parts in split]
-    return [*own, f"each with {'|'.join(common)}"] if common else list(signatures)
+    distinct = ["|".join(part for part in parts if part not in common) for parts in split]
+    return [*distinct, f"each with {'|'.join(common)}"] if common else list(signatures)
