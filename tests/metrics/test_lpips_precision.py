@@ -358,7 +358,10 @@ def of(protocol: str, lpips: float = 0.25, *, fast: bool = False, views: int = 1
 
 
 EXACT, QUICK = of("inria-3dgs"), of("inria-3dgs", fast=True)
-SAME = "score again, or `nvs-eval rescore` what was kept, with the same `--precision`."
+ADVICE = (
+    "Fast and exact LPIPS are different metrics. Score again, or rescore kept renders with `nvs-eval rescore`, "
+    "with the same `--precision`."
+)
 
 
 def test_title_of_a_record() -> None:
@@ -404,7 +407,7 @@ def test_fast_and_exact_are_not_compared() -> None:
     with pytest.raises(InputError) as error:
         contenders_of({"a": [EXACT], "b": [other]})
     assert "a (nerfacto under inria-3dgs), b (splatfacto under inria-3dgs, fast)" in str(error.value)
-    assert str(error.value).endswith(f"Fast and exact LPIPS are different metrics. {SAME}")
+    assert str(error.value).endswith(ADVICE)
     with pytest.raises(InputError) as plain:
         contenders_of({"a": [EXACT], "b": [of("standard", fast=True)]})
     assert "different metrics" not in str(plain.value)
@@ -421,8 +424,7 @@ def test_neither_is_a_baseline_of_the_other(new: Record, baseline: Record) -> No
         check([new], [baseline])
     assert str(error.value) == (
         f"The new results must be scored under the baseline's {baseline.protocol_title} ({baseline.fingerprint}), test "
-        f"views. Got {new.protocol_title} ({new.fingerprint}), test views. Fast LPIPS and exact LPIPS are different "
-        f"metrics: {SAME}"
+        f"views. Got {new.protocol_title} ({new.fingerprint}), test views. {ADVICE}"
     )
     assert {result.protocol for result in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
 
