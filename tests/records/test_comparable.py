@@ -43,7 +43,7 @@ def refusal(*records: Record, files: tuple[Path, ...] = ()) -> str:
     return str(error.value)
 
 
-# --- What is compared -----------------------------------------------------------------------------------------------
+# --- Comparability --------------------------------------------------------------------------------------------------
 
 
 def test_records_of_the_same_images_in_any_order_are_comparable() -> None:
@@ -68,7 +68,7 @@ def test_a_protocol_under_another_name_is_the_same_protocol() -> None:
 
 
 @pytest.mark.parametrize(
-    ("views", "said"),
+    ("views", "message"),
     [
         (other_references(), "different references (2 of 2 views)"),
         ([VIEWS[0], *other_references()[1:]], "different references (1 of 2 views)"),
@@ -88,8 +88,8 @@ def test_a_protocol_under_another_name_is_the_same_protocol() -> None:
     ],
     ids=["all", "one", "sizes", "width alone", "fewer", "more", "others", "masks", "both"],
 )
-def test_the_difference_of_two_records_in_words(views: list[ViewRow], said: str) -> None:
-    assert difference(record(VIEWS, method="a"), record(views, method="b")) == said
+def test_the_difference_of_two_records_in_words(views: list[ViewRow], message: str) -> None:
+    assert difference(record(VIEWS, method="a"), record(views, method="b")) == message
 
 
 def test_different_masks() -> None:
@@ -103,10 +103,10 @@ def test_masks_that_the_protocol_ignored_make_no_difference() -> None:
     assert difference(record(VIEWS), record(changed(mask_sha256="2" * 64, coverage=None))) == ""
 
 
-def test_of_many_names_some_are_said() -> None:
+def test_long_lists_of_names_are_shortened() -> None:
     many = [row(f"{index}", psnr=1.0) for index in range(6)]
-    said = difference(record(many, method="a"), record(many[:1], method="b"))
-    assert said == "different views (6 and 1; only a has 1, 2, 3 and 2 more)"
+    message = difference(record(many, method="a"), record(many[:1], method="b"))
+    assert message == "different views (6 and 1; only a has 1, 2, 3 and 2 more)"
 
 
 def test_two_results_of_one_name_are_the_first_and_the_second() -> None:
@@ -128,14 +128,14 @@ def test_a_result_is_named_by_what_it_has() -> None:
     assert record(method="m", run="", step=None).id.name == "m"
 
 
-# --- The refusal ----------------------------------------------------------------------------------------------------
+# --- The error ------------------------------------------------------------------------------------------------------
 
 
 def test_the_error_names_the_records_and_the_difference(pinned: Pinned) -> None:
     pinned("table", refusal(replace(NERFACTO, scene="garden"), replace(SPLATFACTO, scene="garden")))
 
 
-def test_the_refusal_names_files_where_they_are_known() -> None:
+def test_the_error_names_known_files() -> None:
     small = [replace(view, reference="../../../images_8/0001.png") for view in VIEWS]
     large = [replace(view, reference="../../../images_4/0001.png") for view in other_references()]
     files = (Path("out/fox/nerfacto/a.json"), Path("out/fox/splatfacto/b.json"))
@@ -149,7 +149,7 @@ def test_the_refusal_names_files_where_they_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"signature": "psnr|v2"}, ("signature 'psnr|range:1|q:round8|v1'", "signature 'psnr|v2'")),
         ({"unit": "bel"}, ("unit 'dB'", "unit 'bel'")),
@@ -161,20 +161,20 @@ def test_the_refusal_names_files_where_they_are_known() -> None:
     ids=["signature", "unit", "direction"],
 )
 @pytest.mark.parametrize("scene", ["fox", "garden"])
-def test_other_metric_under_one_fingerprint_is_refused(
-    scene: str, change: dict[str, object], said: tuple[str, str]
+def test_different_metrics_under_one_fingerprint_are_an_error(
+    scene: str, change: dict[str, object], expected: tuple[str, str]
 ) -> None:
     changed_metrics = {"psnr": replace(NERFACTO.metrics["psnr"], **change)}
     other = replace(NERFACTO, method="b", scene=scene, metrics=changed_metrics)
     message = refusal(NERFACTO, other, files=(Path("a.json"), Path("b.json")))
     assert message.startswith(
         "psnr must be the same metric in all records of protocol standard (9f2c51ab): "
-        f"fox, nerfacto/30000 (a.json), has {said[0]}; {scene}, b/30000 (b.json), has {said[1]}. One record"
+        f"fox, nerfacto/30000 (a.json), has {expected[0]}; {scene}, b/30000 (b.json), has {expected[1]}. One record"
     )
     check_comparable([NERFACTO, replace(other, protocol={**other.protocol, "fingerprint": "00000000"})])
 
 
-def test_the_refusal_names_all_that_do_not_go_with_the_others() -> None:
+def test_the_error_names_all_records_that_differ() -> None:
     third = record(VIEWS[:1], method="third")
     fourth = replace(NERFACTO, method="fourth")
     message = refusal(SPLATFACTO, NERFACTO, third, fourth)
@@ -211,7 +211,7 @@ def test_two_records_of_one_cell_are_an_error(change: dict[str, object], pinned:
     pinned("table", error.value)
 
 
-def test_of_many_cells_that_are_there_twice_one_is_named() -> None:
+def test_one_of_many_repeated_cells_is_named() -> None:
     records = [replace(NERFACTO, step=step) for step in (1, 2, 3, 1, 2, 3)]
     with pytest.raises(InputError, match=r"^0 and 3 are two records .*nerfacto/1, .* 2 other results also"):
         check_distinct_cells(records, [Path(str(index)) for index in range(6)])
@@ -230,22 +230,22 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_table_refuses_before_it_prints_anything(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_fails_before_it_prints_anything(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "out", "--per-view"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(
+    result = capsys.readouterr()
+    assert result.out == ""
+    assert result.err.startswith(
         "Error: fox: nerfacto/10 (out/fox/nerfacto/10/standard-9f2c51ab.json) and splatfacto/30000 "
         "(out/fox/splatfacto/30000/standard-9f2c51ab.json) were scored with different references"
     )
 
 
-def test_table_prints_a_mixture_marked_where_it_is_allowed(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_marks_mixed_rows_with_the_option(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "out", "--allow-mixed"]) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
+    result = capsys.readouterr()
+    assert result.err == ""
     assert (
-        said.out.split("\n\n")[1]
+        result.out.split("\n\n")[1]
         == """\
 fox, test views
 method         step  PSNR [dB] ↑  views
@@ -267,7 +267,7 @@ def test_printing_what_was_just_scored_never_ends_in_an_error(capsys: pytest.Cap
     assert capsys.readouterr().out.count("splatfacto †") == 3
 
 
-def test_a_table_of_what_does_not_rank_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_incomparable_records_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place, result in enumerate((NERFACTO, SPLATFACTO)):
         write_record(tmp_path / f"{place}.json", result)
     assert main(["table", str(tmp_path)]) == 2

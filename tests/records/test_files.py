@@ -23,7 +23,7 @@ FOREIGN = '{"results": {"psnr": 20.0}}'
 
 @pytest.fixture(autouse=True)
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of two records, in the folder that the tests are in."""
+    """Folder of two records, below the current folder."""
     monkeypatch.chdir(tmp_path)
     for each in (OURS, THEIRS):
         written(each)
@@ -42,7 +42,7 @@ def refusal(*names: str | Path) -> str:
     return str(error.value)
 
 
-# --- What is found --------------------------------------------------------------------------------------------------
+# --- Search ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_a_link_to_a_file_is_that_file(out: Path) -> None:
     assert read_records("links", "out", "again", "links/*") == [OURS, THEIRS]
 
 
-def test_name_with_brackets_is_a_file_where_there_is_one() -> None:
+def test_name_with_brackets_is_a_file_if_it_exists() -> None:
     file = written(OURS, "runs [1]")
     assert read_records("runs [1]") == [OURS]
     shutil.copy(file, "a [b].txt")
     assert read_records("a [b].txt") == [OURS]
 
 
-def test_the_search_for_garbage_is_on_again_after_reading() -> None:
+def test_garbage_collection_is_on_again_after_reading() -> None:
     assert gc.isenabled()
     read_records("out")
     assert gc.isenabled()
@@ -115,12 +115,12 @@ def test_the_search_for_garbage_is_on_again_after_reading() -> None:
         gc.enable()
 
 
-# --- What is no record ----------------------------------------------------------------------------------------------
+# --- Other files ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [FOREIGN, "[1, 2]", '"text"', "3"])
 @pytest.mark.parametrize("name", ["out", "out/**/*.json", "out/*"])
-def test_files_of_other_tools_are_passed_over(content: str, name: str, out: Path) -> None:
+def test_files_of_other_tools_are_skipped(content: str, name: str, out: Path) -> None:
     for place in ("results.json", "fox/per_view.json", "fox/ours/output.json"):
         (out / place).write_text(content)
     (out / "notes.txt").write_text("{")
@@ -130,12 +130,12 @@ def test_files_of_other_tools_are_passed_over(content: str, name: str, out: Path
 @pytest.mark.parametrize("before", [[], ["out"]], ids=["alone", "after its folder"])
 def test_a_file_that_is_named_must_be_a_record(before: list[str], out: Path) -> None:
     (out / "results.json").write_text(FOREIGN)
-    said = "out/results.json is not a record of nvs-eval: it has no schema_version."
-    assert refusal(*before, "out/results.json") == said
+    message = "out/results.json is not a record of nvs-eval: it has no schema_version."
+    assert refusal(*before, "out/results.json") == message
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"schema_version": 1, "scene": "fox"', "out/other.json is not JSON ("),
         ("", "out/other.json is not JSON ("),
@@ -144,9 +144,9 @@ def test_a_file_that_is_named_must_be_a_record(before: list[str], out: Path) -> 
     ],
     ids=["truncated", "empty", "a part of one", "a newer one"],
 )
-def test_a_damaged_record_below_a_folder_is_an_error_by_name(content: str, said: str, out: Path) -> None:
+def test_a_damaged_record_below_a_folder_is_an_error_by_name(content: str, message: str, out: Path) -> None:
     (out / "other.json").write_text(content)
-    assert refusal("out").startswith(said)
+    assert refusal("out").startswith(message)
 
 
 def test_a_name_without_records_is_an_error(pinned: Pinned) -> None:
@@ -173,7 +173,7 @@ def test_a_link_to_nothing_is_an_error_by_name() -> None:
 # --- Cells ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_files_of_one_cell_are_refused_except_as_copies(out: Path) -> None:
+def test_two_files_of_one_cell_are_an_error_except_as_copies(out: Path) -> None:
     changed = replace(OURS, views=[row(psnr=1.0, ssim=0.5)], provenance={})
     again = written(changed, "again")
     message = refusal("out", "again")
@@ -190,11 +190,12 @@ def test_two_files_of_one_cell_are_refused_except_as_copies(out: Path) -> None:
 def test_a_table_of_two_files_of_one_cell_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     written(OURS, "again")
     assert main(["table", "again", "out", "--allow-mixed"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
+    result = capsys.readouterr()
+    assert result.out == ""
     assert (
-        "again/fox/ours/7/standard-9f2c51ab.json and out/fox/ours/7/standard-9f2c51ab.json are two records" in said.err
+        "again/fox/ours/7/standard-9f2c51ab.json and out/fox/ours/7/standard-9f2c51ab.json are two records"
+        in result.err
     )
-    assert "Pass only one of them" in said.err
+    assert "Pass only one of them" in result.err
     assert main(["table", "out", "out/fox", "out/**/*.json"]) == 0
     assert capsys.readouterr().out.count("ours") == 1

@@ -1,4 +1,4 @@
-"""A record is written in the format that others read, and is not read where it does not agree with itself."""
+"""Records are written in the documented format, and inconsistent records are errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nvs_eval.records.record import (
 from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.records.schema import MetricInfo, NoRecordError
 
-# Every field is filled, and every number is one that fewer digits would change.
+# Every field is set, and no number survives rounding.
 FULL = record(
     [
         replace(
@@ -58,7 +58,7 @@ def written(tmp_path: Path) -> Path:
 # --- Writing --------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_is_read_again(written: Path) -> None:
+def test_a_written_record_is_read_back(written: Path) -> None:
     again = read_record(written)
     assert again == replace(FULL, metrics=dict(FULL.metrics))
     assert again.views[0].scores["ssim"] == 0.30000000000000004
@@ -147,7 +147,7 @@ def test_hash_of_references_is_over_hashes_and_not_names() -> None:
     assert other_names.views_sha256 != FULL.views_sha256
 
 
-def test_means_are_rounded_only_where_the_protocol_says_so() -> None:
+def test_means_are_rounded_only_if_the_protocol_requires_it() -> None:
     views = [row("a", psnr=20.0, ssim=0.1), row("b", psnr=21.0, ssim=0.2), row("c", psnr=21.0, ssim=0.4)]
     assert record(views).means == {"psnr": 62 / 3, "ssim": pytest.approx(0.7 / 3, abs=1e-16)}
     rounding = {"name": "p", "definition": {"round_means": 2}, "fingerprint": "0" * 8}
@@ -157,14 +157,14 @@ def test_means_are_rounded_only_where_the_protocol_says_so() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_a_score_that_is_no_score_is_never_written(value: float, tmp_path: Path) -> None:
+def test_an_invalid_score_is_never_written(value: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="The score psnr must be"):
         write_record(tmp_path / "record.json", record([row(psnr=value)]))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_that_are_no_text_are_kept_to_the_byte(tmp_path: Path) -> None:
-    # A file name on Linux is bytes; what of them is no UTF-8 reaches Python as lone surrogates.
+def test_names_that_are_not_text_are_kept_to_the_byte(tmp_path: Path) -> None:
+    # File names on Linux are bytes. Python represents those that are not UTF-8 as lone surrogates.
     odd = os.fsdecode(b"caf\xe9\xff")
     original = record([row(odd)], scene=odd, provenance={"command": [odd]})
     path = record_file(original, tmp_path)
@@ -173,7 +173,7 @@ def test_names_that_are_no_text_are_kept_to_the_byte(tmp_path: Path) -> None:
     assert read_record(path) == original
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.json"
     write_record(path, FULL)
     before = path.read_bytes()
@@ -188,7 +188,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_is_there_before_all_of_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_appears_only_when_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
         os, "replace", lambda source, target: seen.append((Path(source), Path(target), target.exists()))
@@ -204,7 +204,7 @@ def test_written_record_has_the_mode_of_the_umask(written: Path) -> None:
     assert written.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
-# --- Where ----------------------------------------------------------------------------------------------------------
+# --- Paths ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_result_lies_where_its_identity_says() -> None:
@@ -304,11 +304,11 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         r"must have a schema_version of at most 1\. Got 2\. Upgrade nvs-eval",
     ),
     **{
-        f"a schema of {said}": (
+        f"a schema of {message}": (
             lambda p, version=version: p.update(schema_version=version),
-            f"must be a record of nvs-eval, with the schema_version 1. Got {said}",
+            f"must be a record of nvs-eval, with the schema_version 1. Got {message}",
         )
-        for version, said in (
+        for version, message in (
             (0, "0"),
             (-1, "-1"),
             ("1", '"1"'),
@@ -380,19 +380,19 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "said"), SPOILT.values(), ids=SPOILT)
-def test_a_spoilt_record_is_refused_by_name(
-    change: Callable[[dict[str, Any]], object], said: str, written: Path
+@pytest.mark.parametrize(("change", "message"), SPOILT.values(), ids=SPOILT)
+def test_an_invalid_record_is_an_error_with_its_name(
+    change: Callable[[dict[str, Any]], object], message: str, written: Path
 ) -> None:
     rewrite(written, lambda plain: None)
-    read_record(written)  # What follows is refused for the change, and not for being written again.
+    read_record(written)  # Writing the record again is no error by itself.
     rewrite(written, change)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_record(written)
     assert str(written) in str(error.value)
 
 
-def test_two_views_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_views_of_one_name_are_an_error(tmp_path: Path) -> None:
     views = [row("0001", psnr=20.0), row("0002", psnr=22.0), row("0002", psnr=24.0)]
     write_record(tmp_path / "record.json", record(views))
     with pytest.raises(InputError, match=r"record\.json: view '0002' must be listed once\. Got 2 rows"):
@@ -401,7 +401,7 @@ def test_two_views_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("place", ['"psnr": 28.25', '"render_seconds": 3.1', '"coverage": 0.5', '"ssim": 0.65'])
-def test_what_is_no_json_number_is_refused_wherever_it_stands(constant: str, place: str, written: Path) -> None:
+def test_invalid_json_numbers_are_errors_everywhere(constant: str, place: str, written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     assert place in text
     written.write_text(text.replace(place, f"{place.partition(':')[0]}: {constant}"), encoding="utf-8")
@@ -410,7 +410,7 @@ def test_what_is_no_json_number_is_refused_wherever_it_stands(constant: str, pla
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999"])
-def test_a_number_that_no_float_holds_is_refused(number: str, written: Path) -> None:
+def test_a_number_beyond_float64_is_an_error(number: str, written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     written.write_text(text.replace('"psnr": 28.25', f'"psnr": {number}'), encoding="utf-8")
     with pytest.raises(InputError, match=f"is not JSON .{number} is too large"):
@@ -418,14 +418,14 @@ def test_a_number_that_no_float_holds_is_refused(number: str, written: Path) -> 
 
 
 @pytest.mark.parametrize("kept", [0, 1, 200, -3])
-def test_a_truncated_record_is_refused(kept: int, written: Path) -> None:
+def test_a_truncated_record_is_an_error(kept: int, written: Path) -> None:
     written.write_bytes(written.read_bytes()[:kept])
     with pytest.raises(InputError, match=r"record\.json is not JSON .* damaged, or not a record of nvs-eval"):
         read_record(written)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"[1, 2]", "is not a record of nvs-eval: it has no schema_version"),
         (b'{"results": {"psnr": 20.0}}', "is not a record of nvs-eval: it has no schema_version"),
@@ -437,15 +437,15 @@ def test_a_truncated_record_is_refused(kept: int, written: Path) -> None:
         (b'{"schema_version": 1, "scene": "\xff"}', "is not JSON"),
     ],
 )
-def test_what_is_no_record_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+def test_other_files_are_errors(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_record(path)
     assert str(path) in str(error.value)
 
 
-def test_a_record_that_is_not_there_is_an_error_by_name(tmp_path: Path) -> None:
+def test_a_missing_record_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"The record .*gone\.json cannot be read: No such file or directory"):
         read_record(tmp_path / "gone.json")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
@@ -465,7 +465,7 @@ def test_only_json_without_a_schema_version_is_of_another_tool(written: Path) ->
         assert (type(error.value) is NoRecordError) == (path == other)
 
 
-def test_what_a_later_version_adds_is_passed_over(written: Path) -> None:
+def test_fields_of_later_versions_are_ignored(written: Path) -> None:
     before = read_record(written)
     rewrite(written, lambda plain: plain.update(mood="fine"))
     rewrite(written, lambda plain: plain["views"][0].update(colour="red"))
@@ -487,8 +487,8 @@ def test_infinity_is_read_however_it_is_spelt(spelling: str, written: Path) -> N
     assert read_record(written) == FULL
 
 
-def test_record_with_names_that_are_no_text_is_still_checked(tmp_path: Path) -> None:
-    # Such names are read in another way than most.
+def test_record_with_names_that_are_not_text_is_still_checked(tmp_path: Path) -> None:
+    # Such names take the slow path of reading.
     path = tmp_path / "record.json"
     write_record(path, record([row("caf\udce9", psnr=math.inf, ssim=0.5)]))
     assert read_record(path).views[0].scores == {"psnr": math.inf, "ssim": 0.5}
@@ -523,7 +523,7 @@ def test_images_hash_is_of_names_sizes_references_and_masks() -> None:
     assert replace(FULL, views=[ignored, second]).images_sha256 == hashes[0]
 
 
-def test_the_means_that_are_given_are_the_receivers_own() -> None:
+def test_changing_returned_means_does_not_change_the_record() -> None:
     FULL.means["psnr"] = 0.0
     assert FULL.means["psnr"] == math.inf
 
@@ -549,12 +549,12 @@ def test_record_of_built_in_metrics_has_no_title_or_decimals() -> None:
     assert all(info.keys() == {"unit", "higher_is_better", "signature"} for info in to_plain(FULL)["metrics"].values())
 
 
-def test_title_and_decimals_make_no_other_metric() -> None:
+def test_title_and_decimals_do_not_change_the_metric() -> None:
     assert replace(SHARPNESS, title="sharpness", decimals=3) == SHARPNESS
 
 
 @pytest.mark.parametrize("decimals", [-1, 16, 1.5])
-def test_decimals_that_no_table_can_show_are_refused(decimals: float, tmp_path: Path) -> None:
+def test_decimals_that_no_table_can_show_are_an_error(decimals: float, tmp_path: Path) -> None:
     plain = to_plain(replace(record(), views=[row(sharpness=3.0)], metrics={"sharpness": SHARPNESS}))
     plain["metrics"]["sharpness"]["decimals"] = decimals
     (tmp_path / "a.json").write_text(json.dumps(plain))

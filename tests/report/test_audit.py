@@ -1,4 +1,4 @@
-"""An audit says what each protocol makes of the same renders, and in words what tells the numbers apart."""
+"""Audits list the scores of renders under each protocol, and sentences explain the differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nvs_eval.report.words import absence, parts_of, phrase, split_signature
 
 
 def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> Record:
-    """A record under a named protocol, with its true signatures; of the metrics that are given scores."""
+    """Return a record under a named protocol, with its signatures and some of its metrics."""
     known = load_protocol(protocol)
     view = replace(row(), scores=scores, coverage=coverage)
     return replace(
@@ -62,7 +62,7 @@ def test_first_row_has_values_and_others_their_differences() -> None:
     assert table.identity == 2
 
 
-def test_a_metric_that_a_protocol_has_not_is_a_dash() -> None:
+def test_a_missing_metric_is_a_dash() -> None:
     table = audit_table(RECORDS)
     assert column(table, "LPIPS (Alex) ↓") == ["0.1234", "0.1239 (+0.0005)", "-"]
     assert column(table, "LPIPS (VGG) ↓") == ["-", "0.2389", "0.2489"]
@@ -102,7 +102,7 @@ def test_differences_of_infinities_and_of_next_to_nothing(first: float, second: 
     assert column(table, "PSNR [dB] ↑")[1] == shown
 
 
-def test_views_that_a_protocol_left_out_are_said() -> None:
+def test_skipped_views_are_noted() -> None:
     fewer = replace(RECORDS[1], provenance={"left_out": {"0003": "mask empty"}})
     assert audit_table([RECORDS[0], fewer]).notes == ["standard: 1 view skipped: mask empty"]
 
@@ -132,18 +132,18 @@ def test_one_view_is_not_several() -> None:
     assert audit_table([first, second]).title == "fox, nerfacto/base/2500, 1 test view"
 
 
-# --- The words ------------------------------------------------------------------------------------------------------
+# --- Sentences ------------------------------------------------------------------------------------------------------
 
 
 def about(called: str, records: Sequence[Record]) -> list[str]:
     return [sentence for sentence in audit_words(records) if called in sentence]
 
 
-def test_words_say_what_tells_numbers_apart_and_by_how_much(pinned: Pinned) -> None:
+def test_sentences_name_reasons_and_differences(pinned: Pinned) -> None:
     pinned("audit", "\n".join(about("SSIM", RECORDS)))
 
 
-def test_what_came_out_the_same_is_no_definition(pinned: Pinned) -> None:
+def test_equal_values_are_not_equal_definitions(pinned: Pinned) -> None:
     pinned("audit", "\n".join(about("PSNR", RECORDS)[:2]))
 
 
@@ -154,7 +154,7 @@ def test_one_signature_is_the_same_number_by_definition(pinned: Pinned) -> None:
     pinned("audit", "\n".join(about("PSNR", three)))
 
 
-def test_a_metric_that_the_first_protocol_has_not_is_not_yours(pinned: Pinned) -> None:
+def test_a_metric_that_the_first_protocol_lacks_is_not_yours(pinned: Pinned) -> None:
     pinned("audit", "\n".join(about("(VGG)", RECORDS)))
     alone = [scored("nerfstudio", psnr=20.0), scored("nerfbaselines", psnr=20.0, mae=0.1)]
     pinned("audit", "\n".join(about("MAE", alone)))
@@ -184,12 +184,12 @@ def test_same_outcomes_for_other_reasons_share_a_sentence(pinned: Pinned) -> Non
         (0.12339, False),
     ],
 )
-def test_values_of_the_same_decimals_come_out_the_same(value: float, same: bool) -> None:
+def test_values_that_are_shown_as_equal_have_the_same_value(value: float, same: bool) -> None:
     sentence = about("SSIM", [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)])[1]
     assert sentence.startswith("SSIM has the same value under inria-3dgs (pads with zeros)" if same else "SSIM under ")
 
 
-def test_protocols_of_other_views_say_so(pinned: Pinned) -> None:
+def test_different_views_are_named(pinned: Pinned) -> None:
     standard = scored("standard", psnr=20.0, coverage=0.5)
     pinned("audit", "\n".join(about("PSNR", [standard, over(NERFW, "0001", "0002", "0003")])))
     assert about("PSNR", [standard, over(NERFW, "0001", "0003")])[1].endswith(
@@ -210,7 +210,7 @@ def read_with(record: Record, background: list[float] | None) -> Record:
     return replace(record, provenance={"reading": {"background": background, "grey_to_rgb": False, "exr": None}})
 
 
-def test_alpha_is_told_where_there_may_have_been_some() -> None:
+def test_alpha_is_named_if_images_may_have_had_it() -> None:
     def reasons(first: Record, second: Record) -> str:
         return about("SSIM", [first, second])[1].partition("it ")[2]
 
@@ -223,7 +223,7 @@ def test_alpha_is_told_where_there_may_have_been_some() -> None:
     assert reasons(read_with(standard, white), read_with(inria, white)) == "pads with zeros and drops alpha."
 
 
-def test_alpha_is_told_where_nothing_else_is() -> None:
+def test_alpha_is_named_if_nothing_else_differs() -> None:
     plain = scored("standard", psnr=20.0)
     signature = f"{plain.metrics['psnr'].signature.removesuffix('|v1')}|alpha:drop|v1"
     dropping = replace(
@@ -234,13 +234,13 @@ def test_alpha_is_told_where_nothing_else_is() -> None:
     assert "under dropping (drops alpha)" in about("PSNR", [plain, dropping])[1]
 
 
-def test_clamping_is_named_where_it_may_have_mattered() -> None:
-    # None of these refuses images beyond [0, 1], so that there may have been some.
+def test_clamping_is_named_if_it_may_have_mattered() -> None:
+    # None of these protocols refuses images outside [0, 1], so that there may have been some.
     records = [scored("nerf", psnr=20.0), scored("instant-ngp", psnr=21.0)]
     assert about("PSNR", records)[1] == "PSNR under instant-ngp is 21.00 dB (+1.00): it clamps to [0, 1]."
 
 
-def test_masks_are_told_where_there_were_masks() -> None:
+def test_masks_are_named_if_there_were_masks() -> None:
     def both(coverage: float | None) -> list[Record]:
         return [scored("standard", psnr=20.0, coverage=coverage), scored("zipnerf-pytorch", psnr=21.0)]
 
@@ -296,7 +296,7 @@ def test_every_part_of_named_protocols_signatures_has_a_phrase() -> None:
     assert [part for part in parts if phrase(part) == f"has {part!r}"] == []
 
 
-def test_every_part_that_may_be_absent_has_a_phrase_for_that() -> None:
+def test_every_optional_part_has_a_phrase_for_its_absence() -> None:
     by_metric: dict[str, list[set[str]]] = {}
     for protocol in (load_protocol(name) for name in named_protocols()):
         for name, signature in protocol.signatures.items():
@@ -307,7 +307,7 @@ def test_every_part_that_may_be_absent_has_a_phrase_for_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "message"),
     [
         ("q:round8/float", "rounds the render only to 8 bits"),
         ("q:float/trunc8", "truncates the reference only to 8 bits"),
@@ -320,8 +320,8 @@ def test_every_part_that_may_be_absent_has_a_phrase_for_that() -> None:
         ("colour:teal", "has 'colour:teal'"),
     ],
 )
-def test_phrases(part: str, said: str) -> None:
-    assert phrase(part) == said
+def test_phrases(part: str, message: str) -> None:
+    assert phrase(part) == message
 
 
 def test_a_signature_is_split_outside_brackets() -> None:

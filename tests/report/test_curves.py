@@ -1,4 +1,4 @@
-"""Curves over the steps of a run: what is best, where it stopped improving, how that is shown and drawn."""
+"""Curves over the steps of a run: best step, end of improvement, table and plot."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ STEPS = (500, 1500, 2500, 4000)
 
 
 def at(step: int | None, *values: float, metric: str = "psnr", **changes: Any) -> Record:
-    """A record of a step, a view a value."""
+    """Return the record of a step, with one view per value."""
     rows = [replace(row(), name=f"{i:04d}", scores={metric: value}) for i, value in enumerate(values)]
     return record(rows, **{"run": "base", "step": step, **changes})
 
 
 def run_of(*values: float, **changes: Any) -> list[Record]:
-    """A record a step, of one view each."""
+    """Return one record per step, with one view each."""
     return [at(step, value, **changes) for step, value in zip(STEPS, values, strict=False)]
 
 
 def by(noise: float) -> Improved:
-    """Tells progress from noise of a known size."""
+    """Return a test for progress beyond noise of a known size."""
 
     def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
         sign = 1 if before.metrics[metric].higher_is_better else -1
@@ -59,7 +59,7 @@ def curve_of(records: Sequence[Record], noise: float = 0.5) -> Curve:
     return curve
 
 
-# --- What a curve says ----------------------------------------------------------------------------------------------
+# --- Curves ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -88,19 +88,19 @@ def test_the_best_step_and_where_it_stopped_improving(
     assert curve.values == [sign * value for value in values]
 
 
-def test_steps_rise_whatever_the_order_of_the_records() -> None:
+def test_steps_ascend_for_any_order_of_the_records() -> None:
     records = run_of(20, 25, 24)
     for order in permutations(records):
         curve = curve_of(order)
         assert (curve.steps, curve.values, curve.best) == ([500, 1500, 2500], [20, 25, 24], 1500)
 
 
-def test_a_verdict_that_hangs_on_what_cannot_be_told_is_none() -> None:
+def test_a_verdict_that_depends_on_unknown_comparisons_is_none() -> None:
     ((curve,),) = (scene.curves for scene in curves_of(run_of(20, 25, 24), cannot_tell))
     assert (curve.best, curve.stopped, curve.still_improving, curve.worse) == (1500, None, None, [])
 
 
-def test_what_can_be_told_settles_it_where_some_cannot() -> None:
+def test_known_comparisons_can_decide_despite_unknown_ones() -> None:
     def better(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:
         return None if 25 in (before.means[metric], after.means[metric]) else by(0.5)(before, after, metric)
 
@@ -119,7 +119,7 @@ def test_the_predicate_is_asked_of_the_earlier_record_first() -> None:
         return False
 
     curves_of(run_of(20, 25, 24), better)
-    # That the best is better than a later one is one of three things that might have been seen.
+    # The comparison of the best with a later step is one of three possible ones.
     assert asked == [(500, 1500, "psnr", 1), (500, 2500, "psnr", 1), (2500, 1500, "psnr", 3)]
 
 
@@ -137,7 +137,7 @@ def test_curves_are_of_one_scene_split_protocol_method_and_run() -> None:
     assert [curve.name for curve in found[0].curves] == ["nerfacto/base", "splatfacto/base", "nerfacto"]
 
 
-def test_what_has_no_step_or_only_one_is_left_out() -> None:
+def test_records_without_several_steps_are_skipped() -> None:
     curved = run_of(20, 25)
     lone = [at(2500, 25.0, run="small"), at(None, 25.0, method="folder", run=None), at(None, 25.0)]
     runs, left_out = runs_of([*lone, *curved])
@@ -150,7 +150,7 @@ def test_what_has_no_step_or_only_one_is_left_out() -> None:
     ]
 
 
-def test_nothing_that_makes_a_curve_is_an_error() -> None:
+def test_records_without_a_curve_are_an_error() -> None:
     with pytest.raises(InputError, match=r"A curve needs .* Got fox/nerfacto/base/500\. .*`nvs-eval run .* all`"):
         curves_of(run_of(20), by(0.5))
 
@@ -180,7 +180,7 @@ def test_scene_without_the_chosen_metric_has_no_curves() -> None:
     assert [scene.scene for scene in found] == ["owl"]
 
 
-# --- How it is shown ------------------------------------------------------------------------------------------------
+# --- The table ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_sparkline(values: tuple[float, ...], line: str) -> None:
 
 
 def said_of(records: Sequence[Record], noise: float = 0.5) -> tuple[list[str], list[str]]:
-    """The cells of the only row, and the notes."""
+    """Return the cells of the only row, and the notes."""
     (scene,) = curves_of(records, by(noise))
     table = curve_table(scene)
     (cells,) = table.rows
@@ -214,12 +214,12 @@ def test_a_row_of_the_table() -> None:
     assert notes[0] == "curve: one character per checkpoint, in the order of the steps: 500, 1500 and 2500"
 
 
-def test_a_row_says_that_it_is_still_improving() -> None:
+def test_a_row_shows_that_it_is_still_improving() -> None:
     cells, _ = said_of(run_of(0.5, 0.25, 0.125, metric="lpips_alex"), noise=0.1)
     assert cells[2:] == ["LPIPS (Alex) ↓", "0.500", "0.125", "0.125", "2500", "still", "█▃▁"]
 
 
-def test_a_row_says_that_it_got_worse_again() -> None:
+def test_a_row_shows_that_it_got_worse() -> None:
     cells, notes = said_of(run_of(20, 25, 24, 23))
     assert cells[5:8] == ["25.00", "1500", "until 1500!"]
     assert notes[-1] == "! nerfacto/base: worse after 1500 (at 2500, 4000) in PSNR"
@@ -228,7 +228,7 @@ def test_a_row_says_that_it_got_worse_again() -> None:
 @pytest.mark.parametrize(
     ("last", "why"), [(25.0, "? cannot be told with 1 view"), (math.inf, "? cannot be told if a value is inf")]
 )
-def test_a_row_says_what_cannot_be_told(last: float, why: str) -> None:
+def test_a_row_shows_unknown_progress(last: float, why: str) -> None:
     (scene,) = curves_of(run_of(20, last), cannot_tell)
     table = curve_table(scene)
     shown = "inf" if math.isinf(last) else "25.00"
@@ -280,7 +280,7 @@ def test_an_improvement_is_of_the_same_views_in_any_order() -> None:
     assert improved(before, replace(after, views=after.views[::-1]), "psnr") is True
 
 
-def test_an_improvement_cannot_be_told_of_few_views_or_of_inf() -> None:
+def test_improvement_is_unknown_with_few_views_or_inf() -> None:
     assert improved(at(500, *[20.0] * 5), at(1500, *[30.0] * 5), "psnr") is None
     assert improved(at(500, *[20.0] * 7), at(1500, math.inf, *[20.0] * 6), "psnr") is None
 
@@ -289,7 +289,7 @@ def test_an_improvement_cannot_be_told_of_few_views_or_of_inf() -> None:
 def test_an_improvement_is_harder_to_find_among_many_pairs(gain: float) -> None:
     noise = [each / 2 for each in NOISE]
     before, after = at(500, *range(7)), at(1500, *(value + gain + each for value, each in enumerate(noise)))
-    # Their standard error is 0.134, and Student's quantile of 6 degrees 2.4 for one pair and 6.4 for 78.
+    # The standard error is 0.134. Student's quantile for 6 degrees of freedom is 2.4 for one pair and 6.4 for 78.
     assert [improved(before, after, "psnr", tests=tests) for tests in (1, 78)] == [True, gain > 1]
 
 
@@ -298,22 +298,22 @@ def test_constant_improvement_is_found_among_any_pairs() -> None:
 
 
 def noisy(generator: np.random.Generator, means: Sequence[float], views: int) -> list[Record]:
-    """A record a step, each of whose views is off by noise of its own."""
+    """Return one record per step, with independent noise on each view."""
     scenery = generator.normal(0, 3, views)
     noise = generator.normal(0, 0.25, (len(means), views))
     return [at(500 * (i + 1), *(scenery + mean + noise[i])) for i, mean in enumerate(means)]
 
 
 @pytest.mark.parametrize(("steps", "views"), [(5, 7), (12, 20)])
-def test_of_a_plateau_hardly_any_is_said_to_be_worse_again(steps: int, views: int) -> None:
+def test_few_plateaus_are_reported_as_worse(steps: int, views: int) -> None:
     generator = np.random.default_rng(20)
     runs = [noisy(generator, [25.0] * steps, views) for _ in range(40)]
     found = [curves_of(run, improved)[0].curves[0] for run in runs]
-    # Each held against the best as if nobody had chosen it, there are 5 and 18.
+    # Without the correction for choosing the best, there are 5 and 18.
     assert sum(bool(curve.worse) for curve in found) <= 2
 
 
-def test_of_a_decline_it_is_said_from_when_on() -> None:
+def test_a_decline_is_reported_from_its_first_step() -> None:
     means = [20, 23, 25, 25, 25, 25, 24.5, 24, 23.5, 23]
     (scene,) = curves_of(noisy(np.random.default_rng(20), means, 20), improved)
     (curve,) = scene.curves
@@ -333,7 +333,7 @@ def drawn(curves: SceneCurves, suffix: str) -> bytes:
 
 @pytest.fixture
 def several() -> SceneCurves:
-    """Two runs, names that are neither formulas nor hidden, an inf."""
+    """Curves of two runs, with an inf, and names that must be neither formulas nor hidden."""
     odd = run_of(21, 24, 23, method="_odd$x$ & <b>", run="")
     (scene,) = curves_of([*run_of(20, 25, math.inf), *odd], by(0.5))
     return scene
@@ -364,7 +364,7 @@ def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
     assert b"/Type3" not in pdf
 
 
-def test_plot_has_a_panel_a_metric_and_a_colour_a_run(several: SceneCurves) -> None:
+def test_plot_has_a_panel_per_metric_and_a_colour_per_run(several: SceneCurves) -> None:
     svg = drawn(several, ".svg").decode("utf-8")
     assert svg.count('id="axes_') == 1
     assert "#0072b2" in svg
@@ -375,7 +375,7 @@ def test_plot_has_a_panel_a_metric_and_a_colour_a_run(several: SceneCurves) -> N
     assert drawn(scene, ".svg").count(b'id="axes_') == 3
 
 
-def test_a_plot_of_nothing_finite_says_so() -> None:
+def test_a_plot_without_finite_values_states_it() -> None:
     (scene,) = curves_of(run_of(math.inf, math.inf), by(0.5))
     svg = drawn(scene, ".svg")
     assert b">nerfacto/base: inf at 500, 1500<" in svg
@@ -387,7 +387,7 @@ def test_drawing_changes_no_settings(several: SceneCurves) -> None:
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
     def settings() -> dict[str, object]:
-        # To ask for the backend is to choose one.
+        # Reading the backend would select one.
         return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
     before = settings()
@@ -395,18 +395,18 @@ def test_drawing_changes_no_settings(several: SceneCurves) -> None:
     assert settings() == before
 
 
-def test_another_suffix_is_refused() -> None:
+def test_another_suffix_is_an_error() -> None:
     with pytest.raises(InputError, match=r"--output must end in .png, .pdf, .svg. Got 'curve.jpg'"):
         check_plot(Path("curve.jpg"))
 
 
-def test_a_plot_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'nvs-eval\[plot\]'"):
         check_plot(Path("curve.pdf"))
 
 
-def test_files_of_several_plots_say_what_tells_them_apart() -> None:
+def test_files_of_several_plots_have_distinct_names() -> None:
     def scene(name: str, split: str = "test", protocol: str = "standard", fingerprint: str = "1") -> SceneCurves:
         return SceneCurves(name, split, protocol, fingerprint, [])
 
@@ -428,7 +428,7 @@ def test_files_of_several_plots_say_what_tells_them_apart() -> None:
 
 @pytest.fixture
 def results(here: Path) -> Path:
-    """Seven views that first gain much and then nothing, and a run of one step."""
+    """Folder of records: seven views that first gain much and then nothing, and a run of one step."""
     noise = (0.25, -0.25, 0.5, -0.5, 0.125, -0.125, 0.0)
     values = {500: [20.0] * 7, 1500: [25 + n for n in noise], 2500: [25 - n for n in noise]}
     records = [at(step, *each) for step, each in values.items()]
@@ -438,45 +438,45 @@ def results(here: Path) -> Path:
 
 
 def test_the_command_prints_the_curve(results: Path, cli: Callable[..., Said]) -> None:
-    said = cli("curve", str(results))
-    assert said.code == 0
-    assert "nerfacto  base  PSNR [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in said.out
-    assert said.err == "fox/nerfacto/small is skipped: 2500 is its only step (standard).\n"
+    result = cli("curve", str(results))
+    assert result.code == 0
+    assert "nerfacto  base  PSNR [dB] ↑  20.00  25.00  25.00     1500  until 1500    ▁██" in result.out
+    assert result.err == "fox/nerfacto/small is skipped: 2500 is its only step (standard).\n"
 
 
 def test_the_command_writes_plots(results: Path, cli: Callable[..., Said]) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF-"), (".svg", b"<?xml")):
-        said = cli("curve", str(results), "--output", f"plots/curve{suffix}")
-        assert said.code == 0
-        assert said.err.endswith(f"Written: plots/curve{suffix}\n")
+        result = cli("curve", str(results), "--output", f"plots/curve{suffix}")
+        assert result.code == 0
+        assert result.err.endswith(f"Written: plots/curve{suffix}\n")
         assert Path(f"plots/curve{suffix}").read_bytes().startswith(magic)
     there = "Error: plots/curve.svg already exists. Use another --output, or --overwrite.\n"
-    said = cli("curve", str(results), "--output", "plots/curve.svg")
-    assert (said.code, said.out) == (2, "")
-    assert said.err.endswith(there)
+    result = cli("curve", str(results), "--output", "plots/curve.svg")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith(there)
     Path("plots/curve.svg").write_text("old")
     assert cli("curve", str(results), "--output", "plots/curve.svg", "--overwrite").code == 0
     assert Path("plots/curve.svg").read_text("utf-8").startswith("<?xml")
 
 
 def test_the_command_prints_json(results: Path, cli: Callable[..., Said]) -> None:
-    said = cli("curve", str(results), "--format", "json", "--metrics", "psnr", "--protocol", "standard")
-    (scene,) = json.loads(said.out)["curves"]
+    result = cli("curve", str(results), "--format", "json", "--metrics", "psnr", "--protocol", "standard")
+    (scene,) = json.loads(result.out)["curves"]
     assert (scene["scene"], scene["split"]) == ("fox", "test")
     (curve,) = scene["curves"]
     assert (curve["views"], curve["values"]) == (7, [20.0, 25.0, 25.0])
     assert curve["stopped_improving"] == 1500
 
 
-def test_the_command_refuses_what_makes_no_curve(results: Path, refused: Callable[..., str]) -> None:
+def test_command_fails_without_a_curve(results: Path, refused: Callable[..., str]) -> None:
     assert "Got fox/nerfacto/small/2500" in refused("curve", str(results / "**/small/**/*.json"))
     assert "--output must end in .png, .pdf, .svg" in refused("curve", str(results), "--output", "curve.gif")
     assert "Unknown protocol of the records 'gsplat'" in refused("curve", str(results), "--protocol", "gsplat")
     assert "Name at least one record" in refused("curve")
 
 
-def test_curve_command_needs_no_torch_and_no_window(results: Path) -> None:
+def test_curve_command_needs_neither_torch_nor_a_display(results: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     code = (
         "import sys; from nvs_eval.cli import main; code = main(sys.argv[1:]); "

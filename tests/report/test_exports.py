@@ -1,4 +1,4 @@
-"""A record as other tools' files: the keys that scripts read are there, the JSON is valid, no results are touched."""
+"""Exports have the keys that scripts of other tools read, are valid JSON, and do not change results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METRICS = {
 
 
 def scored(*names: str, rows: int = 3, **changes: Any) -> Record:
-    """A record of some of the metrics."""
+    """Return a record with some of the metrics."""
     views = [replace(row(), name=f"{i:05d}", scores={name: SCORES[i][name] for name in names}) for i in range(rows)]
     values: dict[str, Any] = {"step": 30000, "run": "base", "metrics": {name: METRICS[name] for name in names}}
     return replace(record(), views=views, **{**values, **changes})
@@ -42,7 +42,7 @@ ALL = scored(*METRICS)
 
 
 def content(export: Export, file: str) -> Any:
-    """What a script reads: the file through JSON, in which nothing is allowed that JSON has not."""
+    """Return a file as a script reads it, through strict JSON."""
     return json.loads(json.dumps(export.files[file], allow_nan=False))
 
 
@@ -57,7 +57,7 @@ def test_ns_eval_has_the_keys_and_types_of_its_own() -> None:
     keys = [f"{name}{end}" for name in ("psnr", "ssim", "lpips") for end in ("", "_std")]
     assert list(output["results"]) == keys
     for name, metric in (("psnr", "psnr"), ("ssim", "ssim"), ("lpips", "lpips_alex")):
-        # As nerfstudio computes them.
+        # Computed as in nerfstudio.
         values = torch.tensor([view.scores[metric] for view in ALL.views], dtype=torch.float64)
         deviation, mean = torch.std_mean(values)
         assert output["results"][name] == pytest.approx(float(mean), rel=1e-12)
@@ -81,18 +81,18 @@ def test_ns_eval_states_the_protocol(pinned: Pinned) -> None:
     pinned("export", "\n".join(ns_eval(ALL).messages))
 
 
-def test_ns_eval_of_its_own_protocol_has_nothing_to_say() -> None:
+def test_ns_eval_of_nerfstudios_protocol_has_no_messages() -> None:
     own = {"name": "nerfstudio", "definition": {"round_means": None}, "fingerprint": "10190405"}
     assert ns_eval(scored("psnr", "ssim", "lpips_alex", protocol=own)).messages == []
 
 
-def test_ns_eval_takes_the_lpips_that_there_is() -> None:
+def test_ns_eval_uses_the_available_lpips() -> None:
     export = ns_eval(scored("psnr", "ssim", "lpips_vgg"))
     assert content(export, "output.json")["results"]["lpips"] == 0.25
     assert "lpips is the record's lpips_vgg; ns-eval uses AlexNet." in export.messages
 
 
-def test_ns_eval_leaves_out_what_the_record_lacks_and_says_so() -> None:
+def test_ns_eval_omits_missing_metrics_with_a_message() -> None:
     export = ns_eval(scored("psnr"))
     assert list(content(export, "output.json")["results"]) == ["psnr", "psnr_std"]
     assert "The record lacks ssim, lpips." in export.messages
@@ -122,7 +122,7 @@ def test_ns_eval_of_an_infinity() -> None:
     assert export.messages[-1].endswith(": psnr, psnr_std.")
 
 
-def test_ns_eval_has_the_speed_of_the_views_whose_time_is_known() -> None:
+def test_ns_eval_has_the_speed_of_views_with_a_known_time() -> None:
     seconds = (None, 0.5, 0.25)
     views = [replace(view, render_seconds=value) for view, value in zip(ALL.views, seconds, strict=True)]
     results = content(ns_eval(replace(ALL, views=views)), "output.json")["results"]
@@ -130,7 +130,7 @@ def test_ns_eval_has_the_speed_of_the_views_whose_time_is_known() -> None:
     assert results["fps_std"] == pytest.approx(math.sqrt(2), rel=1e-12)
 
 
-def test_ns_eval_without_a_step_has_no_checkpoint_to_name() -> None:
+def test_ns_eval_without_a_step_has_an_unknown_checkpoint() -> None:
     assert content(ns_eval(replace(ALL, step=None)), "output.json")["checkpoint"] == "unknown"
     assert content(ns_eval(replace(ALL, step=0)), "output.json")["checkpoint"] == "step-000000000.ckpt"
 
@@ -138,9 +138,9 @@ def test_ns_eval_without_a_step_has_no_checkpoint_to_name() -> None:
 # --- INRIA ----------------------------------------------------------------------------------------------------------
 
 
-def test_inria_has_its_two_files_read_as_its_scripts_do() -> None:
+def test_inria_files_are_read_as_by_its_scripts() -> None:
     results, per_view = (content(inria(ALL), name) for name in ("results.json", "per_view.json"))
-    # Scripts go through the methods at the top, and read each by its keys.
+    # Scripts iterate over the methods, and read each by its keys.
     assert [(name, m["SSIM"], m["PSNR"], m["LPIPS"]) for name, m in results.items()] == [
         ("ours_30000", 0.5, 24.0, 0.25)
     ]
@@ -190,7 +190,7 @@ def test_means_are_rounded_as_the_protocol_rounds_them() -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A record in its place among the results."""
+    """File of a record in a folder of results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["nvs-eval"])
     path = record_file(ALL, Path("out"))
@@ -200,21 +200,21 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     assert main(["export", *args]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    return said.err
+    result = capsys.readouterr()
+    assert result.out == ""
+    return result.err
 
 
 @pytest.mark.parametrize(
     ("form", "names"), [("ns-eval", ["output.json"]), ("inria", ["results.json", "per_view.json"])]
 )
-def test_export_writes_and_says_where(
+def test_export_writes_files_and_prints_their_paths(
     form: str, names: list[str], file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(file), "--as", form, "--output", "new/folder"]) == 0
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines()[-len(names) :] == [f"Written: new/folder/{name}" for name in names]
+    result = capsys.readouterr()
+    assert result.out == ""
+    assert result.err.splitlines()[-len(names) :] == [f"Written: new/folder/{name}" for name in names]
     for name in names:
         assert json.loads(Path("new/folder", name).read_text()) == content(FORMS[form](ALL), name)
 
@@ -224,7 +224,7 @@ def test_export_writes_to_the_current_folder(file: Path) -> None:
     assert Path("output.json").is_file()
 
 
-def test_export_overwrites_nothing_unless_told_to(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_overwrites_only_with_the_option(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("per_view.json").write_text("mine")
     message = refused(capsys, str(file), "--as", "inria")
     assert message == "Error: per_view.json already exists. Use another --output, or --overwrite.\n"
@@ -235,7 +235,7 @@ def test_export_overwrites_nothing_unless_told_to(file: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("folder", ["out", "out/fox/nerfacto/base/30000", "out/exports", "elsewhere/../out/fox"])
-def test_export_writes_nothing_among_the_results(
+def test_export_does_not_write_into_the_results(
     folder: str, file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     Path("elsewhere").mkdir()
@@ -251,7 +251,7 @@ def test_export_of_a_record_that_lies_elsewhere(file: Path, capsys: pytest.Captu
     assert main(["export", "mine/record.json", "--as", "ns-eval"]) == 0
 
 
-def test_export_of_what_is_no_record(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_of_other_json_is_an_error(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.json").write_text("{}")
     assert "x.json is not a record of nvs-eval" in refused(capsys, "x.json", "--as", "inria")
     assert "gone.json cannot be read" in refused(capsys, "gone.json", "--as", "inria")

@@ -29,7 +29,7 @@ RECORDS = [
 ]
 
 
-def test_long_has_a_row_a_view_and_metric_in_full_precision(pandas: Any) -> None:
+def test_long_has_a_row_per_view_and_metric_in_full_precision(pandas: Any) -> None:
     frame = data_frame(RECORDS)
     assert list(frame.columns) == [*IDENTITY, "metric", "value", "unit", "higher_is_better"] == list(COLUMNS)
     values = {(method, view, metric): value for method, view, metric, value in
@@ -51,7 +51,7 @@ def test_long_has_a_row_a_view_and_metric_in_full_precision(pandas: Any) -> None
     ]  # fmt: skip
 
 
-def test_wide_has_a_row_a_view_and_a_column_a_metric(pandas: Any) -> None:
+def test_wide_has_a_row_per_view_and_a_column_per_metric(pandas: Any) -> None:
     frame = data_frame(RECORDS, shape="wide")
     assert list(frame.columns) == [*IDENTITY, "psnr", "ssim", "lpips_alex"]
     assert frame[["method", "view"]].to_numpy().tolist() == [["nerfacto", "a"], ["nerfacto", "b"], ["other", "a"]]
@@ -62,7 +62,7 @@ def test_wide_has_a_row_a_view_and_a_column_a_metric(pandas: Any) -> None:
 
 @pytest.mark.parametrize("shape", ["long", "wide"])
 @pytest.mark.parametrize("records", [RECORDS, RECORDS[1:], []], ids=["some", "without step and run", "none"])
-def test_columns_have_their_types_whatever_there_is(shape: Any, records: list[Any], pandas: Any) -> None:
+def test_columns_have_their_types_for_any_records(shape: Any, records: list[Any], pandas: Any) -> None:
     frame = data_frame(records, shape=shape)
     types = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert types.pop("step") == "Int64"
@@ -74,7 +74,7 @@ def test_columns_have_their_types_whatever_there_is(shape: Any, records: list[An
         assert frame.step.isna().all() and frame.run.isna().all()
 
 
-def test_both_shapes_say_the_same(pandas: Any) -> None:
+def test_both_shapes_have_the_same_values(pandas: Any) -> None:
     long = data_frame(RECORDS).pivot_table(index=["method", "view"], columns="metric", values="value")
     wide = data_frame(RECORDS, shape="wide").set_index(["method", "view"])
     for name in ("psnr", "ssim", "lpips_alex"):
@@ -88,16 +88,16 @@ def test_means_by_method_are_those_of_the_records(pandas: Any) -> None:
     assert len(means) == 2
 
 
-def test_a_frame_is_what_the_long_csv_says(pandas: Any) -> None:
+def test_a_frame_equals_the_long_csv(pandas: Any) -> None:
     frame = data_frame(RECORDS)
     types = frame.dtypes.astype(str).to_dict()
     read = pandas.read_csv(io.StringIO("".join(write_csv(RECORDS))), dtype=types, float_precision="round_trip")
-    # A metric without a unit has an empty one, which a CSV file cannot tell from none.
+    # CSV cannot distinguish the empty unit from a missing one.
     read["unit"] = read["unit"].fillna("")
     pandas.testing.assert_frame_equal(read, frame, check_exact=True)
 
 
-def test_without_pandas_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pandas_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match=r"A DataFrame needs pandas.* `pip install 'nvs-eval\[pandas\]'`\."):
         nvs_eval.data_frame(RECORDS)

@@ -1,4 +1,4 @@
-"""LaTeX that can be pasted into any paper: every name is escaped, every number is in its place, and it compiles."""
+"""LaTeX tables escape every name, have every number in its place, and compile."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORDS = [
 
 
 def cells(text: str) -> list[list[str]]:
-    """The rows of the tables, the header first."""
+    """Return the rows of the tables, the header first."""
     return [re.split(r" (?<!\\)& ", line.strip().removesuffix(r" \\")) for line in text.splitlines() if " & " in line]
 
 
@@ -155,7 +155,7 @@ def test_an_infinity_that_is_first_is_marked(mark: str, shown: str) -> None:
     assert cells(write([table], style))[1][1] == r"$\infty$"
 
 
-def test_numbers_stay_below_each_other() -> None:
+def test_numbers_are_aligned() -> None:
     column = [line[2] for line in cells(write([hostile_table()], Style(mark="none")))[1:]]
     assert column[0] == r"$\infty$"
     assert column[1:4] == [r"28.1\phantom{0}", r"29\phantom{.00}", "30.12"]
@@ -164,7 +164,7 @@ def test_numbers_stay_below_each_other() -> None:
     assert marked[4:6] == [r"0.812\rlap{$^{\approx}$}", r"0.812\rlap{$^{\ddagger\dagger}$}"]
 
 
-def test_what_is_empty_is_a_dash_and_what_stands_beside_is_small() -> None:
+def test_empty_cells_are_dashes_and_asides_are_small() -> None:
     first = cells(write([hostile_table()], Style()))[1]
     assert [first[index] for index in (1, 5, 6)] == ["--", "--", r"12 {\scriptsize (+0.1)}"]
 
@@ -186,7 +186,7 @@ def test_a_table_of_one_metric_is_headed_by_its_scenes() -> None:
     assert r"    b: no mean, because garden, fox 2 are missing\par" in text
 
 
-def test_a_wide_table_has_the_page_and_shrinks_to_it() -> None:
+def test_a_wide_table_spans_the_page_and_shrinks_to_it() -> None:
     narrow, wide = write([hostile_table(["a"])], Style()), write([hostile_table(["a" * 40])], Style())
     assert "graphicx" in wide
     assert r"\begin{table*}" in wide
@@ -206,7 +206,7 @@ def test_table_longer_than_a_page_continues_under_its_number() -> None:
     assert [line[0] for line in cells(text) if line[0] != "view"] == [view.name for view in views]
 
 
-def test_no_two_labels_are_the_same() -> None:
+def test_labels_are_unique() -> None:
     other = replace(RECORDS[0], scene="fox", method="c", split="train")
     named = [replace(RECORDS[1], scene=scene, protocol={**RECORDS[1].protocol, "fingerprint": "1"}) for scene in "ÖO花"]
     records = [*RECORDS, other, *named]
@@ -218,7 +218,7 @@ def test_no_two_labels_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("label", ["a b", "50%", "x}", "é", "a,b"])
-def test_a_label_that_is_none_is_refused(label: str) -> None:
+def test_an_invalid_label_is_an_error(label: str) -> None:
     with pytest.raises(InputError, match="--label must have only letters"):
         write([], Style(label=label))
 
@@ -238,9 +238,9 @@ def compiled(folder: Path, text: str, options: str = "") -> str:
     )
     command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    said = done.stdout.decode("utf-8", "replace")
-    assert done.returncode == 0, said
-    return said
+    message = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, message
+    return message
 
 
 def tables() -> Sequence[Table]:
@@ -254,11 +254,11 @@ def tables() -> Sequence[Table]:
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.mark)
 def test_it_compiles(style: Style, options: str, tmp_path: Path) -> None:
     assert set("".join(MARKS)) == set("†‡§≈")
-    said = compiled(tmp_path, write(tables(), style), options)
+    message = compiled(tmp_path, write(tables(), style), options)
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
-    assert "Overfull" not in said
-    assert "multiply defined" not in said
-    assert "too large" not in said
+    assert "Overfull" not in message
+    assert "multiply defined" not in message
+    assert "too large" not in message
 
 
 def test_every_letter_compiles(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows and columns are chosen: methods and scenes, means of all or none, ranks of what is shown, published numbers."""
+"""Layout of tables: rows, columns, means, ranks and published numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INRIA = {"name": "inria-3dgs", "definition": {"round_means": None}, "fingerprint
 
 
 def of(method: str, psnr: float, *, scene: str = "fox", ssim: float = 0.5, views: int = 1, **changes: object) -> Record:
-    """A record whose every view has the same scores."""
+    """Return a record with the same scores on every view."""
     return record(
         [row(f"{index:04}", psnr=psnr, ssim=ssim) for index in range(views)], method=method, scene=scene, **changes
     )
@@ -69,24 +69,24 @@ PSNR, SSIM = "PSNR [dB] ↑", "SSIM ↑"
 TWO = [of("a", 20.0), of("a", 30.0, scene="garden"), of("b", 24.0), of("b", 25.0, scene="garden")]
 
 
-# --- Who stands in a row --------------------------------------------------------------------------------------------
+# --- Contenders -----------------------------------------------------------------------------------------------------
 
 
-def test_of_each_run_the_last_checkpoint_counts() -> None:
+def test_the_last_checkpoint_of_each_run_counts() -> None:
     records = [of("a", 1.0 + step, run=run, step=step) for run in ("x", "y") for step in (500, 30, 7)]
     assert [(each.run, each.step) for each in last_steps(records)] == [("x", 500), ("y", 500)]
-    # One without a step is older than any.
+    # Records without a step count as oldest.
     assert [each.step for each in last_steps([of("a", 1.0), of("a", 1.0, step=0)])] == [0]
 
 
-def test_method_with_one_run_a_scene_is_one_contender() -> None:
+def test_method_with_one_run_per_scene_is_one_contender() -> None:
     records = [of("a", 20.0, run="monday", step=7), of("a", 30.0, scene="garden", run="tuesday", step=7)]
     (contender,) = methods_of(records)
     assert (contender.name, contender.step) == ("a/7", 7)
     assert {scene: len(each) for scene, each in contender.records.items()} == {"fox": 1, "garden": 1}
 
 
-def test_runs_of_one_scene_are_apart_unless_they_are_seeds() -> None:
+def test_runs_of_one_scene_are_separate_unless_they_are_seeds() -> None:
     records = [of("a", 20.0, run="x"), of("a", 22.0, run="y"), of("b", 30.0, run="z")]
     assert [each.name for each in methods_of(records)] == ["a/x", "a/y", "b"]
     assert [each.name for each in methods_of(records, runs="mean")] == ["a", "b"]
@@ -106,7 +106,7 @@ def test_checkpoints_are_contenders_by_method_run_and_step() -> None:
 # --- Rows and columns -----------------------------------------------------------------------------------------------
 
 
-def test_a_row_a_method_is_the_mean_over_scenes() -> None:
+def test_a_row_per_method_is_the_mean_over_scenes() -> None:
     (table,) = tables_of(TWO, layout(rows="method"))
     assert table.title == "mean of 2 scenes, test views"
     assert headings(table) == ["method", PSNR, SSIM]
@@ -121,7 +121,7 @@ def test_a_mean_over_views_counts_each_view_once() -> None:
     (views,) = tables_of(records, layout(rows="method", mean="views"))
     assert (texts(scenes, PSNR), texts(views, PSNR)) == (["25.00"], ["22.50"])
     assert views.title == "mean of the views of 2 scenes, test views"
-    # A scene with two runs has no more views for that.
+    # Two runs of a scene share its views.
     seeds = [of("a", 20.0, views=3, run="x"), of("a", 22.0, views=3, run="y"), of("a", 30.0, scene="garden")]
     (views,) = tables_of(seeds, layout(rows="method", runs="mean", mean="views"))
     assert texts(views, PSNR) == [f"{(3 * 21 + 30) / 4:.2f}"]
@@ -132,7 +132,7 @@ def test_one_scene_is_no_mean() -> None:
     assert table.title == "fox, test views"
 
 
-def test_a_column_a_scene_is_a_table_a_metric_with_the_mean_last() -> None:
+def test_a_column_per_scene_makes_a_table_per_metric_with_the_mean_last() -> None:
     psnr, ssim = tables_of(TWO, layout(rows="method", columns="scene"))
     assert headings(psnr) == ["method", "fox", "garden", "mean of 2 scenes"]
     assert (psnr.title, ssim.title) == ("PSNR [dB] ↑, test views", "SSIM ↑, test views")
@@ -196,7 +196,7 @@ def test_ranks_are_by_shown_digits_and_ties_share_one() -> None:
     shown = [28.001, 28.004, 27.0, 29.0, 26.0, 25.0]
     (table,) = tables_of([of(f"m{i}", psnr) for i, psnr in enumerate(shown)])
     assert texts(table, PSNR)[:2] == ["28.00", "28.00"]
-    # Two are second, so that nobody is third.
+    # Two are second, so that no row is third.
     assert ranks(table, PSNR) == [2, 2, None, 1, None, None]
     (finer,) = tables_of([of(f"m{i}", psnr) for i, psnr in enumerate(shown)], layout(decimals={"psnr": 3}))
     assert ranks(finer, PSNR) == [3, 2, None, 1, None, None]
@@ -237,7 +237,7 @@ def test_a_mean_needs_every_scene_of_the_suite() -> None:
     assert texts(psnr, "stump") == ["40.00", ""]
 
 
-def test_a_scene_that_nobody_has_still_makes_a_mean_impossible() -> None:
+def test_a_scene_without_records_prevents_means() -> None:
     (table,) = tables_of(TWO, layout(rows="method", suite=SUITE))
     assert texts(table, PSNR) == ["", ""]
     assert table.notes == ["a, b: no mean, because stump is missing"]
@@ -284,7 +284,7 @@ def test_records_of_other_scenes_alone_are_an_error() -> None:
         tables_of([of("a", 1.0, scene="other")], layout(suite=SUITE))
 
 
-# --- What may be compared -------------------------------------------------------------------------------------------
+# --- Comparable rows ------------------------------------------------------------------------------------------------
 
 
 def test_rows_of_other_images_are_marked_and_not_ranked() -> None:
@@ -300,7 +300,7 @@ def test_rows_of_other_images_are_marked_and_not_ranked() -> None:
     ]
 
 
-def test_what_a_row_is_made_of_is_said() -> None:
+def test_steps_of_a_row_are_noted() -> None:
     records = [of("a", 1.0, step=7), of("a", 2.0, step=30), of("a", 3.0, step=9, scene="garden")]
     (table,) = tables_of(records, layout(rows="method"))
     assert table.notes == [
@@ -309,7 +309,7 @@ def test_what_a_row_is_made_of_is_said() -> None:
     ]
 
 
-def test_per_view_tables_have_a_row_a_view_of_every_record() -> None:
+def test_per_view_tables_have_a_row_per_view_of_every_record() -> None:
     records = [of("a", 1.0, run="x", views=2), of("a", 2.0, run="y", views=2)]
     (table,) = per_view_tables(records, layout(rows="scene", metrics=("psnr",), runs="mean"))
     assert headings(table) == ["view", "method", "run", PSNR]
@@ -367,7 +367,7 @@ def test_published_rows_keep_their_own_digits() -> None:
 
 @pytest.mark.parametrize("name", sorted(named_published()))
 def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
-    """And not as the mean of the scenes' rounded numbers, which may be one off in the last digit."""
+    """The mean of the rounded numbers of scenes may differ in the last digit."""
     theirs = load_published(name)
     fingerprint = theirs.protocol.fingerprint
     protocol = {"name": theirs.protocol.name, "definition": {"round_means": None}, "fingerprint": fingerprint}
@@ -389,7 +389,7 @@ def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:
     assert texts(table, PSNR) == ["26.30", "27.0"]
 
 
-def test_a_published_scene_of_another_benchmark_is_refused() -> None:
+def test_a_published_scene_of_another_benchmark_is_an_error() -> None:
     def ours(*scenes: str) -> list[Record]:
         return [of("ours", 26.0, scene=scene, protocol=INRIA) for scene in scenes]
 
@@ -403,12 +403,12 @@ def test_a_published_scene_of_another_benchmark_is_refused() -> None:
     for records, suite in ((known, None), (alone, load_suite("mipnerf360"))):
         psnr, _ = tables_of(records, replace(chosen, suite=suite))
         assert texts(psnr, "room") == ["26.00", "30.6"]
-    # A table of room alone is in the company of the others.
+    # Scenes of all tables count, also for the table of room.
     tables = tables_of(ours("room", "garden"), layout(published=[theirs]))
     assert [texts(table, PSNR) for table in tables] == [["26.00", "30.6"], ["26.00", "27.4"]]
 
 
-def test_a_suite_of_ones_own_goes_by_the_names_of_scenes() -> None:
+def test_a_custom_suite_matches_scenes_by_name() -> None:
     own = Suite("mine", "Mine", "", "test", (Scene("garden", "data/garden", 1), Scene("stump", "data/stump", 1)))
     psnr, _ = tables_of(OURS, layout(rows="method", columns="scene", published=[published()], suite=own))
     assert texts(psnr, "garden") == ["26.00", "27.4"]
@@ -437,7 +437,7 @@ def test_published_mean_is_shown_without_a_named_suite() -> None:
     assert texts(table, PSNR)[1] == load_published("3dgs").means["deepblending"]["psnr"]
 
 
-def test_what_a_publisher_notes_is_noted() -> None:
+def test_notes_of_published_numbers_are_shown() -> None:
     theirs = published(note="scored on black", differs={"ssim": "windows wholly inside"})
     psnr, ssim = tables_of(OURS, layout(rows="method", columns="scene", published=[theirs]))
     assert "‡ Theirs: scored on black" in psnr.notes
@@ -495,8 +495,8 @@ def table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., s
 
     def run(*args: str) -> str:
         code = main(["table", str(tmp_path), *args])
-        said = capsys.readouterr()
-        return said.out if code == 0 else f"{code} {said.err}"
+        result = capsys.readouterr()
+        return result.out if code == 0 else f"{code} {result.err}"
 
     return run
 
@@ -526,7 +526,7 @@ def test_the_command_adds_published_numbers_of_its_protocol(table: Callable[...,
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--per-scene", "--rows", "scene"], "--per-scene means `--rows method --columns scene`. Omit"),
         (["--decimals", "psnr"], "--decimals must be METRIC=NUMBER, such as psnr=2. Got 'psnr'."),
@@ -541,7 +541,7 @@ def test_the_command_adds_published_numbers_of_its_protocol(table: Callable[...,
         (["--long"], "--long needs --format csv or json. Got --format text."),
     ],
 )
-def test_bad_choices_are_refused_with_what_to_do(args: list[str], said: str, table: Callable[..., str]) -> None:
+def test_bad_options_are_errors_with_advice(args: list[str], message: str, table: Callable[..., str]) -> None:
     refused = table(*args)
     assert refused.startswith("2 Error: ")
-    assert said in refused.replace("\n", " ")
+    assert message in refused.replace("\n", " ")

@@ -44,7 +44,7 @@ def other_protocol(name: str, fingerprint: str) -> dict[str, Any]:
 
 @pytest.fixture
 def scalars() -> Callable[[Path], dict[str, list[tuple[int, float]]]]:
-    """Reads the scalars of a run's folder with TensorBoard's own reader: steps and values by tag."""
+    """Return the scalars in a run's folder, read by TensorBoard: steps and values by tag."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -57,7 +57,7 @@ def scalars() -> Callable[[Path], dict[str, list[tuple[int, float]]]]:
 
 @pytest.fixture
 def notes() -> Callable[[Path], dict[str, str]]:
-    """Likewise its texts."""
+    """Return the texts in a run's folder, read by TensorBoard, by tag."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
     def read(folder: Path) -> dict[str, str]:
@@ -78,19 +78,19 @@ def test_tensorboard_has_the_means_at_the_steps_in_float32(
     inria = other_protocol("inria-3dgs", "82a74b27")
     early, late, other = of_step(500, 21.1), of_step(10000, 25.3), of_step(500, 22.7, protocol=inria)
     write_all(tmp_path, late, early, other)
-    said = cli("table", str(tmp_path), "--log", "tensorboard")
-    assert said.code == 0
-    assert said.err == f"TensorBoard: tensorboard --logdir {tmp_path / 'tensorboard'}\n"
+    result = cli("table", str(tmp_path), "--log", "tensorboard")
+    assert result.code == 0
+    assert result.err == f"TensorBoard: tensorboard --logdir {tmp_path / 'tensorboard'}\n"
     found = scalars(tmp_path / "tensorboard" / "fox" / "nerfacto")
     assert found == {
         f"{name}/{metric}": [(each.step, float(np.float32(each.means[metric]))) for each in records]
         for name, records in {"standard": (early, late), "inria-3dgs": (other,)}.items()
         for metric in ("psnr", "ssim")
     }
-    assert said.out == cli("table", str(tmp_path)).out
+    assert result.out == cli("table", str(tmp_path)).out
 
 
-def test_tensorboard_says_how_the_scores_were_made(
+def test_tensorboard_has_the_protocol_as_text(
     tmp_path: Path, cli: Callable[..., Said], notes: Callable[[Path], dict[str, str]]
 ) -> None:
     write_all(tmp_path, of_step(500, 21.1))
@@ -103,7 +103,7 @@ def test_tensorboard_says_how_the_scores_were_made(
     ]
 
 
-def test_what_is_logged_to_tensorboard_again_takes_its_place(
+def test_logging_to_tensorboard_again_replaces_the_file(
     tmp_path: Path, cli: Callable[..., Said], scalars: Callable[[Path], dict[str, list[tuple[int, float]]]]
 ) -> None:
     run = tmp_path / "tensorboard" / "fox" / "nerfacto"
@@ -120,7 +120,7 @@ def test_what_is_logged_to_tensorboard_again_takes_its_place(
     assert scalars(run)["standard/psnr"][0][1] == pytest.approx(22 + 1 / 6, rel=1e-6)
 
 
-def test_each_run_has_a_folder_and_what_has_no_step_is_at_0(
+def test_each_run_has_a_folder_and_records_without_a_step_are_at_0(
     tmp_path: Path, cli: Callable[..., Said], scalars: Callable[[Path], dict[str, list[tuple[int, float]]]]
 ) -> None:
     write_all(tmp_path / "in", of_step(None, math.inf), of_step(7, 21.0, run="base", scene="../b", split="train"))
@@ -140,9 +140,9 @@ def test_each_run_has_a_folder_and_what_has_no_step_is_at_0(
 def test_score_and_table_log_the_same_records(
     cli: Callable[..., Said], scalars: Callable[[Path], dict[str, list[tuple[int, float]]]]
 ) -> None:
-    said = cli(*SCORE, "--log", "tensorboard")
-    assert said.code == 0
-    assert said.out == cli(*SCORE).out
+    result = cli(*SCORE, "--log", "tensorboard")
+    assert result.code == 0
+    assert result.out == cli(*SCORE).out
     logged = Path("nvs-eval-results/tensorboard")
     (file,) = Path("nvs-eval-results/garden/ours/final").glob("light-*.json")
     assert scalars(logged / "garden" / "ours")["light/ssim"] == [
@@ -179,14 +179,14 @@ def test_runs_audits_and_new_scores_are_logged(
     assert len(opener.asked) == 2
 
 
-# --- What can go wrong ----------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "module"), [("tensorboard", "tensorboard.summary.writer.record_writer"), ("wandb", "wandb")]
 )
 @pytest.mark.usefixtures("here")
-def test_a_missing_package_is_said_before_any_work(
+def test_a_missing_package_is_an_error_before_any_work(
     name: str, module: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -207,11 +207,11 @@ def test_a_sink_that_fails_harms_no_record_and_no_other_sink(
     logged = []
     monkeypatch.setattr(tensorboard, "open_sink", lambda: fail)
     monkeypatch.setattr(wandb, "open_sink", lambda: lambda runs: logged.extend(runs) or ["It is there."])
-    said = cli(*SCORE, "--log", "tensorboard", "wandb")
-    assert said.code == 2
-    assert said.out == cli(*SCORE).out
-    assert "Traceback" not in said.err
-    assert said.err.endswith(
+    result = cli(*SCORE, "--log", "tensorboard", "wandb")
+    assert result.code == 2
+    assert result.out == cli(*SCORE).out
+    assert "Traceback" not in result.err
+    assert result.err.endswith(
         "It is there.\n"
         "Error: The records are written, but could not be logged to tensorboard: the network\n is away\n"
         "Log them again with: nvs-eval table RECORDS --log tensorboard wandb\n"
@@ -223,14 +223,14 @@ def test_a_sink_that_fails_harms_no_record_and_no_other_sink(
 def test_two_records_of_one_point_are_an_error(tmp_path: Path, cli: Callable[..., Said], pinned: Pinned) -> None:
     pytest.importorskip("tensorboard")
     write_all(tmp_path, of_step(5, 21.0), of_step(5, 22.0, protocol=other_protocol("standard", "11111111")))
-    said = cli("table", str(tmp_path), "--log", "tensorboard")
-    assert said.code == 2
-    pinned("table", said.err)
+    result = cli("table", str(tmp_path), "--log", "tensorboard")
+    assert result.code == 2
+    pinned("table", result.err)
     assert not (tmp_path / "tensorboard").exists()
     assert cli("table", str(tmp_path), "--protocol", "11111111", "--log", "tensorboard").code == 0
 
 
-def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     (tmp_path / "file").touch()
     runs = runs_of([LoggedRecord(of_step(5, 21.0), tmp_path / "file")])
@@ -260,7 +260,7 @@ def wandb_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def offline_runs(folder: Path) -> list[dict[str, Any]]:
-    """The runs that were logged, read with wandb's own reader: identity, configuration, history, step metrics."""
+    """Return the logged runs, read by wandb: identity, configuration, history and step metrics."""
     import wandb
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
@@ -297,11 +297,11 @@ def test_wandb_has_a_run_with_the_means_at_the_steps(tmp_path: Path, wandb_dir: 
     other = of_step(500, 22.7, run="base", protocol=inria)
     write_all(tmp_path / "in", late, early, other)
     plain = cli("table", str(tmp_path / "in"))
-    said = cli("table", str(tmp_path / "in"), "--log", "wandb")
-    assert said.code == 0
-    assert said.out == plain.out
+    result = cli("table", str(tmp_path / "in"), "--log", "wandb")
+    assert result.code == 0
+    assert result.out == plain.out
     (run,) = offline_runs(wandb_dir)
-    assert said.err == f"Weights & Biases, fox/nerfacto/base: wandb sync {run['folder']}\n"
+    assert result.err == f"Weights & Biases, fox/nerfacto/base: wandb sync {run['folder']}\n"
     assert [run[key] for key in ("project", "group", "name")] == ["nvs-eval", "fox", "fox/nerfacto/base"]
     assert run["over"]["*"] == run["over"]["standard/psnr"] == run["over"]["inria-3dgs/ssim"] == "step"
     known = ("step", "standard/psnr", "standard/ssim", "inria-3dgs/psnr")
@@ -354,7 +354,7 @@ def test_a_missing_login_is_an_error_before_any_work(
 
 
 @pytest.mark.parametrize("known", [True, False, None], ids=["logged in", "not", "no server to ask"])
-def test_new_wandb_is_not_asked_for_its_login_the_old_way(known: bool | None) -> None:
+def test_login_of_new_wandb_is_read_the_new_way(known: bool | None) -> None:
     from nvs_eval.report.loggers.wandb import _has_login
 
     class Newer:
@@ -372,7 +372,7 @@ def test_new_wandb_is_not_asked_for_its_login_the_old_way(known: bool | None) ->
     assert _has_login(Newer) is (known is not False)
 
 
-def test_a_network_that_is_away_ends_in_a_message(
+def test_a_missing_network_ends_in_a_message(
     here: Path, wandb_dir: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nvs_eval.report.loggers import wandb as sink
@@ -382,9 +382,9 @@ def test_a_network_that_is_away_ends_in_a_message(
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     patience = dict(sink._PATIENCE, x_graphql_retry_max=1)
     monkeypatch.setattr(sink, "_PATIENCE", patience)
-    said = cli(*SCORE, "--log", "wandb")
-    assert said.code == 2
-    assert said.out == cli("table", "nvs-eval-results").out
-    assert "Error: The records are written, but could not be logged to wandb: " in said.err
-    assert "Traceback" not in said.err
-    assert said.err.endswith("Log them again with: nvs-eval table RECORDS --log wandb\n")
+    result = cli(*SCORE, "--log", "wandb")
+    assert result.code == 2
+    assert result.out == cli("table", "nvs-eval-results").out
+    assert "Error: The records are written, but could not be logged to wandb: " in result.err
+    assert "Traceback" not in result.err
+    assert result.err.endswith("Log them again with: nvs-eval table RECORDS --log wandb\n")

@@ -25,7 +25,7 @@ from nvs_eval.report.benchmarks import (
 
 NAMES = sorted(named_published())
 
-# 3dgrut's README says 27.22 / .817 below nine scenes whose mean is 26.95 / .810.
+# 3dgrut's README has 27.22 / .817 below nine scenes with a mean of 26.95 / .810.
 DISAGREES_WITH_ITSELF = {("3dgrt", "mipnerf360", "psnr"), ("3dgrt", "mipnerf360", "ssim")}
 
 PUBLISHED = """\
@@ -45,11 +45,11 @@ scores:
 """
 
 
-# --- What comes with nvs-eval ---------------------------------------------------------------------------------------
+# --- Built-in files -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_is_named_after_itself_and_says_where_it_is_from(name: str) -> None:
+def test_a_file_has_its_name_and_a_source(name: str) -> None:
     published = load_published(name)
     assert published.name == name
     assert "https://" in published.source
@@ -63,7 +63,7 @@ def test_the_fingerprint_is_that_of_the_named_protocol_now(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_metric_is_the_protocols_or_is_said_to_differ(name: str) -> None:
+def test_each_metric_is_the_protocols_or_listed_as_different(name: str) -> None:
     published = load_published(name)
     own = load_protocol(published.protocol.name).metrics
     assert [metric for metric in published.metrics if metric not in own and metric not in published.differs] == []
@@ -94,7 +94,7 @@ MEANS = [
 ]
 
 
-def test_most_published_means_are_of_scenes_that_are_there() -> None:
+def test_most_published_means_are_of_published_scenes() -> None:
     assert len(MEANS) > 60
     assert set(MEANS) >= DISAGREES_WITH_ITSELF
 
@@ -106,7 +106,7 @@ def test_the_scenes_mean_is_the_published_mean(name: str, suite: str, metric: st
     assert (beyond > 0) == ((name, suite, metric) in DISAGREES_WITH_ITSELF)
 
 
-def test_a_mean_that_is_a_digit_off_is_seen() -> None:
+def test_a_mean_that_is_a_digit_off_is_noticed() -> None:
     assert (distance(parse_published(changed(lambda d: None)), "deepblending", "psnr") or 0) <= 0
     for wrong in ("29.39", "29.41"):
         off = parse_published(changed(lambda d, wrong=wrong: d["means"]["deepblending"].update(psnr=wrong)))
@@ -125,12 +125,12 @@ def test_the_numbers_of_some_files_are_these() -> None:
     assert load_published("nerfacto").steps == 70000
 
 
-def test_the_two_rooms_are_told_apart_by_their_suites() -> None:
+def test_the_two_rooms_are_distinguished_by_suite() -> None:
     assert load_published("mipnerf360-nerfbaselines").suites == ("mipnerf360", "blender")
     assert load_published("mipnerf360-llff-nerfbaselines").suites == ("llff",)
 
 
-# --- A file of one's own --------------------------------------------------------------------------------------------
+# --- Custom files ---------------------------------------------------------------------------------------------------
 
 
 def test_published_numbers_are_read_from_a_file(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_published_numbers_are_read_from_a_file(tmp_path: Path) -> None:
     )
 
 
-def test_what_may_be_left_out() -> None:
+def test_optional_fields() -> None:
     def bare(data: dict[str, Any]) -> None:
         for field in ("means", "differs", "steps", "note"):
             del data[field]
@@ -183,7 +183,7 @@ def score(**row: object) -> Callable[[dict[str, Any]], object]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda d: d.update(sources="x"), r"^Unknown field of published numbers 'sources'\. Did you mean 'source'\?"),
         (lambda d: d.pop("suites"), r"^published numbers lacks suites: there is no default\.$"),
@@ -225,19 +225,19 @@ def score(**row: object) -> Callable[[dict[str, Any]], object]:
         (lambda d: d.update(note=[]), r"^note must be a string or None\. Got \[\]\.$"),
     ],
 )
-def test_malformed_published_numbers_are_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_malformed_published_numbers_are_errors(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         parse_published(changed(change))
 
 
-def test_a_scene_of_two_suites_is_refused() -> None:
+def test_a_scene_of_two_suites_is_an_error() -> None:
     data = changed(lambda d: d.update(suites=["mipnerf360", "llff"], scores={"room": {"psnr": "30"}}, means=None))
     del data["means"], data["differs"]
     with pytest.raises(InputError, match=r"^each scene must be in one suite\. Got room in mipnerf360 and llff\."):
         parse_published(data)
 
 
-def test_a_scene_given_twice_is_refused(tmp_path: Path) -> None:
+def test_a_scene_listed_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "ours.yaml"
     path.write_text(PUBLISHED + '  playroom: {psnr: "32.26"}\n', encoding="utf-8")
     with pytest.raises(InputError, match=r"^The published file .*ours\.yaml: playroom is given twice, .* in line 14"):
@@ -251,7 +251,7 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
         load_published("zipnerv")
 
 
-# --- What is imported -----------------------------------------------------------------------------------------------
+# --- Imports --------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -28,7 +28,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-# --- What comes with nvs-eval ---------------------------------------------------------------------------------------
+# --- Built-in files -------------------------------------------------------------------------------------------------
 
 
 def test_the_suites_are_these() -> None:
@@ -65,7 +65,7 @@ def test_seven_scenes_are_the_nine_without_flowers_and_treehill() -> None:
     assert seven == {name: nine[name] for name in seven}
 
 
-def test_only_blender_has_test_views_of_its_own() -> None:
+def test_only_blender_has_a_test_split() -> None:
     assert [name for name in named_suites() if load_suite(name).split == "test"] == ["blender"]
     assert {scene.held_out for scene in load_suite("blender").scenes} == {200}
 
@@ -76,7 +76,7 @@ def test_a_scene_is_found_by_name_and_by_alias() -> None:
     assert suite.scene("garden") is None
 
 
-# --- A file of one's own --------------------------------------------------------------------------------------------
+# --- Custom files ---------------------------------------------------------------------------------------------------
 
 
 def test_a_suite_is_read_from_a_file(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ FACTOR = r"^scenes\[0\]\.factor must be a whole number of at least 1\. Got "
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda d: d.update(sceens=[]), r"^Unknown field of a suite 'sceens'\. Did you mean 'scenes'\? Known: name, "),
         (lambda d: d.pop("split"), r"^a suite lacks split: there is no default\.$"),
@@ -127,14 +127,14 @@ FACTOR = r"^scenes\[0\]\.factor must be a whole number of at least 1\. Got "
         ),
     ],
 )
-def test_a_malformed_suite_is_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:
+def test_a_malformed_suite_is_an_error(change: Callable[[dict[str, Any]], object], message: str) -> None:
     assert parse_suite(changed(lambda d: None)).name == "attic"
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         parse_suite(changed(change))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name: [", r"^The suite file .*attic\.yaml is not YAML: "),
         ("name: 2024-13-45", r"^The suite file .*attic\.yaml is not YAML: "),
@@ -144,19 +144,19 @@ def test_a_malformed_suite_is_refused(change: Callable[[dict[str, Any]], object]
         (SUITE.replace("factor: 1", "factor: 1, factor: 2"), r"attic\.yaml: factor is given twice, .* in line 7"),
     ],
 )
-def test_what_is_not_a_suite_file_is_refused(text: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said):
+def test_other_files_are_errors(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         load_suite(written(tmp_path, text))
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "attic.yaml"
     path.write_bytes(b"name: \xff")
     with pytest.raises(InputError, match=r"attic\.yaml is not YAML: "):
         load_suite(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.yaml cannot be read: No such file or directory\.$"):
         load_suite(tmp_path / "gone.yaml")
 

@@ -1,4 +1,4 @@
-"""Tables say what the records say, mark as best only what may be compared, and are never cut."""
+"""Tables show the records, rank only comparable rows, and are never cut."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scored(method: str, psnr: float, ssim: float, lpips: float, **changes: objec
 
 
 def column(table: Table, header: str) -> list[str]:
-    """The cells of a column with their marks, the best in stars."""
+    """Return the cells of a column with their marks, the best in stars."""
     index = headings(table).index(header)
     cells = [row[index] for row in table.rows]
     return [f"*{cell.text}*" if cell.rank == 1 else f"{cell.text} {cell.mark}".strip() for cell in cells]
@@ -44,7 +44,7 @@ def without_style(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-# --- What stands in it ----------------------------------------------------------------------------------------------
+# --- Content --------------------------------------------------------------------------------------------------------
 
 
 def test_metric_has_its_unit_direction_and_best_marked() -> None:
@@ -60,7 +60,7 @@ def test_metric_has_its_unit_direction_and_best_marked() -> None:
     assert column(table, "views") == ["1", "1"]
 
 
-def test_what_is_shown_as_equal_is_equally_good() -> None:
+def test_values_shown_as_equal_share_a_rank() -> None:
     (table,) = tables_of([scored("a", 28.251, 0.8, 0.1), scored("b", 28.249, 0.8, 0.1), scored("c", 28.0, 0.7, 0.2)])
     assert column(table, "PSNR [dB] ↑") == ["*28.25*", "*28.25*", "28.00"]
 
@@ -75,14 +75,14 @@ def test_a_row_alone_is_not_the_best_of_anything() -> None:
     assert column(table, "PSNR [dB] ↑") == ["28.25"]
 
 
-def test_run_and_step_are_shown_where_any_record_has_them() -> None:
+def test_run_and_step_are_shown_if_any_record_has_them() -> None:
     plain, full = scored("a", 28.0, 0.8, 0.1), scored("b", 27.0, 0.7, 0.2, run="base", step=0)
     assert headings(tables_of([plain])[0])[:2] == ["method", "PSNR [dB] ↑"]
     (table,) = tables_of([plain, full])
     assert (column(table, "run"), column(table, "step")) == (["", "base"], ["", "0"])
 
 
-def test_what_rendering_took_is_shown_where_it_is_known() -> None:
+def test_render_time_and_memory_are_shown_if_known() -> None:
     times = {"a": None, "b": 9.0, "c": 2.0, "d": 1.0}
     views = [replace(row(name, psnr=20.0), render_seconds=seconds) for name, seconds in times.items()]
     known = record(views, method="a", provenance={"peak_memory_bytes": 1_234_567_890})
@@ -95,7 +95,7 @@ def test_what_rendering_took_is_shown_where_it_is_known() -> None:
     assert "GB" not in headings(tables_of([odd])[0])
 
 
-def test_one_row_a_view_where_asked_for() -> None:
+def test_one_row_per_view_on_request() -> None:
     views = [row("0001", psnr=20.0), row("cam0/0002", psnr=21.0)]
     (table,) = per_view_tables([record(views, method="a"), record(views, method="b", step=7)])
     assert column(table, "view") == ["0001", "cam0/0002", "0001", "cam0/0002"]
@@ -104,10 +104,10 @@ def test_one_row_a_view_where_asked_for() -> None:
     assert column(table, "PSNR [dB] ↑") == ["20.00", "21.00", "20.00", "21.00"]
 
 
-# --- What may be compared -------------------------------------------------------------------------------------------
+# --- Comparable rows ------------------------------------------------------------------------------------------------
 
 
-def test_scenes_splits_and_protocols_are_blocks_of_their_own() -> None:
+def test_scenes_splits_and_protocols_are_separate_blocks() -> None:
     other = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
     records = [
         scored("a", 28.0, 0.8, 0.1),
@@ -125,7 +125,7 @@ def test_scenes_splits_and_protocols_are_blocks_of_their_own() -> None:
     ]
 
 
-def test_among_rows_of_different_images_none_is_the_best() -> None:
+def test_rows_of_different_images_are_not_ranked() -> None:
     all_views = record([row("a", psnr=20.0), row("b", psnr=30.0)], method="all")
     easy_ones = record([row("b", psnr=30.0)], method="easy")
     (table,) = tables_of([all_views, easy_ones])
@@ -158,7 +158,7 @@ def test_rows_that_differ_in_the_same_way_share_a_footnote() -> None:
     assert (column(per_view, "method"), per_view.notes) == (column(table, "method"), table.notes)
 
 
-def test_views_that_were_left_out_are_said() -> None:
+def test_skipped_views_are_noted() -> None:
     left = {"left_out": {"0003": "mask empty", "0004": "mask empty"}}
     one, other = scored("a", 28.0, 0.8, 0.1, provenance=left), scored("b", 28.0, 0.8, 0.1)
     assert tables_of([one])[0].notes == ["2 views skipped: mask empty"]
@@ -172,7 +172,7 @@ def test_views_that_were_left_out_are_said() -> None:
         assert tables_of([replace(one, provenance=none)])[0].notes == []
 
 
-def test_coverage_is_shown_where_there_are_masks() -> None:
+def test_coverage_is_shown_if_there_are_masks() -> None:
     views = [replace(row(name, psnr=20.0), coverage=coverage) for name, coverage in (("a", 0.25), ("b", 0.75))]
     masked, plain = record(views, method="m"), record([row("a", psnr=20.0), row("b", psnr=20.0)], method="p")
     assert column(tables_of([masked, plain])[0], "coverage") == ["0.500", ""]
@@ -180,7 +180,7 @@ def test_coverage_is_shown_where_there_are_masks() -> None:
     assert "coverage" not in headings(tables_of([plain])[0])
 
 
-# --- How it looks ---------------------------------------------------------------------------------------------------
+# --- Appearance -----------------------------------------------------------------------------------------------------
 
 
 PAIR = [
@@ -289,10 +289,10 @@ def test_narrow_terminal_folds_names_and_cuts_no_number(width: int) -> None:
     assert "…" not in text
     parts = text.split("\n\n")
     assert len(parts) == {80: 1, 50: 2, 20: 4}[width]
-    # Names in their least room and one column of numbers need some thirty columns, whatever the terminal has.
+    # Narrow names and one column of numbers need about thirty characters, even in a narrower terminal.
     assert max(map(len, text.splitlines())) <= max(width, 31)
     for part in parts:
-        # The first column holds all of a name, over as many lines as it takes.
+        # The first column has the complete name, over several lines.
         assert "nerfacto-with-a-rather-long-name" in "".join(line.split("  ")[0].strip() for line in part.splitlines())
 
 

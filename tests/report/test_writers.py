@@ -1,4 +1,4 @@
-"""Tables in other formats say the same, in full where programs read them, and no name is taken for markup."""
+"""All formats have the same content, in full precision for programs, and names are escaped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written(tables: list[Table], name: str, **style: Any) -> str:
 
 
 def uneven() -> list[Record]:
-    """Two scenes; one record has a metric that the others lack, one an infinite score."""
+    """Return records of two scenes, with a metric that some lack and an infinite score."""
     first = record([row("0001", **SCORES), row("0002", psnr=math.inf, ssim=1.0)], method=HOSTILE, run="r,1", step=7)
     second = record([row("0001", psnr=20.0), row("0002", psnr=22.0)], method="=b", run="r,1", step=70)
     return [first, second, replace(second, scene="garden")]
@@ -64,7 +64,7 @@ def test_no_tables_are_no_error(name: str) -> None:
     assert isinstance(written([], name), str)
 
 
-def test_a_format_that_is_not_there() -> None:
+def test_an_unknown_format() -> None:
     with pytest.raises(InputError, match=r"Unknown format 'latx'. Did you mean 'latex'\? Known: csv, html, json,"):
         find_writer("latx")
 
@@ -77,17 +77,17 @@ def rendered(text: str) -> list[Token]:
 
 
 def plain(token: Token) -> str:
-    """The text of a part as a reader sees it."""
+    """Return the visible text of a token."""
     return "".join(child.content for child in token.children or [] if child.type in ("text", "code_inline"))
 
 
 def inlines(text: str, kind: str) -> list[Token]:
-    """What stands in all parts of a kind."""
+    """Return the texts of all tokens of a kind."""
     tokens = rendered(text)
     return [following for token, following in itertools.pairwise(tokens) if token.type == kind]
 
 
-def test_markdown_says_what_the_table_says() -> None:
+def test_markdown_has_the_content_of_the_table() -> None:
     table = hostile_table()
     text = written([table], "markdown")
     count = len(table.columns)
@@ -104,7 +104,7 @@ def test_markdown_says_what_the_table_says() -> None:
     ]
 
 
-def test_markdown_takes_no_name_for_markup() -> None:
+def test_markdown_escapes_names() -> None:
     names = [with_rows(hostile_table(), [[*cells[:2], *[Cell("")] * 5] for cells in hostile_table().rows])]
     children = [child for token in inlines(written(names, "markdown"), "td_open") for child in token.children or []]
     assert {child.type for child in children} == {"text"}
@@ -130,7 +130,7 @@ def test_markdown_marks_ranks_with_letters(mark: str) -> None:
     assert ("<ins>1.00</ins>" in written(two, "markdown", mark=mark)) == (mark != "none")
 
 
-def test_markdown_blocks_are_apart_where_github_needs_it() -> None:
+def test_markdown_blocks_are_separated_as_github_needs() -> None:
     text = written(tables_of(uneven()), "markdown")
     assert "\n\n| method |" in text
     assert " |\n\nprotocol standard" in text
@@ -162,13 +162,13 @@ def test_csv_drops_rows_of_means_and_keeps_their_columns() -> None:
     ]
 
 
-def test_csv_says_which_rows_are_marked() -> None:
+def test_csv_has_marks_of_rows() -> None:
     odd = replace(uneven()[1], method="odd", views=[row("0003", psnr=20.0)])
     lines = list(csv.DictReader(io.StringIO(written(tables_of([*uneven()[:2], odd]), "csv"))))
     assert [line["mark"] for line in lines] == ["", "", "†"]
 
 
-def test_csv_says_which_numbers_are_marked() -> None:
+def test_csv_has_marks_of_numbers() -> None:
     columns = [Column("method", numeric=False), Column("psnr", "psnr"), Column("ssim", "ssim"), Column("views")]
     cells = [
         [Cell("a", "a"), Cell("1", 1.0), Cell("2", 2.0), Cell("7", 7)],
@@ -189,7 +189,7 @@ def test_csv_says_which_numbers_are_marked() -> None:
     assert written([table_of_rows("", columns, cells[:1], "")], "csv").splitlines()[0] == "method,psnr,ssim,views"
 
 
-def test_csv_tells_scenes_from_what_rows_share() -> None:
+def test_csv_distinguishes_scenes_from_shared_values() -> None:
     records = [replace(uneven()[1], scene=scene) for scene in ("method", "split", "step")]
     (table,) = tables_of(records, layout(rows="method", columns="scene"))
     header = written([table], "csv").splitlines()[0]
@@ -199,7 +199,7 @@ def test_csv_tells_scenes_from_what_rows_share() -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, HOSTILE, " x ", "\r", '"', "a,b", "\t"])
-def test_csv_gives_every_name_back(name: str) -> None:
+def test_names_survive_csv(name: str) -> None:
     columns = [
         Column("method", numeric=False, cells=[Cell("", name)]),
         Column("psnr", "psnr", cells=[Cell("1", 1.0)]),
@@ -244,7 +244,7 @@ def values(records: list[Record]) -> list[float]:
     return [each.scores[metric] for one in records for each in one.views for metric in one.metrics]
 
 
-def test_the_long_form_has_a_row_a_view_and_metric() -> None:
+def test_the_long_form_has_a_row_per_view_and_metric() -> None:
     lines = list(csv.reader(io.StringIO(long_of("csv", uneven()), newline="")))
     assert tuple(lines[0]) == COLUMNS
     assert lines[1] == [
@@ -255,7 +255,7 @@ def test_the_long_form_has_a_row_a_view_and_metric() -> None:
     assert long_of("csv", [record()]).splitlines()[1].startswith("fox,nerfacto,,,test,")
 
 
-def test_the_long_form_as_json_gives_every_value_back() -> None:
+def test_values_survive_the_long_form_as_json() -> None:
     text = long_of("json", uneven())
     plain = json.loads(text, parse_constant=pytest.fail)
     assert plain["nvs_eval_long"] == 1
@@ -269,7 +269,7 @@ def test_the_long_form_as_json_gives_every_value_back() -> None:
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_the_long_form_comes_in_parts_as_the_records_do(name: str) -> None:
+def test_the_long_form_is_written_record_by_record(name: str) -> None:
     parts = LONG[name](uneven())
     assert "garden" not in "".join(itertools.islice(parts, 2))
     assert "garden" in "".join(parts)
@@ -307,7 +307,7 @@ def test_json_has_values_in_full_and_as_they_are_shown() -> None:
     assert fox["notes"] == []
 
 
-def test_json_has_means_apart() -> None:
+def test_json_has_means_separately() -> None:
     both = [each for each in uneven() if each.method == "=b"]
     (plain,) = json.loads(written(tables_of(both, layout(rows="scene")), "json"))["tables"]
     assert [each["scene"]["value"] for each in plain["rows"]] == ["fox", "garden"]
@@ -318,7 +318,7 @@ def test_json_has_means_apart() -> None:
 
 
 class Page(HTMLParser):
-    """What is on a page: the cells of each row, the text of lists and paragraphs, and every tag and attribute."""
+    """Parser of a page: cells of each row, texts of lists and paragraphs, and all tags and attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -327,7 +327,7 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str | None]] = []
         self.rows: list[list[str]] = []
         self.classes: list[list[str]] = []
-        self.said: list[str] = []
+        self.message: list[str] = []
         self.feed(text)
         assert self.open == []
 
@@ -343,7 +343,7 @@ class Page(HTMLParser):
             self.rows[-1].append("")
             self.classes[-1].append(dict(attrs).get("class") or "")
         elif tag in ("h2", "p", "li"):
-            self.said.append("")
+            self.message.append("")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -352,10 +352,10 @@ class Page(HTMLParser):
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
         elif {"h2", "p", "li"} & set(self.open):
-            self.said[-1] += data
+            self.message[-1] += data
 
 
-def test_html_says_what_the_table_says() -> None:
+def test_html_has_the_content_of_the_table() -> None:
     table = hostile_table()
     page = Page(written([table], "html"))
     assert [cell.replace("\xa0", " ") for cell in page.rows[0]] == [column.heading for column in table.columns]
@@ -363,10 +363,10 @@ def test_html_says_what_the_table_says() -> None:
     assert [cells[2] for cells in page.rows[2:]] == [cells[2].text + cells[2].mark for cells in table.rows[1:]]
     assert page.rows[1][2] == "∞"
     assert page.rows[1][5:] == ["", "12 (+0.1)"]
-    assert page.said == [table.title, f"{table.caption}, 7 or 9 views", *table.notes, *table.signatures]
+    assert page.message == [table.title, f"{table.caption}, 7 or 9 views", *table.notes, *table.signatures]
 
 
-def test_html_has_no_script_and_nothing_from_elsewhere() -> None:
+def test_html_has_no_scripts_or_external_files() -> None:
     page = Page(written([hostile_table()], "html"))
     assert {"table", "style", "details"} <= set(page.tags)
     assert {"script", "link", "img", "iframe", "a", "input", "b"}.isdisjoint(page.tags)
@@ -387,7 +387,7 @@ def test_html_marks_ranks(mark: str) -> None:
     assert all(f"#{colour}" in text for colour in (PALETTES[mark].dark if mark in PALETTES else ()))
 
 
-def test_html_sets_means_apart() -> None:
+def test_html_separates_means() -> None:
     assert Page(written([hostile_table(means=1)], "html")).tags.count("tbody") == 2
     assert Page(written([hostile_table(means=0)], "html")).tags.count("tbody") == 1
 
@@ -396,14 +396,14 @@ def test_html_sets_means_apart() -> None:
 
 
 def luminance(colour: str) -> float:
-    """Relative to white, as WCAG 2 and CIE 1931 have it."""
+    """Return the luminance relative to white, as in WCAG 2 and CIE 1931."""
     parts = [int(colour[start : start + 2], 16) / 255 for start in (0, 2, 4)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def lightness(colour: str) -> float:
-    """CIE L*, from 0 to 100."""
+    """Return CIE L*, from 0 to 100."""
     return 116 * luminance(colour) ** (1 / 3) - 16
 
 
@@ -419,7 +419,7 @@ def test_letters_are_read_on_every_colour(mark: str) -> None:
     assert all(1.05 / (luminance(colour) + 0.05) > 5 for colour in palette.dark)
 
 
-def test_shades_of_blue_are_told_apart_without_colour() -> None:
+def test_shades_of_blue_are_distinct_without_colour() -> None:
     palette = PALETTES["colour-blind"]
     for shades, paper in ((palette.light, "FFFFFF"), (palette.dark, "15181C")):
         steps = [lightness(shade) for shade in (*shades, paper)]
@@ -438,11 +438,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_has_what_is_printed(name: str, folder: Path, cli: Callable[..., Said]) -> None:
+def test_a_file_has_the_printed_text(name: str, folder: Path, cli: Callable[..., Said]) -> None:
     printed = cli("table", "records", "--per-view", "--format", name)
     assert (printed.code, printed.err) == (0, "")
-    said = cli("table", "records", "--per-view", "--format", name, "--output", "out.txt")
-    assert (said.code, said.out, said.err) == (0, "", "Written: out.txt\n")
+    result = cli("table", "records", "--per-view", "--format", name, "--output", "out.txt")
+    assert (result.code, result.out, result.err) == (0, "", "Written: out.txt\n")
     assert Path("out.txt").read_bytes() == printed.out.encode()
 
 
@@ -462,15 +462,15 @@ def test_csv_has_means_or_views_and_never_both(folder: Path, cli: Callable[..., 
         ("garden", "=b", "0001", "20.0"),
         ("garden", "=b", "0002", "22.0"),
     ]
-    said = cli("table", "records", "--format", "csv", "--per-view").out
-    assert nvs_eval.table(read_records("records"), format="csv", per_view=True) == said
+    message = cli("table", "records", "--format", "csv", "--per-view").out
+    assert nvs_eval.table(read_records("records"), format="csv", per_view=True) == message
     assert "view" not in long_rows(cli("table", "records", "--format", "csv"))[0]
     assert len(json.loads(cli("table", "records", "--format", "json", "--per-view").out)["tables"]) == 4
 
 
-def long_rows(said: Said) -> list[dict[str, str]]:
-    assert (said.code, said.err) == (0, "")
-    return list(csv.DictReader(io.StringIO(said.out, newline="")))
+def long_rows(result: Said) -> list[dict[str, str]]:
+    assert (result.code, result.err) == (0, "")
+    return list(csv.DictReader(io.StringIO(result.out, newline="")))
 
 
 def test_long_form_has_the_chosen_metrics_in_their_order(folder: Path, cli: Callable[..., Said]) -> None:
@@ -485,10 +485,10 @@ def test_long_form_has_the_chosen_metrics_in_their_order(folder: Path, cli: Call
 
 
 @pytest.mark.parametrize("name", ["pnsr", "views"])
-def test_the_long_form_of_an_unknown_metric_is_refused(name: str, folder: Path, refused: Callable[..., str]) -> None:
-    said = refused("table", "records", "--format", "csv", "--long", "--metrics", "psnr", name)
-    assert said.startswith(f"Unknown metric {name!r}.")
-    assert said.endswith("Known: psnr, ssim.")
+def test_the_long_form_of_an_unknown_metric_is_an_error(name: str, folder: Path, refused: Callable[..., str]) -> None:
+    message = refused("table", "records", "--format", "csv", "--long", "--metrics", "psnr", name)
+    assert message.startswith(f"Unknown metric {name!r}.")
+    assert message.endswith("Known: psnr, ssim.")
 
 
 def test_the_long_form_of_a_suite_has_its_scenes_by_their_names(
@@ -528,15 +528,15 @@ def test_the_long_form_of_a_protocol(folder: Path, cli: Callable[..., Said]) -> 
     ],
     ids=lambda option: option[0],
 )
-def test_options_of_tables_are_refused_with_the_long_form(
+def test_options_of_tables_are_errors_with_the_long_form(
     option: tuple[str, ...], folder: Path, refused: Callable[..., str], cli: Callable[..., Said]
 ) -> None:
-    said = refused("table", "records", "--format", "csv", "--long", *option)
-    assert f"cannot be combined with {option[0]}," in said
+    message = refused("table", "records", "--format", "csv", "--long", *option)
+    assert f"cannot be combined with {option[0]}," in message
     assert len(long_rows(cli("table", "records", "--format", "csv", "--long", "--allow-mixed"))) == 8
 
 
-def test_a_long_file_is_there_whole_or_not_at_all(
+def test_a_long_file_is_written_completely_or_not_at_all(
     folder: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def until_full(records: object) -> Iterator[str]:
@@ -545,8 +545,8 @@ def test_a_long_file_is_there_whole_or_not_at_all(
 
     monkeypatch.setitem(LONG, "csv", until_full)  # pyright: ignore[reportArgumentType]
     Path("scores.csv").write_text("of before")
-    said = refused("table", "records", "--format", "csv", "--long", "--output", "scores.csv", "--overwrite")
-    assert said.startswith("scores.csv cannot be written: No space left on device")
+    message = refused("table", "records", "--format", "csv", "--long", "--output", "scores.csv", "--overwrite")
+    assert message.startswith("scores.csv cannot be written: No space left on device")
     assert Path("scores.csv").read_text() == "of before"
     assert sorted(path.name for path in folder.iterdir()) == ["records", "scores.csv"]
 
@@ -566,10 +566,10 @@ def test_a_format_of_a_plugin(folder: Path, cli: Callable[..., Said], monkeypatc
             return lambda tables, style: "".join(f"{table.title}, {style.mark}\n" for table in tables)
 
     monkeypatch.setattr("nvs_eval.system.plugins.entry_points", lambda group: [Entry()] * (group == "nvs_eval.writers"))
-    said = cli("table", "records", "--format", "titles", "--mark", "bold")
-    assert said.out == "fox, test views, bold\ngarden, test views, bold\n"
+    result = cli("table", "records", "--format", "titles", "--mark", "bold")
+    assert result.out == "fox, test views, bold\ngarden, test views, bold\n"
 
 
-def test_a_table_of_a_format_is_no_record(folder: Path, refused: Callable[..., str], cli: Callable[..., Said]) -> None:
+def test_a_table_as_json_is_not_a_record(folder: Path, refused: Callable[..., str], cli: Callable[..., Said]) -> None:
     cli("table", "records", "--format", "json", "--output", "tables.json")
     assert "is not a record of nvs-eval" in refused("table", "tables.json")
