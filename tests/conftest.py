@@ -209,4 +209,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def pinned(request: pytest.FixtureRequest, tmp_path: Path) -> Pinned:
     """Compare a text with the one pinned for this test: `pinned("score", result.err)`."""
-    return Pinned(request.node.name, tmp_path, update=bool(request.config.getoption("--update-words")))
+    file = request.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+    return Pinned(f"{file}.{request.node.name}", tmp_path, update=bool(request.config.getoption("--update-words")))

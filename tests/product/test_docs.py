@@ -29,7 +29,7 @@ REASONS = {f"needs a {what}" for what in ("trainer", "network", "cluster", "shel
 }
 OTHER_PROGRAMS = ("pip", "make", "ns-train", "python", "git", "tensorboard", "pre-commit")
 OUTPUT = ("", "text", "latex")
-# What a reader puts in the place of a name in capitals.
+# A reader replaces names in capitals.
 NAMED = {"RENDERS": "renders", "DIR": "test_images", "RECORDS": "nvs-eval-results", "CONFIG": "config.yml"}
 
 

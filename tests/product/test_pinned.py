@@ -10,6 +10,8 @@ import yaml
 from support import pinned as module
 from support.pinned import Pinned
 
+TESTS = Path(__file__).resolve().parents[1]
+
 
 def test_pinned_sentences_are_compared_and_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FOLDER", tmp_path / "words")
@@ -29,8 +31,7 @@ def test_pinned_sentences_are_compared_and_updated(tmp_path: Path, monkeypatch: 
 
 
 def test_every_pinned_text_belongs_to_a_test() -> None:
-    tests = "\n".join(path.read_text() for path in Path(__file__).resolve().parents[1].rglob("test_*.py"))
     for file in module.FOLDER.glob("*.yaml"):
         for key in yaml.safe_load(file.read_text(encoding="utf-8")):
-            name = re.split(r"[ \[]", key)[0]
-            assert f"def {name}(" in tests, f"{file.name}: {key}"
+            place, name = re.split(r"[. \[]", key)[:2]
+            assert f"def {name}(" in (TESTS / f"{place}.py").read_text(encoding="utf-8"), f"{file.name}: {key}"
