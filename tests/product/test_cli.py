@@ -232,7 +232,7 @@ def test_groups_with_different_references_are_scored_in_turn(cli: Callable[..., 
     result = cli("score", "a", "b", "--scene", "s", "--protocol", "light.yaml")
     assert result.code == 0
     assert result.err.count("Scoring 1 x 2 views") == 2
-    assert "† b/7000: not comparable with a/7000, for different references (1 of 2 views)" in result.out
+    assert "† b/7000: not comparable with a/7000: different references (1 of 2 views)" in result.out
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_missing_views_are_an_error_unless_allowed(
     pinned("score", refused(*SCORE))
     result = cli(*SCORE, "--allow-missing")
     assert result.code == 0
-    assert "not comparable with ours, for different views (2 and 1; only ours has 0001)" in result.out
+    assert "not comparable with ours: different views (2 and 1; only ours has 0001)" in result.out
 
 
 def test_no_reference(refused: Callable[..., str], pinned: Pinned) -> None:
