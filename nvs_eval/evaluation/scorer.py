@@ -285,6 +285,10 @@ class SharedWork:
                     learned.append((job, wanted))
                 else:
                     values = metric.function(images.reference, images.renders, mask=images.mask)
+                    count = len(images.renders)
+                    if not isinstance(values, Tensor) or tuple(values.shape) != (count,):  # A plugin's metric.
+                        shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                        raise InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")
                     self.values[job] = values.tolist()
             except InputError as error:
                 self.values[job] = error

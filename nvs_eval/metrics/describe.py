@@ -15,13 +15,14 @@ from typing import Protocol as Interface
 from msgspec import Meta
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
 from nvs_eval.system.plugins import entry_names, load_entry
 from nvs_eval.system.schema import Field, convert_fields
 
 ENTRY_POINTS = "nvs_eval.metrics"
+_PLUGIN = "If {name} is a metric of a plugin, install the plugin."
 
 _LARGEST = sys.float_info.max
 Positive = Annotated[float, Meta(gt=0, le=_LARGEST, description="a finite number above 0")]
@@ -106,7 +107,11 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     if family in FAMILIES:
         module = importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}")
         make: Callable[..., tuple[str, Load]] = getattr(module, f"describe_{family}")
-        signature, load = make(plain, mask, **convert_fields(parameters, _parameters(make), name))
+        try:
+            arguments = convert_fields(parameters, _parameters(make), name)
+        except InputError as error:
+            raise error if plain in known_metrics() else InputError(f"{error} {_PLUGIN.format(name=name)}") from error
+        signature, load = make(plain, mask, **arguments)
         about = about_of(plain)
         return Description(name, about.unit, bool(about.higher_is_better), signature, load)
     metric = _from_plugin(family, parameters, name)
@@ -118,7 +123,10 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
 
 def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metric:
     """Load the metric of a plugin, or create it with its parameters."""
-    entry = load_entry(ENTRY_POINTS, family, kind="metric", others=known_metrics())
+    if family not in entry_names(ENTRY_POINTS):
+        error = unknown_name("metric", family, [*known_metrics(), *entry_names(ENTRY_POINTS)])
+        raise InputError(f"{error} {_PLUGIN.format(name=family)}")
+    entry = load_entry(ENTRY_POINTS, family, kind="metric")
     takes_keywords = inspect.isroutine(entry) and all(
         p.kind is p.KEYWORD_ONLY for p in inspect.signature(entry).parameters.values()
     )

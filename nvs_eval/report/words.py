@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nvs_eval.errors import listed
-from nvs_eval.metrics.registry import about_of, known_metrics
+from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics
 
 # Parts of metrics are described in the registry; these are the parts that the preparation adds.
 _PHRASES: dict[str, str] = {
@@ -167,7 +167,8 @@ def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> st
     if plain == "mipnerf_average":
         return _MIPNERF_AVERAGE.format(metrics=listed(list(parameters.values())))
     phrases = [phrase(part) for topic, part in parts_of(signature).items() if topic != "v"]
-    family = about_of(plain).words or "a metric of a plugin"
+    built_in = signature.partition("|")[0] in FAMILIES
+    family = about_of(plain).words if built_in else "a metric of a plugin"
     return f"{family}{corrected}{'; it ' if phrases else ''}{listed(phrases)}."
 
 

@@ -296,3 +296,14 @@ def test_a_plugins_metric_has_the_facts_of_its_record(monkeypatch: pytest.Monkey
     psnr_2 = SimpleNamespace(unit="dB", higher_is_better=True, signature="psnr|range:2|v1", title=None, decimals=None)
     about = about_of("psnr_2", psnr_2)
     assert (about.decimals, about.words) == (2, "the peak signal-to-noise ratio")
+
+
+def test_unknown_or_uninstalled_metric_advises_the_plugin() -> None:
+    with pytest.raises(
+        InputError, match=r"^Unknown metric 'gradient'\..* If gradient is a metric of a plugin, install"
+    ):
+        describe("gradient", {})
+    with pytest.raises(InputError, match=r"'luma'.* If psnr_y is a metric of a plugin, install the plugin\."):
+        describe("psnr_y", {"luma": "bt601"})
+    with pytest.raises(InputError, match=r"'luma'\. Known: data_range\.$"):
+        describe("psnr", {"luma": "bt601"})

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from support.fox import make_fox
 from support.scenes import write_pngs
 
@@ -108,6 +109,19 @@ def test_metric_of_a_plugin_is_in_the_table(
     monkeypatch.undo()
     assert main(["table", str(tmp_path / "nvs-eval-results")]) == 0
     assert "PSNR (Y) [dB] ↑" in capsys.readouterr().out, "a table needs no plugin"
+
+
+@pytest.mark.parametrize("wrong", ["0.0", "torch.zeros(3, 2)"])
+def test_wrong_value_of_a_plugins_metric_is_named(
+    wrong: str, install: Callable[[str], None], fox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("custom_metric")
+    monkeypatch.setattr(importlib.import_module("psnr_y"), "psnr_y", lambda *_, **__: eval(wrong, {"torch": torch}))
+    protocol = str(EXAMPLES / "custom_metric" / "luminance.yaml")
+    with pytest.raises(
+        nvs_eval.InputError, match=r"psnr_y must return a tensor of shape \[1\]\. Got (float|\[3, 2\])\."
+    ):
+        nvs_eval.score(str(fox / "ours"), reference=str(fox / "test_images"), protocol=protocol)
 
 
 def _changed(folder: Path, protocol: str, old: str, new: str) -> nvs_eval.Protocol:
