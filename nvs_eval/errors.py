@@ -15,10 +15,15 @@ class InputError(ValueError):
 
 def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, with the nearest known name and a list of all."""
+    return InputError(f"Unknown {kind} {name!r}.{known_names(name, valid_names)}")
+
+
+def known_names(name: str, valid_names: Iterable[str]) -> str:
+    """Return the sentences on the nearest known name and on all of them, after a space."""
     names = sorted(valid_names)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return InputError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+    return f"{hint} Known: {', '.join(names) or 'none'}."
 
 
 def some(names: Iterable[str], most: int = 5) -> str:

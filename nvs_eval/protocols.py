@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, listed, unknown_name
 from nvs_eval.images.pixels import AlphaRule, Quantisation
 from nvs_eval.metrics.describe import Description, describe
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.system.schema import Field, Text, convert, convert_fields
+from nvs_eval.system.schema import Field, Text, convert, convert_fields, fields_of
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 if TYPE_CHECKING:
@@ -245,6 +245,7 @@ def parse_protocol(data: object) -> Protocol:
     Raises:
         InputError: a field is missing or unknown, or its value is. The message names the field.
     """
+    _check_complete(data)
     protocol = convert(data, Protocol, "a protocol")
     metrics = {
         # Defaults are removed, so that writing them in a file does not change the fingerprint.
@@ -255,6 +256,16 @@ def parse_protocol(data: object) -> Protocol:
     _check_together(protocol)
     _ = protocol.fingerprint  # This checks the parameters of the metrics.
     return protocol
+
+
+def _check_complete(data: object) -> None:
+    """Check that no field is missing, unless another is unknown, which may be the missing one."""
+    known = fields_of(Protocol)
+    if isinstance(data, Mapping) and data.keys() <= known.keys():
+        missing = [name for name, field in known.items() if field.required and name not in data]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise InputError(f"{listed(missing)} {verb} missing: every field of a protocol must be given.")
 
 
 def _is_lpips(metric: str) -> bool:
@@ -291,6 +302,11 @@ def _check_together(protocol: Protocol) -> None:
 
 def _check_average(metrics: Mapping[str, Mapping[str, Any]]) -> None:
     fields = {family: Field(str, required=True) for family in _AVERAGED}
+    if missing := [family for family in _AVERAGED if family not in metrics[AVERAGE]]:
+        raise InputError(
+            f"{AVERAGE} lacks {listed(missing)}. Its fields {listed(list(_AVERAGED))} name metrics of the protocol, "
+            "such as {psnr: psnr, ssim: ssim, lpips: lpips_vgg}."
+        )
     for family, name in convert_fields(metrics[AVERAGE], fields, AVERAGE).items():
         candidates = [metric for metric in metrics if metric.split("_")[0] == family]
         if name not in candidates:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 # Width of the output to files and pipes, which is never wrapped.
 _UNBOUNDED = 100_000
+_NO_BREAK = "\xa0"
 _SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -44,8 +47,14 @@ def put_sentences(sentences: Iterable[str]) -> None:
     from nvs_eval.errors import printable
 
     out = results()
-    for sentence in sentences:
-        out.print(printable(sentence), markup=False, soft_wrap=not out.is_terminal)
+    for sentence in map(printable, sentences):
+        out.print(_wrapped(sentence, out.width) if out.is_terminal else sentence, markup=False, soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Wrap a sentence between words, but not between a number and its %."""
+    kept = re.sub(r"(?<=\d) %", f"{_NO_BREAK}%", text)  # textwrap does not break at this space.
+    return textwrap.fill(kept, width, break_long_words=False, break_on_hyphens=False).replace(_NO_BREAK, " ")
 
 
 def say(message: str, *, style: str = "") -> None:

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+import ast
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
+from enum import Enum
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
+_WIDTH = 80
+# Names of the values of options in the help, by field. Those of tuples get brackets and dots.
+_METAVARS = {
+    "metrics": "METRIC",
+    "decimals": "METRIC=N",
+    "tolerance": "METRIC=LOSS",
+    "steps": "STEP",
+    "protocol": "NAME",
+    "method": "NAME",
+    "scene": "NAME",
+    "views": "NAME",
+    "with_published": "NAME",
+    "only": "NAME",
+    "sort": "METRIC|method",
+    "suite": "NAME",
+    "baseline": "RECORD|DIR|GLOB",
+    "device": "DEVICE",
+    "max_memory": "SIZE",
+    "background": "COLOUR",
+    "format": "FORMAT",
+    "label": "PREFIX",
+}
+
 
 def with_plain_defaults(command: type) -> type:
     """Make the help of a command show only defaults that are values; docstrings explain None and empty lists.
 
-    A tuple without a default is shown as required.
+    A tuple without a default is shown as required. Every default is the last part of its sentence.
     """
     hints = get_type_hints(command, include_extras=True)
+    texts = dict(_field_texts(command))
     for field in fields(command):
-        if field.default is MISSING:
-            shown = arg(help_behavior_hint="(required)")
-        elif field.default is None or field.default is False or field.default == ():
-            shown = arg(help_behavior_hint="", metavar=_metavar(hints[field.name]) if field.default is None else None)
-        else:
-            continue
+        text = texts.get(field.name, "")
+        hint = "(required)" if field.default is MISSING else ""
+        if hint == "" and field.default is not None and field.default is not False and field.default != ():
+            text = f"{text if text.endswith('...') else text.removesuffix('.')} (default: {_shown(field.default)})."
+        shown = arg(help=text, help_behavior_hint=hint, metavar=_metavar(field, hints[field.name]))
         command.__annotations__[field.name] = Annotated[hints[field.name], shown]
     return command
 
@@ -31,9 +61,50 @@ def summary(command: type) -> str:
     return " ".join((command.__doc__ or "").partition("\n\n")[0].split())
 
 
-def _metavar(hint: Any) -> str | None:
-    """Return `PATH` for `Path | None`, `{a,b}` for an optional choice, and None for positional arguments."""
-    if get_origin(hint) is Annotated:
+class _Wrapped(str):
+    """Text whose lines tyro keeps. It joins lines of a description, which it splits first, and wraps nothing."""
+
+    def split(self, *_: Any, **__: Any) -> list[str]:
+        return [str(self)]
+
+
+def description(command: type) -> str:
+    """Return the docstring of a command, wrapped to the terminal's width, but not wider than 80 columns."""
+    width = min(_WIDTH, shutil.get_terminal_size().columns)
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return _Wrapped("\n\n".join(textwrap.fill(text, width) for text in paragraphs))
+
+
+def _field_texts(command: type) -> Iterator[tuple[str, str]]:
+    """Yield the name and the docstring of each field; those of a subclass come after those that they replace."""
+    for kind in reversed(command.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in zip(definition.body, definition.body[1:], strict=False):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    yield name, " ".join(words.split())
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return str(default.value if isinstance(default, Enum) else default)
+
+
+def _metavar(field: Field[Any], hint: Any) -> str | None:
+    """Return the name of values in the help: `PATH` for `Path | None`, `[NAME ...]` for names; None for tyro's default."""
+    plain, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if any(getattr(mark, "metavar", None) for mark in marks):
         return None
-    (kind,) = (member for member in get_args(hint) if member is not NoneType)
+    if get_origin(plain) is tuple:
+        member = get_args(plain)[0]
+        name = _METAVARS.get(field.name) if member is str else "PATH" if member is Path else None
+        return name and (f"{name} [{name} ...]" if field.default is MISSING else f"[{name} ...]")
+    kinds = [kind for kind in get_args(plain) if kind is not NoneType] if field.default is None else [plain]
+    (kind,) = kinds
+    if kind is str:
+        return _METAVARS.get(field.name, "STR")
+    if field.default is not None:
+        return None
     return f"{{{','.join(get_args(kind))}}}" if get_origin(kind) is Literal else kind.__name__.upper()

@@ -104,20 +104,21 @@ def parse(args: Sequence[str]) -> Any:
 
     Raises:
         SystemExit: the arguments contain --help or are wrong. The help or the error has been printed.
+        InputError: --method has no value.
     """
     import tyro
     from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
-    from nvs_eval.cli.help import summary, with_plain_defaults
+    from nvs_eval.cli.help import description, summary, with_plain_defaults
 
     commands: list[Any] = []
     for name, kind in _COMMANDS.items():
         options = getattr(import_module(f"nvs_eval.cli.commands.{name}"), kind)
         if args[:1] == [name]:
-            commands.append(Annotated[with_plain_defaults(options), subcommand(name)])
+            commands.append(Annotated[with_plain_defaults(options), subcommand(name, description=description(options))])
         else:
             commands.append(Annotated[options, subcommand(name, description=summary(options))])
-    description = (
+    about = (
         "The referee for novel-view synthesis: PSNR, SSIM and LPIPS of held-out views.\n"
         "`nvs-eval COMMAND --help` lists the options of a command.\n"
         "`nvs-eval --version` prints the version.\n"
@@ -126,7 +127,16 @@ def parse(args: Sequence[str]) -> Any:
     config = (FlagCreatePairsOff,)
     # Without a help text, tyro searches its own source for one, which takes a fifth of the time of --help.
     command: Any = Annotated[reduce(or_, commands), arg(help="One command")]
-    return tyro.cli(command, prog="nvs-eval", description=description, args=args, config=config)
+    parsed = tyro.cli(command, prog="nvs-eval", description=about, args=args, config=config)
+    _check_method(args)
+    return parsed
+
+
+def _check_method(args: Sequence[str]) -> None:
+    """Check that --method has a value: without one, tyro returns the default."""
+    for option, value in zip(args, [*args[1:], "-"], strict=True):
+        if option == "--method" and value.startswith("-"):
+            raise InputError("At least one method is required. Got none. Omit `--method` to use their own names.")
 
 
 def _print_help() -> int:

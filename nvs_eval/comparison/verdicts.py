@@ -23,10 +23,10 @@ _OVERVIEW = {
     "identical": "identical in",
 }
 # Sentence of each kind of verdict, and its phrase for each metric.
-_BY = "{metric} by {amount}{unit} {interval}, on"
+_BY = "{metric} by {amount}{unit} {interval}"
 _SENTENCES = {
-    "better": ("{b} is better{than_a} in {metrics}", f"{_BY} {{better}}"),
-    "worse": ("{b} is worse{than_a} in {metrics}", f"{_BY} {{worse}}"),
+    "better": ("{b} is better{than_a} in {metrics}", f"{_BY}, on {{better}}"),
+    "worse": ("{b} is worse{than_a} in {metrics}", f"{_BY}, on {{worse}}"),
     "not distinguishable": (
         "the {differences} in {metrics}{between_both} {are} not distinguishable",
         "{metric} ({change})",
@@ -96,16 +96,21 @@ def _verdicts(pair: Pair) -> str:
     for kind in kinds:
         sentence, phrase = _SENTENCES[kind]
         several = len(groups[kind]) > 1
+        # Metrics with the same count of views share it, at the end.
+        counts = {_fields(difference)[kind] for difference in groups[kind]} if kind in ("better", "worse") else set()
+        shared = several and len(counts) == 1
         text = sentence.format(
             a=a,
             b=b,
-            metrics=listed([phrase.format(**_fields(difference)) for difference in groups[kind]]),
+            metrics=listed([(_BY if shared else phrase).format(**_fields(d)) for d in groups[kind]]),
             than_a="" if names_both else f" than {a}",
             between_both="" if names_both else f" between {b} and {a}",
             differences="differences" if several else "difference",
             are="are" if several else "is",
             views=groups[kind][0].wins.views,
         )
+        if shared:
+            text += f", on {counts.pop()}"
         if kind == "worse" and parts:
             parts = [f"{parts[0]}, and {text.removeprefix(f'{b} ')}"]
         else:
@@ -120,7 +125,7 @@ def _fields(difference: Difference) -> dict[str, str]:
     """Return the fields that a phrase on a metric may use."""
     interval, wins, digits = difference.interval, difference.wins, digits_of(difference)
     low, high = sorted(interval.sign * (end or 0.0) for end in (interval.low, interval.high))
-    better, worse = f"{wins.wins} of {wins.views} views", f"{wins.losses} of {wins.views} views"
+    better, worse = _count(wins.wins, wins.views), _count(wins.losses, wins.views)
     return {
         "metric": difference.title,
         "amount": amount(interval.difference, digits, sign=False),
@@ -132,6 +137,10 @@ def _fields(difference: Difference) -> dict[str, str]:
         "worse": worse,
         "majority": f"worse on {worse}" if wins.losses > wins.wins else f"better on {better}",
     }
+
+
+def _count(count: int, views: int) -> str:
+    return f"all {views} views" if count == views > 1 else f"{count} of {views} views"
 
 
 def _change(difference: Difference) -> str:
@@ -245,8 +254,7 @@ def _scenes(scores: Scores, undecided: Sequence[Without]) -> str:
 
 
 _UNCONFIRMED = (
-    "Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {them} at {level:.0%}: "
-    "{metrics}."
+    "Wilcoxon's signed-rank test, after Holm's correction for {tests}, does not confirm {them} at {level:g} %{metrics}."
 )
 _POWERLESS = "With {units} and {tests}, p cannot be below {p:.2g}."
 _OPPOSED = "Wilcoxon's signed-rank test points the other way: by ranks, {b} is {verdicts}."
@@ -286,8 +294,10 @@ def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[
     if not doubtful:
         return
     tests = counted(comparison.tests, "test")
-    them, metrics = "them" if len(doubtful) > 1 else "it", _titles(doubtful, " p = {p:.2g}")
-    yield _UNCONFIRMED.format(tests=tests, them=them, level=SIGNIFICANT, metrics=metrics)
+    them, values = "them" if len(doubtful) > 1 else "it", {f"{d.p_holm:.2g}" for d in doubtful}
+    equal = f" (p = {next(iter(values))})" if len(doubtful) > 1 and len(values) == 1 else ""
+    metrics = equal or f": {_titles(doubtful, ' p = {p:.2g}')}"
+    yield _UNCONFIRMED.format(tests=tests, them=them, level=100 * SIGNIFICANT, metrics=metrics)
     if powerless := [d.test for d in doubtful if d.test.least_p * comparison.tests >= SIGNIFICANT]:
         test = powerless[0]
         units = counted(test.n, test.units.removesuffix("s"))

@@ -141,7 +141,7 @@ class ScoringOptions(ProtocolOptions):
     output_dir: Path | None = RESULTS
     """Folder of records and renders."""
     overwrite: bool = False
-    """Repeat results that `run` has finished; replace records that were scored with other masks."""
+    """Repeat finished results; replace records that were scored with other masks."""
 
     @property
     def masked(self) -> bool:
@@ -265,7 +265,7 @@ class SuiteOptions:
     max_memory: str | None = None
     """Memory for LPIPS beside the images, such as 2GB (default: the file's)."""
     overwrite: bool = False
-    """Render and score finished work again. (`--output` is replaced in any case.)"""
+    """Render and score finished work again, and replace the file of --output (always replaced)."""
 
 
 def not_known(where: str) -> InputError:

@@ -68,7 +68,7 @@ _PSNR = About(
     decimals=2,
     latex="PSNR",
     bounds=(10.0, 60.0),
-    phrases={"range:*": "has a data range of {}"},
+    phrases={"range:*": "has data range {}"},
 )
 _SSIM = About(
     title="SSIM",
@@ -92,7 +92,7 @@ _SSIM = About(
         "covclamp": "clamps the covariance",
         "floor:*": "clamps variances at {}",
         "range:pair": "uses the pair's data range",
-        "range:*": "has a data range of {}",
+        "range:*": "has data range {}",
     },
     absences={
         "covclamp": "does not clamp the covariance",
@@ -113,8 +113,8 @@ _LPIPS = About(
         "heads:*": "uses the heads of LPIPS {}",
         "input:scaled": "feeds the network [-1, 1]",
         "input:unscaled": "feeds the network [0, 1] unscaled",
-        "norm:lpips": "normalises features like the lpips package",
-        "norm:torchmetrics": "normalises features like torchmetrics",
+        "norm:lpips": "normalises features as the lpips package does",
+        "norm:torchmetrics": "normalises features as torchmetrics does",
         "clamp": "clamps the network's input to [0, 1]",
         "precision:fast": "multiplies in fewer bits (`--precision fast`)",
     },

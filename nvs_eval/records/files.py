@@ -54,7 +54,7 @@ def read_record_files(
             has no record.
     """
     if not names:
-        raise InputError("Name at least one record file, folder or pattern. Got none.")
+        raise InputError("No records given. Name files, folders or patterns.")
     read: dict[object, tuple[Path, Record] | None] = {}
     with _no_collection():
         for name in names:

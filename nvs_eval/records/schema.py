@@ -132,6 +132,8 @@ def read_stored(path: Path) -> Stored:
     """
     try:
         data = path.read_bytes()
+    except IsADirectoryError as error:
+        raise InputError(f"The record {path} is a folder. Pass its .json file.") from error
     except OSError as error:
         raise InputError(f"The record {path} cannot be read: {error.strerror}.") from error
     try:

@@ -17,7 +17,7 @@ from nvs_eval.report.words import absence, capitalised, parts_of, phrase
 _CAPTION = "in brackets: difference from {protocol}; not ranked"
 _FIRST = "{owner} {metric} {value} ({protocol})"
 _SAME_DEFINITION = " is the same under {protocols} by definition"
-_ALONE = "{first} is computed under that protocol only."
+_ALONE = "Only {protocol} computes {metric}: {value}."
 _UNDER = "{metric} under {protocols} is {outcome}: it {reasons}."
 _UNDER_SEVERAL = "{metric} {outcome} under {reasons}. They agree here to the decimals shown, but differ by definition."
 _SAME_OUTCOME = "has the same value"
@@ -176,11 +176,12 @@ def _first_sentence(group: _Group, others: Sequence[_Group], *, yours: bool, idl
     if same:
         first += _SAME_DEFINITION.format(protocols=listed(same))
     if not others:
-        return f"{first}." if same else _ALONE.format(first=first)
+        alone = _ALONE.format(protocol=name, metric=about_of(group.metric).title, value=group.text)
+        return f"{first}." if same else alone
     reasons = _apart(group, *others, idle=idle)
     if any(other.views != group.views for other in others):
         reasons.append(_OVER_VIEWS.format(views=counted(len(group.views), "view")))
-    return f"{first}{', and it' if same else ''} {listed(reasons)}."
+    return f"{first}{'; it' if same else ''} {listed(reasons)}."
 
 
 def _outcome(group: _Group, first: _Group) -> str:

@@ -170,7 +170,8 @@ def load_published(name_or_path: str | Path) -> Published:
     Raises:
         InputError: the name is unknown, or the file has no published numbers. The message names the field.
     """
-    return read_as(find_file(name_or_path, "published result", named_published()), "published", parse_published)
+    path = find_file(name_or_path, "source of published numbers", named_published())
+    return read_as(path, "published", parse_published)
 
 
 def parse_published(data: object) -> Published:

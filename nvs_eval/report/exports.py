@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, listed, some
 from nvs_eval.records.record import Record, is_fast
 
 _INRIA = {"SSIM": "ssim", "PSNR": "psnr", "LPIPS": "lpips_vgg"}
@@ -131,8 +131,8 @@ def _messages(
     messages = []
     if not record.protocol["name"].startswith(tool):
         messages.append(
-            f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}). That tool may "
-            "compute them differently."
+            f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}), not "
+            "computed as that tool does."
         )
     if fast := [key for key, metric in exported.items() if is_fast(record.metrics[metric])]:
         messages.append(f"{', '.join(fast)} was computed with `--precision fast`, within 0.5 % + 2e-4 of exact.")
@@ -143,7 +143,8 @@ def _messages(
         messages += [f"{key} is the record's {name}; ns-eval uses AlexNet." for key, name in others.items()]
     skipped = [name for name in record.metrics if name not in exported.values()]
     if skipped:
-        messages.append(f"Skipped {', '.join(skipped)}, which the format does not have.")
+        are, them = ("are", "them") if len(skipped) > 1 else ("is", "it")
+        messages.append(f"{listed(skipped)} {are} omitted: the format has no field for {them}.")
     absent = [key for key, value in values.items() if value is None]
     if absent:
         messages.append(f"Infinite scores and undefined deviations are null: {some(absent, 4)}.")

@@ -67,7 +67,7 @@ def parts_of(signature: str) -> dict[str, str]:
 
 
 def phrase(part: str) -> str:
-    """Return a part of a signature as a predicate. Unknown parts, such as those of plugins, are quoted."""
+    """Return a part of a signature as a predicate. Unknown ones, as of plugins, are named: "has order 1"."""
     if part in _PHRASES:
         return _PHRASES[part]
     topic, _, value = part.partition(":")
@@ -76,7 +76,7 @@ def phrase(part: str) -> str:
     for pattern, of_match in _PATTERNS:
         if match := re.fullmatch(pattern, part):
             return of_match(match)
-    return f"has {part!r}"
+    return f"has {topic} {value}" if value else f"has {part!r}"
 
 
 def absence(topic: str) -> str:
@@ -95,7 +95,7 @@ def _quantised_apart(render: str, reference: str) -> str:
 _ORDER = ("alpha", "out_of_range", "colour_correction", "quantise", "region", "crop", "mask", "round_means")
 _STEPS: Mapping[str, Mapping[str, str]] = {
     "alpha": {
-        "composite": "An image with alpha is composited over the given background.",
+        "composite": "An image with alpha is composited over `--background`.",
         "drop": "Alpha is dropped, and the stored colours are used.",
         "error": "An image with alpha is an error.",
     },
@@ -116,7 +116,7 @@ _STEPS: Mapping[str, Mapping[str, str]] = {
         "right-half": "The right half of the image is scored, from column W // 2.",
     },
     "mask": {
-        "none": "Masks are not supported: a mask is an error.",
+        "none": "Masks are not allowed.",
         "ignored": "Masks are ignored.",
         "valid-pixels": "Scores are means over the mask only.",
         "multiply": "Both images are multiplied by the mask. Means are over all pixels, so that pixels outside count "

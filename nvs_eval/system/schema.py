@@ -205,7 +205,9 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
     needed = f"{', '.join(words)} or {last}" if words else last
     kinds = {kind for member in members for kind in (member, *get_args(member))}
     is_name = str in members and not kinds & {int, float} and not _meta(hint).description
-    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{_advice_for_names(value) if is_name else ''}")
+    quote = " Quote it." if isinstance(value, float) and str(value) in choices else ""
+    advice = _advice_for_names(value) if is_name else quote
+    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{advice}")
 
 
 def _advice_for_names(value: object) -> str:

@@ -127,7 +127,7 @@ def test_version_is_printed_without_torch(cli: Callable[..., Said], tmp_path: Pa
     ("command", "shown", "absent"),
     [
         ("run", "--output-dir PATH", "(default: )"),
-        ("table", "--sort STR", "None"),
+        ("table", "--sort METRIC|method", "None"),
         ("compare", "(default: 10000)", "(default: False)"),
         ("protocols", "[NAME|FILE.yaml]", "(required)"),
     ],
@@ -188,7 +188,7 @@ def test_files_and_pipes_get_utf_8_in_any_environment(encoding: str, name: str) 
 def test_messages_are_utf_8_too() -> None:
     refused = process(*TABLE, "--protocol", "x", env=ENCODINGS["ascii"])
     assert (refused.returncode, refused.stdout) == (2, b"")
-    assert "Error: Unknown protocol of the records 'x'. Known: 00000000, Prüfung" in refused.stderr.decode("utf-8")
+    assert "Error: No record has protocol 'x'. Known: 00000000, Prüfung" in refused.stderr.decode("utf-8")
 
 
 @pytest.mark.usefixtures("folder")

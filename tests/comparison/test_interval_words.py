@@ -13,7 +13,7 @@ def test_few_views_cause_a_caution_and_many_do_not(pinned: Pinned) -> None:
     pinned("compare", interval(drawn(1, 1, 7)).caution)
     pinned("compare", interval(drawn(1, 2, 7)).caution)
     assert interval(drawn(1, 5, 7)).caution == ""
-    assert interval(drawn(1, 9, 7)).caution.startswith("9 scenes")
+    assert interval(drawn(1, 9, 7)).caution.startswith("With only 9 scenes")
     assert interval(drawn(1, 1, 25)).caution == ""
     assert interval(drawn(1, 15, 3)).caution == ""
 

@@ -89,7 +89,7 @@ def test_cautions_that_differ_name_their_metrics() -> None:
     sentences = words(*many(steady, ssim=[*(0.001 * gain for gain in steady[:-1]), 0.3]))
     assert any(sentence.startswith("SSIM: The differences of the 25 views") for sentence in sentences)
     sentences = words(*many(steady[:8], ssim=steady[:8]))
-    assert any(sentence.startswith("8 views") for sentence in sentences)
+    assert any(sentence.startswith("With only 8 views") for sentence in sentences)
 
 
 def test_reason_for_no_interval_names_its_metric() -> None:

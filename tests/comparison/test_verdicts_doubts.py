@@ -81,7 +81,7 @@ def test_difference_that_only_the_test_finds_is_reported(pinned: Pinned) -> None
 
 def test_several_verdicts_are_not_confirmed() -> None:
     gains = [0.5, 0.51, 0.52, 0.53, 0.54, 0.56]
-    assert any("does not confirm them at 5%" in sentence for sentence in words(*many(gains, ssim=gains)))
+    assert any("does not confirm them at 5 %" in sentence for sentence in words(*many(gains, ssim=gains)))
 
 
 def test_pivotal_view_is_named(pinned: Pinned) -> None:

@@ -103,7 +103,7 @@ def test_metric_without_second_opinion_is_listed(file: Path, capsys: pytest.Capt
     change(file, with_metric)
     assert main(["verify", str(file)]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(metric)]
-    assert row.rstrip().endswith("not verified: no second opinion")
+    assert row.rstrip().endswith("not verified: no independent implementation")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_random_weights_are_found(
     )
     assert main(["verify", "--device", "cpu"]) == 1
     out = capsys.readouterr().out.splitlines()
-    (row,) = [line for line in out if line.startswith("LPIPS (Alex) of a made pair")]
+    (row,) = [line for line in out if line.startswith("LPIPS (Alex) of a generated pair")]
     assert row.rstrip().endswith("WRONG")
     assert "LPIPS (Alex) cannot be trusted" in out[-1]
     assert out[-1].startswith("PSNR, ")
@@ -135,7 +135,7 @@ def test_device_with_other_scores_is_found(only_alex: None, monkeypatch: pytest.
     result = verify_installation(torch.device("cuda"))
     wrong = [check for check in result.checks if check.state == "WRONG"]
     assert [check.topic for check in wrong] == ["SSIM"]
-    assert wrong[0].name.startswith("SSIM and Accelerator 9000, CPU, ")
+    assert wrong[0].name.startswith("SSIM on Accelerator 9000 against the CPU, ")
     assert wrong[0].deviation == pytest.approx(0.001)
     assert "SSIM cannot be trusted" in result.trust
 

@@ -431,7 +431,7 @@ def test_an_unknown_protocol_names_the_nearest(refused: Callable[..., str]) -> N
             r"Unknown field of psnr 'range'\. Did you mean 'data_range'",
         ),
         ("crop: 0", "crop: -1", r"crop must be a whole number of at least 0\. Got -1\."),
-        ("crop: 0\n", "", r"a protocol lacks crop: there is no default\."),
+        ("crop: 0\n", "", r"crop is missing: every field of a protocol must be given\."),
         ("region: full", "regoin: full", r"Unknown field of a protocol 'regoin'\. Did you mean 'region'\?"),
         ("out_of_range: error", "out_of_range: err", r"Unknown out_of_range 'err'\. Did you mean 'error'\?"),
         ("name: light", "name: [", r"is not YAML"),

@@ -104,7 +104,7 @@ def test_metric_of_a_plugin_is_in_the_table(
     file = next(Path("nvs-eval-results").rglob("*.json"))
     assert main(["verify", str(file)]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^PSNR \(Y\) 709 +- +- +- +not verified: no second opinion$", out, re.M)
+    assert re.search(r"^PSNR \(Y\) 709 +- +- +- +not verified: no independent implementation$", out, re.M)
     assert re.search(r"^PSNR .* confirmed *$", out, re.M)
     monkeypatch.undo()
     assert main(["table", str(tmp_path / "nvs-eval-results")]) == 0

@@ -156,7 +156,7 @@ def test_exact_in_png(changes: dict[str, Any], exact: bool) -> None:
 def test_error_names_the_missing_field(field: str) -> None:
     data = light()
     del data[field]
-    with pytest.raises(InputError, match=rf"protocol.*\b{field}\b"):
+    with pytest.raises(InputError, match=rf"^{field} is missing: every field of a protocol"):
         parse_protocol(data)
 
 

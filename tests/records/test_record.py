@@ -448,7 +448,7 @@ def test_other_files_are_errors(content: bytes, message: str, tmp_path: Path) ->
 def test_a_missing_record_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"The record .*gone\.json cannot be read: No such file or directory"):
         read_record(tmp_path / "gone.json")
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputError, match="is a folder"):
         read_record(tmp_path)
 
 

@@ -317,7 +317,7 @@ def test_every_optional_part_has_a_phrase_for_its_absence() -> None:
         ("floor:1.42e-14", "clamps variances at 1.42e-14"),
         ("v2", "has version 2"),
         ("of:[psnr|range:1|v1 mae|v1]", "is made of psnr|range:1|v1 and mae|v1"),
-        ("colour:teal", "has 'colour:teal'"),
+        ("colour:teal", "has colour teal"),
     ],
 )
 def test_phrases(part: str, message: str) -> None:

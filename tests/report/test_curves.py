@@ -472,8 +472,8 @@ def test_the_command_prints_json(results: Path, cli: Callable[..., Said]) -> Non
 def test_command_fails_without_a_curve(results: Path, refused: Callable[..., str]) -> None:
     assert "Got fox/nerfacto/small/2500" in refused("curve", str(results / "**/small/**/*.json"))
     assert "--output must end in .png, .pdf, .svg" in refused("curve", str(results), "--output", "curve.gif")
-    assert "Unknown protocol of the records 'gsplat'" in refused("curve", str(results), "--protocol", "gsplat")
-    assert "Name at least one record" in refused("curve")
+    assert "No record has protocol 'gsplat'" in refused("curve", str(results), "--protocol", "gsplat")
+    assert "No records given" in refused("curve")
 
 
 def test_curve_command_needs_neither_torch_nor_a_display(results: Path) -> None:

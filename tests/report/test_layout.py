@@ -330,7 +330,7 @@ def test_ties_are_marked_by_the_callable_of_the_layout() -> None:
     (table,) = tables_of(TWO, layout(rows="method", tied=tied))
     assert asked == [(["a", "b"], ["fox", "garden"], metric) for metric in ("psnr", "ssim")]
     assert [cells[1].mark for cells in table.rows] == ["", "≈"]
-    assert table.notes == ["≈: cannot be told from the best with these views"]
+    assert table.notes == ["≈: cannot be told from the best with this many views"]
 
 
 # --- Published numbers ----------------------------------------------------------------------------------------------
@@ -529,14 +529,14 @@ def test_the_command_adds_published_numbers_of_its_protocol(table: Callable[...,
     ("args", "message"),
     [
         (["--per-scene", "--rows", "scene"], "--per-scene means `--rows method --columns scene`. Omit"),
-        (["--decimals", "psnr"], "--decimals must be METRIC=NUMBER, such as psnr=2. Got 'psnr'."),
-        (["--decimals", "psnr=x"], "--decimals must be METRIC=NUMBER, such as psnr=2. Got 'psnr=x'."),
+        (["--decimals", "psnr"], "--decimals needs METRIC=NUMBER, such as psnr=2. Got 'psnr'."),
+        (["--decimals", "psnr=x"], "--decimals needs METRIC=NUMBER, such as psnr=2. Got 'psnr=x'."),
         (["--decimals", "psnr=1.5"], "--decimals of psnr must be a whole number from 0 to 15. Got 1.5."),
         (["--decimals", "psrn=1"], "Unknown metric of --decimals 'psrn'. Did you mean 'psnr'?"),
         (["--decimals", "psnr=1", "psnr=2"], "--decimals must name each metric once. Got psnr twice."),
-        (["--protocol", "standart"], "Unknown protocol of the records 'standart'. Did you mean 'standard'?"),
+        (["--protocol", "standart"], "No record has protocol 'standart'. Did you mean 'standard'?"),
         (["--suite", "mipnerf361"], "Unknown suite 'mipnerf361'. Did you mean 'mipnerf360'?"),
-        (["--with-published", "3dg"], "Unknown published result '3dg'."),
+        (["--with-published", "3dg"], "Unknown source of published numbers '3dg'."),
         (["--format", "tex"], "Unknown format 'tex'."),
         (["--long"], "--long needs --format csv or json. Got --format text."),
     ],

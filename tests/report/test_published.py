@@ -246,7 +246,7 @@ def test_a_scene_listed_twice_is_an_error(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(
-        InputError, match=r"^Unknown published result 'zipnerv'\. Did you mean 'zipnerf'\? Known: 2dgs-"
+        InputError, match=r"^Unknown source of published numbers 'zipnerv'\. Did you mean 'zipnerf'\? Known: 2dgs-"
     ):
         load_published("zipnerv")
 

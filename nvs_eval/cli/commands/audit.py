@@ -28,7 +28,7 @@ class Audit(AuditOptions, ScoringCommand):
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RENDERS ...]")] = ()
     """Folders of renders, as for `score`."""
     model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
-    """Synonym of RENDERS, as in metrics.py of 3D Gaussian splatting."""
+    """Same as RENDERS, as in metrics.py of 3D Gaussian splatting."""
     output_dir: Path = RESULTS
     """Folder of records and renders."""
 

@@ -10,7 +10,7 @@ from nvs_eval.cli.commands.run import Run
 
 @dataclass(frozen=True)
 class Demo:
-    """Train nerfacto on a small generated scene and evaluate it, without a GPU.
+    """Train nerfacto on a small generated scene and evaluate it; no GPU needed.
 
     Takes some minutes on two CPU cores.
     """

@@ -19,7 +19,10 @@ class ProtocolsCommand:
         """Print the list or the explanation."""
         from nvs_eval.api.installed import protocol_words
         from nvs_eval.cli.console import results
+        from nvs_eval.protocols import load_protocol
 
+        if self.protocol == "":
+            load_protocol(self.protocol)  # Raises the error that lists the names.
         out = results()
         words = _list() if self.protocol is None else protocol_words(self.protocol, width=out.width)
         out.print(words, markup=False, soft_wrap=True)

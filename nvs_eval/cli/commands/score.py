@@ -22,9 +22,11 @@ class Score(ScoreOptions, ScoringCommand):
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
     """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
     model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
-    """Synonym of RENDERS, as in metrics.py of 3D Gaussian splatting."""
+    """Same as RENDERS, as in metrics.py of 3D Gaussian splatting."""
     output_dir: Path = RESULTS
     """Folder of records and renders."""
+    overwrite: bool = False
+    """Replace records that were scored with other masks."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
         """Score the renders and write the records."""

@@ -23,7 +23,7 @@ EXIT_FAILED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
-    """Evaluate all methods of a file on all of its scenes, skipping finished work."""
+    """Evaluate all methods in a file on all of its scenes, skipping finished work."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """YAML file of methods, scenes and their paths (docs/suites.md)."""

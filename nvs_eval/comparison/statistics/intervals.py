@@ -43,8 +43,8 @@ _SINGLE_VIEWS = (
 _FEW_UNITS = "{weight}. There is no interval: the scene with the fewest views needs more."
 _WEIGHT = "Scenes of {counts} views have equal weight, and tell no more than {units} views of one scene"
 _UNSHOWN_SKEW = (
-    "{units} cannot show how skewed the differences are. The interval covers {coverage} % if they are very skewed, and "
-    "up to 98 % if they have heavy tails, instead of 95 %."
+    "With only {units}, skewness cannot be judged: if the differences are very skewed, the interval covers "
+    "{coverage} %, not 95 %. If they have heavy tails, it covers up to 98 %."
 )
 _SKEWED = (
     "The differences of the {units} are very skewed (a few large ones on one side). The interval may cover as little "
@@ -123,7 +123,8 @@ def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed
         InputError: there are too few resamples for a quantile.
     """
     if math.ceil(LEVEL * (resamples + 1)) > resamples:
-        raise InputError(f"The number of resamples must be at least 19 for a {LEVEL:.0%} quantile. Got {resamples}.")
+        level = f"{100 * LEVEL:g} %"
+        raise InputError(f"The number of resamples must be at least 19 for a {level} quantile. Got {resamples}.")
     result = {name: _without_draws(scores) for name, scores in metrics.items()}
     layouts: dict[object, list[str]] = {}
     for name, interval in result.items():
@@ -202,8 +203,8 @@ def _caution_on_units(scores: Scores) -> str:
     all_units = counted(scores.views, "view") if fixed else counted(len(scores.scenes), "scene")
     if number < _ENOUGH:
         if fixed and number < scores.views:
-            effective_units = f"{_weight(scores, number)}. {counted(number, 'view')}"
-            return _UNSHOWN_SKEW.format(units=effective_units, coverage="84 to 92")
+            skew = _UNSHOWN_SKEW.format(units=counted(number, "view"), coverage="84 to 92")
+            return f"{_weight(scores, number)}. {skew}"
         return _UNSHOWN_SKEW.format(units=all_units, coverage="88 to 93")
     if number < _ENOUGH_OF_SKEWED and abs(_skewness(scores, number)) > _VERY_SKEWED:
         return _SKEWED.format(units=all_units)

@@ -14,7 +14,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.system.plugins import find_plugin
 
 _RECORD = ".json"
-_RULE = "A file to inspect must be the config.yml of a nerfstudio run or a record (.json)."
+_RULE = "Pass the config.yml of a run, or a record (.json)."
 
 
 class Inspector(Protocol):
@@ -51,7 +51,7 @@ def inspect(
     """
     paths = [Path(file) for file in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
-        raise InputError("Nothing to inspect. Name the config.yml of a run, or a record.")
+        raise InputError("Nothing to inspect. Pass the config.yml of a run, or a record (.json).")
     if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
         raise InputError("--data (`data` in Python) is only for the config.yml of a run. Got only records.")
     return [_inspect(path, data) for path in paths]
@@ -67,9 +67,9 @@ def find_inspector(path: Path) -> Inspector:
 
 
 def _inspect(path: Path, data: Path | None) -> Inspection:
-    config = path / "config.yml"
-    if config.is_file():
-        raise InputError(f"{_RULE} Got the folder {path}. Use {config}.")
+    if path.is_dir():
+        config = path / "config.yml"
+        raise InputError(f"{_RULE} {path} is a folder.{f' Use {config}.' if config.is_file() else ''}")
     if not path.exists():
         raise InputError(f"{_RULE} {path} does not exist.")
     if path.suffix.lower() == _RECORD:

@@ -256,7 +256,7 @@ def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Ch
         key, title = f"lpips_{net}", topic_of(f"lpips_{net}")
         answers += [
             (key, f"{title} of an image and itself", 0.0, partial(distance, net, reference)),
-            (key, f"{title} of a made pair", KNOWN_LPIPS[net], partial(distance, net, render)),
+            (key, f"{title} of a generated pair", KNOWN_LPIPS[net], partial(distance, net, render)),
         ]
     for metric, name, answer, compute in answers:
         try:
@@ -277,9 +277,12 @@ def _comparisons(nets: Sequence[Net], device: torch.device, weights_dir: Path | 
     try:
         cases = cases_for(nets)
         ours = our_scores(cases, torch.device("cpu"), weights_dir)
-        yield from _agreement("independent implementation", ours, second_opinions(cases, ours, weights_dir))
+        others = second_opinions(cases, ours, weights_dir)
+        yield from _agreement("against an independent implementation", ours, others)
         if device.type != "cpu":
-            yield from _agreement(f"{device_name(device)}, CPU", our_scores(cases, device, weights_dir), ours)
+            yield from _agreement(
+                f"on {device_name(device)} against the CPU", our_scores(cases, device, weights_dir), ours
+            )
     except Exception as error:  # A broken installation can raise anything.
         yield Check("all named protocols", "scores under named protocols", first_line(error), "WRONG")
 
@@ -292,6 +295,6 @@ def _agreement(title: str, ours: Mapping[Key, float], others: Mapping[Key, float
     ]
     for worst in worst_of(compared):
         count = len({protocol for protocol, _, metric in ours if metric == worst.metric})
-        name = f"{label_of(worst.metric)} and {title}, {counted(count, 'protocol')}"
+        name = f"{label_of(worst.metric)} {title}, {counted(count, 'protocol')}"
         differing = f"{worst.recorded:.6f} and {worst.recomputed:.6f} ({worst.view})"
         yield _check(name, worst, "agree" if worst.confirmed else differing)

@@ -106,7 +106,7 @@ class Report:
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Rows of metric, largest deviation, its view, tolerance and verdict."""
         unknown = [metric for metric in self.record.metrics if metric not in verifiable(self.record)]
-        unverified = ("-", "-", "-", "not verified: no second opinion")
+        unverified = ("-", "-", "-", "not verified: no independent implementation")
         return [
             *(
                 (label_of(worst.metric), digits(worst.deviation), worst.view, digits(worst.tolerance), worst.verdict)

@@ -123,7 +123,7 @@ def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not name or not math.isfinite(value):
-            raise InputError(f"{option} must be METRIC=NUMBER, such as psnr=2. Got {word!r}.")
+            raise InputError(f"{option} needs METRIC=NUMBER, such as psnr=2. Got {word!r}.")
         if name in pairs:
             raise InputError(f"{option} must name each metric once. Got {name} twice.")
         pairs[name] = value

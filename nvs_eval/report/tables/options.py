@@ -34,6 +34,6 @@ class TableOptions:
     with_published: tuple[str, ...] = ()
     """Add published numbers as rows, such as 3dgs (see `nvs-eval published`), or YAML files."""
     tied: bool = False
-    """Mark numbers that cannot be told from the best."""
+    """Mark numbers that cannot be told from the best (≈)."""
     allow_mixed: bool = False
     """Also show rows that are not comparable (other views, references, masks or protocol), marked and unranked."""

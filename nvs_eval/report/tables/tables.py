@@ -197,7 +197,7 @@ def _table(
     first = block.records[0]
     notes = list(notes_of(block, rows, metrics))
     if any(TIED in cell.mark for column in columns for cell in column.cells):
-        notes.append(f"{TIED}: cannot be told from the best with these views")
+        notes.append(f"{TIED}: cannot be told from the best with this many views")
     return table_from(
         title,
         columns,
