@@ -93,7 +93,7 @@ def _shown(default: object) -> str:
 
 
 def _metavar(field: Field[Any], hint: Any) -> str | None:
-    """Return the name of values in the help: `PATH` for `Path | None`, `[NAME ...]` for names; None for tyro's default."""
+    """Return the name of values in the help, such as `PATH` or `[NAME ...]`; None for the default of tyro."""
     plain, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if any(getattr(mark, "metavar", None) for mark in marks):
         return None
