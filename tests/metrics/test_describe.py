@@ -284,16 +284,12 @@ def test_key_belongs_to_the_longest_registered_name(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_plugins_metric_has_the_facts_of_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = SimpleNamespace(unit="", higher_is_better=False, signature="psnr_hvs|v1", title=None, decimals=None)
+    info: Any = SimpleNamespace(unit="", higher_is_better=False, signature="psnr_hvs|v1", title=None, decimals=None)
     about = about_of("psnr_hvs", info)
-    assert (about.title, about.unit, about.higher_is_better, about.decimals, about.words) == (
-        "psnr_hvs",
-        "",
-        False,
-        4,
-        "",
-    )
-    psnr_2 = SimpleNamespace(unit="dB", higher_is_better=True, signature="psnr|range:2|v1", title=None, decimals=None)
+    assert (about.title, about.unit, about.higher_is_better, about.decimals) == ("psnr_hvs", "", False, 4)
+    assert about.words == ""
+    facts = {"unit": "dB", "higher_is_better": True, "title": None, "decimals": None}
+    psnr_2: Any = SimpleNamespace(signature="psnr|range:2|v1", **facts)
     about = about_of("psnr_2", psnr_2)
     assert (about.decimals, about.words) == (2, "the peak signal-to-noise ratio")
 

@@ -46,7 +46,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
 class Entry(NamedTuple):
     name: str
-    inspect: Callable[..., RunData]
+    inspect: Any
     dist: Any = None
 
     def load(self) -> Callable[..., RunData]:
