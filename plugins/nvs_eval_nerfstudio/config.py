@@ -19,28 +19,25 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import os
 import re
 import sys
 import typing
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import Distribution, entry_points, version
+from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
 from nvs_eval.errors import InputError
+from nvs_eval_nerfstudio.admitted import admitted_packages
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
 
 _BEGINNING = b"!!python/object:"
-_OURS = frozenset({"nerfstudio", "nvs_eval", "nvs_eval_nerfstudio"})
-_GROUPS = ("nerfstudio.method_configs", "nerfstudio.dataparser_configs")
-_VARIABLES = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
 
 
 def knows(path: Path) -> bool:
@@ -88,24 +85,6 @@ def load_config(path: Path) -> TrainerConfig:
             "Use the config.yml that ns-train wrote into the run's folder."
         )
     return config
-
-
-def admitted_packages() -> frozenset[str]:
-    """Return the packages whose classes a configuration may name: nerfstudio, nvs-eval and registered plugins."""
-    names = set(_OURS)
-    for point in (point for group in _GROUPS for point in entry_points(group=group)):
-        names.add(point.module.split(".")[0])
-        if point.dist is not None:
-            names |= _top_level(point.dist)
-    for definition in (part for name in _VARIABLES for part in os.environ.get(name, "").split(",")):
-        names.add(definition.partition("=")[2].split(":")[0].split(".")[0].strip())
-    return frozenset(name for name in names if name.isidentifier() and name not in sys.stdlib_module_names)
-
-
-def _top_level(distribution: Distribution) -> set[str]:
-    if names := (distribution.read_text("top_level.txt") or "").split():
-        return set(names)
-    return {file.parts[0].removesuffix(".py") for file in distribution.files or () if file.suffix == ".py"}
 
 
 def _read(path: Path) -> str:

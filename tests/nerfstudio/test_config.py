@@ -14,7 +14,8 @@ import yaml
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
 
 from nvs_eval.errors import InputError
-from nvs_eval_nerfstudio.config import admitted_packages, load_config
+from nvs_eval_nerfstudio.admitted import admitted_packages
+from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.quiet import import_nerfstudio
 
 import_nerfstudio()

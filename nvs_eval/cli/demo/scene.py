@@ -245,16 +245,7 @@ def draw(camera: Camera) -> NDArray[np.uint8]:
 def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int = 108) -> Path:
     """Write the scene to a folder, unless it exists: images/NNNN.png and transforms.json, with a held-out split.
 
-    The folder appears only when it is complete.
-
-    Args:
-        folder: folder of the scene.
-        views: number of views, including held-out ones.
-        width: width of the images in pixels.
-        height: height of the images in pixels.
-
-    Returns:
-        The folder.
+    The folder appears only when it is complete. `views` includes the held-out ones; `width` and `height` are in pixels.
 
     Raises:
         InputError: the folder has other content, or cannot be written.

@@ -17,8 +17,7 @@ from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 from nvs_eval.metrics.pair import needs_gradient
 from nvs_eval.system.devices import free_memory, give_back_memory
 
-# Pixels fed to a network at once, times the stride of its first layer: enough to keep the device busy, few enough to
-# keep memory flat.
+# Pixels fed to a network at once, times the stride of its first layer: they keep the device busy and memory flat.
 _PIXELS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
 # One image keeps a CPU busy. With one image at a time, its value has the same bits whatever else is scored with it, so
 # an audit writes the same records as each protocol alone.
@@ -178,12 +177,9 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Allowed:
-    """Memory that may be used, and its uses besides the passes.
+    """Bytes that may be used besides the images (None for the free memory), and bytes that their copies already use.
 
-    Attributes:
-        memory: bytes that may be used besides the images; None for the free memory.
-        copied: bytes of it that copies of the images already use.
-        masked: whether the distances are upsampled to the size of the images.
+    `masked` means that the distances are upsampled to the size of the images.
     """
 
     memory: int | None = None
@@ -247,7 +243,6 @@ class _Planning:
     def images(self, renders: int) -> Pass:
         """Return the images that pass side by side if `renders` renders do."""
         among = len(self._references)
-        # Number of pairs of each group of renders.
         pairs = Counter(max(image - among, 0) // renders for pairing in self._pairings for image in pairing.renders)
         at_once = _IMAGES_AT_ONCE.get(self._references[0].device.type, among + renders)
         return Pass(
