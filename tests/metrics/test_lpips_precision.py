@@ -436,21 +436,21 @@ def test_published_numbers_are_exact() -> None:
     check_published([published], [exact, fast])
     with pytest.raises(InputError) as error:
         check_published([published], [fast])
-    assert f"the records are of inria-3dgs, fast ({QUICK.fingerprint})" in str(error.value)
+    assert f"inria-3dgs, fast ({QUICK.fingerprint})" in str(error.value)
     assert "Score with `--protocol inria-3dgs` and `--precision exact`, rescore" in str(error.value)
     with pytest.raises(InputError, match="Score with `--protocol inria-3dgs`, rescore"):
         check_published([published], [replace(of("standard", fast=True), scene=scene)])
     text = nvs_eval.table([fast], with_published="3dgs", allow_mixed=True)
-    assert f"† 3DGS: of protocol inria-3dgs ({EXACT.fingerprint}), whose LPIPS is exact" in text
-    assert "LPIPS is exact" not in nvs_eval.table([exact], with_published="3dgs", allow_mixed=True)
+    assert f"† 3DGS: protocol inria-3dgs ({EXACT.fingerprint}), with exact LPIPS" in text
+    assert "exact LPIPS" not in nvs_eval.table([exact], with_published="3dgs", allow_mixed=True)
     other = replace(of("standard", fast=True), scene=scene)
-    assert "LPIPS is exact" not in nvs_eval.table([other], with_published="3dgs", allow_mixed=True)
+    assert "exact LPIPS" not in nvs_eval.table([other], with_published="3dgs", allow_mixed=True)
 
 
 def test_an_audit_names_fast() -> None:
     records = [of("standard", fast=True), of("inria-3dgs", 0.5, fast=True)]
     assert [cells[0].text for cells in audit_table(records).rows] == ["standard, fast", "inria-3dgs, fast"]
-    said = "LPIPS is fast (`--precision fast`), and compares with fast LPIPS alone; PSNR, SSIM and MAE are exact."
+    said = "LPIPS is fast (`--precision fast`) and comparable only with fast LPIPS. PSNR, SSIM and MAE are exact."
     assert audit_words(records)[-1] == said
     assert said not in audit_words([of("standard"), EXACT])
     mixed = audit_words([of("standard"), of("gsplat-vgg", fast=True)])
@@ -500,7 +500,7 @@ def test_inspect_shows_the_arithmetic(tmp_path: Path) -> None:
 
 
 def test_exports_name_fast() -> None:
-    off = "was computed with `--precision fast`: up to 0.5 % plus 2e-4 off what is exact."
+    off = "was computed with `--precision fast`, within 0.5 % + 2e-4 of exact."
     assert not any(off in message for message in inria(EXACT).messages)
     export = inria(QUICK)
     assert f"LPIPS {off}" in export.messages
