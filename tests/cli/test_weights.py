@@ -46,7 +46,7 @@ def test_command_exits_with_2_if_weights_are_wrong(folder: Path, capsys: pytest.
     assert command("--weights-dir", str(folder)) == 2
     printed = capsys.readouterr()
     assert "WRONG" in next(line for line in printed.out.splitlines() if "vgg" in line)
-    assert f"{folder / 'vgg.pth'} cannot be read" in printed.err
+    assert f"The weights file {folder / 'vgg.pth'} " in printed.err
 
 
 def test_command_reports_wrong_heads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,7 +175,7 @@ def test_jpeg_with_the_name_of_a_png(pinned: Pinned) -> None:
 
 def test_references_with_alpha() -> None:
     report = inspect_run(run_data([*clean(), view(put("c.png", bitmap(3, channels=4)))]))
-    assert texts(report) == ["1 of 3 references has an alpha channel (c): each method does as it likes."]
+    assert texts(report) == ["1 of 3 references has an alpha channel (c): each method composites differently."]
 
 
 def test_masks_that_fit_and_masks_that_do_not(pinned: Pinned) -> None:

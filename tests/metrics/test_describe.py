@@ -172,7 +172,7 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "lpips_squeeze",
             {**LPIPS, "version": 0.1},
-            r"of lpips_squeeze must be '0\.1' or '0\.0'\. Got 0\.1\.$",
+            r"of lpips_squeeze must be '0\.1' or '0\.0'\. Got 0\.1\. Quote it\.$",
         ),
         (
             "lpips_squeeze",
