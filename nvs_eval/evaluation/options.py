@@ -69,7 +69,7 @@ class ProtocolOptions:
     weights_dir: Path | None = None
     """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
-    """Memory for LPIPS beside the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
+    """Memory for LPIPS in addition to the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
 
     @property
     def masked(self) -> bool:
@@ -263,9 +263,9 @@ class SuiteOptions:
     precision: Literal["exact", "fast"] | None = None
     """LPIPS precision, exact or fast (default: the file's)."""
     max_memory: str | None = None
-    """Memory for LPIPS beside the images, such as 2GB (default: the file's)."""
+    """Memory for LPIPS in addition to the images, such as 2GB (default: the file's)."""
     overwrite: bool = False
-    """Render and score finished work again, and replace the file of --output (always replaced)."""
+    """Render and score finished work again. The file of --output is replaced in any case."""
 
 
 def not_known(where: str) -> InputError:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Audit(AuditOptions, ScoringCommand):
     """Score the same renders under every protocol and explain the differences.
 
-    Name folders of renders as for `score`, or trained runs with --load-config as for `run`. Options that apply only to
-    the other are an error. Images are rendered and decoded once; the records equal those of each protocol alone.
+    Name folders of renders as for `score`, or trained runs with --load-config as for `run`. An option
+    that does not apply to the kind of input is an error. Images are rendered and decoded once; the records equal those of each protocol alone.
     """
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RENDERS ...]")] = ()
