@@ -22,7 +22,8 @@ class Audit(AuditOptions, ScoringCommand):
     """Score the same renders under every protocol and explain the differences.
 
     Name folders of renders as for `score`, or trained runs with --load-config as for `run`. An option
-    that does not apply to the kind of input is an error. Images are rendered and decoded once; the records equal those of each protocol alone.
+    that does not apply to the kind of input is an error. Images are rendered and decoded once; the records equal those
+    of each protocol alone.
     """
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RENDERS ...]")] = ()
