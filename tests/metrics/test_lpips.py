@@ -268,7 +268,7 @@ def test_symmetric_and_zero_for_identical_images(net: Net, lpips_of: LoadLpips) 
     assert metric(a, b).item() > 1e-3
 
 
-# --- As a loss ----------------------------------------------------------------------------------------------------
+# --- Gradients ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("normaliser", ["lpips", "torchmetrics"])

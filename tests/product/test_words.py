@@ -45,7 +45,8 @@ def sentences(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n|\n\s*[-*|#>]+\s", text):
         joined = " ".join(paragraph.split())
         joined = re.sub(r"^\w+: (?=[A-Z])", "", joined)
-        yield from (part.strip(" |") for part in re.split(r"(?<=[.!?:;])\s+(?=[A-Z])", joined) if part.strip(" |"))
+        parts = (re.sub(r"^[\s|#>*-]+", "", part) for part in re.split(r"(?<=[.!?:;])\s+(?=[A-Z])|\s\|\s", joined))
+        yield from (part for part in parts if part)
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -86,6 +87,8 @@ def odd(text: str) -> list[str]:
         ("Return the scores.\n\nLikewise for masks.", False),
         ("What came of one protocol.", False),
         ("What does it cost?", True),
+        ("Text.\n\n## What is compared\n\nText.", False),
+        ("| name | Of each view |", False),
         ("on_view: is told each view when it is scored", False),
         ("The number of bootstrap resamples.", True),
     ],

@@ -75,8 +75,8 @@ def test_a_single_value_becomes_a_tuple() -> None:
 
 
 def test_paths_are_converted_by_the_path_function() -> None:
-    options = convert({"folders": ["a", "/b"], "masks": "m"}, Options, "score", path=lambda text: Path("/root", text))
-    assert (options.folders, options.masks) == ((Path("/root/a"), Path("/b")), Path("/root/m"))
+    options = convert({"folders": ["a", "/b"], "masks": "m"}, Options, "score", path=lambda text: Path("/base", text))
+    assert (options.folders, options.masks) == ((Path("/base/a"), Path("/b")), Path("/base/m"))
 
 
 def test_error_of_the_path_function_is_passed_on() -> None:
