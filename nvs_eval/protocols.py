@@ -18,9 +18,9 @@ from msgspec import Meta
 
 from nvs_eval.errors import InputError, listed, unknown_name
 from nvs_eval.images.pixels import AlphaRule, Quantisation
-from nvs_eval.metrics.describe import Description, describe
+from nvs_eval.metrics.describe import Description, describe, family_of, without_defaults
 from nvs_eval.metrics.pair import MaskMeaning
-from nvs_eval.metrics.registry import CORRECTED, about_of
+from nvs_eval.metrics.registry import AVERAGE, CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
 from nvs_eval.system.schema import Field, Text, convert, convert_fields, fields_of
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.weights.pins import Net
 
 DEFAULT = "standard"
-AVERAGE = "mipnerf_average"
-"""Key of the metric that is made of three others."""
 _AVERAGED = ("psnr", "ssim", "lpips")
 
 Decimals = Annotated[int, Meta(ge=0)]
@@ -166,7 +164,7 @@ class Protocol:
     @property
     def precision(self) -> Precision:
         """`fast` if any LPIPS metric is fast."""
-        fast = any(parameters.get("precision") == "fast" for parameters in self.metrics.values())
+        fast = any(_is_lpips(name) and given.get("precision") == "fast" for name, given in self.metrics.items())
         return "fast" if fast else "exact"
 
     @property
@@ -249,7 +247,7 @@ def parse_protocol(data: object) -> Protocol:
     protocol = convert(data, Protocol, "a protocol")
     metrics = {
         # Defaults are removed, so that writing them in a file does not change the fingerprint.
-        name: {key: value for key, value in parameters.items() if not _is_default(name, key, value)}
+        name: without_defaults(name, parameters)
         for name, parameters in protocol.metrics.items()
     }
     protocol = replace(protocol, metrics=metrics)
@@ -269,11 +267,7 @@ def _check_complete(data: object) -> None:
 
 
 def _is_lpips(metric: str) -> bool:
-    return metric.removeprefix(CORRECTED).split("_")[0] == "lpips"
-
-
-def _is_default(metric: str, key: str, value: object) -> bool:
-    return value is None or value is False or (_is_lpips(metric) and (key, value) == ("precision", "exact"))
+    return family_of(metric) == "lpips"
 
 
 def _check_together(protocol: Protocol) -> None:
@@ -308,6 +302,6 @@ def _check_average(metrics: Mapping[str, Mapping[str, Any]]) -> None:
             "such as {psnr: psnr, ssim: ssim, lpips: lpips_vgg}."
         )
     for family, name in convert_fields(metrics[AVERAGE], fields, AVERAGE).items():
-        candidates = [metric for metric in metrics if metric.split("_")[0] == family]
+        candidates = [metric for metric in metrics if not metric.startswith(CORRECTED) and family_of(metric) == family]
         if name not in candidates:
             raise unknown_name(f"{family} of {AVERAGE}", name, candidates)

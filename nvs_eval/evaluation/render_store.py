@@ -129,7 +129,7 @@ class RenderStore:
             if note is not None and self._can_use(work, note):
                 self.note, self._work, self.is_rendered, self._is_leftover = note, work, True, True
             else:
-                work.remove_leftover()
+                work.remove()
         return self
 
     def _can_use(self, work: WorkFolder, note: Note) -> bool:

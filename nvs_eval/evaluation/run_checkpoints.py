@@ -48,7 +48,8 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
             finished = {job: _finished(job, protocols, options) for job in group}
             for job in filter(finished.get, group):
                 callbacks.say(f"{job.id} already has its records. Use --overwrite to render and score it again.")
-                remove_leftovers(session.output_dir / job.id.folder, [protocol.fingerprint for protocol in protocols])
+                fingerprints = [protocol.fingerprint for protocol in protocols]
+                remove_leftovers(session.output_dir / job.id.folder, job.checkpoint.provenance, fingerprints)
                 records += finished[job]
             if waiting := [job for job in group if not finished[job]]:
                 may_refuse = callbacks.on_refusal is not None
@@ -120,6 +121,8 @@ def _job(
     Raises:
         InputError: The masks do not exist or do not fit the views.
     """
+    if not checkpoint.provenance.get("checkpoint_sha256"):
+        raise InputError(f"The source of {checkpoint.id} must give checkpoint_sha256, to tell its checkpoints apart.")
     result = replace(checkpoint.id, scene=options.scene or checkpoint.id.scene, method=method or checkpoint.id.method)
     if options.data_masks:
         masks = checkpoint.masks

@@ -103,7 +103,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
     methods: Annotated[Mapping[Text, Any], Meta(min_length=1, examples=[_EXAMPLE])]
     suite: Text | None = None
-    scenes: Annotated[tuple[Text | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] | None = None
+    scenes: Annotated[tuple[Text | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] = ()
     title: Text | None = None
     output_dir: Text = "nvs-eval-results"
 
@@ -165,7 +165,7 @@ def _commands_used(methods: object) -> set[str]:
 
 def _scenes(file: _File, path: Path) -> tuple[Suite, dict[str, dict[str, str]]]:
     """Return the scenes, and the placeholder values of each; `factor` only if it is known."""
-    listed = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes or ()]
+    listed = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes]
     if file.suite is None:
         if not listed:
             raise InputError(f"it must name scenes. Add `suite: mipnerf360` (or another suite) or `{_SCENES}`.")

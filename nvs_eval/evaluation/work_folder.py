@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,29 +119,26 @@ class WorkFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         self.lock.release()
 
-    def remove_leftover(self) -> None:
-        """Remove the folder of an earlier command, unless the system has no locks to show that it has ended."""
-        if self.lock.is_held:
-            self.remove()
-
 
 def leftovers(parent: Path) -> Iterator[WorkFolder]:
-    """Yield the work folders of interrupted commands, which no running command has locked."""
+    """Yield the work folders of interrupted commands, locked. Without locks, no command is known to have ended."""
     for path in sorted(parent.glob(f"{_PREFIX}*")):
-        if (lock := lock_folder(path)) is not None:
+        lock = lock_folder(path)
+        if lock is not None and lock.is_held:
             yield WorkFolder(path, lock)
 
 
-def remove_leftovers(parent: Path, protocols: Collection[str]) -> None:
+def remove_leftovers(parent: Path, provenance: Mapping[str, Any], protocols: Collection[str]) -> None:
     """Remove leftovers that are no longer of use: incomplete ones, and renders for protocols that have records.
 
     Args:
         parent: folder of the result's records.
+        provenance: identity of the renders that have records. Renders of another checkpoint are kept.
         protocols: fingerprints of the protocols that have records.
     """
     for work in leftovers(parent):
         note = work.read_note()
-        if note is None or set(note.protocols) <= set(protocols):
-            work.remove_leftover()
+        if note is None or (same_renders(note.provenance, provenance) and set(note.protocols) <= set(protocols)):
+            work.remove()
         else:
             work.lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
-from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, known_metrics
+from nvs_eval.metrics.registry import AVERAGE, CORRECTED, FAMILIES, about_of, known_metrics
 from nvs_eval.system.plugins import entry_names, load_entry
 from nvs_eval.system.schema import Field, convert_fields
 
@@ -102,11 +103,9 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
         InputError: the metric is unknown; a parameter is unknown, missing or invalid; or the metric does not support
             this meaning of a mask.
     """
-    plain = name.removeprefix(CORRECTED)
-    family = _family(plain)
+    plain, family = name.removeprefix(CORRECTED), family_of(name)
     if family in FAMILIES:
-        module = importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}")
-        make: Callable[..., tuple[str, Load]] = getattr(module, f"describe_{family}")
+        make: Callable[..., tuple[str, Load]] = _built_in(family)
         try:
             arguments = convert_fields(parameters, _parameters(make), name)
         except InputError as error:
@@ -121,31 +120,76 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     return Description(name, *facts, lambda _: metric.function, title, metric.decimals)
 
 
+def without_defaults(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a metric that differ from their defaults."""
+    family = family_of(name)
+    make = _built_in(family) if family in FAMILIES else _plugin_maker(family)
+    keywords = {} if make is None else inspect.signature(make).parameters
+    defaults = {key: keywords[key].default for key in parameters if key in keywords}
+    return {
+        key: value
+        for key, value in parameters.items()
+        if key not in defaults or value != defaults[key] or isinstance(value, bool) != isinstance(defaults[key], bool)
+    }
+
+
+def family_of(name: str) -> str:
+    """Return the longest registered name that a metric's key belongs to, without `cc_`, or the key itself."""
+    key = name.removeprefix(CORRECTED)
+    if key == AVERAGE:
+        return key
+    if "_" not in key or key in known_metrics():
+        return key.partition("_")[0]
+    names = [*FAMILIES, *entry_names(ENTRY_POINTS)]
+    return max((name for name in names if f"{key}_".startswith(f"{name}_")), key=len, default=key)
+
+
+def _built_in(family: str) -> Callable[..., Any]:
+    return getattr(importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}"), f"describe_{family}")
+
+
+def _plugin_maker(family: str) -> Callable[..., Any] | None:
+    """Return the function of keyword arguments that makes a plugin's metric; None if its entry point is another."""
+    entry = load_entry(ENTRY_POINTS, family, kind="metric") if family in entry_names(ENTRY_POINTS) else None
+    keywords = inspect.signature(entry).parameters.values() if inspect.isroutine(entry) else None
+    return entry if keywords is not None and all(p.kind is p.KEYWORD_ONLY for p in keywords) else None
+
+
 def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metric:
     """Load the metric of a plugin, or create it with its parameters."""
     if family not in entry_names(ENTRY_POINTS):
         error = unknown_name("metric", family, [*known_metrics(), *entry_names(ENTRY_POINTS)])
         raise InputError(f"{error} {_PLUGIN.format(name=family)}")
-    entry = load_entry(ENTRY_POINTS, family, kind="metric")
-    takes_keywords = inspect.isroutine(entry) and all(
-        p.kind is p.KEYWORD_ONLY for p in inspect.signature(entry).parameters.values()
-    )
-    arguments = convert_fields(parameters, _parameters(entry) if takes_keywords else {}, name)
-    metric = entry(**arguments) if takes_keywords else entry
+    make = _plugin_maker(family)
+    try:
+        arguments = convert_fields(parameters, {} if make is None else _parameters(make), name)
+        metric = load_entry(ENTRY_POINTS, family, kind="metric") if make is None else make(**arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"The plugin's metric {family!r} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(metric, Metric):
         raise InputError(
             f"The plugin's metric {family!r} must be a Metric, or a function of keyword arguments that returns one. "
             f"Got a {type(metric).__name__}."
         )
+    _check_facts(metric, family)
     return metric
 
 
-def _family(key: str) -> str:
-    """Return the longest registered name that a key belongs to, or the key itself."""
-    if "_" not in key or key in known_metrics():
-        return key.partition("_")[0]
-    names = [*FAMILIES, *entry_names(ENTRY_POINTS)]
-    return max((name for name in names if f"{key}_".startswith(f"{name}_")), key=len, default=key)
+def _check_facts(metric: Metric, family: str) -> None:
+    """Check the fields of a plugin's metric that records and tables rely on."""
+    valid = {
+        "unit must be a string": isinstance(metric.unit, str),
+        "higher_is_better must be True or False": isinstance(metric.higher_is_better, bool),
+        f"signature must be like '{family}|...|v1'": isinstance(metric.signature, str)
+        and re.fullmatch(rf"{re.escape(family)}\|(.+\|)?v\d+", metric.signature) is not None,
+        "title must be a string or None": isinstance(metric.title, str | None),
+        "decimals must be a whole number from 0 on, or None": metric.decimals is None
+        or (isinstance(metric.decimals, int) and metric.decimals >= 0),
+    }
+    if wrong := [rule for rule, is_valid in valid.items() if not is_valid]:
+        raise InputError(f"The plugin's metric {family!r} is wrong: its {wrong[0]}. Got {metric!r}.")
 
 
 def _parameters(make: Callable[..., object]) -> dict[str, Field]:

@@ -9,6 +9,9 @@ from typing import Protocol
 FAMILIES = {"psnr": "psnr", "ssim": "ssim.metric", "lpips": "lpips.metric", "mae": "psnr"}
 """Module of each family of metrics. Its `describe_<family>` makes the function."""
 
+AVERAGE = "mipnerf_average"
+"""Key of the average error of mip-NeRF, which is computed from other metrics."""
+
 CORRECTED = "cc_"
 """Prefix of the key of a metric of the colour-corrected render."""
 
@@ -127,7 +130,7 @@ _METRICS: Mapping[str, About] = {
     "lpips_vgg": replace(_LPIPS, title="LPIPS (VGG)", latex=r"LPIPS\textsubscript{VGG}"),
     "lpips_squeeze": replace(_LPIPS, title="LPIPS (Squeeze)", latex=r"LPIPS\textsubscript{Squeeze}"),
     "mae": About(title="MAE", words="the mean absolute error", higher_is_better=False, latex="MAE"),
-    "mipnerf_average": About(title="average error", higher_is_better=False, latex="Average error"),
+    AVERAGE: About(title="average error", higher_is_better=False, latex="Average error"),
 }
 
 
@@ -166,7 +169,9 @@ def label_of(metric: str, info: Recorded | None = None) -> str:
 
 def _variant(key: str, info: Recorded | None) -> About:
     """Return the facts of a metric without its own entry: a variant of a built-in family, or a plugin's."""
-    family = key.partition("_")[0] if info is None else info.signature.partition("|")[0]
+    family = key.partition("_")[0]
+    if info is not None and info.signature.partition("|")[0] != family:
+        family = ""  # A plugin's metric whose key begins like a built-in one.
     own = (about for name, about in _METRICS.items() if family in FAMILIES and name.partition("_")[0] == family)
     about = replace(next(own, About(title=key, higher_is_better=None)), title=key, latex="", bounds=None)
     if info is None:

@@ -60,10 +60,11 @@ def read_record_files(
         for name in names:
             _read_into(read, os.fspath(name))
     records = sorted(filter(None, read.values()), key=lambda file_and_record: _order(file_and_record[1]))
+    chosen = {id(record) for record in of_protocols([record for _, record in records], protocol)}
+    records = [(path, record) for path, record in records if id(record) in chosen]
     if not copies:
         check_distinct_cells([record for _, record in records], [path for path, _ in records])
-    chosen = {id(record) for record in of_protocols([record for _, record in records], protocol)}
-    return [(path, record) for path, record in records if id(record) in chosen]
+    return records
 
 
 def output_dir_of(file: Path, record: Record) -> Path | None:

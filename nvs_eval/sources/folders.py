@@ -15,7 +15,7 @@ from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
-from nvs_eval.sources.layouts import NOTES, Contents, RenderFiles, known_layouts, read_layout
+from nvs_eval.sources.layouts import Contents, RenderFiles, known_layouts, layouts, read_layout
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
 
@@ -97,7 +97,9 @@ def _check_folders(renders: Sequence[Path]) -> None:
 
 def _open(path: Path, reference: Path | None, references: Mapping[str, Picture]) -> _Opened:
     """Read a folder or archive by its layout; match folders without a known layout with the references."""
-    unpacked = unpack(path, also=NOTES) if is_archive(path) else None
+    unpacked = None
+    if is_archive(path):
+        unpacked = unpack(path, also=[note for layout in layouts() for note in layout.notes])
     place = path.resolve() if unpacked is None else without_suffix(path.resolve())
     # Archives often wrap everything in a single folder.
     levels = [path if unpacked is None else unpacked.folder]

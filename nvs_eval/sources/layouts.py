@@ -20,9 +20,6 @@ from nvs_eval.system.plugins import entry_names, load_entry
 
 ENTRY_POINTS = "nvs_eval.layouts"
 
-# Files other than images that layouts read.
-NOTES = ("cfg_args", "info.json", "cfg.yml", "cfg.json")
-
 
 @dataclass(frozen=True)
 class RenderFiles:
@@ -71,11 +68,13 @@ class Layout:
         looks_like: files by which the layout is recognised.
         read: returns the contents of a folder, or None if it has another layout. Called with the folder and the path by
             which the user knows it (the folder itself, or for an unpacked archive the archive without its suffix).
+        notes: names of files that it reads besides images, which are unpacked from archives, too.
     """
 
     tool: str
     looks_like: str
     read: Callable[[Path, Path], Contents | None]
+    notes: Sequence[str] = ()
 
 
 def read_layout(folder: Path, place: Path) -> Contents | None:
@@ -286,8 +285,13 @@ def _ns_eval_parts(canvas: Path) -> int:
 
 
 LAYOUTS = (
-    Layout("3D Gaussian splatting", "[test/]ours_<iteration>/ with renders/ and gt/", _read_3dgs),
-    Layout("nerfbaselines", "[predictions/]color/ with gt-color/", _read_nerfbaselines),
-    Layout("gsplat", "[renders/]val_step<step>_<n>.png, reference and render side by side", _read_gsplat),
+    Layout("3D Gaussian splatting", "[test/]ours_<iteration>/ with renders/ and gt/", _read_3dgs, ("cfg_args",)),
+    Layout("nerfbaselines", "[predictions/]color/ with gt-color/", _read_nerfbaselines, ("info.json",)),
+    Layout(
+        "gsplat",
+        "[renders/]val_step<step>_<n>.png, reference and render side by side",
+        _read_gsplat,
+        ("cfg.yml", "cfg.json"),
+    ),
     Layout("ns-eval --render-output-path", "eval_img_<n>.png, reference and render side by side", _read_ns_eval),
 )

@@ -140,10 +140,10 @@ def lock_folder(folder: Path) -> FolderLock | None:
         import fcntl
 
         descriptor = os.open(folder, os.O_RDONLY)
-    except (ImportError, PermissionError):  # Windows has neither.
-        return FolderLock(None)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except (ImportError, OSError):  # Windows has no locks of folders. Too many files may be open.
+        return FolderLock(None)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(folder)):

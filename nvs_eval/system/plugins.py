@@ -30,15 +30,17 @@ def find_plugin(group: str, path: Path, *, kind: str) -> Any:
     Raises:
         InputError: no plugin or more than one knows the path, or a plugin cannot be loaded.
     """
-    plugins, errors = {}, []
+    plugins, knowing, errors = {}, [], []
     for name in entry_names(group):
         try:
-            plugins[name] = load_entry(group, name, kind=kind)
-            if not hasattr(plugins[name], "knows"):
-                raise InputError(f"The {kind} {name!r} must have a function knows(path). Got {plugins.pop(name)!r}.")
+            plugin = load_entry(group, name, kind=kind)
+            if plugin.knows(path):
+                knowing.append(name)
+            plugins[name] = plugin
         except InputError as error:
             errors.append(error)
-    knowing = [name for name, plugin in plugins.items() if plugin.knows(path)]
+        except Exception as error:
+            errors.append(InputError(f"The {kind} {name!r} cannot say whether it knows {path}: {error!r}"))
     if not knowing and errors:
         raise errors[0]
     if not knowing and len(plugins) == 1:

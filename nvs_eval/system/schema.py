@@ -214,7 +214,11 @@ def _advice_for_names(value: object) -> str:
     """Return advice for names that YAML reads as another type: 0001 as 1, 2024-01-01 as a date, no as False."""
     if isinstance(value, bool):
         return " Put names that are words for True or False in quotes, such as 'no'."
-    if isinstance(value, datetime.date) or (isinstance(value, int | float) and math.isfinite(value)):
+    if (
+        isinstance(value, datetime.date)
+        or isinstance(value, int)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         return " Put names of digits in quotes, such as '0001'."
     return ""
 

@@ -197,6 +197,7 @@ def test_reference_kept_by_a_run_may_be_an_8_bit_copy(protocol: str, between: bo
     save_png(reference, image(7))
     changes = texts(inspect_record(file), doubtful=True)
     assert len(changes) == (protocol == HALF and not between)
+    assert all("changed" in text and text.endswith(": b.") for text in changes), changes
 
 
 # --- The function -----------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[
         ("squeeze", (1, 900, 1600), 0, "plain"),
         ("vgg", (1, 421, 803), 0, "plain"),
         ("vgg", (4, 240, 1201), 700 * MB, "plain"),
-        ("vgg", (1, 540, 960), 110 * MB, "plain"),
+        ("vgg", (1, 1080, 1920), 240 * MB, "plain"),
         ("squeeze", (12, 700, 1280), 80 * MB, "plain"),
         ("squeeze", (4, 900, 1600), 120 * MB, "masked"),
         ("alex", (4, 901, 1603), 200 * MB, "clamped"),
@@ -111,7 +111,7 @@ def test_the_memory_estimate_is_accurate(
 ) -> None:
     arguments = [net, weights_folder(net) or "", *size, allowed, fed]
     estimate, peaks = 0, []
-    for _ in range(3):  # The system may reuse memory that was freed before, so the largest peak counts.
+    for _ in range(3):  # A peak is too low if freed memory was reused, never too high: the largest counts.
         estimate, peak = map(int, in_new_process(BEGIN + MEASURED, *arguments, folder=tmp_path).split())
         peaks.append(peak)
         if estimate / peak <= 1.3:

@@ -298,6 +298,7 @@ def test_audit_reports_means_over_different_numbers_of_views(
     sentences = [line for line in result.out.splitlines() if "2 views" in line]
     assert len(sentences) == 4
     assert all("standard has 1" in sentence for sentence in sentences)
+    assert all("uses no masks" in sentence for sentence in sentences), sentences
 
 
 # --- Wrong usage ----------------------------------------------------------------------------------------------------

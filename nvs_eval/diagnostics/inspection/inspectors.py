@@ -51,7 +51,7 @@ def inspect(
     """
     paths = [Path(file) for file in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
-        raise InputError("Nothing to inspect. Pass the config.yml of a run, or a record (.json).")
+        raise InputError(f"Nothing to inspect. {_RULE}")
     if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
         raise InputError("--data (`data` in Python) is only for the config.yml of a run. Got only records.")
     return [_inspect(path, data) for path in paths]
