@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from nvs_eval.evaluation import run_checkpoints
 from nvs_eval.evaluation.options import Callbacks, RunOptions
 from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.evaluation.work_folder import WorkFolder
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.system.files import lock_folder
 
@@ -306,3 +309,47 @@ def test_leftover_renders_are_used_with_other_masks(tmp_path: Path) -> None:
     assert again.rendered == []
     assert "masks" not in records[0].provenance
     assert [row.coverage for row in records[0].views] == [None] * 3
+
+
+def test_leftover_of_another_checkpoint_is_kept(tmp_path: Path, opener: Opener) -> None:
+    protocol_file(tmp_path, LIGHT, "light.yaml")
+    out, opener.given[:] = tmp_path / "out", [FakeCheckpoint(1)]
+    protocol = str(tmp_path / "light.yaml")
+    (record,) = nvs_eval.run(tmp_path / "config.yml", protocol=protocol, output_dir=out)
+    interrupted(out, LIGHT, identity={"checkpoint_sha256": "newer"})
+    assert nvs_eval.run(tmp_path / "config.yml", protocol=protocol, output_dir=out) == [record]
+    assert len(list(record_file(record, out).parent.glob(".rendering-*"))) == 1
+
+
+def test_without_locks_no_work_folder_is_taken_or_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="the system has no locks of folders")
+    interrupted(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    before = list(tmp_path.rglob(".rendering-*"))
+    assert rendered_again(tmp_path) == 3
+    assert before == [folder for folder in before if folder.exists()] != []
+
+
+def test_too_many_open_files_do_not_stop_a_work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def refuse(path: Any, flags: int, *more: Any, **options: Any) -> int:
+        if Path(path).name.startswith(".rendering-"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    work = WorkFolder.new(tmp_path / "scene")
+    assert work.path.is_dir() and not work.lock.is_held
+    assert len(list((tmp_path / "scene").iterdir())) == 1
+
+
+def test_a_source_must_tell_its_checkpoints_apart(tmp_path: Path, opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(1, identity={"checkpoint_sha256": None})]
+    with pytest.raises(InputError, match="must give checkpoint_sha256"):
+        nvs_eval.run(tmp_path / "config.yml", protocol="nerf", output_dir=tmp_path / "out")
+    assert opener.rendered == []

@@ -18,7 +18,7 @@ from nvs_eval.metrics.psnr import mse, psnr
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim
 from nvs_eval.metrics.weights.pins import NETS, Net
-from nvs_eval.protocols import named_protocols, parse_protocol
+from nvs_eval.protocols import Protocol, named_protocols, parse_protocol
 
 LPIPS = {"net": "squeeze", "version": "0.1", "input": "scaled", "normaliser": "lpips"}
 SSIM = {"kernel": "valid", "data_range": 1}
@@ -303,3 +303,90 @@ def test_unknown_or_uninstalled_metric_advises_the_plugin() -> None:
         describe("psnr_y", {"luma": "bt601"})
     with pytest.raises(InputError, match=r"'luma'\. Known: data_range\.$"):
         describe("psnr", {"luma": "bt601"})
+
+
+# --- Parameters and facts of a plugin's metric ------------------------------------------------------------------------
+
+
+def registered(monkeypatch: pytest.MonkeyPatch, name: str, entry: object) -> None:
+    point = SimpleNamespace(name=name, load=lambda: entry, dist=SimpleNamespace(name="their-package"))
+    monkeypatch.setattr("nvs_eval.system.plugins.entry_points", lambda group: [point] * (group == "nvs_eval.metrics"))
+
+
+def protocol_with(**metrics: dict[str, Any]) -> Protocol:
+    data = yaml.safe_load(named_protocols()["standard"].read_text("utf-8"))
+    return parse_protocol({**data, "metrics": {"psnr": {"data_range": 1}, **metrics}})
+
+
+def test_false_and_none_are_values_of_a_plugins_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flag(*, robust: bool = True, order: int | None = 3) -> Metric:
+        return Metric("flag", "", True, f"flag|robust:{robust}|order:{order}|v1", mse)
+
+    registered(monkeypatch, "flag", flag)
+    changed = protocol_with(flag={"robust": False, "order": None})
+    assert changed.signatures["flag"].startswith("flag|robust:False|order:None|")
+    assert changed.metrics["flag"] == {"robust": False, "order": None}
+    # A default that is written out does not change the fingerprint.
+    defaults = protocol_with(flag={"robust": True, "order": 3})
+    assert defaults.fingerprint == protocol_with(flag={}).fingerprint != changed.fingerprint
+
+
+def test_false_is_given_for_a_required_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*, robust: bool) -> Metric:
+        return Metric("req", "", True, f"req|robust:{robust}|v1", mse)
+
+    registered(monkeypatch, "req", make)
+    assert protocol_with(req={"robust": False}).signatures["req"].startswith("req|robust:False|")
+
+
+def test_defaults_of_built_in_metrics_change_no_fingerprint() -> None:
+    plain, full = ({**LPIPS}, {**LPIPS, "clamp": False, "precision": "exact"})
+    assert protocol_with(lpips_squeeze=plain).fingerprint == protocol_with(lpips_squeeze=full).fingerprint
+    ssim_metric = {"kernel": "dmpix", "data_range": 1}
+    floor = {**ssim_metric, "variance_floor": None}
+    assert protocol_with(ssim=ssim_metric).fingerprint == protocol_with(ssim=floor).fingerprint
+
+
+def test_plugins_metric_named_like_lpips_is_not_lpips(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*, precision: str = "low") -> Metric:
+        return Metric("lpips_plug", "", False, f"lpips_plug|precision:{precision}|v1", mse)
+
+    registered(monkeypatch, "lpips_plug", make)
+    protocol = protocol_with(lpips_plug={"precision": "fast"})
+    assert (protocol.nets, protocol.precision, protocol.label) == ([], "exact", "standard")
+    assert protocol.with_precision("fast") == protocol
+    average = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_plug"}
+    with pytest.raises(InputError, match="lpips_plug"):
+        protocol_with(ssim={"kernel": "valid", "data_range": 1}, lpips_plug={}, mipnerf_average=average)
+
+
+def test_broken_maker_of_a_plugins_metric_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*, a: int) -> Metric:
+        raise ValueError("a must be odd")
+
+    registered(monkeypatch, "odd", make)
+    with pytest.raises(InputError, match=r"metric 'odd' cannot be made: ValueError: a must be odd"):
+        describe("odd", {"a": 2})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unit": None},
+        {"higher_is_better": "yes"},
+        {"signature": "nosig"},
+        {"signature": "ssim|win:3|v1"},
+        {"decimals": -1},
+        {"title": 3},
+    ],
+)
+def test_wrong_facts_of_a_plugins_metric_are_named(wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"name": "bad", "unit": "", "higher_is_better": True, "signature": "bad|v1", "function": mse, **wrong}
+    registered(monkeypatch, "bad", Metric(**facts))
+    with pytest.raises(InputError, match=f"metric 'bad' is wrong: its {next(iter(wrong))} must be"):
+        describe("bad", {})
+
+
+def test_a_foreign_signature_gives_no_facts() -> None:
+    info: Any = SimpleNamespace(unit="", higher_is_better=True, signature="ssim|v1", title=None, decimals=None)
+    assert (about_of("my_metric", info).words, about_of("my_metric", info).decimals) == ("", 4)

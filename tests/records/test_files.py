@@ -187,6 +187,16 @@ def test_two_files_of_one_cell_are_an_error_except_as_copies(out: Path) -> None:
     ]
 
 
+def test_two_files_of_another_protocol_are_no_error(out: Path) -> None:
+    other = {**OURS.protocol, "name": "mine", "fingerprint": "00000000"}
+    written(replace(OURS, protocol=other), "first")
+    written(replace(OURS, protocol=other), "second")
+    assert [record for _, record in read_record_files(["out", "first", "second"], protocol=["standard"])] == [
+        OURS,
+        THEIRS,
+    ]
+
+
 def test_a_table_of_two_files_of_one_cell_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     written(OURS, "again")
     assert main(["table", "again", "out", "--allow-mixed"]) == 2

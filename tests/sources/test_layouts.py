@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,8 +32,10 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources import layouts
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.masks import load_mask
+from nvs_eval.sources.pictures import Picture
 
 # --- 3D Gaussian splatting --------------------------------------------------------------------------------------------
 
@@ -357,3 +360,21 @@ def test_all_layouts_give_the_same_scores(scored: Callable[..., dict[str, Record
         assert all((row.render is not None) == (row.reference is not None) == whole for row in record.views)
         assert record.provenance.get("renders_from") == (None if whole else path)
         assert ("archive_sha256" in record.provenance) == (path in archives)
+
+
+def test_files_that_a_layout_reads_come_out_of_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(folder: Path, place: Path) -> layouts.Contents | None:
+        if not (folder / "mine.txt").is_file():
+            return None
+        renders = {name: Picture(folder / f"{name}.png") for name in NAMES}
+        return layouts.Contents([layouts.RenderFiles(renders, renders)], place, (folder / "mine.txt").read_text())
+
+    mine = layouts.Layout("mine", "mine.txt", read, ("mine.txt",))
+    monkeypatch.setattr(layouts, "LAYOUTS", (*layouts.LAYOUTS, mine))
+    write_pngs(tmp_path / "ours", NAMES)
+    (tmp_path / "ours" / "mine.txt").write_text("attic")
+    with zipfile.ZipFile(tmp_path / "ours.zip", "w") as archive:
+        for file in (tmp_path / "ours").iterdir():
+            archive.write(file, file.name)
+    (source,) = open_folders([tmp_path / "ours.zip"])
+    assert [(result.scene, result.method) for result in source.ids] == [("attic", "ours")]

@@ -60,3 +60,16 @@ def test_broken_plugin_is_named_if_no_other_knows_the_path(
     assert find("run.toy") == "toy"
     with pytest.raises(InputError, match="source 'broken' of broken-package cannot be loaded: no module"):
         find("config.yml")
+
+
+def test_plugin_that_fails_to_look_is_passed_over(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], str]) -> None:
+    def fail(path: Path) -> bool:
+        raise ValueError("no")
+
+    installed(monkeypatch, nerfstudio=".yml")
+    (good,) = plugins.entry_points("group")
+    bad = SimpleNamespace(name="bad", load=lambda: SimpleNamespace(knows=fail), dist=SimpleNamespace(name="theirs"))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [bad, good])
+    assert find("config.yml") == "nerfstudio"
+    with pytest.raises(InputError, match=r"'bad' cannot say whether it knows c\.txt: ValueError\('no'\)"):
+        find("c.txt")

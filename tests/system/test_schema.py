@@ -218,3 +218,8 @@ def test_endless_nesting_is_refused() -> None:
     endless.append(endless)
     with pytest.raises(InputError, match=r"^the file is nested too deeply\.$"):
         convert({"title": endless}, File, "the file")
+
+
+def test_huge_number_in_the_place_of_a_name_is_an_error() -> None:
+    with pytest.raises(InputError, match="scene must be a string"):
+        convert(10**400, str, "scene")
