@@ -349,7 +349,7 @@ def test_too_many_open_files_do_not_stop_a_work_folder(tmp_path: Path, monkeypat
 
 
 def test_a_source_must_tell_its_checkpoints_apart(tmp_path: Path, opener: Opener) -> None:
-    opener.given[:] = [FakeCheckpoint(1, identity={"checkpoint_sha256": None})]
+    opener.given[:] = [FakeCheckpoint(1, identity={"checkpoint_sha256": ""})]
     with pytest.raises(InputError, match="must give checkpoint_sha256"):
         nvs_eval.run(tmp_path / "config.yml", protocol="nerf", output_dir=tmp_path / "out")
     assert opener.rendered == []

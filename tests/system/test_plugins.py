@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_plugin_that_fails_to_look_is_passed_over(monkeypatch: pytest.MonkeyPatc
         raise ValueError("no")
 
     installed(monkeypatch, nerfstudio=".yml")
-    (good,) = plugins.entry_points("group")
+    good: Any = plugins.entry_points(group="group")[0]
     bad = SimpleNamespace(name="bad", load=lambda: SimpleNamespace(knows=fail), dist=SimpleNamespace(name="theirs"))
     monkeypatch.setattr(plugins, "entry_points", lambda group: [bad, good])
     assert find("config.yml") == "nerfstudio"
