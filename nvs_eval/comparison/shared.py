@@ -55,7 +55,7 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
         records = [*a.records[scene], *b.records[scene]]
         names = _shared_views(records)
         if names:
-            _check_same(scene, records, names)
+            _check_same(scene, (a, b), names)
             views[scene] = names
         notes += _view_notes(scene, records, names)
     if not views:
@@ -85,14 +85,19 @@ def _shared_views(records: Sequence[Record]) -> list[str]:
     return [row.name for row in records[0].views if row.name in in_all]
 
 
-def _check_same(scene: str, records: Sequence[Record], names: Sequence[str]) -> None:
+def _check_same(scene: str, sides: Sequence[Contender], names: Sequence[str]) -> None:
     shared_names = set(names)
-    parts = [replace(record, views=[row for row in record.views if row.name in shared_names]) for record in records]
-    for part in parts[1:]:
-        if differing := difference(parts[0], part):
+    (first_side, first), *others = [
+        (side.name, replace(record, views=[row for row in record.views if row.name in shared_names]))
+        for side in sides
+        for record in side.records[scene]
+    ]
+    for side, part in others:
+        if differing := difference(first, part):
+            labels = (first_side, side) if side != first_side else (first.id.name, part.id.name)
             raise InputError(
-                f"{scene}: {parts[0].id.name} and {part.id.name} were scored with {differing}, so their numbers cannot "
-                "be compared. Score both on the same images."
+                f"{scene}: {' and '.join(labels)} were scored with {differing}, so their numbers cannot be compared. "
+                "Score both on the same images."
             )
 
 

@@ -57,7 +57,7 @@ def test_error_without_notes_is_raised_unchanged() -> None:
 
 
 def test_prompt_raises_an_error_that_quotes_it(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match=r"'Really\?'"), quiet():
+    with pytest.raises(InputError, match=r"asks a question before .*'Really\?'"), quiet():
         input("Really?")
     assert capfd.readouterr() == ("", "")
 
