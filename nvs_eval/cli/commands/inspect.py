@@ -21,8 +21,9 @@ class Inspect:
     """Report which views are held out, and problems that may invalidate numbers.
 
     For a trained run: the held-out views and the rule that selects them; held-out views that were trained on;
-    duplicates; JPEG, alpha and sizes. For a record: the same as far as it is recorded, and whether the scored files
-    have changed. Nothing is rendered or scored. `!` may invalidate the numbers; `·` is information.
+    duplicates; JPEG, alpha and sizes. For a record: the same as far as it is recorded, whether the scored files have
+    changed, and renders that are paired with the wrong reference, mirrored, turned or with red and blue swapped.
+    Nothing is rendered or scored. `!` may invalidate the numbers; `·` is information.
     """
 
     paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|RECORD [...]")]

@@ -21,8 +21,8 @@ _JPEG = (
     "{count} JPEG{which}: compression artefacts count as truth, so even a perfect render of the scene would differ, "
     "which limits PSNR above all."
 )
-# MPO is written by some cameras: a JPEG followed by further ones.
-_LOSSY = ("JPEG", "MPO")
+LOSSY = ("JPEG", "MPO")
+"""Lossy formats. MPO is written by some cameras: a JPEG followed by further ones."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def stored_format(file: Path) -> str | None:
         if start.startswith((_NPY, _EXR)):
             return "NPY" if start.startswith(_NPY) else "EXR"
         return stored_image("", file).format
-    except (OSError, InputError):
+    except (OSError, ValueError):  # A path from a record may contain a null byte; an InputError is a ValueError, too.
         return None
 
 
@@ -189,7 +189,7 @@ class Lookalikes:
 
 def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Finding]:
     """Yield findings on lossy, mixed and misnamed formats of references, given as (name, file, format)."""
-    lossy = [name for name, _, format in formats if format in _LOSSY]
+    lossy = [name for name, _, format in formats if format in LOSSY]
     yield from findings_on(lossy, _JPEG, len(formats))
     counts = Counter(format for _, _, format in formats)
     if len(counts) > 1:
@@ -198,7 +198,7 @@ def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Findin
     misnamed = [
         f"{file.name} is {format}"
         for _, file, format in formats
-        if _SUFFIXES.get(file.suffix.lower(), format) != ("JPEG" if format in _LOSSY else format)
+        if _SUFFIXES.get(file.suffix.lower(), format) != ("JPEG" if format in LOSSY else format)
     ]
     yield from findings_on(
         misnamed, "Some references have a format that differs from their file name: {names}.", doubtful=True

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from nvs_eval.diagnostics.inspection.findings import (
+    LOSSY,
     Finding,
     Inspection,
     findings_on,
@@ -20,11 +23,13 @@ from nvs_eval.diagnostics.inspection.findings import (
     sizes_in_words,
     stored_format,
 )
+from nvs_eval.diagnostics.inspection.pairs import Pair, Thumbnail, pair_findings, thumbnail
 from nvs_eval.errors import InputError, some
-from nvs_eval.images.files import load_image
+from nvs_eval.images.files import Reading, load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import Record, ViewRow, read_record
 from nvs_eval.sources.image_source import reading_of
+from nvs_eval.system.prefetch import prefetch
 
 FEW = 0.01
 """Coverage below which a mask leaves too few pixels for a meaningful score."""
@@ -52,9 +57,39 @@ class InspectedRecord:
         """Rows that name the file of their reference, with this file."""
         return [(row, self.path(row.reference)) for row in self.record.views if row.reference]
 
+    @property
+    def renders(self) -> list[tuple[ViewRow, Path]]:
+        """Rows that name the file of their render, with this file."""
+        return [(row, self.path(row.render)) for row in self.record.views if row.render]
+
+    @cached_property
+    def decoded(self) -> dict[Path, Decoded | InputError]:
+        """Contents of the files of references and renders that exist; for an unreadable file, the error."""
+        reading = reading_of(self.record)
+        files = dict.fromkeys(path for _, path in (*self.references, *self.renders) if path.is_file())
+        with closing(prefetch([partial(_decode, file, reading)] for file in files)) as decoded:
+            return {file: content for file, (content,) in zip(files, decoded, strict=True)}
+
     def path(self, name: str) -> Path:
         """Return a path relative to the current folder, without the `..` that lead out of the record's folder."""
         return Path(os.path.normpath(self.file.parent / name))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Hash, size (width and height) and thumbnail of a decoded image."""
+
+    sha256: str
+    size: tuple[int, int]
+    thumbnail: Thumbnail
+
+
+def _decode(file: Path, reading: Reading) -> Decoded | InputError:
+    try:
+        image = load_image(file, reading)
+    except InputError as error:
+        return error
+    return Decoded(sha256_of_image(image), (image.shape[1], image.shape[0]), thumbnail(image))
 
 
 def inspect_record(file: Path) -> Inspection:
@@ -148,20 +183,30 @@ def _skipped(inspected: InspectedRecord) -> Iterator[Finding]:
 
 def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
     """Find references whose pixels differ from the scored ones."""
-    reading, changed, copies, unreadable = reading_of(inspected.record), [], [], []
+    changed, copies = [], []
     for row, path in inspected.references:
-        if not path.is_file():
-            continue
-        try:
-            if sha256_of_image(load_image(path, reading)) != row.reference_sha256:
-                (copies if _may_be_copy(inspected, path) else changed).append(row.name)
-        except InputError as error:
-            unreadable.append(str(error).rstrip("."))
+        reference = inspected.decoded.get(path)
+        if isinstance(reference, Decoded) and reference.sha256 != row.reference_sha256:
+            (copies if _may_be_copy(inspected, path) else changed).append(row.name)
     total = len(inspected.record.views)
     yield from findings_on(changed, "{count} changed since scoring: {names}.", total, verb="have", doubtful=True)
     yield from findings_on(copies, _COPIES, total)
-    text = "{count} unreadable and could not be compared with what was scored: {names}."
-    yield from findings_on(unreadable, text, total)
+    for noun, files in (("reference", inspected.references), ("render", inspected.renders)):
+        errors = [inspected.decoded.get(path) for _, path in files]
+        unreadable = [str(error).rstrip(".") for error in errors if isinstance(error, InputError)]
+        text = "{count} unreadable and could not be compared with what was scored: {names}."
+        yield from findings_on(unreadable, text, total, noun=noun)
+
+
+def _pairs(inspected: InspectedRecord) -> Iterator[Finding]:
+    """Find renders that fit another reference better, or their own after a flip, a turn or a swap of channels."""
+    renders = {row.name: inspected.decoded.get(path) for row, path in inspected.renders}
+    pairs = []
+    for row, path in inspected.references:
+        reference, render = inspected.decoded.get(path), renders.get(row.name)
+        if isinstance(reference, Decoded) and isinstance(render, Decoded):
+            pairs.append(Pair(row.name, reference.thumbnail, render.thumbnail, len(set(reference.size)) == 1))
+    return pair_findings(pairs)
 
 
 def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
@@ -185,7 +230,10 @@ def _missing(inspected: InspectedRecord) -> Iterator[Finding]:
 
 def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
     formats = [(row.name, path, stored_format(path)) for row, path in inspected.references]
-    return format_findings([(name, path, format) for name, path, format in formats if format])
+    yield from format_findings([(name, path, format) for name, path, format in formats if format])
+    lossy = [row.name for row, path in inspected.renders if stored_format(path) in LOSSY]
+    text = "{count} JPEG{which}, which changes every score. Score the images as rendered, without compression."
+    yield from findings_on(lossy, text, len(inspected.record.views), noun="render", doubtful=True)
 
 
 def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -208,8 +256,8 @@ def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
     if kept and kept != "as scored":
         yield Finding(f"The renders are kept as {kept}: scoring them again gives different numbers.")
     rows = inspected.record.views
-    for noun, names in (("render", [row.render for row in rows]), ("mask", [row.mask for row in rows])):
-        paths = [inspected.path(name) for name in names if name]
+    masks = [inspected.path(row.mask) for row in rows if row.mask]
+    for noun, paths in (("render", [path for _, path in inspected.renders]), ("mask", masks)):
         missing = [str(path) for path in paths if not path.is_file()]
         yield from findings_on(missing, "{count} missing: {names}.", len(rows), noun=noun)
 
@@ -220,6 +268,7 @@ WARNINGS = (
     _unused_masks,
     _skipped,
     _changed,
+    _pairs,
     _missing,
     _formats,
     _sizes,
