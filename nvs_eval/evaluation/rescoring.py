@@ -11,6 +11,7 @@ from nvs_eval.evaluation.evaluate import Session, score_files, write_records
 from nvs_eval.evaluation.options import Callbacks, RescoreOptions
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import same_renders, up_to_date
+from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
@@ -124,8 +125,8 @@ class _Job:
         for group in groups.values():
             references = group[0].references()
             source = ImageFiles([result.render_set(references) for result in group], reading_of(group[0].record))
-            source.check({protocol.alpha for protocol in protocols})
-            self._sources.append(source)
+            self._sources.append(source.checked({protocol.alpha for protocol in protocols}))
+        check_sizes(protocols, [size for source in self._sources for size in source.sizes.items()])
         check_distinct(result.record.id for result in results)
         self._results = {result.record.id: result for result in results}
         self._copies = {result.record.id: result.check_unchanged(protocols) for result in results}

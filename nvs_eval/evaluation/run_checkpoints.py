@@ -17,6 +17,7 @@ from nvs_eval.evaluation.prepare import check_range
 from nvs_eval.evaluation.render_store import Job, Keep, Plan, RenderStore
 from nvs_eval.evaluation.resume import check_not_replaced, of_checkpoint, up_to_date
 from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.evaluation.work_folder import remove_leftovers
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
@@ -43,7 +44,11 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     records: list[Record] = []
     evaluations: list[Evaluation] = []
     with ExitStack() as stack:
-        for group, protocols in _groups(jobs, options):
+        for group, all_protocols in _groups(jobs, options):
+            sizes = [size for job in group for size in zip(job.checkpoint.names, job.checkpoint.sizes, strict=True)]
+            protocols = check_sizes(all_protocols, sizes, callbacks.on_refusal)
+            if not protocols:
+                continue
             check_not_replaced([job.id for job in group], protocols, options)
             finished = {job: _finished(job, protocols, options) for job in group}
             for job in filter(finished.get, group):

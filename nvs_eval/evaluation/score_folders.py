@@ -11,6 +11,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, score_files, write_records
 from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
 from nvs_eval.evaluation.resume import check_not_replaced, of_files, up_to_date
+from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
@@ -32,8 +33,12 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool =
     """
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
-    scorer = None if resume else options.scorer(protocols)  # Created early to report missing weights.
     sources = _open(options, protocols, callbacks)
+    sizes = [size for source in sources for size in source.sizes.items()]
+    protocols = check_sizes(protocols, sizes, callbacks.on_refusal)
+    if not protocols:
+        return []
+    scorer = None if resume else options.scorer(protocols)  # Created early to report missing weights.
     records, waiting = _finished(sources, protocols, options) if resume else ([], sources)
     for result in dict.fromkeys(record.id for record in records):
         callbacks.say(f"{result} is already scored.")

@@ -8,7 +8,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 from typing import Protocol as Interface
@@ -52,6 +52,7 @@ class Metric:
         function: computes the values.
         title: name in sentences and in LaTeX, for a metric of a plugin (default: the key).
         decimals: number of decimals in tables, for a metric of a plugin (default: 4).
+        smallest: smallest height and width of an image that the function accepts, in pixels.
     """
 
     name: str
@@ -61,10 +62,13 @@ class Metric:
     function: Function
     title: str | None = None
     decimals: int | None = None
+    smallest: int = 1
 
 
 Load = Callable[[Path | None], Function]
 """Builds the function of a metric. The argument is the folder that is searched first for weights."""
+Described = tuple[str, Load, int]
+"""Signature of a built-in metric, the loader of its function, and its smallest height and width, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Description:
     load: Load
     title: str | None = None
     decimals: int | None = None
+    smallest: int = 1
 
     def build(self, *, weights_dir: Path | None = None) -> Metric:
         """Load the function and return the metric.
@@ -85,8 +90,8 @@ class Description:
         Raises:
             InputError: the weights are unavailable or have the wrong hash.
         """
-        function = self.load(weights_dir)
-        return Metric(self.name, self.unit, self.higher_is_better, self.signature, function, self.title, self.decimals)
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "load"}
+        return Metric(**facts, function=self.load(weights_dir))
 
 
 def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "valid-pixels") -> Description:
@@ -105,19 +110,19 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     """
     plain, family = name.removeprefix(CORRECTED), family_of(name)
     if family in FAMILIES:
-        make: Callable[..., tuple[str, Load]] = _built_in(family)
+        make: Callable[..., Described] = _built_in(family)
         try:
             arguments = convert_fields(parameters, _parameters(make), name)
         except InputError as error:
             raise error if plain in known_metrics() else InputError(f"{error} {_PLUGIN.format(name=name)}") from error
-        signature, load = make(plain, mask, **arguments)
+        signature, load, smallest = make(plain, mask, **arguments)
         about = about_of(plain)
-        return Description(name, about.unit, bool(about.higher_is_better), signature, load)
+        return Description(name, about.unit, bool(about.higher_is_better), signature, load, smallest=smallest)
     metric = _from_plugin(family, parameters, name)
     facts = (metric.unit, metric.higher_is_better, metric.signature)
     suffix = plain.removeprefix(family).replace("_", " ")  # Several keys of one metric have different titles.
     title = metric.title and f"{metric.title}{suffix}"
-    return Description(name, *facts, lambda _: metric.function, title, metric.decimals)
+    return Description(name, *facts, lambda _: metric.function, title, metric.decimals, metric.smallest)
 
 
 def without_defaults(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,6 +192,7 @@ def _check_facts(metric: Metric, family: str) -> None:
         "title must be a string or None": isinstance(metric.title, str | None),
         "decimals must be a whole number from 0 on, or None": metric.decimals is None
         or (isinstance(metric.decimals, int) and metric.decimals >= 0),
+        "smallest must be a whole number from 1 on": isinstance(metric.smallest, int) and metric.smallest >= 1,
     }
     if wrong := [rule for rule, is_valid in valid.items() if not is_valid]:
         raise InputError(f"The plugin's metric {family!r} is wrong: its {wrong[0]}. Got {metric!r}.")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics.describe import Load, Positive, all_digits
+from nvs_eval.metrics.describe import Described, Positive, all_digits
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, mean_over_plane
 
 
@@ -77,12 +77,12 @@ def mae(
     return mean_over_plane((reference - render).abs_(), mask)
 
 
-def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> tuple[str, Load]:
-    """Return the signature of a protocol's PSNR, and the loader of its function."""
+def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> Described:
+    """Describe the PSNR of a protocol."""
     function = partial(psnr, data_range=data_range)
-    return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function
+    return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function, 1
 
 
-def describe_mae(_: str, __: MaskMeaning) -> tuple[str, Load]:
-    """Return the signature of a protocol's MAE, and the loader of its function."""
-    return "mae|v1", lambda _: mae
+def describe_mae(_: str, __: MaskMeaning) -> Described:
+    """Describe the MAE of a protocol."""
+    return "mae|v1", lambda _: mae, 1

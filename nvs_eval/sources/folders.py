@@ -79,10 +79,7 @@ def open_folders(
             opened, references, scene, method, masks=_own_masks(opened) if own_masks else common_masks
         )
     ]
-    sources = _grouped(render_sets, reading or Reading())
-    for source in sources:
-        source.check(alpha)
-    return sources
+    return [source.checked(alpha) for source in _grouped(render_sets, reading or Reading())]
 
 
 def _check_folders(renders: Sequence[Path]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -51,10 +51,12 @@ class ImageFiles:
     Attributes:
         sets: render sets with the same references and masks; a view has one render from each, in this order.
         reading: how to read grey and linear images, and the background for protocols that composite alpha.
+        sizes: width and height of each view in pixels, by name; empty if not checked.
     """
 
     sets: Sequence[RenderSet]
     reading: Reading = field(default_factory=Reading)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[ResultId]:
@@ -116,8 +118,10 @@ class ImageFiles:
         """Return the reference of a view, then its renders."""
         return [self.references[name], *(render_set.renders[name] for render_set in self.sets)]
 
-    def check(self, alpha: Collection[AlphaRule] = ("composite",)) -> None:
-        """Check the header of every file once: it exists, has usable channels, and has the size of its reference.
+    def checked(self, alpha: Collection[AlphaRule] = ("composite",)) -> ImageFiles:
+        """Return the source with its sizes. Check the header of every file once.
+
+        Each file must exist, have usable channels, and have the size of its reference.
 
         Args:
             alpha: alpha rules of the protocols. Images with alpha must satisfy all of them.
@@ -138,6 +142,7 @@ class ImageFiles:
                     )
         if self.masks is not None:
             self.masks.check(sizes)
+        return replace(self, sizes=sizes)
 
 
 def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:

@@ -25,7 +25,7 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images import pixels
 from nvs_eval.images.pixels import by_planes, quantise
 from nvs_eval.metrics import psnr as psnr_metric
-from nvs_eval.metrics.describe import Load
+from nvs_eval.metrics.describe import Described
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.psnr import psnr
@@ -172,8 +172,8 @@ def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(render))
         return psnr(reference, render, mask=mask)
 
-    def describe(name: str, _: Any, *, data_range: float) -> tuple[str, Load]:
-        return f"psnr|range:{data_range:g}|v1", lambda _: counted
+    def describe(name: str, _: Any, *, data_range: float) -> Described:
+        return f"psnr|range:{data_range:g}|v1", lambda _: counted, 1
 
     monkeypatch.setattr(psnr_metric, "describe_psnr", describe)
     return calls

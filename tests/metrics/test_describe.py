@@ -252,6 +252,11 @@ def test_title_and_decimals_of_a_plugin_metric_reach_records(monkeypatch: pytest
     assert (infos["psnr"].title, infos["psnr"].decimals) == (None, None)
 
 
+def test_smallest_size_of_a_plugin_metric_reaches_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin(monkeypatch, lambda: Metric("mse", "", False, "mse|v1", mse, smallest=20))
+    assert describe("mse", {}).smallest == describe("mse", {}).build().smallest == 20
+
+
 def test_broken_plugin_is_named_with_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ImportError("no such module")
@@ -377,6 +382,7 @@ def test_broken_maker_of_a_plugins_metric_is_named(monkeypatch: pytest.MonkeyPat
         {"signature": "nosig"},
         {"signature": "ssim|win:3|v1"},
         {"decimals": -1},
+        {"smallest": 0},
         {"title": 3},
     ],
 )

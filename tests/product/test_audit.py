@@ -340,7 +340,7 @@ def test_missing_weights_raise_one_error_before_rendering(
 
     monkeypatch.setattr("nvs_eval.evaluation.scorer.require", require)
     for inputs in (FOLDERS, RUNS):
-        assert refused("audit", *inputs) == "No weights of alex, vgg."
+        assert refused("audit", *inputs, "--protocol", "standard", "inria-3dgs") == "No weights of alex, vgg."
     assert opener.rendered == []
 
 

@@ -14,7 +14,7 @@ from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics import psnr
-from nvs_eval.metrics.describe import Load
+from nvs_eval.metrics.describe import Described
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
@@ -98,8 +98,8 @@ def test_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.Mon
     before = protocol_of(LIGHT)
     describe = psnr.describe_psnr
 
-    def second(name: str, mask: Any, *, data_range: float) -> tuple[str, Load]:
-        return f"psnr|range:{data_range:g}|v2", describe(name, mask, data_range=data_range)[1]
+    def second(name: str, mask: Any, *, data_range: float) -> Described:
+        return f"psnr|range:{data_range:g}|v2", *describe(name, mask, data_range=data_range)[1:]
 
     monkeypatch.setattr(psnr, "describe_psnr", second)
     after = protocol_of(LIGHT)

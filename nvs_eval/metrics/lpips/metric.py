@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.describe import Load
+from nvs_eval.metrics.describe import Described
 from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
-from nvs_eval.metrics.lpips.layers import Backbone
+from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
 from nvs_eval.metrics.lpips.passes import distances
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
@@ -170,8 +170,8 @@ def describe_lpips(
     normaliser: Normaliser,
     clamp: bool = False,
     precision: Precision = "exact",
-) -> tuple[str, Load]:
-    """Return the signature of a protocol's LPIPS, and the loader of its function, which reads the weights.
+) -> Described:
+    """Describe the LPIPS of a protocol. The loader of its function reads the weights.
 
     Raises:
         InputError: the name does not match the net, or LPIPS does not support the meaning of the mask.
@@ -192,4 +192,4 @@ def describe_lpips(
         ways: Any = {"version": version, "input": input, "normaliser": normaliser, "precision": precision}
         return load_lpips(net, clamp=clamp, mask_meaning=meaning, weights_dir=weights_dir, **ways)
 
-    return signature, load
+    return signature, load, SMALLEST[net]

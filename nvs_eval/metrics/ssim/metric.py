@@ -25,7 +25,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
-from nvs_eval.metrics.describe import Load, NotNegative, Positive, all_digits
+from nvs_eval.metrics.describe import Described, NotNegative, Positive, all_digits
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, widest_float
 from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
 from nvs_eval.metrics.ssim.pairs import Block, Member, Pairs, map_size
@@ -131,8 +131,8 @@ def describe_ssim(
     kernel: Literal[tuple(KERNELS)],  # pyright: ignore[reportInvalidTypeForm]
     data_range: DataRange,
     variance_floor: NotNegative | None = None,
-) -> tuple[str, Load]:
-    """Return the signature of a protocol's SSIM, and the loader of its function.
+) -> Described:
+    """Describe the SSIM of a protocol.
 
     Raises:
         InputError: the kernel does not support the meaning of the mask.
@@ -145,7 +145,7 @@ def describe_ssim(
         raise InputError(f"{name} has the kernel {kernel!r}, which does not support `mask: dycheck`. Use dmpix.")
     make: Any = ssim  # The arguments were checked above.
     function = partial(make, kernel=kernel, data_range=data_range, variance_floor=variance_floor, mask_meaning=mask)
-    return f"ssim|{how.signature(shown)}|v1", lambda _: function
+    return f"ssim|{how.signature(shown)}|v1", lambda _: function, how.smallest
 
 
 def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
