@@ -1,4 +1,4 @@
-"""The error for wrong input, and helpers for the wording of messages."""
+"""The error and the warning for wrong input, and helpers for the wording of messages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ class InputError(ValueError):
 
     The command line prints the message without a traceback and exits with 2.
     """
+
+
+class InputWarning(UserWarning):
+    """Input that is used although something in it is wrong.
+
+    Attributes:
+        kind: what is wrong, without the name of the file. The command line prints one warning of each kind.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError:

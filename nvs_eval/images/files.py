@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, InputWarning
+from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
+from nvs_eval.images.stored import DamagedError, Stored
 from nvs_eval.system.files import write_whole
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".npy", ".exr")
 _CHANNELS = 3
 _LARGEST = {"bool": 1, "uint8": 255, "uint16": 65535}
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # Number of channels by the colour type in the header.
 # Exceptions of decoders for truncated files and invalid content.
-_DAMAGED = (struct.error, zlib.error, EOFError, SyntaxError)
-_READING_16BIT = Lock()
+_DAMAGED = (DamagedError, struct.error, zlib.error, EOFError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,8 @@ def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], F
     Raises:
         InputError: the file cannot be read, or `reading` lacks an instruction for it.
     """
-    return _layers(path, decode(path), reading)
+    with _opened(path) as stored:
+        return _layers(path, _decode(stored), stored, reading)
 
 
 def probe_image(
@@ -99,12 +97,12 @@ def probe_image(
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
-    shape = _read(path, header_only=True).shape
-    pixel = torch.zeros(1, 1, *shape[2:] or (1,))
-    colours, opacity = _layers(path, pixel, reading)
+    with _opened(path) as stored:
+        pixel = torch.zeros(1, 1, *stored.shape[2:] or (1,))
+        colours, opacity = _layers(path, pixel, stored, reading)
     for rule in (reading.alpha,) if alpha is None else alpha:
         without_alpha(colours, opacity, rule=rule, background=reading.background, what=str(path))
-    return shape[1], shape[0]
+    return stored.shape[1], stored.shape[0]
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -113,8 +111,8 @@ def stored_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: the file cannot be read. Damaged pixels are not noticed.
     """
-    height, width = _read(path, header_only=True).shape[:2]
-    return width, height
+    with _opened(path) as stored:
+        return stored.shape[1], stored.shape[0]
 
 
 def decode(path: Path) -> Float[Tensor, "h w c"]:
@@ -125,108 +123,41 @@ def decode(path: Path) -> Float[Tensor, "h w c"]:
     Raises:
         InputError: the file cannot be read.
     """
-    stored = _read(path)
-    planes = stored[None] if stored.ndim == 2 else stored.transpose(2, 0, 1)
-    if largest := _LARGEST.get(stored.dtype.name):
+    with _opened(path) as stored:
+        return _decode(stored)
+
+
+def _decode(stored: Stored) -> Float[Tensor, "h w c"]:
+    values = stored.load()
+    if values.shape[:2] != stored.shape[:2]:
+        raise DamagedError("its header gives another size")
+    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    if largest := stored.largest or _LARGEST.get(values.dtype.name):
         planes = np.divide(planes, np.float32(largest), dtype=np.float32, order="C")
     return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).permute(1, 2, 0)
 
 
-def _read(path: Path, *, header_only: bool = False) -> np.ndarray:
-    """Return the stored values, `[H, W]` or `[H, W, C]`; with `header_only`, only the shape is meaningful."""
-    suffix = path.suffix.lower()
-    if suffix not in EXTENSIONS:
-        raise InputError(f"{path} must be an image in a supported format: {', '.join(EXTENSIONS)}.")
+@contextmanager
+def _opened(path: Path) -> Iterator[Stored]:
+    """Open an image file and read its header; errors of the readers become errors that name the file."""
     try:
-        return _READERS.get(suffix, _read_integers)(path, header_only)
-    except InputError:
+        with path.open("rb") as file:
+            yield read_header(file, path)
+    except (InputError, InputWarning):
         raise
-    except ImportError as error:
-        raise InputError(f"{path}: reading EXR requires OpenEXR ({error}). Run pip install 'nvs-eval[exr]'.") from error
     except Exception as error:  # Decoders have no common exception.
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
-        if isinstance(error, UnidentifiedImageError):
-            reason = "it is empty, damaged or of another format"
-        elif isinstance(error, _DAMAGED):
-            reason = f"it is damaged or truncated ({error})"
+        if isinstance(error, _DAMAGED):
+            reason = f"it is damaged or truncated ({reason})"
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error
 
 
-def _read_integers(path: Path, header_only: bool) -> np.ndarray:
-    """Read a PNG or JPEG, whichever of the two the content is."""
-    with path.open("rb") as file:
-        header = file.read(26)  # The depth is byte 24, the colour type byte 25.
-        is_16bit = header[:8] == _PNG_SIGNATURE and len(header) == 26 and header[24] == 16
-        with Image.open(file) as image:
-            _check_mode(path, image, is_16bit=is_16bit)
-            if header_only:
-                channels = _PNG_CHANNELS[header[25]] if is_16bit else 3 if image.mode == "P" else len(image.getbands())
-                return np.broadcast_to(np.uint8(0), (image.height, image.width, channels))
-            if not is_16bit:  # Pillow would silently convert 16 bits to 8.
-                return np.asarray(image.convert("RGB") if image.mode == "P" else image)
-        file.seek(0)
-        return _decode_png_16bit(path, file.read())
-
-
-def _check_mode(path: Path, image: Image.Image, *, is_16bit: bool) -> None:
-    """Refuse images that would be misread: CMYK as RGBA, a transparent colour as opaque."""
-    if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1") and not is_16bit:
-        raise InputError(f"{path} must be RGB with 8 bits per channel. Got {image.mode}. Convert it first.")
-    if "transparency" in image.info and image.mode not in ("RGBA", "LA"):
-        raise InputError(f"{path} marks one colour as transparent. Save it as RGB, or as RGBA with an alpha channel.")
-
-
-def _decode_png_16bit(path: Path, data: bytes) -> np.ndarray:
-    # One thread at a time, because warning filters are global to the process.
-    with _READING_16BIT, warnings.catch_warnings():
-        # torchvision 0.29 announces that a later release will not decode images.
-        warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
-        try:
-            from torchvision.io import ImageReadMode, decode_png
-        except ImportError as error:
-            raise InputError(f"{path}: 16-bit PNG requires a torchvision that reads images, such as 0.29.") from error
-        pixels = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
-    return pixels.permute(1, 2, 0).to(torch.int32).numpy().astype(np.uint16)
-
-
-def _read_npy(path: Path, header_only: bool) -> np.ndarray:
-    array = np.load(path, mmap_mode="r" if header_only else None, allow_pickle=False)
-    if array.dtype.kind != "f":
-        raise InputError(
-            f"{path} must contain floats in [0, 1]. Got {array.dtype}. Divide the values by their range first."
-        )
-    if array.ndim != 3 or array.shape[-1] not in (3, 4):
-        raise InputError(f"{path} must have shape [height, width, 3]. Got {list(array.shape)}.")
-    return array
-
-
-def _read_exr(path: Path, header_only: bool) -> np.ndarray:
-    """Read an EXR file, always completely, because the header does not tell whether alpha is 1 everywhere."""
-    import OpenEXR
-
-    with OpenEXR.File(str(path)) as file:
-        channels = file.channels()
-        name = next((name for name in ("RGBA", "RGB", "Y") if name in channels), None)
-        if name is None:
-            raise InputError(f"{path} must have the channels R, G and B. Got {', '.join(channels)}.")
-        stored = channels[name].pixels
-        if name == "RGBA" and not (stored[..., 3] == 1).all():
-            raise InputError(
-                f"{path} has an alpha channel that is not 1 everywhere. EXR colours are premultiplied by alpha. "
-                "Composite the image over your background when you write it, and save it as RGB."
-            )
-        return stored[..., :3] if name == "RGBA" else stored
-
-
-_READERS: dict[str, Callable[[Path, bool], np.ndarray]] = {".npy": _read_npy, ".exr": _read_exr}
-
-
-def _layers(path: Path, pixels: Tensor, reading: Reading) -> tuple[Tensor, Tensor | None]:
+def _layers(path: Path, pixels: Tensor, stored: Stored, reading: Reading) -> tuple[Tensor, Tensor | None]:
     """Return the display-referred colours and the alpha of a file's channels."""
-    if path.suffix.lower() == ".exr":
+    if stored.linear:
         if reading.exr is None:
             raise InputError(
-                f"{path} is EXR, which contains linear light by convention, but scores use display values. "
+                f"{path} is {stored.linear}, which contains linear light by convention, but scores use display values. "
                 "Use `--exr linear` to encode it as sRGB, or `--exr srgb` if it already contains display values."
             )
         if reading.exr == "linear":

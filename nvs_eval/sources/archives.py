@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import EXTENSIONS
+from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.system.files import file_sha256, in_units
 
 _SUFFIXES = (".zip", ".tar.gz", ".tgz")

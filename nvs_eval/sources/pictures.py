@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import EXTENSIONS, Reading, decode, load_layers
+from nvs_eval.images.files import Reading, decode, load_layers
+from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256

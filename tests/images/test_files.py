@@ -125,6 +125,30 @@ def test_alpha_needs_an_instruction(tmp_path: Path) -> None:
     assert torch.equal(load_image(path, Reading(alpha="drop")), image)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_transparent_colour_is_an_alpha_channel(depth: int, tmp_path: Path) -> None:
+    path, values = tmp_path / "key.png", deep(3) // (1 if depth == 16 else 257)
+    colour = struct.pack(">HHH", *values[2, 3])
+    path.write_bytes(png_bytes(values, depth=depth, before_pixels=chunk(b"tRNS", colour)))
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"key\.png has an alpha channel"):
+            read(path)
+    expected = float32(values, 2**depth - 1)
+    expected[2, 3] = 1
+    assert torch.equal(load_image(path, WHITE), expected)
+
+
+def test_a_palette_with_alpha_is_looked_up(tmp_path: Path) -> None:
+    path, palette = tmp_path / "palette.png", Image.fromarray(RGB8).quantize(4)
+    palette.save(path, transparency=bytes([0, 128, 255, 255]))
+    for read in (load_image, probe_image):
+        with pytest.raises(InputError, match=r"palette\.png has an alpha channel"):
+            read(path)
+    alpha = float32(np.array([0, 128, 255, 255])[np.asarray(palette)][..., None], 255)
+    colours = float32(np.asarray(palette.convert("RGB")), 255)
+    assert torch.equal(load_image(path, WHITE), colours * alpha + (1 - alpha))
+
+
 def test_grey_needs_an_instruction(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(RGB8[..., 0]).save(path)
@@ -153,32 +177,11 @@ def save_cmyk(path: Path) -> None:
     Image.new("CMYK", (7, 5)).save(path)
 
 
-def save_transparent_colour(path: Path) -> None:
-    path.write_bytes(png_bytes(RGB8, depth=8, before_pixels=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
-
-
-def save_transparent_colour_of_16_bits(path: Path) -> None:
-    path.write_bytes(png_bytes(deep(3), before_pixels=chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))))
-
-
-def save_transparent_palette(path: Path) -> None:
-    Image.fromarray(RGB8).quantize(4).save(path, transparency=bytes([0, 128, 255, 255]))
-
-
-@pytest.mark.parametrize(
-    ("name", "save", "message"),
-    [
-        ("cmyk.jpg", save_cmyk, r"must be RGB .* Got CMYK"),
-        ("one.png", save_transparent_colour, r"marks one colour as transparent"),
-        ("one16.png", save_transparent_colour_of_16_bits, r"marks one colour as transparent"),
-        ("palette.png", save_transparent_palette, r"marks one colour as transparent"),
-    ],
-)
-def test_images_that_would_be_misread_are_refused(name: str, save: Any, message: str, tmp_path: Path) -> None:
-    save(tmp_path / name)
-    for read in (load_image, probe_image):
-        with pytest.raises(InputError, match=f"{name} {message}"):
-            read(tmp_path / name, GREY_OVER_BLACK)
+@pytest.mark.parametrize("read", [load_image, probe_image])
+def test_cmyk_is_refused(read: Any, tmp_path: Path) -> None:
+    save_cmyk(tmp_path / "cmyk.jpg")
+    with pytest.raises(InputError, match=r"cmyk\.jpg must be RGB .* Got CMYK"):
+        read(tmp_path / "cmyk.jpg", GREY_OVER_BLACK)
 
 
 def test_a_one_bit_png_is_a_grey_image(tmp_path: Path) -> None:
@@ -193,10 +196,8 @@ def test_a_one_bit_png_is_a_grey_image(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["empty.png", "empty.jpg", "empty.npy", "empty.exr"])
 def test_empty_file_is_named(name: str, tmp_path: Path) -> None:
-    if name.endswith("exr"):
-        pytest.importorskip("OpenEXR", reason="OpenEXR is not installed (the extra `exr`)")
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match=rf"{name} cannot be read as an image: ."):
+    with pytest.raises(InputError, match=rf"{name} cannot be read as an image: it is empty\."):
         load_image(tmp_path / name)
 
 
@@ -224,8 +225,9 @@ def test_missing_files_folders_and_other_formats_are_named(tmp_path: Path) -> No
         load_image(tmp_path / "none.png")
     with pytest.raises(InputError, match=r"folder\.png cannot be read as an image: Is a directory"):
         load_image(tmp_path / "folder.png")
-    with pytest.raises(InputError, match=r"x\.tiff must be .*: \.png, \.jpg"):
-        load_image(tmp_path / "x.tiff")
+    (tmp_path / "x.png").write_bytes(b"Not an image")
+    with pytest.raises(InputError, match=r"x\.png must be an image: PNG, JPEG, .*\. Its content is none of them"):
+        load_image(tmp_path / "x.png")
 
 
 # --- NPY ----------------------------------------------------------------------------------------------------------
@@ -303,7 +305,7 @@ def test_exr_without_colours_is_refused(exr: Any, tmp_path: Path) -> None:
 
 def test_exr_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    (tmp_path / "image.exr").touch()
+    (tmp_path / "image.exr").write_bytes(b"v/1\x01")
     with pytest.raises(InputError, match=r"image\.exr: reading EXR requires OpenEXR .* pip install 'nvs-eval\[exr\]'"):
         load_image(tmp_path / "image.exr", Reading(exr="srgb"))
 

@@ -27,7 +27,8 @@ from support.scenes import HEIGHT, WIDTH, float_image, image, write_masks, write
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import EXTENSIONS, Reading, load_layers, save_npy, save_png
+from nvs_eval.images.files import Reading, load_layers, save_npy, save_png
+from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources import pictures
 from nvs_eval.sources.folders import ImageFiles, open_folders
@@ -145,17 +146,26 @@ def test_sizes_that_differ_are_an_error_before_scoring(garden: Path, pinned: Pin
 @pytest.mark.parametrize("content", [b"", b"no image at all"])
 def test_a_file_that_is_not_an_image_is_named_before_scoring(garden: Path, content: bytes) -> None:
     (garden / "ours" / "0002.png").write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read as an image") as error:
+    with pytest.raises(InputError, match=r"cannot be read as an image|must be an image: PNG") as error:
         open_folders([garden / "ours"], reference=garden / "gt")
     assert str(garden / "ours" / "0002.png") in str(error.value)
 
 
 def test_damaged_pixels_are_reported_when_they_are_decoded(garden: Path) -> None:
     file = garden / "ours" / "0002.png"
-    file.write_bytes(file.read_bytes()[:-200])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
     (source,) = open_folders([garden / "ours"], reference=garden / "gt")
     with pytest.raises(InputError, match=r"0002\.png cannot be read as an image"):
         list(source)
+
+
+def test_a_cut_off_file_is_reported_before_scoring(garden: Path) -> None:
+    file = garden / "ours" / "0002.png"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image: it is damaged or truncated"):
+        open_folders([garden / "ours"], reference=garden / "gt")
 
 
 def test_a_broken_link_is_an_error(garden: Path) -> None:

@@ -1,0 +1,23 @@
+"""NPY: arrays of floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nvs_eval.errors import InputError
+from nvs_eval.images.stored import Stored
+
+
+def read(_: BinaryIO, path: Path) -> Stored:
+    """Read the header of an NPY file, which must contain floats of shape `[H, W, 3 or 4]`."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{path} must contain floats in [0, 1]. Got {array.dtype}. Divide the values by their range first."
+        )
+    if array.ndim != 3 or array.shape[-1] not in (3, 4):
+        raise InputError(f"{path} must have shape [height, width, 3]. Got {list(array.shape)}.")
+    return Stored(array.shape, lambda: np.load(path, allow_pickle=False))

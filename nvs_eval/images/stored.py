@@ -1,0 +1,82 @@
+"""Values that the readers of image files return, and the checks and warnings that all readers share.
+
+A reader takes an open file and its path, reads the header, and returns a `Stored`, whose `load` decodes the pixels. It
+raises any exception for a file that it cannot read; `nvs_eval.images.files` turns it into an error that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nvs_eval.errors import InputWarning
+
+
+class DamagedError(Exception):
+    """The content of an image file is damaged or incomplete. The message is a clause for the user."""
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Orientation and colours that a file declares, as stored in it. None of it has been applied to the pixels.
+
+    Attributes:
+        exif: EXIF data, starting with its TIFF header; empty without.
+        icc: ICC profile; empty without.
+        png: data of the chunks of a PNG that describe colours (gAMA, cHRM, sRGB, cICP, iCCP), by name.
+    """
+
+    exif: bytes = b""
+    icc: bytes = b""
+    png: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image file whose header has been read.
+
+    Attributes:
+        shape: height, width and number of channels of its values; without channels if there is only one.
+        load: decodes the stored values, of this shape: uint8, uint16, bool or floats. Call it while the file is open.
+        largest: value of an integer that stands for 1 (default: the largest of its type).
+        linear: format whose files contain linear light by convention, such as EXR; empty for display values.
+        tags: orientation and colours that the file declares.
+    """
+
+    shape: tuple[int, ...]
+    load: Callable[[], np.ndarray]
+    largest: int | None = None
+    linear: str = ""
+    tags: Tags = Tags()
+
+
+Reader = Callable[[BinaryIO, Path], Stored]
+"""Function that reads the header of an open file."""
+
+
+def bytes_left(file: BinaryIO) -> int:
+    """Return the number of bytes from the current position to the end of a file."""
+    return os.fstat(file.fileno()).st_size - file.tell()
+
+
+def whole(file: BinaryIO) -> bytes:
+    """Return all bytes of a file."""
+    file.seek(0)
+    return file.read()
+
+
+def warn(path: Path, kind: str, remedy: str) -> None:
+    """Warn that a file is read although something in it is wrong.
+
+    Args:
+        path: path of the file.
+        kind: what is wrong, the predicate of a sentence about the file. A command prints one warning of each kind.
+        remedy: what was done or can be done, a sentence.
+    """
+    warnings.warn(InputWarning(f"{path} {kind}. {remedy}", kind), stacklevel=2)
