@@ -33,7 +33,7 @@ def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError
 def known_names(name: str, valid_names: Iterable[str]) -> str:
     """Return the sentences on the nearest known name and on all of them, after a space."""
     names = sorted(valid_names)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return f"{hint} Known: {', '.join(names) or 'none'}."
 

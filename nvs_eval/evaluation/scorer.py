@@ -60,7 +60,7 @@ class Scorer:
             most 1e-6.
 
     Raises:
-        InputError: Weights of a protocol are not available.
+        InputError: An argument has another type, or weights of a protocol are not available.
     """
 
     protocols: Sequence[Protocol]
@@ -69,6 +69,15 @@ class Scorer:
     max_memory: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.protocols, Sequence) or not all(isinstance(p, Protocol) for p in self.protocols):
+            raise InputError(
+                f"protocols must be a list of nvs_eval.Protocol. Got {self.protocols!r}. Load them by name with "
+                "nvs_eval.load_protocol."
+            )
+        if not isinstance(self.device, torch.device):
+            raise InputError(
+                f"device must be a torch.device. Got {self.device!r}. Use torch.device('cpu') or ('cuda')."
+            )
         _ = self.weights, self._metrics
 
     @cached_property

@@ -16,18 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, counted
+from nvs_eval.system.tensors import check_tensor
 
 Quantisation = Literal["none", "round", "truncate"]
 AlphaRule = Literal["composite", "drop", "error"]
 
 RANGE_TOLERANCE = 1e-6
 """Distance from [0, 1] up to which a value counts as in range; it allows for rounding errors only."""
+_BRIGHT, _FEW = 4, 0.01
+"""An image of which more than this share lies above this value is one in [0, 255], not one with a few highlights."""
 _ROWS_AT_ONCE = 16
 _VALUES_AT_ONCE = 2**18
 
 
 def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
-    """Check the contract: float32, `[H, W, 3]`, finite.
+    """Check the contract: float32, `[H, W, 3]`, finite, not in [0, 255].
 
     Args:
         image: tensor to check.
@@ -39,6 +42,7 @@ def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
     Raises:
         InputError: the image violates the contract. uint8 is never silently divided by 255.
     """
+    check_tensor(image, what=what, shape="[height, width, 3]")
     if image.dtype != torch.float32:
         raise InputError(f"{what} must be float32 in [0, 1]. Got {image.dtype}. Convert it first.")
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
@@ -48,7 +52,28 @@ def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).any(dim=-1).sum())
         raise InputError(f"{what} must be finite. Got NaN or infinite values in {counted(bad, 'pixel')}.")
+    # Counted only where the maximum makes it likely. A protocol that clamps would score a white image.
+    if high > _BRIGHT and (share := int((image > _BRIGHT).sum()) / image.numel()) > _FEW:
+        raise InputError(
+            f"{what} must be in [0, 1]. Got values up to {high:g}, {share:.0%} of them above {_BRIGHT}. Divide it by "
+            "its range, such as 255."
+        )
     return low, high
+
+
+def check_alpha(alpha: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> None:
+    """Check that alpha fits an image: float32, `[H, W, 1]`. Its range matters only where it is composited.
+
+    Raises:
+        InputError: alpha has another type or shape.
+    """
+    height, width = image.shape[:2]
+    check_tensor(alpha, what=f"{what}: alpha", shape=f"[{height}, {width}, 1]")
+    if alpha.dtype != torch.float32 or alpha.shape != (height, width, 1):
+        raise InputError(
+            f"{what}: alpha must be float32 of shape [{height}, {width}, 1]. Got {alpha.dtype} of shape "
+            f"{list(alpha.shape)}."
+        )
 
 
 def check_mask(mask: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> None:
@@ -57,12 +82,14 @@ def check_mask(mask: Tensor, image: Float[Tensor, "h w 3"], *, what: str) -> Non
     Raises:
         InputError: the mask has another type, shape or range.
     """
+    check_tensor(mask, what=what, shape=f"{list(image.shape[:2])}")
     if mask.dtype != torch.float32 or mask.shape != image.shape[:2]:
         raise InputError(
             f"{what} must be float32 of shape {list(image.shape[:2])}, one weight in [0, 1] per pixel of the image. "
             f"Got {mask.dtype} of shape {list(mask.shape)}."
         )
-    if not ((mask >= 0) & (mask <= 1)).all():
+    low, high = bounds(mask)
+    if not (low >= 0 and high <= 1):  # NaN is neither.
         raise InputError(f"{what} has values outside [0, 1]. Divide it by its range first.")
 
 
@@ -153,7 +180,8 @@ def without_alpha(
     """Remove the alpha channel by a protocol's rule: composite it over the background, or drop it.
 
     Raises:
-        InputError: the rule is `error`, or there is no background; the message names `what`.
+        InputError: the rule is `error`, there is no background, or alpha to composite is outside [0, 1]; the message
+            names `what`.
     """
     if alpha is None or rule == "drop":
         return image
@@ -163,6 +191,11 @@ def without_alpha(
         raise InputError(
             f"{what} has an alpha channel, and every score depends on the background. Use `--background white`, "
             "`black` or `r,g,b` (each in [0, 1])."
+        )
+    low, high = bounds(alpha)
+    if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
+        raise InputError(
+            f"{what} has alpha outside [0, 1], which cannot be composited. Divide alpha by its range first."
         )
     return composite(image, alpha, background)
 

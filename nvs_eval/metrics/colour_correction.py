@@ -6,13 +6,14 @@ the fit is the method's own. Both fits use the reference, so a corrected score n
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics.pair import widest_float
+from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.metrics.pair import checked_pair, widest_float
 
 Correction = Literal["quadratic", "affine"]
 
@@ -37,7 +38,17 @@ def correct_colours(
 
     Returns:
         Values in [0, 1], in the render's dtype; computed in float64.
+
+    Raises:
+        InputError: the shapes or dtypes do not fit, or `how` is unknown.
     """
+    checked_pair(reference, render)
+    if (dims := max(reference.ndim, render.ndim)) > 3:
+        raise InputError(
+            f"Colours are fitted to one image, [3, height, width]. Got {dims} dimensions. Call it per image."
+        )
+    if how not in get_args(Correction):
+        raise unknown_name("colour correction", how, get_args(Correction))
     wide = widest_float(render.device)
     target, source = (image.flatten(1).to(wide) for image in (reference, render))
     corrected = _quadratic(target, source) if how == "quadratic" else _affine(target, source)

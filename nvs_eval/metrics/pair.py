@@ -1,7 +1,9 @@
-"""Code that all metrics share: the check of the shapes, and the mean over a plane."""
+"""Code that all metrics share: the checks of their arguments, and the mean over a plane."""
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.tensors import check_tensor
 
 Mask = Float[Tensor, "*#batch 1 h w"] | Bool[Tensor, "*#batch 1 h w"]
 """Pixel weights: floats in [0, 1], or booleans."""
@@ -27,21 +30,17 @@ def needs_gradient(*images: Tensor) -> bool:
     return torch.is_grad_enabled() and any(image.requires_grad for image in images)
 
 
-def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) -> None:
+def checked_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Check that two image tensors can be compared: floats, three channels, equal sizes.
 
+    Returns:
+        The images, in float32 if they have half precision, in which small errors vanish when they are squared.
+
     Raises:
-        InputError: the tensors do not fit. Nothing is ever resized or converted.
+        InputError: the tensors do not fit. Nothing is ever resized.
     """
     for name, image in (("reference", reference), ("render", render)):
-        if not image.is_floating_point():
-            raise InputError(
-                f"The {name} must contain floats in [0, 1]. Got {image.dtype}. Divide it by its range first."
-            )
-        if image.ndim < 3 or image.shape[-3] != 3:
-            raise InputError(f"The {name} must have shape [..., 3, height, width]. Got {list(image.shape)}.")
-        if 0 in image.shape[-2:]:
-            raise InputError(f"The {name} must have at least one pixel. Got shape {list(image.shape)}.")
+        _check_image(image, name)
     if reference.dtype != render.dtype or reference.device != render.device:
         raise InputError(
             f"The reference and the render must have the same dtype and device. Got {reference.dtype} on "
@@ -62,14 +61,51 @@ def check_pair(reference: Tensor, render: Tensor, mask: Tensor | None = None) ->
             f"The leading dimensions must broadcast: from the last to the first, they must be equal or 1. "
             f"Got {' and '.join(str(list(batch)) for batch in batches)}."
         ) from error
+    wide = torch.float64 if reference.dtype == torch.float64 else torch.float32
+    return reference.to(wide), render.to(wide)
+
+
+def check_data_range(value: object, *, other: str = "") -> float:
+    """Return the data range of a metric as a float.
+
+    Args:
+        value: data range to check.
+        other: alternatives that the metric accepts, for the error.
+
+    Raises:
+        InputError: it is not a finite number above 0.
+    """
+    number = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
+        raise InputError(
+            f"data_range must be a finite number above 0{other}. Got {value!r}. Use 1 for images in [0, 1]."
+        )
+    return float(number)
+
+
+def _check_image(image: Tensor, name: str) -> None:
+    check_tensor(image, what=f"The {name}", shape="[..., 3, height, width]")
+    if not image.is_floating_point():
+        raise InputError(f"The {name} must contain floats in [0, 1]. Got {image.dtype}. Divide it by its range first.")
+    if image.ndim < 3 or image.shape[-3] != 3:
+        advice = " Move the channels with `.movedim(-1, -3)`." if image.ndim >= 3 and image.shape[-1] == 3 else ""
+        raise InputError(f"The {name} must have shape [..., 3, height, width]. Got {list(image.shape)}.{advice}")
+    if 0 in image.shape[-2:]:
+        raise InputError(f"The {name} must have at least one pixel. Got shape {list(image.shape)}.")
 
 
 def _check_mask(mask: Tensor, reference: Tensor) -> None:
+    check_tensor(mask, what="The mask", shape="[..., 1, height, width]")
     if mask.dtype != torch.bool and not mask.is_floating_point():
         raise InputError(f"The mask must contain booleans or floats in [0, 1]. Got {mask.dtype}. Convert it first.")
     if mask.ndim < 3 or mask.shape[-3:] != (1, *reference.shape[-2:]):
         needed = f"[..., 1, {reference.shape[-2]}, {reference.shape[-1]}]"
         raise InputError(f"The mask must have shape {needed} for images of {_size(reference)}. Got {list(mask.shape)}.")
+    if mask.device != reference.device:
+        raise InputError(
+            f"The mask and the images must be on the same device. Got {mask.device} and {reference.device}. Move the "
+            "mask with `.to(...)`."
+        )
 
 
 def broadcast_shapes(*shapes: torch.Size) -> torch.Size:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.metrics.describe import Described, Positive, all_digits
-from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, mean_over_plane
+from nvs_eval.metrics.pair import Mask, MaskMeaning, check_data_range, checked_pair, mean_over_plane
 
 
 def mse(
@@ -19,6 +19,8 @@ def mse(
     mask: Mask | None = None,
 ) -> Float[Tensor, "*batch_out"]:
     """Mean squared error over channels and pixels.
+
+    Half-precision images (float16, bfloat16) are compared in float32; a gradient has the images' own dtype.
 
     Args:
         reference: `[..., 3, H, W]`, any range.
@@ -31,7 +33,7 @@ def mse(
     Raises:
         InputError: the shapes or dtypes do not fit.
     """
-    check_pair(reference, render, mask)
+    reference, render = checked_pair(reference, render, mask)
     return mean_over_plane((reference - render).square_(), mask)
 
 
@@ -57,9 +59,9 @@ def psnr(
         `[...]` float64, in dB; higher is better.
 
     Raises:
-        InputError: the shapes or dtypes do not fit.
+        InputError: the shapes or dtypes do not fit, or the data range is not a finite number above 0.
     """
-    return 10 * torch.log10(data_range**2 / mse(reference, render, mask=mask))
+    return 10 * torch.log10(check_data_range(data_range) ** 2 / mse(reference, render, mask=mask))
 
 
 def mae(
@@ -73,7 +75,7 @@ def mae(
     Returns:
         `[...]` float64, in units of the images.
     """
-    check_pair(reference, render, mask)
+    reference, render = checked_pair(reference, render, mask)
     return mean_over_plane((reference - render).abs_(), mask)
 
 

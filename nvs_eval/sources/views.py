@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.pixels import AlphaRule, check_image, check_mask, without_alpha
+from nvs_eval.images.pixels import AlphaRule, check_alpha, check_image, check_mask, without_alpha
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,19 @@ class View:
     """Minimum and maximum of the reference and of each render, computed once."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.renders, Sequence) or not all(isinstance(render, Render) for render in self.renders):
+            given = self.renders[0] if isinstance(self.renders, Sequence) else self.renders
+            raise InputError(
+                f"The renders of view {self.name!r} must be a tuple of nvs_eval.Render. Got {type(given).__name__}. "
+                "Pass `(nvs_eval.Render(image),)`."
+            )
         if not self.renders:
             raise InputError(f"View {self.name!r} has no render to score.")
         bounds = []
         for layer, what in self._layers():
             bounds.append(check_image(layer.image, what=what))
+            if layer.alpha is not None:
+                check_alpha(layer.alpha, layer.image, what=what)
             if layer.image.shape != self.reference.shape:
                 raise InputError(
                     f"View {self.name!r}: the render{_in(layer.file)} is {_size(layer.image)}, but the reference is "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,3 +85,62 @@ def test_alpha_is_composited_or_dropped_of_reference_and_renders() -> None:
 )
 def test_the_text_of_a_result_id_is_its_label(column: ResultId, text: str) -> None:
     assert str(column) == text
+
+
+# --- Values in [0, 255], and other types ------------------------------------------------------------------------------
+
+
+def bright(share: float, value: float = 255.0) -> Tensor:
+    """Return an image of 100x100 with a share of its values at a value above 1."""
+    values = torch.full((30_000,), 0.5)
+    values[: round(share * 30_000)] = value
+    return values.reshape(100, 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("reference", "render", "message"),
+    [
+        (
+            bright(0),
+            bright(0) * 510,
+            r"The render of view 'a' \(b\.npy\) must be in \[0, 1\]\. Got values up to 255, 100%",
+        ),
+        (bright(0) * 510, bright(0), r"The reference of view 'a' must be in \[0, 1\]\. Got values up to 255, 100%"),
+        (bright(0), bright(0.011, 4.1), r"Got values up to 4\.1, 1% of them above 4\. Divide it by its range"),
+    ],
+)
+def test_values_in_0_to_255_are_refused(reference: Tensor, render: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        View("a", reference, (Render(render, file=Path("b.npy")),))
+
+
+@pytest.mark.parametrize("render", [bright(0.01), bright(0.01, 1e6), bright(1, 4.0)])
+def test_a_few_highlights_are_not_in_0_to_255(render: Tensor) -> None:
+    assert View("a", bright(0), (Render(render),)).bounds[1][1] == render.max()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"reference": IMAGE.numpy()}, r"The reference of view 'a' must be a torch tensor .*Got numpy\.ndarray"),
+        ({"renders": (Render(IMAGE.numpy()),)}, r"The render of view 'a' must be a torch tensor .*Got numpy\.ndarray"),
+        ({"renders": (IMAGE,)}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Tensor"),
+        ({"renders": IMAGE}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Tensor"),
+        ({"renders": Render(IMAGE)}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Render"),
+        ({"mask": torch.ones(4, 5).numpy()}, r"The mask of view 'a' must be a torch tensor .*Got numpy\.ndarray"),
+        ({"reference_alpha": torch.ones(4, 5)}, r"alpha must be float32 of shape \[4, 5, 1\]\. Got .* \[4, 5\]"),
+        ({"reference_alpha": torch.ones(4, 5, 1).double()}, r"alpha must be float32 .*Got torch\.float64"),
+    ],
+)
+def test_other_types_are_errors(fields: dict[str, Any], message: str) -> None:
+    make: Any = View
+    with pytest.raises(InputError, match=message):
+        make(**{"name": "a", "reference": IMAGE, "renders": (Render(IMAGE),), **fields})
+
+
+def test_alpha_in_0_to_255_is_composited_by_no_rule() -> None:
+    view = View("a", IMAGE, (Render(IMAGE, alpha=torch.full((4, 5, 1), 255.0)),), background=(1, 1, 1))
+    assert torch.equal(view.opaque("drop").renders[0].image, IMAGE)
+    with pytest.raises(InputError, match=r"The render of view 'a' has alpha outside \[0, 1\]"):
+        view.opaque("composite")

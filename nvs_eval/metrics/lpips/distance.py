@@ -46,9 +46,7 @@ class Comparison:
     )
 
     def fed(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the images to compare, in float32 or wider, clamped and multiplied by the mask if so configured."""
-        dtype = torch.promote_types(reference.dtype, torch.float32)
-        reference, render = reference.to(dtype), render.to(dtype)
+        """Return the images to compare, clamped and multiplied by the mask if so configured."""
         if self.clamp:
             reference, render = _clamped(reference), _clamped(render)
         if mask is None or self.mask_meaning != "dycheck":

@@ -8,6 +8,7 @@ averaged over the plane and summed over the taps. There is no square root.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -23,7 +24,7 @@ from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
 from nvs_eval.metrics.lpips.passes import distances
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
-from nvs_eval.metrics.pair import Mask, broadcast_shapes, check_pair
+from nvs_eval.metrics.pair import Mask, broadcast_shapes, checked_pair
 from nvs_eval.metrics.weights.backbones import shared_backbone
 from nvs_eval.metrics.weights.formats import load_heads, load_whole
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, Version
@@ -70,8 +71,8 @@ class Lpips(Comparison):
         Raises:
             InputError: the shapes or dtypes do not fit, or the images are too small for the network.
         """
-        check_pair(reference, render, mask)
-        return self.reduce(self._distances(reference, render, mask), reference.shape[-2:], mask)
+        images = checked_pair(reference, render, mask)
+        return self.reduce(self._distances(*images, mask), reference.shape[-2:], mask)
 
     def map(
         self, reference: Float[Tensor, "*#batch 3 h w"], render: Float[Tensor, "*#batch 3 h w"]
@@ -81,11 +82,29 @@ class Lpips(Comparison):
         Raises:
             InputError: the shapes or dtypes do not fit, or the images are too small for the network.
         """
-        return upsampled(self._distances(reference, render), reference.shape[-2:])
+        return upsampled(self._distances(*checked_pair(reference, render)), reference.shape[-2:])
+
+    def to(self, device: torch.device | str) -> Lpips:
+        """Return this LPIPS, as `module.to(device)` does; it is not needed, because the weights follow the images.
+
+        Raises:
+            InputError: the argument is not the name of a device. The dtype is the images', at least float32.
+        """
+        try:
+            torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise InputError(
+                f"device must be a device such as 'cuda'. Got {device!r}. LPIPS computes in the dtype of its images, "
+                "at least float32; for a faster one, use `load_lpips(..., precision='fast')`."
+            ) from error
+        return self
+
+    def eval(self) -> Lpips:
+        """Return this LPIPS, as `module.eval()` does; it is not needed, because there is no training mode."""
+        return self
 
     def _distances(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Return the weighted squared difference at each tap, `[..., 1, h, w]`."""
-        check_pair(reference, render)
         reference, render = self.fed(reference, render, mask)
         batch = broadcast_shapes(reference.shape[:-3], render.shape[:-3])
         if 0 in batch:
@@ -111,8 +130,8 @@ def load_lpips(
     clamp: bool = False,
     mask_meaning: MaskMeaning = "valid-pixels",
     precision: Precision = "exact",
-    weights: Path | None = None,
-    weights_dir: Path | None = None,
+    weights: str | PathLike[str] | None = None,
+    weights_dir: str | PathLike[str] | None = None,
 ) -> Lpips:
     """Load an LPIPS with verified weights.
 
@@ -149,11 +168,12 @@ def load_lpips(
     # Tensors created in a caller's inference mode could never be used for gradients.
     with torch.inference_mode(False):
         if weights is not None:
-            convolutions, head_weights = load_whole(weights, net, heads=heads == "learned")
+            convolutions, head_weights = load_whole(Path(weights), net, heads=heads == "learned")
             backbone = Backbone(net, convolutions)
         else:
             # Shared by all users: the weights of a net are the pinned ones, wherever the file is.
-            backbone = _true.setdefault(net, Backbone(net, shared_backbone(net, directory=weights_dir)))
+            folder = None if weights_dir is None else Path(weights_dir)
+            backbone = _true.setdefault(net, Backbone(net, shared_backbone(net, directory=folder)))
             head_weights = load_heads(net, version) if heads == "learned" else []
         if heads == "none":
             head_weights = [torch.ones(1, count, 1, 1) for count in backbone.channels()]

@@ -15,9 +15,11 @@ to several 1e-5 of SSIM.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from numbers import Real
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, unknown_name
 from nvs_eval.metrics.describe import Described, NotNegative, Positive, all_digits
-from nvs_eval.metrics.pair import Mask, MaskMeaning, check_pair, widest_float
+from nvs_eval.metrics.pair import Mask, MaskMeaning, check_data_range, checked_pair, widest_float
 from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
 from nvs_eval.metrics.ssim.pairs import Block, Member, Pairs, map_size
 
@@ -63,11 +65,14 @@ def ssim(
         undefined, and for a mask that leaves nothing to average.
 
     Raises:
-        InputError: the shapes or dtypes do not fit, the images are smaller than the window, the kernel is unknown, or
-            `dycheck` is used with a kernel that pads.
+        InputError: the shapes, dtypes or data range do not fit, the images are smaller than the window, the kernel or
+            the meaning of the mask is unknown, or `dycheck` is used with a kernel that pads.
     """
-    check_pair(reference, render, mask)
+    reference, render = checked_pair(reference, render, mask)
+    extent = _extent(data_range)
     how = _kernel(kernel, reference, variance_floor)
+    if mask_meaning not in get_args(MaskMeaning):
+        raise unknown_name("mask meaning of SSIM", mask_meaning, get_args(MaskMeaning))
     weights = None
     if mask is not None and mask_meaning == "dycheck":
         if how.padding != "valid" or how.sample_covariance:
@@ -83,7 +88,7 @@ def ssim(
         return total if total.requires_grad or total.device.type != "cpu" else total.item()
 
     pairs = Pairs(reference, render, mask, weights)
-    sums = pairs.score(how, data_range, add_up)
+    sums = pairs.score(how, extent, add_up)
     wide = widest_float(reference.device)
     if not sums:
         return reference.new_empty(pairs.batch, dtype=wide)
@@ -110,7 +115,8 @@ def ssim_map(
     Raises:
         InputError: `ssim` would raise it.
     """
-    check_pair(reference, render)
+    reference, render = checked_pair(reference, render)
+    extent = _extent(data_range)
     how = _kernel(kernel, reference, None)
     pairs = Pairs(reference, render)
     shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *map_size(reference, how))
@@ -120,7 +126,7 @@ def ssim_map(
         channels = block.channels if how.grey is None else slice(0, 1)
         block.of_map(values[member.position, channels]).copy_(scores)
 
-    pairs.score(how, data_range, put)
+    pairs.score(how, extent, put)
     return values.reshape(*pairs.batch, *shape[1:])
 
 
@@ -148,11 +154,19 @@ def describe_ssim(
     return f"ssim|{how.signature(shown)}|v1", lambda _: function, how.smallest
 
 
+def _extent(data_range: float | Literal["pair"]) -> float | Literal["pair"]:
+    if isinstance(data_range, str) and data_range == "pair":
+        return "pair"
+    return check_data_range(data_range, other=", or 'pair' for the range of each pair (None in torchmetrics)")
+
+
 def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
-    if name not in KERNELS:
+    if name not in tuple(KERNELS):
         raise unknown_name("SSIM kernel", name, KERNELS)
     how = KERNELS[name]
     if variance_floor is not None:
+        if not isinstance(variance_floor, Real) or not 0 <= variance_floor < math.inf:
+            raise InputError(f"variance_floor must be a finite number, at least 0. Got {variance_floor!r}.")
         how = replace(how, variance_floor=variance_floor)
     height, width = image.shape[-2:]
     if min(height, width) < how.smallest:
