@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from nvs_eval.records.record import read_record as read_record
     from nvs_eval.records.record import write_record as write_record
     from nvs_eval.records.result_id import ResultId as ResultId
+    from nvs_eval.records.result_id import selection_of as selection_of
     from nvs_eval.report.frames import data_frame as data_frame
     from nvs_eval.sources.folders import open_folders as open_folders
     from nvs_eval.sources.views import Render as Render
@@ -72,7 +73,7 @@ _PUBLIC = {
     "nvs_eval.protocols": ["Protocol", "load_protocol", "named_protocols"],
     "nvs_eval.records.files": ["read_records"],
     "nvs_eval.records.record": ["Record", "read_record", "write_record"],
-    "nvs_eval.records.result_id": ["ResultId"],
+    "nvs_eval.records.result_id": ["ResultId", "selection_of"],
     "nvs_eval.report.frames": ["data_frame"],
     "nvs_eval.sources.folders": ["open_folders"],
     "nvs_eval.sources.views": ["Render", "View"],

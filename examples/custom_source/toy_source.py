@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nvs_eval import InputError, Render, ResultId, View, load_image
+from nvs_eval import InputError, Render, ResultId, View, load_image, selection_of
 
 
 def knows(path):
@@ -20,13 +20,15 @@ def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_pe
     """Return the chosen checkpoints in the order of their steps."""
     run = json.loads((path / "toy.json").read_text())
     folder = data or path / run["images"]
-    images = [file for i, file in enumerate(sorted(folder.glob("*.png"))) if (i % 8 == 0) == (split == "test")]
-    images = [file for file in images if not views or file.stem in views][::every]
+    of_split = [file for i, file in enumerate(sorted(folder.glob("*.png"))) if (i % 8 == 0) == (split == "test")]
+    images = [file for file in of_split if not views or file.stem in views][::every]
     files = {int(file.stem): file for file in path.glob("[0-9]*.npy")}
     chosen = sorted(files)[-1:] if steps == "last" else sorted(files) if steps == "all" else steps
     if missing := [step for step in chosen if step not in files]:
         raise InputError(f"--steps must be steps of {path}: {sorted(files)}. Got {missing}.")
-    return [Checkpoint(ResultId(run["scene"], "toy", path.name, step, split), files[step], images) for step in chosen]
+    selection = selection_of([file.stem for file in images], [file.stem for file in of_split])
+    ids = [ResultId(run["scene"], "toy", path.name, step, split, selection) for step in chosen]
+    return [Checkpoint(result, files[result.step], images) for result in ids]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def check_not_replaced(ids: Sequence[ResultId], protocols: Sequence[Protocol], o
 
 def _existing(result: ResultId, protocol: Protocol, output_dir: Path) -> tuple[Path, Record | None]:
     """Return the file of a record, and the record; None if the file is missing or unreadable."""
-    file = output_dir / result.folder / record_name(protocol.name, protocol.fingerprint)
+    file = output_dir / result.folder / record_name(protocol.name, protocol.fingerprint, result.selection)
     try:
         return file, read_record(file)
     except InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from posixpath import normpath
@@ -64,6 +64,8 @@ def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -
 def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> None:
     """Check that no two records are of one cell: a scene, method, run, step and split under one protocol.
 
+    Records of different views of one result are of one cell; `main_records` chooses among them.
+
     Args:
         records: any number of records.
         files: file of each record, in the same order.
@@ -73,16 +75,51 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
     """
     cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
     for record, file in zip(records, files, strict=True):
-        cells.setdefault((record.id, record.fingerprint), []).append((file, record))
+        cells.setdefault(record.cell, []).append((file, record))
     repeated = [cell for cell in cells.values() if len(cell) > 1]
     if repeated:
-        (first, record), (second, _), *_ = repeated[0]
+        (first, record), (second, other), *_ = repeated[0]
         others = counted(len(repeated) - 1, "other result")
         more = f" {others} also {'has' if len(repeated) == 2 else 'have'} several records." if len(repeated) > 1 else ""
+        counts = "" if record.selection == other.selection else f" ({len(record.views)} and {len(other.views)} of them)"
         raise InputError(
             f"{first} and {second} are two records of one result: {record.scene}, {record.id.name}, {record.split} "
-            f"views, protocol {record.protocol_title} ({record.fingerprint}).{more} Pass only one of them."
+            f"views{counts}, protocol {record.protocol_title} ({record.fingerprint}).{more} Pass only one of them."
         )
+
+
+def main_records(
+    records: Sequence[tuple[Path, Record]], *, named: Collection[Path] = ()
+) -> tuple[list[tuple[Path, Record]], list[str]]:
+    """Choose one record of each cell that has records of several selections of views.
+
+    A record of all views is preferred to one of a part, and a larger part to a smaller one.
+
+    Args:
+        records: records with their files.
+        named: files that the user named, which are all kept, and preferred to others of their cell.
+
+    Returns:
+        The chosen records in their order, and a note on each cell that has others.
+    """
+    cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
+    for file, record in records:
+        cells.setdefault(record.cell, []).append((file, record))
+    chosen: set[Path] = set()
+    notes = []
+    for cell in cells.values():
+        kept = [file for file, _ in cell if file in named]
+        if not kept:
+            # Two records of one selection are two copies of one record, which are an error later.
+            best = min((record for _, record in cell), key=lambda r: (r.selection is not None, -len(r.views)))
+            kept = [file for file, record in cell if record.selection == best.selection]
+        chosen.update(kept)
+        if others := [f"{file} ({counted(len(record.views), 'view')})" for file, record in cell if file not in kept]:
+            shown = next(record for file, record in cell if file in kept)
+            notes.append(
+                f"{shown.id}: using the record of {counted(len(shown.views), 'view')}, not {some(others, _MOST_NAMED)}."
+            )
+    return [(file, record) for file, record in records if file in chosen], notes
 
 
 def check_cells(records: Sequence[Record], name: str = "records") -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.records.comparable import check_distinct_cells
+from nvs_eval.records.comparable import check_distinct_cells, main_records
 from nvs_eval.records.groups import of_protocols
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.schema import NoRecordError
@@ -26,7 +26,8 @@ def read_records(*names: FilePath | Sequence[FilePath], protocol: str | Sequence
     Args:
         names: files, folders (all records below), patterns such as `results/**/standard-*.json`, or lists of these.
             A file that is named several times, also through a link, is read once. Below folders and among the
-            matches of patterns, JSON files without a schema_version are skipped.
+            matches of patterns, JSON files without a schema_version are skipped, and of several records of one
+            result that of all its views is read; without one, that of most views.
         protocol: only records of these protocols, by name or fingerprint (default: all).
 
     Raises:
@@ -40,7 +41,11 @@ def read_records(*names: FilePath | Sequence[FilePath], protocol: str | Sequence
 
 
 def read_record_files(
-    names: Sequence[FilePath], *, protocol: Sequence[str] = (), copies: bool = False
+    names: Sequence[FilePath],
+    *,
+    protocol: Sequence[str] = (),
+    copies: bool = False,
+    on_note: Callable[[str], object] = lambda note: None,
 ) -> list[tuple[Path, Record]]:
     """Read records with their files, in the order of `read_records`.
 
@@ -48,6 +53,7 @@ def read_record_files(
         names: files, folders or patterns.
         protocol: only records of these protocols, by name or fingerprint (default: all).
         copies: accept several files of the same cell, for commands that treat each file on its own.
+        on_note: called with a note on each result of which records of other selections of views are not used.
 
     Raises:
         InputError: a name matches no record, a file is not a record, two files are of the same cell, or a protocol
@@ -56,13 +62,17 @@ def read_record_files(
     if not names:
         raise InputError("No records given. Name files, folders or patterns.")
     read: dict[object, tuple[Path, Record] | None] = {}
+    named: set[object] = set()
     with _no_collection():
         for name in names:
-            _read_into(read, os.fspath(name))
+            _read_into(read, named, os.fspath(name))
     records = sorted(filter(None, read.values()), key=lambda file_and_record: _order(file_and_record[1]))
     chosen = {id(record) for record in of_protocols([record for _, record in records], protocol)}
     records = [(path, record) for path, record in records if id(record) in chosen]
     if not copies:
+        records, notes = main_records(records, named={one[0] for key in named if (one := read[key])})
+        for note in notes:
+            on_note(note)
         check_distinct_cells([record for _, record in records], [path for path, _ in records])
     return records
 
@@ -98,11 +108,16 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_into(read: dict[object, tuple[Path, Record] | None], name: str) -> None:
-    """Read the files of a name that were not read yet. None stands for a file that is not a record."""
+def _read_into(read: dict[object, tuple[Path, Record] | None], named: set[object], name: str) -> None:
+    """Read the files of a name that were not read yet; None stands for a file that is not a record.
+
+    The key of a file that is itself the name is added to `named`.
+    """
     if os.path.isfile(name):
         file = Path(name)
-        read[_file_key(file)] = read.get(_file_key(file)) or (file, read_record(file))
+        key = _file_key(file)
+        read[key] = read.get(key) or (file, read_record(file))
+        named.add(key)
         return
     paths = {_file_key(path): path for path in _find(name)}
     for key, path in paths.items():
@@ -142,6 +157,6 @@ def _file_key(path: Path) -> object:
     return status.st_dev, status.st_ino
 
 
-def _order(record: Record) -> tuple[str, str, str, str, int]:
+def _order(record: Record) -> tuple[str, str, str, str, int, str]:
     step = -1 if record.step is None else record.step
-    return record.scene, record.protocol_title, record.method, record.run or "", step
+    return record.scene, record.protocol_title, record.method, record.run or "", step, record.step_name or ""

@@ -22,6 +22,7 @@ class Contender:
         run: run of the method; None if the method has a single run, or several that are averaged.
         step: step of the checkpoint; None if the records have several steps or none.
         records: records by scene, one for each run, all of one split and protocol.
+        step_name: name of the checkpoints if they have no step number, or None.
         label: name to show in place of method, run and step; "" for none.
     """
 
@@ -30,11 +31,12 @@ class Contender:
     step: int | None
     records: Mapping[str, Sequence[Record]]
     label: str = ""
+    step_name: str | None = None
 
     @property
     def name(self) -> str:
         """Label, or method, run and step as far as they are set."""
-        return self.label or ResultId("", self.method, self.run, self.step).name
+        return self.label or ResultId("", self.method, self.run, self.step, step_name=self.step_name).name
 
     @property
     def all_records(self) -> list[Record]:
@@ -89,11 +91,14 @@ def checkpoints_of(records: Sequence[Record]) -> list[Contender]:
     Args:
         records: records of one split and protocol, no two of the same cell. Their order is kept.
     """
-    checkpoints: dict[tuple[str, str | None, int | None], dict[str, list[Record]]] = {}
+    checkpoints: dict[tuple[str, str | None, int | None, str | None], dict[str, list[Record]]] = {}
     for record in records:
-        scenes = checkpoints.setdefault((record.method, record.run, record.step), {})
+        scenes = checkpoints.setdefault((record.method, record.run, record.step, record.step_name), {})
         scenes.setdefault(record.scene, []).append(record)
-    return [Contender(*key, scenes) for key, scenes in checkpoints.items()]
+    return [
+        Contender(method, run, step, scenes, step_name=step_name)
+        for (method, run, step, step_name), scenes in checkpoints.items()
+    ]
 
 
 def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "each") -> list[Contender]:
@@ -106,35 +111,40 @@ def methods_of(records: Sequence[Record], *, runs: Literal["each", "mean"] = "ea
         records: as for `checkpoints_of`.
         runs: treatment of several runs of a method in one scene.
     """
-    by_method: dict[str, dict[str, list[Record]]] = {}
+    by_method: dict[tuple[str, str | None], dict[str, list[Record]]] = {}
     for record in last_steps(records):
-        by_method.setdefault(record.method, {}).setdefault(record.scene, []).append(record)
+        by_method.setdefault((record.method, record.step_name), {}).setdefault(record.scene, []).append(record)
     contenders = []
-    for method, scenes in by_method.items():
+    for (method, step_name), scenes in by_method.items():
         if runs == "mean" or all(len(several) == 1 for several in scenes.values()):
-            contenders.append(Contender(method, None, _common_step(scenes), scenes))
+            contenders.append(Contender(method, None, _common_step(scenes), scenes, step_name=step_name))
         else:
-            contenders += _runs_of(method, scenes)
+            contenders += _runs_of(method, scenes, step_name)
     return contenders
 
 
 def last_steps(records: Sequence[Record]) -> list[Record]:
-    """Return the record of the last step of each run of a method in a scene, in the order given."""
-    last: dict[tuple[str, str, str | None], Record] = {}
+    """Return the record of the last step of each run of a method in a scene, in the order given.
+
+    A checkpoint with a name in place of a number is not a step of the others.
+    """
+    last: dict[tuple[str, str, str | None, str | None], Record] = {}
     for record in records:
-        key = (record.scene, record.method, record.run)
+        key = (record.scene, record.method, record.run, record.step_name)
         if key not in last or _step(record) > _step(last[key]):
             last[key] = record
     chosen = {id(record) for record in last.values()}
     return [record for record in records if id(record) in chosen]
 
 
-def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]]) -> list[Contender]:
+def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]], step_name: str | None) -> list[Contender]:
     by_run: dict[str | None, dict[str, list[Record]]] = {}
     for scene, records in scenes.items():
         for record in records:
             by_run.setdefault(record.run, {})[scene] = [record]
-    return [Contender(method, run, _common_step(scenes), scenes) for run, scenes in by_run.items()]
+    return [
+        Contender(method, run, _common_step(scenes), scenes, step_name=step_name) for run, scenes in by_run.items()
+    ]
 
 
 def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:

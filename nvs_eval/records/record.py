@@ -5,12 +5,11 @@ Nothing here imports torch, so that a table of records is fast.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +17,13 @@ from typing import Annotated, Any
 import msgspec
 
 from nvs_eval.errors import InputError
-from nvs_eval.records.result_id import ResultId, safe_name
+from nvs_eval.records.result_id import ResultId, safe_name, sha256_of_lines
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
-# Not written if None: views without masks, and metrics that are not from a plugin.
-_LATER_FIELDS = ("mask", "mask_sha256", "title", "decimals")
+# Not written if None: views without masks, metrics that are not from a plugin, results of all views and numbered steps.
+_LATER_FIELDS = ("mask", "mask_sha256", "title", "decimals", "selection", "step_name")
+_IDENTITY = ("scene", "method", "run", "step", "step_name", "split", "selection")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Record:
         metrics: facts of each metric, by key.
         views: one row per view.
         provenance: software, device, files and times behind the scores.
+        selection: identifier of the views if they are a part of the split; None for all of them.
+        step_name: name of a checkpoint without a step number, or None.
     """
 
     scene: str
@@ -51,11 +53,20 @@ class Record:
     metrics: Mapping[str, MetricInfo]
     views: Sequence[ViewRow]
     provenance: Mapping[str, Any]
+    selection: str | None = None
+    step_name: str | None = None
 
     @property
     def id(self) -> ResultId:
         """Identity of the result. An empty run name counts as none."""
-        return ResultId(self.scene, self.method, self.run or None, self.step, self.split)
+        return ResultId(
+            self.scene, self.method, self.run or None, self.step, self.split, self.selection, self.step_name
+        )
+
+    @property
+    def cell(self) -> tuple[ResultId, str]:
+        """Result, whatever the selection of its views, and fingerprint: records of one cell exclude each other."""
+        return replace(self, selection=None).id, self.fingerprint
 
     @property
     def fingerprint(self) -> str:
@@ -89,7 +100,7 @@ class Record:
     @cached_property
     def views_sha256(self) -> str:
         """SHA-256 of the names of the views, one per line."""
-        return _sha256_of_lines([row.name for row in self.views])
+        return sha256_of_lines([row.name for row in self.views])
 
     @cached_property
     def references_sha256(self) -> str:
@@ -109,7 +120,7 @@ class Record:
         )
         # Values shared by all views are hashed once (much faster).
         rest = [repr(column if len(set(column)) > 1 else column[:1]) for column in columns]
-        return _sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
+        return sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
 
 
 Records = Annotated[
@@ -129,21 +140,17 @@ def is_fast(metric: MetricInfo) -> bool:
 
 def references_sha256(hashes: Iterable[str]) -> str:
     """Return the SHA-256 of references' SHA-256 in hexadecimal, one per line: the identity of the list."""
-    return _sha256_of_lines(hashes)
+    return sha256_of_lines(hashes)
 
 
-def _sha256_of_lines(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join([*lines, ""]).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def record_name(protocol: str, fingerprint: str) -> str:
-    """Return the file name of a record."""
-    return f"{safe_name(protocol)}-{fingerprint}.json"
+def record_name(protocol: str, fingerprint: str, selection: str | None = None) -> str:
+    """Return the file name of a record: `<protocol>-<fingerprint>[-<selection>].json`."""
+    return f"{safe_name(protocol)}-{fingerprint}{f'-{selection}' if selection else ''}.json"
 
 
 def record_file(record: Record, output_dir: Path) -> Path:
     """Return the path that a record is written to."""
-    return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint)
+    return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint, record.selection)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -159,17 +166,18 @@ def write_record(path: Path, record: Record) -> None:
 
 def to_plain(record: Record) -> dict[str, Any]:
     """Return a record as plain JSON values, in the order of the format."""
-    plain = {"schema_version": SCHEMA_VERSION, **asdict(record)}
-    provenance = plain.pop("provenance")
-    views = [_plain_row(row) for row in plain["views"]]
+    plain = asdict(record)
+    identity = _without_absent({name: plain[name] for name in _IDENTITY})
     return {
-        **plain,
+        "schema_version": SCHEMA_VERSION,
+        **identity,
+        "protocol": plain["protocol"],
         "metrics": {name: _without_absent(info) for name, info in plain["metrics"].items()},
-        "views": views,
+        "views": [_plain_row(row) for row in plain["views"]],
         "means": _mark_infinite(record.means),
         "views_sha256": record.views_sha256,
         "references_sha256": record.references_sha256,
-        "provenance": provenance,
+        "provenance": plain["provenance"],
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from nvs_eval.errors import InputError
 
 @dataclass(frozen=True)
 class ResultId:
-    """Identity of a result: the scene, the method, its training run and checkpoint, and the split.
+    """Identity of a result: the scene, the method, its training run and checkpoint, the split, and the views of it.
 
     Attributes:
         scene: name of the scene.
@@ -19,6 +20,8 @@ class ResultId:
         run: name of the training run, or None.
         step: step of the checkpoint, or None.
         split: split of the rendered views.
+        selection: identifier of the views (see `selection_of`) if they are a part of the split; None for all of them.
+        step_name: name of a checkpoint that has no step number, such as "best"; None otherwise.
     """
 
     scene: str
@@ -26,26 +29,51 @@ class ResultId:
     run: str | None = None
     step: int | None = None
     split: str = "test"
+    selection: str | None = None
+    step_name: str | None = None
 
     @property
     def label(self) -> str:
-        """Scene, method, run and step as far as they are set, separated by slashes."""
+        """Scene, method, run and step (or its name) as far as they are set, separated by slashes."""
         return f"{self.scene}/{self.name}"
 
     @property
     def name(self) -> str:
-        """Label without the scene: method, run and step as far as they are set."""
-        return "/".join(str(part) for part in (self.method, self.run, self.step) if part not in (None, ""))
+        """Label without the scene: method, run and step (or its name) as far as they are set."""
+        parts = (self.method, self.run, self.step, self.step_name)
+        return "/".join(str(part) for part in parts if part not in (None, ""))
 
     @property
     def folder(self) -> Path:
-        """Folder of the result below an output folder: `<scene>/<method>[/<run>]/<step, or final>`."""
-        step = "final" if self.step is None else str(self.step)
+        """Folder of the result below an output folder: `<scene>/<method>[/<run>]/<step, its name, or final>`.
+
+        A split other than test is appended: `30000-train`. All selections of a split share the folder.
+        """
+        step = (self.step_name or "final") if self.step is None else str(self.step)
+        step = step if self.split == "test" else f"{step}-{self.split}"
         parts = [self.scene, self.method, *([self.run] if self.run else []), step]
         return Path(*(safe_name(part) for part in parts))
 
     def __str__(self) -> str:
         return self.label
+
+
+def selection_of(names: Collection[str], all_names: Collection[str]) -> str | None:
+    """Return the identifier of a selection of views: 8 hexadecimal digits that depend on the names, not their order.
+
+    Args:
+        names: names of the selected views.
+        all_names: names of all views of the split.
+
+    Returns:
+        None if all views are selected.
+    """
+    return None if set(names) >= set(all_names) else sha256_of_lines(sorted(names))[:8]
+
+
+def sha256_of_lines(lines: Iterable[str]) -> str:
+    """Return the SHA-256 of lines in hexadecimal."""
+    return hashlib.sha256("\n".join([*lines, ""]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def safe_name(name: str) -> str:
@@ -55,16 +83,16 @@ def safe_name(name: str) -> str:
 
 
 def check_distinct(ids: Iterable[ResultId]) -> None:
-    """Check that no two results would be written to the same folder.
+    """Check that no two results would be written to the same folder, even on a disk that ignores case.
 
     Raises:
         InputError: two would be. The message names them.
     """
-    seen: dict[Path, ResultId] = {}
+    seen: dict[str, ResultId] = {}
     for result in ids:
-        if result.folder in seen:
-            raise InputError(
-                f"Results must have distinct names. Got {seen[result.folder]} twice. Pass it once, or rename one "
-                "result with `--method`."
-            )
-        seen[result.folder] = result
+        folder = result.folder.as_posix().casefold()
+        if folder in seen:
+            other = str(seen[folder])
+            clash = f"{result} twice. Pass it once" if other == str(result) else f"{other} and {result} for one folder"
+            raise InputError(f"Results must have distinct names. Got {clash}, or rename one result with `--method`.")
+        seen[folder] = result

@@ -102,6 +102,8 @@ class Stored(msgspec.Struct):
     views_sha256: str
     references_sha256: str
     provenance: dict[str, Any]
+    selection: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")] | None = None
+    step_name: str | None = None
 
 
 class _Definition(msgspec.Struct):

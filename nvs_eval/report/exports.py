@@ -64,8 +64,8 @@ def ns_eval(record: Record) -> Export:
 def inria(record: Record) -> Export:
     """Return the `results.json` and `per_view.json` of INRIA's metrics.py: means, and the scores of each view.
 
-    The method is named `ours_<step>`, or `ours_final` without a step. LPIPS is LPIPS (VGG). Infinite scores are null,
-    because JSON has no number for them.
+    The method is named `ours_<step>`, `ours_<name>` for a checkpoint with a name, or `ours_final`. LPIPS is LPIPS
+    (VGG). Infinite scores are null, because JSON has no number for them.
 
     Raises:
         InputError: the record lacks one of the three metrics.
@@ -76,7 +76,7 @@ def inria(record: Record) -> Export:
             f"The files of INRIA's metrics.py need psnr, ssim and lpips_vgg. Got {', '.join(record.metrics)}, without "
             f"{', '.join(missing)}. Score under a protocol with these metrics, such as `--protocol inria-3dgs`."
         )
-    method = f"ours_{'final' if record.step is None else record.step}"
+    method = f"ours_{(record.step_name or 'final') if record.step is None else record.step}"
     how = {"nvs_eval": _how(record, _INRIA)}
     means = {key: _number(record.means[metric]) for key, metric in _INRIA.items()}
     views = {

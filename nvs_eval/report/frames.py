@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     import pandas  # pyright: ignore[reportMissingImports]
 
 _IDENTITY = {
-    "scene": "string", "method": "string", "run": "string", "step": "Int64", "split": "string", "protocol": "string",
-    "fingerprint": "string", "view": "string",
+    "scene": "string", "method": "string", "run": "string", "step": "Int64", "step_name": "string", "split": "string",
+    "protocol": "string", "fingerprint": "string", "view": "string",
 }  # fmt: skip
 _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "bool"}
-COLUMNS = (*_IDENTITY, *_SCORE)
-"""Columns of the long form. Run and step are empty, or null, if not set."""
+COLUMNS = (*(name for name in _IDENTITY if name != "step_name"), *_SCORE)
+"""Columns of the long form. Run and step are empty, or null, if not set.
+
+If a checkpoint has a name in place of a step number, `step_name` follows `step`.
+"""
 _VERSION = 1
 
 
@@ -46,19 +49,20 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
     check_cells(records)
     metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
     views = [(record, row) for record in records for row in record.views]
-    names = [(*_identity_of(record).values(), row.name) for record, row in views]
+    identity = _identity(records)
+    names = [(*_identity_of(record, identity).values(), row.name) for record, row in views]
     if shape == "long":
         rows = [
             (*name, metric, row.scores[metric], info.unit, info.higher_is_better)
             for name, (record, row) in zip(names, views, strict=True)
             for metric, info in record.metrics.items()
         ]
-        return _frame({**_IDENTITY, **_SCORE}, rows)
+        return _frame({**identity, **_SCORE}, rows)
     rows = [
         (*name, *(row.scores.get(metric, float("nan")) for metric in metrics))
         for name, (_, row) in zip(names, views, strict=True)
     ]
-    return _frame({**_IDENTITY, **dict.fromkeys(metrics, "float64")}, rows)
+    return _frame({**identity, **dict.fromkeys(metrics, "float64")}, rows)
 
 
 def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas.DataFrame:
@@ -79,9 +83,11 @@ def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas
 
 def write_csv(records: Sequence[Record]) -> Iterator[str]:
     """Yield CSV with a header. Signatures are in the records, by fingerprint and metric."""
-    yield f"{csv_line(COLUMNS)}\n"
+    identity = _identity(records)
+    yield f"{csv_line([*identity, *_SCORE])}\n"
     for record in records:
-        yield "".join(f"{row}\n" for row in _rows(record, lambda fields: csv_line(fields.values()), between=","))
+        rows = _rows(record, identity, lambda fields: csv_line(fields.values()), between=",")
+        yield "".join(f"{row}\n" for row in rows)
 
 
 def write_json(records: Sequence[Record]) -> Iterator[str]:
@@ -94,17 +100,25 @@ def write_json(records: Sequence[Record]) -> Iterator[str]:
         for (fingerprint, metric), signature in signatures.items()
     )
     yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(lines)},\n"rows": ['
-    before = "\n"
+    before, identity = "\n", _identity(records)
     for record in records:
-        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, _without_braces, between=", ")):
+        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, identity, _without_braces, between=", ")):
             yield f"{before}{text}"
             before = ",\n"
     yield "\n]}\n"
 
 
-def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, between: str) -> Iterator[str]:
+def _identity(records: Sequence[Record]) -> dict[str, str]:
+    """Return the types of the columns that identify a row; `step_name` is one of them if any record has it."""
+    named = any(record.step_name for record in records)
+    return {name: kind for name, kind in _IDENTITY.items() if named or name != "step_name"}
+
+
+def _rows(
+    record: Record, columns: Collection[str], text: Callable[[Mapping[str, object]], str], *, between: str
+) -> Iterator[str]:
     """Yield rows as joined texts. Texts that rows share are made once, because there may be many rows."""
-    identity = text(_identity_of(record))
+    identity = text(_identity_of(record, columns))
     metrics = [
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
         for metric, info in record.metrics.items()
@@ -115,17 +129,19 @@ def _rows(record: Record, text: Callable[[Mapping[str, object]], str], *, betwee
             yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
 
 
-def _identity_of(record: Record) -> dict[str, object]:
-    """Return the first columns of a row, which identify its record."""
-    return {
+def _identity_of(record: Record, columns: Collection[str]) -> dict[str, object]:
+    """Return those of the first columns of a row that identify its record."""
+    values = {
         "scene": record.scene,
         "method": record.method,
         "run": record.run,
         "step": record.step,
+        "step_name": record.step_name,
         "split": record.split,
         "protocol": record.protocol_title,
         "fingerprint": record.fingerprint,
     }
+    return {name: value for name, value in values.items() if name in columns}
 
 
 def _without_braces(fields: Mapping[str, object]) -> str:

@@ -21,7 +21,10 @@ class Checkpoint(Protocol):
 
     @property
     def id(self) -> ResultId:
-        """Identity of the result, with the names that the training tool uses."""
+        """Identity of the result, with the names that the training tool uses.
+
+        Its `selection` is `selection_of(names, all_names)`: None only if the views are all those of the split.
+        """
         ...
 
     @property

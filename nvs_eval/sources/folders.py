@@ -12,7 +12,7 @@ from typing import Any
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
-from nvs_eval.records.result_id import ResultId
+from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
 from nvs_eval.sources.layouts import Contents, RenderFiles, known_layouts, layouts, read_layout
@@ -166,6 +166,7 @@ def _matched(render_set: RenderSet, *, allow_missing: bool) -> RenderSet:
         )
     return replace(
         render_set,
+        id=replace(render_set.id, selection=selection_of(common, {*render_set.renders, *render_set.references})),
         renders={name: render_set.renders[name] for name in common},
         references={name: render_set.references[name] for name in common},
     )

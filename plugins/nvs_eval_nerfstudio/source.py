@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.records.result_id import ResultId
+from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
@@ -71,8 +71,9 @@ def open_run(
         prepare_data(config, data=data)
         parsed = parse_views(config, split)
     _set_chunk(config, eval_num_rays_per_chunk, device)
-    chosen = choose_views(view_names(parsed.image_filenames), wanted=views, every=every)
-    run = Run(path, config, device, split, parsed, chosen, warn)
+    all_names = view_names(parsed.image_filenames)
+    chosen = choose_views(all_names, wanted=views, every=every)
+    run = Run(path, config, device, split, parsed, chosen, warn, selection_of(chosen.values(), all_names))
     return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
@@ -101,6 +102,7 @@ class Run:
         parsed: the dataparser's outputs for the whole split.
         views: names of the views to evaluate, by position in the split.
         warn: called with each warning for the user.
+        selection: identifier of the views if they are a part of the split.
     """
 
     path: Path
@@ -110,6 +112,7 @@ class Run:
     parsed: DataparserOutputs
     views: dict[int, str]
     warn: Callable[[str], None]
+    selection: str | None = None
 
     @property
     def indices(self) -> list[int]:
@@ -165,10 +168,10 @@ class NerfstudioCheckpoint:
 
     @property
     def id(self) -> ResultId:
-        """Scene (experiment), method, run (timestamp), step and split."""
+        """Scene (experiment), method, run (timestamp), step, split and selection of its views."""
         config = self.run.config
         scene, method = config.experiment_name or "unnamed", config.method_name or "unnamed"
-        return ResultId(scene, method, config.timestamp or None, self.step, self.run.split)
+        return ResultId(scene, method, config.timestamp or None, self.step, self.run.split, self.run.selection)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

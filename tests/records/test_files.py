@@ -16,6 +16,7 @@ from nvs_eval.cli import main
 from nvs_eval.errors import InputError
 from nvs_eval.records.files import read_record_files, read_records
 from nvs_eval.records.record import Record, record_file, write_record
+from nvs_eval.records.result_id import selection_of
 
 OURS, THEIRS = record(method="ours", step=7), record(method="theirs")
 FOREIGN = '{"results": {"psnr": 20.0}}'
@@ -195,6 +196,72 @@ def test_two_files_of_another_protocol_are_no_error(out: Path) -> None:
         OURS,
         THEIRS,
     ]
+
+
+# --- Selections of views ----------------------------------------------------------------------------------------------
+
+
+def part(*names: str, psnr: float = 20.0, **changes: object) -> Record:
+    """A record of `theirs` of a part of its views."""
+    rows = [row(name, psnr=psnr, ssim=0.5) for name in names]
+    return replace(THEIRS, views=rows, selection=selection_of(names, ["1", "2", "3"]), **changes)
+
+
+def test_the_record_of_all_views_is_used_and_the_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    pair, single = written(part("1", "2")), written(part("3"))
+    for names in (["out"], ["out/**/*.json"], ["out/fox/theirs/final"]):
+        notes: list[str] = []
+        used = [record for _, record in read_record_files(names, on_note=notes.append)]
+        assert used[-1] == THEIRS
+        assert used[:-1] in ([], [OURS])
+        assert len(notes) == 1
+        assert notes[0].startswith("fox/theirs: using the record of 1 view, not ")
+        assert f"{pair} (2 views)" in notes[0]
+        assert f"{single} (1 view)" in notes[0]
+    assert main(["table", "out", "--rows", "method"]) == 0
+    result = capsys.readouterr()
+    assert result.out.count("theirs") == 1
+    assert "28.25" in result.out
+    assert f"{pair} (2 views)" in result.err
+    assert read_records("out") == [OURS, THEIRS]
+
+
+def test_without_a_record_of_all_views_the_largest_part_is_used(out: Path) -> None:
+    record_file(THEIRS, out).unlink()
+    written(part("1"))
+    written(part("2", "3"))
+    assert read_records("out") == [OURS, part("2", "3")]
+
+
+def test_a_part_is_used_if_its_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(part("1", psnr=11.0))
+    notes: list[str] = []
+    assert read_record_files([file], on_note=notes.append) == [(file, part("1", psnr=11.0))]
+    assert notes == []
+    # Also beside its folder, in either order.
+    for names in (["out", file], [file, "out"]):
+        assert [record.means["psnr"] for _, record in read_record_files(names, on_note=notes.append)] == [28.25, 11.0]
+        assert notes.pop().startswith("fox/theirs: using the record of 1 view, not out/fox/theirs/final/standard-")
+    assert main(["table", "out/fox/theirs/final/standard-9f2c51ab.json", str(file)]) == 2
+    assert "two records of one result: fox, theirs, test views" in capsys.readouterr().err
+
+
+def test_every_part_is_a_record_of_its_own_as_a_copy() -> None:
+    written(part("1"))
+    assert len(read_record_files(["out"], copies=True)) == 3
+
+
+def test_a_checkpoint_with_a_name_has_a_row_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    written(replace(OURS, step=None, step_name="best", views=[row(psnr=29.5, ssim=0.9)]))
+    for rows in ("method", "checkpoint"):
+        assert main(["table", "out", "--rows", rows]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("ours")]
+        assert [line[:3] for line in lines] == [["ours", "best", "29.50"], ["ours", "7", "28.25"]]
+    assert main(["table", "out", "--format", "csv", "--long"]) == 0
+    header, *rest = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    assert [dict(zip(header, line, strict=True))["step_name"] for line in rest] == ["best", "best", "", "", "", ""]
+    assert main(["compare", "out"]) == 0
+    assert "ours/best" in capsys.readouterr().out
 
 
 def test_a_table_of_two_files_of_one_cell_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from nvs_eval.records.record import (
     to_plain,
     write_record,
 )
-from nvs_eval.records.result_id import ResultId, safe_name
+from nvs_eval.records.result_id import ResultId, check_distinct, safe_name, selection_of
 from nvs_eval.records.schema import MetricInfo, NoRecordError
 
 # Every field is set, and no number survives rounding.
@@ -212,6 +212,49 @@ def test_a_result_lies_where_its_identity_says() -> None:
     assert record_file(FULL, out) == Path("out/fox/nerfacto/base/2500/standard-9f2c51ab.json")
     assert record_file(record(), out) == Path("out/fox/nerfacto/final/standard-9f2c51ab.json")
     assert record_file(record(step=0), out) == Path("out/fox/nerfacto/0/standard-9f2c51ab.json")
+    assert record_file(record(step=7, split="train"), out).parent == Path("out/fox/nerfacto/7-train")
+    assert record_file(record(split="val"), out).parent == Path("out/fox/nerfacto/final-val")
+    assert record_file(record(step_name="best"), out).parent == Path("out/fox/nerfacto/best")
+    assert record_file(record(selection="0a1b2c3d"), out).name == "standard-9f2c51ab-0a1b2c3d.json"
+
+
+def test_a_selection_depends_on_the_names_alone() -> None:
+    digits = hashlib.sha256(b"a\ncam0/b\n").hexdigest()[:8]
+    assert selection_of(["cam0/b", "a"], ["a", "cam0/b", "c"]) == digits
+    assert selection_of(["a", "cam0/b"], ["c", "d", "cam0/b", "a"]) == digits
+    assert selection_of(["b", "a"], ["a", "b"]) is None
+    assert selection_of(["a"], ["a", "b"]) != selection_of(["b"], ["a", "b"])
+
+
+def test_selection_and_step_name_are_written_only_if_set(tmp_path: Path) -> None:
+    plain = to_plain(record())
+    assert "selection" not in plain
+    assert "step_name" not in plain
+    part = record(selection="0a1b2c3d", step_name="best", split="val")
+    write_record(tmp_path / "part.json", part)
+    assert read_record(tmp_path / "part.json") == part
+    assert read_record(tmp_path / "part.json").id == ResultId(
+        "fox", "nerfacto", split="val", selection="0a1b2c3d", step_name="best"
+    )
+    rewrite(tmp_path / "part.json", lambda plain: plain.update(selection="../x"))
+    with pytest.raises(InputError, match="selection"):
+        read_record(tmp_path / "part.json")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (ResultId("fox", "a/b"), ResultId("fox", "a_b")),
+        (ResultId("fox", "a"), ResultId("Fox", "a")),
+        (ResultId("fox", "a", step=7), ResultId("fox", "a", step_name="7")),
+        (ResultId("fox", "a", split="val"), ResultId("fox", "a", step_name="final-val")),
+        (ResultId("fox", "a"), ResultId("fox", "a", selection="0a1b2c3d")),
+    ],
+)
+def test_two_results_of_one_folder_are_refused(first: ResultId, second: ResultId) -> None:
+    check_distinct([first, replace(first, method="other"), replace(first, split="train")])
+    with pytest.raises(InputError, match="Results must have distinct names"):
+        check_distinct([first, second])
 
 
 @pytest.mark.parametrize(

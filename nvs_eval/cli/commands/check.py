@@ -38,11 +38,14 @@ class CheckCommand:
         from nvs_eval.cli.console import put, put_sentences, put_tables, say
         from nvs_eval.comparison.check import check
         from nvs_eval.comparison.compare import last_step_notes
-        from nvs_eval.records.files import read_records
+        from nvs_eval.records.files import read_record_files
         from nvs_eval.report.tables.layout import parse_pairs
 
         tolerances = parse_pairs("--tolerance", self.tolerance)
-        new, baseline = (read_records(names, protocol=self.protocol) for names in (self.new, self.baseline))
+        new, baseline = (
+            [record for _, record in read_record_files(names, protocol=self.protocol, on_note=say)]
+            for names in (self.new, self.baseline)
+        )
         for note in last_step_notes({"The new results": new, "The baseline": baseline}):
             say(note)
         result = check(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)

@@ -61,7 +61,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     """
     from nvs_eval.cli.console import say
     from nvs_eval.comparison.compare import last_step_notes
-    from nvs_eval.records.files import read_records
+    from nvs_eval.records.files import read_record_files
 
     if not names:
         raise InputError("compare needs at least one record or folder. Got none. Name one per side.")
@@ -72,7 +72,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
         if first in groups:
             also = "" if first == name else f", first as {first}"
             raise InputError(f"{name} was named twice{also}. Each argument must be a side of its own.")
-        groups[name] = read_records(name, protocol=protocols)
+        groups[name] = [record for _, record in read_record_files([name], protocol=protocols, on_note=say)]
     for note in last_step_notes(groups):
         say(note)
     return groups

@@ -42,7 +42,7 @@ class CurveCommand:
 
         if self.output is not None:
             check_plot(self.output)
-        files_and_records = read_record_files(self.records, protocol=self.protocol)
+        files_and_records = read_record_files(self.records, protocol=self.protocol, on_note=say)
         files, records = zip(*files_and_records, strict=True)
         scenes = curves_of(records, improved, metrics=self.metrics, files=files)
         for note in left_out_notes(runs_of(records)[1]):

@@ -21,12 +21,13 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
 
     def run(self) -> int:
         """Print or write the tables."""
+        from nvs_eval.cli.console import say
         from nvs_eval.records.comparable import check_comparable
         from nvs_eval.records.files import output_dir_of, read_record_files
 
         self.check_output()
         sinks = self.sinks()
-        chosen = read_record_files(self.records, protocol=self.protocol)
+        chosen = read_record_files(self.records, protocol=self.protocol, on_note=say)
         files, records = zip(*chosen, strict=True)
         layout = self.layout(records)
         if not self.allow_mixed:

@@ -21,8 +21,9 @@ class LoggedRecord:
 
     @property
     def run(self) -> ResultId:
-        """The run of the record: scene, method and training run."""
-        return ResultId(self.record.scene, self.record.method, self.record.run or None)
+        """The run of the record: scene, method and training run. A checkpoint without a step number is on its own."""
+        record = self.record
+        return ResultId(record.scene, record.method, record.run or None, step_name=record.step_name)
 
     @property
     def step(self) -> int:
@@ -31,10 +32,12 @@ class LoggedRecord:
 
     @property
     def label(self) -> str:
-        """Prefix of the names of scalars, before the slash, as in the nerfstudio hook."""
+        """Prefix of the names of scalars, before the slash, as in the nerfstudio hook; with a split other than test,
+        and with the selection if the record is of a part of the views."""
         record = self.record
-        parts = [record.protocol["name"], *(["fast"] if record.fast else [])]
-        return "-".join(parts if record.split == "test" else [*parts, record.split])
+        split = None if record.split == "test" else record.split
+        parts = (record.protocol["name"], "fast" if record.fast else None, split, record.selection)
+        return "-".join(filter(None, parts))
 
     @property
     def scalars(self) -> dict[str, float]:

@@ -47,7 +47,8 @@ def event_file(logged: LoggedRecord) -> Path:
     TensorBoard reads the files of a run in the order of their names, and so of the steps.
     """
     record = logged.record
-    folder = (logged.folder / record.id.folder).parent
+    folder = logged.folder / record.id.folder
+    folder = folder if record.step_name else folder.parent
     return folder / f"events.out.tfevents.{logged.step:010d}.{safe_name(logged.label)}"
 
 

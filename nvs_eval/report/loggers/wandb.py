@@ -67,8 +67,9 @@ def _has_login(wandb: Any) -> bool:
 
 
 def run_id(run: ResultId) -> str:
-    """Return the id of a run, which depends on its scene, method and name alone."""
-    return hashlib.sha256(json.dumps([run.scene, run.method, run.run]).encode()).hexdigest()[:16]
+    """Return the id of a run, which depends on its scene, method, name and named checkpoint alone."""
+    names = [run.scene, run.method, run.run, *([run.step_name] if run.step_name else [])]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
 
 def _log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:

@@ -96,7 +96,7 @@ class Block:
         rows = [*self.contenders, *(row for row in published if row)]
         by = layout.options.sort
         if by == "method":
-            return sorted(rows, key=lambda row: (row.method, row.run or "", -1 if row.step is None else row.step))
+            return sorted(rows, key=_by_method)
         return rows if by is None else sorted(rows, key=lambda row: self.place(row, by, self.scenes))
 
     def place(self, row: Row, metric: str, scenes: Sequence[str]) -> tuple[int, float]:
@@ -187,6 +187,10 @@ def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
     if options.sort is not None and options.sort != "method" and options.sort not in known:
         raise unknown_name("metric to sort by", options.sort, [*known, "method"])
     return counts_alone
+
+
+def _by_method(row: Row) -> tuple[str, str, int, str]:
+    return row.method, row.run or "", -1 if row.step is None else row.step, row.step_name or ""
 
 
 def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:

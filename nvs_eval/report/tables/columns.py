@@ -60,6 +60,13 @@ def number_columns(name: str, values: Sequence[float | None], spec: str) -> list
     return [Column(name, cells=[Cell("" if value is None else format(value, spec), value) for value in values])]
 
 
+def step_columns(steps: Sequence[int | str | None]) -> list[Column]:
+    """Return a column of steps or their names, in a list; an empty list if all are None."""
+    if not any(isinstance(step, str) for step in steps):
+        return number_columns("step", [step for step in steps if not isinstance(step, str)], "d")
+    return [text_column("step", ["" if step is None else str(step) for step in steps])]
+
+
 # --- Scores ---
 
 

@@ -29,6 +29,7 @@ class PublishedRow:
 
     run: ClassVar[None] = None
     step: ClassVar[None] = None
+    step_name: ClassVar[None] = None
 
     published: Published
     scores: Mapping[str, Mapping[str, str]]

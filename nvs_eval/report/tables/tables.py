@@ -15,6 +15,7 @@ from nvs_eval.report.tables.columns import (
     number_columns,
     ranks_of,
     score_cell,
+    step_columns,
     table_from,
     text_column,
     view_count,
@@ -164,7 +165,8 @@ def _scene_table(block: Block, contender: Contender) -> Table:
             columns.append(metric_column(name, block.infos[name], cells))
         elif name in COUNTS:
             columns += count_columns(name, counted)
-    identity = {"method": contender.method, "run": contender.run, "step": contender.step}
+    step = contender.step_name if contender.step is None else contender.step
+    identity = {"method": contender.method, "run": contender.run, "step": step}
     shared = {name: str(value) for name, value in identity.items() if value is not None}
     title = block.title(contender.name)
     return _table(title, columns, block, block.rows, block.metrics, means=int(block.several), **shared)
@@ -220,7 +222,7 @@ def _identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
     return [
         Column("method", numeric=False, cells=methods),
         *runs,
-        *number_columns("step", [row.step for row in rows], "d"),
+        *step_columns([row.step_name if row.step is None else row.step for row in rows]),
     ]
 
 
