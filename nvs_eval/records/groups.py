@@ -142,9 +142,7 @@ def _runs_of(method: str, scenes: Mapping[str, Sequence[Record]], step_name: str
     for scene, records in scenes.items():
         for record in records:
             by_run.setdefault(record.run, {})[scene] = [record]
-    return [
-        Contender(method, run, _common_step(scenes), scenes, step_name=step_name) for run, scenes in by_run.items()
-    ]
+    return [Contender(method, run, _common_step(scenes), scenes, step_name=step_name) for run, scenes in by_run.items()]
 
 
 def _common_step(scenes: Mapping[str, Sequence[Record]]) -> int | None:
