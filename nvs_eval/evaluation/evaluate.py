@@ -199,6 +199,7 @@ def _row(
         coverage=outcome.coverage,
         mask=relative_path(view.mask_file, folder) if masked else None,
         mask_sha256=mask_sha256 if masked else None,
+        own=dict(render.own) or None,
     )
 
 

@@ -178,6 +178,7 @@ class RenderStore:
             raise InputError(f"View {view.name!r} cannot be written: its name points outside the folder of renders.")
         note.reference_sha256[view.name] = sha256_of_image(view.reference)
         note.seconds[view.name] = render.seconds
+        note.own[view.name] = dict(render.own)
         low, high = view.bounds[1]
         note.in_range &= low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
         rounded = quantise(view.reference.clamp(0, 1), "round")
@@ -222,6 +223,7 @@ class RenderStore:
             {**self.job.checkpoint.provenance, "peak_memory_bytes": self.note.peak_memory_bytes},
             self.note.seconds,
             self.job.masks,
+            self.note.own,
         )
 
     def publish(self, records: Sequence[Record], protocols: Sequence[Protocol]) -> list[Record]:

@@ -210,6 +210,7 @@ class Result:
             {**carried, **scored, "rescored_from": self.file.name},
             {row.name: row.render_seconds for row in rows},
             self.masks,
+            {row.name: row.own or {} for row in rows},
         )
 
     def _path(self, relative: str | None, kind: str, view: str) -> Path:

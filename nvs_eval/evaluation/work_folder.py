@@ -33,6 +33,7 @@ class Note(msgspec.Struct):
         inexact_references: views whose reference changes in 8 bits, with the sha256 of the 8-bit copy.
         in_range: whether every render is in [0, 1], which a PNG cannot show.
         peak_memory_bytes: peak memory while rendering, if known.
+        own: values of the model's own metrics in each view, by the model's names.
     """
 
     provenance: dict[str, Any]
@@ -44,6 +45,7 @@ class Note(msgspec.Struct):
     inexact_references: dict[str, str] = {}
     in_range: bool = True
     peak_memory_bytes: int | None = None
+    own: dict[str, dict[str, float]] = {}
 
     def serves(self, wanted: Note, names: Sequence[str]) -> bool:
         """Return whether the renders have the wanted checkpoint, views and file formats."""

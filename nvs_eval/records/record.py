@@ -21,8 +21,9 @@ from nvs_eval.records.result_id import ResultId, safe_name, sha256_of_lines
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
-# Not written if None: views without masks, metrics that are not from a plugin, results of all views and numbered steps.
-_LATER_FIELDS = ("mask", "mask_sha256", "title", "decimals", "selection", "step_name")
+# Not written if None: views without masks or metrics of the model, metrics that are not from a plugin, results of all
+# views and numbered steps.
+_LATER_FIELDS = ("mask", "mask_sha256", "own", "title", "decimals", "selection", "step_name")
 _IDENTITY = ("scene", "method", "run", "step", "step_name", "split", "selection")
 
 

@@ -66,6 +66,7 @@ class ViewRow:
         coverage: mean of the mask as used for scoring, or None without one.
         mask: path of the mask, relative to the record, or None.
         mask_sha256: SHA-256 of the mask's shape and float32 weights, or None without one.
+        own: values of the model's own metrics by the model's names, never ranked with the scores; None without any.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ViewRow:
     coverage: float | None
     mask: str | None = None
     mask_sha256: str | None = None
+    own: Mapping[str, float] | None = None
 
     @property
     def scored_mask(self) -> str | None:

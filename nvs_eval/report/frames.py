@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.comparable import check_cells
-from nvs_eval.records.record import Record, Records
+from nvs_eval.records.record import Record, Records, ViewRow
+from nvs_eval.report.tables.columns import OWN, own_names
 from nvs_eval.report.writers.csv import csv_line
 from nvs_eval.report.writers.json import dumped, joined, plain_value
 from nvs_eval.system.arguments import checked
@@ -20,9 +21,9 @@ _IDENTITY = {
     "scene": "string", "method": "string", "run": "string", "step": "Int64", "step_name": "string", "split": "string",
     "protocol": "string", "fingerprint": "string", "view": "string",
 }  # fmt: skip
-_SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "bool"}
+_SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_better": "boolean"}
 COLUMNS = (*(name for name in _IDENTITY if name != "step_name"), *_SCORE)
-"""Columns of the long form. Run and step are empty, or null, if not set.
+"""Columns of the long form. Run, step and the direction of a model's own metric are empty, or null, if not known.
 
 If a checkpoint has a name in place of a step number, `step_name` follows `step`.
 """
@@ -35,7 +36,7 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
 
     Both shapes begin with the columns scene, method, run, step, split, protocol, fingerprint and view. `run` and `step`
     are missing (NA) if not set; `groupby` keeps these rows with `dropna=False`. Scores are in full precision, and
-    infinite ones stay infinite.
+    infinite ones stay infinite. A model's own metrics are called `own/NAME`, and their direction is missing.
 
     Args:
         records: any number of records, of any scenes and protocols, no two of the same cell.
@@ -47,22 +48,35 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
         InputError: pandas is not installed, or two records are of the same cell.
     """
     check_cells(records)
-    metrics = list(dict.fromkeys(metric for record in records for metric in record.metrics))
+    metrics = list(dict.fromkeys([metric for record in records for metric in record.metrics] + own_names(records)))
     views = [(record, row) for record in records for row in record.views]
     identity = _identity(records)
     names = [(*_identity_of(record, identity).values(), row.name) for record, row in views]
     if shape == "long":
         rows = [
-            (*name, metric, row.scores[metric], info.unit, info.higher_is_better)
+            (*name, metric, value, unit, higher_is_better)
             for name, (record, row) in zip(names, views, strict=True)
-            for metric, info in record.metrics.items()
+            for metric, value, unit, higher_is_better in _values(record, row)
         ]
         return _frame({**identity, **_SCORE}, rows)
     rows = [
-        (*name, *(row.scores.get(metric, float("nan")) for metric in metrics))
-        for name, (_, row) in zip(names, views, strict=True)
+        (*name, *(values.get(metric, float("nan")) for metric in metrics))
+        for name, values in zip(names, ({**row.scores, **_own(row)} for _, row in views), strict=True)
     ]
     return _frame({**identity, **dict.fromkeys(metrics, "float64")}, rows)
+
+
+def _own(row: ViewRow) -> dict[str, float]:
+    """Return the values of the model's own metrics of a view, by prefixed name."""
+    return {OWN + name: value for name, value in (row.own or {}).items()}
+
+
+def _values(record: Record, row: ViewRow) -> Iterator[tuple[str, float, str, bool | None]]:
+    """Yield metric, value, unit and direction of each value of a view."""
+    for metric, info in record.metrics.items():
+        yield metric, row.scores[metric], info.unit, info.higher_is_better
+    for name, value in _own(row).items():
+        yield name, value, "", None
 
 
 def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas.DataFrame:
@@ -123,10 +137,13 @@ def _rows(
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
         for metric, info in record.metrics.items()
     ]
+    unknown = text({"unit": "", "higher_is_better": None})
     for row in record.views:
         view = text({"view": row.name})
         for metric, name, kind in metrics:
             yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
+        for name, value in _own(row).items():
+            yield between.join((identity, view, text({"metric": name, "value": value}), unknown))
 
 
 def _identity_of(record: Record, columns: Collection[str]) -> dict[str, object]:

@@ -34,6 +34,7 @@ class RenderSet:
         provenance: identification of the renders for the record, such as the sha256 of their checkpoint.
         seconds: rendering time of each view, if known.
         masks: masks of the views, if they are scored with masks.
+        own: values of the model's own metrics in each view, by the model's names.
     """
 
     id: ResultId
@@ -42,6 +43,7 @@ class RenderSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     masks: Masks | None = None
+    own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class ImageFiles:
             name,
             reference,
             tuple(
-                Render(image, picture.file, render_set.seconds.get(name), alpha=alpha)
+                Render(image, picture.file, render_set.seconds.get(name), alpha=alpha, own=render_set.own.get(name, {}))
                 for render_set, picture, (image, alpha) in zip(self.sets, pictures[1:], images, strict=True)
             ),
             mask,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ class Render:
         file: file of the pixels, if it exists.
         seconds: rendering time with the device synchronised; None if unknown.
         alpha: `[H, W, 1]` straight alpha; None for an opaque image.
+        own: values of the model's own metrics, by the model's names; finite.
     """
 
     image: Float[Tensor, "h w 3"]
     file: Path | None = None
     seconds: float | None = None
     alpha: Float[Tensor, "h w 1"] | None = field(default=None, kw_only=True)
+    own: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)

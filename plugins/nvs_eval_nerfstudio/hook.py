@@ -17,7 +17,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols import load_protocol
 from nvs_eval.sources.views import Render, View
-from nvs_eval_nerfstudio.pairs import split_pair
+from nvs_eval_nerfstudio.pairs import Expected
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
@@ -109,22 +109,19 @@ def original_target(target: Any) -> Any:
 def _evaluate(
     evaluate: Evaluate, scorer: Scorer, outputs: dict[str, Any], batch: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the results of the model's own method, with the scores and the error map added."""
+    """Return the results of the model's own method, with the scores and the error map added.
+
+    Batches without an image, such as those of a lidar, have nothing to score.
+    """
+    if "image" not in batch:
+        return evaluate(outputs, batch)
+    expected = Expected.of(outputs, batch)
     metrics, images = evaluate(outputs, batch)
     try:
-        reference, *renders = split_pair(images, width=_width(outputs), model="This model")
+        reference, render = expected.find_pair(images, model="This model")
     except InputError as error:
         return {**metrics, **_unscored(scorer, error)}, images
-    scores = _scores(scorer, reference, renders[-1])
-    return {**metrics, **scores}, {**images, ERROR_IMAGE: error_map(reference, renders[-1])}
-
-
-def _width(outputs: dict[str, Any]) -> int:
-    """Return the width of a render (`rgb`, `rgb_fine`, ...)."""
-    for name, value in outputs.items():
-        if name.startswith("rgb") and isinstance(value, Tensor) and value.ndim == 3:
-            return value.shape[1]
-    raise InputError(f"The outputs of the model must include an image named rgb... Got {', '.join(outputs)}.")
+    return {**metrics, **_scores(scorer, reference, render)}, {**images, ERROR_IMAGE: error_map(reference, render)}
 
 
 def _scores(scorer: Scorer, reference: Tensor, render: Tensor) -> dict[str, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 import torchmetrics.functional.image.lpips as torchmetrics_lpips
 from torch import Tensor, nn
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, listed
 from nvs_eval.metrics.weights.backbones import load_backbone
 from nvs_eval.metrics.weights.pins import Net
 
@@ -119,23 +120,69 @@ def _backbones_filled(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
 
 
 class _NoMetric(nn.Module):
-    """Placeholder for a metric."""
+    """Placeholder for a metric. Values that depend on it are not numbers, so that they are recognised and dropped."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return 0 for any arguments."""
-        return torch.zeros(())
+        """Return NaN for any arguments."""
+        return torch.full((), torch.nan)
+
+
+class _Guarded(nn.Module):
+    """A metric of a model that may fail on some images, such as SSIM on small ones."""
+
+    def __init__(self, metric: Callable[..., Any]) -> None:
+        super().__init__()
+        self.metric = metric
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the value of the metric, or NaN if it fails."""
+        try:
+            return self.metric(*args, **kwargs)
+        except (RuntimeError, ValueError, AssertionError):
+            return torch.full((), torch.nan)
 
 
 def without_own_metrics(model: nn.Module) -> None:
-    """Replace a model's metrics by placeholders, so that its metric method only prepares the images."""
-    for name in _NAMES:
-        if hasattr(model, name):
-            _replace(model, name)
-    for name, module in list(model.named_children()):
-        if type(module).__module__.partition(".")[0] in _PACKAGES:
-            _replace(model, name)
+    """Replace a model's metrics by placeholders, so that its metric method only prepares the images.
+
+    If the model defines its own metrics, its PSNR and SSIM stay, because they may be of a part of the image. Its LPIPS
+    is always replaced: its network takes longer than everything else.
+    """
+    kept = own_protocol(type(model)) is None
+    children = {name for name, module in model.named_children() if _package(module) in _PACKAGES}
+    for name in sorted({name for name in _NAMES if hasattr(model, name)} | children):
+        metric = getattr(model, name)
+        learned = name == "lpips" or _package(metric) == "lpips" or "Perceptual" in type(metric).__name__
+        delattr(model, name)
+        setattr(model, name, _Guarded(metric) if kept and not learned else _NoMetric())
 
 
-def _replace(model: nn.Module, name: str) -> None:
-    delattr(model, name)
-    setattr(model, name, _NoMetric())
+def _package(module: object) -> str:
+    return type(module).__module__.partition(".")[0]
+
+
+def finite_values(metrics: Mapping[str, Any], *, model: str, warn: Callable[[str], None]) -> dict[str, float]:
+    """Return the values of a model's own metrics as floats, without those of placeholders.
+
+    Args:
+        metrics: numbers, numpy scalars or tensors of one element, by name.
+        model: name of the model, for warnings.
+        warn: called with a sentence on metrics that are not finite numbers.
+    """
+    values = {name: _number(value) for name, value in metrics.items()}
+    odd = [name for name, value in values.items() if not math.isfinite(value) and not _is_replaced(name)]
+    if odd:
+        warn(f"{model} also returns {listed(odd)}, not recorded where {'they are' if odd[1:] else 'it is'} not finite.")
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _is_replaced(name: str) -> bool:
+    return any(metric in name for metric in _NAMES)
+
+
+def _number(value: Any) -> float:
+    """Return a value as a float; NaN if it is not a single number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan

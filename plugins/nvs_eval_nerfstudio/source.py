@@ -113,6 +113,13 @@ class Run:
     views: dict[int, str]
     warn: Callable[[str], None]
     selection: str | None = None
+    _warned: set[str] = field(init=False, default_factory=set)
+
+    def warn_once(self, message: str) -> None:
+        """Warn, unless the run has given the same warning before."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.warn(message)
 
     @property
     def indices(self) -> list[int]:
@@ -234,7 +241,9 @@ class NerfstudioCheckpoint:
         for index, name in enumerate(self.names):
             with quiet(), torch.no_grad():
                 camera, batch = read_pair(pairs, name)
-                view = render_view(pipeline.model, camera, batch, name=name, device=device, timed=index > 0)
+                view = render_view(
+                    pipeline.model, camera, batch, name=name, device=device, timed=index > 0, warn=self.run.warn_once
+                )
             yield view
         self.peak_memory_bytes = _peak_memory(device)
 

@@ -14,7 +14,7 @@ from support.records import rows
 from support.scenes import WIDTH, files_below, float_image, image, masks_in, write_masks
 
 from nvs_eval.errors import InputError
-from nvs_eval.records.record import record_file
+from nvs_eval.records.record import read_record, record_file
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 
@@ -49,6 +49,19 @@ def test_record_contains_what_the_checkpoint_reports(tmp_path: Path) -> None:
         assert [row.coverage for row in record.views] == [None, None, None]
         assert record.provenance["checkpoint_sha256"] == "checkpoint 1"
         assert record.provenance["peak_memory_bytes"] == 12345
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+def test_models_own_metrics_are_recorded_beside_the_scores(staged: bool, tmp_path: Path) -> None:
+    def own(index: int) -> dict[str, float]:
+        return {"depth_rmse": 0.5 + index, "a1": 1.0} if index else {}
+
+    steps = [FakeCheckpoint(1, own=own), FakeCheckpoint(2)][: 1 + staged]
+    record, *others = evaluate_checkpoints(steps, tmp_path, LIGHT)
+    assert [row.own for row in record.views] == [None, {"depth_rmse": 1.5, "a1": 1.0}, {"depth_rmse": 2.5, "a1": 1.0}]
+    assert all(row.own is None for other in others for row in other.views)
+    assert set(record.means) == set(record.metrics) == {"psnr", "ssim"}
+    assert read_record(record_file(record, tmp_path)) == record
 
 
 def test_names_given_by_the_user_reach_records_and_folders(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def protocol(tmp_path: Path) -> str:
 def _evaluate(protocol: str, *images: Tensor, test_mode: str = "test") -> tuple[dict[str, Any], dict[str, Tensor]]:
     pipeline: Any = Instrumented(FakePipeline, (protocol,))(SimpleNamespace(images=images), test_mode=test_mode)
     outputs = {"rgb": images[-1], "d": torch.zeros(4, 4, 3)}
-    return pipeline.model.get_image_metrics_and_images(outputs, {})
+    return pipeline.model.get_image_metrics_and_images(outputs, {"image": images[0]})
 
 
 def test_scores_and_error_map_are_added_to_the_models_own(protocol: str) -> None:

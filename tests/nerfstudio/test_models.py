@@ -23,8 +23,14 @@ from nvs_eval.metrics.weights.backbones import find_backbone, load_backbone
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import load_protocol
 from nvs_eval_nerfstudio.hook import _evaluate, with_nvs_eval
-from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, verified_backbones, without_own_metrics
-from nvs_eval_nerfstudio.pairs import read_pair, split_pair
+from nvs_eval_nerfstudio.own_metrics import (
+    finite_values,
+    no_downloads,
+    own_protocol,
+    verified_backbones,
+    without_own_metrics,
+)
+from nvs_eval_nerfstudio.pairs import Expected, read_pair
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 import_nerfstudio()
@@ -85,9 +91,10 @@ def test_model_without_its_metrics_prepares_the_same_pair() -> None:
         model = _splatfacto()
     outputs, batch = _views()
     without_own_metrics(model)
+    expected = Expected.of(outputs, batch)
     metrics, images = model.get_image_metrics_and_images(outputs, batch)
-    assert set(metrics.values()) == {0.0}
-    reference, render = split_pair(images, width=48, model="splatfacto")
+    assert finite_values(metrics, model="splatfacto", warn=pytest.fail) == {}
+    reference, render = expected.find_pair(images, model="splatfacto")
     assert torch.equal(reference, batch["image"] / 255)
     assert torch.equal(render, outputs["rgb"])
     assert not any(key.startswith("lpips") for key in model.state_dict())
@@ -125,14 +132,6 @@ def test_torchmetrics_lpips_uses_the_verified_backbone(net: Net) -> None:
     for name, tensor in state.items():
         assert torch.equal(tensor, published[re.sub(r"^slices?\.?\d+\.", "features.", name)])
     assert len(state) == len(published)
-
-
-def test_model_that_returns_no_pair_is_refused(pinned: Pinned) -> None:
-    with pytest.raises(InputError) as error:
-        split_pair({"img": torch.zeros(40, 48, 3)}, width=48, model="generfacto")
-    pinned("run", error.value)
-    with pytest.raises(InputError, match="no image 'img'"):
-        split_pair({"depth": torch.zeros(40, 96, 3)}, width=48, model="generfacto")
 
 
 @needs_alex

@@ -350,6 +350,13 @@ def test_rescore_reads_masks_of_the_data_as_before(cli: Callable[..., Said], ope
     assert [row.coverage for row in record.views] == [0.5, 0.25, 0.75]
 
 
+def test_rescore_keeps_the_models_own_metrics(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(500, own=lambda index: {"depth_rmse": 0.5 * index})]
+    assert run_both(cli, "light.yaml", "reflecting.yaml", "png").code == 0
+    (record,) = records("rescored", "reflecting").values()
+    assert [row.own for row in record.views] == [{"depth_rmse": value} for value in (0.0, 0.5, 1.0)]
+
+
 # --- Several records ------------------------------------------------------------------------------------------------
 
 

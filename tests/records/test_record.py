@@ -40,6 +40,7 @@ FULL = record(
             reference="../../../references/1b2c3d4e5f60/cam0/0001.png",
             reference_sha256="a" * 64,
             coverage=0.5,
+            own={"depth_rmse": 0.1 + 0.7},
         ),
         replace(row("cam0/0002", psnr=math.inf, ssim=1.0, lpips_alex=0.0), reference_sha256="b" * 64),
     ],
@@ -102,7 +103,10 @@ def test_the_format_is_the_documented_one_to_the_letter(written: Path) -> None:
    "render": "renders/cam0/0001.png",
    "reference": "../../../references/1b2c3d4e5f60/cam0/0001.png",
    "reference_sha256": "{"a" * 64}",
-   "coverage": 0.5
+   "coverage": 0.5,
+   "own": {{
+    "depth_rmse": 0.7999999999999999
+   }}
   }},
   {{
    "name": "cam0/0002",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from support.records import INFO, record, row
 
 import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.report.frames import COLUMNS, data_frame, write_csv
+from nvs_eval.report.frames import COLUMNS, data_frame, write_csv, write_json
 
 IDENTITY = ["scene", "method", "run", "step", "split", "protocol", "fingerprint", "view"]
 THIRD = 20 + 1 / 3
@@ -68,7 +70,7 @@ def test_columns_have_their_types_for_any_records(shape: Any, records: list[Any]
     assert types.pop("step") == "Int64"
     scores = [name for name in ("value", "psnr", "ssim", "lpips_alex") if name in types]
     assert {types.pop(name) for name in scores} <= {"float64"}
-    assert types.pop("higher_is_better", "bool") == "bool"
+    assert types.pop("higher_is_better", "boolean") == "boolean"
     assert {kind.split("[")[0] for kind in types.values()} == {"string"}
     if len(records) == 1:
         assert frame.step.isna().all() and frame.run.isna().all()
@@ -101,3 +103,22 @@ def test_a_missing_pandas_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match=r"A DataFrame needs pandas.* `pip install 'nvs-eval\[pandas\]'`\."):
         nvs_eval.data_frame(RECORDS)
+
+
+OWN = record([replace(row("a", psnr=20.0), own={"depth_rmse": THIRD}), row("b", psnr=21.0)])
+
+
+def test_models_own_metrics_are_rows_without_a_direction(pandas: Any) -> None:
+    frame = data_frame([OWN])
+    assert frame[["view", "metric"]].to_numpy().tolist() == [["a", "psnr"], ["a", "own/depth_rmse"], ["b", "psnr"]]
+    own = frame.iloc[1]
+    assert (own.value, own.unit) == (THIRD, "") and own.higher_is_better is pandas.NA
+    wide = data_frame([OWN], shape="wide")
+    assert wide["own/depth_rmse"][0] == THIRD and math.isnan(wide["own/depth_rmse"][1])
+
+
+def test_models_own_metrics_in_csv_and_json() -> None:
+    assert "".join(write_csv([OWN])).splitlines()[2].endswith(f",a,own/depth_rmse,{THIRD!r},,")
+    rows = json.loads("".join(write_json([OWN])))["rows"]
+    assert [line["metric"] for line in rows] == ["psnr", "own/depth_rmse", "psnr"]
+    assert (rows[1]["value"], rows[1]["higher_is_better"]) == (THIRD, None)

@@ -12,9 +12,12 @@ from rich.console import Console
 from support.records import INFO, record, row
 from support.tables import table_of_rows
 
+from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record
+from nvs_eval.report.tables.layout import Layout
+from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.tables.tables import per_view_tables, tables_of
+from nvs_eval.report.tables.tables import chosen_records, per_view_tables, tables_of
 from nvs_eval.report.writers.text import print_text
 
 
@@ -42,6 +45,13 @@ def shown(table: Table, *, width: int, terminal: bool = True) -> str:
 
 def without_style(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def with_own(record: Record, *values: float | None) -> Record:
+    """Return a record with the model's own metric `depth_rmse` of each view; None for a view without it."""
+    rows = [replace(record.views[0], name=str(place)) for place in range(len(values))]
+    own = [None if value is None else {"depth_rmse": value} for value in values]
+    return replace(record, views=[replace(row, own=value) for row, value in zip(rows, own, strict=True)])
 
 
 # --- Content --------------------------------------------------------------------------------------------------------
@@ -348,3 +358,35 @@ def test_names_cannot_steer_a_terminal() -> None:
 
 def test_without_a_terminal_nothing_is_styled() -> None:
     assert "\x1b" not in shown(tables_of(PAIR)[0], width=100_000, terminal=False)
+
+
+# --- The models' own metrics ----------------------------------------------------------------------------------------
+
+
+def test_own_metrics_are_shown_on_request_and_never_ranked() -> None:
+    pair = [with_own(scored("a", 28.25, 0.875, 0.125), 0.5, 1.0), with_own(scored("b", 27.0, 0.9, 0.25), 3.0, None)]
+    (plain,) = tables_of(pair)
+    assert not any("own" in heading for heading in headings(plain))
+    layout = Layout(options=TableOptions(metrics=("own/depth_rmse", "psnr")))
+    (table,) = tables_of(pair, layout)
+    assert headings(table) == ["method", "own/depth_rmse", "PSNR [dB] ↑"]
+    # A mean over some of the views could not be compared with one over all of them.
+    assert column(table, "own/depth_rmse") == ["0.75", ""]
+    assert column(table, "PSNR [dB] ↑") == ["*28.25*", "27.00"]
+    (views,) = per_view_tables(pair, layout)
+    assert column(views, "own/depth_rmse") == ["0.5", "1", "3", ""]
+
+
+def test_own_metric_that_no_record_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'own/depth'.*Did you mean 'own/depth_rmse'"):
+        tables_of(
+            [with_own(scored("a", 28.25, 0.875, 0.125), 0.5)], Layout(options=TableOptions(metrics=("own/depth",)))
+        )
+
+
+def test_long_form_has_the_chosen_own_metrics() -> None:
+    (record,) = [with_own(scored("a", 28.25, 0.875, 0.125), 0.5)]
+    for metrics, own in (((), {"depth_rmse": 0.5}), (("psnr",), {}), (("own/depth_rmse", "psnr"), {"depth_rmse": 0.5})):
+        (chosen,) = chosen_records([record], Layout(options=TableOptions(metrics=metrics)))
+        assert chosen.views[0].own == own
+        assert list(chosen.metrics) == (["psnr"] if metrics else ["psnr", "ssim", "lpips_alex"])

@@ -36,6 +36,7 @@ class FakeCheckpoint:
         on_view: called with the index of each view before it is rendered, for example to interrupt.
         masks: masks in the data.
         own_protocol: protocol of the model, for `--protocol auto`.
+        own: returns the model's own metrics of the view at an index.
         rendered: names of all views rendered so far.
     """
 
@@ -48,6 +49,7 @@ class FakeCheckpoint:
     method: str = "fake"
     masks: Masks | None = None
     own_protocol: str | None = None
+    own: Callable[[int], dict[str, float]] = lambda index: {}
     identity: dict[str, str] = field(default_factory=dict)
     rendered: list[str] = field(default_factory=list)
 
@@ -77,7 +79,7 @@ class FakeCheckpoint:
             # The first render is a warm-up without a time.
             seconds = float(index) if index else None
             self.rendered.append(name)
-            yield View(name, self.references(index), (Render(render, seconds=seconds),))
+            yield View(name, self.references(index), (Render(render, seconds=seconds, own=self.own(index)),))
         self.peak_memory_bytes = 12345
 
 

@@ -10,7 +10,7 @@ from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
 from nvs_eval.records.record import MetricInfo, Record
-from nvs_eval.report.tables.columns import COUNTS
+from nvs_eval.report.tables.columns import COUNTS, own_names
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_row
 from nvs_eval.report.tables.table import ODD, decimals
@@ -174,11 +174,12 @@ def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
     """Check the metrics of the options. Return whether only counts are selected."""
     options = layout.options
     known = list(dict.fromkeys(metric for block in blocks for metric in block.infos))
+    counts = {*COUNTS, *(name for block in blocks for name in own_names(block.records))} if options.metrics else set()
     for metric in options.metrics:
-        if metric not in known and metric not in COUNTS:
-            raise unknown_name("metric", metric, [*known, *COUNTS])
+        if metric not in known and metric not in counts:
+            raise unknown_name("metric", metric, [*known, *counts])
     # Counts need no metric, but a table with a column per scene does.
-    counts_alone = set(options.metrics) <= set(COUNTS)
+    counts_alone = set(options.metrics) <= counts
     if options.metrics and counts_alone and options.columns == "scene":
         raise InputError(
             f"--metrics must include a metric with `--columns scene`. Got {', '.join(options.metrics)}. Add one of "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
-from nvs_eval.records.record import Record
+from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.report.tables.table import Cell, Column, Table, printable, shown
 
 _LAST_RANK = 3
@@ -128,7 +128,37 @@ COUNTS: Mapping[str, tuple[Callable[[Sequence[Record]], float | None], str]] = {
 """Columns of counts and costs, by name: function of the records of a row, and number format."""
 
 
+OWN = "own/"
+"""Prefix of the names of a model's own metrics, which are shown on request and never ranked."""
+
+
+def is_count(name: str) -> bool:
+    """Return whether a name is one of `COUNTS` or a model's own metric."""
+    return name in COUNTS or name.startswith(OWN)
+
+
+def own_names(records: Sequence[Record]) -> list[str]:
+    """Return the names of the models' own metrics in records, with their prefix."""
+    return list(dict.fromkeys(OWN + name for record in records for row in record.views for name in row.own or ()))
+
+
+def _own_mean(records: Sequence[Record], name: str) -> float | None:
+    """Return the mean of the records' means of a model's own metric; None if a view lacks it."""
+    values = [[(row.own or {}).get(name) for row in record.views] for record in records]
+    known = [[value for value in of_record if value is not None] for of_record in values]
+    return mean(map(mean, known)) if values == known else None
+
+
+def own_columns(name: str, rows: Sequence[ViewRow]) -> list[Column]:
+    """Return the column of a model's own metric, by view, in a list; an empty list if no view has it."""
+    return number_columns(name, [(row.own or {}).get(name.removeprefix(OWN)) for row in rows], _OWN_SPEC)
+
+
+_OWN_SPEC = ".4g"
+
+
 def count_columns(name: str, rows: Sequence[Sequence[Record]]) -> list[Column]:
-    """Return the column of one of `COUNTS`, in a list; an empty list if no row has a value."""
-    count, spec = COUNTS[name]
+    """Return the column of a name that `is_count`, in a list; an empty list if no row has a value."""
+    own = name.removeprefix(OWN)
+    count, spec = COUNTS.get(name, (lambda records: _own_mean(records, own), _OWN_SPEC))
     return number_columns(name, [count(records) if records else None for records in rows], spec)

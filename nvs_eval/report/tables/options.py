@@ -18,7 +18,7 @@ class TableOptions:
     per_scene: bool = False
     """Tables for a supplement: one per metric, with a row per method, a column per scene, and the mean last."""
     metrics: tuple[str, ...] = ()
-    """Columns, in the order given: metrics, views, coverage, s/view, GB (default: all)."""
+    """Columns, in the order given: metrics, views, coverage, s/view, GB (default: all), own/NAME (the model's own)."""
     protocol: tuple[str, ...] = ()
     """Use only records of these protocols, by name or fingerprint (default: all)."""
     runs: Literal["each", "mean"] = "each"

@@ -11,8 +11,12 @@ from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block, blocks
 from nvs_eval.report.tables.columns import (
     COUNTS,
+    OWN,
     count_columns,
+    is_count,
     number_columns,
+    own_columns,
+    own_names,
     ranks_of,
     score_cell,
     step_columns,
@@ -88,22 +92,35 @@ def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
         layout: layout whose suite and metrics apply.
 
     Returns:
-        Records of the suite's scenes, with its names of them, reduced to the selected metrics.
+        Records of the suite's scenes, with its names of them, reduced to the selected metrics, among them the models'
+        own.
 
     Raises:
         InputError: no record is of the suite, or none has a metric.
     """
     metrics = layout.options.metrics
-    known = {metric for record in records for metric in record.metrics}
+    known = {*own_names(records), *(metric for record in records for metric in record.metrics)}
     for metric in metrics:
         if metric not in known:  # Counts, such as `views`, are not metrics.
             raise unknown_name("metric", metric, known)
     chosen = Layout(options=TableOptions(metrics=metrics), suite=layout.suite)
     return [
-        replace(record, metrics={name: record.metrics[name] for name in block.metrics if name in record.metrics})
-        for block in blocks(records, chosen)
-        for record in block.records
+        _with_metrics(record, block.metrics, metrics) for block in blocks(records, chosen) for record in block.records
     ]
+
+
+def _with_metrics(record: Record, shown: Sequence[str], chosen: Sequence[str]) -> Record:
+    """Return a record with some of its metrics, and with the model's own that were chosen (default: all of them)."""
+    views = record.views
+    if chosen:
+        own = {name.removeprefix(OWN) for name in chosen if name.startswith(OWN)}
+        views = [
+            replace(row, own={name: row.own[name] for name in row.own if name in own}) if row.own else row
+            for row in views
+        ]
+    return replace(
+        record, metrics={name: record.metrics[name] for name in shown if name in record.metrics}, views=views
+    )
 
 
 # --- The kinds ---
@@ -129,7 +146,7 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
     for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
         if name in metrics:
             columns.append(_score_column(metric_column(name, block.infos[name]), block, rows, block.scenes))
-        elif name in COUNTS:
+        elif is_count(name):
             columns += count_columns(name, [row.records_of(block.scenes) for row in rows])
     scene = block.mean_name if block.several else block.scenes[0]
     return _table(block.title(scene, suite=block.several), columns, block, rows, metrics, scene=scene)
@@ -163,7 +180,7 @@ def _scene_table(block: Block, contender: Contender) -> Table:
         if name in block.metrics:
             cells = [_mean_cell(block, contender, row, name) for row in rows]
             columns.append(metric_column(name, block.infos[name], cells))
-        elif name in COUNTS:
+        elif is_count(name):
             columns += count_columns(name, counted)
     step = contender.step_name if contender.step is None else contender.step
     identity = {"method": contender.method, "run": contender.run, "step": step}
@@ -180,6 +197,8 @@ def _view_table(block: Block) -> Table:
     for metric in block.metrics:
         cells = [score_cell(view.scores.get(metric), block.decimals[metric]) for _, view in views]
         columns.append(metric_column(metric, block.infos[metric], cells))
+    for name in filter(is_count, block.layout.options.metrics):
+        columns += own_columns(name, [view for _, view in views])
     columns += number_columns("coverage", [view.coverage for _, view in views], ".3f")
     (scene,) = block.scenes
     return _table(block.title(scene, suite=False), columns, block, block.rows, block.metrics, scene=scene)
