@@ -10,7 +10,7 @@ def read(folder, place):
     references = {name: Picture(folder / f"{name}_gt.png") for name in renders}
     if not renders or not all(picture.path.is_file() for picture in references.values()):
         return None
-    return Contents([RenderFiles(renders, references)], named_after=place, scene=place.parent.name)
+    return Contents([RenderFiles(renders, references)], named_after=place)
 
 
 LAYOUT = Layout("pairs", "<view>_pred.png with <view>_gt.png", read)

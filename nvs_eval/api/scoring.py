@@ -36,6 +36,11 @@ def score(
     renders: FilePath | Sequence[FilePath],
     *,
     reference: FilePath | None = None,
+    match: Literal["name", "order"] = "name",
+    renders_glob: str | Sequence[str] = (),
+    reference_glob: str | Sequence[str] = (),
+    views: str | Sequence[str] = (),
+    every: int = 1,
     protocol: str | Sequence[str] = "standard",
     scene: str | None = None,
     method: str | Sequence[str] = (),
@@ -58,8 +63,8 @@ def score(
     Writes nothing unless `output_dir` is given.
 
     Returns:
-        One record per folder (and per step, if a folder has several) and protocol. Paths in a record are relative to
-        its folder in `output_dir`, or in `nvs-eval-results` if it is not written.
+        One record per folder (and per step or scene, if a folder has several) and protocol. Paths in a record are
+        relative to its folder in `output_dir`, or in `nvs-eval-results` if it is not written.
 
     Raises:
         InputError: An input is not available or cannot be scored.
@@ -118,6 +123,9 @@ def audit(
     *,
     load_config: FilePath | Sequence[FilePath] = (),
     reference: FilePath | None = None,
+    match: Literal["name", "order"] = "name",
+    renders_glob: str | Sequence[str] = (),
+    reference_glob: str | Sequence[str] = (),
     protocol: str | Sequence[str] = (),
     scene: str | None = None,
     method: str | Sequence[str] = (),

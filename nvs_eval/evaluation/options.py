@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nvs_eval.evaluation.scorer import Scorer
     from nvs_eval.images.files import Reading
     from nvs_eval.protocols import Protocol
+    from nvs_eval.sources.matching import Matching
 
 AUTO = "auto"
 """Value of `protocol` that selects the protocol of the model's own code."""
@@ -133,7 +134,11 @@ class ScoringOptions(ProtocolOptions):
     scene: str | None = None
     """Scene name in records and tables (default: taken from the data)."""
     method: tuple[str, ...] = ()
-    """Method names in records and tables, one per folder or run, or one for all runs (default: their own)."""
+    """Method names in records and tables: one for all folders or runs, or one for each (default: their own)."""
+    views: tuple[str, ...] = ()
+    """Names of the views to score (default: all)."""
+    every: int = 1
+    """Use every n-th view."""
     masks: Path | None = None
     """Folder of masks with the names of the views; white pixels count, as the protocol defines."""
     data_masks: bool = False
@@ -160,9 +165,15 @@ class ScoreOptions(ScoringOptions):
     """Options of `score`: images, and how to read them."""
 
     renders: tuple[Path, ...]
-    """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
+    """Folders or archives of renders; the output of many tools includes references (docs/folders.md)."""
     reference: Path | None = None
     """Folder of references, matched to the renders by name (default: those that came with the renders)."""
+    match: Literal["name", "order"] = "name"
+    """Match renders and references by name, or pair them in the order of their names (frame_2 before frame_10)."""
+    renders_glob: tuple[str, ...] = ()
+    """Patterns of the renders' files, such as '*_rgb.png' (`*` is the view's name) or '!*_depth.png' (not these)."""
+    reference_glob: tuple[str, ...] = ()
+    """Patterns of the references' files, as for --renders-glob."""
     background: str | None = None
     """Background of images with alpha: white, black, or r,g,b in [0, 1]. Required for such images."""
     grey_to_rgb: bool = False
@@ -184,6 +195,13 @@ class ScoreOptions(ScoringOptions):
         background = None if self.background is None else parse_background(self.background)
         return Reading(background=background, grey_to_rgb=self.grey_to_rgb, exr=self.exr)
 
+    @property
+    def matching(self) -> Matching:
+        """Which files are views, how renders and references are matched, and which views are scored."""
+        from nvs_eval.sources.matching import Matching
+
+        return Matching(self.match, self.renders_glob, self.reference_glob, self.views, self.every)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(ScoringOptions):
@@ -195,10 +213,6 @@ class RunOptions(ScoringOptions):
     """Checkpoints to evaluate: last, all, or step numbers."""
     split: Literal["test", "train"] = "test"
     """Views to render: held out (`test`) or trained on (`train`)."""
-    views: tuple[str, ...] = ()
-    """Names of the views to render (default: all)."""
-    every: int = 1
-    """Use every n-th view."""
     data: Path | None = None
     """Folder of the data, if it was moved (default: where the run recorded it)."""
     eval_num_rays_per_chunk: int | None = None

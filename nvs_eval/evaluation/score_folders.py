@@ -91,6 +91,7 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
         reference=options.reference,
         scene=options.scene,
         methods=options.method,
+        matching=options.matching,
         allow_missing=options.allow_missing,
         reading=options.reading,
         alpha={protocol.alpha for protocol in protocols},
@@ -101,6 +102,9 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
     check_distinct(renders.id for renders in sets)
     check_not_replaced([renders.id for renders in sets], protocols, options)
     for renders in sets:
+        if pairs := renders.provenance.get("matched"):
+            first, last = (f"{render} with {reference}" for render, reference in (pairs["first"], pairs["last"]))
+            callbacks.say(f"{renders.id}: paired in order, from {first} to {last}.")
         if masks := renders.provenance.get("masks_not_used"):
             callbacks.warn(
                 f"{renders.id} has masks ({masks}), which NerfBaselines would use. Use `--data-masks` to score with "

@@ -233,9 +233,8 @@ def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, An
     path = partial(file.path, values=values)
     matches = {text: file.matches(text, values) for text in method.inputs}
     inputs = list(dict.fromkeys(match for paths in matches.values() for match in paths))
-    # Several folders must be several steps of one method.
-    names = [method.name] * (len(inputs) if method.command == "score" else 1)
-    values_by_option = {**method.options, _INPUTS[method.command]: inputs, "scene": scene, "method": names, **changes}
+    names = {"scene": scene, "method": method.name}
+    values_by_option = {**method.options, _INPUTS[method.command]: inputs, **names, **changes}
     if "steps" in values_by_option:
         values_by_option["steps"] = _as_texts(values_by_option["steps"])
     options = convert(values_by_option, KINDS[method.command], method.name, path=path)

@@ -6,23 +6,35 @@ device, or more data than fits on the disk is an error.
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.system.files import file_sha256, in_units
 
-_SUFFIXES = (".zip", ".tar.gz", ".tgz")
+# Tar archives by their suffix, with the function that opens the stream.
+_TARS: Mapping[str, Callable[[Path], Any]] = {
+    ".tar": lambda path: path.open("rb"),
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tar.xz": lzma.open,
+}
+_SUFFIXES = (".zip", *_TARS)
+_OTHERS = (".7z", ".rar", ".tar.zst", ".tar.lz4")
 _CHUNK = 1 << 20
 
 
@@ -61,7 +73,13 @@ def naming(unpacked: Unpacked | None) -> Iterator[None]:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether this is a file with the suffix of a supported archive."""
+    """Return whether this is a file with the suffix of a supported archive.
+
+    Raises:
+        InputError: it is an archive of another kind.
+    """
+    if path.name.lower().endswith(_OTHERS) and path.is_file():
+        raise InputError(f"{path} must be one of {', '.join(_SUFFIXES)}. Unpack it and pass the folder.")
     return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
@@ -75,7 +93,7 @@ def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
     """Unpack the images of an archive; hidden files are skipped.
 
     Args:
-        archive: a zip archive or a gzip-compressed tar archive.
+        archive: a zip or tar archive.
         also: names of other files to unpack, from any folder.
 
     Raises:
@@ -118,10 +136,15 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
         with zipfile.ZipFile(archive) as opened:
             yield opened
         return
-    with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
+    suffix = next(suffix for suffix in _TARS if archive.name.lower().endswith(suffix))
+    with _TARS[suffix](archive) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
         opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Missing before Python 3.10.12 and 3.11.4.
         opened.getmembers()
-        while stream.read(_CHUNK):  # The checksum of the whole stream is at its end.
+        # tarfile takes a file that is cut between two members, or whose next header is damaged, for a whole one.
+        stream.seek(opened.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("The end is missing")
+        while stream.read(_CHUNK):  # The checksum of a compressed stream is at its end.
             pass
         yield opened
 

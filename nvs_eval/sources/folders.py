@@ -1,32 +1,47 @@
-"""Views from folders of images: either a recognised layout, or renders and references matched by name."""
+"""Views from folders of images: either a recognised layout, or renders and references matched by name or in order."""
 
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError, counted, some
+from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
-from nvs_eval.records.result_id import ResultId, selection_of
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
-from nvs_eval.sources.layouts import Contents, RenderFiles, known_layouts, layouts, read_layout
+from nvs_eval.sources.layouts.layout import Contents, RenderFiles
+from nvs_eval.sources.layouts.registry import known_layouts, layouts, read_layout
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.pictures import Picture, check_folder, list_images, whole_files
+from nvs_eval.sources.matching import Matching, Pictures
+from nvs_eval.sources.pictures import Picture, check_folder, list_images
+from nvs_eval.sources.result_names import Named, method_names, method_per_folder
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A folder or archive of renders, with the path that the user gave, and its contents."""
+    """A folder or archive of renders, with the path that the user gave, and its contents.
+
+    Attributes:
+        path: path of the folder or archive.
+        contents: contents of it, or of one of the folders in it.
+        unpacked: unpacked files of an archive.
+        plain: whether the folder has no known layout.
+    """
 
     path: Path
     contents: Contents
     unpacked: Unpacked | None
+    plain: bool = False
+
+    @property
+    def scene(self) -> str:
+        """Name of the scene: the one that the layout records, or that of the folder above."""
+        return self.contents.scene or self.contents.named_after.parent.name
 
 
 def open_folders(
@@ -35,6 +50,7 @@ def open_folders(
     reference: Path | None = None,
     scene: str | None = None,
     methods: Sequence[str] = (),
+    matching: Matching | None = None,
     allow_missing: bool = False,
     reading: Reading | None = None,
     alpha: Collection[AlphaRule] = ("composite",),
@@ -43,17 +59,21 @@ def open_folders(
 ) -> list[ImageFiles]:
     """Open folders of renders as sources: results with identical references and masks share one source.
 
-    A folder of a known layout (`nvs_eval.sources.layouts`) includes its references, and possibly several steps. All
-    other folders are matched by name with the folder `reference`, including subfolders. An archive is read like the
-    folder that was packed. It is unpacked into a temporary folder, which is removed together with its source.
+    A folder of a known layout (`nvs_eval.sources.layouts`) includes its references, and possibly several steps. A
+    folder of such folders is taken as the scenes of one method. All other folders are matched with the folder
+    `reference`, including subfolders. An archive is read like the folder that was packed. It is unpacked into a
+    temporary folder, which is removed together with its source.
 
     Args:
-        renders: folders or archives (zip, tar.gz).
+        renders: folders or archives (zip, tar, tar.gz, tar.bz2, tar.xz).
         reference: folder of references. Takes precedence over references that a layout includes.
         scene: name of the scene (default: the name of the training data if the layout records it, otherwise the name of
             the parent folder of the references).
-        methods: name of the method of each folder (default: the name that the layout records, or the folder's name with
-            as much of its path as makes it unique).
+        methods: name of the method, one for all folders or one per folder (default: the name that the layout records,
+            or the folder's name, with as much of its path as makes it unique; where the folder is named after its
+            scene, the folder above).
+        matching: which files are views, how renders and references are matched, and which views are scored (default:
+            all, by name).
         allow_missing: skip views without a render or without a reference (default: raise an error).
         reading: how to read grey and linear images, and the background of images with alpha.
         alpha: alpha rules of the protocols.
@@ -63,20 +83,25 @@ def open_folders(
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
     """
-    if methods and len(methods) != len(renders):
-        raise InputError(
-            f"Got {counted(len(methods), 'method')} for {counted(len(renders), 'folder')} of renders. "
-            "Name one method per folder, or none."
-        )
+    matching = matching or Matching()
+    given = method_per_folder(methods, len(renders))
     _check_folders(renders)
-    references = None if reference is None else whole_files(list_images(reference))
-    inputs = [_open(path, reference, references or {}) for path in renders]
+    references = None if reference is None else matching.references_in(reference)
+    inputs = [
+        (opened, method)
+        for path, method in zip(renders, given, strict=True)
+        for opened in _open(path, reference, references or {})
+    ]
     common_masks = None if masks is None else Masks(list_images(masks))
     render_sets = [
-        _matched(render_set, allow_missing=allow_missing)
-        for opened, method in zip(inputs, methods or _method_names(inputs), strict=True)
+        render_set
+        for opened in _named(inputs, scene)
         for render_set in _render_sets(
-            opened, references, scene, method, masks=_own_masks(opened) if own_masks else common_masks
+            opened,
+            references,
+            matching,
+            masks=_own_masks(opened) if own_masks else common_masks,
+            allow_missing=allow_missing,
         )
     ]
     return [source.checked(alpha) for source in _grouped(render_sets, reading or Reading())]
@@ -92,7 +117,7 @@ def _check_folders(renders: Sequence[Path]) -> None:
             raise InputError(f"The folder {path} is listed twice. Remove one.")
 
 
-def _open(path: Path, reference: Path | None, references: Mapping[str, Picture]) -> _Opened:
+def _open(path: Path, reference: Path | None, references: Pictures) -> list[_Opened]:
     """Read a folder or archive by its layout; match folders without a known layout with the references."""
     unpacked = None
     if is_archive(path):
@@ -106,70 +131,72 @@ def _open(path: Path, reference: Path | None, references: Mapping[str, Picture])
         for level in levels:
             contents = read_layout(level, place)
             if contents is not None and not _canvas_names(contents) & set(references):
-                return _Opened(path, contents, unpacked)
+                _check_references(path, contents, reference)
+                return [_Opened(path, contents, unpacked)]
         if reference is None:
+            if scenes := list(_scenes(levels[-1], place)):
+                return [_Opened(path, contents, unpacked) for contents in scenes]
             raise InputError(
-                f"{path} has no references. Add `--reference DIR`. Layouts that include references have these files: "
-                f"{known_layouts()}."
+                f"{path} has no references. Add `--reference DIR`. These tools write references: {known_layouts()}."
             )
-        files = RenderFiles(whole_files(list_images(levels[-1])), references)
-    return _Opened(path, Contents([files], place, reference.resolve().parent.name), unpacked)
+        files = RenderFiles(levels[-1], references)
+    return [_Opened(path, Contents([files], place, reference.resolve().parent.name), unpacked, plain=True)]
+
+
+def _scenes(folder: Path, place: Path) -> Iterator[Contents]:
+    """Yield the contents of the folders in a folder that have a known layout.
+
+    A scene that the layout does not record is the name of its folder, and the method that of the folder above.
+    """
+    for child in sorted(folder.iterdir()):
+        contents = read_layout(child, place / child.name) if child.is_dir() and child.name[0] != "." else None
+        if contents is not None and all(files.references is not None for files in contents.results):
+            yield replace(contents, scene=contents.scene or child.name)
+
+
+def _check_references(path: Path, contents: Contents, reference: Path | None) -> None:
+    if reference is None and any(files.references is None for files in contents.results):
+        raise InputError(f"{path} has no references, because its tool writes renders only. Add `--reference DIR`.")
 
 
 def _canvas_names(contents: Contents) -> set[str]:
     """Return the names of the canvases. Files with the name of a reference are plain images, not canvases."""
-    pictures = (picture for files in contents.results for picture in files.renders.values())
-    return {picture.path.stem for picture in pictures if picture.parts > 1}
+    renders = [files.renders for files in contents.results if not isinstance(files.renders, Path)]
+    return {picture.path.stem for files in renders for picture in files.values() if picture.parts > 1}
+
+
+def _named(inputs: Sequence[tuple[_Opened, str | None]], scene: str | None) -> Iterator[_Opened]:
+    """Yield each input with its scene and its method: the user's, those that the layout records, or a folder's name."""
+    names = [
+        (scene or opened.scene, method or opened.contents.method, opened.contents.named_after, opened.plain)
+        for opened, method in inputs
+    ]
+    of_folders = iter(method_names([Named(name, path, plain) for name, method, path, plain in names if not method]))
+    for (opened, _), (name, method, _, _) in zip(inputs, names, strict=True):
+        yield replace(opened, contents=replace(opened.contents, scene=name, method=method or next(of_folders)))
 
 
 def _render_sets(
-    opened: _Opened,
-    references: Mapping[str, Picture] | None,
-    scene: str | None,
-    method: str,
-    *,
-    masks: Masks | None,
-) -> list[RenderSet]:
-    """Return the renders of each result, with the user's references or those of the layout."""
-    return [
-        RenderSet(
-            ResultId(scene or opened.contents.scene, f"{method}{files.variant}", step=files.step, split=files.split),
-            _in_archive(files.renders, opened.unpacked),
-            _own_references(opened, files) if references is None else references,
-            _provenance(opened, files, masked=masks is not None),
-            masks=masks,
-        )
-        for files in opened.contents.results
-    ]
+    opened: _Opened, references: Pictures | None, matching: Matching, *, masks: Masks | None, allow_missing: bool
+) -> Iterator[RenderSet]:
+    """Yield the matched renders of each result, with the user's references or those of the layout."""
+    contents = opened.contents
+    for files in contents.results:
+        scene = f"{opened.scene}{'' if files.scale == 1 else f'@{files.scale}'}"
+        names = (scene, f"{contents.method}{files.variant}", contents.run)
+        result = ResultId(*names, files.step, files.split, step_name=files.step_name)
+        with naming(opened.unpacked):
+            own = _pictures(files.renders, matching.renders_in)
+            used = references or _pictures(files.references or {}, matching.references_in)
+            pairs = matching.pairs(result, own, used, allow_missing=allow_missing)
+        renders = _in_archive(pairs.renders, opened.unpacked)
+        used = pairs.references if references else _in_archive(pairs.references, opened.unpacked)
+        provenance = _provenance(opened, renders, masked=masks is not None) | matching.provenance(pairs)
+        yield RenderSet(replace(result, selection=pairs.selection), renders, used, provenance, masks=masks)
 
 
-def _matched(render_set: RenderSet, *, allow_missing: bool) -> RenderSet:
-    """Keep the views that have both a render and a reference, in the references' order."""
-    common = [name for name in render_set.references if name in render_set.renders]
-    if not common:
-        raise InputError(
-            f"No render of {render_set.id} has the name of a reference. The renders are {some(render_set.renders)}; "
-            f"the references are {some(render_set.references)}. Rename one of the two."
-        )
-    orphans = [
-        f"{counted(len(names), kind)} without a {counterpart}: {some(names)}"
-        for kind, counterpart, names in (
-            ("render", "reference", [n for n in render_set.renders if n not in render_set.references]),
-            ("reference", "render", [n for n in render_set.references if n not in render_set.renders]),
-        )
-        if names
-    ]
-    if orphans and not allow_missing:
-        raise InputError(
-            f"The views of {render_set.id} do not match: {'; '.join(orphans)}. Add the missing files, or use "
-            "`--allow-missing` to score the views that have both."
-        )
-    return replace(
-        render_set,
-        id=replace(render_set.id, selection=selection_of(common, {*render_set.renders, *render_set.references})),
-        renders={name: render_set.renders[name] for name in common},
-        references={name: render_set.references[name] for name in common},
-    )
+def _pictures(files: Pictures | Path, listed: Callable[[Path], Pictures]) -> Pictures:
+    return listed(files) if isinstance(files, Path) else files
 
 
 def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
@@ -195,15 +222,7 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
     return [ImageFiles(group, reading) for group in groups]
 
 
-def _own_references(opened: _Opened, files: RenderFiles) -> Mapping[str, Picture]:
-    references = files.references
-    if isinstance(references, Path):
-        with naming(opened.unpacked):
-            references = whole_files(list_images(references))
-    return _in_archive(references, opened.unpacked)
-
-
-def _in_archive(pictures: Mapping[str, Picture], unpacked: Unpacked | None) -> Mapping[str, Picture]:
+def _in_archive(pictures: Pictures, unpacked: Unpacked | None) -> Pictures:
     return {name: replace(picture, archive=unpacked) for name, picture in pictures.items()}
 
 
@@ -220,30 +239,14 @@ def _own_masks(opened: _Opened) -> Masks:
     return Masks(list_images(folder), lasting=opened.unpacked is None)
 
 
-def _provenance(opened: _Opened, files: RenderFiles, *, masked: bool) -> dict[str, Any]:
+def _provenance(opened: _Opened, renders: Pictures, *, masked: bool) -> dict[str, Any]:
     """Return the origin of renders without files of their own, and the included masks that are not used."""
     entries: dict[str, Any] = {}
     unpacked, masks = opened.unpacked, opened.contents.masks
-    if unpacked is not None or any(picture.parts > 1 for picture in files.renders.values()):
+    if unpacked is not None or any(picture.parts > 1 for picture in renders.values()):
         entries["renders_from"] = str(opened.path)
     if unpacked is not None:
         entries["archive_sha256"] = unpacked.sha256
     if masks is not None and not masked:
         entries["masks_not_used"] = str(masks) if unpacked is None else unpacked.named(str(masks))
     return entries
-
-
-def _method_names(inputs: Sequence[_Opened]) -> list[str]:
-    """Return the method name of each input: from its layout, or the name of its folder.
-
-    Folder names that collide are extended to the shortest trailing path that is unique. Several iterations of one model
-    are one method.
-    """
-    folders = [opened.contents.named_after for opened in inputs]
-    depths = dict.fromkeys(folders, 1)
-    while True:
-        names = {path: "/".join(path.parts[-depth:]) for path, depth in depths.items()}
-        counts = Counter(names.values())
-        if max(counts.values(), default=0) <= 1:
-            return [opened.contents.method or names[path] for opened, path in zip(inputs, folders, strict=True)]
-        depths = {path: depth + (counts[names[path]] > 1) for path, depth in depths.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +18,7 @@ from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
 
+T = TypeVar("T")
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
 """Colours and alpha of an image."""
 
@@ -124,24 +127,79 @@ def check_folder(folder: Path, what: str = "") -> None:
         raise InputError(f"The folder {what}{folder} {'is not a folder' if folder.exists() else 'does not exist'}.")
 
 
-def list_images(folder: Path) -> dict[str, Path]:
+def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") -> dict[str, Path]:
     """Return the images below a folder by view name, sorted; hidden files and folders are skipped.
 
     A view name is the path relative to the folder, without extension.
 
+    Args:
+        folder: path of the folder.
+        globs: patterns of the paths relative to the folder, whose extension may be omitted (default: all). The part
+            that `*` matches is the view name. A pattern that begins with `!` excludes files.
+        option: option of the command line that sets `globs`, for messages.
+
     Raises:
-        InputError: the folder is missing or has no image, or two files have the same view name.
+        InputError: the folder is missing or has no image, two files have the same view name, or a pattern is invalid.
     """
     check_folder(folder)
+    view_name = _view_name(globs, option)
     images: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         if path.suffix.lower() not in EXTENSIONS or path.is_dir() or any(part.startswith(".") for part in below.parts):
             continue
-        name = below.with_suffix("").as_posix()
+        if (name := view_name(below)) is None:
+            continue
         if name in images:
-            raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them.")
+            advice = f", or say which files are views, such as `{option} '*{path.suffix}'`" if option else ""
+            raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them{advice}.")
         images[name] = path
     if not images:
-        raise InputError(f"The folder {folder} has no images ({', '.join(EXTENSIONS)}).")
+        which = f" that match {option} {' '.join(map(repr, globs))}" if globs else f" ({', '.join(EXTENSIONS)})"
+        raise InputError(f"The folder {folder} has no images{which}.")
     return images
+
+
+def _view_name(globs: Sequence[str], option: str) -> Callable[[Path], str | None]:
+    """Return the function of a relative path that returns its view name, or None if the patterns exclude it."""
+    excluded = [_compiled(glob[1:]) for glob in globs if glob.startswith("!")]
+    included = [_compiled(glob) for glob in globs if not glob.startswith("!")]
+    if any(pattern.groups != 1 for pattern in included):
+        raise InputError(f"{option} must have one *, which matches the view's name. Got {' '.join(map(repr, globs))}.")
+
+    def view_name(path: Path) -> str | None:
+        forms = (path.with_suffix("").as_posix(), path.as_posix())
+        if any(pattern.fullmatch(form) for pattern in excluded for form in forms):
+            return None
+        matches = (pattern.fullmatch(form) for pattern in included for form in forms)
+        return next((match[1] for match in matches if match), None) if included else forms[0]
+
+    return view_name
+
+
+def _compiled(glob: str) -> re.Pattern[str]:
+    return re.compile("(.+)".join(map(re.escape, glob.split("*"))))
+
+
+def named_like(files: Mapping[str, T], views: Iterable[str]) -> dict[str, T]:
+    """Return files by the names of the views that they belong to.
+
+    A file belongs to the view of its name, or of its name without a second extension of an image: `0001.jpg.png`, whose
+    name is `0001.jpg`, belongs to the view `0001`. The extension may also be the view's. Other files keep their names.
+
+    Raises:
+        InputError: two files belong to the same view.
+    """
+    names = set(views)
+    by_stem = {_without_extension(view): view for view in names}
+    by_view: dict[str, T] = {}
+    for name, file in files.items():
+        view = name if name in names else by_stem.get(_without_extension(name), name)
+        if view in by_view:
+            raise InputError(f"{by_view[view]} and {file} both belong to the view {view!r}. Keep one of them.")
+        by_view[view] = file
+    return by_view
+
+
+def _without_extension(name: str) -> str:
+    return name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in EXTENSIONS else name

@@ -124,8 +124,8 @@ def test_unusable_device_is_an_input_error(silent: Callable[[], bool]) -> None:
 
 def test_unused_masks_print_no_warning(silent: Callable[[], bool]) -> None:
     for name in ("color", "gt-color", "mask"):
-        shutil.copytree("garden/gt", Path("predictions", name))
-    scored = nvs_eval.score("predictions", reference="garden/gt", protocol="light.yaml")
+        shutil.copytree("garden/gt", Path("nerfacto", name))
+    scored = nvs_eval.score("nerfacto", reference="garden/gt", protocol="light.yaml")
     assert silent()
     assert len(scored) == 1
 

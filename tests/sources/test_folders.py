@@ -84,9 +84,52 @@ def test_names_from_the_user_take_precedence(garden: Path) -> None:
     assert source.ids == [ResultId("s", "a"), ResultId("s", "b/c")]
 
 
-def test_a_method_is_named_for_each_folder_or_for_none(garden: Path) -> None:
-    with pytest.raises(InputError, match="1 method for 2 folders of renders"):
-        open_folders([garden / "ours", garden / "theirs"], reference=garden / "gt", methods=["a"])
+def test_one_method_does_for_all_folders(tmp_path: Path) -> None:
+    a, b = (model(tmp_path / "eval" / name, 7000, trained_on=f"/data/{name}") for name in ("garden", "room"))
+    assert labels(open_folders([a, b], methods=["3dgs"])) == [["garden/3dgs/7000"], ["room/3dgs/7000"]]
+
+
+def test_a_method_is_named_for_all_folders_or_for_each(garden: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"--method has 3 names for 2 folders of renders\. Give one, or one per folder"
+    ):
+        open_folders([garden / "ours", garden / "theirs"], reference=garden / "gt", methods=["a", "b", "c"])
+
+
+def test_a_method_above_folders_that_are_named_after_their_scenes(tmp_path: Path) -> None:
+    models = [
+        model(tmp_path / method / name, 7000, trained_on=f"/data/{name}")
+        for method in ("3dgs", "2dgs")
+        for name in ("garden", "room")
+    ]
+    assert [result.label for source in open_folders(models) for result in source.ids] == [
+        "garden/3dgs/7000",
+        "garden/2dgs/7000",
+        "room/3dgs/7000",
+        "room/2dgs/7000",
+    ]
+    # Each alone gets the same name, so that a second command does not replace the records of the first.
+    assert [labels(open_folders([path])) for path in models[::2]] == [[["garden/3dgs/7000"]], [["garden/2dgs/7000"]]]
+
+
+def test_a_plain_folder_named_after_its_scene_gets_the_name_above(tmp_path: Path) -> None:
+    references = write_pngs(tmp_path / "data" / "garden" / "images", NAMES)
+    renders = write_pngs(tmp_path / "3dgs" / "garden", NAMES)
+    assert labels(open_folders([renders], reference=references)) == [["garden/3dgs"]]
+    renders = write_pngs(tmp_path / "results" / "garden", NAMES)
+    with pytest.raises(InputError, match=r"method of .*results/garden is unknown, because 'results' is .* `--method"):
+        open_folders([renders], reference=references)
+    assert labels(open_folders([renders], reference=references, methods=["m"])) == [["garden/m"]]
+    # A plain folder is named as it is called, whatever that says.
+    assert labels(open_folders([write_pngs(tmp_path / "renders", NAMES)], reference=references)) == [["garden/renders"]]
+
+
+def test_paths_tell_folders_above_apart(tmp_path: Path) -> None:
+    models = [model(tmp_path / run / "output" / "garden", 7000, trained_on="/d/garden") for run in ("one", "two")]
+    with pytest.raises(InputError, match="'output' is not the name of a method"):
+        open_folders(models[:1])
+    (source,) = open_folders(models)
+    assert [result.method for result in source.ids] == ["one/output", "two/output"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +268,7 @@ def test_references_with_different_names_are_different_views(tmp_path: Path) -> 
 
 def test_two_scenes_of_the_same_images_are_two_sources(tmp_path: Path) -> None:
     a, b = (model(tmp_path / name, 7000, trained_on=f"/data/{name}") for name in "ab")
-    assert labels(open_folders([a, b])) == [["a/a/7000"], ["b/b/7000"]]
+    assert labels(open_folders([a, b], methods=["m"])) == [["a/m/7000"], ["b/m/7000"]]
 
 
 def test_a_method_with_missing_views_is_scored_apart(garden: Path) -> None:

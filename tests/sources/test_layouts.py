@@ -32,8 +32,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import ResultId
-from nvs_eval.sources import layouts
 from nvs_eval.sources.folders import open_folders
+from nvs_eval.sources.layouts import Contents, Layout, RenderFiles, registry
 from nvs_eval.sources.masks import load_mask
 from nvs_eval.sources.pictures import Picture
 
@@ -326,15 +326,15 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
 
 @pytest.mark.parametrize("option", ["-m", "--model_paths", "--model-paths"])
 def test_the_model_options_of_3dgs_are_accepted(option: str, scored: Callable[..., dict[str, Record]]) -> None:
-    model(Path("output/garden"), 7000, 30000, trained_on="/data/garden", names=VIEWS)
-    model(Path("output/bicycle"), 7000, trained_on="/data/bicycle", names=VIEWS)
-    records = scored(option, "output/garden", "output/bicycle")
-    assert list(records) == ["bicycle/bicycle/7000", "garden/garden/30000", "garden/garden/7000"]
-    positional = scored("output/garden", "output/bicycle")
-    assert {place: record.means for place, record in positional.items()} == {
-        place: record.means for place, record in records.items()
-    }
-    assert list(scored("output/garden", option, "output/bicycle")) == list(records)
+    model(Path("3dgs/garden"), 7000, 30000, trained_on="/data/garden", names=VIEWS)
+    model(Path("3dgs/bicycle"), 7000, trained_on="/data/bicycle", names=VIEWS)
+    records = scored(option, "3dgs/garden", "3dgs/bicycle")
+    assert list(records) == ["bicycle/3dgs/7000", "garden/3dgs/30000", "garden/3dgs/7000"]
+    for others in (("3dgs/garden", "3dgs/bicycle"), ("3dgs/garden", option, "3dgs/bicycle"), (option, "3dgs")):
+        again = scored(*others)
+        assert {place: record.means for place, record in again.items()} == {
+            place: record.means for place, record in records.items()
+        }
 
 
 def test_nothing_to_score_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,14 +363,14 @@ def test_all_layouts_give_the_same_scores(scored: Callable[..., dict[str, Record
 
 
 def test_files_that_a_layout_reads_come_out_of_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(folder: Path, place: Path) -> layouts.Contents | None:
+    def read(folder: Path, place: Path) -> Contents | None:
         if not (folder / "mine.txt").is_file():
             return None
         renders = {name: Picture(folder / f"{name}.png") for name in NAMES}
-        return layouts.Contents([layouts.RenderFiles(renders, renders)], place, (folder / "mine.txt").read_text())
+        return Contents([RenderFiles(renders, renders)], place, (folder / "mine.txt").read_text())
 
-    mine = layouts.Layout("mine", "mine.txt", read, ("mine.txt",))
-    monkeypatch.setattr(layouts, "LAYOUTS", (*layouts.LAYOUTS, mine))
+    mine = Layout("mine", "mine.txt", read, ("mine.txt",))
+    monkeypatch.setattr(registry, "LAYOUTS", (*registry.LAYOUTS, mine))
     write_pngs(tmp_path / "ours", NAMES)
     (tmp_path / "ours" / "mine.txt").write_text("attic")
     with zipfile.ZipFile(tmp_path / "ours.zip", "w") as archive:

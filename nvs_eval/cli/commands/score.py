@@ -20,7 +20,7 @@ class Score(ScoreOptions, ScoringCommand):
     """Score folders of renders against their references."""
 
     renders: Annotated[Positional[tuple[Path, ...]], arg(metavar="RENDERS [RENDERS ...]")]
-    """Folders, zips or tar.gz of renders; the output of 3DGS, NerfBaselines, gsplat or ns-eval has references."""
+    """Folders or archives of renders; the output of many tools includes references (docs/folders.md)."""
     model_paths: Annotated[tuple[Path, ...], arg(aliases=["-m"])] = ()
     """Same as RENDERS, as in metrics.py of 3D Gaussian splatting."""
     output_dir: Path = RESULTS
