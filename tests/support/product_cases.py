@@ -359,7 +359,7 @@ GROUPS: dict[str, dict[str, list[str]]] = {
         "zip": _score("predictions-7000.zip", to="zip"),
         "tar.gz": _score("predictions-100-train.tar.gz", "--data-masks", to="tar"),
         "gsplat": _score("gsplat/garden", to="gsplat"),
-        "ns-eval": _score("nerfstudio/fox/renders", to="nerfstudio"),
+        "ns-eval": _score("nerfstudio/fox/renders", "--method", "nerfacto", to="nerfstudio"),
     },
     "masks and colours": {
         "hard": _score(*BOTH, "--masks", "plain/hard", to="hard", protocols=TWO),
