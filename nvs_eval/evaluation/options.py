@@ -180,6 +180,12 @@ class ScoreOptions(ScoringOptions):
     """Repeat the single channel of grey images three times."""
     exr: Literal["linear", "srgb"] | None = None
     """Content of EXR files: linear light (encoded as sRGB before scoring) or display values (`srgb`)."""
+    exr_layer: str | None = None
+    """Layer, part or view to read from EXR files that have several."""
+    ignore_colour_tags: bool = False
+    """Score the stored values of images whose ICC profile, gAMA, cICP or chromaticities are not sRGB."""
+    ignore_orientation: bool = False
+    """Accept renders and masks whose EXIF orientation differs from their reference's."""
     allow_missing: bool = False
     """Score the views that renders and references share, and ignore the others."""
 
@@ -193,7 +199,14 @@ class ScoreOptions(ScoringOptions):
         from nvs_eval.images.files import Reading
 
         background = None if self.background is None else parse_background(self.background)
-        return Reading(background=background, grey_to_rgb=self.grey_to_rgb, exr=self.exr)
+        return Reading(
+            background=background,
+            grey_to_rgb=self.grey_to_rgb,
+            exr=self.exr,
+            exr_layer=self.exr_layer,
+            ignore_colour_tags=self.ignore_colour_tags,
+            ignore_orientation=self.ignore_orientation,
+        )
 
     @property
     def matching(self) -> Matching:

@@ -19,7 +19,8 @@ from torch import Tensor
 from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
-from nvs_eval.images.stored import DamagedError, Stored
+from nvs_eval.images.stored import DamagedError, Stored, warn
+from nvs_eval.images.tags import judge
 from nvs_eval.system.files import write_whole
 
 _CHANNELS = 3
@@ -38,6 +39,10 @@ class Reading:
         grey_to_rgb: repeat the channel of a grey image three times; False makes a grey image an error.
         exr: `linear` if EXR files contain linear light, which is encoded as sRGB; `srgb` if they contain display
             values; None makes an EXR file an error.
+        exr_layer: name of the layer, part or view to read from EXR files that have several.
+        ignore_colour_tags: read the stored values of files whose tags declare colours other than sRGB; False makes such
+            a file an error.
+        ignore_orientation: accept renders and masks whose EXIF orientation differs from their reference's.
 
     Raises:
         InputError: the background is not a colour.
@@ -47,12 +52,28 @@ class Reading:
     background: tuple[float, float, float] | None = None
     grey_to_rgb: bool = False
     exr: Literal["linear", "srgb"] | None = None
+    exr_layer: str | None = None
+    ignore_colour_tags: bool = False
+    ignore_orientation: bool = False
 
     def __post_init__(self) -> None:
         """Check the background, because one in [0, 255] would give wrong but plausible scores."""
         colour = self.background
         if colour is not None and (len(colour) != _CHANNELS or not all(0 <= value <= 1 for value in colour)):
             raise InputError(f"The background must be red, green and blue, each in [0, 1]. Got {colour}.")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts of an image file that are read without its pixels.
+
+    Attributes:
+        size: width and height of the stored pixels.
+        orientation: value of the EXIF tag Orientation, 1 to 8, which is not applied to the pixels.
+    """
+
+    size: tuple[int, int]
+    orientation: int = 1
 
 
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
@@ -77,14 +98,13 @@ def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], F
     Raises:
         InputError: the file cannot be read, or `reading` lacks an instruction for it.
     """
-    with _opened(path) as stored:
+    with _opened(path, reading.exr_layer) as stored:
+        _check_tags(path, stored, reading)
         return _layers(path, _decode(stored), stored, reading)
 
 
-def probe_image(
-    path: Path, reading: Reading | None = None, *, alpha: Collection[AlphaRule] | None = None
-) -> tuple[int, int]:
-    """Return the width and height of an image file, from its header alone if the format has one.
+def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection[AlphaRule] | None = None) -> Header:
+    """Read the header of an image file.
 
     Files whose channels `load_image` would refuse are refused here too, before any long work.
 
@@ -97,22 +117,23 @@ def probe_image(
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
-    with _opened(path) as stored:
+    with _opened(path, reading.exr_layer) as stored:
+        orientation = _check_tags(path, stored, reading)
         pixel = torch.zeros(1, 1, *stored.shape[2:] or (1,))
         colours, opacity = _layers(path, pixel, stored, reading)
     for rule in (reading.alpha,) if alpha is None else alpha:
         without_alpha(colours, opacity, rule=rule, background=reading.background, what=str(path))
-    return stored.shape[1], stored.shape[0]
+    return Header((stored.shape[1], stored.shape[0]), orientation)
 
 
-def stored_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of an image file, regardless of its channels.
+def stored_header(path: Path) -> Header:
+    """Read the header of an image file, regardless of its channels and colours.
 
     Raises:
         InputError: the file cannot be read. Damaged pixels are not noticed.
     """
     with _opened(path) as stored:
-        return stored.shape[1], stored.shape[0]
+        return Header((stored.shape[1], stored.shape[0]), judge(stored.tags).orientation)
 
 
 def decode(path: Path) -> Float[Tensor, "h w c"]:
@@ -138,11 +159,11 @@ def _decode(stored: Stored) -> Float[Tensor, "h w c"]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Stored]:
+def _opened(path: Path, layer: str | None = None) -> Iterator[Stored]:
     """Open an image file and read its header; errors of the readers become errors that name the file."""
     try:
         with path.open("rb") as file:
-            yield read_header(file, path)
+            yield read_header(file, path, layer)
     except (InputError, InputWarning):
         raise
     except Exception as error:  # Decoders have no common exception.
@@ -150,6 +171,19 @@ def _opened(path: Path) -> Iterator[Stored]:
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error
+
+
+def _check_tags(path: Path, stored: Stored, reading: Reading) -> int:
+    """Return the orientation of a file. Refuse colours other than sRGB."""
+    judgement = judge(stored.tags)
+    if judgement.unreadable:
+        warn(path, f"has a damaged {judgement.unreadable}", "It was read as if it had none.")
+    if judgement.colours and not reading.ignore_colour_tags:
+        raise InputError(
+            f"{path} must have sRGB colours. Got {judgement.colours}. Convert it to sRGB (see docs/images.md), or use "
+            "`--ignore-colour-tags` to score the stored values, as 3DGS, gsplat and nerfstudio read them."
+        )
+    return judgement.orientation
 
 
 def _layers(path: Path, pixels: Tensor, stored: Stored, reading: Reading) -> tuple[Tensor, Tensor | None]:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from nvs_eval.errors import InputError, listed
 from nvs_eval.images import arrays, exr, jpeg, png
-from nvs_eval.images.stored import Reader, Stored
+from nvs_eval.images.stored import Layers, Reader, Stored
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ EXTENSIONS = tuple(suffix for format in FORMATS for suffix in format.suffixes)
 _LONGEST_START = max(len(start) for format in FORMATS for start in format.starts)
 
 
-def read_header(file: BinaryIO, path: Path) -> Stored:
+def read_header(file: BinaryIO, path: Path, layer: str | None = None) -> Stored:
     """Read the header of an image file of any format.
+
+    Args:
+        file: open file.
+        path: its path.
+        layer: name of the layer to read from files that have several.
 
     Raises:
         InputError: the content is no supported image.
@@ -52,6 +57,7 @@ def read_header(file: BinaryIO, path: Path) -> Stored:
     file.seek(0)
     for format in FORMATS:
         if start.startswith(format.starts):
-            return format.read(file, path)
+            header = format.read(file, path)
+            return header.choose(layer, path) if isinstance(header, Layers) else header
     names = listed([format.name for format in FORMATS])
     raise InputError(f"{path} must be an image: {names}. Its content is none of them, or it is damaged.")

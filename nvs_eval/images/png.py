@@ -6,6 +6,7 @@ Only these chunks are given to the decoder, so that damaged texts, profiles and 
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # Number of channels by the colour type in the header.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_TAIL = 2**16
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")
 
 # The decoder logs remarks on valid files, such as interlaced ones. Without a handler they would be printed.
@@ -43,8 +45,24 @@ def read(file: BinaryIO, path: Path) -> Stored:
     if depth not in _DEPTHS.get(colours, ()) or not width or not height:
         raise DamagedError("its header is invalid")
     channels = _CHANNELS[colours] + (b"tRNS" in chunks and colours in (0, 2, 3))
-    tags = Tags(exif=chunks.get(b"eXIf", b""), png={kind: chunks[kind] for kind in _COLOURS if kind in chunks})
+    tags = Tags(
+        exif=chunks.get(b"eXIf") or _late_exif(file), png={kind: chunks[kind] for kind in _COLOURS if kind in chunks}
+    )
     return Stored((height, width, channels), lambda: _decode(file, path), tags=tags)
+
+
+def _late_exif(file: BinaryIO) -> bytes:
+    """Return EXIF data that follows the pixels, as metadata editors may append it; empty if there is none."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - _TAIL, 0))
+    tail = file.read()
+    start = tail.rfind(b"eXIf") - 4
+    if start < 0:
+        return b""
+    (length,) = struct.unpack_from(">I", tail, start)
+    chunk, checksum = tail[start + 4 : start + 8 + length], tail[start + 8 + length : start + 12 + length]
+    # Pixels can contain the same letters, but not before a matching checksum.
+    return chunk[4:] if zlib.crc32(chunk).to_bytes(4, "big") == checksum else b""
 
 
 def _decode(file: BinaryIO, path: Path) -> np.ndarray:

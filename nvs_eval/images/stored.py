@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputWarning
+from nvs_eval.errors import InputError, InputWarning, listed
 
 
 class DamagedError(Exception):
@@ -30,11 +30,15 @@ class Tags:
         exif: EXIF data, starting with its TIFF header; empty without.
         icc: ICC profile; empty without.
         png: data of the chunks of a PNG that describe colours (gAMA, cHRM, sRGB, cICP, iCCP), by name.
+        colours: colours other than sRGB, such as "the primaries of ACEScg", in formats that name them elsewhere.
+        orientation: value of the EXIF tag Orientation, in formats that store it elsewhere.
     """
 
     exif: bytes = b""
     icc: bytes = b""
     png: Mapping[bytes, bytes] = field(default_factory=dict)
+    colours: str = ""
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,35 @@ class Stored:
     tags: Tags = Tags()
 
 
-Reader = Callable[[BinaryIO, Path], Stored]
+@dataclass(frozen=True)
+class Layers:
+    """Images of a file that can have several, by the name of their layer. An unnamed layer is the default.
+
+    Attributes:
+        images: functions that read the header of each.
+    """
+
+    images: Mapping[str, Callable[[], Stored]]
+
+    def choose(self, name: str | None, path: Path) -> Stored:
+        """Read the header of a layer (default: the unnamed one, or the only one).
+
+        Raises:
+            InputError: there is no such layer, or there are several and none is the default.
+        """
+        names = list(self.images)
+        default = "" if "" in names else names[0] if len(names) == 1 else None
+        if name is None or names == [""]:  # Files with other layers do not make a name necessary for plain ones.
+            name = default
+        if name in self.images:
+            return self.images[name]()
+        layers = listed([layer or "the unnamed one" for layer in names])
+        if name is None:
+            raise InputError(f"{path} has several layers with colours: {layers}. Use `--exr-layer NAME` to choose one.")
+        raise InputError(f"{path} has no layer {name!r} with colours. Its layers are {layers}.")
+
+
+Reader = Callable[[BinaryIO, Path], Stored | Layers]
 """Function that reads the header of an open file."""
 
 

@@ -12,9 +12,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError
-from nvs_eval.images.files import Reading, probe_image
+from nvs_eval.errors import InputError, counted
+from nvs_eval.images.files import Header, Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
+from nvs_eval.images.stored import warn
+from nvs_eval.images.tags import check_orientation
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
@@ -123,7 +125,7 @@ class ImageFiles:
     def checked(self, alpha: Collection[AlphaRule] = ("composite",)) -> ImageFiles:
         """Return the source with its sizes. Check the header of every file once.
 
-        Each file must exist, have usable channels, and have the size of its reference.
+        Each file must exist, have usable channels and sRGB colours, and have the size and orientation of its reference.
 
         Args:
             alpha: alpha rules of the protocols. Images with alpha must satisfy all of them.
@@ -132,19 +134,38 @@ class ImageFiles:
             InputError: a file is unusable; the message names it.
         """
         probe = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
-        sizes = {}
+        headers: dict[str, Header] = {}
         for name in self.references:
             reference, *renders = self._pictures(name)
-            size = sizes[name] = reference.size(probe)
+            headers[name] = reference.header(probe)
             for render in renders:
-                if (render_size := render.size(probe)) != size:
-                    raise InputError(
-                        f"View {name!r}: the render {render} is {render_size[0]}x{render_size[1]}, but the reference "
-                        f"{reference} is {size[0]}x{size[1]}. Images are never resized. Render at the reference's size."
-                    )
+                self._check_pair(name, (reference, headers[name]), (render, render.header(probe)))
+        sizes = {name: header.size for name, header in headers.items()}
+        orientations = {name: header.orientation for name, header in headers.items()}
         if self.masks is not None:
-            self.masks.check(sizes)
+            self.masks.check(sizes, None if self.reading.ignore_orientation else orientations)
+        turned = [name for name, orientation in orientations.items() if orientation != 1]
+        if turned and not self.reading.ignore_orientation:
+            warn(
+                self.references[turned[0]].path,
+                "has an EXIF orientation",
+                f"Stored pixels are scored; they are not rotated ({counted(len(turned), 'view')}).",
+            )
         return replace(self, sizes=sizes)
+
+    def _check_pair(self, name: str, reference: tuple[Picture, Header], render: tuple[Picture, Header]) -> None:
+        """Check that a render has the size and orientation of its reference."""
+        (render_file, theirs), (reference_file, ours) = render, reference
+        if not self.reading.ignore_orientation:
+            check_orientation(
+                name, {f"reference {reference_file}": ours.orientation, f"render {render_file}": theirs.orientation}
+            )
+        if theirs.size != ours.size:
+            raise InputError(
+                f"View {name!r}: the render {render_file} is {theirs.size[0]}x{theirs.size[1]}, but the reference "
+                f"{reference_file} is {ours.size[0]}x{ours.size[1]}. Images are never resized. Render at the "
+                "reference's size."
+            )
 
 
 def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
@@ -153,19 +174,30 @@ def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
 
 
 def reading_entry(reading: Reading) -> dict[str, Any]:
-    """Return the entry `reading` of a record's provenance: how to read its files. Alpha is defined by the protocol."""
-    return {name: value for name, value in asdict(reading).items() if name != "alpha"}
+    """Return the entry `reading` of a record's provenance: how to read its files.
+
+    Alpha is defined by the protocol. Options that older versions lack are included only if they are set.
+    """
+    default, always = asdict(Reading()), ("background", "grey_to_rgb", "exr")
+    entry = {name: value for name, value in asdict(reading).items() if name in always or value != default[name]}
+    entry.pop("alpha", None)
+    return entry
 
 
 def reading_of(record: Record) -> Reading:
-    """Return how the files of a record were read; the default if its provenance has no entry `reading`."""
+    """Return how the files of a record were read; the default if its provenance has no entry `reading`.
+
+    Their tags are not judged again, because they were when the record was made or its version ignored them.
+    """
     entry: Any = record.provenance.get("reading")
     alpha = record.protocol["definition"].get("alpha")
     choices = {
         **(entry if isinstance(entry, dict) else {}),
         "alpha": alpha if alpha in get_args(AlphaRule) else "composite",
+        "ignore_colour_tags": True,
+        "ignore_orientation": True,
     }
     try:
         return msgspec.convert(choices, Reading)
     except msgspec.ValidationError:
-        return Reading(alpha=choices["alpha"])
+        return Reading(alpha=choices["alpha"], ignore_colour_tags=True, ignore_orientation=True)

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, some
-from nvs_eval.images.files import decode, stored_size
+from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
+from nvs_eval.images.tags import check_orientation
 from nvs_eval.sources.views import View
 
 
@@ -62,11 +63,15 @@ class Masks:
         """
         return sha256_of_mask(self.load(name))
 
-    def check(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+    def check(self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None = None) -> None:
         """Check that each view has a mask of its width and height.
 
+        Args:
+            sizes: width and height of each view, by name.
+            orientations: EXIF orientation of each view, which its mask must have (default: not checked).
+
         Raises:
-            InputError: a mask is missing or has another size; the message names it.
+            InputError: a mask is missing or has another size or orientation; the message names it.
         """
         missing = [name for name in sizes if name not in self.files]
         if missing:
@@ -75,7 +80,11 @@ class Masks:
                 f"{len(sizes)} views have none: {some(missing)}. The masks are {some(self.files)}."
             )
         for name, size in sizes.items():
-            mask_size = probe_mask(self.files[name])
+            header = probe_mask(self.files[name])
+            if orientations is not None:
+                files = {"image": orientations[name], f"mask {self.files[name]}": header.orientation}
+                check_orientation(name, files)
+            mask_size = header.size
             if mask_size != size:
                 raise InputError(
                     f"View {name!r}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the image is "
@@ -100,16 +109,16 @@ def load_mask(path: Path) -> Float[Tensor, "h w"]:
     return torch.from_numpy(np.ascontiguousarray(values[..., 0]))
 
 
-def probe_mask(path: Path) -> tuple[int, int]:
-    """Return the width and height of a mask, from its header alone if the format has one.
+def probe_mask(path: Path) -> Header:
+    """Read the header of a mask.
 
     Raises:
         InputError: the file cannot be read.
     """
     if path.suffix.lower() != ".npy":
-        return stored_size(path)
+        return stored_header(path)
     height, width = _load_array(path, mmap_mode="r").shape[:2]
-    return width, height
+    return Header((width, height))
 
 
 def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import Reading, decode, load_layers
+from nvs_eval.images.files import Header, Reading, decode, load_layers
 from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
@@ -48,18 +48,19 @@ class Picture:
         which = "" if self.parts == 1 else f" (image {self.part + 1} of {self.parts} in it)"
         return f"{self.path if self.archive is None else self.archive.named(str(self.path))}{which}"
 
-    def size(self, probe: Callable[[Path], tuple[int, int]]) -> tuple[int, int]:
-        """Return the width and height.
+    def header(self, probe: Callable[[Path], Header]) -> Header:
+        """Return the header of the file, with the size of this image.
 
         Args:
-            probe: function that returns the width and height of a file.
+            probe: function that reads the header of a file.
 
         Raises:
             InputError: `probe` raises it, or the canvas cannot be divided into its parts.
         """
         with naming(self.archive):
-            width, height = probe(self.path)
-            return self._part_width(width), height
+            header = probe(self.path)
+            width, height = header.size
+            return replace(header, size=(self._part_width(width), height))
 
     def sha256(self) -> str:
         """Return the hash of the file's bytes, or of the pixels of a part of a canvas.

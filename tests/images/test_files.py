@@ -13,7 +13,7 @@ from PIL import Image
 from support.pngs import chunk, png_bytes
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import Reading, load_image, probe_image, save_npy, save_png
+from nvs_eval.images.files import Header, Reading, load_image, probe_image, save_npy, save_png
 from nvs_eval.images.pixels import by_planes, linear_to_srgb, quantise
 from nvs_eval.system.files import write_whole
 
@@ -96,7 +96,7 @@ def test_jpeg_is_not_rotated_by_its_exif(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(rotated, exif=exif)
     assert load_image(rotated).shape == (5, 7, 3)
     assert torch.equal(load_image(rotated), load_image(plain))
-    assert probe_image(rotated) == (7, 5)
+    assert probe_image(rotated).size == (7, 5)
 
 
 def test_palette_is_looked_up(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_one_bit_png_is_a_grey_image(tmp_path: Path) -> None:
         load_image(tmp_path / "bits.png")
     expected = float32(bits[..., None], 1).expand(-1, -1, 3)
     assert torch.equal(load_image(tmp_path / "bits.png", GREY_OVER_BLACK), expected)
-    assert probe_image(tmp_path / "bits.png", GREY_OVER_BLACK) == bits.shape[::-1]
+    assert probe_image(tmp_path / "bits.png", GREY_OVER_BLACK).size == bits.shape[::-1]
 
 
 @pytest.mark.parametrize("name", ["empty.png", "empty.jpg", "empty.npy", "empty.exr"])
@@ -299,7 +299,7 @@ def test_exr_with_alpha_must_be_opaque(exr: Any, tmp_path: Path) -> None:
 
 def test_exr_without_colours_is_refused(exr: Any, tmp_path: Path) -> None:
     write_exr(exr, tmp_path / "depth.exr", {"Z": RANDOM.rand(5, 7).astype(np.float32)})
-    with pytest.raises(InputError, match=r"depth\.exr must have the channels R, G and B\. Got Z"):
+    with pytest.raises(InputError, match=r"depth\.exr must have the channels R, G and B, or Y\. Got Z"):
         load_image(tmp_path / "depth.exr", Reading(exr="srgb"))
 
 
@@ -328,7 +328,7 @@ def test_probing_agrees_with_loading(depth: int, channels: int, reading: Reading
         except InputError as error:
             results.append(str(error))
     probed, loaded = results
-    assert probed == (loaded if isinstance(loaded, str) else (loaded.shape[1], loaded.shape[0]))
+    assert probed == (loaded if isinstance(loaded, str) else Header((loaded.shape[1], loaded.shape[0])))
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.jpeg", "image.npy", "IMAGE.PNG"])
@@ -337,7 +337,7 @@ def test_probing_gives_width_and_height(name: str, tmp_path: Path) -> None:
         np.save(tmp_path / name, RGB8 / np.float32(255))
     else:
         Image.fromarray(RGB8).save(tmp_path / name)
-    assert probe_image(tmp_path / name) == (7, 5)
+    assert probe_image(tmp_path / name).size == (7, 5)
     assert load_image(tmp_path / name).shape == (5, 7, 3)
 
 

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")
 PAGES = [*NAMES, *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
 BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```([^\n]*)\n(.*?)^```$", re.M | re.S)
-REASONS = {f"needs a {what}" for what in ("trainer", "network", "cluster", "shell", "plugin", "benchmark")} | {
-    "excerpt"
-}
+REASONS = {
+    f"needs a {what}" for what in ("trainer", "network", "cluster", "shell", "plugin", "benchmark", "photograph")
+} | {"excerpt"}
 OTHER_PROGRAMS = ("pip", "make", "ns-train", "python", "git", "tensorboard", "pre-commit")
 OUTPUT = ("", "text", "latex")
 # A reader replaces names in capitals.

@@ -196,10 +196,22 @@ def test_a_record_stores_how_its_files_were_read() -> None:
     reading = Reading(background=(1.0, 0.5, 0.0), grey_to_rgb=True, exr="linear")
     entry = json.loads(json.dumps(reading_entry(reading)))
     dropping = {"name": "light", "definition": {"alpha": "drop", "round_means": None}, "fingerprint": "9f2c51ab"}
+    # Tags of files that were scored are not judged again.
+    reading = replace(reading, ignore_colour_tags=True, ignore_orientation=True)
     assert reading_of(record(provenance={"reading": entry})) == reading
     assert reading_of(record(provenance={"reading": entry}, protocol=dropping)) == replace(reading, alpha="drop")
 
 
+def test_options_of_later_versions_are_stored_only_if_set() -> None:
+    assert reading_entry(Reading()) == {"background": None, "grey_to_rgb": False, "exr": None}
+    assert reading_entry(Reading(exr="srgb", exr_layer="beauty", ignore_colour_tags=True)) == {
+        **reading_entry(Reading(exr="srgb")),
+        "exr_layer": "beauty",
+        "ignore_colour_tags": True,
+    }
+
+
 @pytest.mark.parametrize("entry", [None, [], {}, {"background": "white", "exr": 3}, {"background": [1, 1]}])
 def test_an_invalid_entry_means_the_default(entry: object) -> None:
-    assert reading_of(record(provenance={"reading": entry})) == Reading()
+    expected = Reading(ignore_colour_tags=True, ignore_orientation=True)
+    assert reading_of(record(provenance={"reading": entry})) == expected

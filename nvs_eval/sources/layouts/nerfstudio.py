@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import stored_size
+from nvs_eval.images.files import stored_header
 from nvs_eval.sources.layouts.layout import Contents, Layout, RenderFiles, from_canvases, matching
 
 # --- ns-eval --render-output-path -------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ def _parts(canvas: Path) -> int:
     accumulation = canvas.with_name(canvas.name.replace("img", "accumulation", 1))
     if not accumulation.is_file():
         return 2
-    width, accumulation_width = stored_size(canvas)[0], stored_size(accumulation)[0]
+    width, accumulation_width = stored_header(canvas).size[0], stored_header(accumulation).size[0]
     if width == 2 * accumulation_width:
         return 2
     if 2 * width == 3 * accumulation_width:

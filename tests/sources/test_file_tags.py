@@ -1,0 +1,220 @@
+"""Tags of the files of views: orientation of references, renders and masks, and colours other than sRGB."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from support.pngs import chunk, png_bytes
+from support.profiles import exif_data, icc_profile
+
+from nvs_eval import psnr
+from nvs_eval.errors import InputError, InputWarning
+from nvs_eval.images.files import Reading, load_image, probe_image
+from nvs_eval.sources.folders import ImageFiles, open_folders
+
+RANDOM = np.random.RandomState(0)
+STORED = RANDOM.randint(0, 256, (16, 16, 3)).astype(np.uint8)
+P3 = icc_profile("Display P3", "Display P3")
+
+
+def write(path: Path, orientation: int | None = None, values: np.ndarray = STORED) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = b"" if orientation is None else b"Exif\0\0" + exif_data(orientation)
+    options = {"quality": 100, "subsampling": 0} if path.suffix == ".jpg" else {}
+    Image.fromarray(values).save(path, exif=exif, **options)
+    return path
+
+
+def opened(root: Path, reading: Reading | None = None, *, masks: bool = False) -> ImageFiles:
+    (source,) = open_folders(
+        [root / "ours"], reference=root / "gt", reading=reading, masks=root / "masks" if masks else None
+    )
+    return source
+
+
+# --- Orientation ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize(("reference", "render"), [(6, None), (None, 6), (3, 8), (1, 2)])
+def test_different_orientations_are_an_error(
+    suffix: str, reference: int | None, render: int | None, tmp_path: Path
+) -> None:
+    write(tmp_path / "gt" / f"0001{suffix}", reference)
+    write(tmp_path / "ours" / f"0001{suffix}", render)
+    pattern = (
+        rf"View '0001': the reference \S*gt/0001{suffix} has EXIF orientation {reference or 1} \([a-z0-9 ]+\), but the "
+        rf"render \S*ours/0001{suffix} has EXIF orientation {render or 1} .*`--ignore-orientation`"
+    )
+    with pytest.raises(InputError, match=pattern):
+        opened(tmp_path)
+    (view,) = opened(tmp_path, Reading(ignore_orientation=True))
+    assert torch.equal(view.reference, load_image(tmp_path / "gt" / f"0001{suffix}"))
+
+
+def test_the_orientation_explains_another_size(tmp_path: Path) -> None:
+    """A render of the rotated image, as OpenCV reads it, has another size."""
+    write(tmp_path / "gt" / "a.jpg", 6, STORED[:8])
+    write(tmp_path / "ours" / "a.png", None, np.ascontiguousarray(np.rot90(STORED[:8], -1)))
+    with pytest.raises(InputError, match=r"has EXIF orientation 6 \(rotated by 90 degrees clockwise\)"):
+        opened(tmp_path)
+    with pytest.raises(InputError, match=r"is 8x16, but the reference .* is 16x8"):
+        opened(tmp_path, Reading(ignore_orientation=True))
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_equal_orientations_are_scored_as_stored_with_a_warning(orientation: int, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / "gt" / f"{name}.png", orientation)
+        write(tmp_path / "ours" / f"{name}.png", orientation)
+    message = r"gt/a\.png has an EXIF orientation\. Stored pixels are scored; they are not rotated \(2 views\)"
+    with pytest.warns(InputWarning, match=message) as caught:
+        source = opened(tmp_path)
+    assert len(caught) == 1
+    expected = torch.from_numpy(STORED.astype(np.float32) / np.float32(255))
+    for view in source:
+        assert torch.equal(view.reference, expected)
+        assert torch.equal(view.renders[0].image, expected)
+
+
+def test_upright_images_cause_no_warning(tmp_path: Path) -> None:
+    write(tmp_path / "gt" / "a.jpg", 1)
+    write(tmp_path / "ours" / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(opened(tmp_path))
+
+
+@pytest.mark.parametrize(("image", "mask"), [(6, None), (None, 3)])
+def test_a_mask_has_the_orientation_of_its_view(image: int | None, mask: int | None, tmp_path: Path) -> None:
+    write(tmp_path / "gt" / "a.png", image)
+    write(tmp_path / "ours" / "a.png", image)
+    write(tmp_path / "masks" / "a.png", mask, np.full((16, 16), 255, np.uint8))
+    pattern = rf"View 'a': the image has EXIF orientation {image or 1} .*, but the mask \S*a\.png has .* {mask or 1} "
+    with pytest.raises(InputError, match=pattern):
+        opened(tmp_path, masks=True)
+    opened(tmp_path, Reading(ignore_orientation=True), masks=True)
+
+
+def test_orientation_after_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
+    content = png_bytes(STORED, depth=8)
+    end = content.index(b"IEND") - 4
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:end] + chunk(b"eXIf", exif_data(3)) + content[end:])
+    assert probe_image(path).orientation == 3
+    with Image.open(path) as image:
+        image.load()
+        assert image.getexif()[0x112] == 3
+    damaged = content[:end] + chunk(b"eXIf", exif_data(3))[:-1] + b"?" + content[end:]
+    path.write_bytes(damaged)
+    assert probe_image(path).orientation == 1
+    with pytest.warns(InputWarning, match=r"a\.png is damaged outside of its pixels"):
+        load_image(path)
+
+
+# --- Colours ----------------------------------------------------------------------------------------------------------
+
+
+def save_p3(path: Path, values: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"quality": 100, "subsampling": 0} if path.suffix == ".jpg" else {}
+    Image.fromarray(values).save(path, icc_profile=P3, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_display_p3_is_refused_unless_ignored(suffix: str, tmp_path: Path) -> None:
+    path = save_p3(tmp_path / f"a{suffix}", STORED)
+    plain = tmp_path / f"plain{suffix}"
+    options = {"quality": 100, "subsampling": 0} if suffix == ".jpg" else {}
+    Image.fromarray(STORED).save(plain, **options)
+    pattern = rf"a{suffix} must have sRGB colours\. Got the ICC profile 'Display P3'\. .*`--ignore-colour-tags`"
+    for read in (probe_image, load_image):
+        with pytest.raises(InputError, match=pattern):
+            read(path)
+    assert torch.equal(load_image(path, Reading(ignore_colour_tags=True)), load_image(plain))
+
+
+def test_witness_that_ignoring_a_profile_changes_the_score(tmp_path: Path) -> None:
+    """A render of the converted colours is perfect against the converted reference, and not against stored values."""
+    stored = (STORED // 2 + 64).astype(np.uint8)  # Inside the gamut of sRGB.
+    path = save_p3(tmp_path / "gt.png", stored)
+    with Image.open(path) as image:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+    assert converted is not None
+    # A converted file without a profile is read; its own sRGB profile is accepted too.
+    converted.save(tmp_path / "converted.png", icc_profile=icc_profile("sRGB"))
+    render = load_image(tmp_path / "converted.png")
+    ignored = load_image(path, Reading(ignore_colour_tags=True))
+    error = (np.asarray(converted).astype(np.float64) - stored) / 255
+    expected = -10 * math.log10((error**2).mean())
+    assert expected < 30
+    assert psnr(ignored.permute(2, 0, 1), render.permute(2, 0, 1)).item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "colours"),
+    [
+        (b"gAMA", (100000).to_bytes(4, "big"), r"gamma 1 \(gAMA 100000\)"),
+        (b"cICP", bytes([12, 13, 0, 1]), r"Display P3 primaries, sRGB transfer \(cICP 12/13/0/1\)"),
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_chunks_of_png_are_refused_unless_ignored(
+    name: bytes, data: bytes, colours: str, depth: int, tmp_path: Path
+) -> None:
+    path, values = tmp_path / "a.png", STORED.astype(int) * (257 if depth == 16 else 1)
+    path.write_bytes(png_bytes(values, depth=depth, before_pixels=chunk(name, data)))
+    for read in (probe_image, load_image):
+        with pytest.raises(InputError, match=rf"a\.png must have sRGB colours\. Got {colours}\."):
+            read(path)
+    expected = torch.from_numpy((STORED / 255).astype(np.float32))
+    assert torch.equal(load_image(path, Reading(ignore_colour_tags=True)), expected)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_damaged_profile_is_a_warning(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(STORED).save(path, icc_profile=b"this is no profile")
+    for read in (probe_image, load_image):
+        with pytest.warns(InputWarning, match=rf"a{suffix} has a damaged ICC profile\. It was read as if it had none"):
+            read(path)
+
+
+def test_adobe_rgb_of_cameras_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "_MG_0001.jpg"
+    Image.fromarray(STORED).save(path, exif=b"Exif\0\0" + exif_data(1, space=65535, index=b"R03\0"))
+    with pytest.raises(InputError, match=r"_MG_0001\.jpg must have sRGB colours\. Got Adobe RGB \(EXIF\)\."):
+        probe_image(path)
+
+
+def test_colours_are_checked_before_anything_is_decoded(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / "ours" / f"{name}.png")
+    write(tmp_path / "gt" / "a.png")
+    save_p3(tmp_path / "gt" / "b.png", STORED)
+    with pytest.raises(InputError, match=r"gt/b\.png must have sRGB colours"):
+        opened(tmp_path)
+    (source,) = open_folders([tmp_path / "ours"], reference=tmp_path / "gt", reading=Reading(ignore_colour_tags=True))
+    assert source.provenance[0]["reading"]["ignore_colour_tags"] is True
+    assert len(list(source)) == 2
+
+
+def test_tags_of_masks_do_not_matter(tmp_path: Path) -> None:
+    """Masks are weights, not colours."""
+    write(tmp_path / "gt" / "a.png")
+    write(tmp_path / "ours" / "a.png")
+    (tmp_path / "masks").mkdir()
+    content = png_bytes(STORED[..., :1], depth=8, before_pixels=chunk(b"gAMA", (100000).to_bytes(4, "big")))
+    (tmp_path / "masks" / "a.png").write_bytes(content)
+    (view,) = opened(tmp_path, masks=True)
+    assert view.mask is not None
+    assert torch.equal(view.mask, torch.from_numpy((STORED[..., 0] / 255).astype(np.float32)))
