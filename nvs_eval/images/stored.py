@@ -80,7 +80,7 @@ class Layers:
         default = "" if "" in names else names[0] if len(names) == 1 else None
         if name is None or names == [""]:  # Files with other layers do not make a name necessary for plain ones.
             name = default
-        if name in self.images:
+        if name is not None and name in self.images:
             return self.images[name]()
         layers = listed([layer or "the unnamed one" for layer in names])
         if name is None:

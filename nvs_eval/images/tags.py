@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -200,7 +201,8 @@ def colours_of_profile(profile: bytes) -> str:
     """
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = {"RGB": "RGB", "GRAY": "L"}.get(opened.profile.xcolor_space.strip())
+        facts: Any = opened.profile
+        mode = {"RGB": "RGB", "GRAY": "L"}.get(facts.xcolor_space.strip())
         if mode is None:
             raise ValueError("not RGB or grey")
         converted = _converted(opened, mode)
@@ -211,7 +213,7 @@ def colours_of_profile(profile: bytes) -> str:
     from_gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     if min(np.abs(converted / 255 - expected).max() for expected in (stored, from_gamma)) * 255 <= _LEVELS_OFF:
         return ""
-    name = " ".join((opened.profile.profile_description or "").split())
+    name = " ".join((facts.profile_description or "").split())
     return f"the ICC profile {name!r}" if name else "an ICC profile without a name"
 
 
