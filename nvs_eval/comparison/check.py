@@ -13,7 +13,7 @@ from nvs_eval.comparison.compare import compare_contenders
 from nvs_eval.comparison.model import Difference, json_interval, json_number
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, intervals
 from nvs_eval.comparison.statistics.scores import SceneScores, Scores
-from nvs_eval.comparison.tables import difference_cell, heading, mean_cell
+from nvs_eval.comparison.tables import difference_cell, exceeds, heading, mean_cell
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
@@ -86,7 +86,7 @@ class MetricCheck:
     @property
     def failed_elsewhere(self) -> bool:
         """Whether it failed without the views where only one side is infinite."""
-        return self._worse_elsewhere > self.tolerance and (self.blind or self.interval.sign != 0)
+        return exceeds(self._worse_elsewhere, self.tolerance) and (self.blind or self.interval.sign != 0)
 
     @property
     def place(self) -> str:
@@ -144,7 +144,7 @@ class CheckResult:
         ]
         scores = counted(len(self.checks), "score")
         sentences = [_SUMMARY.format(scores=scores, worse="; ".join(worse) or "none got worse")]
-        if within := [check for check in self.checks if check.worse_by > check.tolerance and not check.failed]:
+        if within := [check for check in self.checks if exceeds(check.worse_by, check.tolerance) and not check.failed]:
             names = (f"{check.difference.title} of {check.place} ({check.protocol})" for check in within)
             sentences.append(_WITHIN_NOISE.format(scores=some(names)))
         if not blind and any(check.blind for check in self.checks):
@@ -164,7 +164,7 @@ class CheckResult:
             text_column("metric", [heading(d) for d in differences]),
             Column("baseline", cells=[mean_cell(d, d.mean_a, more=1) for d in differences]),
             Column("new", cells=[mean_cell(d, d.mean_b, more=1) for d in differences]),
-            Column("difference", cells=[difference_cell(check.difference, check.interval) for check in failed]),
+            Column("difference", cells=[difference_cell(c.difference, c.interval, beyond=c.tolerance) for c in failed]),
             Column("tolerance", cells=[Cell(f"{check.tolerance:g}", check.tolerance) for check in failed]),
             text_column("views worse", [f"{d.wins.losses} of {d.wins.views}" for d in differences]),
         ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from nvs_eval.comparison.model import Change, Comparison, Difference, Pair
+from nvs_eval.comparison.model import SIGNIFICANT, Change, Comparison, Difference, Pair
 from nvs_eval.comparison.statistics.intervals import Interval
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.errors import counted, printable
 from nvs_eval.metrics.registry import label_of
 from nvs_eval.report.tables.columns import table_from, text_column
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown, visible
 
 MOST_NAMED = 3
 """Number of views named among those that gain, and among those that lose most."""
@@ -26,7 +26,7 @@ def difference_table(comparison: Comparison, pair: Pair) -> Table:
         Column("A", cells=[mean_cell(d, d.mean_a) for d in differences]),
         Column("B", cells=[mean_cell(d, d.mean_b) for d in differences]),
         Column("B - A", cells=[difference_cell(d, d.interval) for d in differences]),
-        Column("p (Holm)", cells=[Cell("" if d.p_holm is None else f"{d.p_holm:.2g}", d.p_holm) for d in differences]),
+        Column("p (Holm)", cells=[Cell(p_text(d.p_holm), d.p_holm) for d in differences]),
         text_column("win/loss/tie", [f"{d.wins.wins}/{d.wins.losses}/{d.wins.ties}" for d in differences]),
     ]
     return table_from(
@@ -71,11 +71,25 @@ def mean_cell(difference: Difference, value: float, *, more: int | None = None) 
     return Cell(shown(value, max(usual, digits_of(difference)) if more is None else usual + more), value)
 
 
-def difference_cell(difference: Difference, interval: Interval) -> Cell:
-    """Return a mean difference with an interval, which may be over fewer views than the difference's own."""
+def difference_cell(difference: Difference, interval: Interval, *, beyond: float = math.inf) -> Cell:
+    """Return a mean difference with an interval, which may be over fewer views than the difference's own.
+
+    Args:
+        difference: difference of the two sides.
+        interval: mean difference and its interval.
+        beyond: tolerance that a larger difference must be told from.
+    """
     digits = digits_of(difference)
     aside = "identical" if difference.identical else between(interval.low, interval.high, digits).strip()
-    return Cell(amount(interval.difference, digits), interval.difference, aside=aside)
+    text = amount(interval.difference, digits)
+    if interval.difference is not None and exceeds(abs(interval.difference), beyond):
+        text = visible(interval.difference, digits, beyond)
+    return Cell(text, interval.difference, aside=aside)
+
+
+def exceeds(value: float, limit: float) -> bool:
+    """Return whether a value is above a limit by more than the rounding of decimal fractions to binary ones."""
+    return value > limit and not math.isclose(value, limit, rel_tol=1e-9)
 
 
 def _largest(difference: Difference) -> list[tuple[str, str, str]]:
@@ -87,7 +101,7 @@ def _largest(difference: Difference) -> list[tuple[str, str, str]]:
         if row >= len(changes):
             return "" if changes or row else "none"
         change = changes[row]
-        value = amount_not_zero(change.difference, digits_of(difference))
+        value = visible(change.difference, digits_of(difference))
         return f"{place_name(difference.scores, change.scene, change.view)} {value}"
 
     count = max(len(gains), len(losses), 1)
@@ -105,11 +119,24 @@ def _title(comparison: Comparison, pair: Pair) -> str:
 
 
 def digits_of(difference: Difference) -> int:
-    """Return the number of decimals of a difference: at least its metric's, and two digits of half its interval."""
+    """Return the number of decimals of a difference: at least its metric's, and two digits of half its interval.
+
+    No end of an interval that excludes zero is shown as zero.
+    """
     interval = difference.interval
     size = (interval.standard_error or 0.0) * (interval.quantile or 0.0) or abs(interval.difference or 0.0)
     required = 1 - math.floor(math.log10(size)) if 0 < size < math.inf else 0
-    return min(max(decimals(difference.metric, difference.info), required), _MOST_DECIMALS)
+    least = max(
+        decimals(difference.metric, difference.info), required, digits_apart_from_zero(interval.low, interval.high)
+    )
+    return min(least, _MOST_DECIMALS)
+
+
+def digits_apart_from_zero(low: float | None, high: float | None) -> int:
+    """Return the number of decimals that show no end of an interval as zero; 0 if it includes zero or is unbounded."""
+    if low is None or high is None or not 0 < low * high < math.inf:
+        return 0
+    return min(-math.floor(math.log10(min(abs(low), abs(high)))), _MOST_DECIMALS)
 
 
 def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
@@ -120,12 +147,12 @@ def amount(value: float | None, digits: int, *, sign: bool = True) -> str:
     return text if math.isinf(value) or float(text) or not sign else text[1:]
 
 
-def amount_not_zero(value: float, digits: int) -> str:
-    """Return a difference with a number of decimals, or with more if these would show zero."""
-    if not 0 < abs(value) < math.inf:
-        return amount(value, digits)
-    required = -math.floor(math.log10(abs(value)))
-    return f"{value:+.1e}" if required > _MOST_DECIMALS else amount(value, max(digits, required))
+def p_text(p: float | None) -> str:
+    """Return a corrected p-value with two digits, or more if these would put it on the other side of the level."""
+    if p is None:
+        return ""
+    texts = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in texts if (float(text) < SIGNIFICANT) == (p < SIGNIFICANT))
 
 
 def between(low: float | None, high: float | None, digits: int) -> str:

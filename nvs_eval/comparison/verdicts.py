@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
 from nvs_eval.comparison.statistics.jackknife import Without
 from nvs_eval.comparison.statistics.scores import Scores
-from nvs_eval.comparison.tables import amount, between, digits_of, place_name, unit_of
+from nvs_eval.comparison.tables import amount, between, digits_apart_from_zero, digits_of, p_text, place_name, unit_of
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.report.words import capitalised
 
@@ -45,6 +45,9 @@ _SENTENCES = {
     ),
     "identical": ("{b} and {a} are identical in {metrics} on all {views} views", "{metric}"),
 }
+_ONE_INFINITE = (
+    "{metric} of {side} is infinite for {count} of {total} views ({names}), where the render equals the reference."
+)
 _BOTH_INFINITE = (
     "{metric} is infinite on both sides for {count} of {total} views ({names}), which counts as no difference."
 )
@@ -61,7 +64,7 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
         *_by_metric({metric: interval.caution for metric, interval in intervals.items() if not interval.reason}),
         *_by_metric({metric: interval.reason for metric, interval in intervals.items()}),
         *dict.fromkeys(interval.note for interval in intervals.values() if interval.note),
-        *_both_infinite(differences),
+        *_infinite_words(pair, differences),
         *(f"{note}." for note in pair.shared.notes),
     ]
 
@@ -132,7 +135,7 @@ def _fields(difference: Difference) -> dict[str, str]:
         "unit": unit_of(difference),
         "interval": f"[{low:.{digits}f}, {high:.{digits}f}]",
         "change": _change(difference),
-        "p": "" if difference.p_holm is None else f"{difference.p_holm:.2g}",
+        "p": p_text(difference.p_holm),
         "better": better,
         "worse": worse,
         "majority": f"worse on {worse}" if wins.losses > wins.wins else f"better on {better}",
@@ -160,18 +163,20 @@ def _by_metric(texts: Mapping[str, str]) -> Iterator[str]:
         yield text if len(metrics) == len(texts) else f"{listed(metrics)}: {text}"
 
 
-def _both_infinite(differences: Sequence[Difference]) -> Iterator[str]:
-    """Yield sentences on views where both sides equal the reference."""
+def _infinite_words(pair: Pair, differences: Sequence[Difference]) -> Iterator[str]:
+    """Yield sentences on views where one side or both sides equal the reference."""
     for difference in differences:
-        views = [
-            place_name(difference.scores, scene.name, view)
-            for scene in difference.scores.scenes
-            for view, infinite in zip(scene.views, scene.both_infinite, strict=True)
-            if infinite
-        ]
-        if views:
-            counts = {"count": len(views), "total": difference.wins.views, "names": some(views, 3)}
-            yield _BOTH_INFINITE.format(metric=difference.title, **counts)
+        places: dict[str, list[str]] = {"": [], pair.a.name: [], pair.b.name: []}
+        for scene in difference.scores.scenes:
+            for view, change, both in zip(scene.views, scene.differences, scene.both_infinite, strict=True):
+                side = {math.inf: pair.b.name, -math.inf: pair.a.name}.get(float(change))
+                if both or side:
+                    places[side or ""].append(place_name(difference.scores, scene.name, view))
+        for side, views in places.items():
+            if views:
+                counts = {"count": len(views), "total": difference.wins.views, "names": some(views, 3)}
+                template = _ONE_INFINITE if side else _BOTH_INFINITE
+                yield template.format(metric=difference.title, side=side, **counts)
 
 
 _DEPENDS = "The verdict on {metric} depends on {places}: without {place}, the difference is {change}."
@@ -199,7 +204,8 @@ def _dependence_words(differences: Sequence[Difference]) -> Iterator[str]:
 
 def _dependence(difference: Difference, pivotal: Sequence[Without]) -> str:
     names = [place_name(difference.scores, without.scene, without.view) for without in pivotal]
-    first, digits = pivotal[0], digits_of(difference)
+    first = pivotal[0]
+    digits = max(digits_of(difference), digits_apart_from_zero(first.low, first.high))
     kind = "scene" if first.view is None else "view"
     places = f"{kind} {names[0]}" if len(names) == 1 else f"each of {_count_with_names(kind, names)}"
     change = f"{amount(first.difference, digits)}{between(first.low, first.high, digits)}"
@@ -286,7 +292,7 @@ def _rank_words(comparison: Comparison, pair: Pair) -> Iterator[str]:
 
 def _titles(differences: Sequence[Difference], values: str = "") -> str:
     """List metrics in a sentence, each followed by `values` with its p-value as `{p}`."""
-    return listed([f"{d.title}{values.format(p=d.p_holm)}" for d in differences])
+    return listed([f"{d.title}{values.format(p=p_text(d.p_holm))}" for d in differences])
 
 
 def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[str]:
@@ -294,9 +300,9 @@ def _doubts(comparison: Comparison, doubtful: Sequence[Difference]) -> Iterator[
     if not doubtful:
         return
     tests = counted(comparison.tests, "test")
-    them, values = "them" if len(doubtful) > 1 else "it", {f"{d.p_holm:.2g}" for d in doubtful}
+    them, values = "them" if len(doubtful) > 1 else "it", {p_text(d.p_holm) for d in doubtful}
     equal = f" (p = {next(iter(values))})" if len(doubtful) > 1 and len(values) == 1 else ""
-    metrics = equal or f": {_titles(doubtful, ' p = {p:.2g}')}"
+    metrics = equal or f": {_titles(doubtful, ' p = {p}')}"
     yield _UNCONFIRMED.format(tests=tests, them=them, level=100 * SIGNIFICANT, metrics=metrics)
     if powerless := [d.test for d in doubtful if d.test.least_p * comparison.tests >= SIGNIFICANT]:
         test = powerless[0]
@@ -308,7 +314,7 @@ def _better_or_worse(differences: Sequence[Difference]) -> str:
     """Return the verdicts by ranks, such as "better in PSNR (p = 0.01) and worse in SSIM (p = 0.02)"."""
     better, worse = ([d for d in differences if d.better_by_ranks == up] for up in (True, False))
     groups = (("better", better), ("worse", worse))
-    return listed([f"{word} in {_titles(group, ' (p = {p:.2g})')}" for word, group in groups if group])
+    return listed([f"{word} in {_titles(group, ' (p = {p})')}" for word, group in groups if group])
 
 
 def _opposite(pair: Pair, difference: Difference) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,8 @@ from nvs_eval.errors import counted, listed
 from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import number_columns, table_from, text_column
-from nvs_eval.report.tables.notes import left_out_notes
-from nvs_eval.report.tables.table import Cell, Table, decimals, metric_column, printable, shown
+from nvs_eval.report.tables.notes import infinite_notes, left_out_notes
+from nvs_eval.report.tables.table import Cell, Table, decimals, metric_column, printable, shown, visible
 from nvs_eval.report.words import absence, capitalised, parts_of, phrase
 
 _CAPTION = "in brackets: difference from {protocol}; not ranked"
@@ -56,7 +55,11 @@ def audit_table(records: Sequence[Record]) -> Table:
         f"{first.scene}, {first.id.name}, {views}",
         columns,
         # A mean over fewer views differs for that reason alone.
-        notes=[f"{record.protocol['name']}: {note}" for record in records for note in left_out_notes([record])],
+        notes=[
+            f"{record.protocol['name']}: {note}"
+            for record in records
+            for note in (*left_out_notes([record]), *infinite_notes([record], list(record.metrics)))
+        ],
         caption=_CAPTION.format(protocol=first.protocol["name"]),
         shared={"scene": first.scene, "method": first.id.name, "split": first.split},
     )
@@ -109,17 +112,19 @@ def _shown(name: str, value: float) -> str:
 
 
 def _change(name: str, value: float, first: float) -> str:
-    """Return the difference with its sign; zero has none."""
-    change = 0.0 if value == first else value - first  # Two infinities have no difference to compute.
-    if math.isinf(change):
-        return f"{change:+}"
-    text = f"{change:+.{decimals(name, chosen=_DECIMALS)}f}"
-    return text if float(text) else text[1:]
+    """Return the difference with its sign, and with more decimals than the values if these would show zero.
+
+    Values that are shown as equal have the difference zero, which has no sign.
+    """
+    digits = decimals(name, chosen=_DECIMALS)
+    if _shown(name, value) == _shown(name, first):
+        return f"{0:.{digits}f}"
+    return visible(value - first, digits)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Protocols under which a metric has the same signature and views, and so the same value."""
+    """Protocols under which a metric has the same signature, views and value as shown."""
 
     protocols: Sequence[str]
     metric: str
@@ -134,21 +139,28 @@ class _Group:
 
 
 def _groups(name: str, records: Sequence[Record]) -> list[_Group]:
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         if name in record.metrics:
-            groups.setdefault((record.metrics[name].signature, record.views_sha256), []).append(record)
+            # Protocols that round means can show another value under the same signature.
+            key = (record.metrics[name].signature, record.views_sha256, _shown(name, record.means[name]))
+            groups.setdefault(key, []).append(record)
     return [
         _Group(
             protocols=[record.protocol["name"] for record in group],
             metric=name,
             value=group[0].means[name],
             unit=group[0].metrics[name].unit,
-            parts=parts_of(signature),
+            parts=parts_of(signature) | _rounding(group[0]),
             views=[row.name for row in group[0].views],
         )
-        for (signature, _), group in groups.items()
+        for (signature, _, _), group in groups.items()
     ]
+
+
+def _rounding(record: Record) -> dict[str, str]:
+    digits = record.protocol["definition"]["round_means"]
+    return {} if digits is None else {"means": f"means:{digits}"}
 
 
 def _of_metric(name: str, records: Sequence[Record]) -> Iterator[str]:
@@ -186,9 +198,9 @@ def _first_sentence(group: _Group, others: Sequence[_Group], *, yours: bool, idl
 
 def _outcome(group: _Group, first: _Group) -> str:
     """Return the value and its difference from the first protocol's, as shown; "" if no difference is visible."""
-    change = _change(first.metric, group.value, first.value)
-    same = _shown(first.metric, group.value) == _shown(first.metric, first.value) or float(change) == 0
-    return "" if same else f"{group.text} ({change})"
+    if group.text == first.text:
+        return ""
+    return f"{group.text} ({_change(first.metric, group.value, first.value)})"
 
 
 def _outcome_sentence(title: str, outcome: str, protocols: Mapping[tuple[str, ...], Sequence[str]]) -> str:
@@ -214,8 +226,8 @@ def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
 
 
 def _idle_parts(records: Sequence[Record]) -> set[str]:
-    """Return the topics of signatures that cannot have changed the scores of these renders."""
-    idle = set()
+    """Return the topics of definitions that cannot have changed the scores of these renders."""
+    idle = {"means"}  # Rounded after scoring.
     if all(row.coverage is None for record in records for row in record.views):
         idle |= {"mask", "qmask"}
     infos = [info for record in records for info in record.metrics.values()]

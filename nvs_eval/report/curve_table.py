@@ -11,12 +11,12 @@ from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.record import Record
 from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.tables.columns import number_columns, score_cell, table_from, text_column
-from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column
+from nvs_eval.report.tables.table import Cell, Column, Table, decimals, metric_column, shown
 from nvs_eval.report.writers.json import plain_value
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LEVEL, _INFINITE = "▄", "∞"
-_MOST_STEPS, _MOST_NAMED = 12, 3
+_MOST_STEPS, _MOST_NAMED, _MOST_DECIMALS = 12, 3, 8
 _UNKNOWN, _WORSE = "?", "!"
 _HOW = "improving until: the first step that no later one beats beyond the noise of the views (95 %)"
 
@@ -32,7 +32,7 @@ def curve_table(curves: SceneCurves) -> Table:
         "last": [curve.values[-1] for curve in rows],
         "best": [curve.best_value for curve in rows],
     }
-    digits = [decimals(curve.metric, curve.info) for curve in rows]
+    digits = [_digits(curve) for curve in rows]
     headings = [metric_column(curve.metric, curve.info).heading for curve in rows]
     columns += [
         text_column("metric", headings),
@@ -50,6 +50,15 @@ def curve_table(curves: SceneCurves) -> Table:
         shared={name: getattr(curves, name) for name in ("scene", "split", "protocol", "fingerprint")},
         signatures=[info.signature for info in curves.infos.values()],
     )
+
+
+def _digits(curve: Curve) -> int:
+    """Return the usual number of decimals, or as many as tell the last value from the best if the last is worse."""
+    usual = decimals(curve.metric, curve.info)
+    if curve.steps[-1] not in curve.worse:
+        return usual
+    ends = curve.best_value, curve.values[-1]
+    return next((n for n in range(usual, _MOST_DECIMALS) if len({shown(end, n) for end in ends}) > 1), _MOST_DECIMALS)
 
 
 def sparkline(values: Sequence[float]) -> str:

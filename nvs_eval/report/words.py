@@ -29,6 +29,7 @@ _PHRASES: dict[str, str] = {
     "mask:bbox": "crops to the mask's bounding box",
     "mask:windows": "uses only windows inside the mask",
     "mask:dycheck": "treats masks as dycheck does",
+    "means:*": "rounds means to {} decimals",
 }
 _QUANTISERS = {"round8": "rounds", "trunc8": "truncates"}
 _PATTERNS: Sequence[tuple[str, Callable[[re.Match[str]], str]]] = (
@@ -44,6 +45,7 @@ _ABSENT: dict[str, str] = {
     "cc": "does not correct colours",
     "crop": "crops nothing",
     "mask": "uses no masks",
+    "means": "does not round means",
     "qmask": "does not quantise masks",
     "region": "uses the whole image",
 }

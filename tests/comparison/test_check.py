@@ -71,6 +71,18 @@ def test_loss_within_the_tolerance_passes() -> None:
     assert failed(checked([of([-0.006] * 8)], [OLD])) == ["fox psnr"]
 
 
+def test_a_loss_of_exactly_the_tolerance_passes() -> None:
+    old, new = (record([row(psnr=value)]) for value in (27.84, 27.835))
+    assert failed(checked([new], [old], psnr=0.005)) == []  # 27.84 - 27.835 is 0.00500000000000256 in binary.
+
+
+def test_a_loss_that_fails_is_not_shown_as_the_tolerance() -> None:
+    old, new = (record([row(psnr=value)]) for value in (27.84, 27.83499))
+    result = checked([new], [old], psnr=0.005)
+    difference, tolerance = (cell.text for cell in result.tables[0].rows[0][6:8])
+    assert (difference, tolerance) == ("-0.00501", "0.005")
+
+
 def test_loss_within_noise_passes_and_is_reported(pinned: Pinned) -> None:
     result = checked([of(NOISY)], [OLD])
     assert result.checks[0].worse_by == pytest.approx(0.125)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.two_sides import GAINS, A, B, base, many, pair_of
 
-from nvs_eval.comparison.tables import change_table, difference_table, view_table
+from nvs_eval.comparison.tables import change_table, difference_table, digits_apart_from_zero, p_text, view_table
 
 
 def test_tables_show_differences_changes_and_views() -> None:
@@ -54,3 +54,19 @@ def test_every_part_of_a_wide_table_repeats_the_metric() -> None:
     table = difference_table(pair_of(A, B), pair_of(A, B).pairs[0])
     assert table.identity == 1
     assert view_table(pair_of(A, B), pair_of(A, B).pairs[0]).identity == 2
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, ""), (0.0123, "0.012"), (0.0496, "0.0496"), (0.04999, "0.04999"), (0.05, "0.05"), (0.0504, "0.05")],
+)
+def test_p_is_shown_on_its_side_of_the_level(p: float | None, text: str) -> None:
+    assert p_text(p) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "digits"),
+    [(0.0004, 0.2, 4), (-0.2, -0.03, 2), (-0.0004, 0.2, 0), (0.0, 0.2, 0), (None, None, 0), (0.1, float("inf"), 0)],
+)
+def test_an_interval_that_excludes_zero_shows_no_zero(low: float | None, high: float | None, digits: int) -> None:
+    assert digits_apart_from_zero(low, high) == digits

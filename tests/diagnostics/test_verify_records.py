@@ -38,7 +38,7 @@ from nvs_eval.cli import main
 from nvs_eval.diagnostics.verify.installation import (
     cases_for,
 )
-from nvs_eval.diagnostics.verify.records import verify
+from nvs_eval.diagnostics.verify.records import Compared, verify
 from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import Session, evaluate
@@ -401,3 +401,17 @@ def test_verify_returns_reports_and_prints_nothing(file: Path, capsys: pytest.Ca
 def test_verify_refuses_zero_views(file: Path) -> None:
     with pytest.raises(InputError, match=r"views must be at least 1, or None for all. Got 0\."):
         list(verify(file, views=0))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "text", "verdict"),
+    [
+        (0.5 + 1.02e-5, "1.02e-05", "NOT CONFIRMED"),  # Two digits would show the tolerance.
+        (0.5 + 9.98e-6, "1e-05", "confirmed"),
+        (0.5 + 2.34e-5, "2.3e-05", "NOT CONFIRMED"),
+        (0.5, "0", "confirmed"),
+    ],
+)
+def test_a_deviation_is_shown_on_its_side_of_the_tolerance(recorded: float, text: str, verdict: str) -> None:
+    compared = Compared("a", "ssim", recorded, 0.5)
+    assert (compared.deviation_text, compared.verdict) == (text, verdict)

@@ -178,7 +178,7 @@ def test_same_outcomes_for_other_reasons_share_a_sentence(pinned: Pinned) -> Non
 @pytest.mark.parametrize(
     ("value", "same"),
     [
-        (0.12344, True),  # Shown as 0.1234, but with no difference to show.
+        (0.12344, False),  # The difference has no fourth decimal, but 0.1234 and 0.1235 are shown.
         (0.12354, True),  # A difference of 0.0001, but shown as 0.1235 too.
         (0.12355001, False),
         (0.12339, False),
@@ -187,6 +187,31 @@ def test_same_outcomes_for_other_reasons_share_a_sentence(pinned: Pinned) -> Non
 def test_values_that_are_shown_as_equal_have_the_same_value(value: float, same: bool) -> None:
     sentence = about("SSIM", [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)])[1]
     assert sentence.startswith("SSIM has the same value under inria-3dgs (pads with zeros)" if same else "SSIM under ")
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (0.12344, "0.1234 (-0.00002)"),
+        (0.12345 - 1e-12, "0.1234 (-0.00001)"),
+        (0.12354, "0.1235 (0.0000)"),
+        (0.12355001, "0.1236 (+0.0001)"),
+    ],
+)
+def test_a_difference_is_shown_as_zero_only_between_equal_values(value: float, cell: str) -> None:
+    records = [scored("standard", ssim=0.12346), scored("inria-3dgs", ssim=value)]
+    assert column(audit_table(records), "SSIM ↑")[1] == cell
+    assert ("has the same value" in about("SSIM", records)[1]) == cell.endswith("(0.0000)")
+
+
+def test_means_that_one_protocol_rounds_are_not_the_same_by_definition() -> None:
+    plain = scored("nerfstudio", psnr=20.374999)
+    rounding = replace(plain, protocol={**plain.protocol, "name": "rounding"})
+    rounding.protocol["definition"] = {**rounding.protocol["definition"], "round_means": 5}
+    assert about("PSNR", [plain, rounding]) == [
+        "Your PSNR 20.37 dB (nerfstudio) does not round means.",
+        "PSNR under rounding is 20.38 dB (+0.000001): it rounds means to 5 decimals.",
+    ]
 
 
 def test_different_views_are_named(pinned: Pinned) -> None:

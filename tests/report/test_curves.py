@@ -492,3 +492,12 @@ def test_the_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "curve" in capsys.readouterr().out
+
+
+def test_a_last_value_that_is_worse_is_not_shown_as_the_best() -> None:
+    (scene,) = curves_of(run_of(20.0, 27.841, 27.839), by(0.001))
+    assert curve_of(run_of(20.0, 27.841, 27.839), 0.001).worse == [2500]
+    texts = {column.name: column.cells[0].text for column in curve_table(scene).columns}
+    assert (texts["first"], texts["last"], texts["best"]) == ("20.000", "27.839", "27.841")
+    (scene,) = curves_of(run_of(20.0, 27.841, 27.839), by(0.5))
+    assert [column.cells[0].text for column in curve_table(scene).columns if column.name == "last"] == ["27.84"]

@@ -18,6 +18,7 @@ from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.options import TableOptions
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import chosen_records, per_view_tables, tables_of
+from nvs_eval.report.writers import Style, find_writer
 from nvs_eval.report.writers.text import print_text
 
 
@@ -52,6 +53,26 @@ def with_own(record: Record, *values: float | None) -> Record:
     rows = [replace(record.views[0], name=str(place)) for place in range(len(values))]
     own = [None if value is None else {"depth_rmse": value} for value in values]
     return replace(record, views=[replace(row, own=value) for row, value in zip(rows, own, strict=True)])
+
+
+def notes_on_infinity(*records: Record) -> list[str]:
+    return [note for table in tables_of(records) for note in table.notes if "is inf" in note]
+
+
+def test_views_that_make_a_mean_infinite_are_named() -> None:
+    views = [row("0001", psnr=28.0), row("0002", psnr=math.inf), row("0003", psnr=math.inf)]
+    assert notes_on_infinity(record(views[:1])) == []
+    assert notes_on_infinity(record(views[:2])) == ["PSNR is inf: view 0002 equals its reference"]
+    others = record([replace(view, scores={"psnr": 28.0}) for view in views], method="b")
+    assert notes_on_infinity(record(views), others) == [
+        "nerfacto: PSNR is inf: views 0002, 0003 equal their references"
+    ]
+
+
+@pytest.mark.parametrize("name", ["text", "markdown", "latex", "json", "html"])
+def test_every_format_with_notes_names_them(name: str) -> None:
+    text = find_writer(name)(tables_of([record([row("0001", psnr=math.inf)])]), Style())
+    assert "PSNR is inf: view 0001 equals its reference" in text
 
 
 # --- Content --------------------------------------------------------------------------------------------------------

@@ -60,6 +60,13 @@ class Compared:
         return self.deviation <= self.tolerance
 
     @property
+    def deviation_text(self) -> str:
+        """Deviation with two digits, or more if these would put it on the other side of the tolerance as shown."""
+        shown = float(digits(self.tolerance))
+        texts = [digits(self.deviation), *(f"{self.deviation:.{places}g}" for places in range(3, 18))]
+        return next((text for text in texts if (float(text) <= shown) == self.confirmed), texts[-1])
+
+    @property
     def verdict(self) -> str:
         """`confirmed` as text."""
         return "confirmed" if self.confirmed else "NOT CONFIRMED"
@@ -109,7 +116,7 @@ class Report:
         unverified = ("-", "-", "-", "not verified: no independent implementation")
         return [
             *(
-                (label_of(worst.metric), digits(worst.deviation), worst.view, digits(worst.tolerance), worst.verdict)
+                (label_of(worst.metric), worst.deviation_text, worst.view, digits(worst.tolerance), worst.verdict)
                 for worst in worst_of(self.compared)
             ),
             *((self.record.metrics[metric].title or metric, *unverified) for metric in unknown),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -26,6 +27,7 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
     if block.several:
         yield from _missing_notes(block, rows, metrics)
     yield from left_out_notes(records)
+    yield from infinite_notes(records, metrics)
     yield from _mask_notes(records)
     yield from _step_notes(block, rows)
     for row in rows:
@@ -67,6 +69,17 @@ def left_out_notes(records: Sequence[Record]) -> Iterator[str]:
     for reason in dict.fromkeys(filter(None, reasons)):
         names = [_name(record, records) for record, why in zip(records, reasons, strict=True) if why == reason]
         yield reason if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {reason}"
+
+
+def infinite_notes(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[str]:
+    """Name the views whose score is infinite, which makes a mean infinite."""
+    for record in records:
+        for metric in metrics:
+            if views := [row.name for row in record.views if row.scores.get(metric) == math.inf]:
+                owner = f"{_name(record, records)}: " if len(records) > 1 else ""
+                verb = "equals its reference" if len(views) == 1 else "equal their references"
+                noun = "view" if len(views) == 1 else "views"
+                yield f"{owner}{about_of(metric, record.metrics[metric]).title} is inf: {noun} {some(views)} {verb}"
 
 
 def _left_out(record: Record) -> str:

@@ -21,6 +21,7 @@ DIFFERS = "§"
 TIED = "≈"
 """Marks a value that cannot be told from the best."""
 
+_MOST_DECIMALS, _ALL_DIGITS = 8, 17
 _IDENTITY = ("view", "scene", "method", "run", "step", "protocol", "fingerprint", "metric")
 
 
@@ -159,6 +160,21 @@ def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, i
 def shown(value: float, digits: int) -> str:
     """Format a value with a number of decimals."""
     return "inf" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def visible(value: float, digits: int, beyond: float = 0.0) -> str:
+    """Format a difference with its sign, and with more decimals if its magnitude would be shown as `beyond` or less.
+
+    Args:
+        value: difference, whose magnitude is above `beyond`.
+        digits: least number of decimals.
+        beyond: value that the difference must be told from.
+    """
+    if math.isinf(value):
+        return f"{value:+}"
+    fixed = (f"{value:+.{places}f}" for places in range(digits, max(digits, _MOST_DECIMALS) + 1))
+    scientific = (f"{value:+.{places}e}" for places in range(1, _ALL_DIGITS))
+    return next(text for text in (*fixed, *scientific, f"{value:+}") if abs(float(text)) > beyond)
 
 
 def metric_column(metric: str, info: MetricInfo | About, cells: Sequence[Cell] = ()) -> Column:
