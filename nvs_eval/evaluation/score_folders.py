@@ -17,6 +17,8 @@ from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.sources.matching import order_differs
+from nvs_eval.sources.pictures import Picture
 from nvs_eval.system.files import check_folder_writable
 
 
@@ -105,12 +107,21 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
         if pairs := renders.provenance.get("matched"):
             first, last = (f"{render} with {reference}" for render, reference in (pairs["first"], pairs["last"]))
             callbacks.say(f"{renders.id}: paired in order, from {first} to {last}.")
+            if any(map(order_differs, (_names(renders.renders), _names(renders.references)))):
+                callbacks.warn(
+                    f"{renders.id}: names are in the order of their numbers (2 before 10). A tool that sorts them as "
+                    "text pairs other images; check the pairs with `nvs-eval inspect`."
+                )
         if masks := renders.provenance.get("masks_not_used"):
             callbacks.warn(
                 f"{renders.id} has masks ({masks}), which NerfBaselines would use. Use `--data-masks` to score with "
                 "them."
             )
     return sources
+
+
+def _names(pictures: Mapping[str, Picture]) -> list[str]:
+    return [picture.path.stem for picture in pictures.values()]
 
 
 def _check_given(options: ScoreOptions) -> None:

@@ -132,7 +132,8 @@ def _open(path: Path, reference: Path | None, references: Pictures) -> list[_Ope
             contents = read_layout(level, place)
             if contents is not None and not _canvas_names(contents) & set(references):
                 _check_references(path, contents, reference)
-                return [_Opened(path, contents, unpacked)]
+                scene = contents.scene or (reference and reference.resolve().parent.name)
+                return [_Opened(path, replace(contents, scene=scene), unpacked)]
         if reference is None:
             if scenes := list(_scenes(levels[-1], place)):
                 return [_Opened(path, contents, unpacked) for contents in scenes]

@@ -14,6 +14,8 @@ from nvs_eval.sources.pictures import Picture, list_images, named_like, whole_fi
 
 Match = Literal["name", "order"]
 Pictures = Mapping[str, Picture]
+_HELD_OUT = 8
+"""Tools that follow LLFF hold out every eighth photograph."""
 
 
 def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> dict[int, str]:
@@ -34,6 +36,11 @@ def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> 
 def natural(name: str) -> list[tuple[int, str]]:
     """Return a sort key by which `frame_2` comes before `frame_10`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def order_differs(names: Sequence[str]) -> bool:
+    """Return whether names have another order as text, in which `frame_10` comes before `frame_2`."""
+    return sorted(names) != sorted(names, key=natural)
 
 
 @dataclass(frozen=True)
@@ -141,20 +148,27 @@ def _check_names(
             f"No render of {what} has the name of a reference. The renders are {some(renders)}; the references are "
             f"{some(references)}. {_advice(list(renders), list(references))}"
         )
+    extra = [name for name in renders if name not in references]
     orphans = [
         f"{counted(len(names), kind)} without a {counterpart}: {some(names)}"
         for kind, counterpart, names in (
-            ("render", "reference", [n for n in renders if n not in references]),
-            ("reference", "render", [n for n in chosen if n not in renders]),
+            ("render", "reference", extra),
+            ("reference", "render", [name for name in chosen if name not in renders]),
         )
         if names
     ]
     if orphans and not allow_missing:
         raise InputError(
             f"The views of {what} do not match: {'; '.join(orphans)}. Add the missing files, or use `--allow-missing` "
-            "to score the views that have both. If some files are not views, exclude them with `--renders-glob` or "
-            "`--reference-glob`."
+            f"to score the views that have both.{_exclusion(extra, references)}"
         )
+
+
+def _exclusion(extra: Sequence[str], references: Pictures) -> str:
+    """Return what to type if renders without a reference lie beside the renders of views, such as `0_depth` beside `0`."""
+    end = _common(extra)[1] if extra else ""
+    beside = bool(end) and all(name.removesuffix(end) in references for name in extra)
+    return f" If `*{end}` are not views, add `--renders-glob '!*{end}'`." if beside else ""
 
 
 def _advice(renders: Sequence[str], references: Sequence[str]) -> str:
@@ -164,12 +178,17 @@ def _advice(renders: Sequence[str], references: Sequence[str]) -> str:
         {name[len(before) : len(name) - len(after)] for name in names}
         for names, (before, after) in zip((renders, references), patterns, strict=True)
     ]
-    if bare[0] <= bare[1] or bare[0] >= bare[1]:
+    if "" not in bare[0] | bare[1] and (bare[0] <= bare[1] or bare[0] >= bare[1]):
         options = zip(("--renders-glob", "--reference-glob"), patterns, strict=True)
         words = (f"{option} '{before}*{after}'" for option, (before, after) in options if before or after)
         return f"They match with `{' '.join(words)}`."
     if len(renders) == len(references):
         return "Use `--match order` to pair them in the order of their names, or rename one of the two."
+    if len(references[::_HELD_OUT]) == len(renders):
+        return (
+            f"Use `--match order --every {_HELD_OUT}` if every {_HELD_OUT}th reference was held out, or rename one of "
+            "the two."
+        )
     return "Rename one of the two."
 
 

@@ -172,8 +172,11 @@ def _view_name(globs: Sequence[str], option: str) -> Callable[[Path], str | None
         forms = (path.with_suffix("").as_posix(), path.as_posix())
         if any(pattern.fullmatch(form) for pattern in excluded for form in forms):
             return None
+        if not included:
+            return forms[0]
         matches = (pattern.fullmatch(form) for pattern in included for form in forms)
-        return next((match[1] for match in matches if match), None) if included else forms[0]
+        # The extension is never part of a name.
+        return next((match[1] for match in matches if match and not match[1].endswith(path.suffix)), None)
 
     return view_name
 

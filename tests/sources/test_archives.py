@@ -35,7 +35,7 @@ from nvs_eval.sources.folders import open_folders
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "predictions/", "results/garden/"])
-@pytest.mark.parametrize("suffix", ["zip", "tar.gz", "tgz"])
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"])
 def test_an_archive_is_read_as_the_folder_that_was_packed(
     suffix: str, prefix: str, tmp_path: Path, temporary: Path
 ) -> None:
@@ -252,7 +252,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     )
 
 
-@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz", "tar.bz2", "tar.xz"])
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "checksum"])
 def test_a_damaged_archive_is_named(damage: str, suffix: str, tmp_path: Path, untouched: Callable[[Path], str]) -> None:
     archive = pack(predictions(tmp_path / "p"), tmp_path / f"p.{suffix}")
@@ -267,6 +267,25 @@ def test_a_damaged_archive_is_named(damage: str, suffix: str, tmp_path: Path, un
     }
     archive.write_bytes(content[damage])
     assert untouched(archive).startswith(f"{archive} cannot be unpacked: ")
+
+
+def test_a_tar_that_is_cut_between_members_is_damaged(tmp_path: Path, untouched: Callable[[Path], str]) -> None:
+    archive = pack(predictions(tmp_path / "p"), tmp_path / "p.tar")
+    whole = archive.read_bytes()
+    with tarfile.open(archive) as packed:
+        middle = packed.getmembers()[2].offset
+    for damaged in (whole[:middle], whole[: middle + 100], whole[:middle] + b"x" * 512 + whole[middle + 512 :], b""):
+        archive.write_bytes(damaged)
+        assert untouched(archive).startswith(f"{archive} cannot be unpacked: ")
+
+
+@pytest.mark.parametrize("suffix", ["7z", "rar", "tar.zst"])
+def test_an_archive_of_another_kind_is_named(suffix: str, tmp_path: Path) -> None:
+    archive = tmp_path / f"p.{suffix}"
+    archive.write_bytes(b"archive")
+    assert refusal(archive) == (
+        f"{archive} must be one of .zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz. Unpack it and pass the folder."
+    )
 
 
 def test_an_encrypted_archive_is_named(tmp_path: Path, untouched: Callable[[Path], str]) -> None:

@@ -112,7 +112,8 @@ def pack(folder: Path, archive: Path, prefix: str = "") -> Path:
             for file in files:
                 packed.write(file, prefix + file.relative_to(folder).as_posix())
     else:
-        with tarfile.open(archive, "w:gz") as packed:
+        kind = {".tar": "w:", ".bz2": "w:bz2", ".xz": "w:xz"}.get(archive.suffix, "w:gz")
+        with tarfile.open(archive, kind) as packed:
             for file in files:
                 packed.add(file, prefix + file.relative_to(folder).as_posix())
     return archive

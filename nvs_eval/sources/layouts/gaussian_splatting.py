@@ -63,12 +63,12 @@ def _read(folder: Path, place: Path, *, pairs: Pairs) -> Contents | None:
         if step in (None, base) or renders == base
     ]
     if not results:
-        _check_rendered(base, place, pairs)
+        _check_rendered(folder, pairs)
         return None
     return Contents(results, model if place == base else place, _scene(model))
 
 
-def _check_rendered(model: Path, place: Path, pairs: Pairs) -> None:
+def _check_rendered(model: Path, pairs: Pairs) -> None:
     """Check that a folder is no model whose held-out views are not rendered.
 
     Raises:
@@ -77,11 +77,11 @@ def _check_rendered(model: Path, place: Path, pairs: Pairs) -> None:
     training = [path.name for _, _, path in steps_in(model / "train") if pairs(path)]
     if training:
         raise InputError(
-            f"{place} has renders of training views only (train/{training[-1]}), because no view was held out. Train "
-            f"with `train.py --eval`, or name {place / 'train'} to score the training views."
+            f"{model} has renders of training views only (train/{training[-1]}), because no view was held out. Train "
+            f"with `train.py --eval`, or name {model / 'train'} to score the training views."
         )
     if (model / "cfg_args").is_file() and not any(path.suffix.lower() in EXTENSIONS for path in model.rglob("*.*")):
-        raise InputError(f"{place} is a trained model without renders. Run `render.py -m {place}` first.")
+        raise InputError(f"{model} is a trained model without renders. Run `render.py -m {model}` first.")
 
 
 def _split_name(split: Path) -> str:

@@ -71,8 +71,8 @@ def _read_ns_render(folder: Path, place: Path) -> Contents | None:
         return None
     if splits[0] == "train":
         raise InputError(
-            f"{place} has renders of training views only. Render held-out views with `ns-render dataset --split test`, "
-            f"or name {place / 'train'} to score the training views."
+            f"{folder} has renders of training views only. Render held-out views with `ns-render dataset --split "
+            f"test`, or name {folder / 'train'} to score the training views."
         )
     base = folder / splits[0]
     return Contents([RenderFiles(base / "rgb", base / "gt-rgb", split=splits[0])], place)
