@@ -165,7 +165,7 @@ def _check_names(
 
 
 def _exclusion(extra: Sequence[str], references: Pictures) -> str:
-    """Return what to type if renders without a reference lie beside the renders of views, such as `0_depth` beside `0`."""
+    """Return what to type if other images lie beside the renders, such as `0_depth` beside `0`."""
     end = _common(extra)[1] if extra else ""
     beside = bool(end) and all(name.removesuffix(end) in references for name in extra)
     return f" If `*{end}` are not views, add `--renders-glob '!*{end}'`." if beside else ""
