@@ -7,9 +7,12 @@ import re
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from nvs_eval.errors import InputWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +72,25 @@ def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
     out = results()
     for table in tables:
         print_text(table, out, ranks=ranks)
+
+
+@contextmanager
+def input_warnings() -> Iterator[None]:
+    """Print one warning of each kind about the input on stderr; other warnings are shown as Python does."""
+    kinds: set[str] = set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, *details: Any, **more: Any) -> None:
+        if not isinstance(message, InputWarning):
+            others(message, *details, **more)
+        elif message.kind not in kinds:
+            kinds.add(message.kind)
+            say(f"Warning: {message} Further files like this are not named.", style="yellow")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

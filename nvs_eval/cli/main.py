@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit code: 0 success, 1 negative result (a score got worse, a number is not confirmed), 2 wrong input,
         3 part of a suite is not done, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
     """
-    from nvs_eval.cli.console import say
+    from nvs_eval.cli.console import input_warnings, say
 
     _prepare_streams()
     arguments = list(sys.argv[1:] if args is None else args)
@@ -63,7 +63,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         try:
             arguments = [argument for argument in arguments if argument != _DEBUG]
-            return _run(arguments) if arguments else _print_help()
+            with input_warnings():
+                return _run(arguments) if arguments else _print_help()
         finally:
             sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
     except SystemExit as stop:

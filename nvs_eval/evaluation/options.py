@@ -179,13 +179,15 @@ class ScoreOptions(ScoringOptions):
     grey_to_rgb: bool = False
     """Repeat the single channel of grey images three times."""
     exr: Literal["linear", "srgb"] | None = None
-    """Content of EXR files: linear light (encoded as sRGB before scoring) or display values (`srgb`)."""
+    """Content of EXR, HDR, PFM and float TIFF: linear light (encoded as sRGB) or display values (`srgb`)."""
     exr_layer: str | None = None
     """Layer, part or view to read from EXR files that have several."""
     ignore_colour_tags: bool = False
     """Score the stored values of images whose ICC profile, gAMA, cICP or chromaticities are not sRGB."""
     ignore_orientation: bool = False
     """Accept renders and masks whose EXIF orientation differs from their reference's."""
+    max_pixels: int | None = None
+    """Largest number of pixels of an image file (default: what fits into the free memory)."""
     allow_missing: bool = False
     """Score the views that renders and references share, and ignore the others."""
 
@@ -206,6 +208,7 @@ class ScoreOptions(ScoringOptions):
             exr_layer=self.exr_layer,
             ignore_colour_tags=self.ignore_colour_tags,
             ignore_orientation=self.ignore_orientation,
+            max_pixels=self.max_pixels,
         )
 
     @property

@@ -19,7 +19,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
-from nvs_eval.images.stored import DamagedError, Stored, warn
+from nvs_eval.images.stored import DamagedError, Stored, check_size, warn
 from nvs_eval.images.tags import judge
 from nvs_eval.system.files import write_whole
 
@@ -38,14 +38,15 @@ class Reading:
         background: background colour for `composite`; None makes an alpha channel an error.
         grey_to_rgb: repeat the channel of a grey image three times; False makes a grey image an error.
         exr: `linear` if EXR files contain linear light, which is encoded as sRGB; `srgb` if they contain display
-            values; None makes an EXR file an error.
+            values; None makes an EXR file an error. HDR, PFM and TIFF files of floats are treated alike.
         exr_layer: name of the layer, part or view to read from EXR files that have several.
         ignore_colour_tags: read the stored values of files whose tags declare colours other than sRGB; False makes such
             a file an error.
         ignore_orientation: accept renders and masks whose EXIF orientation differs from their reference's.
+        max_pixels: largest number of pixels of a file; None for what fits into the free memory.
 
     Raises:
-        InputError: the background is not a colour.
+        InputError: the background is not a colour, or `max_pixels` is not positive.
     """
 
     alpha: AlphaRule = "composite"
@@ -55,12 +56,15 @@ class Reading:
     exr_layer: str | None = None
     ignore_colour_tags: bool = False
     ignore_orientation: bool = False
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         """Check the background, because one in [0, 255] would give wrong but plausible scores."""
         colour = self.background
         if colour is not None and (len(colour) != _CHANNELS or not all(0 <= value <= 1 for value in colour)):
             raise InputError(f"The background must be red, green and blue, each in [0, 1]. Got {colour}.")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise InputError(f"The largest number of pixels must be at least 1. Got {self.max_pixels}.")
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ class Header:
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
     """Read one image file as float32 RGB.
 
-    8-bit PNG and JPEG are divided by 255 (EXIF rotation is not applied), 16-bit PNG by 65535. NPY files contain floats
-    of shape `[H, W, 3 or 4]`, EXR files half or float channels R, G, B and optionally A.
+    Integers are divided by the largest value of their depth (255 for 8 bits); floats are read unchanged. EXIF rotation
+    is not applied. The formats are listed in docs/images.md.
 
     Raises:
         InputError: the file cannot be read, or `reading` lacks an instruction for it.
@@ -98,7 +102,7 @@ def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], F
     Raises:
         InputError: the file cannot be read, or `reading` lacks an instruction for it.
     """
-    with _opened(path, reading.exr_layer) as stored:
+    with _opened(path, reading) as stored:
         _check_tags(path, stored, reading)
         return _layers(path, _decode(stored), stored, reading)
 
@@ -117,7 +121,7 @@ def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
-    with _opened(path, reading.exr_layer) as stored:
+    with _opened(path, reading) as stored:
         orientation = _check_tags(path, stored, reading)
         pixel = torch.zeros(1, 1, *stored.shape[2:] or (1,))
         colours, opacity = _layers(path, pixel, stored, reading)
@@ -159,11 +163,14 @@ def _decode(stored: Stored) -> Float[Tensor, "h w c"]:
 
 
 @contextmanager
-def _opened(path: Path, layer: str | None = None) -> Iterator[Stored]:
+def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     """Open an image file and read its header; errors of the readers become errors that name the file."""
+    reading = reading or Reading()
     try:
         with path.open("rb") as file:
-            yield read_header(file, path, layer)
+            stored = read_header(file, path, reading.exr_layer)
+            check_size(path, stored, reading.max_pixels)
+            yield stored
     except (InputError, InputWarning):
         raise
     except Exception as error:  # Decoders have no common exception.

@@ -6,6 +6,7 @@ raises any exception for a file that it cannot read; `nvs_eval.images.files` tur
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +17,11 @@ from typing import BinaryIO
 import numpy as np
 
 from nvs_eval.errors import InputError, InputWarning, listed
+from nvs_eval.system.devices import free_memory
+from nvs_eval.system.files import in_units
+
+_BYTES_PER_VALUE = 8  # The stored value and its float32, at most.
+_LARGE = 2**28
 
 
 class DamagedError(Exception):
@@ -90,6 +96,28 @@ class Layers:
 
 Reader = Callable[[BinaryIO, Path], Stored | Layers]
 """Function that reads the header of an open file."""
+
+
+def check_size(path: Path, stored: Stored, max_pixels: int | None) -> None:
+    """Check the size of an image before it is decoded, because a small file can contain a very large image.
+
+    Raises:
+        InputError: it has more than `max_pixels` pixels, or needs more memory than is free.
+    """
+    height, width = stored.shape[:2]
+    if max_pixels is not None and height * width > max_pixels:
+        raise InputError(f"{path} must have at most {max_pixels} pixels (--max-pixels). Got {width}x{height}.")
+    needed = _BYTES_PER_VALUE * math.prod(stored.shape)
+    if needed < _LARGE:
+        return
+    import torch
+
+    free = free_memory(torch.device("cpu"))
+    if free is not None and needed > free:
+        raise InputError(
+            f"{path} is {width}x{height} and needs {in_units(needed)} of memory to read, but only {in_units(free)} are "
+            "free. If this is not its real size, the file is damaged."
+        )
 
 
 def bytes_left(file: BinaryIO) -> int:

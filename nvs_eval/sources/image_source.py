@@ -176,12 +176,12 @@ def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
 def reading_entry(reading: Reading) -> dict[str, Any]:
     """Return the entry `reading` of a record's provenance: how to read its files.
 
-    Alpha is defined by the protocol. Options that older versions lack are included only if they are set.
+    Alpha is defined by the protocol, and the largest number of pixels does not change any. Options that older versions
+    lack are included only if they are set.
     """
     default, always = asdict(Reading()), ("background", "grey_to_rgb", "exr")
     entry = {name: value for name, value in asdict(reading).items() if name in always or value != default[name]}
-    entry.pop("alpha", None)
-    return entry
+    return {name: value for name, value in entry.items() if name not in ("alpha", "max_pixels")}
 
 
 def reading_of(record: Record) -> Reading:

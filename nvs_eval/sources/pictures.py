@@ -11,9 +11,9 @@ from typing import TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted, some
 from nvs_eval.images.files import Header, Reading, decode, load_layers
-from nvs_eval.images.formats import EXTENSIONS
+from nvs_eval.images.formats import EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
@@ -140,21 +140,33 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
         option: option of the command line that sets `globs`, for messages.
 
     Raises:
-        InputError: the folder is missing or has no image, two files have the same view name, or a pattern is invalid.
+        InputError: the folder is missing or has no image or one of a format that is not read, two files have the same
+            view name, or a pattern is invalid.
     """
     check_folder(folder)
     view_name = _view_name(globs, option)
     images: dict[str, Path] = {}
+    unread: list[Path] = []
     for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        if path.suffix.lower() not in EXTENSIONS or path.is_dir() or any(part.startswith(".") for part in below.parts):
+        below, suffix = path.relative_to(folder), path.suffix.lower()
+        if suffix not in EXTENSIONS and suffix not in OTHER_EXTENSIONS:
             continue
-        if (name := view_name(below)) is None:
+        if path.is_dir() or any(part.startswith(".") for part in below.parts) or (name := view_name(below)) is None:
+            continue
+        if suffix in OTHER_EXTENSIONS:
+            unread.append(below)
             continue
         if name in images:
             advice = f", or say which files are views, such as `{option} '*{path.suffix}'`" if option else ""
             raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them{advice}.")
         images[name] = path
+    if unread:
+        format = OTHER_EXTENSIONS[unread[0].suffix.lower()]
+        advice = f" If it is no view, exclude it: `{option} '!*{unread[0].suffix}'`." if option else ""
+        raise InputError(
+            f"{counted(len(unread), 'image')} in {folder} cannot be read: {some(map(str, unread))}. The format is "
+            f"{format.name}. {format.remedy}{advice}"
+        )
     if not images:
         which = f" that match {option} {' '.join(map(repr, globs))}" if globs else f" ({', '.join(EXTENSIONS)})"
         raise InputError(f"The folder {folder} has no images{which}.")

@@ -30,6 +30,7 @@ from support.pinned import Pinned
 from support.scenes import HEIGHT, files_below, image, write_pngs
 
 from nvs_eval.images.files import save_png
+from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import open_folders
 
@@ -148,7 +149,7 @@ def test_errors_name_the_archive_and_the_file_in_it(tmp_path: Path) -> None:
     (folder / "color").mkdir()
     (folder / "color" / "info.json").write_text("{}")
     archive = pack(folder, tmp_path / "r.zip")
-    assert refusal(archive) == f"The folder {archive}/color has no images (.png, .jpg, .jpeg, .npy, .exr)."
+    assert refusal(archive) == f"The folder {archive}/color has no images ({', '.join(EXTENSIONS)})."
 
 
 # --- Damaged and malicious archives -----------------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""TIFF: 8 or 16 bits or floats per channel, in any compression that imagecodecs reads."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
+
+from nvs_eval.errors import InputError, counted
+from nvs_eval.images.stored import DamagedError, Stored, Tags
+
+_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+_COLOURS: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3}
+_ORIENTATION, _ICC, _DNG = 274, 34675, 50706
+
+# The library logs details of damaged files. Without a handler they would be printed.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read(file: BinaryIO, path: Path) -> Stored:
+    """Read the header of a TIFF, which must contain one image."""
+    tiff = tifffile.TiffFile(file)
+    page = tiff.pages.first
+    if _DNG in page.tags or page.is_reduced:
+        raise InputError(f"{path} must be an image. Got the raw data of a camera. Develop it to PNG or 16-bit TIFF.")
+    images = sum(not getattr(other, "is_reduced", False) for other in tiff.pages)
+    if tiff.is_imagej:  # Its stacks can have one page.
+        images = max(images, (tiff.imagej_metadata or {}).get("images", 1))
+    if images > 1 or page.imagedepth != 1:
+        raise InputError(f"{path} must contain one image. Got a stack of them. Save one of them.")
+    channels = _channels(path, page)
+    _check_complete(page, tiff.filehandle.size)
+    floats = page.dtype is not None and page.dtype.kind == "f"
+    tags = Tags(icc=page.tags.valueof(_ICC) or b"", orientation=int(page.tags.valueof(_ORIENTATION) or 1))
+    shape = (page.imagelength, page.imagewidth, channels)
+    return Stored(shape, lambda: _decode(page), linear="a TIFF of floats" if floats else "", tags=tags)
+
+
+def _channels(path: Path, page: tifffile.TiffPage) -> int:
+    """Return the number of channels, or refuse values and channels whose meaning is not certain."""
+    colours = _COLOURS.get(page.photometric)
+    if colours is None or (page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG):
+        raise InputError(
+            f"{path} must be grey or RGB. Got {getattr(page.photometric, 'name', page.photometric)}. Convert it first."
+        )
+    if page.dtype is None or page.dtype.name not in _DTYPES or page.bitspersample not in (8, 16, 32, 64):
+        raise InputError(
+            f"{path} must have 8 or 16 bits or floats per channel. Got {counted(page.bitspersample, 'bit')} "
+            f"({page.dtype or 'of an unknown type'}). Convert it first."
+        )
+    match page.samplesperpixel - colours, page.extrasamples:
+        case 0, _:
+            return colours
+        case 1, () | (EXTRASAMPLE.UNASSALPHA,):
+            return colours + 1
+        case 1, (EXTRASAMPLE.ASSOCALPHA,):
+            raise InputError(
+                f"{path} has colours premultiplied by alpha. Composite it over your background when you write it, and "
+                "save it as RGB, or save it with straight (unassociated) alpha."
+            )
+    raise InputError(
+        f"{path} must have {colours} channels, or one more for alpha. Got {page.samplesperpixel}, of which the last "
+        "have no meaning given. Save it as RGB."
+    )
+
+
+def _check_complete(page: tifffile.TiffPage, size: int) -> None:
+    """Check that the file contains all parts of the image; the library would fill missing ones with zeros."""
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if len(parts) != math.prod(page.chunked) or any(not length or start + length > size for start, length in parts):
+        raise DamagedError("parts of its pixels are missing")
+
+
+def _decode(page: tifffile.TiffPage) -> np.ndarray:
+    values = page.asarray(maxworkers=1)
+    return np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
