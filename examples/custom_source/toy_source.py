@@ -18,6 +18,8 @@ def knows(path):
 
 def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_per_chunk, warn):
     """Return the chosen checkpoints in the order of their steps."""
+    if split == "val":
+        raise InputError("--split must be test or train. Got val.")
     run = json.loads((path / "toy.json").read_text())
     folder = data or path / run["images"]
     of_split = [file for i, file in enumerate(sorted(folder.glob("*.png"))) if (i % 8 == 0) == (split == "test")]
@@ -40,6 +42,7 @@ class Checkpoint:
     images: list[Path]
     masks = None
     own_protocol = None
+    doubts = ()
     peak_memory_bytes = None
 
     @property

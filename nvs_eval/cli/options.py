@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -161,6 +161,7 @@ def callbacks() -> Callbacks:
         progress=progress,
         say=say,
         warn=lambda message: say(message, style="yellow"),
+        doubt=lambda message: say(message, style="yellow"),
     )
 
 
@@ -207,12 +208,15 @@ class ScoringCommand(LogOptions):
 
     def run(self) -> int:
         """Score, write and log the records, and print their tables."""
+        from nvs_eval.cli.console import put_sentences
         from nvs_eval.cli.process import make_ready
 
         sinks = self.sinks()
         make_ready()
-        records = self.score(callbacks())
+        doubts: list[str] = []
+        records = self.score(replace(callbacks(), doubt=doubts.append))
         self.show([record for _, record in records])
+        put_sentences(f"! {doubt}" for doubt in doubts)
         self.log_records(sinks, records)
         return 0
 

@@ -45,6 +45,7 @@ class Callbacks:
         progress: shows progress.
         say: called with each message.
         warn: called with each warning.
+        doubt: called with each sentence that makes scores doubtful, to be shown beside them.
         on_refusal: called with a protocol that cannot score the views (default: raise the error).
     """
 
@@ -52,6 +53,7 @@ class Callbacks:
     progress: Progress = _no_progress
     say: Callable[[str], None] = lambda message: None
     warn: Callable[[str], None] = lambda message: None
+    doubt: Callable[[str], None] = lambda message: None
     on_refusal: Refusal | None = None
 
 
@@ -227,8 +229,8 @@ class RunOptions(ScoringOptions):
     """The config.yml of one or more trained runs; checkpoints are found beside it."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints to evaluate: last, all, or step numbers."""
-    split: Literal["test", "train"] = "test"
-    """Views to render: held out (`test`) or trained on (`train`)."""
+    split: Literal["test", "val", "train"] = "test"
+    """Views to render: held out (`test`, or `val` where the data has both) or trained on (`train`)."""
     data: Path | None = None
     """Folder of the data, if it was moved (default: where the run recorded it)."""
     eval_num_rays_per_chunk: int | None = None

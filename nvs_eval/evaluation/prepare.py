@@ -69,10 +69,12 @@ def check_range(view: View, protocol: Protocol) -> None:
     images = [("reference", view.reference_file), *(("render", render.file) for render in view.renders)]
     for (kind, file), (low, high) in zip(images, view.bounds, strict=True):
         if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+            where = f" ({file})" if file else ""
+            advice = "Clamp the values when writing the image, or use" if file else "Use"
             raise InputError(
-                f"The {kind} of view {view.name!r}{f' ({file})' if file else ''} has values from {low:g} to {high:g}. "
-                f"The protocol {protocol.name!r} requires [0, 1]. Clamp the values when writing the image, or use a "
-                "protocol with `out_of_range: clamp`."
+                f"The {kind} of view {view.name!r}{where} has values from {low:g} to {high:g}. The protocol "
+                f"{protocol.name!r} requires [0, 1]. {advice} a protocol with `out_of_range: clamp`, such as "
+                "nerfstudio-splatfacto, or a copy of this one."
             )
 
 

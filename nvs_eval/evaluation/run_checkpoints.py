@@ -115,6 +115,10 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
         )
     ]
     check_distinct(job.id for job in jobs)
+    for doubt in dict.fromkeys(
+        f"{replace(job.id, step=None)}: {doubt}" for job in jobs for doubt in job.checkpoint.doubts
+    ):
+        callbacks.doubt(doubt)
     return jobs
 
 

@@ -57,6 +57,11 @@ class Checkpoint(Protocol):
         """Named protocol that reproduces the metrics of the model's own code; None if unknown."""
         ...
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Sentences on the data that make the scores doubtful, printed below the table; empty for none."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[View]: ...
@@ -74,7 +79,7 @@ class Trainer(Protocol):
         path: Path,
         *,
         steps: Literal["last", "all"] | Sequence[int],
-        split: Literal["test", "train"],
+        split: Literal["test", "val", "train"],
         views: Sequence[str],
         every: int,
         data: Path | None,

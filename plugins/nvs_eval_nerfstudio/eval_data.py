@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,10 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nvs_eval.errors import InputError, counted, some, unknown_name
+from nvs_eval.errors import InputError, counted, listed, some, unknown_name
 
-Split = Literal["test", "train"]
+Split = Literal["test", "val", "train"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
@@ -90,26 +92,65 @@ def parsing(data: Path) -> Iterator[None]:
 
 
 def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
-    """Return the image files and cameras of a split of a prepared run. Images are not read.
+    """Return the image files and cameras of a split of a prepared run. Images and points are not read.
 
     Raises:
-        InputError: if the split is empty, or if the data cannot be parsed.
+        InputError: if the split is empty, or if the data cannot be parsed. If the data has other splits, the message
+            names them.
     """
-    manager: Any = config.pipeline.datamanager
-    parser = manager.dataparser
-    with parsing(parser.data):
-        outputs = parser.setup().get_dataparser_outputs(split=split)
-    if not outputs.image_filenames:
-        raise InputError(
-            f"The data of this run has no {split} views. Train with a dataparser that holds some out, or use "
-            "`--split train`."
-        )
+    parser = without_points(config.pipeline.datamanager)
+    outputs = _parsed(parser, split)
+    if isinstance(outputs, InputError) or not outputs.image_filenames:
+        raise _no_views(parser, split, outputs)
     missing = [path for path in outputs.image_filenames if not Path(path).exists()]
     if missing:
         raise InputError(
             f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(map(str, missing), 1)}."
         )
     return outputs
+
+
+def training_files(config: TrainerConfig) -> list[Path]:
+    """Return the image files that a prepared run was trained on; none if the data has no training views."""
+    outputs = _parsed(without_points(config.pipeline.datamanager), "train")
+    return [] if isinstance(outputs, InputError) else [Path(file) for file in outputs.image_filenames]
+
+
+def without_points(manager: Any) -> Any:
+    """Return a copy of the dataparser's configuration that reads no point cloud.
+
+    Points are slow to read, and only a model needs them. If they are missing, nerfstudio may prompt the user.
+    """
+    parser = copy.copy(manager.dataparser)
+    if hasattr(parser, "load_3D_points"):
+        parser.load_3D_points = False
+    return parser
+
+
+def _parsed(parser: Any, split: Split) -> DataparserOutputs | InputError:
+    try:
+        with parsing(parser.data):
+            return parser.setup().get_dataparser_outputs(split=split)
+    except InputError as error:
+        return error
+
+
+def _no_views(parser: Any, split: Split, failure: object) -> InputError:
+    """Return the error for a split that is empty or cannot be read. The location is wrong only if no split is read."""
+    counts: dict[str, int] = {}
+    for other in SPLITS:
+        outputs = None if other == split else _parsed(parser, other)
+        if outputs is not None and not isinstance(outputs, InputError):
+            counts[other] = len(outputs.image_filenames)
+    present = {name: f"{name} ({counted(count, 'view')})" for name, count in counts.items() if count}
+    if not present:
+        return failure if isinstance(failure, InputError) else InputError("The data of this run has no views.")
+    reason = f" ({type(failure.__cause__).__name__}: {failure.__cause__})" if isinstance(failure, InputError) else ""
+    advice = ", or train with a dataparser that holds some views out" if list(present) == ["train"] else ""
+    return InputError(
+        f"The data of this run has no {split} views{reason}. Its splits: {listed(list(present.values()))}. Use "
+        f"`--split {next(iter(present))}`{advice}."
+    )
 
 
 def view_names(files: Sequence[Path]) -> list[str]:
@@ -143,10 +184,17 @@ def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> 
 def evaluation_pairs(
     manager: DataManager, split: Split, indices: Sequence[int], device: torch.device
 ) -> Iterator[tuple[Cameras, dict[str, Any]]]:
-    """Return an iterator over camera and batch of each view, as in the method's own evaluation."""
+    """Return an iterator over camera and batch of each view, as in the method's own evaluation.
+
+    A method may have a dataloader of its own, which adds to the batches (BAD-NeRF adds the blurred images).
+    """
     if isinstance(manager, FullImageDatamanager):
         return _undistorted_pairs(manager, split, indices, device)
     chosen: Any = tuple(indices)
+    own = getattr(manager, "fixed_indices_eval_dataloader", None)
+    if split != "train" and isinstance(own, FixedIndicesEvalDataloader) and type(own) is not FixedIndicesEvalDataloader:
+        own.image_indices = chosen
+        return iter(own)
     return iter(FixedIndicesEvalDataloader(_dataset(manager, split), chosen, device, num_workers=0))
 
 
@@ -154,7 +202,7 @@ def _undistorted_pairs(
     manager: FullImageDatamanager, split: Split, indices: Sequence[int], device: torch.device
 ) -> Iterator[tuple[Cameras, dict[str, Any]]]:
     # Must come first: reading the cache undistorts the images and corrects their cameras.
-    cache = manager.cached_eval if split == "test" else manager.cached_train
+    cache = manager.cached_train if split == "train" else manager.cached_eval
     cameras = _dataset(manager, split).cameras
     for index in indices:
         batch = dict(cache[index])
@@ -172,7 +220,7 @@ def undistorts(manager: Any, views: DataparserOutputs) -> bool:
 
 
 def _dataset(manager: Any, split: Split) -> Any:
-    return manager.eval_dataset if split == "test" else manager.train_dataset
+    return manager.train_dataset if split == "train" else manager.eval_dataset
 
 
 def data_sha256(views: DataparserOutputs, indices: Sequence[int]) -> str:

@@ -32,15 +32,13 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
         InputError: if the configuration or the data cannot be read.
     """
     config = load_config(path)
-    from nvs_eval_nerfstudio.eval_data import prepare_data, view_names
+    from nvs_eval_nerfstudio.eval_data import prepare_data, view_names, without_points
+    from nvs_eval_nerfstudio.third_party import note_on
 
     with quiet():
         prepare_data(config, data=data)
     manager: Any = config.pipeline.datamanager
-    parser = manager.dataparser
-    if hasattr(parser, "load_3D_points"):
-        # Points are slow to read and not used here. If they are missing, nerfstudio may prompt the user.
-        parser.load_3D_points = False
+    parser = without_points(manager)
     built, training, held_out = _parse(parser)
     names = view_names(held_out.image_filenames) if held_out.image_filenames else []
     train_names = _below(parser.data, training.image_filenames)
@@ -53,7 +51,7 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
         training=_views(training, train_names),
         held_out=_views(held_out, names),
         alpha=_alpha(held_out),
-        preparation=_preparation(manager, built, held_out),
+        preparation=[*_preparation(manager, built, held_out), *filter(None, [note_on(config)])],
     )
 
 

@@ -41,11 +41,22 @@ _METHOD = "get_image_metrics_and_images"
 _ADDING = ("nerfstudio.models.depth_nerfacto.DepthNerfactoModel", "nerfstudio.models.neus_facto.NeuSFactoModel")
 
 
-def own_protocol(model: type) -> str | None:
+_PIPELINE_METHODS = (
+    "get_eval_image_metrics_and_images",
+    "get_average_eval_image_metrics",
+    "get_average_image_metrics",
+)
+
+
+def own_protocol(model: type, pipeline: type | None = None) -> str | None:
     """Return the protocol that reproduces the metrics of a model's own code; None for a model that defines its own.
 
-    It depends on the class that defines the model's metric method, which may be inherited.
+    It depends on the class that defines the model's metric method, which may be inherited. A pipeline of a third party
+    that evaluates in its own way may change the images, so that no protocol is known (nerfgs blackens the sky).
     """
+    for kind in () if pipeline is None else pipeline.__mro__:
+        if not kind.__module__.startswith("nerfstudio.") and any(name in vars(kind) for name in _PIPELINE_METHODS):
+            return None
     for kind in model.__mro__:
         name = f"{kind.__module__}.{kind.__qualname__}"
         if name in _OWN_PROTOCOL:

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from nvs_eval.diagnostics.inspection import split_findings
 from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import View
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
 from nvs_eval_nerfstudio.config import knows, load_config
+from nvs_eval_nerfstudio.downloads import downloads_explained
+from nvs_eval_nerfstudio.hook import original_target
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view
 from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.third_party import note_on
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -34,7 +38,7 @@ def open_run(
     path: Path,
     *,
     steps: Literal["last", "all"] | Sequence[int],
-    split: Literal["test", "train"],
+    split: Literal["test", "val", "train"],
     views: Sequence[str],
     every: int,
     data: Path | None,
@@ -47,7 +51,7 @@ def open_run(
     Args:
         path: `config.yml` of the run. Checkpoints are searched for beside it, then in the folder that it names.
         steps: steps of the checkpoints.
-        split: held-out views or training views.
+        split: held-out views, validation views or training views.
         views: names of views (default: all).
         every: use every n-th of these views.
         data: current location of the data (default: the location recorded in the run).
@@ -65,15 +69,20 @@ def open_run(
     if folder.parent.resolve() != path.parent.resolve():
         warn(f"There are no checkpoints beside {path}. Using those in {folder}, the folder named in it.")
     chosen_steps = choose_steps(checkpoints, steps)
-    from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, view_names
+    if note := note_on(config):
+        warn(note)
+    from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, training_files, view_names
 
     with quiet():
         prepare_data(config, data=data)
         parsed = parse_views(config, split)
+        training = () if split == "train" else training_files(config)
     _set_chunk(config, eval_num_rays_per_chunk, device)
     all_names = view_names(parsed.image_filenames)
     chosen = choose_views(all_names, wanted=views, every=every)
-    run = Run(path, config, device, split, parsed, chosen, warn, selection_of(chosen.values(), all_names))
+    held_out = {name: Path(parsed.image_filenames[index]) for index, name in chosen.items()}
+    doubts = [finding.text for finding in split_findings(training, held_out)]
+    run = Run(path, config, device, split, parsed, chosen, warn, selection_of(chosen.values(), all_names), doubts)
     return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
@@ -103,16 +112,18 @@ class Run:
         views: names of the views to evaluate, by position in the split.
         warn: called with each warning for the user.
         selection: identifier of the views if they are a part of the split.
+        doubts: sentences on views that are not held out.
     """
 
     path: Path
     config: TrainerConfig
     device: torch.device
-    split: Literal["test", "train"]
+    split: Literal["test", "val", "train"]
     parsed: DataparserOutputs
     views: dict[int, str]
     warn: Callable[[str], None]
     selection: str | None = None
+    doubts: Sequence[str] = ()
     _warned: set[str] = field(init=False, default_factory=set)
 
     def warn_once(self, message: str) -> None:
@@ -145,11 +156,10 @@ class Run:
         return _built[self].eval()
 
     def _build(self) -> Pipeline:
-        from nvs_eval_nerfstudio.hook import original_target
-
         self.config.pipeline._target = original_target(self.config.pipeline._target)
-        with no_downloads():
-            pipeline = self.config.pipeline.setup(device=str(self.device), test_mode="test")
+        with no_downloads(), downloads_explained(self.config.method_name or "the model"):
+            test_mode = "val" if self.split == "val" else "test"
+            pipeline = self.config.pipeline.setup(device=str(self.device), test_mode=test_mode)
         without_own_metrics(pipeline.model)
         return pipeline
 
@@ -222,9 +232,15 @@ class NerfstudioCheckpoint:
         return Masks({name: Path(files[index]) for index, name in self.run.views.items()}, binary=True)
 
     @property
+    def doubts(self) -> Sequence[str]:
+        """Sentences on evaluated views that are training views."""
+        return self.run.doubts
+
+    @property
     def own_protocol(self) -> str | None:
         """Name of the protocol that reproduces the scores of the model's own code, or None."""
-        return own_protocol(self.run.config.pipeline.model._target)
+        pipeline: Any = self.run.config.pipeline
+        return own_protocol(pipeline.model._target, original_target(pipeline._target))
 
     def __len__(self) -> int:
         return len(self.run.views)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 from support.inspecting import texts
 from support.pinned import Pinned
@@ -30,7 +29,6 @@ from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 import_nerfstudio()
 
 from nerfstudio.configs.dataparser_configs import all_dataparsers  # noqa: E402
-from nerfstudio.configs.method_configs import all_methods  # noqa: E402
 from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig  # noqa: E402
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import (  # noqa: E402
     Nerfstudio,
@@ -39,26 +37,6 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import (  # noqa: E402
 
 FOX = Path("../shared/runs/fox/nerfacto/base/config.yml")
 NAMES = list(FRAMES)
-
-
-@pytest.fixture
-def trained(tmp_path: Path) -> Callable[..., Path]:
-    """Write the config.yml of a run on some data, without training anything."""
-
-    def write(data: Path, *, method: str = "nerfacto", parser: Any = None, **options: Any) -> Path:
-        config: Any = copy.deepcopy(all_methods[method])
-        config.data = data
-        config.experiment_name, config.timestamp = "made", "base"
-        manager = config.pipeline.datamanager
-        manager.data = data
-        manager.dataparser = parser or NerfstudioDataParserConfig()
-        for name, value in options.items():
-            setattr(manager if hasattr(manager, name) else manager.dataparser, name, value)
-        path = tmp_path / "config.yml"
-        path.write_text(yaml.dump(config))
-        return path
-
-    return write
 
 
 def names(run: RunData) -> tuple[list[str], list[str]]:

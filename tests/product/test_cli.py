@@ -642,6 +642,27 @@ def test_run_passes_its_options_on(cli: Callable[..., Said], opener: Opener) -> 
     assert sorted(path.name for path in Path("nvs-eval-results/garden/mine/base").iterdir()) == ["2500", "500"]
 
 
+def test_run_of_validation_views(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(500, split="val")]
+    result = cli(*RUN[:3], "--split", "val", "--protocol", "light.yaml")
+    assert result.code == 0 and result.out.startswith("fox, val views\n")
+    assert opener.asked[0]["split"] == "val"
+    (record,) = Path("nvs-eval-results").rglob("light-*.json")
+    assert (record.parent.name, read_record(record).split) == ("500-val", "val")
+
+
+@pytest.mark.parametrize("command", ["run", "audit"])
+def test_doubts_about_the_data_are_printed_below_the_table(
+    command: str, cli: Callable[..., Said], opener: Opener, pinned: Pinned
+) -> None:
+    opener.given[:] = [FakeCheckpoint(step, doubts=["Every evaluated view is a training view."]) for step in (1, 2)]
+    for _ in range(2):  # Also if the records exist.
+        result = cli(command, *RUN[1:3], "--steps", "all", "--protocol", "light.yaml")
+        assert result.code == 0
+        assert result.out.count("training view") == 1 and "training view" not in result.err
+        pinned("run", result.out.splitlines()[-1])
+
+
 def test_run_keeps_finished_records_without_overwrite(cli: Callable[..., Said], opener: Opener, pinned: Pinned) -> None:
     first = cli(*RUN)
     files = {path: path.read_bytes() for path in Path("nvs-eval-results").rglob("*.json")}

@@ -37,6 +37,7 @@ class FakeCheckpoint:
         masks: masks in the data.
         own_protocol: protocol of the model, for `--protocol auto`.
         own: returns the model's own metrics of the view at an index.
+        doubts: sentences to print below the table.
         rendered: names of all views rendered so far.
     """
 
@@ -54,6 +55,7 @@ class FakeCheckpoint:
     rendered: list[str] = field(default_factory=list)
 
     split: str = "test"
+    doubts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         hashes = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}

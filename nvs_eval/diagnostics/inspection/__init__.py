@@ -11,3 +11,4 @@ from nvs_eval.diagnostics.inspection.inspectors import find_inspector as find_in
 from nvs_eval.diagnostics.inspection.inspectors import inspect as inspect
 from nvs_eval.diagnostics.inspection.run import DataView as DataView
 from nvs_eval.diagnostics.inspection.run import RunData as RunData
+from nvs_eval.diagnostics.inspection.run import split_findings as split_findings

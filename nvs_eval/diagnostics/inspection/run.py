@@ -5,7 +5,7 @@ To add a warning, write a function of an `InspectedRun` that yields findings and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,9 +150,19 @@ def _masks(data: RunData) -> str:
 
 
 def _split(run: InspectedRun) -> Iterator[Finding]:
-    held_out = run.data.held_out
-    trained = {view.file.resolve() for view in run.data.training}
-    both = [view.name for view in held_out if view.file.resolve() in trained]
+    held_out = {view.name: view.file for view in run.data.held_out}
+    return split_findings([view.file for view in run.data.training], held_out)
+
+
+def split_findings(training: Iterable[Path], held_out: Mapping[str, Path]) -> Iterator[Finding]:
+    """Yield a finding if evaluated views are training views, or none is held out.
+
+    Args:
+        training: image files that are trained on.
+        held_out: image file of each evaluated view, by name.
+    """
+    trained = {file.resolve() for file in training}
+    both = [name for name, file in held_out.items() if file.resolve() in trained]
     if not held_out:
         text = "No view is held out: only the training views can be evaluated."
     elif len(both) == len(held_out):
