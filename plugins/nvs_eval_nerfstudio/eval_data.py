@@ -19,7 +19,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nvs_eval.errors import InputError, counted, listed, some, unknown_name
+from nvs_eval.errors import InputError, counted, listed, some
 
 Split = Literal["test", "val", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -164,21 +164,6 @@ def view_names(files: Sequence[Path]) -> list[str]:
     if len(set(names)) == len(names):
         return names
     return [path.relative_to(common).as_posix() for path in files]
-
-
-def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> dict[int, str]:
-    """Return the views to evaluate by position: every n-th of the wanted ones (default: all), in the order of the data.
-
-    Raises:
-        InputError: if a name is unknown, or `every` is not positive.
-    """
-    if every < 1:
-        raise InputError(f"--every must be at least 1 (all views). Got {every}.")
-    for name in wanted:
-        if name not in names:
-            raise unknown_name("view", name, names)
-    chosen = [(index, name) for index, name in enumerate(names) if not wanted or name in wanted]
-    return dict(chosen[::every])
 
 
 def evaluation_pairs(

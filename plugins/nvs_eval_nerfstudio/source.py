@@ -16,6 +16,7 @@ from nvs_eval.diagnostics.inspection import split_findings
 from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.matching import choose_views
 from nvs_eval.sources.views import View
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
 from nvs_eval_nerfstudio.config import knows, load_config
@@ -71,7 +72,7 @@ def open_run(
     chosen_steps = choose_steps(checkpoints, steps)
     if note := note_on(config):
         warn(note)
-    from nvs_eval_nerfstudio.eval_data import choose_views, parse_views, prepare_data, training_files, view_names
+    from nvs_eval_nerfstudio.eval_data import parse_views, prepare_data, training_files, view_names
 
     with quiet():
         prepare_data(config, data=data)
