@@ -82,6 +82,7 @@ def evaluate(
     refuse = on_refusal or _raise
     folders = [session.output_dir / result.folder for result in ids]
     rows_by_protocol = [_Rows(protocol, [[] for _ in ids]) for protocol in scorer.protocols]
+    hash_mask = functools.lru_cache(maxsize=1)(sha256_of_mask)  # All views can share one mask.
     with ThreadPoolExecutor(1) as background:
         for view, on_scorer in on_device(views, scorer.device):
             if len(view.renders) != len(ids):
@@ -89,7 +90,7 @@ def evaluate(
                     f"View {view.name!r} must have one render per result. Got {counted(len(view.renders), 'render')} "
                     f"for {counted(len(ids), 'result')}."
                 )
-            hashes = _Hashes(view, background)
+            hashes = _Hashes(view, background, hash_mask)
             for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
                 rows.add(view, hashes, outcome, folders, refuse)
             on_view(view)
@@ -251,8 +252,8 @@ def device_name(device: torch.device) -> str:
 class _Hashes:
     """Hashes of a view's mask and of its reference under each alpha rule, computed once."""
 
-    def __init__(self, view: View, background: Executor) -> None:
-        self.mask = None if view.mask is None else sha256_of_mask(view.mask)
+    def __init__(self, view: View, background: Executor, hash_mask: Callable[[Tensor], str]) -> None:
+        self.mask = None if view.mask is None else hash_mask(view.mask)
         # Hashed in the background while the view is scored. A reference with alpha is hashed after compositing.
         self._opaque = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
         self._composited: dict[AlphaRule, str] = {}

@@ -142,7 +142,7 @@ class ScoringOptions(ProtocolOptions):
     every: int = 1
     """Use every n-th view."""
     masks: Path | None = None
-    """Folder of masks with the names of the views; white pixels count, as the protocol defines."""
+    """Folder of masks with the names of the views, or one mask for all views; white pixels count."""
     data_masks: bool = False
     """Use the masks of the data, or those in NerfBaselines' predictions."""
     output_dir: Path | None = RESULTS

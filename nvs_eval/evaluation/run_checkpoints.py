@@ -25,8 +25,7 @@ from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources import checkpoints as trained
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import ImageFiles
-from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.pictures import list_images
+from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import find_device, memory_advice
 from nvs_eval.system.files import check_folder_writable, check_space, in_units
@@ -94,7 +93,7 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
     configs, methods = options.load_config, options.method
     if not configs:
         raise InputError("At least one run is required. Got none. Name its config.yml with `--load-config`.")
-    masks = Masks(list_images(options.masks)) if options.masked and options.masks is not None else None
+    masks = find_masks(options.masks) if options.masked and options.masks is not None else None
     device = find_device(options.device)
     if len(methods) not in (0, 1, len(configs)):
         counts = f"{counted(len(methods), 'name')} for {counted(len(configs), 'run')}"
@@ -123,7 +122,7 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
 
 
 def _job(
-    checkpoint: Checkpoint, method: str | None, masks: Masks | None, options: RunOptions, callbacks: Callbacks
+    checkpoint: Checkpoint, method: str | None, given: MaskFiles | None, options: RunOptions, callbacks: Callbacks
 ) -> Job:
     """Make the job of a checkpoint, with the names and masks to use.
 
@@ -133,6 +132,7 @@ def _job(
     if not checkpoint.provenance.get("checkpoint_sha256"):
         raise InputError(f"The source of {checkpoint.id} must give checkpoint_sha256, to tell its checkpoints apart.")
     result = replace(checkpoint.id, scene=options.scene or checkpoint.id.scene, method=method or checkpoint.id.method)
+    masks = None if given is None else given.of(checkpoint.names)
     if options.data_masks:
         masks = checkpoint.masks
         if masks is None:

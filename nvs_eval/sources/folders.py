@@ -16,9 +16,9 @@ from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, with
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
 from nvs_eval.sources.layouts.layout import Contents, RenderFiles
 from nvs_eval.sources.layouts.registry import known_layouts, layouts, read_layout
-from nvs_eval.sources.masks import Masks
+from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.sources.matching import Matching, Pictures
-from nvs_eval.sources.pictures import Picture, check_folder, list_images
+from nvs_eval.sources.pictures import Picture, check_folder
 from nvs_eval.sources.result_names import Named, method_names, method_per_folder
 
 
@@ -77,7 +77,7 @@ def open_folders(
         allow_missing: skip views without a render or without a reference (default: raise an error).
         reading: how to read grey and linear images, and the background of images with alpha.
         alpha: alpha rules of the protocols.
-        masks: folder of masks, one per scored view, by view name.
+        masks: folder of masks, one per scored view, by view name, or a file that is the mask of all views.
         own_masks: use the masks included with the renders, such as NerfBaselines writes, instead of `masks`.
 
     Raises:
@@ -92,7 +92,7 @@ def open_folders(
         for path, method in zip(renders, given, strict=True)
         for opened in _open(path, reference, references or {})
     ]
-    common_masks = None if masks is None else Masks(list_images(masks))
+    common_masks = None if masks is None else find_masks(masks)
     render_sets = [
         render_set
         for opened in _named(inputs, scene)
@@ -178,7 +178,7 @@ def _named(inputs: Sequence[tuple[_Opened, str | None]], scene: str | None) -> I
 
 
 def _render_sets(
-    opened: _Opened, references: Pictures | None, matching: Matching, *, masks: Masks | None, allow_missing: bool
+    opened: _Opened, references: Pictures | None, matching: Matching, *, masks: MaskFiles | None, allow_missing: bool
 ) -> Iterator[RenderSet]:
     """Yield the matched renders of each result, with the user's references or those of the layout."""
     contents = opened.contents
@@ -192,8 +192,9 @@ def _render_sets(
             pairs = matching.pairs(result, own, used, allow_missing=allow_missing)
         renders = _in_archive(pairs.renders, opened.unpacked)
         used = pairs.references if references else _in_archive(pairs.references, opened.unpacked)
-        provenance = _provenance(opened, renders, masked=masks is not None) | matching.provenance(pairs)
-        yield RenderSet(replace(result, selection=pairs.selection), renders, used, provenance, masks=masks)
+        provenance = _provenance(opened, renders, masks) | matching.provenance(pairs)
+        of_views = None if masks is None else masks.of(used)
+        yield RenderSet(replace(result, selection=pairs.selection), renders, used, provenance, masks=of_views)
 
 
 def _pictures(files: Pictures | Path, listed: Callable[[Path], Pictures]) -> Pictures:
@@ -208,7 +209,7 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
         same_views = (render_set.id.scene, list(render_set.references)) == (first.id.scene, list(first.references))
         pairs = zip(render_set.references.values(), first.references.values(), strict=False)
         # Identical files need no hash.
-        same_masks = render_set.masks is first.masks
+        same_masks = render_set.masks == first.masks
         return same_views and same_masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
 
     groups: list[list[RenderSet]] = []
@@ -227,7 +228,7 @@ def _in_archive(pictures: Pictures, unpacked: Unpacked | None) -> Pictures:
     return {name: replace(picture, archive=unpacked) for name, picture in pictures.items()}
 
 
-def _own_masks(opened: _Opened) -> Masks:
+def _own_masks(opened: _Opened) -> MaskFiles:
     """Return the masks included with renders.
 
     Raises:
@@ -237,17 +238,19 @@ def _own_masks(opened: _Opened) -> Masks:
     if folder is None:
         raise InputError(f"{opened.path} includes no masks. Remove `--data-masks`, or use `--masks DIR`.")
     # A record cannot refer to files in an archive.
-    return Masks(list_images(folder), lasting=opened.unpacked is None)
+    return find_masks(folder, lasting=opened.unpacked is None)
 
 
-def _provenance(opened: _Opened, renders: Pictures, *, masked: bool) -> dict[str, Any]:
-    """Return the origin of renders without files of their own, and the included masks that are not used."""
+def _provenance(opened: _Opened, renders: Pictures, masks: MaskFiles | None) -> dict[str, Any]:
+    """Return the origin of renders without files of their own, how masks are read, and masks that are not used."""
     entries: dict[str, Any] = {}
-    unpacked, masks = opened.unpacked, opened.contents.masks
+    unpacked, included = opened.unpacked, opened.contents.masks
     if unpacked is not None or any(picture.parts > 1 for picture in renders.values()):
         entries["renders_from"] = str(opened.path)
     if unpacked is not None:
         entries["archive_sha256"] = unpacked.sha256
-    if masks is not None and not masked:
-        entries["masks_not_used"] = str(masks) if unpacked is None else unpacked.named(str(masks))
+    if masks is not None and masks.binary:
+        entries["masks"] = "binary"
+    if masks is None and included is not None:
+        entries["masks_not_used"] = str(included) if unpacked is None else unpacked.named(str(included))
     return entries

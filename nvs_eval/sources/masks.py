@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,13 @@ from torch import Tensor
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
+from nvs_eval.images.stored import warn
 from nvs_eval.images.tags import check_orientation
+from nvs_eval.sources.pictures import list_images, named_like
 from nvs_eval.sources.views import View
+
+_FAINT = 1.5 / 255
+"""Above the weight of the level 1 of 255, and of 255 of 65535: a mask without a larger one has no white pixel."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,33 @@ class Masks:
     lasting: bool = True
 
     def load(self, name: str) -> Float[Tensor, "h w"]:
-        """Read the mask of a view.
+        """Read the mask of a view. A mask that all views share is read once.
 
         Raises:
-            InputError: the mask cannot be read.
+            InputError: the mask cannot be read, or has no white pixel but grey ones that are almost black.
         """
-        mask = load_mask(self.files[name])
+        return self._read(self.files[name]) if self._shared is None else self._shared
+
+    @cached_property
+    def _shared(self) -> Float[Tensor, "h w"] | None:
+        paths = set(self.files.values())
+        return self._read(paths.pop()) if len(paths) == 1 else None
+
+    @cached_property
+    def _shared_sha256(self) -> str | None:
+        return None if self._shared is None else sha256_of_mask(self._shared)
+
+    def _read(self, path: Path) -> Float[Tensor, "h w"]:
+        mask = load_mask(path).numpy()
         # NumPy, as in `load_mask`, because torch would start its own threads in each prefetching thread.
-        return torch.from_numpy((mask.numpy() > 0).astype(np.float32)) if self.binary else mask
+        if self.binary:
+            return torch.from_numpy((mask > 0).astype(np.float32))
+        if path.suffix.lower() != ".npy" and 0 < (largest := mask.max()) < _FAINT:
+            raise InputError(
+                f"The mask {path} must have white pixels (255, or 65535 in 16 bits). Its largest weight is "
+                f"{largest * 255:.3g}/255. Multiply its values so that white counts fully."
+            )
+        return torch.from_numpy(mask)
 
     def lasting_file(self, name: str) -> Path | None:
         """Return the file of a view's mask if a record can refer to it, or None."""
@@ -61,7 +86,7 @@ class Masks:
         Raises:
             InputError: the mask cannot be read.
         """
-        return sha256_of_mask(self.load(name))
+        return self._shared_sha256 or sha256_of_mask(self.load(name))
 
     def check(self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None = None) -> None:
         """Check that each view has a mask of its width and height.
@@ -79,8 +104,9 @@ class Masks:
                 f"Every view must have a mask with the view's name (white counts, black does not). {len(missing)} of "
                 f"{len(sizes)} views have none: {some(missing)}. The masks are {some(self.files)}."
             )
+        probe = cache(probe_mask)
         for name, size in sizes.items():
-            header = probe_mask(self.files[name])
+            header = probe(self.files[name])
             if orientations is not None:
                 files = {"image": orientations[name], f"mask {self.files[name]}": header.orientation}
                 check_orientation(name, files)
@@ -90,6 +116,71 @@ class Masks:
                     f"View {name!r}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the image is "
                     f"{size[0]}x{size[1]}. Masks are never resized. Provide one of the image's size."
                 )
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Files of masks that are not yet assigned to views.
+
+    Attributes:
+        files: files of a folder by their own names, or one mask for all views.
+        binary: whether every weight above 0 counts as 1.
+        lasting: whether the files outlive the command.
+    """
+
+    files: Mapping[str, Path] | Path
+    binary: bool
+    lasting: bool
+
+    def of(self, views: Iterable[str]) -> Masks:
+        """Return the masks of views, which have the names of the views, also with the extension of the images.
+
+        Raises:
+            InputError: two files belong to the same view.
+        """
+        if isinstance(self.files, Path):
+            files = dict.fromkeys(views, self.files)
+        else:
+            files = named_like(self.files, views)
+        return Masks(files, self.binary, self.lasting)
+
+
+def find_masks(path: Path, *, lasting: bool = True) -> MaskFiles:
+    """Find the masks in a folder, or a file that is the mask of all views.
+
+    Masks of 0 and 1 in 8 bits, such as labels, count as black and white. The masks of a folder decide together, because
+    one of them can be all black. Usually the first one has a white pixel, and no other is read.
+
+    Args:
+        path: folder or file.
+        lasting: whether the files outlive the command.
+
+    Raises:
+        InputError: the folder or file does not exist, has no masks, or the file is no mask.
+    """
+    files = path if path.is_file() else list_images(path)
+    binary = _are_labels([path] if isinstance(files, Path) else files.values())
+    if binary:
+        warn(path, "has no white pixel", "Every value above 0 counts as white.")
+    return MaskFiles(files, binary, lasting)
+
+
+def _are_labels(paths: Iterable[Path]) -> bool:
+    """Return whether masks have only black pixels and pixels of one level that is almost black, such as 1 of 255.
+
+    Files that cannot be read are skipped here; if they belong to a view, they are an error where they are used.
+    """
+    any_label = False
+    for path in paths:
+        try:
+            mask = load_mask(path).numpy()
+        except InputError:
+            continue
+        largest = mask.max()
+        if largest >= _FAINT or path.suffix.lower() == ".npy" or not np.isin(mask, (0, largest)).all():
+            return False
+        any_label |= bool(largest > 0)
+    return any_label
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:

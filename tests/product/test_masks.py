@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
 from support.pinned import Pinned
 from support.protocols import FLOAT, IGNORING, LIGHT, UNMASKED, protocol_file
 from support.scenes import HEIGHT, WIDTH, image, masks_in, write_garden, write_masks
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.sources.masks import Masks, load_mask
@@ -132,7 +133,9 @@ def test_unreadable_mask_raises(command: tuple[str, ...], refused_early: Callabl
     for name in ("0001", "a"):
         Path(f"masks/{name}.png").write_bytes(b"no image")
     name = "0001" if command == SCORE else "a"
-    assert f"masks/{name}.png cannot be read" in refused_early(*command, "--masks", "masks", "--protocol", "light.yaml")
+    assert f"masks/{name}.png must be an image" in refused_early(
+        *command, "--masks", "masks", "--protocol", "light.yaml"
+    )
 
 
 def test_both_mask_options_raise(refused_early: Callable[..., str], pinned: Pinned) -> None:
@@ -292,3 +295,64 @@ def test_weight_out_of_range_raises(value: float, cli: Callable[..., Said]) -> N
     result = cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml")
     assert (result.code, result.out) == (2, "")
     assert "mask of view '0001'" in result.err
+
+
+# --- One mask for all views, masks of 0 and 1, names of image files ---------------------------------------------------
+
+
+def hood(white: int = 255) -> np.ndarray:
+    """Return a mask without its upper quarter."""
+    mask = np.full((HEIGHT, WIDTH), white, np.uint8)
+    mask[: HEIGHT // 4] = 0
+    return mask
+
+
+def test_one_mask_for_all_views(command: tuple[str, ...], cli: Callable[..., Said]) -> None:
+    Image.fromarray(hood()).save("hood.png")
+    assert cli(*command, "--masks", "hood.png", "--protocol", "light.yaml").code == 0
+    files = sorted(Path("nvs-eval-results").rglob("light-*.json"))
+    scored = [row for file in files for row in read_record(file).views]
+    assert {row.coverage for row in scored} == {0.75}
+    assert len({row.mask_sha256 for row in scored}) == 1
+    for file in files:
+        for row in read_record(file).views:
+            assert (file.parent / str(row.mask)).resolve() == Path("hood.png").resolve()
+    # Kept renders are scored with the same mask again.
+    first = [record.means for record in records()]
+    assert cli("rescore", "nvs-eval-results", "--protocol", "light.yaml", "--overwrite").code == 0
+    assert [record.means for record in records()] == first
+
+
+def test_one_mask_of_another_size_raises(command: tuple[str, ...], refused_early: Callable[..., str]) -> None:
+    Image.fromarray(hood()[:-1]).save("hood.png")
+    message = refused_early(*command, "--masks", "hood.png", "--protocol", "light.yaml")
+    assert f"the mask hood.png is {WIDTH}x{HEIGHT - 1}" in message
+
+
+MULTIPLY = LIGHT.replace("valid-pixels", "multiply").replace("light", "multiplied")
+
+
+def test_masks_of_0_and_1_count_fully(cli: Callable[..., Said]) -> None:
+    protocol_file(Path(), MULTIPLY, "multiply.yaml")
+    Path("masks").mkdir()
+    for name, mask in zip(SCORED, (hood(1), hood(1)[::-1]), strict=True):
+        Image.fromarray(mask).save(f"masks/{name}.png")
+    with pytest.warns(InputWarning, match=r"^masks has no white pixel"):
+        assert cli(*SCORE, "--masks", "masks", "--protocol", "multiply.yaml").code == 0
+    for record in records("multiplied"):
+        assert record.provenance["masks"] == "binary"
+        seed = {"ours": 10, "theirs": 20}[record.method]
+        for row, mask in zip(record.views, (hood(1), hood(1)[::-1]), strict=True):
+            difference = (image(seed + int(row.name)) - image(int(row.name))).double().numpy() * mask[..., None]
+            assert row.scores["psnr"] == pytest.approx(-10 * np.log10((difference**2).mean()), abs=1e-5)
+            assert row.coverage == 0.75
+    assert cli("verify", "nvs-eval-results").code == 0
+    before = [record.means for record in records("multiplied")]
+    assert cli("rescore", "nvs-eval-results", "--protocol", "multiply.yaml", "--overwrite").code == 0
+    assert [record.means for record in records("multiplied")] == before
+
+
+def test_masks_are_named_after_image_files(cli: Callable[..., Said]) -> None:
+    write_masks(Path("masks"), {f"{name}.JPG": share for name, share in SCORED.items()})
+    assert cli(*SCORE, "--masks", "masks", "--protocol", "light.yaml").code == 0
+    assert {row.name: row.coverage for row in records()[0].views} == SCORED

@@ -26,8 +26,8 @@ from support.scenes import float_image, image, write_pngs
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.result_id import ResultId
-from nvs_eval.sources.folders import list_images, open_folders
-from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.folders import open_folders
+from nvs_eval.sources.pictures import Picture, list_images
 
 
 def test_hidden_files_are_not_views(garden: Path) -> None:

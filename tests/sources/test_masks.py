@@ -12,9 +12,9 @@ from PIL import Image
 from support.pinned import Pinned
 from support.scenes import image
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.sources.masks import Masks, load_mask, probe_mask
+from nvs_eval.sources.masks import MaskFiles, Masks, find_masks, load_mask, probe_mask
 from nvs_eval.sources.views import Render, View
 
 LEVELS = np.arange(40 * 48).reshape(40, 48) % 256
@@ -155,3 +155,93 @@ def test_a_one_bit_png_is_read_as_black_and_white(tmp_path: Path) -> None:
         assert saved.mode == "1"
     assert torch.equal(load_mask(tmp_path / "a.png"), torch.from_numpy(bits.astype(np.float32)))
     assert probe_mask(tmp_path / "a.png").size == (5, 4)
+
+
+# --- Masks that are found -----------------------------------------------------------------------------------------
+
+
+BLACK, LABELS = np.zeros((40, 48)), HALF / 255
+
+
+def write(folder: Path, **masks: np.ndarray[Any, Any]) -> Path:
+    folder.mkdir()
+    for name, values in masks.items():
+        png(folder / f"{name}.png", values)
+    return folder
+
+
+def labelled(path: Path) -> MaskFiles:
+    """Return the masks of a path for which the warning about labels is raised once."""
+    with pytest.warns(InputWarning, match=r" has no white pixel\. Every value above 0 counts as white\.") as caught:
+        found = find_masks(path)
+    assert len(caught) == 1
+    return found
+
+
+def test_masks_of_0_and_1_count_as_black_and_white(tmp_path: Path) -> None:
+    masks = labelled(write(tmp_path / "masks", a=BLACK, b=LABELS, c=1 - LABELS)).of("abc")
+    assert masks.binary
+    assert [masks.load(name).mean().item() for name in "abc"] == [0.0, 0.5, 0.5]
+    assert masks.load("b").unique().tolist() == [0.0, 1.0]
+    assert masks.sha256("b") == Masks({"b": png(tmp_path / "b.png", HALF)}).sha256("b")
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_levels_of_8_bits_in_16_bits_count_as_black_and_white(level: int, tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", LABELS * level, np.uint16)
+    assert labelled(path).of("a").load("a").unique().tolist() == [0.0, 1.0]
+
+
+def test_a_soft_mask_is_not_one_of_labels(tmp_path: Path) -> None:
+    masks = find_masks(write(tmp_path / "masks", a=LABELS, b=LEVELS)).of("ab")
+    assert torch.equal(masks.load("b"), torch.from_numpy(LEVELS.astype(np.float32) / 255))
+    with pytest.raises(InputError, match=r"a\.png must have white pixels .* largest weight is 1/255"):
+        masks.load("a")
+
+
+def test_dark_grey_of_several_levels_is_neither(tmp_path: Path) -> None:
+    masks = find_masks(png(tmp_path / "a.png", LEVELS, np.uint16)).of("a")
+    with pytest.raises(InputError, match=r"a\.png must have white pixels .* largest weight is 0\.992/255"):
+        masks.load("a")
+
+
+def test_black_masks_and_small_weights_in_arrays_are_as_they_say(tmp_path: Path) -> None:
+    assert find_masks(write(tmp_path / "masks", a=BLACK, b=BLACK)).of("ab").load("b").sum() == 0
+    weights = np.full((40, 48), 1 / 1920, np.float32)
+    assert find_masks(npy(tmp_path / "a.npy", weights)).of("a").load("a").unique().tolist() == [weights[0, 0]]
+
+
+def test_only_as_many_masks_are_read_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("nvs_eval.sources.masks.load_mask", lambda path: read.append(path) or load_mask(path))
+    find_masks(write(tmp_path / "masks", a=BLACK, b=HALF, c=HALF))
+    assert [path.name for path in read] == ["a.png", "b.png"]
+
+
+def test_one_mask_for_all_views_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = png(tmp_path / "hood.png", HALF)
+    masks = find_masks(path).of(["a", "cam0/b", "c"])
+    read: list[Path] = []
+    monkeypatch.setattr("nvs_eval.sources.masks.load_mask", lambda path: read.append(path) or load_mask(path))
+    masks.check(dict.fromkeys(masks.files, (48, 40)))
+    assert masks.load("a") is masks.load("cam0/b")
+    assert masks.attach(view("c")).mask_file == path
+    assert masks.sha256("a") == masks.sha256("c") == Masks({"a": path}).sha256("a")
+    assert read == [path, path]  # The second time for the other `Masks`.
+    with pytest.raises(InputError, match=r"View 'c': the mask .*hood\.png is 48x40, but the image is 40x48"):
+        masks.check({"a": (48, 40), "c": (40, 48)})
+
+
+@pytest.mark.parametrize("name", ["DSC1.JPG.png", "DSC1.png", "DSC1.jpg.npy"])
+def test_a_mask_can_have_the_name_of_the_image_file(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    path = (npy if name.endswith("npy") else png)(folder / name, HALF / 255 if name.endswith("npy") else HALF)
+    for view_name in ("DSC1", "DSC1.JPG"):
+        assert find_masks(folder).of([view_name]).files[view_name] == path
+
+
+def test_two_masks_of_one_view_are_an_error(tmp_path: Path) -> None:
+    folder = write(tmp_path / "masks", a=HALF, **{"a.jpg": HALF, "b": HALF})
+    with pytest.raises(InputError, match=r"a\.jpg\.png and .*a\.png both belong to the view 'a'"):
+        find_masks(folder).of("ab")
