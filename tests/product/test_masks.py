@@ -15,7 +15,7 @@ from support.pinned import Pinned
 from support.protocols import FLOAT, IGNORING, LIGHT, UNMASKED, protocol_file
 from support.scenes import HEIGHT, WIDTH, image, masks_in, write_garden, write_masks
 
-from nvs_eval.errors import InputError, InputWarning
+from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.sources.masks import Masks, load_mask
@@ -337,8 +337,9 @@ def test_masks_of_0_and_1_count_fully(cli: Callable[..., Said]) -> None:
     Path("masks").mkdir()
     for name, mask in zip(SCORED, (hood(1), hood(1)[::-1]), strict=True):
         Image.fromarray(mask).save(f"masks/{name}.png")
-    with pytest.warns(InputWarning, match=r"^masks has no white pixel"):
-        assert cli(*SCORE, "--masks", "masks", "--protocol", "multiply.yaml").code == 0
+    result = cli(*SCORE, "--masks", "masks", "--protocol", "multiply.yaml")
+    assert result.code == 0
+    assert result.err.count("masks has no white pixel. Every value above 0 counts as white.") == 1
     for record in records("multiplied"):
         assert record.provenance["masks"] == "binary"
         seed = {"ours": 10, "theirs": 20}[record.method]

@@ -68,7 +68,8 @@ def test_each_file_is_opened_once_to_check_and_once_to_decode(garden: Path, mask
         alpha=("composite", "drop", "error"),
     )
     assert len(opened) == 12
-    assert opened == Counter(garden.glob("*/*.png"))
+    # The first mask is also decoded, to see whether it has white pixels.
+    assert opened == Counter(garden.glob("*/*.png")) + Counter([min(masks.iterdir())])
     opened.clear()
     list(source)
     assert opened == Counter(garden.glob("*/*.png"))
@@ -83,6 +84,7 @@ def test_masks_are_decoded_in_the_background(garden: Path, masks: Path, monkeypa
 
     monkeypatch.setattr("nvs_eval.sources.masks.load_mask", load)
     (source,) = open_folders([garden / "ours"], reference=garden / "gt", masks=masks)
+    threads.clear()
     assert all(view.mask is not None and view.mask.eq(1).all() for view in source)
     assert len(threads) == 3
     assert all(name.startswith("nvs-eval-ahead") for name in threads)
