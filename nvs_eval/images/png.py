@@ -23,7 +23,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # Number of channels by the colour type in the header.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_TAIL = 2**16
+_TAIL = 2**13  # Bytes at the end of a file that are searched for EXIF data.
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")
 
 # The decoder logs remarks on valid files, such as interlaced ones. Without a handler they would be printed.
@@ -53,8 +53,7 @@ def read(file: BinaryIO, path: Path) -> Stored:
 
 def _late_exif(file: BinaryIO) -> bytes:
     """Return EXIF data that follows the pixels, as metadata editors may append it; empty if there is none."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(end - _TAIL, 0))
+    file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
     tail = file.read()
     start = tail.rfind(b"eXIf") - 4
     if start < 0:

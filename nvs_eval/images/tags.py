@@ -126,9 +126,10 @@ def _colours(tags: Tags, unreadable: list[str]) -> str | None:
         except ValueError:
             unreadable.append("chunk cICP")
     try:
-        profile = tags.icc or (_unpacked(tags.png[b"iCCP"]) if b"iCCP" in tags.png else b"")
-        if profile:
-            return colours_of_profile(profile)
+        if tags.icc:
+            return colours_of_profile(tags.icc)
+        if b"iCCP" in tags.png:
+            return _colours_of_iccp(tags.png[b"iCCP"])
     except ValueError:
         unreadable.append("ICC profile")
     return "" if b"sRGB" in tags.png else _colours_of_chunks(tags.png, unreadable)
@@ -238,8 +239,9 @@ def _samples(mode: str) -> np.ndarray:
     return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(18, -1, 3)
 
 
-def _unpacked(chunk: bytes) -> bytes:
-    """Return the profile of a PNG's chunk iCCP.
+@functools.lru_cache(maxsize=64)
+def _colours_of_iccp(chunk: bytes) -> str:
+    """Judge the profile of a PNG's chunk iCCP.
 
     Raises:
         ValueError: the chunk is damaged, or the profile is very large.
@@ -252,7 +254,7 @@ def _unpacked(chunk: bytes) -> bytes:
         raise ValueError(str(error)) from error
     if rest[:1] != b"\0" or not unpacker.eof:
         raise ValueError("incomplete or too large")
-    return profile
+    return colours_of_profile(profile)
 
 
 def _read_exif(exif: bytes) -> tuple[int | None, bool]:
