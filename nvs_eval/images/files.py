@@ -20,7 +20,7 @@ from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
 from nvs_eval.images.stored import DamagedError, Stored, check_size, warn
-from nvs_eval.images.tags import judge
+from nvs_eval.images.tags import Judgement, judge
 from nvs_eval.system.files import write_whole
 
 _CHANNELS = 3
@@ -74,10 +74,12 @@ class Header:
     Attributes:
         size: width and height of the stored pixels.
         orientation: value of the EXIF tag Orientation, 1 to 8, which is not applied to the pixels.
+        colours: colours other than sRGB, such as "the ICC profile 'Display P3'"; empty for sRGB and without tags.
     """
 
     size: tuple[int, int]
     orientation: int = 1
+    colours: str = ""
 
 
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
@@ -121,13 +123,13 @@ def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
-    with _opened(path, reading) as stored:
-        orientation = _check_tags(path, stored, reading)
+from nvs_eval.images.stored import DamagedError, Stored, check_size, warn
+from nvs_eval.images.tags import Judgement, judge
         pixel = torch.zeros(1, 1, *stored.shape[2:] or (1,))
         colours, opacity = _layers(path, pixel, stored, reading)
     for rule in (reading.alpha,) if alpha is None else alpha:
         without_alpha(colours, opacity, rule=rule, background=reading.background, what=str(path))
-    return Header((stored.shape[1], stored.shape[0]), orientation)
+    return _header(stored, judgement)
 
 
 def stored_header(path: Path) -> Header:
@@ -137,7 +139,11 @@ def stored_header(path: Path) -> Header:
         InputError: the file cannot be read. Damaged pixels are not noticed.
     """
     with _opened(path) as stored:
-        return Header((stored.shape[1], stored.shape[0]), judge(stored.tags).orientation)
+        return _header(stored, judge(stored.tags))
+
+
+def _header(stored: Stored, judgement: Judgement) -> Header:
+    return Header((stored.shape[1], stored.shape[0]), judgement.orientation, judgement.colours)
 
 
 def decode(path: Path) -> Float[Tensor, "h w c"]:
@@ -180,8 +186,8 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error
 
 
-def _check_tags(path: Path, stored: Stored, reading: Reading) -> int:
-    """Return the orientation of a file. Refuse colours other than sRGB."""
+def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:
+    """Judge the tags of a file. Refuse colours other than sRGB."""
     judgement = judge(stored.tags)
     if judgement.unreadable:
         warn(path, f"has a damaged {judgement.unreadable}", "It was read as if it had none.")
@@ -190,7 +196,7 @@ def _check_tags(path: Path, stored: Stored, reading: Reading) -> int:
             f"{path} must have sRGB colours. Got {judgement.colours}. Convert it to sRGB (see docs/images.md), or use "
             "`--ignore-colour-tags` to score the stored values, as 3DGS, gsplat and nerfstudio read them."
         )
-    return judgement.orientation
+    return judgement
 
 
 def _layers(path: Path, pixels: Tensor, stored: Stored, reading: Reading) -> tuple[Tensor, Tensor | None]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints
 from support.inspecting import DEFINITION, scored, texts
 from support.pinned import Pinned
+from support.profiles import exif_data, icc_profile
 from support.protocols import HALF, LIGHT
 from support.scenes import HEIGHT, WIDTH, bitmap, image
 
@@ -209,3 +212,27 @@ def test_inspect_returns_reports_and_prints_nothing(capsys: pytest.CaptureFixtur
     assert report == inspect_record(Path("record.json"))
     assert inspect([Path("record.json")] * 2) == [report, report]
     assert capsys.readouterr() == ("", "")
+
+
+def test_files_whose_tags_were_not_applied(tmp_path: Path) -> None:
+    """A rotated photograph in Display P3, scored by its stored values."""
+    values = (255 * image(1)).round().to(torch.uint8).numpy()
+    exif, profile = exif_data(6), icc_profile("Display P3", "Display P3")
+    Image.fromarray(values).save(tmp_path / "a.png", exif=exif, icc_profile=profile)
+    Image.fromarray(values).save(tmp_path / "b.png")
+    reading = Reading(ignore_colour_tags=True, ignore_orientation=True)
+    sha256 = sha256_of_image(load_image(tmp_path / "a.png", reading))
+    result = scored({"a": 1, "b": 2})
+    report = report_on(
+        with_rows(
+            result,
+            lambda row: replace(row, reference=f"{row.name}.png", render=f"{row.name}.png", reference_sha256=sha256),
+        )
+    )
+    found = texts(report)
+    for noun in ("reference", "render"):
+        assert f"1 of 2 {noun}s has an EXIF orientation; stored pixels were scored, not rotated: a (6)." in found
+        assert (
+            f"1 of 2 {noun}s has colours other than sRGB; stored values were scored, not converted: a (the ICC "
+            "profile 'Display P3')." in texts(report, doubtful=True)
+        )

@@ -25,7 +25,7 @@ from nvs_eval.diagnostics.inspection.findings import (
 )
 from nvs_eval.diagnostics.inspection.pairs import Pair, Thumbnail, pair_findings, thumbnail
 from nvs_eval.errors import InputError, some
-from nvs_eval.images.files import Reading, load_image
+from nvs_eval.images.files import Header, Reading, load_image, probe_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import Record, ViewRow, read_record
 from nvs_eval.sources.image_source import reading_of
@@ -37,6 +37,8 @@ _COPIES = (
     "{count} not bit-identical to what was scored, as an 8-bit copy of values between the levels or because of a later "
     "change: {names}."
 )
+_ORIENTATION = "{count} an EXIF orientation; stored pixels were scored, not rotated: {names}."
+_COLOURS = "{count} colours other than sRGB; stored values were scored, not converted: {names}."
 _UNNAMED = "{count} known only by sha256, because no separate file was kept."
 
 
@@ -77,19 +79,19 @@ class InspectedRecord:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Hash, size (width and height) and thumbnail of a decoded image."""
+    """Hash, header and thumbnail of a decoded image."""
 
     sha256: str
-    size: tuple[int, int]
+    header: Header
     thumbnail: Thumbnail
 
 
 def _decode(file: Path, reading: Reading) -> Decoded | InputError:
     try:
-        image = load_image(file, reading)
+        image, header = load_image(file, reading), probe_image(file, reading)
     except InputError as error:
         return error
-    return Decoded(sha256_of_image(image), (image.shape[1], image.shape[0]), thumbnail(image))
+    return Decoded(sha256_of_image(image), header, thumbnail(image))
 
 
 def inspect_record(file: Path) -> Inspection:
@@ -205,7 +207,7 @@ def _pairs(inspected: InspectedRecord) -> Iterator[Finding]:
     for row, path in inspected.references:
         reference, render = inspected.decoded.get(path), renders.get(row.name)
         if isinstance(reference, Decoded) and isinstance(render, Decoded):
-            pairs.append(Pair(row.name, reference.thumbnail, render.thumbnail, len(set(reference.size)) == 1))
+            pairs.append(Pair(row.name, reference.thumbnail, render.thumbnail, len(set(reference.header.size)) == 1))
     return pair_findings(pairs)
 
 
@@ -234,6 +236,17 @@ def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
     lossy = [row.name for row, path in inspected.renders if stored_format(path) in LOSSY]
     text = "{count} JPEG{which}, which changes every score. Score the images as rendered, without compression."
     yield from findings_on(lossy, text, len(inspected.record.views), noun="render", doubtful=True)
+
+
+def _tags(inspected: InspectedRecord) -> Iterator[Finding]:
+    """Find files whose stored pixels were scored although their tags declare another orientation or colours."""
+    for noun, files in (("reference", inspected.references), ("render", inspected.renders)):
+        decoded = [(row.name, inspected.decoded.get(path)) for row, path in files]
+        headers = [(name, file.header) for name, file in decoded if isinstance(file, Decoded)]
+        turned = [f"{name} ({header.orientation})" for name, header in headers if header.orientation != 1]
+        coloured = [f"{name} ({header.colours})" for name, header in headers if header.colours]
+        yield from findings_on(turned, _ORIENTATION, len(files), noun=noun, verb="have")
+        yield from findings_on(coloured, _COLOURS, len(files), noun=noun, verb="have", doubtful=True)
 
 
 def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -271,6 +284,7 @@ WARNINGS = (
     _pairs,
     _missing,
     _formats,
+    _tags,
     _sizes,
     _small_masks,
     _kept_files,
