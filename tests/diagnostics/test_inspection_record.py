@@ -231,8 +231,8 @@ def test_files_whose_tags_were_not_applied(tmp_path: Path) -> None:
     )
     found = texts(report)
     for noun in ("reference", "render"):
-        assert f"1 of 2 {noun}s has an EXIF orientation; stored pixels were scored, not rotated: a (6)." in found
+        assert f"1 of 2 {noun}s has an EXIF orientation. Stored pixels are used, not rotated: a (6)." in found
         assert (
-            f"1 of 2 {noun}s has colours other than sRGB; stored values were scored, not converted: a (the ICC "
+            f"1 of 2 {noun}s has colours other than sRGB. Stored values are used, not converted: a (the ICC "
             "profile 'Display P3')." in texts(report, doubtful=True)
         )

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from support.inspecting import SIZE, put, run_data, texts, view
 from support.pinned import Pinned
+from support.profiles import exif_data, icc_profile
 from support.scenes import HEIGHT, WIDTH, bitmap
 
 from nvs_eval.diagnostics.inspection import DataView, Finding
@@ -176,6 +177,19 @@ def test_jpeg_with_the_name_of_a_png(pinned: Pinned) -> None:
 def test_references_with_alpha() -> None:
     report = inspect_run(run_data([*clean(), view(put("c.png", bitmap(3, channels=4)))]))
     assert texts(report) == ["1 of 3 references has an alpha channel (c): each method composites differently."]
+
+
+def test_orientation_and_colours_of_references() -> None:
+    turned = put("c.png", bitmap(3), exif=exif_data(6))
+    coloured = put("d.png", bitmap(4), icc_profile=icc_profile("Display P3", "Display P3"))
+    report = inspect_run(run_data([*clean(), view(turned), view(coloured)]))
+    assert texts(report, doubtful=True) == [
+        "1 of 4 references has colours other than sRGB. Stored values are used, not converted: d (the ICC profile "
+        "'Display P3')."
+    ]
+    assert texts(report, doubtful=False) == [
+        "1 of 4 references has an EXIF orientation. Stored pixels are used, not rotated: c (6)."
+    ]
 
 
 def test_masks_that_fit_and_masks_that_do_not(pinned: Pinned) -> None:

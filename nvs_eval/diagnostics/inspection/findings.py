@@ -13,6 +13,7 @@ from typing import Literal
 from PIL import Image, UnidentifiedImageError
 
 from nvs_eval.errors import InputError, some
+from nvs_eval.images.files import Header
 from nvs_eval.system.files import file_sha256
 
 _NPY, _EXR = b"\x93NUMPY", b"\x76\x2f\x31\x01"
@@ -203,6 +204,16 @@ def format_findings(formats: Sequence[tuple[str, Path, str]]) -> Iterator[Findin
     yield from findings_on(
         misnamed, "Some references have a format that differs from their file name: {names}.", doubtful=True
     )
+
+
+def tag_findings(headers: Sequence[tuple[str, Header]], *, noun: str = "reference") -> Iterator[Finding]:
+    """Yield findings on images, given by name, whose tags declare another orientation or other colours than sRGB."""
+    turned = [f"{name} ({header.orientation})" for name, header in headers if header.orientation != 1]
+    coloured = [f"{name} ({header.colours})" for name, header in headers if header.colours]
+    text = "{count} an EXIF orientation. Stored pixels are used, not rotated: {names}."
+    yield from findings_on(turned, text, len(headers), noun=noun, verb="have")
+    text = "{count} colours other than sRGB. Stored values are used, not converted: {names}."
+    yield from findings_on(coloured, text, len(headers), noun=noun, verb="have", doubtful=True)
 
 
 def size_findings(sizes: Iterable[tuple[int, int]]) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from nvs_eval.diagnostics.inspection.findings import (
     size_findings,
     sizes_in_words,
     stored_format,
+    tag_findings,
 )
 from nvs_eval.diagnostics.inspection.pairs import Pair, Thumbnail, pair_findings, thumbnail
 from nvs_eval.errors import InputError, some
@@ -37,8 +38,6 @@ _COPIES = (
     "{count} not bit-identical to what was scored, as an 8-bit copy of values between the levels or because of a later "
     "change: {names}."
 )
-_ORIENTATION = "{count} an EXIF orientation; stored pixels were scored, not rotated: {names}."
-_COLOURS = "{count} colours other than sRGB; stored values were scored, not converted: {names}."
 _UNNAMED = "{count} known only by sha256, because no separate file was kept."
 
 
@@ -239,14 +238,10 @@ def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
 
 
 def _tags(inspected: InspectedRecord) -> Iterator[Finding]:
-    """Find files whose stored pixels were scored although their tags declare another orientation or colours."""
     for noun, files in (("reference", inspected.references), ("render", inspected.renders)):
         decoded = [(row.name, inspected.decoded.get(path)) for row, path in files]
         headers = [(name, file.header) for name, file in decoded if isinstance(file, Decoded)]
-        turned = [f"{name} ({header.orientation})" for name, header in headers if header.orientation != 1]
-        coloured = [f"{name} ({header.colours})" for name, header in headers if header.colours]
-        yield from findings_on(turned, _ORIENTATION, len(files), noun=noun, verb="have")
-        yield from findings_on(coloured, _COLOURS, len(files), noun=noun, verb="have", doubtful=True)
+        yield from tag_findings(headers, noun=noun)
 
 
 def _sizes(inspected: InspectedRecord) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ To add a warning, write a function of an `InspectedRun` that yields findings and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from nvs_eval.diagnostics.inspection.findings import (
     size_findings,
     sizes_in_words,
     stored_image,
+    tag_findings,
 )
 from nvs_eval.errors import InputError, counted, some
+from nvs_eval.images.files import stored_header
 
 CHEAP_PIXELS = 100_000_000
 """Total number of pixels up to which all images are decoded and compared, which takes a second or two."""
@@ -220,6 +223,14 @@ def _formats(run: InspectedRun) -> Iterator[Finding]:
     return format_findings([(image.name, image.file, image.format) for image in run.held_out.stored])
 
 
+def _tags(run: InspectedRun) -> Iterator[Finding]:
+    headers = []
+    for image in run.held_out.stored:
+        with suppress(InputError):  # Formats that only the trainer reads.
+            headers.append((image.name, stored_header(image.file)))
+    return tag_findings(headers)
+
+
 def _alpha(run: InspectedRun) -> Iterator[Finding]:
     images = run.held_out.stored
     names = [image.name for image in images if image.alpha]
@@ -255,6 +266,7 @@ WARNINGS = (
     _unusable_images,
     _camera_sizes,
     _formats,
+    _tags,
     _alpha,
     _sizes,
     _mask_sizes,
