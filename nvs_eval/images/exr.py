@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nvs_eval.errors import InputError, listed
-from nvs_eval.images.stored import DamagedError, Layers, Stored, Tags
+from nvs_eval.images.stored import DamagedError, Layers, Stored, Tags, check_size
 from nvs_eval.images.tags import colours_of_primaries
 
 _FLOATS = {"HALF": np.float16, "FLOAT": np.float32}
@@ -197,6 +197,7 @@ def _planes(layer: _Layer, names: Sequence[str]) -> np.ndarray:
     library = _library(layer.path)
     left, top, right, bottom = _window(layer, "dataWindow")
     size = bottom - top + 1, right - left + 1
+    check_size(layer.path, (*size, len(names)))  # Larger than the display window, if there is overscan.
     if layer.part == 0:
         try:
             with closing(library.InputFile(str(layer.path))) as file:

@@ -123,8 +123,8 @@ def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
-from nvs_eval.images.stored import DamagedError, Stored, check_size, warn
-from nvs_eval.images.tags import Judgement, judge
+    with _opened(path, reading) as stored:
+        judgement = _check_tags(path, stored, reading)
         pixel = torch.zeros(1, 1, *stored.shape[2:] or (1,))
         colours, opacity = _layers(path, pixel, stored, reading)
     for rule in (reading.alpha,) if alpha is None else alpha:
@@ -175,7 +175,7 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     try:
         with path.open("rb") as file:
             stored = read_header(file, path, reading.exr_layer)
-            check_size(path, stored, reading.max_pixels)
+            check_size(path, stored.shape, reading.max_pixels)
             yield stored
     except (InputError, InputWarning):
         raise

@@ -98,16 +98,16 @@ Reader = Callable[[BinaryIO, Path], Stored | Layers]
 """Function that reads the header of an open file."""
 
 
-def check_size(path: Path, stored: Stored, max_pixels: int | None) -> None:
+def check_size(path: Path, shape: tuple[int, ...], max_pixels: int | None = None) -> None:
     """Check the size of an image before it is decoded, because a small file can contain a very large image.
 
     Raises:
         InputError: it has more than `max_pixels` pixels, or needs more memory than is free.
     """
-    height, width = stored.shape[:2]
+    height, width = shape[:2]
     if max_pixels is not None and height * width > max_pixels:
         raise InputError(f"{path} must have at most {max_pixels} pixels (--max-pixels). Got {width}x{height}.")
-    needed = _BYTES_PER_VALUE * math.prod(stored.shape)
+    needed = _BYTES_PER_VALUE * math.prod(shape)
     if needed < _LARGE:
         return
     import torch
