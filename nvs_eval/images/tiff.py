@@ -13,10 +13,11 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from nvs_eval.errors import InputError, counted
 from nvs_eval.images.stored import DamagedError, Stored, Tags
+from nvs_eval.images.tags import colours_of_primaries
 
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3}
-_ORIENTATION, _ICC, _DNG = 274, 34675, 50706
+_ORIENTATION, _WHITE, _PRIMARIES, _ICC, _DNG = 274, 318, 319, 34675, 50706
 
 # The library logs details of damaged files. Without a handler they would be printed.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -36,9 +37,19 @@ def read(file: BinaryIO, path: Path) -> Stored:
     channels = _channels(path, page)
     _check_complete(page, tiff.filehandle.size)
     floats = page.dtype is not None and page.dtype.kind == "f"
-    tags = Tags(icc=page.tags.valueof(_ICC) or b"", orientation=int(page.tags.valueof(_ORIENTATION) or 1))
+    icc, orientation = page.tags.valueof(_ICC) or b"", int(page.tags.valueof(_ORIENTATION) or 1)
+    tags = Tags(icc=icc, orientation=orientation, colours="" if icc else _primaries(page))
     shape = (page.imagelength, page.imagewidth, channels)
     return Stored(shape, lambda: _decode(page), linear="a TIFF of floats" if floats else "", tags=tags)
+
+
+def _primaries(page: tifffile.TiffPage) -> str:
+    """Return the primaries of a page, if it names them and they are not those of sRGB."""
+    stored = [value for tag in (_WHITE, _PRIMARIES) for value in page.tags.valueof(tag) or ()]
+    if len(stored) != 16:
+        return ""
+    xy = [numerator / (denominator or 1) for numerator, denominator in zip(stored[::2], stored[1::2], strict=True)]
+    return colours_of_primaries(xy, "PrimaryChromaticities")
 
 
 def _channels(path: Path, page: tifffile.TiffPage) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 from support.pngs import chunk, png_bytes
@@ -16,11 +17,13 @@ from support.profiles import exif_data, icc_profile
 
 from nvs_eval import psnr
 from nvs_eval.errors import InputError, InputWarning
-from nvs_eval.images.files import Reading, load_image, probe_image
+from nvs_eval.images.files import Header, Reading, load_image, probe_image
 from nvs_eval.sources.folders import ImageFiles, open_folders
 
 RANDOM = np.random.RandomState(0)
 STORED = RANDOM.randint(0, 256, (16, 16, 3)).astype(np.uint8)
+SRGB_XY = (0.3127, 0.3290, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
+P3_XY = (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
 P3 = icc_profile("Display P3", "Display P3")
 
 
@@ -218,3 +221,58 @@ def test_tags_of_masks_do_not_matter(tmp_path: Path) -> None:
     (view,) = opened(tmp_path, masks=True)
     assert view.mask is not None
     assert torch.equal(view.mask, torch.from_numpy((STORED[..., 0] / 255).astype(np.float32)))
+
+
+# --- Other formats ----------------------------------------------------------------------------------------------------
+
+BLOCKS = np.kron(RANDOM.randint(0, 256, (2, 3, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+LOSSLESS = {".webp": {"lossless": True}, ".tif": {}, ".avif": {"quality": 100, "subsampling": "4:4:4"}}
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", LOSSLESS)
+def test_orientation_in_other_formats(suffix: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(BLOCKS).save(path, exif=exif, **LOSSLESS[suffix])
+    assert probe_image(path).orientation == orientation
+    stored = load_image(path).numpy()
+    assert stored.shape == (32, 48, 3)
+    assert np.abs(255 * stored - BLOCKS).max() < 4
+
+
+@pytest.mark.parametrize("suffix", LOSSLESS)
+def test_profiles_in_other_formats(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(BLOCKS).save(path, icc_profile=P3, **LOSSLESS[suffix])
+    for read in (probe_image, load_image):
+        with pytest.raises(InputError, match=rf"a{suffix} must have sRGB colours\. Got the ICC profile 'Display P3'"):
+            read(path)
+    assert probe_image(path, Reading(ignore_colour_tags=True)).colours == "the ICC profile 'Display P3'"
+    Image.fromarray(BLOCKS).save(path, icc_profile=icc_profile("sRGB"), **LOSSLESS[suffix])
+    load_image(path)
+
+
+def test_code_points_of_avif(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    Image.fromarray(BLOCKS).save(path, quality=100)
+    content = path.read_bytes()
+    start = content.index(b"colrnclx") + 8
+    assert content[start : start + 4] == b"\0\1\0\x0d"  # sRGB: primaries 1, transfer 13.
+    load_image(path)
+    path.write_bytes(content[:start] + b"\0\x0c" + content[start + 2 :])
+    with pytest.raises(InputError, match=r"a\.avif must have sRGB colours\. Got Display P3 primaries, sRGB transfer"):
+        probe_image(path)
+
+
+@pytest.mark.parametrize(("xy", "name"), [(SRGB_XY, None), (P3_XY, r"the primaries of Display P3")])
+def test_primaries_of_tiff(xy: tuple[float, ...], name: str | None, tmp_path: Path) -> None:
+    rational = [part for value in xy for part in (round(10000 * value), 10000)]
+    tags = [(318, "2I", 2, tuple(rational[:4]), True), (319, "2I", 6, tuple(rational[4:]), True)]
+    tifffile.imwrite(tmp_path / "a.tif", STORED, photometric="rgb", extratags=tags)
+    if name is None:
+        assert probe_image(tmp_path / "a.tif") == Header((16, 16))
+    else:
+        with pytest.raises(InputError, match=rf"a\.tif must have sRGB colours\. Got {name} \(PrimaryChromaticities\)"):
+            probe_image(tmp_path / "a.tif")
