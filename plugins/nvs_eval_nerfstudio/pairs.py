@@ -136,11 +136,11 @@ class Expected:
         colours, alpha = image[..., :3], image[..., 3:]
         darkest = colours * alpha if alpha.numel() else colours
         brightest = darkest + (1 - alpha) if alpha.numel() else colours
-        shown = {name: _image(value) for name, value in outputs.items() if _is_image(value)}
-        named = {name: value for name, value in shown.items() if name.startswith("rgb")}
-        final = next((name for name in ("rgb", "rgb_fine", *reversed(named)) if name in named), None)
+        shown = [name for name, value in outputs.items() if _is_image(value)]
+        named = [name for name in shown if name.startswith("rgb")]
+        final = [name for name in ("rgb", "rgb_fine", *reversed(named)) if name in named][:1]
         mask = _image(batch["mask"]) > 0 if _is_mask(batch.get("mask"), image) else None
-        return cls(darkest, brightest, shown if final is None else {final: named[final]}, mask)
+        return cls(darkest, brightest, {name: _image(outputs[name]) for name in final or shown}, mask)
 
     def find_pair(self, images: Mapping[str, Tensor], *, model: str) -> tuple[Tensor, Tensor]:
         """Return the reference and the final render that a model shows, each `[H, W, 3]`.

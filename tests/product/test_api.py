@@ -425,7 +425,7 @@ def test_verify_and_inspect_report_on_a_record(silent: Callable[[], bool]) -> No
         ("score", {"background": math.nan}, "^background must be a string, 3 numbers or None. Got nan"),
         ("score", {"background": (0, math.nan, 0)}, r"^The background .*\(0, nan, 0\)"),
         ("run", {"keep_renders": "pgn"}, "^Unknown keep_renders 'pgn'. Did you mean 'png'"),
-        ("run", {"split": "val"}, "^Unknown split 'val'.* Known: test, train"),
+        ("run", {"split": "dev"}, "^Unknown split 'dev'.* Known: test, train, val"),
         ("run", {"steps": "first"}, "^Unknown steps 'first'"),
         ("run", {"steps": 2500}, "^steps must be 'last', 'all' or a list of whole numbers. Got 2500."),
         ("run", {"steps": [1.5]}, r"^steps\[0\] must be a whole number. Got 1.5."),
