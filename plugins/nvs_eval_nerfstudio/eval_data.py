@@ -110,6 +110,26 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     return outputs
 
 
+def evaluated_split(config: TrainerConfig, split: Split) -> Literal["test", "val"]:
+    """Return the split that nerfstudio loads for evaluation when it builds the model to render a split.
+
+    It loads one even to render training views. The split may be empty.
+
+    Raises:
+        InputError: if the data has neither.
+    """
+    if split != "train":
+        return split
+    parser = without_points(config.pipeline.datamanager)
+    for other in ("test", "val"):
+        if not isinstance(_parsed(parser, other), InputError):
+            return other
+    raise InputError(
+        "nerfstudio builds a model only from data with test or val views. Got train views alone. Add a test split, for "
+        "example a copy of the training split."
+    )
+
+
 def training_files(config: TrainerConfig) -> list[Path]:
     """Return the image files that a prepared run was trained on; none if the data has no training views."""
     outputs = _parsed(without_points(config.pipeline.datamanager), "train")

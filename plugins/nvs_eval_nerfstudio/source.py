@@ -72,18 +72,20 @@ def open_run(
     chosen_steps = choose_steps(checkpoints, steps)
     if note := note_on(config):
         warn(note)
-    from nvs_eval_nerfstudio.eval_data import parse_views, prepare_data, training_files, view_names
+    from nvs_eval_nerfstudio import eval_data
 
     with quiet():
-        prepare_data(config, data=data)
-        parsed = parse_views(config, split)
-        training = () if split == "train" else training_files(config)
+        eval_data.prepare_data(config, data=data)
+        parsed = eval_data.parse_views(config, split)
+        loaded = eval_data.evaluated_split(config, split)
+        training = () if split == "train" else eval_data.training_files(config)
     _set_chunk(config, eval_num_rays_per_chunk, device)
-    all_names = view_names(parsed.image_filenames)
+    all_names = eval_data.view_names(parsed.image_filenames)
     chosen = choose_views(all_names, wanted=views, every=every)
     held_out = {name: Path(parsed.image_filenames[index]) for index, name in chosen.items()}
     doubts = [finding.text for finding in split_findings(training, held_out)]
-    run = Run(path, config, device, split, parsed, chosen, warn, selection_of(chosen.values(), all_names), doubts)
+    selection = selection_of(chosen.values(), all_names)
+    run = Run(path, config, device, split, parsed, chosen, warn, selection, doubts, loaded)
     return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
@@ -114,6 +116,7 @@ class Run:
         warn: called with each warning for the user.
         selection: identifier of the views if they are a part of the split.
         doubts: sentences on views that are not held out.
+        loaded: split that nerfstudio loads for evaluation.
     """
 
     path: Path
@@ -125,6 +128,7 @@ class Run:
     warn: Callable[[str], None]
     selection: str | None = None
     doubts: Sequence[str] = ()
+    loaded: Literal["test", "val"] = "test"
     _warned: set[str] = field(init=False, default_factory=set)
 
     def warn_once(self, message: str) -> None:
@@ -159,8 +163,7 @@ class Run:
     def _build(self) -> Pipeline:
         self.config.pipeline._target = original_target(self.config.pipeline._target)
         with no_downloads(), downloads_explained(self.config.method_name or "the model"):
-            test_mode = "val" if self.split == "val" else "test"
-            pipeline = self.config.pipeline.setup(device=str(self.device), test_mode=test_mode)
+            pipeline = self.config.pipeline.setup(device=str(self.device), test_mode=self.loaded)
         without_own_metrics(pipeline.model)
         return pipeline
 

@@ -145,15 +145,22 @@ def test_run_without_held_out_views_says_so_below_the_table(
     pinned("run", result.out.splitlines()[-1])
 
 
-def test_only_training_views(method: Callable[..., list[str]], cli: Callable[..., Said], tmp_path: Path) -> None:
+def test_only_training_views(
+    method: Callable[..., list[str]], cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice of the error works."""
+
+    def usual(self: Any, outputs: Any, batch: Any) -> Any:
+        return {}, {"img": torch.cat([batch["image"], outputs["rgb"]], dim=1)}
+
+    monkeypatch.setattr(Restored, "get_image_metrics_and_images", usual)
     command = method()
     file = tmp_path / "scene" / "transforms.json"
     data = json.loads(file.read_text())
-    lists = {
-        "train_filenames": [frame["file_path"] for frame in data["frames"]],
-        "val_filenames": [],
-        "test_filenames": [],
-    }
-    file.write_text(json.dumps({**data, **lists}))
+    names = [frame["file_path"] for frame in data["frames"]]
+    file.write_text(json.dumps({**data, "train_filenames": names, "val_filenames": [], "test_filenames": []}))
     result = cli(*command)
-    assert result.code == 2 and "Its splits: train (10 views)" in result.err
+    assert result.code == 2 and "Its splits: train (10 views). Use `--split train`" in result.err
+    result = cli(*command, "--split", "train", "--every", "4")
+    assert result.code == 0, result.err
+    assert result.out.startswith("scene, train views") and "!" not in result.out

@@ -92,6 +92,21 @@ def test_data_without_any_split_may_be_elsewhere(tmp_path: Path, trained: Traine
         opened(trained(tmp_path / "data", parser=BlenderDataParserConfig()), "val")
 
 
+@pytest.mark.parametrize(("splits", "loaded"), [(("train", "val"), "val"), (("train", "val", "test"), "test")])
+def test_training_views_load_a_split_that_exists(
+    splits: Sequence[str], loaded: str, tmp_path: Path, trained: Trained
+) -> None:
+    config = trained(blender_scene(tmp_path / "data", splits), parser=BlenderDataParserConfig())
+    assert opened(config, "train").run.loaded == loaded
+
+
+def test_training_views_alone_are_refused(tmp_path: Path, trained: Trained, pinned: Pinned) -> None:
+    config = trained(blender_scene(tmp_path / "data", ["train"]), parser=BlenderDataParserConfig())
+    with pytest.raises(InputError) as error:
+        opened(config, "train")
+    pinned("run", error.value)
+
+
 # --- Views that are not held out ---
 
 
