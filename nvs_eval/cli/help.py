@@ -34,6 +34,8 @@ _METAVARS = {
     "device": "DEVICE",
     "max_memory": "SIZE",
     "background": "COLOUR",
+    "renders_glob": "PATTERN",
+    "reference_glob": "PATTERN",
     "format": "FORMAT",
     "label": "PREFIX",
 }

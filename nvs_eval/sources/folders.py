@@ -206,14 +206,13 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
     sha256 = functools.cache(Picture.sha256)
 
     def belongs(render_set: RenderSet, first: RenderSet) -> bool:
-        same_views = (render_set.id.scene, list(render_set.references)) == (first.id.scene, list(first.references))
-        pairs = zip(render_set.references.values(), first.references.values(), strict=False)
+        pairs = zip(render_set.references.values(), first.references.values(), strict=True)
         # Identical files need no hash.
-        same_masks = render_set.masks == first.masks
-        return same_views and same_masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
+        return render_set.masks == first.masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
 
-    groups: list[list[RenderSet]] = []
+    groups_by_views: dict[tuple[str, ...], list[list[RenderSet]]] = {}
     for render_set in render_sets:
+        groups = groups_by_views.setdefault((render_set.id.scene, *render_set.references), [])
         group = next((group for group in groups if belongs(render_set, group[0])), None)
         if group is None:
             groups.append(group := [])
@@ -221,7 +220,7 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
         references = group[0].references if group else render_set.references
         provenance = {**render_set.provenance, "reading": reading_entry(reading)}
         group.append(replace(render_set, references=references, provenance=provenance))
-    return [ImageFiles(group, reading) for group in groups]
+    return [ImageFiles(group, reading) for groups in groups_by_views.values() for group in groups]
 
 
 def _in_archive(pictures: Pictures, unpacked: Unpacked | None) -> Pictures:

@@ -218,4 +218,5 @@ def named_like(files: Mapping[str, T], views: Iterable[str]) -> dict[str, T]:
 
 
 def _without_extension(name: str) -> str:
-    return name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in EXTENSIONS else name
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in {*EXTENSIONS, *OTHER_EXTENSIONS} else name

@@ -28,7 +28,9 @@ def refused(folder: Path, reference: Path, matching: Matching | None = None) -> 
 # --- Names with an extension ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("render", "reference"), [("a.jpg.png", "a.png"), ("a.png", "a.JPG.png"), ("a.png", "a.png")])
+@pytest.mark.parametrize(
+    ("render", "reference"), [("a.jpg.png", "a.png"), ("a.png", "a.JPG.png"), ("a.HEIC.png", "a.png")]
+)
 def test_an_extension_within_a_name_is_not_part_of_it(render: str, reference: str, tmp_path: Path) -> None:
     save_png(tmp_path / "gt" / reference, image(1))
     save_png(tmp_path / "ours" / render, image(2))
