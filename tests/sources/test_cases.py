@@ -176,3 +176,23 @@ def test_depth_beside_colour(folder: str, glob: str, cases: Path, score: Callabl
     assert "--renders-glob" in refused.err
     scored = score(*words, "--renders-glob", glob)
     check(scored, {f"depth_beside_colour/{folder}/final": psnr_of(case / folder, case / "gt", "?.png")})
+
+
+@pytest.mark.parametrize(
+    ("case", "masks", "top"), [("masks_of_0_and_1", "masks", 72), ("one_mask_for_all", "mask.png", 40)]
+)
+def test_masks_that_count_below_a_row(
+    case: str, masks: str, top: int, cases: Path, score: Callable[..., Scored]
+) -> None:
+    scored = score(f"{case}/renders", "--reference", f"{case}/gt", "--masks", f"{case}/{masks}")
+    renders, references = (sorted((cases / case / part).iterdir()) for part in ("renders", "gt"))
+    check(scored, {f"{case}/renders/final": mean_psnr(renders, references, slice(top, None))})
+    assert ("has no white pixel" in scored.said.err) == (case == "masks_of_0_and_1")
+
+
+def test_masks_with_two_extensions(cases: Path, score: Callable[..., Scored]) -> None:
+    case = cases / "name_with_two_extensions"
+    words = ["--reference", "name_with_two_extensions/images", "--masks", "name_with_two_extensions/masks"]
+    scored = score("name_with_two_extensions/renders", *words, "--scene", "s")
+    check(scored, {"s/renders/final": psnr_of(case / "renders", case / "images")})
+    assert all(row.coverage == 1 for record in scored.records.values() for row in record.views)
