@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +25,7 @@ from nvs_eval.evaluation.upload import on_device
 from nvs_eval.images.pixels import AlphaRule, sha256_of_image, sha256_of_mask
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, ViewRow, record_file, write_record
+from nvs_eval.records.record import Record, ViewRow
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.views import View
@@ -118,7 +117,7 @@ def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks:
     """
     title = f"Scoring {len(source.sets)} x {len(source)} views"
     with callbacks.progress(title, len(source)) as advance, memory_advice():
-        return evaluate(
+        records = evaluate(
             source,
             source.ids,
             scorer,
@@ -127,20 +126,18 @@ def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks:
             on_view=lambda _: advance(),
             on_refusal=callbacks.on_refusal,
         )
+    if source.hash_file is None:
+        return records
+    return [_with_inputs(record, source) for record in records]
 
 
-def write_records(records: Iterable[Record], output_dir: Path | None, callbacks: Callbacks) -> None:
-    """Write records below the output folder and report their paths; do nothing if the folder is None.
-
-    Raises:
-        InputError: A record cannot be written.
-    """
-    if output_dir is None:
-        return
-    for record in records:
-        path = record_file(record, output_dir)
-        write_record(path, record)
-        callbacks.say(f"Record: {shlex.quote(str(path))}")
+def _with_inputs(record: Record, source: ImageFiles) -> Record:
+    """Return a record with the hash of its files, which identify its renders if no checkpoint does."""
+    if record.provenance["checkpoint_sha256"]:
+        return record
+    (renders,) = [render_set for render_set in source.sets if render_set.id.folder == record.id.folder]
+    inputs = source.inputs_sha256(renders, [row.name for row in record.views])
+    return replace(record, provenance={**record.provenance, "inputs_sha256": inputs})
 
 
 def _raise(_: Protocol, error: InputError) -> None:

@@ -148,7 +148,7 @@ class ScoringOptions(ProtocolOptions):
     output_dir: Path | None = RESULTS
     """Folder of records and renders."""
     overwrite: bool = False
-    """Repeat finished results; replace records that were scored with other masks."""
+    """Compute again and replace the record of each result, whatever it was scored on."""
 
     @property
     def masked(self) -> bool:
@@ -277,7 +277,7 @@ class RescoreOptions(ProtocolOptions):
     output_dir: Path | None = None
     """Folder of the new records (default: beside the old ones)."""
     overwrite: bool = False
-    """Score again even if a record exists."""
+    """Compute again and replace the record of each result, whatever it was scored on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +297,7 @@ class SuiteOptions:
     max_memory: str | None = None
     """Memory for LPIPS in addition to the images, such as 2GB (default: the file's)."""
     overwrite: bool = False
-    """Render and score finished work again. The file of --output is replaced in any case."""
+    """Compute again and replace the record of each result, whatever it was scored on."""
 
 
 def not_known(where: str) -> InputError:

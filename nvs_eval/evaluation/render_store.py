@@ -1,7 +1,7 @@
 """Storage of renders that are kept or that wait to be scored. They are written to a work folder as they are rendered.
 
     <dir>/<scene>/<method>[/<run>]/<step or final>/.rendering-<...>/        work folder of one command
-    <dir>/<scene>/<method>[/<run>]/<step or final>/renders/<view>.png       (or .npy)
+    <dir>/<scene>/<method>[/<run>]/<step or final>/renders/<view>.png       (or .npy; renders-<hash>/ beside others)
     <dir>/<scene>/references/<first 12 digits of their sha256>/<view>.png   (and .npy, if 8 bits would change it)
 
 Several checkpoints are first rendered and then scored together, so that each reference is decoded and its features are
@@ -11,7 +11,6 @@ to their final place.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +20,12 @@ import torch
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.evaluate import relative_path
+from nvs_eval.evaluation.kept_files import kept_files, move_files, place_of_renders
 from nvs_eval.evaluation.work_folder import Note, WorkFolder, leftovers
 from nvs_eval.images.files import load_image, save_npy, save_png
 from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, references_sha256
+from nvs_eval.records.record import Record, record_file, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import RenderSet
@@ -125,11 +125,13 @@ class RenderStore:
 
     def __enter__(self) -> RenderStore:
         for work in leftovers(self.folder):
-            note = None if self.overwrite or self.is_rendered else work.read_note()
-            if note is not None and self._can_use(work, note):
+            note = work.read_note()
+            if note is not None and not (self.overwrite or self.is_rendered) and self._can_use(work, note):
                 self.note, self._work, self.is_rendered, self._is_leftover = note, work, True, True
-            else:
+            elif note is None or set(note.reference_sha256) <= set(self.job.checkpoint.names):
                 work.remove()
+            else:  # Renders of other views still wait to be scored.
+                work.lock.release()
         return self
 
     def _can_use(self, work: WorkFolder, note: Note) -> bool:
@@ -240,18 +242,23 @@ class RenderStore:
             InputError: The files cannot be moved.
         """
         keep = self.plan.keep if records else "none"
+        renders = self.folder / "renders"
         if self._work is not None:
             try:
-                _move(self._work.path / "references", self._references, _REFERENCES[keep])
-                _move(self._work.path / "renders", self.folder / "renders", _RENDERS[keep])
+                references = kept_files(self._work.path / "references", _REFERENCES[keep])
+                move_files(references, self._references)
+                files = kept_files(self._work.path / "renders", _RENDERS[keep])
+                replaced = {record_file(record, self.output_dir) for record in records} if self.overwrite else None
+                renders = place_of_renders(files, self.folder, replaced)
+                move_files(files, renders)
             except OSError as error:
                 raise self._unwritable(error) from error
             self._work.remove()
             self._work = None
         by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
-        return [self._published(record, by_fingerprint[record.fingerprint]) for record in records]
+        return [self._published(record, by_fingerprint[record.fingerprint], renders.name) for record in records]
 
-    def _published(self, record: Record, protocol: Protocol) -> Record:
+    def _published(self, record: Record, protocol: Protocol, folder: str) -> Record:
         keep, inexact = self.plan.keep, self.note.inexact_references
         exact = keep == "all" or (protocol.exact_in_png and (not inexact or protocol.quantise.reference == "round"))
         kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
@@ -265,22 +272,6 @@ class RenderStore:
         for row in record.views:
             extension = ".npy" if keep == "all" and row.name in inexact else ".png"
             reference = relative_path(self._references / f"{row.name}{extension}", self.folder)
-            render = "".join(f"renders/{row.name}{extension}" for extension in _RENDERS[keep]) or None
+            render = "".join(f"{folder}/{row.name}{extension}" for extension in _RENDERS[keep]) or None
             rows.append(replace(row, render=render, reference=reference if render else None))
         return replace(record, views=rows, provenance=provenance)
-
-
-def _move(source: Path, target: Path, extensions: tuple[str, ...]) -> None:
-    """Move the files with these extensions to another folder, each atomically; undo the move if one fails."""
-    created: list[Path] = []
-    try:
-        for file in sorted(path for path in source.rglob("*") if path.suffix in extensions and path.is_file()):
-            destination = target / file.relative_to(source)
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            if not destination.exists():
-                created.append(destination)
-            os.replace(file, destination)
-    except OSError:
-        for destination in created:
-            destination.unlink(missing_ok=True)
-        raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, score_files, write_records
+from nvs_eval.evaluation.evaluate import Session, score_files
 from nvs_eval.evaluation.options import Callbacks, RescoreOptions
 from nvs_eval.evaluation.prepare import check_masks
-from nvs_eval.evaluation.resume import same_renders, up_to_date
+from nvs_eval.evaluation.resume import Places, of_record
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
@@ -21,6 +22,7 @@ from nvs_eval.records.result_id import ResultId, check_distinct
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
+from nvs_eval.system.files import file_sha256
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (
@@ -44,7 +46,11 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     groups: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
     for result in _one_record_per_result(results, protocols):
         root = options.output_dir or result.root
-        finished = {} if options.overwrite else _finished(result, protocols, root, callbacks)
+        finished = Places(root, options.overwrite, renamable=False).finished(
+            result.record.id, protocols, of_record(result.record, result.file)
+        )
+        for record in finished.values():
+            callbacks.say(f"{record_file(record, root)} already exists. Use --overwrite to score it again.")
         records += [(root, record) for record in finished.values()]
         if missing := tuple(p.fingerprint for p in protocols if p.fingerprint not in finished):
             groups.setdefault((root, missing), []).append(result)
@@ -62,9 +68,11 @@ def _one_record_per_result(results: Sequence[Result], protocols: Sequence[Protoc
     Raises:
         InputError: A result has no such record, or was scored with masks and a protocol does not support them.
     """
-    # Records of protocols that ignore masks do not list them, so records with masks come first.
+    # Records of protocols that ignore masks do not list them, so records with masks come first. A record that would be
+    # written comes last, because it may be of other renders than the rest.
+    written = {protocol.fingerprint for protocol in protocols}
     groups: dict[tuple[Path, ResultId], list[Result]] = {}
-    for result in sorted(results, key=lambda result: not result.masked):
+    for result in sorted(results, key=lambda result: (not result.masked, result.record.fingerprint in written)):
         groups.setdefault((result.file.resolve().parent, result.record.id), []).append(result)
     best = {id(_best(group, protocols)) for group in groups.values()}
     chosen = [result for result in results if id(result) in best]
@@ -94,20 +102,6 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
     raise min(errors_by_result, key=len)[0]
 
 
-def _finished(result: Result, protocols: Sequence[Protocol], root: Path, callbacks: Callbacks) -> dict[str, Record]:
-    """Return the existing records of the same renders, by fingerprint."""
-
-    def is_current(record: Record, protocol: Protocol, file: Path) -> bool:
-        return same_renders(record.provenance, result.record.provenance)
-
-    finished = {}
-    for protocol in protocols:
-        for record in up_to_date(result.record.id, [protocol], root, is_current):
-            finished[protocol.fingerprint] = record
-            callbacks.say(f"{record_file(record, root)} already exists. Use --overwrite to score it again.")
-    return finished
-
-
 class _Job:
     """Results below one output folder that are scored under the same protocols; checked on creation."""
 
@@ -115,6 +109,7 @@ class _Job:
         self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
     ) -> None:
         self.root = root
+        self._places = Places(root, options.overwrite, renamable=False)
         # Results with the same references and masks are scored together.
         groups: dict[tuple, list[Result]] = {}
         for result in results:
@@ -124,10 +119,14 @@ class _Job:
         self._sources = []
         for group in groups.values():
             references = group[0].references()
-            source = ImageFiles([result.render_set(references) for result in group], reading_of(group[0].record))
+            sets = [result.render_set(references) for result in group]
+            source = ImageFiles(sets, reading_of(group[0].record), hash_file=cache(file_sha256))
             self._sources.append(source.checked({protocol.alpha for protocol in protocols}))
+            for result, renders in zip(group, sets, strict=True):
+                result.check_renders(source, renders)
         check_sizes(protocols, [size for source in self._sources for size in source.sizes.items()])
-        check_distinct(result.record.id for result in results)
+        # Several selections of one result have files of their own.
+        check_distinct({(result.file.parent, result.record.cell): result.record.id for result in results}.values())
         self._results = {result.record.id: result for result in results}
         self._copies = {result.record.id: result.check_unchanged(protocols) for result in results}
         self._scorer = options.scorer(protocols)
@@ -140,8 +139,7 @@ class _Job:
                 self._results[record.id].carry_over(record, self._copies[record.id])
                 for record in score_files(source, self._scorer, session, callbacks)
             ]
-            write_records(scored, self.root, callbacks)
-            records += scored
+            records += self._places.write(scored, callbacks)
         return records
 
 
@@ -246,6 +244,17 @@ class Result:
                 f"{self.file}: the kept renders are 8-bit copies, but {protocol.name!r} scores floats or values "
                 f"outside [0, 1]. Run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
             )
+
+    def check_renders(self, source: ImageFiles, renders: RenderSet) -> None:
+        """Check that renders have not changed since the record was written, if it has the hash of their files.
+
+        Raises:
+            InputError: They have changed, or cannot be read.
+        """
+        recorded = self.record.provenance.get("inputs_sha256")
+        names = [row.name for row in self.record.views]
+        if isinstance(recorded, dict) and recorded.get("renders") != source.inputs_sha256(renders, names)["renders"]:
+            raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
 
     def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
         """Check that masks and references have not changed since the record was written.

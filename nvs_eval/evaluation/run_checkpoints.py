@@ -6,16 +6,16 @@ and then scored together, view by view, so that each reference is decoded and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from nvs_eval.errors import InputError, counted
-from nvs_eval.evaluation.evaluate import Session, evaluate, score_files, write_records
+from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
 from nvs_eval.evaluation.prepare import check_range
 from nvs_eval.evaluation.render_store import Job, Keep, Plan, RenderStore
-from nvs_eval.evaluation.resume import check_not_replaced, of_checkpoint, up_to_date
+from nvs_eval.evaluation.resume import Places, of_checkpoint
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.evaluation.work_folder import remove_leftovers
@@ -28,7 +28,7 @@ from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import find_device, memory_advice
-from nvs_eval.system.files import check_folder_writable, check_space, in_units
+from nvs_eval.system.files import check_folder_writable, check_space, folder_locked, in_units
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
@@ -40,52 +40,66 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     options = replace(options, output_dir=options.output_dir or RESULTS)
     session = Session(options.output_dir or RESULTS, callbacks.command)
     jobs = _open_jobs(options, callbacks)
-    records: list[Record] = []
     evaluations: list[Evaluation] = []
+    records, waiting = _finished(_groups(jobs, options), options, callbacks)
     with ExitStack() as stack:
-        for group, all_protocols in _groups(jobs, options):
-            sizes = [size for job in group for size in zip(job.checkpoint.names, job.checkpoint.sizes, strict=True)]
-            protocols = check_sizes(all_protocols, sizes, callbacks.on_refusal)
-            if not protocols:
-                continue
-            check_not_replaced([job.id for job in group], protocols, options)
-            finished = {job: _finished(job, protocols, options) for job in group}
-            for job in filter(finished.get, group):
-                callbacks.say(f"{job.id} already has its records. Use --overwrite to render and score it again.")
-                fingerprints = [protocol.fingerprint for protocol in protocols]
-                remove_leftovers(session.output_dir / job.id.folder, job.checkpoint.provenance, fingerprints)
-                records += finished[job]
-            if waiting := [job for job in group if not finished[job]]:
-                may_refuse = callbacks.on_refusal is not None
-                plan = plan_renders(waiting, protocols, options.keep_renders, may_refuse=may_refuse)
-                scorer = options.scorer(protocols)
-                stores = [RenderStore(job, session.output_dir, plan, options.overwrite) for job in waiting]
-                evaluations.append(Evaluation(scorer, session, callbacks, [*map(stack.enter_context, stores)]))
+        for group, protocols in waiting:
+            plan = plan_renders(group, protocols, options.keep_renders, may_refuse=callbacks.on_refusal is not None)
+            scorer, places = options.scorer(protocols), Places.of(options)
+            stores = [RenderStore(job, session.output_dir, plan, options.overwrite) for job in group]
+            evaluations.append(Evaluation(scorer, session, callbacks, [*map(stack.enter_context, stores)], places))
         check_folder_writable(session.output_dir)
         _check_space(evaluations, options, callbacks)
         for evaluation in evaluations:
             with memory_advice():
                 records += evaluation.run()
-    order = [job.id for job in jobs]
-    return sorted(records, key=lambda record: order.index(record.id))
+    order = [job.id.folder for job in jobs]
+    return sorted(records, key=lambda record: order.index(record.id.folder))
 
 
 def is_evaluated(options: RunOptions) -> bool:
-    """Return whether all records exist and match the current checkpoints. Renders nothing.
+    """Return whether all records exist and are of the current checkpoints. Renders nothing.
 
     Raises:
-        InputError: An input is not available.
+        InputError: An input is not available, or a record of another checkpoint would be replaced.
     """
-    groups = _groups(_open_jobs(options, Callbacks()), options)
-    return all(_finished(job, protocols, options) for group, protocols in groups for job in group)
+    _, waiting = _finished(_groups(_open_jobs(options, Callbacks()), options), options, Callbacks())
+    return not waiting
 
 
-def _finished(job: Job, protocols: Sequence[Protocol], options: RunOptions) -> list[Record]:
-    """Return the records left by an earlier or interrupted command."""
-    if options.overwrite:
-        return []
-    is_current = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
-    return up_to_date(job.id, protocols, options.output_dir or RESULTS, is_current)
+_Group = tuple[list[Job], list[Protocol]]
+"""Jobs, and the protocols to score them under."""
+
+
+def _finished(groups: Sequence[_Group], options: RunOptions, callbacks: Callbacks) -> tuple[list[Record], list[_Group]]:
+    """Return the records of the same checkpoints, and what is left to render and score.
+
+    Raises:
+        InputError: A view is too small for a protocol, or a record of another checkpoint would be replaced.
+    """
+    records: list[Record] = []
+    waiting: list[_Group] = []
+    for group, all_protocols in groups:
+        sizes = [size for job in group for size in zip(job.checkpoint.names, job.checkpoint.sizes, strict=True)]
+        protocols = check_sizes(all_protocols, sizes, callbacks.on_refusal)
+        jobs: dict[tuple[str, ...], list[Job]] = {}
+        for job in group if protocols else ():
+            inputs = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+            finished = Places.of(options).finished(job.id, protocols, inputs)
+            records += finished.values()
+            if finished:
+                _report_finished(job, finished, options, callbacks)
+            jobs.setdefault(tuple(p.fingerprint for p in protocols if p.fingerprint not in finished), []).append(job)
+        for missing, together in jobs.items():
+            waiting += [(together, [p for p in protocols if p.fingerprint in missing])] if missing else []
+    return records, waiting
+
+
+def _report_finished(job: Job, finished: Mapping[str, Record], options: RunOptions, callbacks: Callbacks) -> None:
+    names = " and ".join(record.protocol_title for record in finished.values())
+    callbacks.say(f"{job.id} is already scored under {names}. Use --overwrite to render and score it again.")
+    folder = (options.output_dir or RESULTS) / job.id.folder
+    remove_leftovers(folder, job.checkpoint.provenance, job.checkpoint.names, finished)
 
 
 def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
@@ -146,9 +160,9 @@ def _job(
     return Job(checkpoint, result, masks)
 
 
-def _groups(jobs: Sequence[Job], options: RunOptions) -> list[tuple[list[Job], list[Protocol]]]:
+def _groups(jobs: Sequence[Job], options: RunOptions) -> list[_Group]:
     """Group jobs to score together; with `--protocol auto`, those whose models use the same protocol."""
-    groups: dict[tuple[str, ...], tuple[list[Job], list[Protocol]]] = {}
+    groups: dict[tuple[str, ...], _Group] = {}
     for job in jobs:
         auto = job.checkpoint.own_protocol if AUTO in options.protocol else None
         if AUTO in options.protocol and auto is None:
@@ -196,12 +210,14 @@ class Evaluation:
         session: values shared by all records.
         callbacks: callbacks for progress, messages and refusals.
         stores: render stores of the checkpoints, all with the same plan.
+        places: places of the records.
     """
 
     scorer: Scorer
     session: Session
     callbacks: Callbacks
     stores: Sequence[RenderStore]
+    places: Places
 
     def run(self) -> list[Record]:
         """Render, score and return the records of all checkpoints, in any order.
@@ -267,9 +283,15 @@ class Evaluation:
 
     def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
         """Move the renders to keep to their place, and write the records with their paths."""
-        published = store.publish(records, self.scorer.protocols)
-        write_records(published, self.session.output_dir, self.callbacks)
-        return published
+        if not records:
+            return store.publish(records, self.scorer.protocols)
+        job = store.job
+        inputs = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+        with folder_locked(store.folder):
+            # Another command may have finished in the meantime. Its records and renders stay.
+            finished = self.places.finished(job.id, self.scorer.protocols, inputs)
+            published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
+            return [*finished.values(), *self.places.write(published, self.callbacks)]
 
 
 def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:

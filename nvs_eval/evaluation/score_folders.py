@@ -5,62 +5,59 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, score_files, write_records
+from nvs_eval.evaluation.evaluate import Session, score_files
 from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
-from nvs_eval.evaluation.resume import check_not_replaced, of_files, up_to_date
+from nvs_eval.evaluation.resume import Places, of_files
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.matching import order_differs
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.system.files import check_folder_writable
 
 
-def score_folders(options: ScoreOptions, callbacks: Callbacks, *, resume: bool = False) -> list[Record]:
-    """Score folders of renders against their references and write the records.
+def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
+    """Score folders of renders against their references and write the records; records of the same files are read.
 
     Args:
         options: folders and options of scoring.
         callbacks: callbacks for progress and messages.
-        resume: whether to keep up-to-date records, unless `overwrite` is set.
 
     Raises:
-        InputError: An input is not available or cannot be scored.
+        InputError: An input is not available or cannot be scored, or a record of other files would be replaced.
     """
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
     sources = _open(options, protocols, callbacks)
     sizes = [size for source in sources for size in source.sizes.items()]
     protocols = check_sizes(protocols, sizes, callbacks.on_refusal)
-    if not protocols:
-        return []
-    scorer = None if resume else options.scorer(protocols)  # Created early to report missing weights.
-    records, waiting = _finished(sources, protocols, options) if resume else ([], sources)
-    for result in dict.fromkeys(record.id for record in records):
-        callbacks.say(f"{result} is already scored.")
-    if waiting:
-        scorer = scorer or options.scorer(protocols)
-        if options.output_dir is not None:
-            check_folder_writable(options.output_dir)
-        for source in waiting:
-            scored = score_files(source, scorer, session, callbacks)
-            write_records(scored, options.output_dir, callbacks)
-            records += scored
-    order = [result for source in sources for result in source.ids]
-    return sorted(records, key=lambda record: order.index(record.id))
+    records, waiting = _finished(sources, protocols, options)
+    for result, of_result in groupby(records, lambda record: record.id):
+        scored = " and ".join(record.protocol_title for record in of_result)
+        callbacks.say(f"{result} is already scored under {scored}. Use --overwrite to score it again.")
+    scorers = [options.scorer(missing) for _, missing in waiting]  # All at first, to report missing weights.
+    if waiting and options.output_dir is not None:
+        check_folder_writable(options.output_dir)
+    for (source, _), scorer in zip(waiting, scorers, strict=True):
+        scored = score_files(source, scorer, session, callbacks)
+        records += scored if options.output_dir is None else Places.of(options).write(scored, callbacks)
+    order = [result.folder for source in sources for result in source.ids]
+    named = [protocol.fingerprint for protocol in protocols]
+    return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))
 
 
 def is_scored(options: ScoreOptions) -> bool:
-    """Return whether all records exist and match the current files. Decodes no image.
+    """Return whether all records exist and are of the current files. Decodes no image but masks.
 
     Raises:
-        InputError: An input is not available.
+        InputError: An input is not available, or a record of other files would be replaced.
     """
     protocols = options.protocols()
     _, waiting = _finished(_open(options, protocols, Callbacks()), protocols, options)
@@ -69,19 +66,28 @@ def is_scored(options: ScoreOptions) -> bool:
 
 def _finished(
     sources: Sequence[ImageFiles], protocols: Sequence[Protocol], options: ScoreOptions
-) -> tuple[list[Record], list[ImageFiles]]:
-    """Return the up-to-date records, and the sources left to score."""
-    if options.overwrite or options.output_dir is None:
-        return [], list(sources)
+) -> tuple[list[Record], list[tuple[ImageFiles, list[Protocol]]]]:
+    """Return the records of the same files, and what is left: sources with the protocols to score them under.
+
+    Raises:
+        InputError: A record of other files would be replaced.
+    """
+    if options.output_dir is None:
+        return [], [(source, list(protocols)) for source in sources if protocols]
     records: list[Record] = []
-    waiting: list[ImageFiles] = []
+    waiting: list[tuple[ImageFiles, list[Protocol]]] = []
     for source in sources:
-        remaining = []
+        sets: dict[tuple[str, ...], list[RenderSet]] = {}
         for renders in source.sets:
-            finished = up_to_date(renders.id, protocols, options.output_dir, of_files(renders))
-            records += finished
-            remaining += [] if finished else [renders]
-        waiting += [replace(source, sets=remaining)] if remaining else []
+            finished = Places.of(options).finished(renders.id, protocols, of_files(source, renders))
+            records += finished.values()
+            missing = tuple(p.fingerprint for p in protocols if p.fingerprint not in finished)
+            sets.setdefault(missing, []).append(renders)
+        waiting += [
+            (replace(source, sets=together), [p for p in protocols if p.fingerprint in missing])
+            for missing, together in sets.items()
+            if missing
+        ]
     return records, waiting
 
 
@@ -102,7 +108,6 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
     )
     sets = [renders for source in sources for renders in source.sets]
     check_distinct(renders.id for renders in sets)
-    check_not_replaced([renders.id for renders in sets], protocols, options)
     for renders in sets:
         if pairs := renders.provenance.get("matched"):
             first, last = (f"{render} with {reference}" for render, reference in (pairs["first"], pairs["last"]))

@@ -68,7 +68,7 @@ class Entry:
         if isinstance(self.options, ScoreOptions):
             from nvs_eval.evaluation.score_folders import score_folders
 
-            return score_folders(self.options, callbacks, resume=True)
+            return score_folders(self.options, callbacks)
         from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
         return run_checkpoints(self.options, callbacks)

@@ -130,17 +130,24 @@ def leftovers(parent: Path) -> Iterator[WorkFolder]:
             yield WorkFolder(path, lock)
 
 
-def remove_leftovers(parent: Path, provenance: Mapping[str, Any], protocols: Collection[str]) -> None:
+def remove_leftovers(
+    parent: Path, provenance: Mapping[str, Any], names: Sequence[str], protocols: Collection[str]
+) -> None:
     """Remove leftovers that are no longer of use: incomplete ones, and renders for protocols that have records.
 
     Args:
         parent: folder of the result's records.
         provenance: identity of the renders that have records. Renders of another checkpoint are kept.
+        names: names of the views that have records. Renders of others are kept.
         protocols: fingerprints of the protocols that have records.
     """
     for work in leftovers(parent):
         note = work.read_note()
-        if note is None or (same_renders(note.provenance, provenance) and set(note.protocols) <= set(protocols)):
+        if note is None or (
+            same_renders(note.provenance, provenance)
+            and set(note.reference_sha256) <= set(names)
+            and set(note.protocols) <= set(protocols)
+        ):
             work.remove()
         else:
             work.lock.release()

@@ -154,15 +154,23 @@ def record_file(record: Record, output_dir: Path) -> Path:
     return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint, record.selection)
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: Record, *, replace: bool = True) -> bool:
     """Write a record as JSON, completely or not at all.
+
+    Args:
+        path: file to write.
+        record: record to write.
+        replace: whether to replace an existing file.
+
+    Returns:
+        Whether the record was written; False only if the file exists and must not be replaced.
 
     Raises:
         InputError: the file cannot be written.
     """
     text = json.dumps(to_plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     # Bytes of a file name that are not UTF-8 are written as JSON escapes, from which they are read back.
-    write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+    return write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")), replace=replace)
 
 
 def to_plain(record: Record) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.sources.matching import Matching, Pictures
 from nvs_eval.sources.pictures import Picture, check_folder
 from nvs_eval.sources.result_names import Named, method_names, method_per_folder
+from nvs_eval.system.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ def _pictures(files: Pictures | Path, listed: Callable[[Path], Pictures]) -> Pic
 
 def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
     """Group the render sets of a scene that have the same references and masks; each group is scored view by view."""
-    sha256 = functools.cache(Picture.sha256)
+    hash_file = functools.cache(file_sha256)
+    sha256 = functools.cache(functools.partial(Picture.sha256, hash_file=hash_file))
 
     def belongs(render_set: RenderSet, first: RenderSet) -> bool:
         pairs = zip(render_set.references.values(), first.references.values(), strict=True)
@@ -220,7 +222,8 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
         references = group[0].references if group else render_set.references
         provenance = {**render_set.provenance, "reading": reading_entry(reading)}
         group.append(replace(render_set, references=references, provenance=provenance))
-    return [ImageFiles(group, reading) for groups in groups_by_views.values() for group in groups]
+    groups = [group for several in groups_by_views.values() for group in several]
+    return [ImageFiles(group, reading, hash_file=hash_file) for group in groups]
 
 
 def _in_archive(pictures: Pictures, unpacked: Unpacked | None) -> Pictures:

@@ -18,10 +18,11 @@ from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.images.stored import warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.records.record import Record
-from nvs_eval.records.result_id import ResultId
+from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.pictures import FileHash, Layers, Picture
 from nvs_eval.sources.views import Render, View
+from nvs_eval.system.files import file_sha256
 from nvs_eval.system.prefetch import prefetch
 
 
@@ -56,11 +57,14 @@ class ImageFiles:
         sets: render sets with the same references and masks; a view has one render from each, in this order.
         reading: how to read grey and linear images, and the background for protocols that composite alpha.
         sizes: width and height of each view in pixels, by name; empty if not checked.
+        hash_file: returns the sha256 of a file, computed once, for results that are identified by their files; None
+            otherwise.
     """
 
     sets: Sequence[RenderSet]
     reading: Reading = field(default_factory=Reading)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    hash_file: FileHash | None = None
 
     @property
     def ids(self) -> list[ResultId]:
@@ -96,7 +100,30 @@ class ImageFiles:
         """Return the calls that read the files of a view, each once, and its mask."""
         files = _by_path(self._pictures(name)).values()
         mask = (lambda: None) if self.masks is None else partial(self.masks.load, name)
-        return [*(partial(picture.load_file, self.reading) for picture in files), mask]
+        return [*(partial(self._load, picture) for picture in files), mask]
+
+    def _load(self, picture: Picture) -> Layers:
+        """Read the file of a picture. It is hashed first, after which the system has it in memory."""
+        if self.hash_file is not None:
+            picture.identity(self.hash_file)
+        return picture.load_file(self.reading)
+
+    def inputs_sha256(self, renders: RenderSet, names: Collection[str]) -> dict[str, str]:
+        """Return the identity of the files of some views: a hash over their names and bytes, without paths and dates.
+
+        Args:
+            renders: one of the sets.
+            names: names of the views.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        hash_file = self.hash_file or file_sha256
+
+        def digest(pictures: Mapping[str, Picture]) -> str:
+            return sha256_of_lines(f"{name} {pictures[name].identity(hash_file)}" for name in sorted(names))
+
+        return {"renders": digest(renders.renders), "references": digest(self.references)}
 
     def _view(self, name: str, loaded: Sequence[Any]) -> View:
         """Build a view from the results of the calls of `_reads`."""

@@ -21,6 +21,8 @@ from nvs_eval.system.files import file_sha256
 T = TypeVar("T")
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
 """Colours and alpha of an image."""
+FileHash = Callable[[Path], str]
+"""Returns the sha256 of a file's bytes, possibly from memory."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Picture:
         """The user's file if it contains exactly this image, or None."""
         return self.path if self.parts == 1 and self.archive is None else None
 
+    @property
+    def source(self) -> Path:
+        """The user's folder or archive that contains the image."""
+        return self.path.parent if self.archive is None else self.archive.archive
+
     def __str__(self) -> str:
         which = "" if self.parts == 1 else f" (image {self.part + 1} of {self.parts} in it)"
         return f"{self.path if self.archive is None else self.archive.named(str(self.path))}{which}"
@@ -62,19 +69,29 @@ class Picture:
             width, height = header.size
             return replace(header, size=(self._part_width(width), height))
 
-    def sha256(self) -> str:
+    def sha256(self, hash_file: FileHash = file_sha256) -> str:
         """Return the hash of the file's bytes, or of the pixels of a part of a canvas.
 
         Raises:
             InputError: the file cannot be read.
         """
+        if self.parts == 1:
+            return self.identity(hash_file)
         with naming(self.archive):
-            if self.parts > 1:
-                return sha256_of_image(self._cut(decode(self.path)))
+            return sha256_of_image(self._cut(decode(self.path)))
+
+    def identity(self, hash_file: FileHash = file_sha256) -> str:
+        """Return the hash of the file's bytes, followed by the part of a canvas.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        with naming(self.archive):
             try:
-                return file_sha256(self.path)
+                digest = hash_file(self.path)
             except OSError as error:
                 raise InputError(f"{self.path} cannot be read: {error.strerror}.") from error
+        return digest if self.parts == 1 else f"{digest} {self.part + 1}/{self.parts}"
 
     def load_file(self, reading: Reading) -> Layers:
         """Read the colours and alpha of the whole file.

@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +18,16 @@ from nvs_eval.errors import InputError
 _PREFIX = ".nvs-eval-"
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], *, replace: bool = True) -> bool:
     """Write a file atomically: under a temporary name in the same folder, then rename it.
 
     Args:
         path: file to write; missing folders are created. A link is kept, and the file it points to is replaced.
         write: called with the open binary file.
+        replace: whether to replace an existing file, also one that another process creates in the meantime.
+
+    Returns:
+        Whether the file was written; False only if it exists and must not be replaced.
 
     Raises:
         InputError: the file cannot be written, or something else (a folder, a device) has its name.
@@ -39,11 +44,27 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with file:
             write(file)
-        temporary.replace(target)
+        return _moved(temporary, target, replace=replace)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _moved(temporary: Path, target: Path, *, replace: bool) -> bool:
+    """Move a file to its name; return False if the name is taken by a file that must not be replaced."""
+    if not replace:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # The file system has no hard links.
+            if target.exists():
+                return False
+        else:
+            return True
+    temporary.replace(target)
+    return True
 
 
 def check_writable(path: Path) -> None:
@@ -134,8 +155,30 @@ class FolderLock:
             os.close(self.descriptor)
 
 
-def lock_folder(folder: Path) -> FolderLock | None:
-    """Lock a folder against other processes; return None if another one has locked or removed the folder."""
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Exclude other processes from a folder, which is created, as far as the file system has locks. Waits for others.
+
+    Raises:
+        InputError: the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    lock = lock_folder(folder, wait=True)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def lock_folder(folder: Path, *, wait: bool = False) -> FolderLock | None:
+    """Lock a folder against other processes; return None if another one has locked or removed the folder.
+
+    With `wait`, wait for the lock instead.
+    """
     try:
         import fcntl
 
@@ -145,7 +188,7 @@ def lock_folder(folder: Path) -> FolderLock | None:
     except (ImportError, OSError):  # Windows has no locks of folders. Too many files may be open.
         return FolderLock(None)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
             return FolderLock(descriptor)
     except (BlockingIOError, FileNotFoundError):

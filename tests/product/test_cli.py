@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,7 +183,16 @@ def test_score_writes_a_record_with_full_provenance(cli: Callable[..., Said]) ->
     assert list(provenance) == [
         *("nvs_eval", "versions", "device", "command", "started", "seconds"),
         *("checkpoint_sha256", "config_sha256", "reading", "weights", "tf32", "precision"),
+        "inputs_sha256",
     ]
+    lines = {
+        kind: "".join(
+            f"{name} {sha256(Path('garden', kind, f'{name}.png').read_bytes()).hexdigest()}\n" for name in NAMES
+        )
+        for kind in ("ours", "gt")
+    }
+    hashes = {kind: sha256(text.encode()).hexdigest() for kind, text in lines.items()}
+    assert provenance["inputs_sha256"] == {"renders": hashes["ours"], "references": hashes["gt"]}
     assert provenance["command"] == ["nvs-eval", "as", "given"]
     assert provenance["versions"]["torch"] == version("torch")
     assert (provenance["device"], provenance["weights"], provenance["tf32"]) == ("cpu", {}, False)
@@ -728,7 +738,7 @@ def test_auto_is_the_protocol_of_each_models_own_code(cli: Callable[..., Said], 
     assert "Rendering and scoring fox/fake/base/2: 3 of 3" in result.err
     assert len(opener.rendered) == 9
     again = cli(*RUN[:5], "--protocol", "auto")
-    assert (again.out, again.err.count("already has its records"), len(opener.rendered)) == (result.out, 3, 9)
+    assert (again.out, again.err.count("is already scored under"), len(opener.rendered)) == (result.out, 3, 9)
 
 
 def test_auto_and_an_equal_protocol_are_one(cli: Callable[..., Said], opener: Opener) -> None:

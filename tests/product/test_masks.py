@@ -211,14 +211,20 @@ def test_masks_of_a_folder_are_weights_even_if_data_masks_are_binary(cli: Callab
 # --- Existing records -----------------------------------------------------------------------------------------------
 
 
-def test_changed_masks_are_scored_again(cli: Callable[..., Said], opener: Opener, pinned: Pinned) -> None:
+def test_record_of_changed_masks_is_replaced_only_with_overwrite(
+    cli: Callable[..., Said], opener: Opener, pinned: Pinned
+) -> None:
     write_masks(Path("masks"), RENDERED)
     masked = (*RUN, "--protocol", "light.yaml", "--masks", "masks")
     assert cli(*masked).code == 0
     pinned("run", cli(*masked).err)
     assert len(opener.rendered) == 6
     write_masks(Path("masks"), {"c": 0.5})
-    assert cli(*masked).code == 0
+    refused = cli(*masked)
+    assert refused.code == 2
+    assert "was scored on other masks (" in refused.err
+    assert len(opener.rendered) == 6
+    assert cli(*masked, "--overwrite").code == 0
     assert len(opener.rendered) == 12
     assert [row.coverage for row in records()[0].views] == [0.5, 0.25, 0.5]
 

@@ -135,14 +135,14 @@ def test_finished_entries_are_skipped(cli: Callable[..., Said], project: Path, s
     again = cli("suite", "suite.yaml")
     assert (again.code, again.out, scored) == (0, first.out, [])
     assert {name: file.stat().st_mtime_ns for name, file in records().items()} == written
-    assert "fox/3dgs is already scored." in again.err
+    assert "fox/3dgs is already scored under light." in again.err
     assert "Record:" not in again.err
     cli("suite", "suite.yaml", "--overwrite")
     assert len(scored) == 2 * 2 * 3
 
 
 @pytest.mark.parametrize("file", ["renders/3dgs/fox/0002.png", "data/fox/test/0001.png"])
-def test_only_changed_files_are_scored_again(
+def test_record_of_changed_files_is_replaced_only_with_overwrite(
     file: str, cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     cli("suite", "suite.yaml")
@@ -150,10 +150,33 @@ def test_only_changed_files_are_scored_again(
     scored.clear()
     write_pngs(Path(file).parent, {Path(file).stem: 99})
     result = cli("suite", "suite.yaml")
+    assert result.code == 3
+    assert scored == []
+    assert {name: read_record(file).means for name, file in records().items()} == before
+    kind = "renders" if file.startswith("renders") else "references"
+    assert f"Error: 3dgs, fox: {records()['fox/3dgs/final']} was scored on other {kind} (" in result.err
+    assert cli("suite", "suite.yaml", "--only", "fox", "3dgs", "--overwrite").code == 0
     assert scored == ["0001", "0002"]
     after = {name: read_record(file).means for name, file in records().items()}
     assert [name for name in after if after[name] != before[name]] == ["fox/3dgs/final"]
-    assert "fox/3dgs is" not in result.err
+    assert cli("suite", "suite.yaml").code == 0
+    assert scored == ["0001", "0002"]
+
+
+def test_files_with_another_date_or_place_are_not_scored_again(
+    cli: Callable[..., Said], project: Path, scored: list[str]
+) -> None:
+    cli("suite", "suite.yaml")
+    scored.clear()
+    for file in [*Path("data").rglob("*.png"), *Path("renders").rglob("*.png")]:
+        age(file, -2 * DAY)
+    assert cli("suite", "suite.yaml").code == 0
+    shutil.move("data", "elsewhere")
+    shutil.move("renders/3dgs", "renders/moved")
+    text = FILE.replace("data/", "elsewhere/").replace("renders/3dgs", "renders/moved")
+    Path("moved.yaml").write_text(text, encoding="utf-8")
+    assert cli("suite", "moved.yaml").code == 0
+    assert scored == []
 
 
 def test_only_new_iterations_are_scored(cli: Callable[..., Said], project: Path, scored: list[str]) -> None:
@@ -163,35 +186,36 @@ def test_only_new_iterations_are_scored(cli: Callable[..., Said], project: Path,
     shutil.move("later", "renders/two words/fox/test/ours_30000")
     result = cli("suite", "suite.yaml", "--rows", "checkpoint")
     assert len(scored) == 2
-    assert "fox/two words/7000 is already scored." in result.err
+    assert "fox/two words/7000 is already scored under light." in result.err
     # Steps are in order, even if the later one was scored first.
     assert re.findall(r"^two words +(\d+)", result.out, re.MULTILINE)[:2] == ["7000", "30000"]
 
 
-def test_record_of_other_files_or_reading_options_is_not_reused(
+def test_record_of_other_reading_options_is_not_reused(
     cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     cli("suite", "suite.yaml", "--only", "fox", "3dgs")
     method = {"score": "renders/3dgs/{scene}", "reference": "data/{scene}/test"}
 
-    def scored_with(**options: object) -> int:
+    def scored_with(*more: str, **options: object) -> int:
         scored.clear()
-        assert cli("suite", changed(methods={"3dgs": {**method, **options}}), "--only", "fox").code == 0
+        assert cli("suite", changed(methods={"3dgs": {**method, **options}}), "--only", "fox", *more).code == 0
         return len(scored)
 
     assert scored_with() == 0
-    assert scored_with(background="white") == 2
+    result = cli("suite", changed(methods={"3dgs": {**method, "background": "white"}}), "--only", "fox")
+    assert result.code == 3
+    assert "was scored on images read with another background (" in result.err
+    assert scored_with("--overwrite", background="white") == 2
     assert scored_with(background="white") == 0
-    shutil.copytree("renders/3dgs/fox", "renders/copy/fox")
-    assert scored_with(background="white", score="renders/copy/{scene}") == 2
-    shutil.copytree("data/fox/test", "data/fox/copy")
-    assert scored_with(background="white", score="renders/copy/{scene}", reference="data/{scene}/copy") == 2
     protocol_file(project, FLOAT, "float.yaml")
-    assert scored_with(background="white", score="renders/copy/{scene}", protocol=["light.yaml", "float.yaml"]) == 2
+    # Only under the new protocol.
+    assert scored_with(background="white", protocol=["light.yaml", "float.yaml"]) == 2
+    assert [file.name[:5] for file in sorted(RESULTS.rglob("*.json"))] == ["float", "light"]
 
 
 @pytest.mark.parametrize("layout", ["archive", "canvases"])
-def test_view_inside_a_file_has_the_age_of_the_file(
+def test_view_inside_a_file_has_the_content_of_the_file(
     layout: str, cli: Callable[..., Said], project: Path, scored: list[str]
 ) -> None:
     if layout == "archive":
@@ -212,7 +236,16 @@ def test_view_inside_a_file_has_the_age_of_the_file(
     assert len(scored) == count
     age(kept, -2 * DAY)
     assert cli("suite", file).code == 0
-    assert len(scored) == 2 * count
+    assert len(scored) == count
+    if layout == "archive":
+        write_pngs(Path("renders/two words/fox/test/ours_7000/renders"), {"0001": 99})
+        shutil.make_archive("packed/fox", "zip", "renders/two words/fox")
+    else:
+        save_png(kept, torch.cat([image(1), image(99)], dim=1))
+    result = cli("suite", file)
+    assert result.code == 3
+    assert f"({'packed/fox.zip' if layout == 'archive' else 'results/fox'}" in result.err
+    assert len(scored) == count
 
 
 def test_pattern_matches_iterations_but_not_two_results_of_one_name(
@@ -227,7 +260,7 @@ def test_pattern_matches_iterations_but_not_two_results_of_one_name(
     pinned("suite", result.err)
 
 
-def test_changed_masks_are_scored_again(
+def test_record_of_changed_masks_is_replaced_only_with_overwrite(
     cli: Callable[..., Said], project: Path, scored: list[str], pinned: Pinned
 ) -> None:
     for scene in SCENES:
@@ -240,7 +273,10 @@ def test_changed_masks_are_scored_again(
     assert cli("suite", file, "--only", "3dgs").code == 0
     assert scored == []
     write_masks(Path("masks/garden"), {"0001": 0.75})
-    assert cli("suite", file, "--only", "3dgs").code == 0
+    result = cli("suite", file, "--only", "3dgs")
+    assert result.code == 3
+    assert "garden/3dgs/final/light-f376a5fe.json was scored on other masks (" in result.err
+    assert cli("suite", file, "--only", "3dgs", "garden", "--overwrite").code == 0
     assert len(scored) == 2
     # Without masks, the same records would be replaced, which is an error as in `score`.
     result = cli("suite", "suite.yaml", "--only", "3dgs")
@@ -666,4 +702,4 @@ def test_options_of_a_method_override_those_of_the_file(cli: Callable[..., Said]
 def test_suite_help_explains_overwrite(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["suite", "--help"])
-    assert "Render and score finished work again" in capsys.readouterr().out
+    assert "Compute again and replace the record" in capsys.readouterr().out

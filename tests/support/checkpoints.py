@@ -16,10 +16,11 @@ from torch import Tensor
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import Callbacks
 from nvs_eval.evaluation.render_store import Job, Keep, RenderStore
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.run_checkpoints import Evaluation, plan_renders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
-from nvs_eval.records.result_id import ResultId
+from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.views import Render, View
 
@@ -31,6 +32,7 @@ class FakeCheckpoint:
     Attributes:
         step: step of the checkpoint, and seed of its renders.
         views: names of the views.
+        of_split: names of all views of the split (default: `views`).
         references: returns the reference of the view at an index.
         renders: returns the render of the view at an index (default: noise).
         on_view: called with the index of each view before it is rendered, for example to interrupt.
@@ -56,11 +58,13 @@ class FakeCheckpoint:
 
     split: str = "test"
     doubts: Sequence[str] = ()
+    of_split: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         hashes = {"checkpoint_sha256": f"checkpoint {self.step}", "config_sha256": "config", "data_sha256": "data"}
         self.provenance = {**hashes, **self.identity}
-        self.id = ResultId(self.scene, self.method, "base", self.step, self.split)
+        selection = selection_of(self.views, self.of_split)
+        self.id = ResultId(self.scene, self.method, "base", self.step, self.split, selection)
         self.peak_memory_bytes: int | None = None
 
     @property
@@ -135,6 +139,8 @@ def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: 
     plan = plan_renders(jobs, scorer.protocols, keep)
     with ExitStack() as stack:
         stores = [stack.enter_context(RenderStore(job, output_dir, plan)) for job in jobs]
-        records = Evaluation(scorer, Session(output_dir), Callbacks(), stores).run()
+        records = Evaluation(
+            scorer, Session(output_dir), Callbacks(), stores, Places(output_dir, overwrite=False)
+        ).run()
     assert records, "there are no records to test"
     return records

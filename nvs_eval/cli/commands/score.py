@@ -25,8 +25,6 @@ class Score(ScoreOptions, ScoringCommand):
     """Same as RENDERS, as in metrics.py of 3D Gaussian splatting."""
     output_dir: Path = RESULTS
     """Folder of records and renders."""
-    overwrite: bool = False
-    """Replace records that were scored with other masks."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
         """Score the renders and write the records."""
