@@ -116,7 +116,8 @@ def _differences(record: Record, identity: Mapping[str, Any]) -> list[str]:
         return ["images whose hashes an earlier version did not record"]
     others = [_OTHER[key] for key in ("renders", "references") if inputs.get(key) != given.get(key)]
     recorded, reading = reading_entry(reading_of(record)), identity["reading"]
-    options = [name for name in recorded | reading if recorded.get(name) != reading.get(name)]
+    names = [name for name in recorded | reading if not name.startswith("ignore_")]  # Those change no pixel.
+    options = [name for name in names if recorded.get(name) != reading.get(name)]
     return others + [f"images read with another {name.replace('_', ' ')}" for name in options]
 
 

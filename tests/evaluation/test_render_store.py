@@ -199,7 +199,7 @@ def test_earlier_floats_survive_a_command_that_keeps_pngs(tmp_path: Path) -> Non
     steps = [FakeCheckpoint(step, references=float_image) for step in (1, 2)]
     evaluate_checkpoints(steps, tmp_path, FLOAT, keep="all")
     before = set(files_below(tmp_path))
-    evaluate_checkpoints(steps, tmp_path, FLOAT, keep="png")
+    evaluate_checkpoints(steps, tmp_path, FLOAT, keep="png", overwrite=True)
     added = set(files_below(tmp_path)) - before
     assert before <= set(files_below(tmp_path))
     assert added == {f"fox/fake/base/{step}/{name}" for step in (1, 2) for name in KEPT["png"]}

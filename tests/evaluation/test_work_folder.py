@@ -106,7 +106,10 @@ def test_pngs_are_not_used_for_a_protocol_that_needs_floats(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("first", "then", "kept"), [(LIGHT, FLOAT, "all"), (FLOAT, LIGHT, "png")])
 def test_renders_of_an_older_checkpoint_are_not_used(first: str, then: str, kept: Keep, tmp_path: Path) -> None:
-    evaluate_checkpoints([FakeCheckpoint(1, identity={"checkpoint_sha256": "older"})], tmp_path, then, keep=kept)
+    (older,) = evaluate_checkpoints(
+        [FakeCheckpoint(1, identity={"checkpoint_sha256": "older"})], tmp_path, then, keep=kept
+    )
+    record_file(older, tmp_path).unlink()
     interrupted(tmp_path, first, keep="none")
     assert rendered_again(tmp_path, then, keep="none") == 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -407,5 +408,5 @@ def test_help_of_overwrite_is_the_same_everywhere(cli: Callable[..., Said]) -> N
     words = set()
     for command in ("score", "run", "audit", "rescore", "suite"):
         text = " ".join(cli(command, "--help").out.replace("│", " ").split())
-        words.add(text.split("--overwrite ")[1].split(" --")[0])
+        words.add(re.split(r" --| ╰", text.split("--overwrite ")[1])[0])
     assert words == {"Compute again and replace the record of each result, whatever it was scored on."}

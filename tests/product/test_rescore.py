@@ -411,17 +411,23 @@ def test_rescore_skips_existing_records_unless_overwritten(
     assert len(list(Path("out").rglob("*.json"))) == 4
 
 
-def test_record_of_an_older_checkpoint_is_scored_again(cli: Callable[..., Said], opener: Opener) -> None:
-    def run(identity: str) -> None:
+def test_record_of_an_older_checkpoint_is_replaced_only_with_overwrite(
+    cli: Callable[..., Said], opener: Opener
+) -> None:
+    def run(identity: str) -> Said:
         opener.given[:] = [
             FakeCheckpoint(1, identity={"checkpoint_sha256": identity}, references=lambda i: image(len(identity) + i))
         ]
-        assert cli(*RUN, "--protocol", "light.yaml", "--output-dir", "out").code == 0
-        assert cli("rescore", "out/fox/fake/base/1", "--protocol", "reflecting.yaml").code == 0
+        assert cli(*RUN, "--protocol", "light.yaml", "--output-dir", "out", "--overwrite").code == 0
+        return cli("rescore", "out/fox/fake/base/1", "--protocol", "reflecting.yaml")
 
-    run("first")
+    assert run("first").code == 0
     (before,) = records("out", "reflecting").values()
-    run("then another")
+    refused = run("then another")
+    assert refused.code == 2
+    assert re.search(r"reflecting-\w+\.json was scored on another checkpoint \(checkpoint first\)", refused.err)
+    assert list(records("out", "reflecting").values()) == [before]
+    assert cli("rescore", "out", "--protocol", "reflecting.yaml", "--overwrite").code == 0
     (after,) = records("out", "reflecting").values()
     assert after.provenance["checkpoint_sha256"] == "then another"
     assert after.references_sha256 != before.references_sha256
@@ -430,7 +436,7 @@ def test_record_of_an_older_checkpoint_is_scored_again(cli: Callable[..., Said],
 def test_new_records_stay_in_their_output_folder(
     cli: Callable[..., Said], refused: Callable[..., str], pinned: Pinned
 ) -> None:
-    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one")
+    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one", "--overwrite")
     save_png(Path("garden/ours/0001.png"), image(77))
     save_png(Path("garden/gt/0001.png"), image(78))
     cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "two")

@@ -127,20 +127,25 @@ def job_of(checkpoint: FakeCheckpoint, **names: str) -> Job:
 
 
 def evaluate_checkpoints(
-    checkpoints: Sequence[FakeCheckpoint], output_dir: Path, *protocols: str, keep: Keep = "png"
+    checkpoints: Sequence[FakeCheckpoint],
+    output_dir: Path,
+    *protocols: str,
+    keep: Keep = "png",
+    overwrite: bool = False,
 ) -> list[Record]:
     """Evaluate checkpoints without records as `nvs-eval run` does, and write their records."""
-    return evaluate_jobs([job_of(checkpoint) for checkpoint in checkpoints], output_dir, *protocols, keep=keep)
+    jobs = [job_of(checkpoint) for checkpoint in checkpoints]
+    return evaluate_jobs(jobs, output_dir, *protocols, keep=keep, overwrite=overwrite)
 
 
-def evaluate_jobs(jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: Keep = "png") -> list[Record]:
+def evaluate_jobs(
+    jobs: Sequence[Job], output_dir: Path, *protocols: str, keep: Keep = "png", overwrite: bool = False
+) -> list[Record]:
     """Evaluate jobs without records as `nvs-eval run` does, and write their records."""
     scorer = Scorer([protocol_of(text) for text in protocols], torch.device("cpu"))
     plan = plan_renders(jobs, scorer.protocols, keep)
     with ExitStack() as stack:
-        stores = [stack.enter_context(RenderStore(job, output_dir, plan)) for job in jobs]
-        records = Evaluation(
-            scorer, Session(output_dir), Callbacks(), stores, Places(output_dir, overwrite=False)
-        ).run()
+        stores = [stack.enter_context(RenderStore(job, output_dir, plan, overwrite)) for job in jobs]
+        records = Evaluation(scorer, Session(output_dir), Callbacks(), stores, Places(output_dir, overwrite)).run()
     assert records, "there are no records to test"
     return records
