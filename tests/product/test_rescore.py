@@ -436,13 +436,13 @@ def test_record_of_an_older_checkpoint_is_replaced_only_with_overwrite(
 def test_new_records_stay_in_their_output_folder(
     cli: Callable[..., Said], refused: Callable[..., str], pinned: Pinned
 ) -> None:
-    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one", "--overwrite")
+    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one")
     save_png(Path("garden/ours/0001.png"), image(77))
     save_png(Path("garden/gt/0001.png"), image(78))
     cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "two")
     pinned("rescore", refused("rescore", "one", "two", "--protocol", "float.yaml"))
     assert not list(Path("two").rglob("float-*.json"))
-    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one")
+    cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "one", "--overwrite")
     assert cli("rescore", "one", "two", "--protocol", "float.yaml").code == 0
     assert assert_same("one", "two", "float") == 2
     # In one folder they would overwrite each other.
