@@ -45,7 +45,7 @@ def order_differs(names: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Renders and references of the views to score, by view name, in the references' order.
+    """Renders and references of the views to score, by view name, in the order of the views.
 
     Attributes:
         renders: render of each view.
@@ -104,7 +104,8 @@ class Matching:
         Raises:
             InputError: the renders do not match, or a view is unknown.
         """
-        chosen = list(choose_views(list(references), wanted=self.views, every=self.every).values())
+        views = sorted(references, key=natural) if self.match == "order" else list(references)
+        chosen = list(choose_views(views, wanted=self.views, every=self.every).values())
         if self.match == "order":
             renders = _in_order(what, renders, references, chosen)
         else:
@@ -121,11 +122,9 @@ class Matching:
         """Return the first and last pair of files if they are paired in order, for the record; nothing otherwise."""
         if self.match == "name":
             return {}
-        files = [
-            [render.path.name, reference.path.name]
-            for render, reference in zip(pairs.renders.values(), pairs.references.values(), strict=True)
-        ]
-        return {"matched": {"by": "order", "first": files[0], "last": files[-1]}}
+        names = list(pairs.references)
+        files = [[pairs.renders[name].path.name, pairs.references[name].path.name] for name in (names[0], names[-1])]
+        return {"matched": {"by": "order", "first": files[0], "last": files[1]}}
 
 
 def _in_order(what: object, renders: Pictures, references: Pictures, chosen: Sequence[str]) -> Pictures:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import Said
 from support.layouts import check_views, labels, refusal
 from support.pinned import Pinned
+from support.protocols import protocol_file
 from support.scenes import image, write_pngs
 
+import nvs_eval
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.result_id import selection_of
@@ -76,6 +80,9 @@ def test_order_is_natural_on_both_sides(tmp_path: Path) -> None:
     (source,) = open_folders([ours], reference=gt, matching=ORDER)
     pairs = {view.name: view.renders[0].file for view in source}
     assert pairs == {f"r_{number}": ours / f"{number:05d}.png" for number in numbers}
+    assert list(pairs) == [f"r_{number}" for number in numbers]
+    (source,) = open_folders([ours], reference=gt, matching=Matching(match="order", every=5))
+    assert [view.name for view in source] == ["r_0", "r_5", "r_10"]
     assert sorted(["b10", "b9", "a", "10", "9", "b"], key=natural) == ["a", "b", "b9", "b10", "9", "10"]
 
 
@@ -225,3 +232,36 @@ def test_files_beside_views_are_named_in_the_advice(tmp_path: Path) -> None:
     assert refused(ours, gt).endswith(" If `*_d` are not views, add `--renders-glob '!*_d'`.")
     (source,) = open_folders([ours], reference=gt, matching=Matching(renders_glob=["!*_d"]))
     check_views(source, {"0": (1, 11), "1": (2, 12)})
+
+
+# --- Commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_score_says_how_views_are_paired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said], pinned: Pinned
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    protocol_file(tmp_path)
+    write_pngs(Path("garden/gt"), {f"r_{number}": number for number in range(12)})
+    write_pngs(Path("ours"), {f"{number:05d}": 20 + number for number in range(12)})
+    said = cli("score", "ours", "--reference", "garden/gt", "--match", "order", "--protocol", "light.yaml")
+    assert said.code == 0
+    pinned("score", "\n".join(line for line in said.err.splitlines() if line.startswith("garden/ours")))
+
+
+def test_a_part_of_the_views_is_scored_from_python(tmp_path: Path) -> None:
+    gt = write_pngs(tmp_path / "garden" / "gt", {"a_gt": 1, "b_gt": 2, "c_gt": 3})
+    ours = write_pngs(tmp_path / "ours", {"0": 11, "1": 12, "2": 13, "2_depth": 9})
+    (record,) = nvs_eval.score(
+        ours,
+        reference=gt,
+        match="order",
+        renders_glob="!*_depth",
+        reference_glob="*_gt",
+        every=2,
+        protocol=str(protocol_file(tmp_path)),
+    )
+    assert [row.name for row in record.views] == ["a", "c"]
+    assert record.id.selection == selection_of("ac", "abc")
+    errors = [((image(seed) - image(seed + 10)) ** 2).mean() for seed in (1, 3)]
+    assert record.means["psnr"] == pytest.approx(sum(-10 * float(error.log10()) for error in errors) / 2, abs=1e-4)
