@@ -89,6 +89,7 @@ def input_warnings() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
+        warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # Pillow's, in addition to ours.
         warnings.showwarning = show
         yield
 

@@ -63,7 +63,9 @@ OTHER_FORMATS = (
 EXTENSIONS = tuple(suffix for format in FORMATS for suffix in format.suffixes)
 """Suffixes of the image files in a folder."""
 OTHER_EXTENSIONS = {suffix: format for format in OTHER_FORMATS for suffix in format.suffixes}
-"""Suffixes of image files that cannot be read."""
+"""Suffixes of image files that cannot be read, with their format."""
+ALL_EXTENSIONS = {*EXTENSIONS, *OTHER_EXTENSIONS}
+"""Suffixes of image files, whether they can be read or not."""
 NAMES = listed([format.name for format in FORMATS])
 _LONGEST_START = 64
 

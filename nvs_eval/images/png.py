@@ -73,7 +73,7 @@ def _decode(file: BinaryIO, path: Path) -> np.ndarray:
             damaged.append(kind.decode("latin-1"))
     try:
         values = imagecodecs.png_decode(b"".join(pixels))
-    except imagecodecs.PngError as error:
+    except (imagecodecs.PngError, ValueError) as error:  # A message that is no text is a ValueError.
         raise DamagedError("its pixels are incomplete or invalid") from error
     if damaged:
         warn(path, "is damaged outside of its pixels", f"It was read without the chunks {', '.join(damaged)}.")

@@ -22,6 +22,7 @@ from nvs_eval.system.files import in_units
 
 _BYTES_PER_VALUE = 8  # The stored value and its float32, at most.
 _LARGE = 2**28
+_MOST_PER_BYTE = 10**4  # Ten times the values per byte of a black PNG.
 
 
 class DamagedError(Exception):
@@ -102,14 +103,23 @@ def check_size(path: Path, shape: tuple[int, ...], max_pixels: int | None = None
     """Check the size of an image before it is decoded, because a small file can contain a very large image.
 
     Raises:
-        InputError: it has more than `max_pixels` pixels, or needs more memory than is free.
+        InputError: it has more than `max_pixels` pixels, needs more memory than is free, or far more than its bytes can
+            contain, unless `max_pixels` is given.
+        DamagedError: it is empty.
     """
     height, width = shape[:2]
+    if not height or not width:
+        raise DamagedError("its header gives an empty image")
     if max_pixels is not None and height * width > max_pixels:
         raise InputError(f"{path} must have at most {max_pixels} pixels (--max-pixels). Got {width}x{height}.")
     needed = _BYTES_PER_VALUE * math.prod(shape)
     if needed < _LARGE:
         return
+    if max_pixels is None and math.prod(shape) > _MOST_PER_BYTE * path.stat().st_size:
+        raise InputError(
+            f"{path} is {width}x{height}, far more than its {path.stat().st_size} bytes can show. It is damaged or has "
+            "a single colour. `--max-pixels` reads it nevertheless."
+        )
     import torch
 
     free = free_memory(torch.device("cpu"))

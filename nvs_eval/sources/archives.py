@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.formats import EXTENSIONS
+from nvs_eval.images.formats import ALL_EXTENSIONS
 from nvs_eval.system.files import file_sha256, in_units
 
 # Tar archives by their suffix, with the function that opens the stream.
@@ -176,7 +176,7 @@ def _check_member(archive: Path, name: str, kind: str) -> None:
 
 def _is_wanted(path: PurePosixPath, also: Collection[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and (path.suffix.lower() in EXTENSIONS or path.name in also)
+    return not hidden and (path.suffix.lower() in ALL_EXTENSIONS or path.name in also)
 
 
 def _check_room(archive: Path, size: int) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.images.files import Header, Reading, decode, load_layers
-from nvs_eval.images.formats import EXTENSIONS, OTHER_EXTENSIONS
+from nvs_eval.images.formats import ALL_EXTENSIONS, EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
@@ -166,7 +166,7 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
     unread: list[Path] = []
     for path in sorted(folder.rglob("*")):
         below, suffix = path.relative_to(folder), path.suffix.lower()
-        if suffix not in EXTENSIONS and suffix not in OTHER_EXTENSIONS:
+        if suffix not in ALL_EXTENSIONS:
             continue
         if path.is_dir() or any(part.startswith(".") for part in below.parts) or (name := view_name(below)) is None:
             continue
@@ -236,4 +236,4 @@ def named_like(files: Mapping[str, T], views: Iterable[str]) -> dict[str, T]:
 
 def _without_extension(name: str) -> str:
     suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in {*EXTENSIONS, *OTHER_EXTENSIONS} else name
+    return name.removesuffix(suffix) if suffix.lower() in ALL_EXTENSIONS else name

@@ -18,6 +18,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
 from support.pinned import Pinned
@@ -331,7 +332,8 @@ def test_no_reference(refused: Callable[..., str], pinned: Pinned) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"no image"], ids=["empty", "a signature", "text"])
 def test_an_unreadable_image(content: bytes, refused: Callable[..., str]) -> None:
     Path("garden/theirs/0002.png").write_bytes(content)
-    assert re.fullmatch(r"garden/theirs/0002\.png cannot be read as an image: .+", refused(*SCORE))
+    message = r"garden/theirs/0002\.png (cannot be read as an image: .+|must be an image: PNG, .+)"
+    assert re.fullmatch(message, refused(*SCORE))
 
 
 def test_an_image_with_a_damaged_body(refused: Callable[..., str]) -> None:
@@ -861,3 +863,22 @@ def test_run_of_an_invalid_config(refused: Callable[..., str], pinned: Pinned) -
     message = refused("run", "--load-config", "config.yml", "--protocol", "light.yaml")
     assert message.startswith("config.yml, line 1: !!python/object/apply:os.system ")
     assert not Path("owned").exists()
+
+
+def test_damage_outside_of_the_pixels_is_one_warning(cli: Callable[..., Said]) -> None:
+    expected = cli(*SCORE).out
+    files = sorted(Path("garden").glob("*/*.png"))
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content[:33] + b"\0\0\0\1tEXt!1234" + content[33:])  # A wrong checksum.
+    result = cli(*SCORE, "--overwrite")
+    assert (result.code, result.out) == (0, expected)
+    assert result.err.count("is damaged outside of its pixels. It was read without the chunks tEXt. Further") == 1
+
+
+def test_max_pixels_refuses_larger_files(cli: Callable[..., Said], refused: Callable[..., str]) -> None:
+    with Image.open(next(Path("garden").glob("gt/*.png"))) as image:
+        pixels = image.width * image.height
+    message = refused(*SCORE, "--max-pixels", str(pixels - 1))
+    assert f"must have at most {pixels - 1} pixels (--max-pixels)" in message
+    assert cli(*SCORE, "--max-pixels", str(pixels)).code == 0

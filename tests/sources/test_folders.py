@@ -48,6 +48,28 @@ def test_two_files_of_one_name_are_an_error(garden: Path) -> None:
         open_folders([garden / "ours"], reference=garden / "gt")
 
 
+def test_images_that_cannot_be_read_are_named(garden: Path) -> None:
+    (garden / "gt" / "0009.heic").touch()
+    (garden / "gt" / "0010.HEIC").touch()
+    for name in ("notes.txt", "transforms.json", "video.mp4", "turntable.gif", "points.ply", ".hidden.heic"):
+        (garden / "ours" / name).touch()
+    with pytest.raises(InputError) as error:
+        open_folders([garden / "ours"], reference=garden / "gt", allow_missing=True)
+    assert str(error.value).startswith(
+        f"2 images in {garden / 'gt'} cannot be read: 0009.heic, 0010.HEIC. The format is HEIC. Save it as PNG"
+    )
+    for path in garden.glob("gt/*.[hH]*"):
+        path.unlink()
+    assert len(open_folders([garden / "ours"], reference=garden / "gt")) == 1
+
+
+def test_images_in_an_archive_that_cannot_be_read_are_named(garden: Path) -> None:
+    (garden / "ours" / "0009.dng").touch()
+    archive = shutil.make_archive(str(garden / "packed"), "zip", garden / "ours")
+    with pytest.raises(InputError, match=r"1 image in .*packed\.zip.* cannot be read: 0009\.dng\..* camera raw"):
+        open_folders([Path(archive)], reference=garden / "gt")
+
+
 def test_an_empty_folder_is_an_error(garden: Path) -> None:
     (garden / "empty").mkdir()
     for renders, reference in (("empty", "gt"), ("ours", "empty")):

@@ -199,6 +199,7 @@ def test_a_record_stores_how_its_files_were_read() -> None:
     entry = json.loads(json.dumps(reading_entry(reading)))
     dropping = {"name": "light", "definition": {"alpha": "drop", "round_means": None}, "fingerprint": "9f2c51ab"}
     # Tags of files that were scored are not judged again.
+    assert reading_entry(replace(reading, max_pixels=10**9)) == reading_entry(reading)
     reading = replace(reading, ignore_colour_tags=True, ignore_orientation=True)
     assert reading_of(record(provenance={"reading": entry})) == reading
     assert reading_of(record(provenance={"reading": entry}, protocol=dropping)) == replace(reading, alpha="drop")
