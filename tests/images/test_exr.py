@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def check_refused(path: Path, message: str, reading: Reading = SRGB) -> None:
             read(path, reading)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_exr_needs_an_instruction(dtype: Any, tmp_path: Path) -> None:
+    values = rgb(dtype)
+    path = write(tmp_path / "image.exr", {"RGB": values})
+    check_refused(path, r"image\.exr is EXR, .* `--exr linear` .* or `--exr srgb`", Reading())
+    stored = torch.from_numpy(values.astype(np.float32))
+    assert torch.equal(load_image(path, SRGB), stored)
+    assert torch.equal(load_image(path, Reading(exr="linear")), linear_to_srgb(stored))
+
+
+def test_data_without_colours_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "depth.exr", {"Z": rgb()[..., 0].copy()})
+    check_refused(path, r"depth\.exr must have the channels R, G and B, or Y\. Got Z")
+
+
+def test_exr_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    (tmp_path / "image.exr").write_bytes(b"v/1\x01")
+    check_refused(tmp_path / "image.exr", r"image\.exr: reading EXR requires OpenEXR .* pip install 'nvs-eval\[exr\]'")
+
+
 # --- Types, storage -----------------------------------------------------------------------------------------------
 
 
@@ -59,8 +81,6 @@ def test_lossless_compressions(dtype: Any, compression: str, tmp_path: Path) -> 
     values = rgb(dtype, 40, 33)
     path = write(tmp_path / "a.exr", {"RGB": values}, compression=getattr(exr, f"{compression}_COMPRESSION"))
     check_read(path, values)
-    linear = linear_to_srgb(torch.from_numpy(values.astype(np.float32)))
-    assert torch.equal(load_image(path, Reading(exr="linear")), linear)
 
 
 def test_channels_of_several_types(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from support.pngs import chunk, png_bytes
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Header, Reading, load_image, probe_image, save_npy, save_png
-from nvs_eval.images.pixels import by_planes, linear_to_srgb, quantise
+from nvs_eval.images.pixels import by_planes, quantise
 from nvs_eval.system.files import write_whole
 
 RANDOM = np.random.RandomState(0)
@@ -32,11 +31,6 @@ def deep(channels: int) -> np.ndarray:
 
 def float32(values: np.ndarray, largest: int) -> torch.Tensor:
     return torch.from_numpy((values.astype(np.float64) / largest).astype(np.float32))
-
-
-@pytest.fixture
-def exr() -> Any:
-    return pytest.importorskip("OpenEXR", reason="OpenEXR is not installed (the extra `exr`)")
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "rgba.png", "deep.png", "rgb.jpg", "rgb.npy"])
@@ -262,52 +256,6 @@ def test_saved_npy_is_the_image(tmp_path: Path) -> None:
     image = torch.rand(7, 5, 3).permute(1, 0, 2) * 3 - 1
     save_npy(tmp_path / "deep" / "er" / "image.npy", image.requires_grad_())
     assert torch.equal(load_image(tmp_path / "deep" / "er" / "image.npy"), image)
-
-
-# --- EXR ----------------------------------------------------------------------------------------------------------
-
-
-def write_exr(exr: Any, path: Path, channels: dict[str, np.ndarray]) -> None:
-    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
-    with exr.File(header, channels) as file:
-        file.write(str(path))
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_exr_needs_an_instruction(exr: Any, dtype: type, tmp_path: Path) -> None:
-    path, values = tmp_path / "image.exr", RANDOM.rand(5, 7, 3).astype(dtype)
-    write_exr(exr, path, {"RGB": values})
-    stored = torch.from_numpy(values.astype(np.float32))
-    assert torch.equal(load_image(path, Reading(exr="srgb")), stored)
-    assert torch.equal(load_image(path, Reading(exr="linear")), linear_to_srgb(stored))
-    for read in (load_image, probe_image):
-        with pytest.raises(InputError, match=r"image\.exr is EXR, .* `--exr linear` .* or `--exr srgb`"):
-            read(path)
-
-
-def test_exr_with_alpha_must_be_opaque(exr: Any, tmp_path: Path) -> None:
-    path, values = tmp_path / "rgba.exr", RANDOM.rand(5, 7, 4).astype(np.float32)
-    write_exr(exr, path, {"RGBA": values})
-    for read in (load_image, probe_image):
-        with pytest.raises(InputError, match=r"rgba\.exr has an alpha channel that is not 1 everywhere.*premultiplied"):
-            read(path, Reading(exr="linear", background=(1.0, 1.0, 1.0)))
-    values[..., 3] = 1
-    write_exr(exr, path, {"RGBA": values})
-    expected = linear_to_srgb(torch.from_numpy(values[..., :3].copy()))
-    assert torch.equal(load_image(path, Reading(exr="linear")), expected)
-
-
-def test_exr_without_colours_is_refused(exr: Any, tmp_path: Path) -> None:
-    write_exr(exr, tmp_path / "depth.exr", {"Z": RANDOM.rand(5, 7).astype(np.float32)})
-    with pytest.raises(InputError, match=r"depth\.exr must have the channels R, G and B, or Y\. Got Z"):
-        load_image(tmp_path / "depth.exr", Reading(exr="srgb"))
-
-
-def test_exr_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    (tmp_path / "image.exr").write_bytes(b"v/1\x01")
-    with pytest.raises(InputError, match=r"image\.exr: reading EXR requires OpenEXR .* pip install 'nvs-eval\[exr\]'"):
-        load_image(tmp_path / "image.exr", Reading(exr="srgb"))
 
 
 # --- Probing ------------------------------------------------------------------------------------------------------
