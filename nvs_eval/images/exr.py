@@ -15,8 +15,6 @@ from nvs_eval.errors import InputError, listed
 from nvs_eval.images.stored import DamagedError, Layers, Stored, Tags, check_size
 from nvs_eval.images.tags import colours_of_primaries
 
-_FLOATS = {"HALF": np.float16, "FLOAT": np.float32}
-
 
 @dataclass(frozen=True)
 class _Layer:
@@ -192,24 +190,15 @@ def _load(layer: _Layer, names: Sequence[str]) -> np.ndarray:
 def _planes(layer: _Layer, names: Sequence[str]) -> np.ndarray:
     """Read channels in the data window, `[C, H, W]`.
 
-    The reader of whole files prints about damage and goes on, so it is used for further parts only.
+    The library decodes all channels and releases the interpreter meanwhile. Its reader of single channels does not.
     """
-    library = _library(layer.path)
     left, top, right, bottom = _window(layer, "dataWindow")
-    size = bottom - top + 1, right - left + 1
-    check_size(layer.path, (*size, len(names)))  # Larger than the display window, if there is overscan.
-    if layer.part == 0:
-        try:
-            with closing(library.InputFile(str(layer.path))) as file:
-                stored = file.channels(list(names))
-        except OSError as error:
-            raise DamagedError(str(error)) from error
-        types = [_FLOATS[layer.types[name]] for name in names]
-        return np.stack([np.frombuffer(data, type).reshape(size) for data, type in zip(stored, types, strict=True)])
-    with library.File(str(layer.path), separate_channels=True) as file:
-        if len(file.parts) <= layer.part:
+    # Larger than the display window, if there is overscan.
+    check_size(layer.path, (bottom - top + 1, right - left + 1, len(layer.header["channels"])))
+    with _library(layer.path).File(str(layer.path), separate_channels=True) as file:
+        if len(file.parts) <= layer.part:  # It only prints what is wrong.
             raise DamagedError("its pixels are incomplete or invalid")
         channels = file.parts[layer.part].channels
-        planes = {name: np.array(channels[name].pixels) for name in names}
-    _check_floats(layer, [name for name, plane in planes.items() if plane.dtype.kind != "f"])
-    return np.stack(list(planes.values()))
+        planes = {name: channels[name].pixels for name in names}
+        _check_floats(layer, [name for name, plane in planes.items() if plane.dtype.kind != "f"])
+        return np.stack(list(planes.values()))
