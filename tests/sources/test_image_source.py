@@ -27,7 +27,7 @@ from support.scenes import HEIGHT, WIDTH, float_image, image, write_masks, write
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import Reading, load_layers, save_npy, save_png
+from nvs_eval.images.files import Reading, load_image, load_layers, save_npy, save_png
 from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources import pictures
@@ -218,3 +218,12 @@ def test_options_of_later_versions_are_stored_only_if_set() -> None:
 def test_an_invalid_entry_means_the_default(entry: object) -> None:
     expected = Reading(ignore_colour_tags=True, ignore_orientation=True)
     assert reading_of(record(provenance={"reading": entry})) == expected
+
+
+def test_float_files_in_0_to_255_are_refused_by_name(garden: Path) -> None:
+    for path in (garden / "ours").iterdir():
+        save_npy(path.with_suffix(".npy"), 255 * load_image(path))
+        path.unlink()
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt")
+    with pytest.raises(InputError, match=r"ours/0001\.npy\) must be in \[0, 1\]\. Got values up to 255"):
+        list(source)

@@ -103,10 +103,10 @@ def bright(share: float, value: float = 255.0) -> Tensor:
         (
             bright(0),
             bright(0) * 510,
-            r"The render of view 'a' \(b\.npy\) must be in \[0, 1\]\. Got values up to 255, 100%",
+            r"The render of view 'a' \(b\.npy\) must be in \[0, 1\]\. Got values up to 255, 100 %",
         ),
-        (bright(0) * 510, bright(0), r"The reference of view 'a' must be in \[0, 1\]\. Got values up to 255, 100%"),
-        (bright(0), bright(0.011, 4.1), r"Got values up to 4\.1, 1% of them above 4\. Divide it by its range"),
+        (bright(0) * 510, bright(0), r"The reference of view 'a' must be in \[0, 1\]\. Got values up to 255, 100 %"),
+        (bright(0), bright(0.011, 4.1), r"Got values up to 4\.1, 1 % of them above 4\. Divide it by its range"),
     ],
 )
 def test_values_in_0_to_255_are_refused(reference: Tensor, render: Tensor, message: str) -> None:
