@@ -55,8 +55,8 @@ def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
     # Counted only where the maximum makes it likely. A protocol that clamps would score a white image.
     if high > _BRIGHT and (share := int((image > _BRIGHT).sum()) / image.numel()) > _FEW:
         raise InputError(
-            f"{what} must be in [0, 1]. Got values up to {high:g}, {100 * share:.0f} % of them above {_BRIGHT}. Divide it by "
-            "its range, such as 255."
+            f"{what} must be in [0, 1]. Got values up to {high:g}, {100 * share:.0f} % of them above {_BRIGHT}. Divide "
+            "it by its range, such as 255."
         )
     return low, high
 

@@ -167,7 +167,7 @@ def test_checkpoints_with_other_masks_use_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 def test_record_states_that_weights_above_0_count_as_1(staged: bool, tmp_path: Path) -> None:
-    faint = write_masks(tmp_path / "faint", HALVES, weight=1 / 255)
+    faint = write_masks(tmp_path / "faint", HALVES, weight=2 / 255)
     steps = [
         FakeCheckpoint(step, masks=Masks(list_images(faint), binary=True), method="binary")
         for step in (1, 2)[: 1 + staged]
@@ -178,5 +178,5 @@ def test_record_states_that_weights_above_0_count_as_1(staged: bool, tmp_path: P
     assert "masks" not in ignoring.provenance
     steps = [FakeCheckpoint(1, masks=Masks(list_images(faint)))]
     (weights,) = evaluate_checkpoints(steps, tmp_path / "out", LIGHT)
-    assert [row.coverage for row in weights.views] == pytest.approx([0.5 / 255, 0.25 / 255, 1 / 255])
+    assert [row.coverage for row in weights.views] == pytest.approx([1 / 255, 0.5 / 255, 2 / 255])
     assert "masks" not in weights.provenance
