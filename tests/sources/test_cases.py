@@ -196,3 +196,32 @@ def test_masks_with_two_extensions(cases: Path, score: Callable[..., Scored]) ->
     scored = score("name_with_two_extensions/renders", *words, "--scene", "s")
     check(scored, {"s/renders/final": psnr_of(case / "renders", case / "images")})
     assert all(row.coverage == 1 for record in scored.records.values() for row in record.views)
+
+
+def test_two_folders_named_renders(cases: Path, score: Callable[..., Scored]) -> None:
+    case = cases / "two_folders_named_renders"
+    a, b = (psnr_of(case / name / "renders", case / "gt") for name in "AB")
+    folders = [f"two_folders_named_renders/{name}/renders" for name in "AB"]
+    words = ["--reference", "two_folders_named_renders/gt", "--scene", "s"]
+    check(score(folders[0], *words), {"s/renders/final": a})
+    refused = score(folders[1], *words)
+    assert refused.said.code == 2
+    assert "--method" in refused.said.err
+    assert "--overwrite" in refused.said.err
+    assert refused.psnr == pytest.approx({"s/renders/final": a}, abs=1e-5)
+    # Named in one command, their paths tell them apart.
+    check(score(*folders, *words), {"s/renders/final": a, "s/A_renders/final": a, "s/B_renders/final": b})
+
+
+def test_test_then_train(cases: Path, score: Callable[..., Scored]) -> None:
+    model = cases / "test_then_train" / "m"
+    steps = {split: model / split / "ours_30000" for split in ("test", "train")}
+    for split in steps:
+        scored = score(f"test_then_train/m/{split}/ours_30000")
+    check(
+        scored,
+        {
+            "test_then_train/m/30000": psnr_of(steps["test"] / "renders", steps["test"] / "gt"),
+            "test_then_train/m/30000-train": psnr_of(steps["train"] / "renders", steps["train"] / "gt"),
+        },
+    )
