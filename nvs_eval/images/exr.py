@@ -201,4 +201,5 @@ def _planes(layer: _Layer, names: Sequence[str]) -> np.ndarray:
         channels = file.parts[layer.part].channels
         planes = {name: channels[name].pixels for name in names}
         _check_floats(layer, [name for name, plane in planes.items() if plane.dtype.kind != "f"])
-        return np.stack(list(planes.values()))
+        # One copy: halves become floats here, not in a second pass.
+        return np.stack(list(planes.values()), dtype=np.float32)
