@@ -31,7 +31,7 @@ from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import memory_advice
 
-_PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "nerfstudio")
+_PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "imagecodecs", "simplejpeg", "nerfstudio")
 
 
 @dataclass(frozen=True)

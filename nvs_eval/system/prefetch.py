@@ -1,7 +1,7 @@
 """Prefetching in threads: while one view is scored, the next ones are read and decoded.
 
-Decoding a PNG is mostly zlib decompression, during which Pillow releases the GIL. The prefetching threads avoid torch
-operations that start threads, because those would compete with the threads that score.
+Decoding a PNG is mostly zlib decompression, during which its decoder releases the GIL. The prefetching threads avoid
+torch operations that start threads, because those would compete with the threads that score.
 """
 
 from __future__ import annotations
