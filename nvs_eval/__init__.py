@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nvs_eval.records.result_id import selection_of as selection_of
     from nvs_eval.report.frames import data_frame as data_frame
     from nvs_eval.sources.folders import open_folders as open_folders
+    from nvs_eval.sources.views import FailedView as FailedView
     from nvs_eval.sources.views import Render as Render
     from nvs_eval.sources.views import View as View
 
@@ -76,7 +77,7 @@ _PUBLIC = {
     "nvs_eval.records.result_id": ["ResultId", "selection_of"],
     "nvs_eval.report.frames": ["data_frame"],
     "nvs_eval.sources.folders": ["open_folders"],
-    "nvs_eval.sources.views": ["Render", "View"],
+    "nvs_eval.sources.views": ["FailedView", "Render", "View"],
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 

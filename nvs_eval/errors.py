@@ -25,6 +25,10 @@ class InputWarning(UserWarning):
         self.kind = kind
 
 
+class ResourceError(InputError):
+    """Lack of memory or of a package. It concerns every view, so a command cannot go on without the view."""
+
+
 def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, with the nearest known name and a list of all."""
     return InputError(f"Unknown {kind} {name!r}.{known_names(name, valid_names)}")

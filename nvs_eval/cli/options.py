@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _CHOOSING = {"metrics", "protocol", "suite", "allow_mixed"}
 
 
+EXIT_FAILED = 3
+"""Exit code of a command that could not do all of its work."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:
     """Options of writing tables."""
@@ -218,7 +222,19 @@ class ScoringCommand(LogOptions):
         self.show([record for _, record in records])
         put_sentences(f"! {doubt}" for doubt in doubts)
         self.log_records(sinks, records)
-        return 0
+        return self._report_failed([record for _, record in records])
+
+    @staticmethod
+    def _report_failed(records: Sequence[Record]) -> int:
+        """Print which results lack views that failed, and return the exit code."""
+        from nvs_eval.cli.console import say
+        from nvs_eval.records.incomplete import failures
+
+        if not (lines := failures(records)):
+            return 0
+        advice = "Fix the causes and run the command again, which writes complete records."
+        say("\n  ".join(["Incomplete:", *lines, advice]), style="yellow")
+        return EXIT_FAILED
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
         """Score and write the records; return each with its output folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 from nvs_eval import protocols
 from nvs_eval.errors import InputError
@@ -11,7 +12,6 @@ from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 from nvs_eval.evaluation.score_folders import score_folders
 from nvs_eval.protocols import DEFAULT, Protocol
 from nvs_eval.records.record import Record
-from nvs_eval.records.result_id import ResultId
 
 
 def audit(options: AuditOptions, callbacks: Callbacks) -> list[list[Record]]:
@@ -38,9 +38,9 @@ def audit(options: AuditOptions, callbacks: Callbacks) -> list[list[Record]]:
     records = run_checkpoints(options, callbacks) if options.load_config else score_folders(options, callbacks)
     if not records:
         raise InputError("No protocol can score these renders. Each one was skipped with a message.")
-    by_result: dict[ResultId, list[Record]] = {}
+    by_result: dict[Path, list[Record]] = {}
     for record in records:
-        by_result.setdefault(record.id, []).append(record)
+        by_result.setdefault(record.id.folder, []).append(record)
     return list(by_result.values())
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -15,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.options import Callbacks, Refusal
-from nvs_eval.evaluation.prepare import EmptyMask
-from nvs_eval.evaluation.scorer import Outcome, Scorer
+from nvs_eval.evaluation.rows import Hashes, Results, Rows
+from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.upload import on_device
-from nvs_eval.images.pixels import AlphaRule, sha256_of_image, sha256_of_mask
+from nvs_eval.images.pixels import sha256_of_mask
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, ViewRow
+from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.image_source import ImageFiles
-from nvs_eval.sources.views import View
+from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.devices import memory_advice
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "imagecodecs", "simplejpeg", "nerfstudio")
@@ -43,27 +41,36 @@ class Session:
         command: command line, as the user typed it.
         started: time of the start.
         clock: monotonic time at the start, in seconds.
+        errors: errors of results that have no record, raised by `check` after the others are written.
     """
 
     output_dir: Path
     command: tuple[str, ...] = ()
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     clock: float = field(default_factory=time.monotonic)
+    errors: list[InputError] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise the first of the errors, after all records are written."""
+        if self.errors:
+            raise self.errors[0]
 
 
 def evaluate(
-    views: Iterable[View],
+    views: Iterable[View | FailedView],
     ids: Sequence[ResultId],
     scorer: Scorer,
     session: Session,
     *,
     provenance: Sequence[Mapping[str, Any]] = (),
-    on_view: Callable[[View], None] = lambda view: None,
+    on_view: Callable[[View | FailedView], None] = lambda view: None,
     on_refusal: Refusal | None = None,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> list[Record]:
     """Score every view and make the records, one per result and protocol.
 
-    A view whose mask is empty is skipped and listed in the record.
+    A view whose mask is empty is skipped and listed in the record. A view that cannot be scored is missing only from
+    the records that it concerns, which list it as failed; their selection is that of the other views.
 
     Args:
         views: views, each with one render per result.
@@ -72,41 +79,55 @@ def evaluate(
         session: values shared by all records.
         provenance: identity of the renders of each result, for its records (default: none).
         on_view: called with each view after it is scored.
-        on_refusal: called once for each protocol that cannot score the views, which then gets no records (default:
-            raise the error).
+        on_refusal: called once for each protocol that can score no view of a result, which then has no record (default:
+            raise the error if there is no record at all, otherwise add it to `session.errors`).
+        warn: called once for each view that failed, with the reason.
 
     Raises:
-        InputError: The views or the scorer raised it, there is no view, or a view lacks a render.
+        InputError: The views raised it, memory ran out, or there is no view that can be scored.
     """
-    refuse = on_refusal or _raise
     folders = [session.output_dir / result.folder for result in ids]
-    rows_by_protocol = [_Rows(protocol, [[] for _ in ids]) for protocol in scorer.protocols]
+    results = Results(ids, [Rows(protocol, folders) for protocol in scorer.protocols], on_refusal, warn)
+
+    def scorable() -> Iterator[View]:
+        for view in views:
+            if isinstance(view, View):
+                _check_renders(view, ids)
+                yield view
+            else:
+                results.fail(view)
+                on_view(view)
+
     hash_mask = functools.lru_cache(maxsize=1)(sha256_of_mask)  # All views can share one mask.
     with ThreadPoolExecutor(1) as background:
-        for view, on_scorer in on_device(views, scorer.device):
-            if len(view.renders) != len(ids):
-                raise InputError(
-                    f"View {view.name!r} must have one render per result. Got {counted(len(view.renders), 'render')} "
-                    f"for {counted(len(ids), 'result')}."
-                )
-            hashes = _Hashes(view, background, hash_mask)
-            for rows, outcome in zip(rows_by_protocol, scorer.outcomes(on_scorer), strict=True):
-                rows.add(view, hashes, outcome, folders, refuse)
+        for view, on_scorer in on_device(scorable(), scorer.device):
+            results.add(view, Hashes(view, background, hash_mask), scorer.outcomes(on_scorer))
             on_view(view)
-    for rows in rows_by_protocol:
-        rows.check_not_empty(refuse)
-    return [
+    errors = results.finish()
+    records = [
         Record(
-            **asdict(result),
+            **{**asdict(result), "selection": rows.selection(index, result)},
             protocol=rows.protocol.stamp,
             metrics=rows.protocol.infos,
             views=rows.rows[index],
-            provenance=_provenance(scorer, rows, session, provenance[index] if provenance else {}),
+            provenance=_provenance(scorer, rows, index, session, provenance[index] if provenance else {}),
         )
         for index, result in enumerate(ids)
-        for rows in rows_by_protocol
-        if not rows.refused
+        for rows in results.by_protocol
+        if rows.rows[index] and not rows.is_refused
     ]
+    if errors and not records:
+        raise errors[0]
+    session.errors.extend(errors)
+    return records
+
+
+def _check_renders(view: View, ids: Sequence[ResultId]) -> None:
+    if len(view.renders) + len(view.failed) != len(ids):
+        raise InputError(
+            f"View {view.name!r} must have one render per result. Got {counted(len(view.renders), 'render')} for "
+            f"{counted(len(ids), 'result')}."
+        )
 
 
 def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks) -> list[Record]:
@@ -125,6 +146,7 @@ def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks:
             provenance=source.provenance,
             on_view=lambda _: advance(),
             on_refusal=callbacks.on_refusal,
+            warn=callbacks.warn,
         )
     if source.hash_file is None:
         return records
@@ -140,71 +162,9 @@ def _with_inputs(record: Record, source: ImageFiles) -> Record:
     return replace(record, provenance={**record.provenance, "inputs_sha256": inputs})
 
 
-def _raise(_: Protocol, error: InputError) -> None:
-    raise error
-
-
-@dataclass
-class _Rows:
-    """Rows of one protocol for each result, and the reason and mask hash of each skipped view."""
-
-    protocol: Protocol
-    rows: list[list[ViewRow]]
-    skipped: dict[str, str] = field(default_factory=dict)
-    skipped_masks: dict[str, str | None] = field(default_factory=dict)
-    refused: bool = False
-
-    def add(self, view: View, hashes: _Hashes, outcome: Outcome, folders: Sequence[Path], refuse: Refusal) -> None:
-        """Add the rows of a scored view."""
-        if self.refused:
-            return
-        if isinstance(outcome.error, EmptyMask):
-            self.skipped[view.name] = str(outcome.error)
-            self.skipped_masks[view.name] = hashes.mask
-        elif outcome.error is not None:
-            self._refuse(outcome.error, refuse)
-        else:
-            reference = hashes.reference(self.protocol.alpha, outcome.reference)
-            for index, (rows, folder) in enumerate(zip(self.rows, folders, strict=True)):
-                rows.append(_row(view, index, outcome, folder, reference_sha256=reference, mask_sha256=hashes.mask))
-
-    def check_not_empty(self, refuse: Refusal) -> None:
-        """Refuse the protocol if no view was scored."""
-        if not self.refused and not any(self.rows):
-            reason = f" {next(iter(self.skipped.values()))}" if self.skipped else ""
-            self._refuse(InputError(f"There is no view to score.{reason}"), refuse)
-
-    def _refuse(self, error: InputError, refuse: Refusal) -> None:
-        refuse(self.protocol, error)
-        self.refused = True
-
-
-def _row(
-    view: View, index: int, outcome: Outcome, folder: Path, *, reference_sha256: str, mask_sha256: str | None
-) -> ViewRow:
-    """Return the row of one render of a view, with paths relative to the record's folder."""
-    render, (height, width) = view.renders[index], view.reference.shape[:2]
-    masked = outcome.coverage is not None
-    return ViewRow(
-        name=view.name,
-        width=width,
-        height=height,
-        scores={name: values[index] for name, values in outcome.scores.items()},
-        render_seconds=render.seconds,
-        render=relative_path(render.file, folder),
-        reference=relative_path(view.reference_file, folder),
-        reference_sha256=reference_sha256,
-        coverage=outcome.coverage,
-        mask=relative_path(view.mask_file, folder) if masked else None,
-        mask_sha256=mask_sha256 if masked else None,
-        own=dict(render.own) or None,
-    )
-
-
-def _provenance(scorer: Scorer, rows: _Rows, session: Session, renders: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(scorer: Scorer, rows: Rows, index: int, session: Session, renders: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provenance of the record of one result and protocol."""
     protocol = rows.protocol
-    skipped = {"left_out": rows.skipped, "left_out_masks": rows.skipped_masks} if rows.skipped else {}
     return {
         "nvs_eval": version("nvs-eval"),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -217,7 +177,7 @@ def _provenance(scorer: Scorer, rows: _Rows, session: Session, renders: Mapping[
         **renders,
         "weights": {net: scorer.weights[net] for net in protocol.nets},
         **_arithmetic(protocol, scorer.device),
-        **skipped,
+        **rows.provenance(index, renders.get("left_out", {})),
     }
 
 
@@ -244,27 +204,3 @@ def _versions() -> dict[str, str]:
 def device_name(device: torch.device) -> str:
     """Return the name of a device as users know it: "cpu", or the model of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
-class _Hashes:
-    """Hashes of a view's mask and of its reference under each alpha rule, computed once."""
-
-    def __init__(self, view: View, background: Executor, hash_mask: Callable[[Tensor], str]) -> None:
-        self.mask = None if view.mask is None else hash_mask(view.mask)
-        # Hashed in the background while the view is scored. A reference with alpha is hashed after compositing.
-        self._opaque = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
-        self._composited: dict[AlphaRule, str] = {}
-
-    def reference(self, rule: AlphaRule, image: Tensor | None) -> str:
-        """Return the hash of the reference; `image` is the reference without alpha, required if it has any."""
-        if self._opaque is not None:
-            return self._opaque.result()
-        if rule not in self._composited:
-            assert image is not None
-            self._composited[rule] = sha256_of_image(image)
-        return self._composited[rule]
-
-
-def relative_path(file: Path | None, folder: Path) -> str | None:
-    """Return a file's path relative to a folder, with forward slashes; None for no file."""
-    return None if file is None else Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()

@@ -58,24 +58,33 @@ class Prepared:
     coverage: float | None
 
 
-def check_range(view: View, protocol: Protocol) -> None:
-    """Check that a view's images are in [0, 1], if the protocol requires it.
+def range_errors(view: View, protocol: Protocol) -> dict[int, InputError]:
+    """Return an error for each render, by index, that the protocol cannot score because of values outside [0, 1].
 
-    Raises:
-        InputError: An image is not; the message names the view, the file and the values.
+    A reference outside [0, 1] is an error of all renders. The message names the view, the file and the values.
     """
     if protocol.out_of_range != "error":
-        return
+        return {}
     images = [("reference", view.reference_file), *(("render", render.file) for render in view.renders)]
-    for (kind, file), (low, high) in zip(images, view.bounds, strict=True):
-        if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+    errors: dict[int, InputError] = {}
+    for place, ((kind, file), bounds) in enumerate(zip(images, view.bounds, strict=True)):
+        if not is_in_range(bounds):
             where = f" ({file})" if file else ""
             advice = "Clamp the values when writing the image, or use" if file else "Use"
-            raise InputError(
-                f"The {kind} of view {view.name!r}{where} has values from {low:g} to {high:g}. The protocol "
+            error = InputError(
+                f"The {kind} of view {view.name!r}{where} has values from {bounds[0]:g} to {bounds[1]:g}. The protocol "
                 f"{protocol.name!r} requires [0, 1]. {advice} a protocol with `out_of_range: clamp`, such as "
                 "nerfstudio-splatfacto, or a copy of this one."
             )
+            if kind == "reference":
+                return dict.fromkeys(range(len(view.renders)), error)
+            errors[place - 1] = error
+    return errors
+
+
+def is_in_range(bounds: tuple[float, float]) -> bool:
+    """Return whether a minimum and maximum are in [0, 1], up to rounding."""
+    return bounds[0] >= -RANGE_TOLERANCE and bounds[1] <= 1 + RANGE_TOLERANCE
 
 
 def check_masks(protocol: Protocol, what: str) -> None:

@@ -19,11 +19,12 @@ from typing import Literal
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import relative_path
 from nvs_eval.evaluation.kept_files import kept_files, move_files, place_of_renders
+from nvs_eval.evaluation.prepare import is_in_range
+from nvs_eval.evaluation.rows import relative_path
 from nvs_eval.evaluation.work_folder import Note, WorkFolder, leftovers
 from nvs_eval.images.files import load_image, save_npy, save_png
-from nvs_eval.images.pixels import RANGE_TOLERANCE, quantise, sha256_of_image
+from nvs_eval.images.pixels import quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, record_file, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
@@ -31,7 +32,7 @@ from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.sources.views import View
+from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.files import space_needed
 
 Keep = Literal["all", "png", "none"]
@@ -88,6 +89,7 @@ class RenderStore:
         overwrite: whether to ignore renders of an interrupted command.
         note: description of the renders so far.
         is_rendered: whether all views are written.
+        failed: errors of the views that could not be rendered, by name.
     """
 
     job: Job
@@ -96,6 +98,7 @@ class RenderStore:
     overwrite: bool = False
     note: Note = field(init=False)
     is_rendered: bool = field(init=False, default=False)
+    failed: dict[str, InputError] = field(init=False, default_factory=dict)
     _work: WorkFolder | None = field(init=False, default=None)
     _is_leftover: bool = field(init=False, default=False)
 
@@ -163,14 +166,17 @@ class RenderStore:
             self._work.remove()
         self.note, self._work, self.is_rendered, self._is_leftover = self._new_note(), None, False, False
 
-    def views(self) -> Iterator[View]:
+    def views(self) -> Iterator[View | FailedView]:
         """Render the views, and write each before yielding it.
 
         Raises:
-            InputError: A view cannot be rendered or written.
+            InputError: A view cannot be written, or no view can be rendered.
         """
         for view in self.job.checkpoint:
-            self._write(view)
+            if isinstance(view, View):
+                self._write(view)
+            else:
+                self.failed[view.name] = view.failed[0]
             yield view
 
     def _write(self, view: View) -> None:
@@ -181,8 +187,6 @@ class RenderStore:
         note.reference_sha256[view.name] = sha256_of_image(view.reference)
         note.seconds[view.name] = render.seconds
         note.own[view.name] = dict(render.own)
-        low, high = view.bounds[1]
-        note.in_range &= low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
         rounded = quantise(view.reference.clamp(0, 1), "round")
         if not (exact := torch.equal(rounded, view.reference)):
             note.inexact_references[view.name] = sha256_of_image(rounded)
@@ -192,7 +196,10 @@ class RenderStore:
         save_png(work / "references" / f"{view.name}.png", view.reference)
         if not exact and (plan.floats or plan.staged):
             save_npy(work / "references" / f"{view.name}.npy", view.reference)
-        if plan.floats:
+        clipped = plan.staged and not is_in_range(view.bounds[1])
+        if clipped:
+            note.clipped_renders.append(view.name)  # An 8-bit file cannot show that the range was exceeded.
+        if plan.floats or clipped:
             save_npy(work / "renders" / f"{view.name}.npy", render.image)
         if plan.pngs:
             save_png(work / "renders" / f"{view.name}.png", render.image)
@@ -226,6 +233,7 @@ class RenderStore:
             self.note.seconds,
             self.job.masks,
             self.note.own,
+            failed=self.failed,
         )
 
     def publish(self, records: Sequence[Record], protocols: Sequence[Protocol]) -> list[Record]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from nvs_eval.errors import InputError
@@ -56,10 +56,14 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
             groups.setdefault((root, missing), []).append(result)
     # Creating the jobs checks everything before anything is scored.
     jobs = [
-        _Job(root, group, [p for p in protocols if p.fingerprint in missing], options)
+        _Job(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
         for (root, missing), group in groups.items()
     ]
-    return records + [(job.root, record) for job in jobs for record in job.run(callbacks)]
+    for job in jobs:
+        records += [(job.session.output_dir, record) for record in job.run(callbacks)]
+    for job in jobs:
+        job.session.check()
+    return records
 
 
 def _one_record_per_result(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
@@ -106,10 +110,10 @@ class _Job:
     """Results below one output folder that are scored under the same protocols; checked on creation."""
 
     def __init__(
-        self, root: Path, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
+        self, session: Session, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
     ) -> None:
-        self.root = root
-        self._places = Places(root, options.overwrite, renamable=False)
+        self.session = session
+        self._places = Places(session.output_dir, options.overwrite, renamable=False)
         # Results with the same references and masks are scored together.
         groups: dict[tuple, list[Result]] = {}
         for result in results:
@@ -133,11 +137,12 @@ class _Job:
 
     def run(self, callbacks: Callbacks) -> list[Record]:
         """Score the renders and write the records."""
-        session, records = Session(self.root, callbacks.command), []
+        records = []
         for source in self._sources:
+            ids = {result.folder: result for result in source.ids}  # A view that fails changes a record's selection.
             scored = [
-                self._results[record.id].carry_over(record, self._copies[record.id])
-                for record in score_files(source, self._scorer, session, callbacks)
+                self._results[ids[record.id.folder]].carry_over(record, self._copies[ids[record.id.folder]])
+                for record in score_files(source, self._scorer, self.session, callbacks)
             ]
             records += self._places.write(scored, callbacks)
         return records
@@ -270,12 +275,16 @@ class Result:
         recorded_copies = self.record.provenance.get("reference_copies", {})
         exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
         for row in self.record.views:
-            if masks is not None and row.name in masks.files and masks.sha256(row.name) != row.mask_sha256:
-                mask = masks.files[row.name]
-                raise InputError(f"The mask {mask} has changed since {self.file} was written. Score the renders again.")
+            if masks is not None and row.name in masks.files:
+                digest = _sha256_if_readable(partial(masks.sha256, row.name))
+                if digest not in (None, row.mask_sha256):
+                    raise InputError(
+                        f"The mask {masks.files[row.name]} has changed since {self.file} was written. Score the "
+                        "renders again."
+                    )
             path = self._path(row.reference, "reference", row.name)
-            digest = sha256_of_image(load_image(path, reading))
-            if digest == row.reference_sha256:
+            digest = _sha256_if_readable(lambda path=path: sha256_of_image(load_image(path, reading)))
+            if digest in (None, row.reference_sha256):
                 continue
             if digest != recorded_copies.get(row.name):
                 raise InputError(
@@ -290,11 +299,24 @@ class Result:
         return frozenset(copies)
 
     def carry_over(self, record: Record, copies: frozenset[str]) -> Record:
-        """Return a new record with the original sha256 of copied references, and with the views skipped before."""
+        """Return a new record with the original sha256 of copied references, and with the views missing before."""
         hashes = {row.name: row.reference_sha256 for row in self.record.views}
         rows = [replace(row, reference_sha256=hashes[row.name]) if row.name in copies else row for row in record.views]
         provenance = dict(record.provenance)
-        for key in ("left_out", "left_out_masks"):
-            if merged := {**self.record.provenance.get(key, {}), **provenance.get(key, {})}:
+        old = self.record.provenance
+        earlier = {
+            "left_out": {**old.get("left_out", {}), **self.record.failed},
+            "left_out_masks": old.get("left_out_masks", {}),
+        }
+        for key, entries in earlier.items():
+            if merged := {**entries, **provenance.get(key, {})}:
                 provenance[key] = merged
         return replace(record, views=rows, provenance=provenance)
+
+
+def _sha256_if_readable(sha256: Callable[[], str]) -> str | None:
+    """Return the hash of a file, or None if it is damaged, which costs its view when it is scored."""
+    try:
+        return sha256()
+    except InputError:
+        return None

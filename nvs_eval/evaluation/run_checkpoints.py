@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
-from nvs_eval.evaluation.prepare import check_range
 from nvs_eval.evaluation.render_store import Job, Keep, Plan, RenderStore
 from nvs_eval.evaluation.resume import Places, of_checkpoint
 from nvs_eval.evaluation.scorer import Scorer
@@ -26,7 +25,6 @@ from nvs_eval.sources import checkpoints as trained
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.masks import MaskFiles, find_masks
-from nvs_eval.sources.views import View
 from nvs_eval.system.devices import find_device, memory_advice
 from nvs_eval.system.files import check_folder_writable, check_space, folder_locked, in_units
 
@@ -44,7 +42,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     records, waiting = _finished(_groups(jobs, options), options, callbacks)
     with ExitStack() as stack:
         for group, protocols in waiting:
-            plan = plan_renders(group, protocols, options.keep_renders, may_refuse=callbacks.on_refusal is not None)
+            plan = plan_renders(group, protocols, options.keep_renders)
             scorer, places = options.scorer(protocols), Places.of(options)
             stores = [RenderStore(job, session.output_dir, plan, options.overwrite) for job in group]
             evaluations.append(Evaluation(scorer, session, callbacks, [*map(stack.enter_context, stores)], places))
@@ -53,6 +51,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
         for evaluation in evaluations:
             with memory_advice():
                 records += evaluation.run()
+    session.check()
     order = [job.id.folder for job in jobs]
     return sorted(records, key=lambda record: order.index(record.id.folder))
 
@@ -189,13 +188,10 @@ def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbac
 # --- Rendering and scoring, at once or in two stages ------------------------------------------------------------------
 
 
-def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep, *, may_refuse: bool = False) -> Plan:
-    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats.
-
-    Floats are also used if a protocol may refuse a render that is out of range, which a PNG cannot show.
-    """
+def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep) -> Plan:
+    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats."""
     staged = len(jobs) > 1
-    through_png = all(protocol.exact_in_png for protocol in protocols) and not may_refuse
+    through_png = all(protocol.exact_in_png for protocol in protocols)
     floats = keep == "all" or (staged and not through_png)
     pngs = keep == "png" or (staged and not floats)
     return Plan(keep, staged, floats, pngs, tuple(protocol.fingerprint for protocol in protocols))
@@ -225,6 +221,10 @@ class Evaluation:
         Raises:
             InputError: A checkpoint or the scorer raised it. Records finished before are kept.
         """
+        for store in self.stores:
+            if store.is_damaged:
+                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
+                store.discard()
         waiting = [store for store in self.stores if not store.is_rendered]
         if waiting and not waiting[0].plan.staged:
             return self._at_once(waiting[0])
@@ -243,6 +243,7 @@ class Evaluation:
                 provenance=[job.checkpoint.provenance],
                 on_view=lambda _: advance(),
                 on_refusal=self.callbacks.on_refusal,
+                warn=self.callbacks.warn,
             )
         peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
         return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
@@ -250,35 +251,20 @@ class Evaluation:
     def _render(self, store: RenderStore) -> None:
         """Render a checkpoint to files."""
         with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
-            for view in store.views():
-                self._check_range(view)
+            for _ in store.views():
                 advance()
         store.finish_rendering()
-
-    def _check_range(self, view: View) -> None:
-        """Check the range before the remaining views are rendered; an 8-bit file cannot show that it was exceeded."""
-        if self.callbacks.on_refusal is None:
-            for protocol in self.scorer.protocols:
-                check_range(view, protocol)
 
     def _score(self, group: Sequence[RenderStore]) -> list[Record]:
         """Score the renders of checkpoints that have the same references and masks."""
         sets = [store.render_set() for store in group]
         # All sets have the same references; use those of the first.
         source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
-        try:
-            scored = score_files(source, self.scorer, self.session, self.callbacks)
-        except InputError:
-            damaged = [store for store in group if store.is_damaged]
-            if not damaged:
-                raise
-            for store in damaged:
-                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
-                store.discard()
-            return replace(self, stores=group).run()
+        scored = score_files(source, self.scorer, self.session, self.callbacks)
         records = []
         for store in group:
-            records += self._publish(store, [record for record in scored if record.id == store.job.id])
+            own = [record for record in scored if record.id.folder == store.job.id.folder]
+            records += self._publish(store, own)
         return records
 
     def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.evaluate import Session, score_files
 from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
 from nvs_eval.evaluation.resume import Places, of_files
@@ -48,6 +48,7 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     for (source, _), scorer in zip(waiting, scorers, strict=True):
         scored = score_files(source, scorer, session, callbacks)
         records += scored if options.output_dir is None else Places.of(options).write(scored, callbacks)
+    session.check()
     order = [result.folder for source in sources for result in source.ids]
     named = [protocol.fingerprint for protocol in protocols]
     return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))
@@ -117,6 +118,8 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
                     f"{renders.id}: names are in the order of their numbers (2 before 10). A tool that sorts them as "
                     "text pairs other images; check the pairs with `nvs-eval inspect`."
                 )
+        if renders.left_out:
+            callbacks.warn(_partial(renders))
         if masks := renders.provenance.get("masks_not_used"):
             callbacks.warn(
                 f"{renders.id} has masks ({masks}), which NerfBaselines would use. Use `--data-masks` to score with "
@@ -127,6 +130,17 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
 
 def _names(pictures: Mapping[str, Picture]) -> list[str]:
     return [picture.path.stem for picture in pictures.values()]
+
+
+def _partial(renders: RenderSet) -> str:
+    """Return a sentence on the views that `--allow-missing` leaves out."""
+    scored = len(renders.references)
+    parts = []
+    for reason in dict.fromkeys(renders.left_out.values()):
+        names = [name for name, why in renders.left_out.items() if why == reason]
+        parts.append(f"{len(names)} {'has' if len(names) == 1 else 'have'} {reason} ({some(names)})")
+    total = counted(scored + len(renders.left_out), "view")
+    return f"{renders.id}: scoring {scored} of {total}, because {' and '.join(parts)}."
 
 
 def _check_given(options: ScoreOptions) -> None:

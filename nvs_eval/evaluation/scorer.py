@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError
-from nvs_eval.evaluation.prepare import EmptyMask, Prepared, SharedSteps, check_range, prepare
-from nvs_eval.images.pixels import AlphaRule, by_planes
+from nvs_eval.errors import InputError, ResourceError
+from nvs_eval.evaluation.prepare import EmptyMask
+from nvs_eval.evaluation.shared_work import Job, SharedWork
 from nvs_eval.metrics.describe import Description, Metric
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.lpips.passes import Wanted, score_together
 from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
 from nvs_eval.metrics.weights.backbones import require
@@ -27,24 +25,24 @@ from nvs_eval.sources.views import View
 
 Scores = Mapping[str, Sequence[float]]
 """Values of each metric, one per render of a view, in their order."""
-Job = tuple[str, str | None, int]
-"""A metric's signature, the meaning of the mask if there is one, and the index of the prepared images."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of one view under one protocol: scores, or the error that prevents them.
+    """Result of one view under one protocol: scores, or the errors that prevent them.
 
     Attributes:
-        scores: scores of all renders.
+        scores: scores of all renders. Those of the renders in `failed` are undefined.
         coverage: mean of the mask; None without a mask.
-        error: error of this protocol on this view; `EmptyMask` if the view is to be skipped.
+        error: error of this protocol on all renders; `EmptyMask` if the view is to be skipped.
+        failed: errors of this protocol on some of the renders, by index.
         reference: reference with its alpha composited or dropped, `[H, W, 3]`; None if it has no alpha.
     """
 
     scores: Scores
     coverage: float | None = None
     error: InputError | None = None
+    failed: Mapping[int, InputError] = field(default_factory=dict)
     reference: Tensor | None = None
 
 
@@ -109,8 +107,9 @@ class Scorer:
         """
         outcomes = self.outcomes(view)
         for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
+            for error in (outcome.error, *outcome.failed.values()):
+                if error is not None:
+                    raise error
         return [outcome.scores for outcome in outcomes]
 
     def outcomes(self, view: View) -> list[Outcome]:
@@ -125,6 +124,9 @@ class Scorer:
         """Prepare the images for one protocol and request its metrics."""
         protocol = self.protocols[index]
         try:
+            failed = work.range_errors(protocol)
+            if len(failed) == len(work.view.renders):
+                return next(iter(failed.values()))
             prepared = work.prepare(protocol)
         except InputError as error:
             return error
@@ -133,16 +135,22 @@ class Scorer:
             for name, metric in self._metrics[index].items()
         }
         reference = None if work.view.reference_alpha is None else work.opaque_reference(protocol.alpha)
-        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference)
+        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed)
 
     def _outcome(self, work: SharedWork, index: int, plan: _Plan | InputError) -> Outcome:
         if isinstance(plan, InputError):
             return Outcome({}, error=plan)
         protocol = self.protocols[index]
         scores: dict[str, Sequence[float]] = {}
+        failed = dict(plan.failed)
         try:
             for name, job in plan.jobs.items():
-                scores[name] = _checked(work.values[job], self._metrics[index][name], work.view, masked=plan.masked)
+                values, metric = _values(work.values[job], work.view), self._metrics[index][name]
+                scores[name] = values
+                for place in [place for place, value in enumerate(values) if math.isnan(value)]:
+                    failed.setdefault(place, _undefined(metric, work.view, masked=plan.masked))
+        except ResourceError as error:
+            return Outcome({}, plan.coverage, error)
         except InputError as error:
             # The box of the mask may be too small for a metric; then the view is skipped.
             boxed = protocol.mask == "bbox" and plan.coverage is not None
@@ -150,7 +158,8 @@ class Scorer:
         if AVERAGE in protocol.metrics:
             parts = zip(*(scores[part] for part in _parts(protocol)), strict=True)
             scores[AVERAGE] = [mipnerf_average(*values) for values in parts]
-        return Outcome({name: scores[name] for name in protocol.metrics}, plan.coverage, reference=plan.reference)
+        ordered = {name: scores[name] for name in protocol.metrics}
+        return Outcome(ordered, plan.coverage, failed=failed, reference=plan.reference)
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,7 @@ class _Plan:
     coverage: float | None
     masked: bool
     reference: Tensor | None
+    failed: Mapping[int, InputError]
 
 
 def _parts(protocol: Protocol) -> tuple[str, str, str]:
@@ -169,14 +179,22 @@ def _parts(protocol: Protocol) -> tuple[str, str, str]:
     return parts["psnr"], parts["ssim"], parts["lpips"]
 
 
-def _checked(values: Sequence[float] | InputError, metric: Metric, view: View, *, masked: bool) -> Sequence[float]:
-    """Return the values of a metric after checking for NaN: an undefined metric, or an overflow in LPIPS."""
+def _values(values: Sequence[float] | InputError, view: View) -> Sequence[float]:
+    if isinstance(values, ResourceError):
+        raise ResourceError(f"View {view.name!r}: {values}") from values
     if isinstance(values, InputError):
         raise InputError(f"View {view.name!r}: {values}") from values
-    if not any(math.isnan(value) for value in values):
-        return values
+    return values
+
+
+def _undefined(metric: Metric, view: View, *, masked: bool) -> InputError:
+    """Return the error for a value that is NaN: an undefined metric, or an overflow in LPIPS.
+
+    Raises:
+        EmptyMask: The mask leaves nothing to average.
+    """
     if isinstance(metric.function, Lpips):
-        raise InputError(
+        return InputError(
             f"{metric.name} of view {view.name!r} is not a number: an activation of its network overflows at this "
             "precision. Score without `--precision fast`."
         )
@@ -185,122 +203,7 @@ def _checked(values: Sequence[float] | InputError, metric: Metric, view: View, *
             f"The mask of view {view.name!r} leaves {metric.name} nothing to average: it contains no pixel half a "
             "window from the border, or no whole window."
         )
-    raise InputError(
+    return InputError(
         f"{metric.name} is undefined for view {view.name!r} (signature {metric.signature}). SSIM over the data range "
         "of the pair has no value if both images have a single colour. Skip the view, or use another protocol."
     )
-
-
-# --- The work on one view ---------------------------------------------------------------------------------------------
-
-
-class _Images(NamedTuple):
-    reference: Tensor
-    renders: Tensor
-    mask: Tensor | None
-
-    def equal(self, other: _Images) -> bool:
-        if self.mask is None or other.mask is None:
-            masks = self.mask is other.mask
-        else:
-            masks = torch.equal(self.mask, other.mask)
-        return masks and torch.equal(self.reference, other.reference) and torch.equal(self.renders, other.renders)
-
-
-class SharedWork:
-    """Work on one view that its protocols share: prepared images, requested metrics, and values.
-
-    Attributes:
-        view: view to score.
-        values: values of each job after `compute`: one per render, or the error of the metric.
-    """
-
-    def __init__(self, view: View, device: torch.device) -> None:
-        self.view = view
-        self.values: dict[Job, Sequence[float] | InputError] = {}
-        self._device = device
-        self._opaque: dict[AlphaRule, tuple[View, Tensor, Tensor]] = {}
-        self._mask = None if view.mask is None else view.mask.to(device)[None]
-        self._steps = SharedSteps()
-        self._prepared: dict[Hashable, Prepared] = {}
-        self._images: list[_Images] = []
-        self._jobs: dict[Job, Metric] = {}
-
-    def prepare(self, protocol: Protocol) -> Prepared:
-        """Prepare the view's images for a protocol.
-
-        Raises:
-            InputError: The images do not fit the protocol.
-        """
-        preparation = protocol.preparation
-        if preparation not in self._prepared:
-            view, reference, renders = self._on_device(protocol.alpha)
-            check_range(view, protocol)
-            in_range = all(low >= 0 and high <= 1 for low, high in view.bounds)
-            self._prepared[preparation] = prepare(
-                reference, renders, self._mask, protocol, view_name=view.name, in_range=in_range, steps=self._steps
-            )
-        return self._prepared[preparation]
-
-    def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
-        if rule not in self._opaque:
-            view = self.view.opaque(rule)
-            # Use one memory layout for all images; mixing two makes every operation slow.
-            reference, *renders = (
-                by_planes(image.to(self._device)).permute(2, 0, 1)
-                for image in (view.reference, *(render.image for render in view.renders))
-            )
-            batch = torch.stack(renders) if len(renders) > 1 else renders[0][None]
-            self._opaque[rule] = (view, reference, batch)
-        return self._opaque[rule]
-
-    def opaque_reference(self, rule: AlphaRule) -> Tensor:
-        """Return the reference without alpha, `[H, W, 3]`, as prepared images use it."""
-        return self._on_device(rule)[0].reference
-
-    def ask(self, metric: Metric, prepared: Prepared, meaning: str, *, corrected: bool) -> Job:
-        """Request a metric of prepared images or of the corrected renders; equal requests are computed once."""
-        renders = prepared.renders
-        if corrected:
-            assert prepared.corrected is not None
-            renders = prepared.corrected
-        index = self._index(_Images(prepared.reference, renders, prepared.mask))
-        job = (metric.signature, None if prepared.mask is None else meaning, index)
-        self._jobs.setdefault(job, metric)
-        return job
-
-    def _index(self, images: _Images) -> int:
-        for index, stored in enumerate(self._images):
-            if stored.equal(images):
-                return index
-        self._images.append(images)
-        return len(self._images) - 1
-
-    def compute(self, max_memory: int | None = None) -> None:
-        """Compute all requested metrics once. Images that enter a network in the same way pass it together.
-
-        Args:
-            max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free).
-        """
-        # Free the unprepared images, which are as large as the prepared ones.
-        self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
-        learned: list[tuple[Job, Wanted]] = []
-        for job, metric in self._jobs.items():
-            images = self._images[job[2]]
-            try:
-                if isinstance(metric.function, Lpips):
-                    metric.function.check_size(images.reference)
-                    wanted = Wanted(metric.function, images.reference, images.renders, images.mask)
-                    learned.append((job, wanted))
-                else:
-                    values = metric.function(images.reference, images.renders, mask=images.mask)
-                    count = len(images.renders)
-                    if not isinstance(values, Tensor) or tuple(values.shape) != (count,):  # A plugin's metric.
-                        shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
-                        raise InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")
-                    self.values[job] = values.tolist()
-            except InputError as error:
-                self.values[job] = error
-        scored = score_together([wanted for _, wanted in learned], max_memory)
-        for (job, _), values in zip(learned, scored, strict=True):
-            self.values[job] = values if isinstance(values, InputError) else values.tolist()

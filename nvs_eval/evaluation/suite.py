@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nvs_eval.errors import InputError, counted, some, unknown_name
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, ScoreOptions, SuiteOptions
 from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_file
+from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record, ViewRow, read_record, record_file, record_name
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.system.devices import find_device
@@ -148,6 +149,8 @@ class SuiteRun:
             callbacks.say(f"[{number}/{len(todo)}] {entry}")
             try:
                 by_entry[entry] = entry.evaluate(callbacks)
+                for line in failed_views(by_entry[entry]):
+                    failures.setdefault(f"the records are incomplete. {line}", []).append(entry)
             except InputError as error:
                 callbacks.warn(f"Error: {entry}: {error}")
                 failures.setdefault(str(error), []).append(entry)

@@ -31,7 +31,7 @@ class Note(msgspec.Struct):
         reference_sha256: sha256 of each view's reference.
         seconds: render time of each view, if known.
         inexact_references: views whose reference changes in 8 bits, with the sha256 of the 8-bit copy.
-        in_range: whether every render is in [0, 1], which a PNG cannot show.
+        clipped_renders: views whose render exceeds [0, 1], which a PNG cannot show. It is also stored as floats.
         peak_memory_bytes: peak memory while rendering, if known.
         own: values of the model's own metrics in each view, by the model's names.
     """
@@ -43,7 +43,7 @@ class Note(msgspec.Struct):
     reference_sha256: dict[str, str] = {}
     seconds: dict[str, float | None] = {}
     inexact_references: dict[str, str] = {}
-    in_range: bool = True
+    clipped_renders: list[str] = []
     peak_memory_bytes: int | None = None
     own: dict[str, dict[str, float]] = {}
 
@@ -54,7 +54,6 @@ class Note(msgspec.Struct):
             and list(self.seconds) == list(self.reference_sha256) == list(names)
             and self.floats >= wanted.floats
             and self.pngs >= wanted.pngs
-            and (wanted.floats or self.in_range)
         )
 
 
@@ -86,8 +85,9 @@ class WorkFolder:
 
     def renders(self, note: Note) -> dict[str, Path]:
         """Return the file of each view's render to score."""
-        extension = ".npy" if note.floats else ".png"
-        return {name: self.path / "renders" / f"{name}{extension}" for name in note.reference_sha256}
+        as_floats = set(note.reference_sha256 if note.floats else note.clipped_renders)
+        extensions = {name: ".npy" if name in as_floats else ".png" for name in note.reference_sha256}
+        return {name: self.path / "renders" / f"{name}{extension}" for name, extension in extensions.items()}
 
     def references(self, note: Note) -> dict[str, Path]:
         """Return the file of each view's reference to score."""

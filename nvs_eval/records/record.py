@@ -70,6 +70,16 @@ class Record:
         return replace(self, selection=None).id, self.fingerprint
 
     @property
+    def failed(self) -> Mapping[str, str]:
+        """Views that could not be scored, with the reasons: the record is incomplete. Empty for a complete record."""
+        return _texts(self.provenance.get("failed"))
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Views that were left out, with the reasons: no counterpart (`--allow-missing`), or an empty mask."""
+        return _texts(self.provenance.get("left_out"))
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the protocol."""
         return self.protocol["fingerprint"]
@@ -131,6 +141,11 @@ Records = Annotated[
     ),
 ]
 """Argument of the Python API that takes records."""
+
+
+def _texts(entry: Any) -> dict[str, str]:
+    """Return an entry of the provenance, which anyone can edit, as texts by name."""
+    return {str(name): str(text) for name, text in entry.items()} if isinstance(entry, dict) else {}
 
 
 def is_fast(metric: MetricInfo) -> bool:

@@ -10,7 +10,17 @@ from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.columns import number_columns, table_from, text_column
 from nvs_eval.report.tables.notes import infinite_notes, left_out_notes
-from nvs_eval.report.tables.table import Cell, Table, decimals, metric_column, printable, shown, visible
+from nvs_eval.report.tables.table import (
+    PARTIAL,
+    Cell,
+    Column,
+    Table,
+    decimals,
+    metric_column,
+    printable,
+    shown,
+    visible,
+)
 from nvs_eval.report.words import absence, capitalised, parts_of, phrase
 
 _CAPTION = "in brackets: difference from {protocol}; not ranked"
@@ -42,7 +52,7 @@ def audit_table(records: Sequence[Record]) -> Table:
     first = records[0]
     infos = {name: info for record in reversed(records) for name, info in record.metrics.items()}
     columns = [
-        text_column("protocol", [record.protocol_title for record in records]),
+        Column("protocol", numeric=False, cells=[_protocol_cell(record) for record in records]),
         text_column("fingerprint", [record.fingerprint for record in records]),
     ]
     if len({record.views_sha256 for record in records}) > 1:
@@ -54,12 +64,7 @@ def audit_table(records: Sequence[Record]) -> Table:
     return table_from(
         f"{first.scene}, {first.id.name}, {views}",
         columns,
-        # A mean over fewer views differs for that reason alone.
-        notes=[
-            f"{record.protocol['name']}: {note}"
-            for record in records
-            for note in (*left_out_notes([record]), *infinite_notes([record], list(record.metrics)))
-        ],
+        notes=[note for record in records for note in _notes(record)],
         caption=_CAPTION.format(protocol=first.protocol["name"]),
         shared={"scene": first.scene, "method": first.id.name, "split": first.split},
     )
@@ -97,6 +102,17 @@ def _metrics(records: Sequence[Record]) -> list[str]:
         return name != plain, usual.index(plain) if plain in usual else len(usual), names.index(name)
 
     return sorted(names, key=place)
+
+
+def _notes(record: Record) -> Iterator[str]:
+    name = record.protocol["name"]
+    yield from left_out_notes([record], name)
+    yield from (f"{name}: {note}" for note in infinite_notes([record], list(record.metrics)))
+
+
+def _protocol_cell(record: Record) -> Cell:
+    title = record.protocol_title
+    return Cell(printable(title), title, mark=PARTIAL if record.selection else "")
 
 
 def _cell(name: str, record: Record, first: Record) -> Cell:

@@ -10,14 +10,17 @@ import torch
 
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import View
+from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.plugins import find_plugin
 
 ENTRY_POINTS = "nvs_eval.sources"
 
 
 class Checkpoint(Protocol):
-    """Views of one checkpoint, each with one render; iterating renders them."""
+    """Views of one checkpoint, each with one render; iterating renders them.
+
+    A `FailedView` in place of a view costs only this view; an error ends the command.
+    """
 
     @property
     def id(self) -> ResultId:
@@ -64,7 +67,7 @@ class Checkpoint(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[View]: ...
+    def __iter__(self) -> Iterator[View | FailedView]: ...
 
 
 class Trainer(Protocol):

@@ -195,7 +195,8 @@ def _render_sets(
         used = pairs.references if references else _in_archive(pairs.references, opened.unpacked)
         provenance = _provenance(opened, renders, masks) | matching.provenance(pairs)
         of_views = None if masks is None else masks.of(used)
-        yield RenderSet(replace(result, selection=pairs.selection), renders, used, provenance, masks=of_views)
+        selected = replace(result, selection=pairs.selection)
+        yield RenderSet(selected, renders, used, provenance, masks=of_views, left_out=pairs.left_out)
 
 
 def _pictures(files: Pictures | Path, listed: Callable[[Path], Pictures]) -> Pictures:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError, ResourceError, counted
 from nvs_eval.images.files import Header, Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.images.stored import warn
@@ -21,7 +21,7 @@ from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import FileHash, Layers, Picture
-from nvs_eval.sources.views import Render, View
+from nvs_eval.sources.views import FailedView, Render, View, checked_view
 from nvs_eval.system.files import file_sha256
 from nvs_eval.system.prefetch import prefetch
 
@@ -38,6 +38,8 @@ class RenderSet:
         seconds: rendering time of each view, if known.
         masks: masks of the views, if they are scored with masks.
         own: values of the model's own metrics in each view, by the model's names.
+        failed: errors of views that could not be rendered, by view name.
+        left_out: views without a render or a reference, with the reason.
     """
 
     id: ResultId
@@ -47,11 +49,15 @@ class RenderSet:
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     masks: Masks | None = None
     own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    failed: Mapping[str, InputError] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ImageFiles:
     """Views whose images are files. Each file is decoded once, shortly before its view is used.
+
+    A damaged render costs its own result the view, and a damaged reference or mask costs all results the view.
 
     Attributes:
         sets: render sets with the same references and masks; a view has one render from each, in this order.
@@ -74,7 +80,9 @@ class ImageFiles:
     @property
     def provenance(self) -> list[Mapping[str, Any]]:
         """Provenance of each result, in the order of `ids`."""
-        return [render_set.provenance for render_set in self.sets]
+        return [
+            {**one.provenance, "left_out": dict(one.left_out)} if one.left_out else one.provenance for one in self.sets
+        ]
 
     @property
     def references(self) -> Mapping[str, Picture]:
@@ -89,18 +97,20 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.references)
 
-    def __iter__(self) -> Generator[View, None, None]:
+    def __iter__(self) -> Generator[View | FailedView, None, None]:
         """Yield the views; while one is used, the files of the next two are read in the background."""
+        for index, render_set in enumerate(self.sets):
+            yield from (FailedView(name, {index: error}) for name, error in render_set.failed.items())
         work = (self._reads(name) for name in self.references)
         with closing(prefetch(work)) as loaded:
             for name in self.references:
                 yield self._view(name, next(loaded))
 
     def _reads(self, name: str) -> list[Callable[[], Any]]:
-        """Return the calls that read the files of a view, each once, and its mask."""
+        """Return the calls that read the files of a view, each once, and its mask. They return errors."""
         files = _by_path(self._pictures(name)).values()
         mask = (lambda: None) if self.masks is None else partial(self.masks.load, name)
-        return [*(partial(self._load, picture) for picture in files), mask]
+        return [partial(_result, call) for call in (*(partial(self._load, picture) for picture in files), mask)]
 
     def _load(self, picture: Picture) -> Layers:
         """Read the file of a picture. It is hashed first, after which the system has it in memory."""
@@ -125,19 +135,23 @@ class ImageFiles:
 
         return {"renders": digest(renders.renders), "references": digest(self.references)}
 
-    def _view(self, name: str, loaded: Sequence[Any]) -> View:
+    def _view(self, name: str, loaded: Sequence[Any]) -> View | FailedView:
         """Build a view from the results of the calls of `_reads`."""
         pictures = self._pictures(name)
         *layers, mask = loaded
         files = dict(zip(_by_path(pictures), layers, strict=True))
-        (reference, reference_alpha), *images = (picture.cut_out(files[picture.path]) for picture in pictures)
-        return View(
+        cut = [_result(partial(_cut_out, picture, files[picture.path])) for picture in pictures]
+        for error in (cut[0], mask):
+            if isinstance(error, InputError):
+                return FailedView(name, dict.fromkeys(range(len(self.sets)), error))
+        reference, reference_alpha = cut[0]
+        return checked_view(
             name,
             reference,
-            tuple(
-                Render(image, picture.file, render_set.seconds.get(name), alpha=alpha, own=render_set.own.get(name, {}))
-                for render_set, picture, (image, alpha) in zip(self.sets, pictures[1:], images, strict=True)
-            ),
+            [
+                _render(render_set, name, picture, layers)
+                for render_set, picture, layers in zip(self.sets, pictures[1:], cut[1:], strict=True)
+            ],
             mask,
             reference_file=pictures[0].file,
             reference_alpha=reference_alpha,
@@ -193,6 +207,30 @@ class ImageFiles:
                 f"{reference_file} is {ours.size[0]}x{ours.size[1]}. Images are never resized. Render at the "
                 "reference's size."
             )
+
+
+def _render(render_set: RenderSet, name: str, picture: Picture, layers: Layers | InputError) -> Render | InputError:
+    if isinstance(layers, InputError):
+        return layers
+    colours, alpha = layers
+    seconds, own = render_set.seconds.get(name), render_set.own.get(name, {})
+    return Render(colours, picture.file, seconds, alpha=alpha, own=own)
+
+
+def _result(call: Callable[[], Any]) -> Any:
+    """Return the result of a call, or the error if it concerns its own view alone."""
+    try:
+        return call()
+    except ResourceError:
+        raise
+    except InputError as error:
+        return error
+
+
+def _cut_out(picture: Picture, layers: Layers | InputError) -> Layers:
+    if isinstance(layers, InputError):
+        raise layers
+    return picture.cut_out(layers)
 
 
 def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:

@@ -19,7 +19,7 @@ from nvs_eval.images.pixels import sha256_of_mask
 from nvs_eval.images.stored import warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.sources.pictures import list_images, named_like
-from nvs_eval.sources.views import View
+from nvs_eval.sources.views import FailedView, View
 
 _FAINT = 1.5 / 255
 """Above the weight of the level 1 of 255, and of 255 of 65535: a mask without a larger one has no white pixel."""
@@ -72,13 +72,14 @@ class Masks:
         """Return the file of a view's mask if a record can refer to it, or None."""
         return self.files[name] if self.lasting else None
 
-    def attach(self, view: View) -> View:
-        """Return a view with its mask.
-
-        Raises:
-            InputError: the mask cannot be read, or its size differs from the view's.
-        """
-        return view.with_mask(self.load(view.name), self.lasting_file(view.name))
+    def attach(self, view: View | FailedView) -> View | FailedView:
+        """Return a view with its mask, or a failed view if the mask cannot be read or has another size."""
+        if isinstance(view, FailedView):
+            return view
+        try:
+            return view.with_mask(self.load(view.name), self.lasting_file(view.name))
+        except InputError as error:
+            return FailedView(view.name, dict.fromkeys(range(len(view.renders) + len(view.failed)), error))
 
     def sha256(self, name: str) -> str:
         """Return the hash of a view's mask, as stored in the view's row of a record.

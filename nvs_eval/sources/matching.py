@@ -51,11 +51,13 @@ class Pairs:
         renders: render of each view.
         references: reference of each view.
         selection: identifier of the views if they are only a part (see `selection_of`).
+        left_out: views without a render or a reference, with the reason.
     """
 
     renders: Pictures
     references: Pictures
     selection: str | None
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class Matching:
             {name: renders[name] for name in names},
             {name: references[name] for name in names},
             selection_of(names, {*renders, *references}),
+            {name: "no render" for name in chosen if name not in renders}
+            | {name: "no reference" for name in renders if name not in references},
         )
 
     def provenance(self, pairs: Pairs) -> dict[str, Any]:

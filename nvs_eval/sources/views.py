@@ -40,12 +40,14 @@ class View:
     Attributes:
         name: path of the source image relative to the images' common folder, without extension.
         reference: `[H, W, 3]` float32, finite.
-        renders: one render per result, in the order of the source's ids, each of the reference's size.
+        renders: one render per result, in the order of the source's ids, each of the reference's size. Results in
+            `failed` have none.
         mask: `[H, W]` pixel weights in [0, 1], or None.
         reference_file: file of the reference, if it exists.
         reference_alpha: `[H, W, 1]` straight alpha; None for an opaque reference.
         mask_file: file of the mask, if it exists.
         background: background for protocols that composite images with alpha.
+        failed: errors of the results that have no render of this view, by their index among the source's ids.
 
     Raises:
         InputError: an image or the mask violates the contract; the message names the view.
@@ -59,6 +61,7 @@ class View:
     reference_alpha: Float[Tensor, "h w 1"] | None = field(default=None, kw_only=True)
     mask_file: Path | None = field(default=None, kw_only=True)
     background: tuple[float, float, float] | None = field(default=None, kw_only=True)
+    failed: Mapping[int, InputError] = field(default_factory=dict, kw_only=True, compare=False)
 
     bounds: tuple[tuple[float, float], ...] = field(init=False, compare=False, repr=False)
     """Minimum and maximum of the reference and of each render, computed once."""
@@ -130,6 +133,46 @@ class View:
         reference = Render(self.reference, self.reference_file, alpha=self.reference_alpha)
         layers = [("reference", reference), *(("render", render) for render in self.renders)]
         return [(layer, f"The {kind} of view {self.name!r}{_in(layer.file)}") for kind, layer in layers]
+
+
+@dataclass(frozen=True)
+class FailedView:
+    """A view that cannot be scored, for example because a file is damaged. A source yields it in place of a `View`.
+
+    Attributes:
+        name: name of the view.
+        failed: errors, by the index of the result among the source's ids.
+    """
+
+    name: str
+    failed: Mapping[int, InputError]
+
+
+def checked_view(
+    name: str, reference: Tensor, renders: Sequence[Render | InputError], *args: Any, **fields: Any
+) -> View | FailedView:
+    """Build a view without the renders that cannot be scored.
+
+    Args:
+        name: name of the view.
+        reference: `[H, W, 3]` float32.
+        renders: the render of each result, or the error if there is none.
+        args: other fields of `View`.
+        fields: other fields of `View`.
+    """
+    failed = {index: render for index, render in enumerate(renders) if isinstance(render, InputError)}
+    usable = {index: render for index, render in enumerate(renders) if isinstance(render, Render)}
+    if not usable:
+        return FailedView(name, failed)
+    try:
+        return View(name, reference, tuple(usable.values()), *args, **fields, failed=failed)
+    except InputError as error:
+        if len(usable) == 1:
+            return FailedView(name, failed | dict.fromkeys(usable, error))
+    # Find the renders that caused the error.
+    alone = {index: checked_view(name, reference, [render], *args, **fields).failed for index, render in usable.items()}
+    errors = {index: errors[0] for index, errors in alone.items() if errors}
+    return checked_view(name, reference, [errors.get(i, render) for i, render in enumerate(renders)], *args, **fields)
 
 
 def _in(file: Path | None) -> str:

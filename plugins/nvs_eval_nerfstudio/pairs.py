@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError, listed
-from nvs_eval.sources.views import Render, View
+from nvs_eval.sources.views import FailedView, Render, View, checked_view
 from nvs_eval_nerfstudio.own_metrics import finite_values
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def render_view(
     device: torch.device,
     timed: bool,
     warn: Callable[[str], None] = lambda message: None,
-) -> View:
+) -> View | FailedView:
     """Render one view and pair it as the model does for its own metrics, which are kept beside the render.
 
     Args:
@@ -84,7 +84,7 @@ def render_view(
     if not expected.is_reference(reference):
         warn(f"{kind} paints its images over outside their masks. The scores count these pixels.")
     own = finite_values(metrics, model=kind, warn=warn)
-    return View(name, reference, (Render(render, seconds=seconds if timed else None, own=own),))
+    return checked_view(name, reference, [Render(render, seconds=seconds if timed else None, own=own)])
 
 
 def _evaluated(

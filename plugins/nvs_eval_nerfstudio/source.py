@@ -17,7 +17,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import choose_views
-from nvs_eval.sources.views import View
+from nvs_eval.sources.views import FailedView, View
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
 from nvs_eval_nerfstudio.config import knows, load_config
 from nvs_eval_nerfstudio.downloads import downloads_explained
@@ -249,7 +249,7 @@ class NerfstudioCheckpoint:
     def __len__(self) -> int:
         return len(self.run.views)
 
-    def __iter__(self) -> Iterator[View]:
+    def __iter__(self) -> Iterator[View | FailedView]:
         from nvs_eval_nerfstudio.eval_data import evaluation_pairs
 
         device = self.run.device

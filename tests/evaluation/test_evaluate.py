@@ -15,7 +15,8 @@ from support.scenes import float_image, image
 
 from nvs_eval import __version__
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.evaluate import Session, device_name, evaluate, relative_path
+from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
+from nvs_eval.evaluation.rows import relative_path
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask, without_alpha
 from nvs_eval.metrics.weights.pins import Net
@@ -171,10 +172,10 @@ def test_no_views_raise(tmp_path: Path) -> None:
         evaluate([], ONE, SCORER, Session(tmp_path))
 
 
-def test_error_of_the_scorer_ends_the_loop(tmp_path: Path) -> None:
-    beyond = View("b", image(0), (Render(2 * image(1)),))
+def test_error_of_all_views_is_raised(tmp_path: Path) -> None:
+    beyond = [View(name, image(0), (Render(2 * image(1)),)) for name in "bc"]
     with pytest.raises(InputError, match=r"The render of view 'b' .*values"):
-        evaluate([view("a", 1), beyond], ONE, SCORER, Session(tmp_path))
+        evaluate(beyond, ONE, SCORER, Session(tmp_path))
 
 
 # --- Refused protocols and skipped views ----------------------------------------------------------------------------
@@ -185,14 +186,14 @@ def test_refusing_protocol_is_reported_once_and_others_continue(tmp_path: Path) 
     scorer = Scorer([protocol_of(LIGHT), protocol_of(CLAMPING), protocol_of(FLOAT)], torch.device("cpu"))
     refusals: list[tuple[str, str]] = []
     (record,) = evaluate(
-        [view("a", 1), *beyond, view("d", 1)],
+        beyond,
         ONE,
         scorer,
         Session(tmp_path),
         on_refusal=lambda protocol, error: refusals.append((protocol.name, str(error))),
     )
     assert record.protocol["name"] == "clamping"
-    assert [row.name for row in record.views] == ["a", "b", "c", "d"]
+    assert [row.name for row in record.views] == ["b", "c"]
     assert [name for name, _ in refusals] == ["light", "float"]
     assert all(message.startswith("The render of view 'b' ") for _, message in refusals)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.scenes import WIDTH, files_below, float_image, image, masks_in, wri
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record, record_file
+from nvs_eval.records.result_id import selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 
@@ -78,11 +80,16 @@ def test_names_given_by_the_user_reach_records_and_folders(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
 @pytest.mark.parametrize("protocol", [LIGHT, FLOAT], ids=["light", "float"])
-def test_render_out_of_range_raises_though_its_png_hides_it(staged: bool, protocol: str, tmp_path: Path) -> None:
+def test_render_out_of_range_fails_though_its_png_hides_it(staged: bool, protocol: str, tmp_path: Path) -> None:
     checkpoints = [FakeCheckpoint(1, renders=out_of_range), FakeCheckpoint(2)][: 1 + staged]
-    with pytest.raises(InputError, match=r"The render of view 'cam0/b' .* to 1\.25\b"):
-        evaluate_checkpoints(checkpoints, tmp_path, protocol)
-    assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
+    record, *others = evaluate_checkpoints(checkpoints, tmp_path, protocol)
+    (reason,) = record.failed.values()
+    assert re.search(r"^The render of view 'cam0/b' .* to 1\.25\b", reason)
+    assert list(record.failed) == ["cam0/b"]
+    assert [row.name for row in record.views] == ["a", "c"]
+    assert record.selection == selection_of(["a", "c"], ["a", "cam0/b", "c"])
+    assert [(other.failed, other.selection, len(other.views)) for other in others] == [({}, None, 3)] * staged
+    assert not list(tmp_path.rglob("*.npy"))
 
 
 def test_clamping_protocol_scores_floats_and_pngs_alike(tmp_path: Path) -> None:

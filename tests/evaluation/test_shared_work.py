@@ -19,7 +19,7 @@ from support.scoring import CPU, scores, view
 from torch import Tensor
 
 import nvs_eval.evaluation.prepare as prepare_module
-from nvs_eval.evaluation import scorer as scorer_module
+from nvs_eval.evaluation import shared_work
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images import pixels
@@ -251,7 +251,7 @@ def test_images_are_prepared_once_per_kind_of_preparation(monkeypatch: pytest.Mo
         prepared.append(args[3].name)
         return prepare(*args, **kwargs)
 
-    monkeypatch.setattr(scorer_module, "prepare", counted)
+    monkeypatch.setattr(shared_work, "prepare", counted)
     protocols = [load_protocol(name) for name in named_protocols()]
     light = [replace(p, metrics={"psnr": {"data_range": 1}}) for p in protocols]
     results = scores(light, view(float_image(0), float_image(1)))
@@ -261,9 +261,9 @@ def test_images_are_prepared_once_per_kind_of_preparation(monkeypatch: pytest.Mo
 
 def test_unprepared_images_are_freed_before_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     unprepared, alive = [], []
-    on_device, compute = scorer_module.SharedWork._on_device, scorer_module.score_together
+    on_device, compute = shared_work.SharedWork._on_device, shared_work.score_together
 
-    def watched(work: scorer_module.SharedWork, rule: Any) -> Any:
+    def watched(work: shared_work.SharedWork, rule: Any) -> Any:
         images = on_device(work, rule)
         unprepared.extend(weakref.ref(image) for image in images[1:])
         return images
@@ -272,15 +272,17 @@ def test_unprepared_images_are_freed_before_scoring(monkeypatch: pytest.MonkeyPa
         alive.extend(reference() is not None for reference in unprepared)
         return compute(*args)
 
-    monkeypatch.setattr(scorer_module.SharedWork, "_on_device", watched)
-    monkeypatch.setattr(scorer_module, "score_together", late)
+    monkeypatch.setattr(shared_work.SharedWork, "_on_device", watched)
+    monkeypatch.setattr(shared_work, "score_together", late)
     scored = view(float_image(0), float_image(1))
     scores(changed(quantise=rounding("round", "round")), scored)
-    assert alive == [False, False]
+    assert alive
+    assert not any(alive)
     alive.clear()
     unprepared.clear()
     scores(changed(quantise=rounding(), out_of_range="keep"), scored)
-    assert alive == [True, True]  # Without preparation, these images are scored themselves.
+    assert alive
+    assert all(alive)  # Without preparation, these images are scored themselves.
 
 
 def test_image_that_needs_no_preparation_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from nvs_eval.evaluation.options import Callbacks, RunOptions
 from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.work_folder import WorkFolder
-from nvs_eval.records.record import Record, record_file
+from nvs_eval.records.record import Record, read_record, record_file
 from nvs_eval.system.files import lock_folder
 
 
@@ -120,10 +121,12 @@ def test_floats_with_pngs_are_used_for_any_protocol(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_pngs_of_out_of_range_renders_are_not_used(tmp_path: Path) -> None:
+def test_pngs_of_out_of_range_renders_are_not_scored(tmp_path: Path) -> None:
     interrupted(tmp_path, CLAMPING, renders=out_of_range)
-    with pytest.raises(InputError, match=r"The render of view 'cam0/b' .* to 1\.25"):
-        rendered_again(tmp_path, LIGHT, renders=out_of_range)
+    assert rendered_again(tmp_path, LIGHT, renders=out_of_range) == 0
+    _, file = sorted(tmp_path.rglob("light-*.json"), key=lambda file: len(file.name))
+    (reason,) = read_record(file).failed.values()
+    assert re.search(r"^The render of view 'cam0/b' .* to 1\.25", reason)
 
 
 @pytest.mark.parametrize("missing", ["renders/a.png", "references/c.png", "references/c.npy"])

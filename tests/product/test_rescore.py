@@ -33,7 +33,9 @@ from support.scenes import HEIGHT, WIDTH, files_below, float_image, image, masks
 
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_npy, save_png
+from nvs_eval.records.files import read_records
 from nvs_eval.records.record import Record, read_record
+from nvs_eval.records.result_id import selection_of
 
 # Like multinerf: rounds values outside [0, 1] too, which a PNG cannot contain.
 TRUNCATING = variant(name="truncating", quantise=rounding("truncate", "round"))
@@ -495,17 +497,20 @@ def test_missing_record_raises(refused: Callable[..., str], pinned: Pinned) -> N
     pinned("rescore", refused("rescore", "gone", "--protocol", "light.yaml"))
 
 
-def test_refused_image_writes_nothing(cli: Callable[..., Said], refused: Callable[..., str]) -> None:
+def test_image_that_one_protocol_cannot_score_costs_its_view(cli: Callable[..., Said], pinned: Pinned) -> None:
     beyond = float_image(3)
     beyond[0, 0, 0] = 1.5
     Path("garden/theirs/0002.png").unlink()
     save_npy(Path("garden/theirs/0002.npy"), beyond)
     cli(*SCORE, "--protocol", "clamping.yaml", "--output-dir", "out")
-    before = files_below(Path("out"))
     result = cli("rescore", "out", "--protocol", "light.yaml")
-    assert (result.code, result.out) == (2, "")
-    assert "values from" in result.err
-    assert files_below(Path("out")) == before
+    assert result.code == 3
+    pinned("rescore", result.err)
+    pinned("rescore", result.out)
+    ours, theirs = read_records("out", protocol="light")
+    assert (ours.failed, ours.selection, len(ours.views)) == ({}, None, 2)
+    assert (list(theirs.failed), [row.name for row in theirs.views]) == (["0002"], ["0001"])
+    assert theirs.selection == selection_of(["0001"], ["0001", "0002"])
 
 
 def test_ctrl_c_writes_no_partial_record(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:

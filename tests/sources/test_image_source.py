@@ -6,6 +6,7 @@ import builtins
 import io
 import json
 import os
+import re
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -159,8 +160,27 @@ def test_damaged_pixels_are_reported_when_they_are_decoded(garden: Path) -> None
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     (source,) = open_folders([garden / "ours"], reference=garden / "gt")
-    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image"):
-        list(source)
+    views = list(source)
+    assert [type(view).__name__ for view in views] == ["View", "FailedView", "View"]
+    assert re.search(r"0002\.png cannot be read as an image", str(views[1].failed[0]))
+
+
+@pytest.mark.parametrize(("damaged", "failed"), [("ours", {0}), ("theirs", {1}), ("gt", {0, 1}), ("masks", {0, 1})])
+def test_a_damaged_file_costs_the_results_that_need_it(damaged: str, failed: set[int], garden: Path) -> None:
+    for name in ("0001", "0002", "0003"):
+        save_png(garden / "masks" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
+    (source,) = open_folders([garden / "ours", garden / "theirs"], reference=garden / "gt", masks=garden / "masks")
+    file = garden / damaged / "0001.png"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    first, *others = source
+    assert set(first.failed) == failed
+    assert all(str(file) in str(error) for error in first.failed.values())
+    assert [(other.failed, len(other.renders)) for other in others] == [({}, 2)] * 2
+    if len(failed) == 1:
+        (left,) = {0, 1} - failed
+        assert [render.file for render in first.renders] == [garden / ["ours", "theirs"][left] / "0001.png"]
 
 
 def test_a_cut_off_file_is_reported_before_scoring(garden: Path) -> None:

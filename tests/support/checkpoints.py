@@ -22,7 +22,7 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.views import Render, View
+from nvs_eval.sources.views import FailedView, Render, View, checked_view
 
 
 @dataclass(eq=False)
@@ -78,14 +78,14 @@ class FakeCheckpoint:
     def __len__(self) -> int:
         return len(self.views)
 
-    def __iter__(self) -> Iterator[View]:
+    def __iter__(self) -> Iterator[View | FailedView]:
         for index, name in enumerate(self.views):
             self.on_view(index)
             render = self.renders(index) if self.renders else float_image(1000 * self.step + index)
             # The first render is a warm-up without a time.
             seconds = float(index) if index else None
             self.rendered.append(name)
-            yield View(name, self.references(index), (Render(render, seconds=seconds, own=self.own(index)),))
+            yield checked_view(name, self.references(index), [Render(render, seconds=seconds, own=self.own(index))])
         self.peak_memory_bytes = 12345
 
 

@@ -46,7 +46,7 @@ class Audit(AuditOptions, ScoringCommand):
         from nvs_eval.report.audit import audit_table, audit_words
         from nvs_eval.report.tables.tables import per_view_tables
 
-        for _, group in groupby(records, key=lambda record: record.id):
+        for _, group in groupby(records, key=lambda record: record.id.folder):
             result = list(group)
             put_tables([audit_table(result)])
             put_sentences(audit_words(result))

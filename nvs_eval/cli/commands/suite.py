@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import LayoutOptions, WriteOptions, callbacks
+from nvs_eval.cli.options import EXIT_FAILED, LayoutOptions, WriteOptions, callbacks
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import SuiteOptions
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from nvs_eval.evaluation.suite import SuiteRun
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.layout import Layout
-
-EXIT_FAILED = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,10 +176,14 @@ def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
 
 
 def _skipped(inspected: InspectedRecord) -> Iterator[Finding]:
-    skipped = inspected.record.provenance.get("left_out")
-    views = [f"{name} ({reason})" for name, reason in skipped.items()] if isinstance(skipped, dict) else []
-    text = "Some views were skipped, so means cover only the others. Skipped: {names}."
-    return findings_on(views, text, doubtful=True)
+    record = inspected.record
+    for verb, views in (("skipped", record.left_out), ("failed", record.failed)):
+        names = [f"{name} ({reason.rstrip('.')})" for name, reason in views.items()]
+        text = f"Some views {'were skipped' if verb == 'skipped' else 'failed'}, so means cover only the others. "
+        yield from findings_on(names, f"{text}{verb.capitalize()}: {{names}}.", doubtful=True)
+    if record.selection and not record.left_out and not record.failed:
+        names = [row.name for row in record.views]
+        yield from findings_on(names, "Means cover selected views only: {names}.", doubtful=True)
 
 
 def _changed(inspected: InspectedRecord) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import ResourceError
 from nvs_eval.metrics.lpips.distance import Comparison
 from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 from nvs_eval.metrics.pair import needs_gradient
@@ -208,7 +208,7 @@ def plan_passes(pairings: Sequence[Pairing], references: Images, renders: Images
     """Return the fastest plan that fits into memory: as many renders together as fit, or lean layers if none fits.
 
     Raises:
-        InputError: not even one render fits into memory.
+        ResourceError: not even one render fits into memory.
     """
     planning = _Planning(pairings, references, renders, allowed)
     count = max(len(renders), 1)
@@ -279,13 +279,13 @@ class _Planning:
         held = {of: size for layer in layers for of, size in layer.held_bytes().items()}
         return int(_SHARE_OF_FREE * (free + self._allowed.copied + sum(held.values())))
 
-    def too_little(self) -> InputError:
+    def too_little(self) -> ResourceError:
         """Return the error for a render that does not fit into memory."""
         layers, images = self.layers(lean=True), self.images(1)
         memory = self._memory(layers) or 0
         free = "of the free memory may be used. Stop other programs"
         limit = free if self._allowed.memory is None else "may be used. Raise --max-memory"
-        return InputError(
+        return ResourceError(
             f"LPIPS with {self._lpips.net} of a render of {images.width}x{images.height} needs "
             f"{math.ceil(bytes_needed(layers, images, 1) / 1e6)} MB besides the images, but only {memory // 10**6} MB "
             f"{limit}, or use a protocol without this LPIPS."

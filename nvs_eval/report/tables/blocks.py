@@ -13,7 +13,7 @@ from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import COUNTS, own_names
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_row
-from nvs_eval.report.tables.table import ODD, decimals
+from nvs_eval.report.tables.table import ODD, PARTIAL, decimals
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,14 @@ class Block:
         """Return the mark of a row; notes explain it."""
         if isinstance(row, PublishedRow):
             return row.mark
-        return ODD if self.odd and any(id(record) in self.odd for record in row.all_records) else ""
+        odd = ODD if self.odd and any(id(record) in self.odd for record in row.all_records) else ""
+        return odd + (PARTIAL if any(record.selection for record in row.all_records) else "")
 
     def ranks(self, rows: Sequence[Row]) -> bool:
         """Return whether all rows are comparable, so that they may be ranked."""
-        return not any(ODD in self.mark(row) for row in rows)
+        marks = [self.mark(row) for row in rows]
+        # Published numbers are of all views.
+        return not any(ODD in mark for mark in marks) and len({PARTIAL in mark for mark in marks}) < 2
 
 
 def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:

@@ -12,7 +12,9 @@ from nvs_eval.records.groups import last_steps
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block
 from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_notes
-from nvs_eval.report.tables.table import ODD
+from nvs_eval.report.tables.table import ODD, PARTIAL
+
+_MOST_NAMED = 3
 
 
 def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[str]:
@@ -63,12 +65,19 @@ def _missing_notes(block: Block, rows: Sequence[Row], metrics: Sequence[str]) ->
         yield f"{', '.join(names)}: no mean{of_metrics}, because {some(scenes)} {verb} missing"
 
 
-def left_out_notes(records: Sequence[Record]) -> Iterator[str]:
-    """Count the skipped views by reason, with the names of the results if they do not share it."""
+def left_out_notes(records: Sequence[Record], name: str = "") -> Iterator[str]:
+    """Name the records that lack views, with the reasons, and with the names of the results if not all share them.
+
+    Args:
+        records: records of a table.
+        name: name of all these records, or "".
+    """
     reasons = [_left_out(record) for record in records]
     for reason in dict.fromkeys(filter(None, reasons)):
-        names = [_name(record, records) for record, why in zip(records, reasons, strict=True) if why == reason]
-        yield reason if len(names) == len(records) else f"{', '.join(dict.fromkeys(names))}: {reason}"
+        concerned = [record for record, why in zip(records, reasons, strict=True) if why == reason]
+        mark = f"{PARTIAL} " if concerned[0].selection else ""
+        names = name if len(concerned) == len(records) else ", ".join(_names(concerned, records))
+        yield f"{mark}{names and f'{names}: '}{reason}"
 
 
 def infinite_notes(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[str]:
@@ -83,9 +92,16 @@ def infinite_notes(records: Sequence[Record], metrics: Sequence[str]) -> Iterato
 
 
 def _left_out(record: Record) -> str:
-    skipped = record.provenance.get("left_out")
-    reasons = Counter(map(str, skipped.values())) if isinstance(skipped, dict) else {}
-    return "; ".join(f"{counted(count, 'view')} skipped: {reason}" for reason, count in reasons.items())
+    """Return which views a record lacks and why; "" for none."""
+    reasons = Counter(record.left_out.values())
+    parts = [f"{counted(count, 'view')} skipped: {reason}" for reason, count in reasons.items()]
+    if record.failed:
+        parts.append(f"{counted(len(record.failed), 'view')} failed: {some(record.failed, _MOST_NAMED)}")
+    if not record.selection:
+        return "; ".join(parts)
+    count, total = len(record.views), len(record.views) + len(record.left_out) + len(record.failed)
+    which = f"{count} of {counted(total, 'view')}" if parts else f"only {counted(count, 'selected view')}"
+    return "; ".join([which, *parts])
 
 
 def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
@@ -93,6 +109,10 @@ def _mask_notes(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         if isinstance(masks := record.provenance.get("masks_not_used"), str):
             yield f"{_name(record, records)}: the masks of the renders ({masks}) were not used"
+
+
+def _names(some_records: Sequence[Record], records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(_name(record, records) for record in some_records))
 
 
 def _name(record: Record, records: Sequence[Record]) -> str:

@@ -14,6 +14,8 @@ from nvs_eval.records.record import MetricInfo
 
 ODD = "†"
 """Marks a row that is not comparable with most others."""
+PARTIAL = "¶"
+"""Marks a row that is not of all views."""
 PUBLISHED = "‡"
 """Marks a row of published numbers."""
 DIFFERS = "§"

@@ -1,0 +1,221 @@
+"""Rows of records, collected view by view, with the views that have none and the reasons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nvs_eval.errors import InputError, ResourceError, counted, listed
+from nvs_eval.evaluation.options import Refusal
+from nvs_eval.evaluation.prepare import EmptyMask
+from nvs_eval.evaluation.scorer import Outcome
+from nvs_eval.images.pixels import AlphaRule, sha256_of_image
+from nvs_eval.protocols import Protocol
+from nvs_eval.records.record import ViewRow
+from nvs_eval.records.result_id import ResultId, selection_of
+from nvs_eval.sources.views import FailedView, View
+
+
+@dataclass
+class Rows:
+    """Rows of one protocol for each result, and the views that have none.
+
+    Attributes:
+        protocol: the protocol.
+        folders: folder of the record of each result.
+        rows: rows of each result.
+        failed: errors of the views that could not be scored, by name, for each result.
+        skipped: reason for each view whose mask is empty, by name.
+        skipped_masks: hash of the mask of each view whose mask is empty.
+        is_refused: whether the protocol gets no records.
+    """
+
+    protocol: Protocol
+    folders: Sequence[Path]
+    rows: list[list[ViewRow]] = field(init=False)
+    failed: list[dict[str, InputError]] = field(init=False)
+    skipped: dict[str, str] = field(init=False, default_factory=dict)
+    skipped_masks: dict[str, str | None] = field(init=False, default_factory=dict)
+    is_refused: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.rows, self.failed = [[] for _ in self.folders], [{} for _ in self.folders]
+
+    def add(self, view: View, hashes: Hashes, outcome: Outcome) -> None:
+        """Add the rows of a scored view, or the errors that prevent them."""
+        if isinstance(outcome.error, EmptyMask):
+            self.skipped[view.name], self.skipped_masks[view.name] = str(outcome.error), hashes.mask
+        else:
+            results = [index for index in range(len(self.rows)) if index not in view.failed]
+            errors = outcome.failed if outcome.error is None else dict.fromkeys(range(len(results)), outcome.error)
+            self.fail(view.name, {**view.failed, **{results[place]: error for place, error in errors.items()}})
+            for place, index in enumerate(results):
+                if place not in errors:
+                    self.rows[index].append(self._row(view, place, index, outcome, hashes))
+
+    def fail(self, name: str, errors: Mapping[int, InputError]) -> None:
+        """Add a view that cannot be scored for some results, with their errors."""
+        for index, error in errors.items():
+            self.failed[index][name] = error
+
+    def _row(self, view: View, place: int, index: int, outcome: Outcome, hashes: Hashes) -> ViewRow:
+        """Return the row of one render of a view, with paths relative to the record's folder."""
+        render, (height, width), folder = view.renders[place], view.reference.shape[:2], self.folders[index]
+        masked = outcome.coverage is not None
+        return ViewRow(
+            name=view.name,
+            width=width,
+            height=height,
+            scores={name: values[place] for name, values in outcome.scores.items()},
+            render_seconds=render.seconds,
+            render=relative_path(render.file, folder),
+            reference=relative_path(view.reference_file, folder),
+            reference_sha256=hashes.reference(self.protocol.alpha, outcome.reference),
+            coverage=outcome.coverage,
+            mask=relative_path(view.mask_file, folder) if masked else None,
+            mask_sha256=hashes.mask if masked else None,
+            own=dict(render.own) or None,
+        )
+
+    def selection(self, index: int, result: ResultId) -> str | None:
+        """Return the selection of a result's views: that of the views that did not fail, if any failed."""
+        if not self.failed[index]:
+            return result.selection
+        names = [*(row.name for row in self.rows[index]), *self.skipped]
+        return selection_of(names, [*names, *self.failed[index]])
+
+    def provenance(self, index: int, left_out: Mapping[str, str]) -> dict[str, Any]:
+        """Return the entries of a record's provenance on the views without rows.
+
+        Args:
+            index: index of the result.
+            left_out: views that the source left out, with the reasons.
+        """
+        entries = {
+            "left_out": {**left_out, **self.skipped},
+            "left_out_masks": self.skipped_masks,
+            "failed": {name: str(error) for name, error in self.failed[index].items()},
+        }
+        return {name: entry for name, entry in entries.items() if entry}
+
+    def unscored(self, ids: Sequence[ResultId]) -> InputError | None:
+        """Return the error of the results without any row; None if every result has rows."""
+        empty = [index for index, rows in enumerate(self.rows) if not rows]
+        if not empty and self.rows:
+            return None
+        errors = [error for index in empty for error in self.failed[index].values()]
+        skipped = f" {next(iter(self.skipped.values()))}" if self.skipped else ""
+        error = errors[0] if errors else InputError(f"There is no view to score.{skipped}")
+        if len(empty) == len(self.rows):
+            return error
+        return InputError(f"No view of {listed([str(ids[index]) for index in empty])} could be scored. {error}")
+
+
+@dataclass
+class Results:
+    """Rows of all results under all protocols. It reports the views and results that cannot be scored.
+
+    Attributes:
+        ids: the results.
+        by_protocol: rows of each protocol.
+        on_refusal: called with each protocol that can score no view of a result, and the error, or None.
+        warn: called once for each view that failed; with `on_refusal`, at the end.
+    """
+
+    ids: Sequence[ResultId]
+    by_protocol: Sequence[Rows]
+    on_refusal: Refusal | None
+    warn: Callable[[str], None]
+    _unreported: dict[str, None] = field(init=False, default_factory=dict)
+
+    def add(self, view: View, hashes: Hashes, outcomes: Sequence[Outcome]) -> None:
+        """Add the outcomes of a view, one per protocol.
+
+        Raises:
+            ResourceError: Memory ran out and there is no `on_refusal`.
+        """
+        for rows, outcome in zip(self.by_protocol, outcomes, strict=True):
+            if isinstance(outcome.error, ResourceError) and not rows.is_refused:
+                if self.on_refusal is None:
+                    raise outcome.error
+                self.on_refusal(rows.protocol, outcome.error)
+                rows.is_refused = True
+            elif not rows.is_refused:
+                rows.add(view, hashes, outcome)
+        self._report(view.name)
+
+    def fail(self, view: FailedView) -> None:
+        """Add a view that cannot be scored for some results."""
+        for rows in self.by_protocol:
+            rows.fail(view.name, view.failed)
+        self._report(view.name)
+
+    def finish(self) -> list[InputError]:
+        """Refuse the protocols that can score no view of a result; return their errors without `on_refusal`."""
+        errors = []
+        for rows in self.by_protocol:
+            if not rows.is_refused and (error := rows.unscored(self.ids)):
+                rows.is_refused = not any(rows.rows)
+                if self.on_refusal is None:
+                    errors.append(error)
+                else:
+                    self.on_refusal(rows.protocol, error)
+        for reason in filter(None, map(self._failure, self._unreported)):
+            self.warn(reason)
+        return errors
+
+    def _report(self, name: str) -> None:
+        """Report why a view failed, at once if no protocol may turn out to score no view."""
+        if self.on_refusal is not None:
+            self._unreported[name] = None
+        elif reason := self._failure(name):
+            self.warn(reason)
+
+    def _failure(self, name: str) -> str:
+        """Return a sentence on the results and protocols that lack a view, with the first reason; "" if none does."""
+        kept = [rows for rows in self.by_protocol if not rows.is_refused]
+        errors = [(rows, i, failed[name]) for rows in kept for i, failed in enumerate(rows.failed) if name in failed]
+        if not errors:
+            return ""
+        results = _part([str(self.ids[index]) for _, index, _ in errors], len(self.ids))
+        protocols = _part([rows.protocol.label for rows, *_ in errors], len(kept))
+        reason, *others = dict.fromkeys(str(error) for *_, error in errors)
+        more = f" The records have {counted(len(others), 'other reason')}." if others else ""
+        of, under = (f" {word} {part}" if part else "" for word, part in (("of", results), ("under", protocols)))
+        return f"View {name!r}{of} was not scored{under}. {reason}{more}"
+
+
+def _part(names: Collection[str], count: int) -> str:
+    """Return distinct names as a list in a sentence; "" if they are all."""
+    distinct = list(dict.fromkeys(names))
+    return "" if len(distinct) == count else listed(distinct)
+
+
+class Hashes:
+    """Hashes of a view's mask and of its reference under each alpha rule, computed once."""
+
+    def __init__(self, view: View, background: Executor, hash_mask: Callable[[Tensor], str]) -> None:
+        self.mask = None if view.mask is None else hash_mask(view.mask)
+        # Hashed in the background while the view is scored. A reference with alpha is hashed after compositing.
+        self._opaque = background.submit(sha256_of_image, view.reference) if view.reference_alpha is None else None
+        self._composited: dict[AlphaRule, str] = {}
+
+    def reference(self, rule: AlphaRule, image: Tensor | None) -> str:
+        """Return the hash of the reference; `image` is the reference without alpha, required if it has any."""
+        if self._opaque is not None:
+            return self._opaque.result()
+        if rule not in self._composited:
+            assert image is not None
+            self._composited[rule] = sha256_of_image(image)
+        return self._composited[rule]
+
+
+def relative_path(file: Path | None, folder: Path) -> str | None:
+    """Return a file's path relative to a folder, with forward slashes; None for no file."""
+    return None if file is None else Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()

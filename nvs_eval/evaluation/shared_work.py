@@ -1,0 +1,140 @@
+"""Work on one view that several protocols share: images and network passes that they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.prepare import Prepared, SharedSteps, prepare, range_errors
+from nvs_eval.images.pixels import AlphaRule, by_planes
+from nvs_eval.metrics.describe import Metric
+from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.protocols import Protocol
+from nvs_eval.sources.views import View
+
+Job = tuple[str, str | None, int]
+"""A metric's signature, the meaning of the mask if there is one, and the index of the prepared images."""
+
+
+class _Images(NamedTuple):
+    reference: Tensor
+    renders: Tensor
+    mask: Tensor | None
+
+    def equal(self, other: _Images) -> bool:
+        if self.mask is None or other.mask is None:
+            masks = self.mask is other.mask
+        else:
+            masks = torch.equal(self.mask, other.mask)
+        return masks and torch.equal(self.reference, other.reference) and torch.equal(self.renders, other.renders)
+
+
+class SharedWork:
+    """Work on one view that its protocols share: prepared images, requested metrics, and values.
+
+    Attributes:
+        view: view to score.
+        values: values of each job after `compute`: one per render, or the error of the metric.
+    """
+
+    def __init__(self, view: View, device: torch.device) -> None:
+        self.view = view
+        self.values: dict[Job, Sequence[float] | InputError] = {}
+        self._device = device
+        self._opaque: dict[AlphaRule, tuple[View, Tensor, Tensor]] = {}
+        self._mask = None if view.mask is None else view.mask.to(device)[None]
+        self._steps = SharedSteps()
+        self._prepared: dict[Hashable, Prepared] = {}
+        self._images: list[_Images] = []
+        self._jobs: dict[Job, Metric] = {}
+
+    def prepare(self, protocol: Protocol) -> Prepared:
+        """Prepare the view's images for a protocol.
+
+        Raises:
+            InputError: The images do not fit the protocol.
+        """
+        preparation = protocol.preparation
+        if preparation not in self._prepared:
+            view, reference, renders = self._on_device(protocol.alpha)
+            in_range = all(low >= 0 and high <= 1 for low, high in view.bounds)
+            self._prepared[preparation] = prepare(
+                reference, renders, self._mask, protocol, view_name=view.name, in_range=in_range, steps=self._steps
+            )
+        return self._prepared[preparation]
+
+    def range_errors(self, protocol: Protocol) -> dict[int, InputError]:
+        """Return an error for each render that the protocol cannot score because of values outside [0, 1].
+
+        Raises:
+            InputError: The protocol does not allow the view's alpha channel.
+        """
+        return range_errors(self._on_device(protocol.alpha)[0], protocol)
+
+    def _on_device(self, rule: AlphaRule) -> tuple[View, Tensor, Tensor]:
+        if rule not in self._opaque:
+            view = self.view.opaque(rule)
+            # Use one memory layout for all images; mixing two makes every operation slow.
+            reference, *renders = (
+                by_planes(image.to(self._device)).permute(2, 0, 1)
+                for image in (view.reference, *(render.image for render in view.renders))
+            )
+            batch = torch.stack(renders) if len(renders) > 1 else renders[0][None]
+            self._opaque[rule] = (view, reference, batch)
+        return self._opaque[rule]
+
+    def opaque_reference(self, rule: AlphaRule) -> Tensor:
+        """Return the reference without alpha, `[H, W, 3]`, as prepared images use it."""
+        return self._on_device(rule)[0].reference
+
+    def ask(self, metric: Metric, prepared: Prepared, meaning: str, *, corrected: bool) -> Job:
+        """Request a metric of prepared images or of the corrected renders; equal requests are computed once."""
+        renders = prepared.renders
+        if corrected:
+            assert prepared.corrected is not None
+            renders = prepared.corrected
+        index = self._index(_Images(prepared.reference, renders, prepared.mask))
+        job = (metric.signature, None if prepared.mask is None else meaning, index)
+        self._jobs.setdefault(job, metric)
+        return job
+
+    def _index(self, images: _Images) -> int:
+        for index, stored in enumerate(self._images):
+            if stored.equal(images):
+                return index
+        self._images.append(images)
+        return len(self._images) - 1
+
+    def compute(self, max_memory: int | None = None) -> None:
+        """Compute all requested metrics once. Images that enter a network in the same way pass it together.
+
+        Args:
+            max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free).
+        """
+        # Free the unprepared images, which are as large as the prepared ones.
+        self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
+        learned: list[tuple[Job, Wanted]] = []
+        for job, metric in self._jobs.items():
+            images = self._images[job[2]]
+            try:
+                if isinstance(metric.function, Lpips):
+                    metric.function.check_size(images.reference)
+                    wanted = Wanted(metric.function, images.reference, images.renders, images.mask)
+                    learned.append((job, wanted))
+                else:
+                    values = metric.function(images.reference, images.renders, mask=images.mask)
+                    count = len(images.renders)
+                    if not isinstance(values, Tensor) or tuple(values.shape) != (count,):  # A plugin's metric.
+                        shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                        raise InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")
+                    self.values[job] = values.tolist()
+            except InputError as error:
+                self.values[job] = error
+        scored = score_together([wanted for _, wanted in learned], max_memory)
+        for (job, _), values in zip(learned, scored, strict=True):
+            self.values[job] = values if isinstance(values, InputError) else values.tolist()

@@ -1,0 +1,295 @@
+"""An error of one view costs that view or protocol. Missing views are printed, recorded and marked in tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.checkpoints import FakeCheckpoint, Opener
+from support.commands import Said
+from support.pinned import Pinned
+from support.protocols import FLOAT, protocol_file, variant
+from support.scenes import float_image, image, write_images
+
+import nvs_eval
+from nvs_eval.images.files import save_png
+from nvs_eval.records.record import Record
+from nvs_eval.records.result_id import selection_of
+
+NAMES = ["0001", "0002", "0003", "0004"]
+FOLDERS = ("bush/ours", "bush/theirs", "--reference", "bush/gt")
+SCORE = ("score", *FOLDERS, "--protocol", "light.yaml", "--output-dir", "out")
+
+
+@pytest.fixture(autouse=True)
+def bush(here: Path) -> Path:
+    """Write four views of noise by two methods, and protocols that need no weights."""
+    for seed, folder in enumerate(("gt", "ours", "theirs")):
+        write_images(here / "bush" / folder, {name: image(10 * seed + i) for i, name in enumerate(NAMES)})
+    protocol_file(here, FLOAT, "float.yaml")
+    return here / "bush"
+
+
+def damage(file: str) -> bytes:
+    """Flip a bit in the middle of a file, and return its bytes before."""
+    before = Path(file).read_bytes()
+    content = bytearray(before)
+    content[len(content) // 2] ^= 1
+    Path(file).write_bytes(content)
+    return before
+
+
+def intact(folder: str = "intact") -> dict[tuple[str, str], dict[str, float]]:
+    """Return the scores of the intact images by method and view."""
+    records = nvs_eval.score(["bush/ours", "bush/theirs"], reference="bush/gt", protocol="light.yaml")
+    return {(record.method, row.name): dict(row.scores) for record in records for row in record.views}
+
+
+def check_scores(record: Record, expected: dict[tuple[str, str], dict[str, float]]) -> None:
+    """Compare the rows of a record, which must not be empty, and its means with the scores of the intact images."""
+    assert record.views
+    for row in record.views:
+        assert row.scores == pytest.approx(expected[record.method, row.name], rel=1e-9)
+    for metric, mean in record.means.items():
+        values = [expected[record.method, row.name][metric] for row in record.views]
+        assert mean == pytest.approx(sum(values) / len(values), rel=1e-9)
+
+
+# --- Damaged files --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lacking"),
+    [
+        ("bush/theirs/0002.png", ["theirs"]),
+        ("bush/gt/0003.png", ["ours", "theirs"]),
+        ("masks/0004.png", ["ours", "theirs"]),
+    ],
+)
+def test_damaged_file_costs_its_view(
+    damaged: str, lacking: list[str], cli: Callable[..., Said], here: Path, pinned: Pinned
+) -> None:
+    write_images(here / "masks", dict.fromkeys(NAMES, torch.ones(40, 48, 3)))
+    expected, before, name = intact(), damage(damaged), Path(damaged).stem
+    options = ("--masks", "masks") if damaged.startswith("masks") else ()
+    result = cli(*SCORE, *options)
+    assert result.code == 3
+    pinned("score", result.err)
+    pinned("score", result.out)
+    for record in nvs_eval.read_records("out"):
+        check_scores(record, expected)
+        kept = [view for view in NAMES if view != name or record.method not in lacking]
+        assert [row.name for row in record.views] == kept
+        assert record.selection == selection_of(kept, NAMES)
+        assert list(record.failed) == [view for view in NAMES if view not in kept]
+        assert all(damaged in reason for reason in record.failed.values())
+    # The whole record is written once the file is mended.
+    Path(damaged).write_bytes(before)
+    assert cli(*SCORE, *options).code == 0
+    for record in nvs_eval.read_records("out"):
+        check_scores(record, expected)
+        assert (len(record.views), record.selection, record.failed) == (4, None, {})
+
+
+def test_result_without_any_view_is_an_error_but_others_are_kept(cli: Callable[..., Said], pinned: Pinned) -> None:
+    expected = intact()
+    for name in NAMES:
+        damage(f"bush/theirs/{name}.png")
+    result = cli(*SCORE)
+    assert (result.code, result.out) == (2, "")
+    pinned("score", result.err)
+    (record,) = nvs_eval.read_records("out")
+    check_scores(record, expected)
+    assert (record.method, record.failed, len(record.views)) == ("ours", {}, 4)
+
+
+def test_error_of_all_views_is_an_error(cli: Callable[..., Said]) -> None:
+    for name in NAMES:
+        damage(f"bush/gt/{name}.png")
+    result = cli(*SCORE)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[-1].startswith("Error: bush/gt/0001.png cannot be read")
+    assert not list(Path("out").rglob("*.json"))
+
+
+def test_failed_view_never_replaces_a_whole_record(cli: Callable[..., Said]) -> None:
+    assert cli(*SCORE).code == 0
+    whole = {file: file.read_bytes() for file in Path("out").rglob("*.json")}
+    damage("bush/theirs/0002.png")
+    assert cli(*SCORE, "--overwrite").code == 3
+    (file,) = Path("out/bush/theirs").rglob("*.json") - whole.keys()
+    assert json.loads(file.read_text())["selection"]
+    theirs = Path(file.parent, file.name.rpartition("-")[0] + ".json")
+    assert theirs.read_bytes() == whole[theirs]
+
+
+def test_python_returns_incomplete_records() -> None:
+    damage("bush/theirs/0002.png")
+    ours, theirs = nvs_eval.score(["bush/ours", "bush/theirs"], reference="bush/gt", protocol="light.yaml")
+    assert (list(ours.failed), list(theirs.failed)) == ([], ["0002"])
+    assert "¶" in nvs_eval.table([theirs])
+
+
+# --- Protocols ------------------------------------------------------------------------------------------------------
+
+
+def make_flat(name: str) -> None:
+    """Make a reference and the render of one method flat, so that SSIM over the pair's range is undefined."""
+    for folder in ("gt", "ours"):
+        save_png(Path("bush", folder, f"{name}.png"), torch.full((40, 48, 3), 0.5))
+
+
+@pytest.mark.parametrize("command", ["score", "audit"])
+def test_flat_pair_costs_the_protocol_this_view(command: str, cli: Callable[..., Said], pinned: Pinned) -> None:
+    make_flat("0002")
+    expected = intact()
+    result = cli(command, *FOLDERS, "--protocol", "light.yaml", "float.yaml", "--output-dir", "out")
+    assert result.code == 3
+    pinned(command, result.err)
+    pinned(command, result.out)
+    for record in nvs_eval.read_records("out"):
+        is_lacking = (record.method, record.protocol["name"]) == ("ours", "float")
+        assert list(record.failed) == (["0002"] if is_lacking else [])
+        assert len(record.views) == (3 if is_lacking else 4)
+        if record.protocol["name"] == "light":
+            check_scores(record, expected)
+
+
+def test_audit_reports_failed_views_only_of_protocols_that_are_kept(
+    cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, here: Path, pinned: Pinned
+) -> None:
+    import nvs_eval.protocols as module
+
+    names = ["standard", "float", "small"]
+    protocol_file(
+        here, variant(name="standard", metrics={"ssim": {"kernel": "zero", "data_range": 1}}), "standard.yaml"
+    )
+    protocol_file(here, variant(name="small", crop=10), "small.yaml")
+    monkeypatch.setattr(module, "named_protocols", lambda: {name: here / f"{name}.yaml" for name in names})
+    make_flat("0002")
+    for folder in ("gt", "ours"):
+        save_png(Path("bush", folder, "0003.png"), image(3, 15, 48))
+    result = cli("audit", "bush/ours", "--reference", "bush/gt", "--output-dir", "out")
+    assert result.code == 3
+    pinned("audit", result.err)
+    pinned("audit", result.out)
+    failed = {record.protocol["name"]: list(record.failed) for record in nvs_eval.read_records("out")}
+    assert failed == {"standard": [], "float": ["0002"], "small": ["0003"]}
+
+
+# --- Rendering ------------------------------------------------------------------------------------------------------
+
+
+def not_finite(index: int) -> torch.Tensor:
+    """Return a render. That of the second view has a NaN."""
+    render = float_image(7 + index)
+    if index == 1:
+        render[3, 4, 0] = torch.nan
+    return render
+
+
+@pytest.mark.parametrize("steps", ["last", "all"])
+def test_view_that_is_not_finite_costs_itself(
+    steps: str, cli: Callable[..., Said], opener: Opener, pinned: Pinned
+) -> None:
+    opener.given[:] = [FakeCheckpoint(500, renders=not_finite), FakeCheckpoint(2500)][: 1 if steps == "last" else 2]
+    result = cli("run", "--load-config", "config.yml", "--steps", steps, "--protocol", "light.yaml")
+    assert result.code == 3
+    pinned("run", result.err)
+    lacking, *others = nvs_eval.read_records("nvs-eval-results")
+    assert list(lacking.failed) == ["cam0/b"]
+    assert [row.name for row in lacking.views] == ["a", "c"]
+    assert [(record.failed, len(record.views)) for record in others] == [({}, 3)] * (steps == "all")
+    # The same views alone have the same scores.
+    opener.given[:] = [FakeCheckpoint(500, views=("a", "x", "c"), renders=lambda index: float_image(7 + index))]
+    cli("run", "--load-config", "config.yml", "--protocol", "light.yaml", "--output-dir", "whole")
+    (whole,) = nvs_eval.read_records("whole")
+    expected = {row.name: row.scores for row in whole.views}
+    assert {row.name: row.scores for row in lacking.views} == {name: expected[name] for name in "ac"}
+    # Mended, it is rendered again and the record is whole.
+    opener.given[:] = [FakeCheckpoint(500)]
+    assert cli("run", "--load-config", "config.yml", "--protocol", "light.yaml").code == 0
+
+
+def test_kept_render_that_is_damaged_costs_its_view(cli: Callable[..., Said], opener: Opener, pinned: Pinned) -> None:
+    opener.given[:] = [FakeCheckpoint(500)]
+    assert cli("run", "--load-config", "config.yml", "--protocol", "light.yaml").code == 0
+    damage("nvs-eval-results/fox/fake/base/500/renders/c.png")
+    protocol_file(Path(), variant(name="other", crop=1), "other.yaml")
+    result = cli("rescore", "nvs-eval-results", "--protocol", "other.yaml")
+    assert result.code == 3
+    pinned("rescore", result.err)
+    (record,) = nvs_eval.read_records("nvs-eval-results", protocol="other")
+    assert (list(record.failed), [row.name for row in record.views]) == (["c"], ["a", "cam0/b"])
+
+
+# --- Missing files --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def missing(cli: Callable[..., Said]) -> Said:
+    """Score one of four views, which has both a render and a reference, and one render without a reference."""
+    for name in NAMES[1:]:
+        Path(f"bush/ours/{name}.png").unlink()
+    save_png(Path("bush/ours/extra.png"), image(5))
+    return cli("score", "bush/ours", *SCORE[3:], "--allow-missing")
+
+
+def test_missing_files_are_printed_and_recorded(missing: Said, pinned: Pinned, cli: Callable[..., Said]) -> None:
+    assert missing.code == 0
+    pinned("score", missing.err)
+    pinned("score", missing.out)
+    (record,) = nvs_eval.read_records("out")
+    assert record.selection == selection_of(NAMES[:1], [*NAMES, "extra"])
+    assert record.left_out == {**dict.fromkeys(NAMES[1:], "no render"), "extra": "no reference"}
+    (file,) = Path("out").rglob("*.json")
+    pinned("inspect", cli("inspect", str(file)).out)
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "latex", "html", "csv", "json"])
+def test_table_marks_the_rows_of_a_part(format: str, missing: Said, cli: Callable[..., Said]) -> None:
+    shown = cli("table", "out", "--format", format).out
+    mark = {"latex": r"$\P$", "csv": ",¶\n"}.get(format, "¶")
+    note = "1 of 5 views; 3 views skipped: no render; 1 view skipped: no reference" if format != "csv" else ",mark\n"
+    assert mark in shown
+    assert note in shown
+
+
+def test_selected_views_are_marked(cli: Callable[..., Said], opener: Opener) -> None:
+    import dataclasses
+
+    part = FakeCheckpoint(500, views=("a", "c"))
+    part.id = dataclasses.replace(part.id, selection=selection_of(("a", "c"), ("a", "b", "c")))
+    opener.given[:] = [part]
+    result = cli("run", "--load-config", "config.yml", "--protocol", "light.yaml")
+    assert result.code == 0
+    assert "¶ only 2 selected views" in result.out
+    assert (
+        "Means cover selected views only: a, c."
+        in cli("inspect", *map(str, Path("nvs-eval-results").rglob("*.json"))).out
+    )
+
+
+def test_a_part_is_not_ranked_with_published_numbers() -> None:
+    Path("bush/ours/0004.png").unlink()
+    (part,) = nvs_eval.score(
+        "bush/ours", reference="bush/gt", protocol="inria-3dgs", scene="garden", allow_missing=True
+    )
+    shown = json.loads(nvs_eval.table([part], with_published="3dgs", format="json"))["tables"][0]
+    assert [row["method"]["mark"] for row in shown["rows"]] == ["¶", "‡"]
+    assert {cell["rank"] for row in shown["rows"] for cell in row.values()} == {None}
+    assert "Not all rows are comparable, so none is ranked." in shown["notes"]
+
+
+def test_views_without_a_mask_do_not_make_a_part(cli: Callable[..., Said], here: Path) -> None:
+    masks: dict[str, Any] = {name: torch.full((40, 48, 3), float(name != "0002")) for name in NAMES}
+    write_images(here / "masks", masks)
+    result = cli(*SCORE, "--masks", "masks")
+    assert result.code == 0
+    assert "¶" not in result.out
+    for record in nvs_eval.read_records("out"):
+        assert (record.selection, list(record.left_out), record.failed) == (None, ["0002"], {})
