@@ -225,3 +225,22 @@ def test_test_then_train(cases: Path, score: Callable[..., Scored]) -> None:
             "test_then_train/m/30000-train": psnr_of(steps["train"] / "renders", steps["train"] / "gt"),
         },
     )
+
+
+def test_some_views_missing(
+    cases: Path, tmp_path: Path, score: Callable[..., Scored], cli: Callable[..., Said]
+) -> None:
+    case = cases / "some_views_missing"
+    words = ["some_views_missing/renders", "--reference", "some_views_missing/gt", "--allow-missing"]
+    scored = score(*words)
+    names = [path.stem for path in sorted((case / "renders").iterdir())]
+    missing = sorted({path.stem for path in (case / "gt").iterdir()} - set(names))
+    expected = mean_psnr(*([case / part / f"{name}.png" for name in names] for part in ("renders", "gt")))
+    check(scored, {"some_views_missing/renders/final": expected})
+    (record,) = scored.records.values()
+    assert record.id.selection is not None
+    assert all(name in scored.said.err for name in missing)
+    assert sorted(record.provenance["left_out"]) == missing
+    (file,) = (tmp_path / "out").rglob("*.json")
+    assert all(name in cli("inspect", str(file)).out for name in missing)
+    assert "3 of 7 views; 4 views skipped: no render" in cli("table", str(file)).out
