@@ -75,6 +75,15 @@ class Plan:
     protocols: tuple[str, ...]
 
 
+def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep) -> Plan:
+    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats."""
+    staged = len(jobs) > 1
+    through_png = all(protocol.exact_in_png for protocol in protocols)
+    floats = keep == "all" or (staged and not through_png)
+    pngs = keep == "png" or (staged and not floats)
+    return Plan(keep, staged, floats, pngs, tuple(protocol.fingerprint for protocol in protocols))
+
+
 @dataclass
 class RenderStore:
     """Writer of the renders and references of one result; a context manager around rendering and scoring.

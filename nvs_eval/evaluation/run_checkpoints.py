@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
-from nvs_eval.evaluation.render_store import Job, Keep, Plan, RenderStore
+from nvs_eval.evaluation.render_store import Job, RenderStore, plan_renders
 from nvs_eval.evaluation.resume import Places, of_checkpoint
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.sizes import check_sizes
@@ -39,7 +39,8 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     session = Session(options.output_dir or RESULTS, callbacks.command)
     jobs = _open_jobs(options, callbacks)
     evaluations: list[Evaluation] = []
-    records, waiting = _finished(_groups(jobs, options), options, callbacks)
+    groups = _groups(jobs, options)
+    records, waiting = _finished(groups, options, callbacks)
     with ExitStack() as stack:
         for group, protocols in waiting:
             plan = plan_renders(group, protocols, options.keep_renders)
@@ -53,7 +54,8 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
                 records += evaluation.run()
     session.check()
     order = [job.id.folder for job in jobs]
-    return sorted(records, key=lambda record: order.index(record.id.folder))
+    named = [protocol.fingerprint for _, protocols in groups for protocol in protocols]
+    return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))
 
 
 def is_evaluated(options: RunOptions) -> bool:
@@ -95,7 +97,7 @@ def _finished(groups: Sequence[_Group], options: RunOptions, callbacks: Callback
 
 
 def _report_finished(job: Job, finished: Mapping[str, Record], options: RunOptions, callbacks: Callbacks) -> None:
-    names = " and ".join(record.protocol_title for record in finished.values())
+    names = some((record.protocol_title for record in finished.values()), 3)
     callbacks.say(f"{job.id} is already scored under {names}. Use --overwrite to render and score it again.")
     folder = (options.output_dir or RESULTS) / job.id.folder
     remove_leftovers(folder, job.checkpoint.provenance, job.checkpoint.names, finished)
@@ -186,15 +188,6 @@ def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbac
 
 
 # --- Rendering and scoring, at once or in two stages ------------------------------------------------------------------
-
-
-def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep) -> Plan:
-    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats."""
-    staged = len(jobs) > 1
-    through_png = all(protocol.exact_in_png for protocol in protocols)
-    floats = keep == "all" or (staged and not through_png)
-    pngs = keep == "png" or (staged and not floats)
-    return Plan(keep, staged, floats, pngs, tuple(protocol.fingerprint for protocol in protocols))
 
 
 @dataclass(frozen=True)

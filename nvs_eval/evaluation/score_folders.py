@@ -40,7 +40,7 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     protocols = check_sizes(protocols, sizes, callbacks.on_refusal)
     records, waiting = _finished(sources, protocols, options)
     for result, of_result in groupby(records, lambda record: record.id):
-        scored = " and ".join(record.protocol_title for record in of_result)
+        scored = some((record.protocol_title for record in of_result), 3)
         callbacks.say(f"{result} is already scored under {scored}. Use --overwrite to score it again.")
     scorers = [options.scorer(missing) for _, missing in waiting]  # All at first, to report missing weights.
     if waiting and options.output_dir is not None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from nvs_eval.errors import InputError, counted, some, unknown_name
 from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, ScoreOptions, SuiteOptions
 from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_file
+from nvs_eval.records.comparable import main_records
 from nvs_eval.records.incomplete import failures as failed_views
-from nvs_eval.records.record import Record, ViewRow, read_record, record_file, record_name
+from nvs_eval.records.record import Record, ViewRow, read_record, record_file
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.system.devices import find_device
 from nvs_eval.system.schema import convert
@@ -77,7 +78,7 @@ class Entry:
     def earlier_records(self) -> list[Record]:
         """Read the existing records under the entry's protocols, even if outdated."""
         output_dir = self.options.output_dir or RESULTS
-        names = {record_name(protocol.name, protocol.fingerprint) for protocol in self.protocols}
+        fingerprints = {protocol.fingerprint for protocol in self.protocols}
         records = []
         for file in sorted((output_dir / safe_name(self.scene) / safe_name(self.method)).rglob("*.json")):
             try:
@@ -87,9 +88,10 @@ class Entry:
             # A record outside its own place is a copy that a user made.
             in_place = record_file(record, output_dir) == file
             matches = (self.method, self.scene) == (record.method, record.scene)
-            if in_place and matches and (not names or file.name in names):
-                records.append(record)
-        return records
+            if in_place and matches and (not fingerprints or record.fingerprint in fingerprints):
+                records.append((file, record))
+        chosen, _ = main_records(records)
+        return [record for _, record in chosen]
 
     def made_up_records(self) -> list[Record]:
         """Return the records that the entry will have, with made-up numbers."""

@@ -22,8 +22,7 @@ from support.scenes import files_below, float_image, image, write_pngs
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation import score_folders
 from nvs_eval.evaluation.evaluate import Session, evaluate
-from nvs_eval.evaluation.render_store import Keep, RenderStore
-from nvs_eval.evaluation.run_checkpoints import plan_renders
+from nvs_eval.evaluation.render_store import Keep, RenderStore, plan_renders
 from nvs_eval.evaluation.score_folders import check_not_copies, records_of_copies
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image

@@ -344,7 +344,8 @@ def test_functions_can_select_records_of_a_protocol(cli: Callable[..., Said], si
 
 def test_export_returns_the_files_of_the_command(cli: Callable[..., Said], silent: Callable[[], bool]) -> None:
     one = record([row(psnr=20.0)])
-    file = write_record(record_file(one, Path("out")), one) or record_file(one, Path("out"))
+    file = record_file(one, Path("out"))
+    write_record(file, one)
     exported = nvs_eval.export(one, "ns-eval")
     assert silent()
     assert cli("export", str(file), "--as", "ns-eval", "--output", "theirs").code == 0

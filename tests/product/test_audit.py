@@ -315,7 +315,7 @@ def test_audit_takes_either_folders_or_runs(refused: Callable[..., str], opener:
 @pytest.mark.parametrize(
     ("inputs", "option"),
     [
-        (FOLDERS, ("--every", "2")),
+        (FOLDERS, ("--data", "moved")),
         (FOLDERS, ("--keep-renders", "all")),
         (FOLDERS, ("--steps", "all")),
         (RUNS, ("--background", "white")),

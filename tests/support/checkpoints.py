@@ -15,9 +15,9 @@ from torch import Tensor
 
 from nvs_eval.evaluation.evaluate import Session
 from nvs_eval.evaluation.options import Callbacks
-from nvs_eval.evaluation.render_store import Job, Keep, RenderStore
+from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
 from nvs_eval.evaluation.resume import Places
-from nvs_eval.evaluation.run_checkpoints import Evaluation, plan_renders
+from nvs_eval.evaluation.run_checkpoints import Evaluation
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, selection_of
