@@ -215,7 +215,7 @@ class Places:
         """Write records and report their paths.
 
         Returns:
-            The records, with an equal one in place of each that another command wrote in the meantime.
+            The records, with the existing one of the same inputs, where another command wrote one in the meantime.
 
         Raises:
             InputError: a record cannot be written, or another command wrote one of other inputs.
@@ -228,7 +228,7 @@ class Places:
                 written.append(record)
             else:
                 written.append(self._of_another(path, record))
-                callbacks.say(f"{path} was written by another command in the meantime. It is kept.")
+                callbacks.say(f"{path} is a record of the same inputs. It is kept.")
         return written
 
     def _of_another(self, path: Path, record: Record) -> Record:

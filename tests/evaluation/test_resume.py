@@ -128,7 +128,7 @@ def test_record_that_another_command_wrote_meanwhile_is_kept(tmp_path: Path) -> 
     assert written(tmp_path, first)[0] == [first]
     records, said = written(tmp_path, second)
     assert records == [first]
-    assert said == [f"{record_file(first, tmp_path)} was written by another command in the meantime. It is kept."]
+    assert said == [f"{record_file(first, tmp_path)} is a record of the same inputs. It is kept."]
     assert read_record(record_file(first, tmp_path)) == first
     assert written(tmp_path, second, overwrite=True)[0] == [second]
     assert read_record(record_file(first, tmp_path)) == second
