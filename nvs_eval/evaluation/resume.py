@@ -212,23 +212,28 @@ class Places:
         )
 
     def write(self, records: Iterable[Record], callbacks: Callbacks) -> list[Record]:
-        """Write records and report their paths.
+        """Write records and report their paths. The selection of a record with failed views is known only now.
 
         Returns:
             The records, with the existing one of the same inputs, where another command wrote one in the meantime.
 
         Raises:
-            InputError: a record cannot be written, or another command wrote one of other inputs.
+            InputError: a record cannot be written, or one of other inputs is in its place. The others are written.
         """
-        written = []
+        written, errors = [], []
         for record in records:
             path = record_file(record, self.output_dir)
-            if write_record(path, record, replace=self.overwrite):
-                callbacks.say(f"Record: {shlex.quote(str(path))}")
-                written.append(record)
-            else:
-                written.append(self._of_another(path, record))
-                callbacks.say(f"{path} is a record of the same inputs. It is kept.")
+            try:
+                if write_record(path, record, replace=self.overwrite):
+                    callbacks.say(f"Record: {shlex.quote(str(path))}")
+                    written.append(record)
+                else:
+                    written.append(self._of_another(path, record))
+                    callbacks.say(f"{path} is a record of the same inputs. It is kept.")
+            except InputError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return written
 
     def _of_another(self, path: Path, record: Record) -> Record:

@@ -127,6 +127,26 @@ def test_failed_view_never_replaces_a_whole_record(cli: Callable[..., Said]) -> 
     assert theirs.read_bytes() == whole[theirs]
 
 
+def test_incomplete_record_is_kept_while_nothing_changes(cli: Callable[..., Said], pinned: Pinned) -> None:
+    damage("bush/ours/0002.png")
+    assert cli(*SCORE).code == 3
+    before = {file: file.read_bytes() for file in Path("out").rglob("*.json")}
+    result = cli(*SCORE)
+    assert result.code == 3
+    pinned("score", result.err)
+    assert {file: file.read_bytes() for file in Path("out").rglob("*.json")} == before
+    # A record of other renders is not replaced; the record of the other method is written.
+    save_png(Path("bush/ours/0001.png"), image(77))
+    (theirs,) = Path("out/bush/theirs").rglob("*.json")
+    theirs.unlink()
+    refused = cli(*SCORE)
+    assert (refused.code, refused.out) == (2, "")
+    pinned("score", refused.err)
+    assert theirs.is_file()
+    (ours,) = Path("out/bush/ours").rglob("*.json")
+    assert ours.read_bytes() == before[ours]
+
+
 def test_python_returns_incomplete_records() -> None:
     damage("bush/theirs/0002.png")
     ours, theirs = nvs_eval.score(["bush/ours", "bush/theirs"], reference="bush/gt", protocol="light.yaml")
