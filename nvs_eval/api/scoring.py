@@ -10,9 +10,9 @@ from numbers import Integral
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import (
     AuditOptions,
-    Callbacks,
     RescoreOptions,
     RunOptions,
     ScoreOptions,

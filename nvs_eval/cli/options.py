@@ -13,7 +13,7 @@ from nvs_eval.errors import InputError, listed
 from nvs_eval.report.tables.options import TableOptions
 
 if TYPE_CHECKING:
-    from nvs_eval.evaluation.options import Callbacks
+    from nvs_eval.evaluation.callbacks import Callbacks
     from nvs_eval.records.record import Record
     from nvs_eval.report.loggers import Sink
     from nvs_eval.report.tables.layout import Layout
@@ -158,7 +158,7 @@ class LayoutOptions(TableOptions):
 def callbacks() -> Callbacks:
     """Make the callbacks that print progress and messages on stderr."""
     from nvs_eval.cli.console import progress, say
-    from nvs_eval.evaluation.options import Callbacks
+    from nvs_eval.evaluation.callbacks import Callbacks
 
     return Callbacks(
         command=(Path(sys.argv[0]).name, *sys.argv[1:]),  # The command line as typed.

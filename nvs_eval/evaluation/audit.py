@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nvs_eval import protocols
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import AuditOptions, Callbacks, RunOptions, ScoreOptions, ScoringOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import AuditOptions, RunOptions, ScoreOptions, ScoringOptions
 from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 from nvs_eval.evaluation.score_folders import score_folders
 from nvs_eval.protocols import DEFAULT, Protocol

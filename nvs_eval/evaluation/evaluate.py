@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from nvs_eval.errors import InputError, counted
-from nvs_eval.evaluation.options import Callbacks, Refusal
+from nvs_eval.evaluation.callbacks import Callbacks, Refusal
 from nvs_eval.evaluation.rows import Hashes, Results, Rows
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.upload import on_device

@@ -8,8 +8,9 @@ from functools import cache, partial
 from pathlib import Path
 
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, score_files
-from nvs_eval.evaluation.options import Callbacks, RescoreOptions
+from nvs_eval.evaluation.options import RescoreOptions
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import Places, of_record
 from nvs_eval.evaluation.sizes import check_sizes

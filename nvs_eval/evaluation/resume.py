@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nvs_eval.errors import InputError, counted, listed, some
-from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoringOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import RESULTS, ScoringOptions
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, record_name, write_record
 from nvs_eval.records.result_id import ResultId

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from nvs_eval.errors import InputError, ResourceError, counted, listed
-from nvs_eval.evaluation.options import Refusal
+from nvs_eval.evaluation.callbacks import Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome
 from nvs_eval.images.pixels import AlphaRule, sha256_of_image

@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from nvs_eval.errors import InputError, counted, some
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
-from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, not_known
+from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, not_known
 from nvs_eval.evaluation.render_store import Job, RenderStore, plan_renders
 from nvs_eval.evaluation.resume import Places, of_checkpoint
 from nvs_eval.evaluation.scorer import Scorer

@@ -9,8 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from nvs_eval.errors import InputError, counted, some
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, score_files
-from nvs_eval.evaluation.options import RESULTS, Callbacks, ScoreOptions
+from nvs_eval.evaluation.options import RESULTS, ScoreOptions
 from nvs_eval.evaluation.resume import Places, of_files
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol

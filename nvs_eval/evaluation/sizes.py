@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nvs_eval.errors import InputError, counted, some
-from nvs_eval.evaluation.options import Refusal
+from nvs_eval.evaluation.callbacks import Refusal
 from nvs_eval.protocols import Protocol
 
 Sizes = Sequence[tuple[str, tuple[int, int]]]

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nvs_eval.errors import InputError, counted, some, unknown_name
-from nvs_eval.evaluation.options import AUTO, RESULTS, Callbacks, RunOptions, ScoreOptions, SuiteOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, ScoreOptions, SuiteOptions
 from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_file
 from nvs_eval.records.comparable import main_records
 from nvs_eval.records.incomplete import failures as failed_views

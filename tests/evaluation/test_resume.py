@@ -14,7 +14,7 @@ from support.records import record as record_of
 from support.scenes import masks_in
 
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import Callbacks
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.resume import Places, of_checkpoint
 from nvs_eval.records.record import Record, read_record, record_file
 

@@ -20,7 +20,8 @@ from support.scenes import files_below, float_image, masks_in
 import nvs_eval
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation import run_checkpoints
-from nvs_eval.evaluation.options import Callbacks, RunOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import RunOptions
 from nvs_eval.evaluation.render_store import Keep
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.work_folder import WorkFolder

@@ -13,8 +13,8 @@ from support.protocols import protocol_of
 from support.scenes import HEIGHT, WIDTH, float_image, image
 from torch import Tensor
 
+from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session
-from nvs_eval.evaluation.options import Callbacks
 from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.run_checkpoints import Evaluation

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import ScoringCommand
-from nvs_eval.evaluation.options import RESULTS, AuditOptions, Callbacks
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import RESULTS, AuditOptions
 
 if TYPE_CHECKING:
     from nvs_eval.records.record import Record

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import ScoringCommand
-from nvs_eval.evaluation.options import Callbacks, RescoreOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import RescoreOptions
 
 if TYPE_CHECKING:
     from nvs_eval.records.record import Record

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvs_eval.cli.options import ScoringCommand
-from nvs_eval.evaluation.options import RESULTS, Callbacks, RunOptions
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import RESULTS, RunOptions
 
 if TYPE_CHECKING:
     from nvs_eval.records.record import Record

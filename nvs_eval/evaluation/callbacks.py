@@ -1,0 +1,44 @@
+"""Callbacks of the commands that score: progress, messages and refusals. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nvs_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from nvs_eval.protocols import Protocol
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Context manager that shows progress: takes a title and the number of steps, yields a function to call per step."""
+Refusal = Callable[["Protocol", InputError], None]
+"""Called with a protocol that cannot score the views, and the error."""
+
+
+@contextmanager
+def _no_progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callbacks:
+    """Callbacks for progress and messages; no-ops by default.
+
+    Attributes:
+        command: command line or name of the function, for the records.
+        progress: shows progress.
+        say: called with each message.
+        warn: called with each warning.
+        doubt: called with each sentence that makes scores doubtful, to be shown beside them.
+        on_refusal: called with a protocol that cannot score the views (default: raise the error).
+    """
+
+    command: tuple[str, ...] = ()
+    progress: Progress = _no_progress
+    say: Callable[[str], None] = lambda message: None
+    warn: Callable[[str], None] = lambda message: None
+    doubt: Callable[[str], None] = lambda message: None
+    on_refusal: Refusal | None = None
