@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, score_files
+from nvs_eval.evaluation.kept_renders import Result
 from nvs_eval.evaluation.options import RescoreOptions
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import Places, of_record
 from nvs_eval.evaluation.sizes import check_sizes
-from nvs_eval.images.files import load_image
-from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.files import output_dir_of, read_record_files
+from nvs_eval.records.files import read_record_files
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
-from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
-from nvs_eval.sources.masks import Masks
-from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.image_source import ImageFiles, reading_of
 from nvs_eval.system.files import file_sha256
-
-_FROM_RUN = "kept_renders"
-_CARRIED = (
-    *("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading"),
-    *("reference_copies", "masks", "masks_not_used"),
-)
 
 
 def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, Record]]:
@@ -147,177 +137,3 @@ class _Job:
             ]
             records += self._places.write(scored, callbacks)
         return records
-
-
-# --- Kept renders: their files, and whether these still score like the original renders -------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """Record and the file it was read from."""
-
-    file: Path
-    record: Record
-
-    @property
-    def root(self) -> Path:
-        """Output folder of the record; relative if the record's path is.
-
-        Raises:
-            InputError: The record is not in the folder of its scene, method, run and step.
-        """
-        root = output_dir_of(self.file, self.record)
-        if root is None:
-            raise InputError(
-                f"{self.file} must be in {self.record.id.folder.as_posix()}, the folder of its scene, method, run and "
-                "step. Name a folder for the new records with `--output-dir`."
-            )
-        return root
-
-    @property
-    def masked(self) -> bool:
-        """Whether the record was scored with masks."""
-        return any(row.mask is not None for row in self.record.views)
-
-    @property
-    def masks(self) -> Masks | None:
-        """Masks that the record was scored with.
-
-        Raises:
-            InputError: A mask does not exist.
-        """
-        rows = [row for row in self.record.views if row.mask is not None]
-        files = {row.name: self._path(row.mask, "mask", row.name).resolve() for row in rows}
-        return Masks(files, binary=self.record.provenance.get("masks") == "binary") if files else None
-
-    def references(self) -> dict[str, Picture]:
-        """Return the kept references.
-
-        Raises:
-            InputError: A file was not kept or does not exist.
-        """
-        return {row.name: Picture(self._path(row.reference, "reference", row.name)) for row in self.record.views}
-
-    def render_set(self, references: Mapping[str, Picture]) -> RenderSet:
-        """Return the kept renders, together with references that may be in another folder.
-
-        Raises:
-            InputError: A file was not kept or does not exist.
-        """
-        rows, provenance = self.record.views, self.record.provenance
-        carried = {name: provenance[name] for name in _CARRIED if name in provenance}
-        scored = {_FROM_RUN: "as scored"} if _FROM_RUN in provenance else {}
-        return RenderSet(
-            self.record.id,
-            {row.name: Picture(self._path(row.render, "render", row.name)) for row in rows},
-            references,
-            {**carried, **scored, "rescored_from": self.file.name},
-            {row.name: row.render_seconds for row in rows},
-            self.masks,
-            {row.name: row.own or {} for row in rows},
-        )
-
-    def _path(self, relative: str | None, kind: str, view: str) -> Path:
-        """Return the path of a view's render, reference or mask.
-
-        Raises:
-            InputError: The file was not kept or does not exist.
-        """
-        if relative is None:
-            origin = self.record.provenance.get("renders_from")
-            advice = f"It came from {origin}: score that again" if origin else "Run it again with `--keep-renders png`"
-            raise InputError(f"{self.file}: the {kind} of view {view!r} was not kept. {advice}.")
-        path = self.file.parent / relative
-        if not path.is_file():
-            raise InputError(f"{self.file}: the {kind} of view {view!r} is no longer at {path}.")
-        return path
-
-    def check_serves(self, protocol: Protocol) -> None:
-        """Check that renders were kept and score like the original renders under a protocol.
-
-        Raises:
-            InputError: They were not kept, or they are 8-bit copies, which changes the scores under this protocol.
-        """
-        renders = [self._path(row.render, "render", row.name) for row in self.record.views]
-        # PNGs written by `nvs-eval run` are 8-bit copies of float renders.
-        if _FROM_RUN not in self.record.provenance or all(render.suffix == ".npy" for render in renders):
-            return
-        # A protocol with `out_of_range: error` has checked every render, so nothing was clamped in the PNGs.
-        in_range = self.record.protocol["definition"].get("out_of_range") == "error"
-        rounds = protocol.quantise.render == "round" and protocol.colour_correction == "none"
-        if not (rounds and (in_range or protocol.out_of_range == "clamp")):
-            raise InputError(
-                f"{self.file}: the kept renders are 8-bit copies, but {protocol.name!r} scores floats or values "
-                f"outside [0, 1]. Run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
-            )
-
-    def check_renders(self, source: ImageFiles, renders: RenderSet) -> None:
-        """Check that renders have not changed since the record was written, if it has the hash of their files.
-
-        Raises:
-            InputError: They have changed, or cannot be read.
-        """
-        recorded = self.record.provenance.get("inputs_sha256")
-        names = [row.name for row in self.record.views]
-        if isinstance(recorded, dict) and recorded.get("renders") != source.inputs_sha256(renders, names)["renders"]:
-            raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
-
-    def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
-        """Check that masks and references have not changed since the record was written.
-
-        Returns:
-            The views whose kept reference is an 8-bit copy of the scored one; all others are exact.
-
-        Raises:
-            InputError: A file has changed or is gone, or an 8-bit copy changes the scores under a protocol.
-        """
-        masks = self.masks
-        copies, reading = set(), reading_of(self.record)
-        recorded_copies = self.record.provenance.get("reference_copies", {})
-        exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
-        for row in self.record.views:
-            if masks is not None and row.name in masks.files:
-                digest = _sha256_if_readable(partial(masks.sha256, row.name))
-                if digest not in (None, row.mask_sha256):
-                    raise InputError(
-                        f"The mask {masks.files[row.name]} has changed since {self.file} was written. Score the "
-                        "renders again."
-                    )
-            path = self._path(row.reference, "reference", row.name)
-            digest = _sha256_if_readable(lambda path=path: sha256_of_image(load_image(path, reading)))
-            if digest in (None, row.reference_sha256):
-                continue
-            if digest != recorded_copies.get(row.name):
-                raise InputError(
-                    f"The reference {path} has changed since {self.file} was written. Score the renders again."
-                )
-            if exact:
-                raise InputError(
-                    f"The reference {path} is an 8-bit copy of the scored one, which changes the scores under "
-                    f"{', '.join(exact)}. Run the checkpoint again under it."
-                )
-            copies.add(row.name)
-        return frozenset(copies)
-
-    def carry_over(self, record: Record, copies: frozenset[str]) -> Record:
-        """Return a new record with the original sha256 of copied references, and with the views missing before."""
-        hashes = {row.name: row.reference_sha256 for row in self.record.views}
-        rows = [replace(row, reference_sha256=hashes[row.name]) if row.name in copies else row for row in record.views]
-        provenance = dict(record.provenance)
-        old = self.record.provenance
-        earlier = {
-            "left_out": {**old.get("left_out", {}), **self.record.failed},
-            "left_out_masks": old.get("left_out_masks", {}),
-        }
-        for key, entries in earlier.items():
-            if merged := {**entries, **provenance.get(key, {})}:
-                provenance[key] = merged
-        return replace(record, views=rows, provenance=provenance)
-
-
-def _sha256_if_readable(sha256: Callable[[], str]) -> str | None:
-    """Return the hash of a file, or None if it is damaged, which costs its view when it is scored."""
-    try:
-        return sha256()
-    except InputError:
-        return None
