@@ -183,9 +183,15 @@ def test_audit_renders_each_view_once_for_all_protocols(
 
 def beyond(index: int) -> torch.Tensor:
     render = float_image(7 + index)
-    if index == 1:
-        render[0, 0, 0] = 1.25
+    render[0, 0, 0] = 1.25
     return render
+
+
+def write_beyond(method: str) -> None:
+    """Replace the renders of a method by renders beyond 1."""
+    for index, file in enumerate(sorted(Path("garden", method).glob("*.png"))):
+        file.unlink()
+        save_npy(file.with_suffix(".npy"), beyond(index))
 
 
 @pytest.mark.parametrize("kind", ["folders", "one checkpoint", "checkpoints"])
@@ -193,9 +199,9 @@ def test_protocols_that_refuse_out_of_range_renders_are_skipped(
     kind: str, cli: Callable[..., Said], few_protocols: list[str], here: Path, opener: Opener
 ) -> None:
     protocol_file(here, KEEPING, "half.yaml")
-    Path("garden/ours/0002.png").unlink()
-    save_npy(Path("garden/ours/0002.npy"), beyond(1))
-    opener.given[0].renders = beyond
+    for method, checkpoint in zip(("ours", "theirs"), opener.given, strict=True):
+        write_beyond(method)
+        checkpoint.renders = beyond
     if kind == "one checkpoint":
         del opener.given[1:]
     result = cli("audit", *(FOLDERS if kind == "folders" else RUNS))
@@ -203,21 +209,21 @@ def test_protocols_that_refuse_out_of_range_renders_are_skipped(
     assert {record["protocol"]["name"] for record in written().values()} == {"keeping"}
     for name in ("standard", "float", "ignoring", "unmasked"):
         (line,) = [line for line in result.err.splitlines() if line.startswith(f"Skipped protocol {name}: ")]
-        assert re.search(r"The render of view '(0002|cam0/b)' .* to 1\.25\b", line)
+        assert re.search(r"The render of view '(0001|a)' .* to 1\.25\b", line)
     assert protocols_in(result.out) == [["keeping"]] * (1 if kind == "one checkpoint" else 2)
 
 
 @pytest.mark.parametrize("inputs", [FOLDERS, RUNS], ids=["folders", "checkpoints"])
-def test_named_protocol_that_refuses_is_an_error(
+def test_named_protocol_that_refuses_a_result_is_an_error_but_others_are_kept(
     inputs: tuple[str, ...], cli: Callable[..., Said], opener: Opener
 ) -> None:
-    Path("garden/ours/0002.png").unlink()
-    save_npy(Path("garden/ours/0002.npy"), beyond(1))
+    write_beyond("ours")
     opener.given[0].renders = beyond
     result = cli("audit", *inputs, "--protocol", "keeping.yaml", "light.yaml")
     assert (result.code, result.out) == (2, "")
-    assert re.search(r"^Error: The render of view .* to 1\.25\b.*'light'", result.err, re.MULTILINE)
-    assert written() == {}
+    assert re.search(r"^Error: No view of .* could be scored\. .* to 1\.25\b.*'light'", result.err, re.MULTILINE)
+    names = [(record["protocol"]["name"], record.get("selection")) for record in written().values()]
+    assert sorted(names) == [("keeping", None), ("keeping", None), ("light", None)]
 
 
 def test_audit_refused_by_all_protocols_writes_nothing(
