@@ -5,11 +5,13 @@ They print nothing. Modules that need torch are imported by the functions that u
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from nvs_eval.errors import InputWarning
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import (
     AuditOptions,
@@ -19,6 +21,7 @@ from nvs_eval.evaluation.options import (
     SuiteOptions,
     parse_background,
 )
+from nvs_eval.records.incomplete import failures
 from nvs_eval.records.record import Record
 from nvs_eval.system.arguments import checked, documented
 from nvs_eval.system.schema import convert
@@ -76,7 +79,7 @@ def score(
     options = _filled(ScoreOptions, locals())
     from nvs_eval.evaluation.score_folders import score_folders
 
-    return score_folders(options, Callbacks(command=("nvs_eval.score",)))
+    return _warned(score_folders(options, Callbacks(command=("nvs_eval.score",))))
 
 
 @checked
@@ -117,7 +120,7 @@ def run(
     options = _filled(RunOptions, locals())
     from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
-    return run_checkpoints(options, Callbacks(command=("nvs_eval.run",)))
+    return _warned(run_checkpoints(options, Callbacks(command=("nvs_eval.run",))))
 
 
 @checked
@@ -171,7 +174,9 @@ def audit(
     options = _filled(AuditOptions, locals())
     from nvs_eval.evaluation.audit import audit as audit_renders
 
-    return audit_renders(options, Callbacks(command=("nvs_eval.audit",)))
+    results = audit_renders(options, Callbacks(command=("nvs_eval.audit",)))
+    _warned([record for records in results for record in records])
+    return results
 
 
 @checked
@@ -199,7 +204,7 @@ def rescore(
     options = _filled(RescoreOptions, locals())
     from nvs_eval.evaluation.rescoring import rescore as rescore_records
 
-    return [record for _, record in rescore_records(options, Callbacks(command=("nvs_eval.rescore",)))]
+    return _warned([record for _, record in rescore_records(options, Callbacks(command=("nvs_eval.rescore",)))])
 
 
 @checked
@@ -226,6 +231,14 @@ def suite(
     from nvs_eval.evaluation.suite import open_suite
 
     return open_suite(options).evaluate(Callbacks(command=("nvs_eval.suite",)))
+
+
+def _warned(records: list[Record]) -> list[Record]:
+    """Return records, and warn the caller of the API function if any of them lacks views that failed."""
+    if lines := failures(records):
+        kind = "The records are incomplete"
+        warnings.warn(InputWarning(f"{kind}. {'; '.join(lines)}.", kind), stacklevel=4)
+    return records
 
 
 def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:

@@ -8,8 +8,10 @@ import os
 import select
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
+from dataclasses import fields
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -105,7 +107,7 @@ def parse(args: Sequence[str]) -> Any:
 
     Raises:
         SystemExit: the arguments contain --help or are wrong. The help or the error has been printed.
-        InputError: --method has no value.
+        InputError: --method has no value, or an option of several values is repeated.
     """
     import tyro
     from tyro.conf import FlagCreatePairsOff, arg, subcommand
@@ -130,6 +132,7 @@ def parse(args: Sequence[str]) -> Any:
     command: Any = Annotated[reduce(or_, commands), arg(help="One command")]
     parsed = tyro.cli(command, prog="nvs-eval", description=about, args=args, config=config)
     _check_method(args)
+    _check_once(args, parsed)
     return parsed
 
 
@@ -138,6 +141,17 @@ def _check_method(args: Sequence[str]) -> None:
     for option, value in zip(args, [*args[1:], "-"], strict=True):
         if option == "--method" and value.startswith("-"):
             raise InputError("At least one method is required. Got none. Omit `--method` to use their own names.")
+
+
+def _check_once(args: Sequence[str], parsed: Any) -> None:
+    """Check that no option of several values is repeated: tyro would drop all but the last."""
+    given = Counter(arg.partition("=")[0].replace("_", "-") for arg in args)
+    for field in fields(parsed):
+        option = f"--{field.name.replace('_', '-')}"
+        if given[option] > 1 and isinstance(getattr(parsed, field.name), tuple):
+            raise InputError(
+                f"{option} must be given once. Got it {given[option]} times. Name all values after one {option}."
+            )
 
 
 def _print_help() -> int:

@@ -17,11 +17,11 @@ from nvs_eval.comparison.tables import difference_cell, exceeds, heading, mean_c
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
+from nvs_eval.records.incomplete import check_complete
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals
 
-_NEGATIVE = "The tolerance of {metric} must be at least 0. Got {value:g}."
 _UNKNOWN_METRICS = "Tolerances must name metrics of the baseline: {metrics}. Got {unknown}."
 _NO_PROTOCOL = "The new results must be scored under the baseline's {old}. Got {new}.{advice}"
 _NO_METHOD = (
@@ -200,8 +200,8 @@ def check(
         resamples: number of bootstrap resamples.
 
     Raises:
-        InputError: a tolerance is negative or names no metric; part of the baseline is missing in the new results or
-            was scored on other images.
+        InputError: a tolerance is negative or names no metric; a record lacks views that failed; part of the baseline
+            is missing in the new results or was scored on other images.
     """
     tolerances = tolerances or {}
     _check_arguments(new, baseline, tolerances)
@@ -224,12 +224,11 @@ def check(
 
 
 def _check_arguments(new: Sequence[Record], baseline: Sequence[Record], tolerances: Mapping[str, float]) -> None:
-    for side, records in (("new", new), ("baseline", baseline)):
-        if not records:
-            raise InputError(f"{side} must contain at least one record. Got none.")
+    if not (new and baseline):
+        raise InputError(f"{'baseline' if new else 'new'} must contain at least one record. Got none.")
     for metric, value in tolerances.items():
         if not value >= 0:  # Also refuses NaN.
-            raise InputError(_NEGATIVE.format(metric=metric, value=value))
+            raise InputError(f"The tolerance of {metric} must be at least 0. Got {value:g}.")
 
 
 def _protocol(records: Sequence[Record]) -> str:
@@ -283,7 +282,9 @@ def _finite_interval(difference: Difference, resamples: int) -> tuple[Interval, 
 
 
 def _check_complete(name: str, old: Contender, new: Contender) -> None:
-    """Check that no scene, view or metric of the baseline is missing, since a missing score could not fail."""
+    """Check that no view failed, and no scene, view or metric of the baseline is missing: they could not get worse."""
+    check_complete(new.records_of([*old.records]), "The new results")
+    check_complete(old.all_records, "The baseline")
     for scene, records in old.records.items():
         if scene not in new.records:
             raise InputError(_NO_SCENE.format(name=name, scene=scene))

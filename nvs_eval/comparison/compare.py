@@ -17,6 +17,7 @@ from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_of
+from nvs_eval.records.incomplete import failures
 from nvs_eval.records.record import Record
 
 _SEVERAL = (
@@ -172,6 +173,14 @@ def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
             yield f"Skipped {views}: only {first} has them."
         elif missing:
             yield f"Compared without {some(missing)}, which {'has' if len(missing) == 1 else 'have'} no {views}."
+
+
+def incomplete_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Yield a note for each result that lacks views that failed."""
+    for name, records in groups.items():
+        owner = f"{name}: " if len(groups) > 1 else ""
+        used = [record for members in by_protocol(records).values() for record in last_steps(members)]
+        yield from (f"Incomplete: {owner}{line}." for line in failures(used))
 
 
 def last_step_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:

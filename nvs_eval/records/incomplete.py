@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nvs_eval.errors import counted, listed, some
+from nvs_eval.errors import InputError, counted, listed, some
 from nvs_eval.records.record import Record
 
 
@@ -15,6 +15,20 @@ def failures(records: Sequence[Record]) -> list[str]:
     for record in records:
         results.setdefault(record.id.folder, []).append(record)
     return [line for result in results.values() for line in _of_result(result)]
+
+
+def check_complete(records: Sequence[Record], name: str) -> None:
+    """Check that no record lacks views that failed.
+
+    Args:
+        records: any number of records.
+        name: name of the records at the beginning of a sentence.
+
+    Raises:
+        InputError: a record does. The message names the results and their views.
+    """
+    if lines := failures(records):
+        raise InputError(f"{name} must have scores of all views. Got {some(lines, 3)}. Score these results again.")
 
 
 def _of_result(records: Sequence[Record]) -> Iterator[str]:

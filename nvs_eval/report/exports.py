@@ -13,6 +13,7 @@ from statistics import stdev
 from typing import Any
 
 from nvs_eval.errors import InputError, listed, some
+from nvs_eval.records.incomplete import failures
 from nvs_eval.records.record import Record, is_fast
 
 _INRIA = {"SSIM": "ssim", "PSNR": "psnr", "LPIPS": "lpips_vgg"}
@@ -128,7 +129,7 @@ def _deviation(values: Sequence[float]) -> float | None:
 def _messages(
     record: Record, exported: Mapping[str, str], missing: Sequence[str], values: Mapping[str, float | None], tool: str
 ) -> list[str]:
-    messages = []
+    messages = [f"The record is incomplete; means are of its other views. {line}." for line in failures([record])]
     if not record.protocol["name"].startswith(tool):
         messages.append(
             f"The numbers are those of protocol {record.protocol_title} ({record.fingerprint}), not "

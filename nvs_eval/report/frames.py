@@ -25,8 +25,11 @@ _SCORE = {"metric": "string", "value": "float64", "unit": "string", "higher_is_b
 COLUMNS = (*(name for name in _IDENTITY if name != "step_name"), *_SCORE)
 """Columns of the long form. Run, step and the direction of a model's own metric are empty, or null, if not known.
 
-If a checkpoint has a name in place of a step number, `step_name` follows `step`.
+If a checkpoint has a name in place of a step number, `step_name` follows `step`. If a record is of a part of the views,
+or lacks views that failed, `selection` and `failed` come last: the identifier of the part, and the number of views that
+failed.
 """
+_PART = {"selection": "string", "failed": "Int64"}
 _VERSION = 1
 
 
@@ -42,7 +45,8 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
         records: any number of records, of any scenes and protocols, no two of the same cell.
         shape: "long" has one row per view and metric, with the columns metric, value, unit and higher_is_better, as
             `nvs-eval table --format csv --long` writes them. "wide" has one row per view and record and one column per
-            metric, NaN if a record does not have it.
+            metric, NaN if a record does not have it. Both end with the columns selection and failed if a record is of a
+            part of the views or lacks views that failed.
 
     Raises:
         InputError: pandas is not installed, or two records are of the same cell.
@@ -50,20 +54,21 @@ def data_frame(records: Records, *, shape: Literal["long", "wide"] = "long") -> 
     check_cells(records)
     metrics = list(dict.fromkeys([metric for record in records for metric in record.metrics] + own_names(records)))
     views = [(record, row) for record in records for row in record.views]
-    identity = _identity(records)
+    identity, part = _identity(records), _part_columns(records)
     names = [(*_identity_of(record, identity).values(), row.name) for record, row in views]
     if shape == "long":
         rows = [
-            (*name, metric, value, unit, higher_is_better)
+            (*name, metric, value, unit, higher_is_better, *_part_of(record, part).values())
             for name, (record, row) in zip(names, views, strict=True)
             for metric, value, unit, higher_is_better in _values(record, row)
         ]
-        return _frame({**identity, **_SCORE}, rows)
-    rows = [
-        (*name, *(values.get(metric, float("nan")) for metric in metrics))
-        for name, values in zip(names, ({**row.scores, **_own(row)} for _, row in views), strict=True)
-    ]
-    return _frame({**identity, **dict.fromkeys(metrics, "float64")}, rows)
+        return _frame({**identity, **_SCORE, **part}, rows)
+    rows = []
+    for name, (record, row) in zip(names, views, strict=True):
+        values = {**row.scores, **_own(row)}
+        scores = (values.get(metric, float("nan")) for metric in metrics)
+        rows.append((*name, *scores, *_part_of(record, part).values()))
+    return _frame({**identity, **dict.fromkeys(metrics, "float64"), **part}, rows)
 
 
 def _own(row: ViewRow) -> dict[str, float]:
@@ -97,10 +102,10 @@ def _frame(types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> pandas
 
 def write_csv(records: Sequence[Record]) -> Iterator[str]:
     """Yield CSV with a header. Signatures are in the records, by fingerprint and metric."""
-    identity = _identity(records)
-    yield f"{csv_line([*identity, *_SCORE])}\n"
+    identity, part = _identity(records), _part_columns(records)
+    yield f"{csv_line([*identity, *_SCORE, *part])}\n"
     for record in records:
-        rows = _rows(record, identity, lambda fields: csv_line(fields.values()), between=",")
+        rows = _rows(record, identity, part, lambda fields: csv_line(fields.values()), between=",")
         yield "".join(f"{row}\n" for row in rows)
 
 
@@ -114,9 +119,9 @@ def write_json(records: Sequence[Record]) -> Iterator[str]:
         for (fingerprint, metric), signature in signatures.items()
     )
     yield f'{{"nvs_eval_long": {_VERSION},\n"signatures": {joined(lines)},\n"rows": ['
-    before, identity = "\n", _identity(records)
+    before, identity, part = "\n", _identity(records), _part_columns(records)
     for record in records:
-        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, identity, _without_braces, between=", ")):
+        if text := ",\n".join(f"{{{row}}}" for row in _rows(record, identity, part, _without_braces, between=", ")):
             yield f"{before}{text}"
             before = ",\n"
     yield "\n]}\n"
@@ -128,11 +133,27 @@ def _identity(records: Sequence[Record]) -> dict[str, str]:
     return {name: kind for name, kind in _IDENTITY.items() if named or name != "step_name"}
 
 
+def _part_columns(records: Sequence[Record]) -> dict[str, str]:
+    """Return the types of the last columns, which exist if any record is of a part of the views or lacks some."""
+    return _PART if any(record.selection or record.failed for record in records) else {}
+
+
+def _part_of(record: Record, columns: Collection[str]) -> dict[str, object]:
+    """Return the last columns of a record's rows."""
+    return {"selection": record.selection, "failed": len(record.failed)} if columns else {}
+
+
 def _rows(
-    record: Record, columns: Collection[str], text: Callable[[Mapping[str, object]], str], *, between: str
+    record: Record,
+    columns: Collection[str],
+    part: Collection[str],
+    text: Callable[[Mapping[str, object]], str],
+    *,
+    between: str,
 ) -> Iterator[str]:
     """Yield rows as joined texts. Texts that rows share are made once, because there may be many rows."""
     identity = text(_identity_of(record, columns))
+    last = [text(fields)] if (fields := _part_of(record, part)) else []
     metrics = [
         (metric, text({"metric": metric}), text({"unit": info.unit, "higher_is_better": info.higher_is_better}))
         for metric, info in record.metrics.items()
@@ -141,9 +162,9 @@ def _rows(
     for row in record.views:
         view = text({"view": row.name})
         for metric, name, kind in metrics:
-            yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind))
+            yield between.join((identity, view, name, text({"value": float(row.scores[metric])}), kind, *last))
         for name, value in _own(row).items():
-            yield between.join((identity, view, text({"metric": name, "value": value}), unknown))
+            yield between.join((identity, view, text({"metric": name, "value": value}), unknown, *last))
 
 
 def _identity_of(record: Record, columns: Collection[str]) -> dict[str, object]:

@@ -237,3 +237,24 @@ def test_a_closed_pipe_is_no_error() -> None:
         done = process(*args, stdout=write)
         assert (done.returncode, done.stderr) == (0, b"")
     os.close(write)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("score", "a", "--protocol", "standard", "--reference", "b", "--protocol", "inria-3dgs"),
+        ("run", "--load-config", "a.yml", "--load_config=b.yml"),
+        ("check", "a", "--baseline", "b", "--baseline", "c", "--baseline", "d"),
+    ],
+    ids=["values", "spellings", "three"],
+)
+def test_an_option_of_several_values_is_given_once(
+    args: tuple[str, ...], cli: Callable[..., Said], pinned: Pinned
+) -> None:
+    result = cli(*args)
+    assert (result.code, result.out) == (2, "")
+    pinned("cli", result.err)
+
+
+def test_the_last_of_several_single_values_counts(cli: Callable[..., Said]) -> None:
+    assert "gone" in cli("table", "gone", "--format", "csv", "--format", "json").err

@@ -233,3 +233,32 @@ def test_check_refuses_wrong_input(args: list[str], command: Callable[..., Said]
     refused = command(*args)
     assert refused.code == 2
     pinned("check", refused.err)
+
+
+# --- Views that failed ----------------------------------------------------------------------------------------------
+
+
+def lacking(each: Record, *names: str) -> Record:
+    """Return a record that lacks views that failed."""
+    rows = [row for row in each.views if row.name not in names]
+    return replace(each, views=rows, provenance={"failed": dict.fromkeys(names, "damaged")})
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [(lacking(OLD, "0003"), OLD), (OLD, lacking(OLD, "0003")), (lacking(OLD, "0003"), lacking(OLD, "0003"))],
+    ids=["new", "baseline", "both"],
+)
+def test_views_that_failed_never_pass(
+    new: Record, old: Record, tmp_path: Path, cli: Callable[..., Said], pinned: Pinned
+) -> None:
+    for folder, each in (("new", new), ("old", old)):
+        write_record(record_file(each, tmp_path / folder), each)
+    result = cli("check", str(tmp_path / "new"), "--baseline", str(tmp_path / "old"))
+    assert (result.code, result.out) == (2, "")
+    assert "fox/nerfacto: 1 of 8 views failed (0003)" in result.err
+    pinned("check", result.err)
+
+
+def test_views_that_failed_in_a_scene_outside_the_baseline_do_not_matter() -> None:
+    assert checked([OLD, lacking(of(scene="other"), "0001")], [OLD]).passed

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from support.commands import Said
 from support.pinned import Pinned
 from support.two_sides import GAINS, A, B, base, contenders, many, of, pair_of
 
@@ -230,3 +231,12 @@ def test_compare_refuses_wrong_input(args: list[str], compare: Callable[..., str
     refused = compare(*args)
     assert refused.startswith("2 Error: ")
     pinned("compare", refused)
+
+
+def test_views_that_failed_are_noted_on_stderr(tmp_path: Path, cli: Callable[..., Said], pinned: Pinned) -> None:
+    part = replace(A, views=A.views[1:], provenance={"failed": {A.views[0].name: "damaged"}})
+    for each in (part, B):
+        write_record(record_file(each, tmp_path), each)
+    result = cli("compare", str(tmp_path))
+    assert result.code == 0
+    pinned("compare", result.err)

@@ -16,6 +16,7 @@ from support.protocols import FLOAT, protocol_file, variant
 from support.scenes import float_image, image, write_images
 
 import nvs_eval
+from nvs_eval.errors import InputWarning
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import selection_of
@@ -149,7 +150,11 @@ def test_incomplete_record_is_kept_while_nothing_changes(cli: Callable[..., Said
 
 def test_python_returns_incomplete_records() -> None:
     damage("bush/theirs/0002.png")
-    ours, theirs = nvs_eval.score(["bush/ours", "bush/theirs"], reference="bush/gt", protocol="light.yaml")
+    with pytest.warns(InputWarning) as warned:
+        ours, theirs = nvs_eval.score(["bush/ours", "bush/theirs"], reference="bush/gt", protocol="light.yaml")
+    (warning,) = warned
+    assert str(warning.message) == "The records are incomplete. bush/theirs: 1 of 4 views failed (0002)."
+    assert warning.filename == __file__
     assert (list(ours.failed), list(theirs.failed)) == ([], ["0002"])
     assert "¶" in nvs_eval.table([theirs])
 

@@ -255,3 +255,10 @@ def test_export_of_other_json_is_an_error(file: Path, capsys: pytest.CaptureFixt
     Path("x.json").write_text("{}")
     assert "x.json is not a record of nvs-eval" in refused(capsys, "x.json", "--as", "inria")
     assert "gone.json cannot be read" in refused(capsys, "gone.json", "--as", "inria")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_views_that_failed_are_named(form: str, pinned: Pinned) -> None:
+    part = replace(ALL, provenance={"failed": {"00003": "damaged"}})
+    pinned("export", FORMS[form](part).messages[0])
+    assert "incomplete" not in " ".join(FORMS[form](ALL).messages)

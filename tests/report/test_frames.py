@@ -122,3 +122,19 @@ def test_models_own_metrics_in_csv_and_json() -> None:
     rows = json.loads("".join(write_json([OWN])))["rows"]
     assert [line["metric"] for line in rows] == ["psnr", "own/depth_rmse", "psnr"]
     assert (rows[1]["value"], rows[1]["higher_is_better"]) == (THIRD, None)
+
+
+def test_parts_and_views_that_failed_have_columns_of_their_own(pandas: Any) -> None:
+    part = replace(RECORDS[0], selection="0a1b2c3d", provenance={"failed": {"c": "damaged", "d": "damaged"}})
+    records = [part, RECORDS[1]]
+    header, *lines = "".join(write_csv(records)).splitlines()
+    assert header.split(",") == [*COLUMNS, "selection", "failed"]
+    assert {tuple(line.split(",")[-2:]) for line in lines} == {("0a1b2c3d", "2"), ("", "0")}
+    rows = json.loads("".join(write_json(records)))["rows"]
+    assert [(row["selection"], row["failed"]) for row in rows] == [("0a1b2c3d", 2)] * 4 + [(None, 0)] * 2
+    for shape in ("long", "wide"):
+        frame = data_frame(records, shape=shape)
+        assert list(frame.columns[-2:]) == ["selection", "failed"]
+        assert frame.failed.tolist() == [2] * (4 if shape == "long" else 2) + [0] * (2 if shape == "long" else 1)
+        assert frame.selection.isna().sum() == (2 if shape == "long" else 1)
+        assert frame.value.sum() == math.inf if shape == "long" else frame.psnr[0] == THIRD

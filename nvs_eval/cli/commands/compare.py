@@ -38,11 +38,11 @@ class Compare:
     def run(self) -> int:
         """Compare and print the result."""
         from nvs_eval.cli.console import put, say
-        from nvs_eval.comparison.compare import compare, left_out_notes
+        from nvs_eval.comparison.compare import compare, incomplete_notes, left_out_notes
 
         groups = read_groups(self.sides, self.protocol)
         comparisons = compare(groups, metrics=self.metrics, runs=self.runs, resamples=self.resamples)
-        for note in left_out_notes(groups):
+        for note in (*left_out_notes(groups), *incomplete_notes(groups)):
             say(note)
         if self.format == "json":
             plain = {"nvs_eval_comparison": 1, "comparisons": [comparison.to_plain() for comparison in comparisons]}
