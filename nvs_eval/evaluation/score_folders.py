@@ -19,8 +19,7 @@ from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
-from nvs_eval.sources.matching import order_differs
-from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.pictures import image_files
 from nvs_eval.system.files import check_folder_writable
 
 
@@ -107,6 +106,7 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
         alpha={protocol.alpha for protocol in protocols},
         masks=options.masks,
         own_masks=options.data_masks,
+        warn=callbacks.warn,
     )
     sets = [renders for source in sources for renders in source.sets]
     check_distinct(renders.id for renders in sets)
@@ -114,11 +114,6 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
         if pairs := renders.provenance.get("matched"):
             first, last = (f"{render} with {reference}" for render, reference in (pairs["first"], pairs["last"]))
             callbacks.say(f"{renders.id}: paired in order, from {first} to {last}.")
-            if any(map(order_differs, (_names(renders.renders), _names(renders.references)))):
-                callbacks.warn(
-                    f"{renders.id}: names are in the order of their numbers (2 before 10). A tool that sorts them as "
-                    "text pairs other images; check the pairs with `nvs-eval inspect`."
-                )
         if renders.left_out:
             callbacks.warn(_partial(renders))
         if masks := renders.provenance.get("masks_not_used"):
@@ -127,10 +122,6 @@ def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callb
                 "them."
             )
     return sources
-
-
-def _names(pictures: Mapping[str, Picture]) -> list[str]:
-    return [picture.path.stem for picture in pictures.values()]
 
 
 def _partial(renders: RenderSet) -> str:
@@ -181,7 +172,7 @@ def records_of_copies(folders: Iterable[Path]) -> dict[Path, Path]:
     kept = functools.cache(_has_kept_renders)
     copies = {}
     for folder in folders:
-        if any(folder.rglob("*.png")):
+        if any(path.suffix == ".png" for path in image_files(folder)):
             record = next(filter(kept, sorted(folder.resolve().parent.glob("*.json"))), None)
             copies |= {} if record is None else {folder: record}
     return copies

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError
 
+_LONGEST_NAME = 255
+"""Bytes of the longest file name on common file systems."""
+_SHOWN = 40
+"""Characters of a longer name that an error shows."""
+
 
 @dataclass(frozen=True)
 class ResultId:
@@ -82,17 +87,41 @@ def safe_name(name: str) -> str:
     return f"_{cleaned[1:]}" if cleaned.startswith(".") else cleaned or "_"
 
 
+def can_be_file_name(name: str) -> bool:
+    """Return whether file systems can store a name: text that UTF-8 can encode, in up to 255 bytes."""
+    try:
+        return len(name.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
 def check_distinct(ids: Iterable[ResultId]) -> None:
-    """Check that no two results would be written to the same folder, even on a disk that ignores case.
+    """Check that each result has a folder to be written to, of its own even on a disk that ignores case.
 
     Raises:
-        InputError: two would be. The message names them.
+        InputError: a name cannot be that of a folder, or two results have the same folder. The message names them.
     """
     seen: dict[str, ResultId] = {}
     for result in ids:
+        _check_names(result)
         folder = result.folder.as_posix().casefold()
         if folder in seen:
             other = str(seen[folder])
             clash = f"{result} twice. Pass it once" if other == str(result) else f"{other} and {result} for one folder"
             raise InputError(f"Results must have distinct names. Got {clash}, or rename one result with `--method`.")
         seen[folder] = result
+
+
+def _check_names(result: ResultId) -> None:
+    for kind, name, remedy in (
+        ("scene", result.scene, "Choose another with `--scene`."),
+        ("method", result.method, "Choose another with `--method`."),
+        ("run", result.run or "", "Rename its folder."),
+        ("step", result.folder.name, "Rename its folder."),
+    ):
+        if not can_be_file_name(name):
+            shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+            raise InputError(
+                f"The name of a {kind} becomes that of a folder, so it must be valid Unicode of up to {_LONGEST_NAME} "
+                f"bytes. Got {shown!a}. {remedy}"
+            )

@@ -57,6 +57,7 @@ def open_folders(
     alpha: Collection[AlphaRule] = ("composite",),
     masks: Path | None = None,
     own_masks: bool = False,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> list[ImageFiles]:
     """Open folders of renders as sources: results with identical references and masks share one source.
 
@@ -80,6 +81,7 @@ def open_folders(
         alpha: alpha rules of the protocols.
         masks: folder of masks, one per scored view, by view name, or a file that is the mask of all views.
         own_masks: use the masks included with the renders, such as NerfBaselines writes, instead of `masks`.
+        warn: called with each warning, such as of folders that are not scored.
 
     Raises:
         InputError: a folder is missing or empty, names do not match, or an image cannot be used.
@@ -103,6 +105,7 @@ def open_folders(
             matching,
             masks=_own_masks(opened) if own_masks else common_masks,
             allow_missing=allow_missing,
+            warn=warn,
         )
     ]
     return [source.checked(alpha) for source in _grouped(render_sets, reading or Reading())]
@@ -179,7 +182,13 @@ def _named(inputs: Sequence[tuple[_Opened, str | None]], scene: str | None) -> I
 
 
 def _render_sets(
-    opened: _Opened, references: Pictures | None, matching: Matching, *, masks: MaskFiles | None, allow_missing: bool
+    opened: _Opened,
+    references: Pictures | None,
+    matching: Matching,
+    *,
+    masks: MaskFiles | None,
+    allow_missing: bool,
+    warn: Callable[[str], None],
 ) -> Iterator[RenderSet]:
     """Yield the matched renders of each result, with the user's references or those of the layout."""
     contents = opened.contents
@@ -191,6 +200,12 @@ def _render_sets(
             own = _pictures(files.renders, matching.renders_in)
             used = references or _pictures(files.references or {}, matching.references_in)
             pairs = matching.pairs(result, own, used, allow_missing=allow_missing)
+        if pairs.ambiguous_order:
+            warn(
+                f"{result}: names are in the order of their numbers (2 before 10). A tool that sorts them as text "
+                "pairs other images. Check the pairs with `nvs-eval inspect`. If they are wrong, rename the renders "
+                "after their references."
+            )
         renders = _in_archive(pairs.renders, opened.unpacked)
         used = pairs.references if references else _in_archive(pairs.references, opened.unpacked)
         provenance = _provenance(opened, renders, masks) | matching.provenance(pairs)

@@ -51,13 +51,15 @@ class Pairs:
         renders: render of each view.
         references: reference of each view.
         selection: identifier of the views if they are only a part (see `selection_of`).
-        left_out: views without a render or a reference, with the reason.
+        left_out: chosen views without a render or a reference, with the reason.
+        ambiguous_order: whether they are paired in order, and the order of the renders or references as text differs.
     """
 
     renders: Pictures
     references: Pictures
     selection: str | None
     left_out: Mapping[str, str]
+    ambiguous_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,23 +106,34 @@ class Matching:
             allow_missing: skip views that have no render or no reference.
 
         Raises:
-            InputError: the renders do not match, or a view is unknown.
+            InputError: the renders do not match, a view is unknown, or no chosen view has both.
         """
-        views = sorted(references, key=natural) if self.match == "order" else list(references)
-        chosen = list(choose_views(views, wanted=self.views, every=self.every).values())
+        ambiguous = self.match == "order" and (order_differs(list(renders)) or order_differs(list(references)))
         if self.match == "order":
+            chosen = self._chosen(sorted(references, key=natural))
             renders = _in_order(what, renders, references, chosen)
         else:
             renders = named_like(renders, references)
+            chosen = self._chosen([*references, *self._without_reference(renders, references)])
             _check_names(what, renders, references, chosen, allow_missing=allow_missing)
-        names = [name for name in chosen if name in renders]
+        names = [name for name in chosen if name in renders and name in references]
         return Pairs(
             {name: renders[name] for name in names},
             {name: references[name] for name in names},
             selection_of(names, {*renders, *references}),
             {name: "no render" for name in chosen if name not in renders}
-            | {name: "no reference" for name in renders if name not in references},
+            | {name: "no reference" for name in chosen if name not in references},
+            ambiguous,
         )
+
+    def _chosen(self, views: Sequence[str]) -> list[str]:
+        return list(choose_views(views, wanted=self.views, every=self.every).values())
+
+    def _without_reference(self, renders: Pictures, references: Pictures) -> list[str]:
+        """Return renders without a reference that may be chosen. Every n-th view is counted along the references."""
+        if not self.views and self.every > 1:
+            return []
+        return [name for name in renders if name not in references and (not self.views or name in self.views)]
 
     def provenance(self, pairs: Pairs) -> dict[str, Any]:
         """Return the first and last pair of files if they are paired in order, for the record; nothing otherwise."""
@@ -151,7 +164,7 @@ def _check_names(
             f"No render of {what} has the name of a reference. The renders are {some(renders)}; the references are "
             f"{some(references)}. {_advice(list(renders), list(references))}"
         )
-    extra = [name for name in renders if name not in references]
+    extra = [name for name in chosen if name not in references]
     orphans = [
         f"{counted(len(names), kind)} without a {counterpart}: {some(names)}"
         for kind, counterpart, names in (
@@ -160,6 +173,11 @@ def _check_names(
         )
         if names
     ]
+    if not any(name in renders and name in references for name in chosen):
+        raise InputError(
+            f"None of the chosen views of {what} can be scored: {'; '.join(orphans)}. Add the missing files, or choose "
+            "other views with `--views` or `--every`."
+        )
     if orphans and not allow_missing:
         raise InputError(
             f"The views of {what} do not match: {'; '.join(orphans)}. Add the missing files, or use `--allow-missing` "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -146,7 +147,7 @@ def check_folder(folder: Path, what: str = "") -> None:
 
 
 def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") -> dict[str, Path]:
-    """Return the images below a folder by view name, sorted; hidden files and folders are skipped.
+    """Return the images below a folder by view name, sorted; hidden files and folders are skipped, links are followed.
 
     A view name is the path relative to the folder, without extension.
 
@@ -164,17 +165,15 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
     view_name = _view_name(globs, option)
     images: dict[str, Path] = {}
     unread: list[Path] = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(image_files(folder)):
         below, suffix = path.relative_to(folder), path.suffix.lower()
-        if suffix not in ALL_EXTENSIONS:
-            continue
-        if path.is_dir() or any(part.startswith(".") for part in below.parts) or (name := view_name(below)) is None:
+        if (name := view_name(below)) is None:
             continue
         if suffix in OTHER_EXTENSIONS:
             unread.append(below)
             continue
         if name in images:
-            advice = f", or say which files are views, such as `{option} '*{path.suffix}'`" if option else ""
+            advice = _one_of(images[name], path, globs, option) if option else ""
             raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them{advice}.")
         images[name] = path
     if unread:
@@ -188,6 +187,31 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
         which = f" that match {option} {' '.join(map(repr, globs))}" if globs else f" ({', '.join(EXTENSIONS)})"
         raise InputError(f"The folder {folder} has no images{which}.")
     return images
+
+
+def image_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that have the suffix of an image; hidden files and folders are skipped.
+
+    Links to folders are followed, except to a folder that contains the link.
+    """
+    for base, folders, files in os.walk(folder, followlinks=True):
+        walked = (path for path in (Path(base), *Path(base).parents) if path.is_relative_to(folder))
+        above = {*map(os.path.realpath, walked), *map(str, Path(os.path.realpath(base)).parents)}
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and os.path.realpath(Path(base, name)) not in above
+        ]
+        yield from (
+            Path(base, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in ALL_EXTENSIONS
+        )
+
+
+def _one_of(first: Path, second: Path, globs: Sequence[str], option: str) -> str:
+    """Return the advice to choose one of two files of a view by a pattern, if a pattern can."""
+    if first.suffix.lower() != second.suffix.lower() and not globs:
+        return f", or say which files are views, such as `{option} '*{second.suffix}'`"
+    return f", or change {option} so that it matches one of them" if globs else ""
 
 
 def _view_name(globs: Sequence[str], option: str) -> Callable[[Path], str | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.commands import Said
 from support.layouts import check_views, labels, refusal
+from support.matching import refused
 from support.pinned import Pinned
 from support.protocols import protocol_file
 from support.scenes import image, write_pngs
@@ -17,16 +18,9 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.result_id import selection_of
 from nvs_eval.sources.folders import open_folders
-from nvs_eval.sources.matching import Matching, choose_views, natural
+from nvs_eval.sources.matching import Matching, natural
 
 ORDER = Matching(match="order")
-
-
-def refused(folder: Path, reference: Path, matching: Matching | None = None) -> str:
-    """Return the message with which a folder is refused."""
-    with pytest.raises(InputError) as error:
-        open_folders([folder], reference=reference, matching=matching)
-    return str(error.value)
 
 
 # --- Names with an extension ------------------------------------------------------------------------------------------
@@ -86,6 +80,21 @@ def test_order_is_natural_on_both_sides(tmp_path: Path) -> None:
     assert sorted(["b10", "b9", "a", "10", "9", "b"], key=natural) == ["a", "b", "b9", "b10", "9", "10"]
 
 
+def test_text_order_is_warned_of_where_it_pairs_other_images(tmp_path: Path) -> None:
+    gt = write_pngs(tmp_path / "gt", {f"frame_{number}": number for number in range(12)})
+    # 3D Gaussian splatting holds out every eighth name in text order: frame_0 and frame_6.
+    ours = write_pngs(tmp_path / "ours", {"00000": 20, "00001": 26})
+    warned: list[str] = []
+    (source,) = open_folders([ours], reference=gt, matching=Matching(match="order", every=8), warn=warned.append)
+    check_views(source, {"frame_0": (0, 20), "frame_8": (8, 26)})
+    (warning,) = warned
+    assert "as text pairs other images" in warning
+    assert "rename the renders after their references" in warning
+    padded = write_pngs(tmp_path / "padded", {f"frame_{number:02d}": number for number in range(12)})
+    open_folders([ours], reference=padded, matching=Matching(match="order", every=8), warn=warned.append)
+    assert len(warned) == 1
+
+
 def test_order_needs_equal_counts(tmp_path: Path, pinned: Pinned) -> None:
     gt = write_pngs(tmp_path / "gt", {"a": 1, "b": 2})
     ours = write_pngs(tmp_path / "ours", {"0": 1})
@@ -141,6 +150,18 @@ def test_arrays_beside_images_are_told_apart_by_a_pattern(tmp_path: Path) -> Non
     check_views(source, {"0": (1, 11)})
 
 
+def test_a_pattern_is_no_advice_for_two_files_of_one_format(tmp_path: Path) -> None:
+    gt = write_pngs(tmp_path / "gt", {"0": 1})
+    ours = write_pngs(tmp_path / "ours", {"a_0": 11, "b_0": 12})
+    assert refused(ours, gt, Matching(renders_glob=["a_*", "b_*"])) == (
+        f"{ours}/a_0.png and {ours}/b_0.png have the same view name '0'. Keep one of them, or change --renders-glob so "
+        "that it matches one of them."
+    )
+    (ours / "a_0.png").rename(ours / "0.png")
+    (ours / "b_0.png").rename(ours / "0.PNG")
+    assert refused(ours, gt).endswith("have the same view name '0'. Keep one of them.")
+
+
 def test_patterns_apply_to_the_references_and_to_layouts(tmp_path: Path) -> None:
     step = tmp_path / "garden" / "m" / "test" / "ours_7000"
     write_pngs(step / "renders", {"0": 11, "0_depth": 9})
@@ -154,37 +175,6 @@ def test_a_pattern_is_checked(tmp_path: Path, pinned: Pinned) -> None:
     gt = write_pngs(tmp_path / "gt", {"0": 1})
     pinned("sources", refused(gt, gt, Matching(renders_glob=["*_*.png"])))
     pinned("sources", refused(gt, gt, Matching(renders_glob=["*_rgb.png"])))
-
-
-# --- Chosen views -----------------------------------------------------------------------------------------------------
-
-
-def test_views_are_chosen_by_name_and_every_nth(tmp_path: Path) -> None:
-    seeds = {name: seed for seed, name in enumerate("abcde")}
-    gt, ours = write_pngs(tmp_path / "gt", seeds), write_pngs(tmp_path / "ours", seeds)
-    for matching, names in (
-        (Matching(every=2), "ace"),
-        (Matching(views=["d", "b"]), "bd"),
-        (Matching(views=["a", "b", "d"], every=2), "ad"),
-        (Matching(views=list("abcde")), "abcde"),
-    ):
-        (source,) = open_folders([ours], reference=gt, matching=matching)
-        assert [view.name for view in source] == list(names)
-        assert source.ids[0].selection == selection_of(names, seeds)
-
-
-def test_a_chosen_view_must_exist_on_both_sides(tmp_path: Path) -> None:
-    gt = write_pngs(tmp_path / "gt", {"a": 1, "b": 2, "c": 3})
-    ours = write_pngs(tmp_path / "ours", {"a": 1, "c": 3})
-    assert "Unknown view 'd'" in refused(ours, gt, Matching(views=["d"]))
-    assert "1 reference without a render: b" in refused(ours, gt, Matching(views=["b", "c"]))
-    assert "--every must be at least 1" in refused(ours, gt, Matching(every=0))
-    (source,) = open_folders([ours], reference=gt, matching=Matching(every=2))
-    assert [view.name for view in source] == ["a", "c"]
-
-
-def test_views_are_chosen_by_position() -> None:
-    assert choose_views(["a", "b", "c"], wanted=["c", "a"], every=1) == {0: "a", 2: "c"}
 
 
 # --- Advice -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from nvs_eval.records.result_id import can_be_file_name
 from nvs_eval.sources.pictures import Picture
 
 
@@ -82,8 +83,12 @@ def read_text(file: Path) -> str:
 
 
 def last_part(path: str) -> str | None:
-    """Return the last part of a path that a tool recorded on Windows or another system, or None if it is empty."""
-    return PureWindowsPath(path).name or None
+    """Return the last part of a path that a tool recorded on Windows or another system.
+
+    None if it is empty or cannot be the name of a folder.
+    """
+    name = PureWindowsPath(path).name
+    return name if name and can_be_file_name(name) else None
 
 
 def matching(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:

@@ -169,7 +169,15 @@ def test_the_scene_is_the_last_part_of_the_datas_path_on_any_system(config: str,
 
 
 @pytest.mark.parametrize(
-    "config", ["", "Namespace(source_path=open('/etc/passwd'))", r"Namespace(source_path='\N{nothing}')", "Namespace("]
+    "config",
+    [
+        "",
+        "Namespace(source_path=open('/etc/passwd'))",
+        r"Namespace(source_path='\N{nothing}')",
+        "Namespace(",
+        r"Namespace(source_path='\ud800x')",
+        f"Namespace(source_path='/data/{'x' * 300}')",
+    ],
 )
 def test_a_config_without_a_literal_path_names_no_scene(config: str, tmp_path: Path) -> None:
     folder = model(tmp_path / "above" / "m", 7000)
