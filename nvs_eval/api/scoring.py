@@ -71,10 +71,11 @@ def score(
 
     Returns:
         One record per folder (and per step or scene, if a folder has several) and protocol. Paths in a record are
-        relative to its folder in `output_dir`, or in `nvs-eval-results` if it is not written.
+        relative to its folder in `output_dir`, or in `nvs-eval-results` if it is not written. A result without any view
+        that can be scored has no record; an `InputWarning` names it.
 
     Raises:
-        InputError: An input is not available or cannot be scored.
+        InputError: An input is not available, or no result can be scored.
     """
     options = _filled(ScoreOptions, locals())
     from nvs_eval.evaluation.score_folders import score_folders
@@ -112,10 +113,11 @@ def run(
     Finished checkpoints of an interrupted call are not rendered again.
 
     Returns:
-        One record per checkpoint and protocol.
+        One record per checkpoint and protocol. A checkpoint without any view that can be scored has none; an
+        `InputWarning` names it.
 
     Raises:
-        InputError: An input is not available or cannot be scored.
+        InputError: An input is not available, or no checkpoint can be scored.
     """
     options = _filled(RunOptions, locals())
     from nvs_eval.evaluation.run_checkpoints import run_checkpoints

@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 success, 1 negative result (a score got worse, a number is not confirmed), 2 wrong input,
-        3 some views or part of a suite failed, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
+        3 some views, results or part of a suite failed, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
     """
     from nvs_eval.cli.console import input_warnings, say
 

@@ -218,19 +218,20 @@ class ScoringCommand(LogOptions):
         sinks = self.sinks()
         make_ready()
         doubts: list[str] = []
-        records = self.score(replace(callbacks(), doubt=doubts.append))
+        lost: list[InputError] = []
+        records = self.score(replace(callbacks(), doubt=doubts.append, on_lost=lost.append))
         self.show([record for _, record in records])
         put_sentences(f"! {doubt}" for doubt in doubts)
         self.log_records(sinks, records)
-        return self._report_failed([record for _, record in records])
+        return self._report_failed([record for _, record in records], lost)
 
     @staticmethod
-    def _report_failed(records: Sequence[Record]) -> int:
-        """Print which results lack views that failed, and return the exit code."""
+    def _report_failed(records: Sequence[Record], lost: Sequence[InputError]) -> int:
+        """Print which results lack views that failed or have no record, and return the exit code."""
         from nvs_eval.cli.console import say
         from nvs_eval.records.incomplete import failures
 
-        if not (lines := failures(records)):
+        if not (lines := [*failures(records), *map(str, lost)]):
             return 0
         advice = "Fix the causes and run the command again, which writes complete records."
         say("\n  ".join(["Incomplete:", *lines, advice]), style="yellow")

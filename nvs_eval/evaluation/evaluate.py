@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from nvs_eval.errors import InputError, counted
-from nvs_eval.evaluation.callbacks import Callbacks, Refusal
+from nvs_eval.evaluation.callbacks import Callbacks, Refusal, warn_of_lost
 from nvs_eval.evaluation.rows import Hashes, Results, Rows
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.upload import on_device
@@ -41,7 +41,7 @@ class Session:
         command: command line, as the user typed it.
         started: time of the start.
         clock: monotonic time at the start, in seconds.
-        errors: errors of results that have no record, raised by `check` after the others are written.
+        errors: errors of results that have no record, reported by `report_lost` after the others are written.
     """
 
     output_dir: Path
@@ -49,11 +49,6 @@ class Session:
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     clock: float = field(default_factory=time.monotonic)
     errors: list[InputError] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Raise the first of the errors, after all records are written."""
-        if self.errors:
-            raise self.errors[0]
 
 
 def evaluate(
@@ -65,12 +60,14 @@ def evaluate(
     provenance: Sequence[Mapping[str, Any]] = (),
     on_view: Callable[[View | FailedView], None] = lambda view: None,
     on_refusal: Refusal | None = None,
+    on_lost: Callable[[InputError], None] | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> list[Record]:
     """Score every view and make the records, one per result and protocol.
 
     A view whose mask is empty is skipped and listed in the record. A view that cannot be scored is missing only from
-    the records that it concerns, which list it as failed; their selection is that of the other views.
+    the records that it concerns, which list it as failed; their selection is that of the other views. A result without
+    any such view has no record, and does not affect the others.
 
     Args:
         views: views, each with one render per result.
@@ -79,8 +76,10 @@ def evaluate(
         session: values shared by all records.
         provenance: identity of the renders of each result, for its records (default: none).
         on_view: called with each view after it is scored.
-        on_refusal: called once for each protocol that can score no view of a result, which then has no record (default:
-            raise the error if there is no record at all, otherwise add it to `session.errors`).
+        on_refusal: called once for each protocol that can score no view of a result that others can (default: these are
+            errors of the result).
+        on_lost: called with the error of each result without a record (default: an `InputWarning`; without any record,
+            the error is raised).
         warn: called once for each view that failed, with the reason.
 
     Raises:
@@ -116,9 +115,10 @@ def evaluate(
         for rows in results.by_protocol
         if rows.rows[index] and not rows.is_refused
     ]
-    if errors and not records:
+    if on_lost is None and errors and not records:
         raise errors[0]
-    session.errors.extend(errors)
+    for error in errors:
+        (on_lost or warn_of_lost)(error)
     return records
 
 
@@ -131,10 +131,10 @@ def _check_renders(view: View, ids: Sequence[ResultId]) -> None:
 
 
 def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks) -> list[Record]:
-    """Score all results of image files together and show progress.
+    """Score all results of image files together and show progress. Errors of results go to the session.
 
     Raises:
-        InputError: An image cannot be read or scored, or memory ran out.
+        InputError: Memory ran out.
     """
     title = f"Scoring {len(source.sets)} x {len(source)} views"
     with callbacks.progress(title, len(source)) as advance, memory_advice():
@@ -146,11 +146,28 @@ def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks:
             provenance=source.provenance,
             on_view=lambda _: advance(),
             on_refusal=callbacks.on_refusal,
+            on_lost=session.errors.append,
             warn=callbacks.warn,
         )
     if source.hash_file is None:
         return records
     return [_with_inputs(record, source) for record in records]
+
+
+def report_lost(errors: Sequence[InputError], records: Sequence[object], callbacks: Callbacks) -> None:
+    """Report the errors of results without a record, after the records of the others are written.
+
+    Raises:
+        InputError: There is no record at all.
+    """
+    if records:
+        for error in errors:
+            callbacks.on_lost(error)
+    elif errors:
+        first, *others = errors
+        for error in others:
+            callbacks.warn(str(error))
+        raise first
 
 
 def _with_inputs(record: Record, source: ImageFiles) -> Record:

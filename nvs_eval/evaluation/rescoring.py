@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.evaluate import Session, score_files
+from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
 from nvs_eval.evaluation.kept_renders import Result
 from nvs_eval.evaluation.options import RescoreOptions
 from nvs_eval.evaluation.prepare import check_masks
@@ -52,8 +52,7 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     ]
     for job in jobs:
         records += [(job.session.output_dir, record) for record in job.run(callbacks)]
-    for job in jobs:
-        job.session.check()
+    report_lost([error for job in jobs for error in job.session.errors], records, callbacks)
     return records
 
 

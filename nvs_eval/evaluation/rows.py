@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nvs_eval.errors import InputError, ResourceError, counted, listed
+from nvs_eval.errors import InputError, ResourceError, counted, listed, some
 from nvs_eval.evaluation.callbacks import Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome
@@ -104,17 +104,10 @@ class Rows:
         }
         return {name: entry for name, entry in entries.items() if entry}
 
-    def unscored(self, ids: Sequence[ResultId]) -> InputError | None:
-        """Return the error of the results without any row; None if every result has rows."""
-        empty = [index for index, rows in enumerate(self.rows) if not rows]
-        if not empty and self.rows:
-            return None
-        errors = [error for index in empty for error in self.failed[index].values()]
-        skipped = f" {next(iter(self.skipped.values()))}" if self.skipped else ""
-        error = errors[0] if errors else InputError(f"There is no view to score.{skipped}")
-        if len(empty) == len(self.rows):
-            return error
-        return InputError(f"No view of {listed([str(ids[index]) for index in empty])} could be scored. {error}")
+    def reason(self, index: int) -> InputError:
+        """Return the error of a result without any row."""
+        skipped = InputError(next(iter(self.skipped.values()), "There is no view to score."))
+        return next(iter(self.failed[index].values()), skipped)
 
 
 @dataclass
@@ -157,18 +150,34 @@ class Results:
         self._report(view.name)
 
     def finish(self) -> list[InputError]:
-        """Refuse the protocols that can score no view of a result; return their errors without `on_refusal`."""
-        errors = []
-        for rows in self.by_protocol:
-            if not rows.is_refused and (error := rows.unscored(self.ids)):
-                rows.is_refused = not any(rows.rows)
-                if self.on_refusal is None:
-                    errors.append(error)
-                else:
-                    self.on_refusal(rows.protocol, error)
+        """Return the errors of the results without any row. With `on_refusal`, a result that has rows is not one."""
+        kept = [rows for rows in self.by_protocol if not rows.is_refused]
+        lost = {index: [rows for rows in kept if not rows.rows[index]] for index in range(len(self.ids))}
+        results: dict[tuple[str, str], list[str]] = {}
+        for index, without in lost.items():
+            protocols: dict[str, list[str]] = {}
+            for rows in without if self.on_refusal is None or len(without) == len(kept) else ():
+                protocols.setdefault(str(rows.reason(index)), []).append(rows.protocol.label)
+            for reason, labels in protocols.items():
+                results.setdefault((_part(labels, len(kept)), reason), []).append(str(self.ids[index]))
+        if self.on_refusal is not None:
+            self._refuse(kept, [index for index, without in lost.items() if len(without) < len(kept)], self.on_refusal)
         for reason in filter(None, map(self._failure, self._unreported)):
             self.warn(reason)
-        return errors
+        return [
+            InputError(f"No view of {some(names)} could be scored{f' under {under}' if under else ''}. {reason}")
+            for (under, reason), names in results.items()
+        ]
+
+    def _refuse(self, kept: Sequence[Rows], scored: Sequence[int], on_refusal: Refusal) -> None:
+        """Refuse the protocols that can score no view of a result, of those that another protocol can score."""
+        for rows in kept:
+            rows.is_refused = not any(rows.rows)
+            if empty := [index for index in scored if not rows.rows[index]]:
+                which = "" if rows.failed[empty[0]] else "There is no view to score. "
+                if not rows.is_refused:
+                    which = f"No view of {listed([str(self.ids[index]) for index in empty])} could be scored. "
+                on_refusal(rows.protocol, InputError(f"{which}{rows.reason(empty[0])}"))
 
     def _report(self, name: str) -> None:
         """Report why a view failed, at once if no protocol may turn out to score no view."""
@@ -180,7 +189,12 @@ class Results:
     def _failure(self, name: str) -> str:
         """Return a sentence on the results and protocols that lack a view, with the first reason; "" if none does."""
         kept = [rows for rows in self.by_protocol if not rows.is_refused]
-        errors = [(rows, i, failed[name]) for rows in kept for i, failed in enumerate(rows.failed) if name in failed]
+        errors = [
+            (rows, index, failed[name])
+            for rows in kept
+            for index, failed in enumerate(rows.failed)
+            if name in failed and (rows.rows[index] or self.on_refusal is None)  # Otherwise the result is reported.
+        ]
         if not errors:
             return ""
         results = _part([str(self.ids[index]) for _, index, _ in errors], len(self.ids))

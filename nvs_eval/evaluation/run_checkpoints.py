@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from nvs_eval.errors import InputError, counted, some
+from nvs_eval.errors import InputError, counted, listed, some
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
+from nvs_eval.evaluation.evaluate import Session, report_lost
 from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, not_known
-from nvs_eval.evaluation.render_store import Job, RenderStore, plan_renders
+from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
+from nvs_eval.evaluation.rendering import Evaluation
 from nvs_eval.evaluation.resume import Places, of_checkpoint
-from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.evaluation.work_folder import remove_leftovers
 from nvs_eval.protocols import Protocol
@@ -24,17 +24,16 @@ from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources import checkpoints as trained
 from nvs_eval.sources.checkpoints import Checkpoint
-from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.system.devices import find_device, memory_advice
-from nvs_eval.system.files import check_folder_writable, check_space, folder_locked, in_units
+from nvs_eval.system.files import check_folder_writable, check_space, in_units
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     """Render the views of trained checkpoints, score them and write the records; records that exist are read.
 
     Raises:
-        InputError: An input is not available or cannot be scored.
+        InputError: An input is not available, or no checkpoint can be scored.
     """
     options = replace(options, output_dir=options.output_dir or RESULTS)
     session = Session(options.output_dir or RESULTS, callbacks.command)
@@ -53,7 +52,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
         for evaluation in evaluations:
             with memory_advice():
                 records += evaluation.run()
-    session.check()
+    report_lost(session.errors, records, callbacks)
     order = [job.id.folder for job in jobs]
     named = [protocol.fingerprint for _, protocols in groups for protocol in protocols]
     return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))
@@ -69,6 +68,11 @@ def is_evaluated(options: RunOptions) -> bool:
     return not waiting
 
 
+_KEPT: dict[Keep, str] = {
+    "all": "its renders are kept as floats",
+    "none": "its renders are not kept",
+    "png": "its renders are kept only with 8 bits",
+}
 _Group = tuple[list[Job], list[Protocol]]
 """Jobs, and the protocols to score them under."""
 
@@ -99,9 +103,18 @@ def _finished(groups: Sequence[_Group], options: RunOptions, callbacks: Callback
 
 def _report_finished(job: Job, finished: Mapping[str, Record], options: RunOptions, callbacks: Callbacks) -> None:
     names = some((record.protocol_title for record in finished.values()), 3)
-    callbacks.say(f"{job.id} is already scored under {names}. Use --overwrite to render and score it again.")
+    kept = {_kept(record) for record in finished.values()}
+    known = [words for keep, words in _KEPT.items() if keep in kept and options.keep_renders not in kept]
+    words = f", and {listed(known)}" if known else ""
+    callbacks.say(f"{job.id} is already scored under {names}{words}. Use --overwrite to render and score it again.")
     folder = (options.output_dir or RESULTS) / job.id.folder
     remove_leftovers(folder, job.checkpoint.provenance, job.checkpoint.names, finished)
+
+
+def _kept(record: Record) -> Keep:
+    """Return which renders of a record were kept, as `--keep-renders` names them."""
+    files = [row.render for row in record.views if row.render]
+    return "none" if not files else "all" if files[0].endswith(".npy") else "png"
 
 
 def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
@@ -186,98 +199,3 @@ def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbac
     if size:
         callbacks.say(f"Renders take up to {in_units(size)} in {folder} (--keep-renders {options.keep_renders}).")
     check_space(size, folder)
-
-
-# --- Rendering and scoring, at once or in two stages ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Evaluation of checkpoints: renders and scores them, and writes their records.
-
-    Attributes:
-        scorer: scores the views.
-        session: values shared by all records.
-        callbacks: callbacks for progress, messages and refusals.
-        stores: render stores of the checkpoints, all with the same plan.
-        places: places of the records.
-    """
-
-    scorer: Scorer
-    session: Session
-    callbacks: Callbacks
-    stores: Sequence[RenderStore]
-    places: Places
-
-    def run(self) -> list[Record]:
-        """Render, score and return the records of all checkpoints, in any order.
-
-        Raises:
-            InputError: A checkpoint or the scorer raised it. Records finished before are kept.
-        """
-        for store in self.stores:
-            if store.is_damaged:
-                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
-                store.discard()
-        waiting = [store for store in self.stores if not store.is_rendered]
-        if waiting and not waiting[0].plan.staged:
-            return self._at_once(waiting[0])
-        for store in waiting:
-            self._render(store)
-        return [record for group in _together(self.stores) for record in self._score(group)]
-
-    def _at_once(self, store: RenderStore) -> list[Record]:
-        job = store.job
-        with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:
-            records = evaluate(
-                store.views() if job.masks is None else map(job.masks.attach, store.views()),
-                [job.id],
-                self.scorer,
-                self.session,
-                provenance=[job.checkpoint.provenance],
-                on_view=lambda _: advance(),
-                on_refusal=self.callbacks.on_refusal,
-                warn=self.callbacks.warn,
-            )
-        peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
-        return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
-
-    def _render(self, store: RenderStore) -> None:
-        """Render a checkpoint to files."""
-        with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
-            for _ in store.views():
-                advance()
-        store.finish_rendering()
-
-    def _score(self, group: Sequence[RenderStore]) -> list[Record]:
-        """Score the renders of checkpoints that have the same references and masks."""
-        sets = [store.render_set() for store in group]
-        # All sets have the same references; use those of the first.
-        source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
-        scored = score_files(source, self.scorer, self.session, self.callbacks)
-        records = []
-        for store in group:
-            own = [record for record in scored if record.id.folder == store.job.id.folder]
-            records += self._publish(store, own)
-        return records
-
-    def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
-        """Move the renders to keep to their place, and write the records with their paths."""
-        if not records:
-            return store.publish(records, self.scorer.protocols)
-        job = store.job
-        inputs = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
-        with folder_locked(store.folder):
-            # Another command may have finished in the meantime. Its records and renders stay.
-            finished = self.places.finished(job.id, self.scorer.protocols, inputs)
-            published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
-            return [*finished.values(), *self.places.write(published, self.callbacks)]
-
-
-def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:
-    """Group results with the same references and masks."""
-    groups: dict[tuple, list[RenderStore]] = {}
-    for store in stores:
-        masks = None if store.job.masks is None else (store.job.masks.binary, *store.job.masks.files.items())
-        groups.setdefault((store.job.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
-    return list(groups.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.evaluate import Session, score_files
+from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
 from nvs_eval.evaluation.options import RESULTS, ScoreOptions
 from nvs_eval.evaluation.resume import Places, of_files
 from nvs_eval.evaluation.sizes import check_sizes
@@ -31,7 +31,7 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
         callbacks: callbacks for progress and messages.
 
     Raises:
-        InputError: An input is not available or cannot be scored, or a record of other files would be replaced.
+        InputError: An input is not available, no result can be scored, or a record of other files would be replaced.
     """
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
@@ -48,7 +48,7 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     for (source, _), scorer in zip(waiting, scorers, strict=True):
         scored = score_files(source, scorer, session, callbacks)
         records += scored if options.output_dir is None else Places.of(options).write(scored, callbacks)
-    session.check()
+    report_lost(session.errors, records, callbacks)
     order = [result.folder for source in sources for result in source.ids]
     named = [protocol.fingerprint for protocol in protocols]
     return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))

@@ -151,8 +151,9 @@ class SuiteRun:
         for number, entry in enumerate(todo, 1):
             callbacks.say(f"[{number}/{len(todo)}] {entry}")
             try:
-                by_entry[entry] = entry.evaluate(callbacks)
-                for line in failed_views(by_entry[entry]):
+                lost: list[InputError] = []
+                by_entry[entry] = entry.evaluate(replace(callbacks, on_lost=lost.append))
+                for line in (*failed_views(by_entry[entry]), *map(str, lost)):
                     failures.setdefault(f"the records are incomplete. {line}", []).append(entry)
             except InputError as error:
                 callbacks.warn(f"Error: {entry}: {error}")
@@ -169,7 +170,8 @@ class SuiteRun:
         Args:
             failures: failed entries by reason.
         """
-        count = sum(map(len, failures.values())) + sum(bool(entry.missing) for entry in self.chosen)
+        failed = {entry for entries in failures.values() for entry in entries}
+        count = len(failed) + sum(bool(entry.missing) for entry in self.chosen)
         methods = [method.name for method in self.file.methods]
         missing: dict[str, list[str]] = {}
         for entry in sorted(self.chosen, key=lambda entry: methods.index(entry.method)):

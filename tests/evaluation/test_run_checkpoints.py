@@ -158,7 +158,7 @@ def test_view_with_empty_mask_is_skipped_and_recorded(staged: bool, tmp_path: Pa
 
 def test_all_masks_empty_raises(tmp_path: Path) -> None:
     masks = masks_in(tmp_path / "masks", dict.fromkeys(HALVES, 0.0))
-    with pytest.raises(InputError, match=r"no view .*The mask of view 'a' is empty"):
+    with pytest.raises(InputError, match=r"No view of fox/fake/base/1 could .*The mask of view 'a' is empty"):
         evaluate_checkpoints([FakeCheckpoint(1, masks=masks)], tmp_path / "out", LIGHT)
     assert [file for file in files_below(tmp_path / "out") if not file.endswith("/")] == []
 

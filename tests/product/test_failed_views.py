@@ -96,27 +96,6 @@ def test_damaged_file_costs_its_view(
         assert (len(record.views), record.selection, record.failed) == (4, None, {})
 
 
-def test_result_without_any_view_is_an_error_but_others_are_kept(cli: Callable[..., Said], pinned: Pinned) -> None:
-    expected = intact()
-    for name in NAMES:
-        damage(f"bush/theirs/{name}.png")
-    result = cli(*SCORE)
-    assert (result.code, result.out) == (2, "")
-    pinned("score", result.err)
-    (record,) = nvs_eval.read_records("out")
-    check_scores(record, expected)
-    assert (record.method, record.failed, len(record.views)) == ("ours", {}, 4)
-
-
-def test_error_of_all_views_is_an_error(cli: Callable[..., Said]) -> None:
-    for name in NAMES:
-        damage(f"bush/gt/{name}.png")
-    result = cli(*SCORE)
-    assert (result.code, result.out) == (2, "")
-    assert result.err.splitlines()[-1].startswith("Error: bush/gt/0001.png cannot be read")
-    assert not list(Path("out").rglob("*.json"))
-
-
 def test_failed_view_never_replaces_a_whole_record(cli: Callable[..., Said]) -> None:
     assert cli(*SCORE).code == 0
     whole = {file: file.read_bytes() for file in Path("out").rglob("*.json")}

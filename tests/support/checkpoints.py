@@ -14,10 +14,10 @@ from support.scenes import HEIGHT, WIDTH, float_image, image
 from torch import Tensor
 
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.evaluate import Session
+from nvs_eval.evaluation.evaluate import Session, report_lost
 from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
+from nvs_eval.evaluation.rendering import Evaluation
 from nvs_eval.evaluation.resume import Places
-from nvs_eval.evaluation.run_checkpoints import Evaluation
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, selection_of
@@ -146,6 +146,8 @@ def evaluate_jobs(
     plan = plan_renders(jobs, scorer.protocols, keep)
     with ExitStack() as stack:
         stores = [stack.enter_context(RenderStore(job, output_dir, plan, overwrite)) for job in jobs]
-        records = Evaluation(scorer, Session(output_dir), Callbacks(), stores, Places(output_dir, overwrite)).run()
+        session, callbacks = Session(output_dir), Callbacks()
+        records = Evaluation(scorer, session, callbacks, stores, Places(output_dir, overwrite)).run()
+    report_lost(session.errors, records, callbacks)
     assert records, "there are no records to test"
     return records

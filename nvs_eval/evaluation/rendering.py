@@ -1,0 +1,137 @@
+"""Render checkpoints and score them, at once or in two stages, and write their records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nvs_eval.errors import InputError
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
+from nvs_eval.evaluation.prepare import is_in_range, range_errors
+from nvs_eval.evaluation.render_store import RenderStore
+from nvs_eval.evaluation.resume import Places, of_checkpoint
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.records.record import Record
+from nvs_eval.sources.image_source import ImageFiles
+from nvs_eval.sources.views import FailedView, View
+from nvs_eval.system.files import folder_locked
+
+
+class _NotRendered(InputError):
+    """Values of a checkpoint's first render that no protocol can score."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluation of checkpoints: renders and scores them, and writes their records.
+
+    Attributes:
+        scorer: scores the views.
+        session: values shared by all records.
+        callbacks: callbacks for progress, messages and refusals.
+        stores: render stores of the checkpoints, all with the same plan.
+        places: places of the records.
+    """
+
+    scorer: Scorer
+    session: Session
+    callbacks: Callbacks
+    stores: Sequence[RenderStore]
+    places: Places
+
+    def run(self) -> list[Record]:
+        """Render, score and return the records of all checkpoints, in any order. Errors of results go to the session.
+
+        Raises:
+            InputError: A checkpoint or the scorer raised it. Records finished before are kept.
+        """
+        for store in self.stores:
+            if store.is_damaged:
+                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
+                store.discard()
+        for store in self.stores:
+            try:
+                if not store.plan.staged and not store.is_rendered:
+                    return self._at_once(store)
+                if not store.is_rendered:
+                    self._render(store)
+            except _NotRendered as error:
+                store.discard()
+                self.session.errors.append(error)
+        rendered = [store for store in self.stores if store.is_rendered]
+        return [record for group in _together(rendered) for record in self._score(group)]
+
+    def _at_once(self, store: RenderStore) -> list[Record]:
+        job = store.job
+        with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:
+            records = evaluate(
+                self._views(store) if job.masks is None else map(job.masks.attach, self._views(store)),
+                [job.id],
+                self.scorer,
+                self.session,
+                provenance=[job.checkpoint.provenance],
+                on_view=lambda _: advance(),
+                on_refusal=self.callbacks.on_refusal,
+                on_lost=self.session.errors.append,
+                warn=self.callbacks.warn,
+            )
+        peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
+        return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
+
+    def _render(self, store: RenderStore) -> None:
+        """Render a checkpoint to files."""
+        with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
+            for _ in self._views(store):
+                advance()
+        store.finish_rendering()
+
+    def _views(self, store: RenderStore) -> Iterator[View | FailedView]:
+        """Render the views of a checkpoint. Stop after the first if no protocol can score its values.
+
+        Raises:
+            _NotRendered: No protocol can. The other views are of the same model, and rendering them may take hours.
+        """
+        protocols, views = self.scorer.protocols, store.views()
+        for view in views:
+            if isinstance(view, View):
+                errors = [range_errors(view, protocol) for protocol in protocols]
+                if all(errors) and not is_in_range(view.bounds[1]):
+                    raise _NotRendered(f"The other views of {store.job.id} were not rendered. {errors[0][0]}")
+                yield view
+                break
+            yield view
+        yield from views
+
+    def _score(self, group: Sequence[RenderStore]) -> list[Record]:
+        """Score the renders of checkpoints that have the same references and masks."""
+        sets = [store.render_set() for store in group]
+        # All sets have the same references; use those of the first.
+        source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
+        scored = score_files(source, self.scorer, self.session, self.callbacks)
+        records = []
+        for store in group:
+            own = [record for record in scored if record.id.folder == store.job.id.folder]
+            records += self._publish(store, own)
+        return records
+
+    def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
+        """Move the renders to keep to their place, and write the records with their paths."""
+        if not records:
+            return store.publish(records, self.scorer.protocols)
+        job = store.job
+        inputs = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+        with folder_locked(store.folder):
+            # Another command may have finished in the meantime. Its records and renders stay.
+            finished = self.places.finished(job.id, self.scorer.protocols, inputs)
+            published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
+            return [*finished.values(), *self.places.write(published, self.callbacks)]
+
+
+def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:
+    """Group results with the same references and masks."""
+    groups: dict[tuple, list[RenderStore]] = {}
+    for store in stores:
+        masks = None if store.job.masks is None else (store.job.masks.binary, *store.job.masks.files.items())
+        groups.setdefault((store.job.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
+    return list(groups.values())
