@@ -9,6 +9,7 @@ import argparse
 import faulthandler
 import io
 import json
+import os
 import resource
 import struct
 import subprocess
@@ -172,7 +173,9 @@ def fuzz(name: str, changes: int) -> dict[str, int]:
 def in_child(names: Sequence[str], changes: int, seconds: float) -> dict[str, dict[str, int]]:
     """Run `fuzz` for several kinds in a child process. A kind that ends the process has the outcome `ended`."""
     command = [sys.executable, "-m", "support.fuzzing", "--changes", str(changes), "--child", *names]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    # pytest finds the package `support` by its configuration, which a child process does not read.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         try:
             lines = child.communicate(timeout=seconds)[0].splitlines()
         except subprocess.TimeoutExpired:

@@ -95,7 +95,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 def test_the_option_reaches_the_scorer_but_not_the_record_names(
     cli: Callable[..., Said], limits: list[int | None]
 ) -> None:
-    for options in ((), ("--max-memory", "0.5GiB")):
+    for options in ((), ("--max-memory", "0.5GiB", "--overwrite")):
         assert cli(*SCORE, *options).code == 0
     record = "nvs-eval-results/garden/ours/final"
     assert cli("rescore", record, "--protocol", "light.yaml", "--overwrite", "--max-memory", "2GB").code == 0
