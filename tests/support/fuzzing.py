@@ -181,7 +181,7 @@ def in_child(names: Sequence[str], changes: int, seconds: float) -> dict[str, di
         except subprocess.TimeoutExpired:
             child.kill()
             lines = child.communicate()[0].splitlines()
-    counts = [json.loads(line) for line in lines]
+    counts = [json.loads(line) for line in lines if line.startswith("{")]  # OpenEXR prints lines of its own.
     ended = [{"ended": 1}] if child.returncode else []
     return dict(zip(names, counts + ended, strict=False))
 
