@@ -22,7 +22,7 @@ from support.records import record, row
 from support.tables import NAMES, hostile_table, layout, table_of_rows, with_rows
 
 import nvs_eval
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, printable
 from nvs_eval.records.files import read_records
 from nvs_eval.records.record import Record, write_record
 from nvs_eval.report.frames import COLUMNS, LONG
@@ -304,7 +304,7 @@ def test_json_has_values_in_full_and_as_they_are_shown() -> None:
     assert fox["columns"][3] == {"name": "psnr", "metric": "psnr", "unit": "dB", "higher_is_better": True}
     assert (fox["views"], fox["caption"], fox["means"]) == ([2], "protocol standard (9f2c51ab)", [])
     assert fox["signatures"][0] == "psnr|range:1|q:round8|v1"
-    assert fox["notes"] == []
+    assert fox["notes"] == [f"{printable(HOSTILE)}/r,1/7: PSNR is inf: view 0002 equals its reference"]
 
 
 def test_json_has_means_separately() -> None:

@@ -60,7 +60,9 @@ def masks(garden: Path) -> Path:
     return write_masks(garden / "masks", dict.fromkeys(NAMES, 1))
 
 
-def test_each_file_is_opened_once_to_check_and_once_to_decode(garden: Path, masks: Path, opened: Counter[Path]) -> None:
+def test_each_file_is_opened_once_to_check_to_hash_and_to_decode(
+    garden: Path, masks: Path, opened: Counter[Path]
+) -> None:
     opened.clear()
     (source,) = open_folders(
         [garden / "ours", garden / "theirs"],
@@ -73,7 +75,14 @@ def test_each_file_is_opened_once_to_check_and_once_to_decode(garden: Path, mask
     assert opened == Counter(garden.glob("*/*.png")) + Counter([min(masks.iterdir())])
     opened.clear()
     list(source)
-    assert opened == Counter(garden.glob("*/*.png"))
+    # Masks are not hashed as files; a record has the hash of their pixels.
+    hashed = [file for folder in ("ours", "theirs", "gt") for file in (garden / folder).glob("*.png")]
+    assert opened == Counter(garden.glob("*/*.png")) + Counter(hashed)
+    # The hashes of the record need no further reading.
+    opened.clear()
+    for renders in source.sets:
+        source.inputs_sha256(renders, list(source.references))
+    assert not opened
 
 
 def test_masks_are_decoded_in_the_background(garden: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
