@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -20,11 +19,11 @@ def kept_files(folder: Path, extensions: Collection[str]) -> dict[Path, Path]:
     return {file.relative_to(folder): file for file in files}
 
 
-def place_of_renders(renders: Mapping[Path, Path], folder: Path, replaced: Collection[Path] | None) -> Path:
+def place_of_renders(renders: Mapping[Path, str], folder: Path, replaced: Collection[Path] | None) -> Path:
     """Return the folder for renders: `renders` in the result's folder, or `renders-<hash>` if others are there.
 
     Args:
-        renders: files of the renders, by their path in the folder.
+        renders: SHA-256 of the files of the renders, by their path in the folder.
         folder: folder of the result.
         replaced: files of the records that are replaced, with their renders; None if no file may be replaced.
 
@@ -36,9 +35,9 @@ def place_of_renders(renders: Mapping[Path, Path], folder: Path, replaced: Colle
     if taken and replaced is not None:
         used = _renders_of(file for file in folder.glob("*.json") if file not in replaced)
         taken = [name for name in taken if place / name in used]
-    if all(filecmp.cmp(renders[name], place / name, shallow=False) for name in taken):
+    if all(renders[name] == file_sha256(place / name) for name in taken):
         return place
-    digest = sha256_of_lines(f"{name.as_posix()} {file_sha256(file)}" for name, file in renders.items())
+    digest = sha256_of_lines(f"{name.as_posix()} {sha256}" for name, sha256 in renders.items())
     return folder / f"renders-{digest[:8]}"
 
 

@@ -16,11 +16,12 @@ from nvs_eval.records.record import Record
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
+from nvs_eval.system.files import file_sha256
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (
     *("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading"),
-    *("reference_copies", "masks", "masks_not_used"),
+    *("kept_sha256", "reference_copies", "masks", "masks_not_used"),
 )
 
 
@@ -124,7 +125,9 @@ class Result:
             )
 
     def check_renders(self, source: ImageFiles, renders: RenderSet) -> None:
-        """Check that renders have not changed since the record was written, if it has the hash of their files.
+        """Check that renders have not changed since the record was written, if it has hashes of their files.
+
+        A kept render that is damaged costs its view when it is scored.
 
         Raises:
             InputError: They have changed, or cannot be read.
@@ -133,6 +136,13 @@ class Result:
         names = [row.name for row in self.record.views]
         if isinstance(recorded, dict) and recorded.get("renders") != source.inputs_sha256(renders, names)["renders"]:
             raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
+        kept = self.record.provenance.get("kept_sha256")
+        for name, picture in renders.renders.items():
+            changed = isinstance(kept, dict) and kept.get(name) not in (None, file_sha256(picture.path))
+            if changed and _sha256_if_readable(lambda path=picture.path: sha256_of_image(load_image(path))):
+                raise InputError(
+                    f"The render {picture.path} has changed since {self.file} was written. Run the checkpoint again."
+                )
 
     def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
         """Check that masks and references have not changed since the record was written.
@@ -178,8 +188,9 @@ class Result:
         provenance = dict(record.provenance)
         old = self.record.provenance
         earlier = {
-            "left_out": {**old.get("left_out", {}), **self.record.failed},
+            "left_out": old.get("left_out", {}),
             "left_out_masks": old.get("left_out_masks", {}),
+            "failed": self.record.failed,
         }
         for key, entries in earlier.items():
             if merged := {**entries, **provenance.get(key, {})}:

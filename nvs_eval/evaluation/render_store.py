@@ -11,7 +11,7 @@ to their final place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -33,7 +33,7 @@ from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import FailedView, View
-from nvs_eval.system.files import space_needed
+from nvs_eval.system.files import file_sha256, space_needed
 
 Keep = Literal["all", "png", "none"]
 _RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
@@ -259,27 +259,31 @@ class RenderStore:
             InputError: The files cannot be moved.
         """
         keep = self.plan.keep if records else "none"
-        renders = self.folder / "renders"
+        renders, sha256 = self.folder / "renders", {}
         if self._work is not None:
             try:
                 references = kept_files(self._work.path / "references", _REFERENCES[keep])
                 move_files(references, self._references)
                 files = kept_files(self._work.path / "renders", _RENDERS[keep])
                 replaced = {record_file(record, self.output_dir) for record in records} if self.overwrite else None
-                renders = place_of_renders(files, self.folder, replaced)
+                sha256 = {name: file_sha256(file) for name, file in files.items()}
+                renders = place_of_renders(sha256, self.folder, replaced)
                 move_files(files, renders)
             except OSError as error:
                 raise self._unwritable(error) from error
             self._work.remove()
             self._work = None
         by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
-        return [self._published(record, by_fingerprint[record.fingerprint], renders.name) for record in records]
+        hashes = {name.with_suffix("").as_posix(): digest for name, digest in sha256.items()}
+        return [self._published(r, by_fingerprint[r.fingerprint], renders.name, hashes) for r in records]
 
-    def _published(self, record: Record, protocol: Protocol, folder: str) -> Record:
+    def _published(self, record: Record, protocol: Protocol, folder: str, hashes: Mapping[str, str]) -> Record:
         keep, inexact = self.plan.keep, self.note.inexact_references
         exact = keep == "all" or (protocol.exact_in_png and (not inexact or protocol.quantise.reference == "round"))
         kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
         provenance = {**record.provenance, "kept_renders": kept}
+        if hashes:
+            provenance["kept_sha256"] = hashes  # Another command may replace the files of an old record.
         if keep == "png" and inexact:
             # These hashes distinguish an 8-bit copy from a reference that was changed later.
             provenance["reference_copies"] = inexact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import Places, of_record
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
+from nvs_eval.records.comparable import main_records
 from nvs_eval.records.files import read_record_files
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
@@ -33,9 +34,10 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     """
     protocols = options.protocols()
     results = [Result(path, record) for path, record in read_record_files(options.records, copies=True)]
+    named = {Path(name).resolve() for name in options.records}
     records: list[tuple[Path, Record]] = []
     groups: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
-    for result in _one_record_per_result(results, protocols):
+    for result in _chosen(results, named, protocols):
         root = options.output_dir or result.root
         finished = Places(root, options.overwrite, renamable=False).finished(
             result.record.id, protocols, of_record(result.record, result.file)
@@ -56,24 +58,43 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     return records
 
 
-def _one_record_per_result(results: Sequence[Result], protocols: Sequence[Protocol]) -> list[Result]:
+def _chosen(results: Sequence[Result], named: Collection[Path], protocols: Sequence[Protocol]) -> list[Result]:
     """Return, for each result in a folder, the first record whose kept renders suit all protocols.
+
+    Args:
+        results: records of any results, selections of views and protocols.
+        named: files that the user named; only from these, several selections of one result are chosen.
+        protocols: protocols to score under.
 
     Raises:
         InputError: A result has no such record, or was scored with masks and a protocol does not support them.
     """
-    # Records of protocols that ignore masks do not list them, so records with masks come first. A record that would be
-    # written comes last, because it may be of other renders than the rest.
+    # Records of protocols that ignore masks do not list them, so records with masks come first, then complete ones. A
+    # record that would be written comes last, because it may be of other renders than the rest.
     written = {protocol.fingerprint for protocol in protocols}
     groups: dict[tuple[Path, ResultId], list[Result]] = {}
-    for result in sorted(results, key=lambda result: (not result.masked, result.record.fingerprint in written)):
-        groups.setdefault((result.file.resolve().parent, result.record.id), []).append(result)
-    best = {id(_best(group, protocols)) for group in groups.values()}
+    for result in sorted(
+        results, key=lambda one: (not one.masked, bool(one.record.failed), one.record.fingerprint in written)
+    ):
+        groups.setdefault((result.file.resolve().parent, result.record.cell[0]), []).append(result)
+    best = {id(_best(alike, protocols)) for group in groups.values() for alike in _selections(group, named)}
     chosen = [result for result in results if id(result) in best]
     for result in chosen:
         for protocol in protocols if result.masked else ():
             check_masks(protocol, f"{result.file} was scored with masks")
     return chosen
+
+
+def _selections(results: Sequence[Result], named: Collection[Path]) -> list[list[Result]]:
+    """Return the records of the selections of one result that were named, or of the one that tables would show."""
+    of_user = [result for result in results if result.file.resolve() in named]
+    shown = {file for file, _ in main_records([(result.file, result.record) for result in results])[0]}
+    eligible = of_user or [result for result in results if result.file in shown]
+    selections = dict.fromkeys(result.record.selection for result in eligible)
+    if not of_user:
+        widest = min(eligible, key=lambda one: (one.record.selection is not None, -len(one.record.views)))
+        selections = {widest.record.selection: None}
+    return [[result for result in eligible if result.record.selection == selection] for selection in selections]
 
 
 def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
@@ -120,7 +141,7 @@ class _Job:
                 result.check_renders(source, renders)
         check_sizes(protocols, [size for source in self._sources for size in source.sizes.items()])
         # Several selections of one result have files of their own.
-        check_distinct({(result.file.parent, result.record.cell): result.record.id for result in results}.values())
+        check_distinct({(result.file.parent, result.record.cell[0]): result.record.id for result in results}.values())
         self._results = {result.record.id: result for result in results}
         self._copies = {result.record.id: result.check_unchanged(protocols) for result in results}
         self._scorer = options.scorer(protocols)

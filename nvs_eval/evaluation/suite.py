@@ -77,7 +77,10 @@ class Entry:
         return run_checkpoints(self.options, callbacks)
 
     def earlier_records(self) -> list[Record]:
-        """Read the existing records under the entry's protocols, even if outdated."""
+        """Read the existing records under the entry's protocols, even if outdated or incomplete.
+
+        Records of a part of the views come first if the entry asks for a part, and last if it does not.
+        """
         output_dir = self.options.output_dir or RESULTS
         fingerprints = {protocol.fingerprint for protocol in self.protocols}
         records = []
@@ -91,7 +94,9 @@ class Entry:
             matches = (self.method, self.scene) == (record.method, record.scene)
             if in_place and matches and (not fingerprints or record.fingerprint in fingerprints):
                 records.append((file, record))
-        chosen, _ = main_records(records)
+        part = bool(self.options.views) or self.options.every > 1
+        asked = {record.cell for _, record in records if bool(record.selection) == part}
+        chosen, _ = main_records([one for one in records if bool(one[1].selection) == part or one[1].cell not in asked])
         return [record for _, record in chosen]
 
     def made_up_records(self) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -433,6 +434,93 @@ def test_record_of_an_older_checkpoint_is_replaced_only_with_overwrite(
     (after,) = records("out", "reflecting").values()
     assert after.provenance["checkpoint_sha256"] == "then another"
     assert after.references_sha256 != before.references_sha256
+
+
+@pytest.mark.parametrize("keep", ["png", "all"])
+def test_kept_renders_that_another_checkpoint_replaced_are_refused(
+    keep: str, cli: Callable[..., Said], refused: Callable[..., str], opener: Opener, pinned: Pinned
+) -> None:
+    run = (*RUN, "--protocol", "light.yaml", "--output-dir", "out", "--keep-renders", keep)
+    opener.given[:] = [FakeCheckpoint(1, identity={"checkpoint_sha256": "first"})]
+    assert cli(*run).code == 0
+    assert cli("rescore", "out", "--protocol", "reflecting.yaml", "--output-dir", "other").code == 0
+    for folder, protocol in (("out", "light"), ("other", "reflecting")):
+        (record,) = records(folder, protocol).values()
+        files = Path("out/fox/fake/base/1/renders")
+        assert record.provenance["kept_sha256"] == {
+            row.name: hashlib.sha256(
+                (files / f"{row.name}.{'png' if keep == 'png' else 'npy'}").read_bytes()
+            ).hexdigest()
+            for row in record.views
+        }
+    second = FakeCheckpoint(1, identity={"checkpoint_sha256": "second"}, renders=lambda index: float_image(90 + index))
+    opener.given[:] = [second]
+    assert cli(*run, "--overwrite").code == 0
+    pinned("rescore", refused("rescore", "other", "--protocol", "both.yaml"))
+    assert not records("other", "both")
+    assert cli("rescore", "out", "--protocol", "both.yaml").code == 0
+    (record,) = records("out", "both").values()
+    assert record.provenance["checkpoint_sha256"] == "second"
+
+
+# --- Parts and incomplete records -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def part_and_whole(cli: Callable[..., Said]) -> tuple[Path, Path]:
+    """Score one of two views, and both after its render has changed; return the files of the records."""
+    command = (*SCORE[:2], *SCORE[3:], "--protocol", "light.yaml", "--output-dir", "out")
+    assert cli(*command, "--views", "0001").code == 0
+    (part,) = Path("out").rglob("*.json")
+    save_png(Path("garden/ours/0001.png"), image(77))
+    assert cli(*command).code == 0
+    (whole,) = {*Path("out").rglob("*.json")} - {part}
+    return part, whole
+
+
+def test_only_the_selection_that_tables_show_is_rescored(
+    part_and_whole: tuple[Path, Path], cli: Callable[..., Said], refused: Callable[..., str]
+) -> None:
+    result = cli("rescore", "out", "--protocol", "float.yaml")
+    assert (result.code, "runs" in result.out, "¶" in result.out) == (0, False, False)
+    (record,) = records("out", "float").values()
+    assert (record.selection, len(record.views)) == (None, 2)
+    # The part is of other renders.
+    part, whole = part_and_whole
+    assert "have changed" in refused("rescore", str(part), "--protocol", "half.yaml")
+    assert cli("rescore", str(whole), "--protocol", "half.yaml").code == 0
+
+
+def test_named_selections_are_all_rescored_and_the_widest_is_shown(cli: Callable[..., Said]) -> None:
+    command = (*SCORE[:2], *SCORE[3:], "--protocol", "light.yaml", "--output-dir", "out")
+    assert [cli(*command, *views).code for views in ((), ("--views", "0001"))] == [0, 0]
+    result = cli("rescore", *map(str, Path("out").rglob("*.json")), "--protocol", "float.yaml")
+    assert (result.code, "runs" in result.out, "¶" in result.out) == (0, False, False)
+    assert result.out == cli("table", "out", "--protocol", "float").out
+    both = [read_record(file) for file in Path("out").rglob("float-*.json")]
+    assert sorted(len(record.views) for record in both) == [1, 2]
+
+
+def test_view_that_failed_under_one_protocol_is_rescored_from_the_others(cli: Callable[..., Said]) -> None:
+    for folder in ("gt", "ours"):
+        save_png(Path(f"garden/{folder}/0002.png"), torch.full((HEIGHT, WIDTH, 3), 0.5))  # Its SSIM is undefined.
+    assert cli(*SCORE, "--protocol", "light.yaml", "float.yaml", "--output-dir", "out").code == 3
+    assert cli("rescore", "out", "--protocol", "clamping.yaml").code == 0
+    assert cli(*SCORE, "--protocol", "clamping.yaml", "--output-dir", "directly").code == 0
+    assert assert_same("out", "directly", "clamping") == 2
+
+
+def test_views_that_failed_stay_failed(cli: Callable[..., Said]) -> None:
+    render = Path("garden/ours/0002.png")
+    intact = render.read_bytes()
+    render.write_bytes(intact[:-40])
+    assert cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "out").code == 3
+    render.write_bytes(intact)
+    result = cli("rescore", "out", "--protocol", "float.yaml")
+    assert result.code == 3
+    assert "garden/ours: 1 of 2 views failed (0002)" in result.err
+    record = records("out", "float")["garden/ours/final"]
+    assert (list(record.failed), record.left_out) == (["0002"], {})
 
 
 def test_new_records_stay_in_their_output_folder(

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -703,3 +704,33 @@ def test_suite_help_explains_overwrite(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["suite", "--help"])
     assert "Compute again and replace the record" in capsys.readouterr().out
+
+
+# --- Parts and incomplete records -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"every": 2}, {"views": ["0001"]}])
+def test_tables_show_the_views_that_the_file_asks_for(
+    options: dict[str, Any], cli: Callable[..., Said], project: Path
+) -> None:
+    shown = {}
+    for name, more in (("whole", {}), ("part", options)):
+        shutil.copy(changed(scenes=["fox"], **more), f"{name}.yaml")
+        result = cli("suite", f"{name}.yaml")
+        assert (result.code, "¶" in result.out) == (0, name == "part")
+        shown[name] = result.out
+    assert cells(shown["part"], "3dgs ¶") != cells(shown["whole"], "3dgs")
+    for name in ("whole", "part"):
+        assert cli("suite", f"{name}.yaml", "--only", "two words").out == shown[name]
+
+
+def test_incomplete_records_stay_in_the_table(cli: Callable[..., Said], project: Path) -> None:
+    render = Path("renders/3dgs/fox/0002.png")
+    render.write_bytes(render.read_bytes()[:-40])
+    file = changed(scenes=["fox"])
+    both = cli("suite", file)
+    assert both.code == 3
+    assert "¶ 3dgs: 1 of 2 views; 1 view failed: 0002" in both.out
+    assert cells(both.out, "3dgs ¶")
+    again = cli("suite", file, "--only", "two words")
+    assert (again.code, again.out) == (0, both.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,10 +25,17 @@ class Rescore(RescoreOptions, ScoringCommand):
     """
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
-    """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
+    """Records, folders or patterns. Of several records of one result, the first usable one of most views is scored."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
         """Score the kept renders and write the records."""
         from nvs_eval.evaluation.rescoring import rescore
 
         return rescore(self, callbacks)
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Print the tables of records; of several selections of views that were named, that of most views."""
+        from nvs_eval.records.comparable import main_records
+        from nvs_eval.records.record import record_file
+
+        super().show([record for _, record in main_records([(record_file(one, Path()), one) for one in records])[0]])
