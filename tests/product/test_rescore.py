@@ -513,7 +513,7 @@ def test_view_that_failed_under_one_protocol_is_rescored_from_the_others(cli: Ca
 def test_views_that_failed_stay_failed(cli: Callable[..., Said]) -> None:
     render = Path("garden/ours/0002.png")
     intact = render.read_bytes()
-    render.write_bytes(intact[:-40])
+    render.write_bytes(intact[:-100] + bytes([intact[-100] ^ 1]) + intact[-99:])
     assert cli(*SCORE, "--protocol", "light.yaml", "--output-dir", "out").code == 3
     render.write_bytes(intact)
     result = cli("rescore", "out", "--protocol", "float.yaml")
