@@ -159,7 +159,7 @@ class ScoreOptions(ScoringOptions):
     max_pixels: int | None = None
     """Largest number of pixels of an image file (default: what fits into the free memory)."""
     allow_missing: bool = False
-    """Score the views that renders and references share, and ignore the others."""
+    """Score the views that renders and references share, and leave out others, and scenes and steps that have none."""
 
     @property
     def reading(self) -> Reading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +12,14 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.records.result_id import ResultId
-from nvs_eval.sources.archives import Unpacked, is_archive, naming, unpack, without_suffix
+from nvs_eval.sources.archives import Unpacked, is_archive, naming
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry
-from nvs_eval.sources.layouts.layout import Contents, RenderFiles
-from nvs_eval.sources.layouts.registry import known_layouts, layouts, read_layout
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.sources.matching import Matching, Pictures
+from nvs_eval.sources.opened import Opened, Opener
 from nvs_eval.sources.pictures import Picture, check_folder
 from nvs_eval.sources.result_names import Named, method_names, method_per_folder
 from nvs_eval.system.files import file_sha256
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A folder or archive of renders, with the path that the user gave, and its contents.
-
-    Attributes:
-        path: path of the folder or archive.
-        contents: contents of it, or of one of the folders in it.
-        unpacked: unpacked files of an archive.
-        plain: whether the folder has no known layout.
-    """
-
-    path: Path
-    contents: Contents
-    unpacked: Unpacked | None
-    plain: bool = False
-
-    @property
-    def scene(self) -> str:
-        """Name of the scene: the one that the layout records, or that of the folder above."""
-        return self.contents.scene or self.contents.named_after.parent.name
 
 
 def open_folders(
@@ -76,7 +53,8 @@ def open_folders(
             scene, the folder above).
         matching: which files are views, how renders and references are matched, and which views are scored (default:
             all, by name).
-        allow_missing: skip views without a render or without a reference (default: raise an error).
+        allow_missing: skip views without a render or without a reference, and scenes and steps that lack all of either
+            (default: raise an error).
         reading: how to read grey and linear images, and the background of images with alpha.
         alpha: alpha rules of the protocols.
         masks: folder of masks, one per scored view, by view name, or a file that is the mask of all views.
@@ -90,11 +68,8 @@ def open_folders(
     given = method_per_folder(methods, len(renders))
     _check_folders(renders)
     references = None if reference is None else matching.references_in(reference)
-    inputs = [
-        (opened, method)
-        for path, method in zip(renders, given, strict=True)
-        for opened in _open(path, reference, references or {})
-    ]
+    opener = Opener(reference, references or {}, allow_missing, warn)
+    inputs = [(opened, method) for path, method in zip(renders, given, strict=True) for opened in opener.open(path)]
     common_masks = None if masks is None else find_masks(masks)
     render_sets = [
         render_set
@@ -121,56 +96,7 @@ def _check_folders(renders: Sequence[Path]) -> None:
             raise InputError(f"The folder {path} is listed twice. Remove one.")
 
 
-def _open(path: Path, reference: Path | None, references: Pictures) -> list[_Opened]:
-    """Read a folder or archive by its layout; match folders without a known layout with the references."""
-    unpacked = None
-    if is_archive(path):
-        unpacked = unpack(path, also=[note for layout in layouts() for note in layout.notes])
-    place = path.resolve() if unpacked is None else without_suffix(path.resolve())
-    # Archives often wrap everything in a single folder.
-    levels = [path if unpacked is None else unpacked.folder]
-    while unpacked and len(below := list(levels[-1].iterdir())) == 1 and below[0].is_dir():
-        levels.append(below[0])
-    with naming(unpacked):
-        for level in levels:
-            contents = read_layout(level, place)
-            if contents is not None and not _canvas_names(contents) & set(references):
-                _check_references(path, contents, reference)
-                scene = contents.scene or (reference and reference.resolve().parent.name)
-                return [_Opened(path, replace(contents, scene=scene), unpacked)]
-        if reference is None:
-            if scenes := list(_scenes(levels[-1], place)):
-                return [_Opened(path, contents, unpacked) for contents in scenes]
-            raise InputError(
-                f"{path} has no references. Add `--reference DIR`. These tools write references: {known_layouts()}."
-            )
-        files = RenderFiles(levels[-1], references)
-    return [_Opened(path, Contents([files], place, reference.resolve().parent.name), unpacked, plain=True)]
-
-
-def _scenes(folder: Path, place: Path) -> Iterator[Contents]:
-    """Yield the contents of the folders in a folder that have a known layout.
-
-    A scene that the layout does not record is the name of its folder, and the method that of the folder above.
-    """
-    for child in sorted(folder.iterdir()):
-        contents = read_layout(child, place / child.name) if child.is_dir() and child.name[0] != "." else None
-        if contents is not None and all(files.references is not None for files in contents.results):
-            yield replace(contents, scene=contents.scene or child.name)
-
-
-def _check_references(path: Path, contents: Contents, reference: Path | None) -> None:
-    if reference is None and any(files.references is None for files in contents.results):
-        raise InputError(f"{path} has no references, because its tool writes renders only. Add `--reference DIR`.")
-
-
-def _canvas_names(contents: Contents) -> set[str]:
-    """Return the names of the canvases. Files with the name of a reference are plain images, not canvases."""
-    renders = [files.renders for files in contents.results if not isinstance(files.renders, Path)]
-    return {picture.path.stem for files in renders for picture in files.values() if picture.parts > 1}
-
-
-def _named(inputs: Sequence[tuple[_Opened, str | None]], scene: str | None) -> Iterator[_Opened]:
+def _named(inputs: Sequence[tuple[Opened, str | None]], scene: str | None) -> Iterator[Opened]:
     """Yield each input with its scene and its method: the user's, those that the layout records, or a folder's name."""
     names = [
         (scene or opened.scene, method or opened.contents.method, opened.contents.named_after, opened.plain)
@@ -182,7 +108,7 @@ def _named(inputs: Sequence[tuple[_Opened, str | None]], scene: str | None) -> I
 
 
 def _render_sets(
-    opened: _Opened,
+    opened: Opened,
     references: Pictures | None,
     matching: Matching,
     *,
@@ -246,7 +172,7 @@ def _in_archive(pictures: Pictures, unpacked: Unpacked | None) -> Pictures:
     return {name: replace(picture, archive=unpacked) for name, picture in pictures.items()}
 
 
-def _own_masks(opened: _Opened) -> MaskFiles:
+def _own_masks(opened: Opened) -> MaskFiles:
     """Return the masks included with renders.
 
     Raises:
@@ -259,7 +185,7 @@ def _own_masks(opened: _Opened) -> MaskFiles:
     return find_masks(folder, lasting=opened.unpacked is None)
 
 
-def _provenance(opened: _Opened, renders: Pictures, masks: MaskFiles | None) -> dict[str, Any]:
+def _provenance(opened: Opened, renders: Pictures, masks: MaskFiles | None) -> dict[str, Any]:
     """Return the origin of renders without files of their own, how masks are read, and masks that are not used."""
     entries: dict[str, Any] = {}
     unpacked, included = opened.unpacked, opened.contents.masks

@@ -30,7 +30,6 @@ from support.pinned import Pinned
 from support.scenes import HEIGHT, files_below, image, write_pngs
 
 from nvs_eval.images.files import save_png
-from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import open_folders
 
@@ -149,7 +148,7 @@ def test_errors_name_the_archive_and_the_file_in_it(tmp_path: Path) -> None:
     (folder / "color").mkdir()
     (folder / "color" / "info.json").write_text("{}")
     archive = pack(folder, tmp_path / "r.zip")
-    assert refusal(archive) == f"The folder {archive}/color has no images ({', '.join(EXTENSIONS)})."
+    assert refusal(archive) == f"{archive} has no renders (color/ is empty). Render it again."
 
 
 # --- Damaged and malicious archives -----------------------------------------------------------------------------------

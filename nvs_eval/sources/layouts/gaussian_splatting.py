@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from nvs_eval.errors import InputError
-from nvs_eval.images.formats import EXTENSIONS
-from nvs_eval.sources.layouts.layout import Contents, Layout, RenderFiles, last_part, matching, read_text
+from nvs_eval.errors import InputError, some
+from nvs_eval.sources.layouts.layout import (
+    Contents,
+    IncompleteError,
+    Layout,
+    RenderFiles,
+    has_images,
+    last_part,
+    matching,
+    read_text,
+)
 
 _STEP = re.compile(r"ours_(.+)")
 _SPLITS = ("test", "train")
 _SOURCE = re.compile(r"""\bsource_path=('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")""")
-_SCALED = re.compile(r"test_preds_(-?\d+)")
-
-Pairs = Callable[[Path], list[tuple[Path, Path, int]]]
-"""Function that returns the folders of renders and of references in an `ours_<step>` folder, with their scale."""
+_SCALED = re.compile(r"(?:test_preds|gt)_(-?\d+)")
 
 
 def steps_in(folder: Path) -> list[tuple[int | None, str | None, Path]]:
@@ -32,20 +36,21 @@ def steps_in(folder: Path) -> list[tuple[int | None, str | None, Path]]:
 
 
 def _pairs(step: Path) -> list[tuple[Path, Path, int]]:
-    return [(step / "renders", step / "gt", 1)] if (step / "renders").is_dir() else []
+    """Return the folders of renders and of references in an `ours_<step>` folder, with their scale.
+
+    One of the two may be missing. mip-splatting and GOF write two for each scale; -1 and 1 are the data's own scale.
+    """
+    scales = sorted({(abs(int(match[1])), match[1]) for _, match in matching(step, _SCALED)})
+    scaled = [(step / f"test_preds_{text}", step / f"gt_{text}", scale) for scale, text in scales]
+    plain = (step / "renders").is_dir() or ((step / "gt").is_dir() and not scaled)
+    return [(step / "renders", step / "gt", 1), *scaled] if plain else scaled
 
 
-def _scaled_pairs(step: Path) -> list[tuple[Path, Path, int]]:
-    """Return the pairs of mip-splatting and GOF. The scales -1 and 1 are the data's own."""
-    scales = sorted((abs(int(match[1])), match[1], path) for path, match in matching(step, _SCALED))
-    return [(path, step / f"gt_{text}", scale) for scale, text, path in scales]
-
-
-def _read(folder: Path, place: Path, *, pairs: Pairs) -> Contents | None:
+def _read(folder: Path, place: Path) -> Contents | None:
     """Read a model, one split, one `ours_<step>`, or one folder of renders in it. A model stands for its test views.
 
     Raises:
-        InputError: a model has no renders of held-out views.
+        InputError: a model has no renders of held-out views, or a step has several of one scale.
     """
     base = folder.resolve()
     step = next((path for path in (base, base.parent) if _STEP.fullmatch(path.name)), None)
@@ -55,33 +60,64 @@ def _read(folder: Path, place: Path, *, pairs: Pairs) -> Contents | None:
     def typed(path: Path) -> Path:
         return folder / path.relative_to(base) if path.is_relative_to(base) else path
 
-    results = [
-        RenderFiles(typed(renders), typed(references), number, _split_name(split), step_name=name, scale=scale)
-        for number, name, path in steps_in(split)
-        if step in (None, path)
-        for renders, references, scale in pairs(path)
-        if step in (None, base) or renders == base
-    ]
-    if not results:
-        _check_rendered(folder, pairs)
+    results: list[RenderFiles] = []
+    empty: list[str] = []
+    for number, name, path in steps_in(split):
+        if step in (None, path):
+            pairs = [pair for pair in _pairs(path) if step in (None, base) or pair[0] == base]
+            _check_scales(pairs)
+            empty += [] if pairs or step else [path.name]
+            results += [
+                RenderFiles(typed(renders), typed(references), number, _split_name(split), step_name=name, scale=scale)
+                for renders, references, scale in pairs
+            ]
+    if not any(has_images(side) for files in results for side in (files.renders, files.references)):
+        if results or base == model:
+            _check_held_out(folder if base == model else model, results)
         return None
-    return Contents(results, model if place == base else place, _scene(model))
+    passed = f"{typed(split)}: steps without renders are not read: {some(empty)}."
+    return Contents(results, model if place == base else place, _scene(model), warnings=(passed,) if empty else ())
 
 
-def _check_rendered(model: Path, pairs: Pairs) -> None:
-    """Check that a folder is no model whose held-out views are not rendered.
+def _check_scales(pairs: Sequence[tuple[Path, Path, int]]) -> None:
+    first: dict[int, Path] = {}
+    for renders, _, scale in pairs:
+        if scale in first:
+            raise InputError(
+                f"{renders.parent} has renders of one scale twice: {first[scale].name}/ and {renders.name}/. Name the "
+                "one to score, or remove the other."
+            )
+        first[scale] = renders
+
+
+def _check_held_out(model: Path, empty: Sequence[RenderFiles]) -> None:
+    """Check that no view was held out of a model's training because of its options.
+
+    Args:
+        model: folder of the model.
+        empty: steps whose folders have no images.
 
     Raises:
-        InputError: it is.
+        IncompleteError: it has renders of training views only, or such folders.
     """
-    training = [path.name for _, _, path in steps_in(model / "train") if pairs(path)]
-    if training:
-        raise InputError(
-            f"{model} has renders of training views only (train/{training[-1]}), because no view was held out. Train "
+    training = [path for _, _, path in steps_in(model / "train")]
+    rendered = [path.name for path in training if any(has_images(renders) for renders, _, _ in _pairs(path))]
+    if rendered:
+        raise IncompleteError(
+            f"{model} has renders of training views only (train/{rendered[-1]}), because no view was held out. Train "
             f"with `train.py --eval`, or name {model / 'train'} to score the training views."
         )
-    if (model / "cfg_args").is_file() and not any(path.suffix.lower() in EXTENSIONS for path in model.rglob("*.*")):
-        raise InputError(f"{model} is a trained model without renders. Run `render.py -m {model}` first.")
+    if empty:
+        raise IncompleteError(
+            f"{model} has empty folders of renders ({empty[-1].renders}), because no view was held out or rendering "
+            "failed. Train with `train.py --eval`, and run `render.py` again."
+        )
+
+
+def _incomplete(folder: Path) -> str | None:
+    if not (folder / "cfg_args").is_file() and not (folder / "point_cloud").is_dir():
+        return None
+    return f"{folder} is a trained model without renders. Run `render.py -m {folder}` first."
 
 
 def _split_name(split: Path) -> str:
@@ -98,11 +134,9 @@ def _scene(model: Path) -> str | None:
 
 
 GAUSSIAN_SPLATTING = Layout(
-    "3D Gaussian splatting", "ours_<step>/renders/ with gt/", partial(_read, pairs=_pairs), ("cfg_args",)
-)
-MIP_SPLATTING = Layout(
-    "mip-splatting and GOF",
-    "test_preds_<scale>/ with gt_<scale>/",
-    partial(_read, pairs=_scaled_pairs),
+    "3D Gaussian splatting, mip-splatting and GOF",
+    "ours_<step>/renders/ with gt/, or test_preds_<scale>/ with gt_<scale>/",
+    _read,
     ("cfg_args",),
+    _incomplete,
 )

@@ -17,9 +17,8 @@ def _read(folder: Path, place: Path) -> Contents | None:
     A canvas is named `(val|compress)_step<step>_<n>.png`. Old versions and the 2DGS trainer write `val_<n>.png`.
     """
     canvases = _canvases(folder) or _canvases(folder / "renders")
-    result = folder.resolve().parent if folder.resolve().name == "renders" else folder
+    data = _data(folder.resolve().parent if folder.resolve().name == "renders" else folder)
     named_after = place.parent if place.name == "renders" else place
-    data = _DATA.search(read_text(result / "cfg.yml") or read_text(result / "cfg.json"))
     if data is None:
         # Without the trainer's configuration, `val_0001.png` could come from any tool.
         canvases = {key: files for key, files in canvases.items() if key[1] is not None}
@@ -32,6 +31,16 @@ def _read(folder: Path, place: Path) -> Contents | None:
     return Contents(results, named_after, last_part(data[1] or data[2] or "") if data else None)
 
 
+def _data(result: Path) -> re.Match[str] | None:
+    return _DATA.search(read_text(result / "cfg.yml") or read_text(result / "cfg.json"))
+
+
+def _incomplete(folder: Path) -> str | None:
+    if _data(folder) is None:
+        return None
+    return f"{folder} is a result of gsplat without renders (val_step<step>_<n>.png). Run the trainer with `--ckpt`."
+
+
 def _canvases(folder: Path) -> dict[tuple[str, int | None], dict[str, Path]]:
     """Return the canvases in a folder by stage and step, then by view name."""
     canvases: dict[tuple[str, int | None], dict[str, Path]] = {}
@@ -41,4 +50,4 @@ def _canvases(folder: Path) -> dict[tuple[str, int | None], dict[str, Path]]:
     return canvases
 
 
-GSPLAT = Layout("gsplat", "val_step<step>_<n>.png, side by side", _read, ("cfg.yml", "cfg.json"))
+GSPLAT = Layout("gsplat", "val_step<step>_<n>.png, side by side", _read, ("cfg.yml", "cfg.json"), _incomplete)

@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import can_be_file_name
-from nvs_eval.sources.pictures import Picture
+from nvs_eval.sources.pictures import Picture, image_files
+
+
+class IncompleteError(InputError):
+    """Raised for a folder that has a known layout, but lacks renders or references."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Contents:
         method: name of the method, if the layout records it.
         masks: folder of masks that belongs to the renders, if it exists.
         run: name of the training run, if the layout records it.
+        warnings: sentences on folders that are not read, and on what was assumed.
     """
 
     results: Sequence[RenderFiles]
@@ -54,6 +60,7 @@ class Contents:
     method: str | None = None
     masks: Path | None = None
     run: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,20 @@ class Layout:
         read: returns the contents of a folder, or None if it has another layout. Called with the folder and the path by
             which the user knows it (the folder itself, or for an unpacked archive the archive without its suffix).
         notes: names of files that it reads besides images, which are unpacked from archives, too.
+        incomplete: returns what a folder that the tool has written lacks and what to do, or None. Called for folders
+            that no layout reads, if the user gives no references.
     """
 
     tool: str
     looks_like: str
     read: Callable[[Path, Path], Contents | None]
     notes: Sequence[str] = ()
+    incomplete: Callable[[Path], str | None] = lambda folder: None
+
+
+def has_images(files: Mapping[str, Picture] | Path | None) -> bool:
+    """Return whether there is any image, in a mapping or below a folder, which may not exist."""
+    return next(image_files(files), None) is not None if isinstance(files, Path) else bool(files)
 
 
 def read_text(file: Path) -> str:

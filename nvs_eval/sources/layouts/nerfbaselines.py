@@ -10,13 +10,15 @@ from typing import Any
 from nvs_eval.sources.layouts.layout import Contents, Layout, RenderFiles, last_part, read_text
 
 _PREDICTIONS = re.compile(r"predictions-(\d+)(?:-(\w+))?")
+_KINDS = ("color", "gt-color")
 
 
 def _read(folder: Path, place: Path) -> Contents | None:
-    bases = (base for base in (folder, folder / "predictions") if (base / "color").is_dir())
-    base = next((base for base in bases if (base / "gt-color").is_dir()), None)
+    """Read predictions, the folder `color` in them, or an artifact that contains them."""
+    base = next((base for base in _bases(folder) if all((base / kind).is_dir() for kind in _KINDS)), None)
     if base is None:
         return None
+    place = place.parent if base == folder.resolve().parent else place
     info = _read_object(base / "info.json")
     data = next((info[key] for key in ("render_dataset_metadata", "dataset_metadata") if key in info), None)
     scene = data.get("scene") if isinstance(data, dict) else None
@@ -32,6 +34,20 @@ def _read(folder: Path, place: Path) -> Contents | None:
     )
 
 
+def _bases(folder: Path) -> list[Path]:
+    inside = [folder.resolve().parent] if folder.resolve().name == "color" else []
+    return [folder, folder / "predictions", *inside]
+
+
+def _incomplete(folder: Path) -> str | None:
+    for base in _bases(folder):
+        present = [kind for kind in _KINDS if (base / kind).is_dir()]
+        if len(present) == 1 and ((base / "info.json").is_file() or present == ["gt-color"]):
+            (absent,) = {*_KINDS} - {*present}
+            return f"{base} has {present[0]}/, but no {absent}/. Run `nerfbaselines render` again."
+    return None
+
+
 def _read_object(file: Path) -> dict[str, Any]:
     """Return the object in a JSON file, or an empty one if the file has no object."""
     try:
@@ -41,4 +57,4 @@ def _read_object(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-NERFBASELINES = Layout("NerfBaselines", "color/ with gt-color/", _read, ("info.json",))
+NERFBASELINES = Layout("NerfBaselines", "color/ with gt-color/", _read, ("info.json",), _incomplete)

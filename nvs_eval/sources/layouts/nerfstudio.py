@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from torch import Tensor
+
 from nvs_eval.errors import InputError
-from nvs_eval.images.files import stored_header
-from nvs_eval.sources.layouts.layout import Contents, Layout, RenderFiles, from_canvases, matching
+from nvs_eval.images.files import Reading, load_layers, stored_header
+from nvs_eval.sources.layouts.layout import Contents, IncompleteError, Layout, RenderFiles, from_canvases, matching
 
 # --- ns-eval --render-output-path -------------------------------------------------------------------------------------
 
 # nerfstudio before 1.0 writes `<n>-img.jpg`.
 _CANVAS = re.compile(r"eval_img_(\d+)\.png|(\d{6})-img\.jpg")
+_CLEARLY = 2.0
+"""Ratio of squared differences from which one division of a canvas is clearly better than another."""
 
 
 def _read_ns_eval(folder: Path, place: Path) -> Contents | None:
@@ -24,29 +28,57 @@ def _read_ns_eval(folder: Path, place: Path) -> Contents | None:
     canvases = {match[1] or match[2]: path for path, match in matching(folder, _CANVAS)}
     if not canvases:
         return None
-    return Contents([from_canvases(canvases, parts=_parts(next(iter(canvases.values()))))], place)
+    canvas = next(iter(canvases.values()))
+    parts, certain = _parts(canvas)
+    assumed = (
+        f"{canvas} has no accumulation image beside it. It is read as {parts} images side by side, of which the first "
+        "is the reference and the last the render."
+    )
+    return Contents([from_canvases(canvases, parts=parts)], place, warnings=() if certain else (assumed,))
 
 
-def _parts(canvas: Path) -> int:
-    """Return the number of images in a canvas: reference and render, or reference, coarse and fine.
+def _parts(canvas: Path) -> tuple[int, bool]:
+    """Return the number of images in a canvas, and whether that is certain.
 
-    The width of the canvas alone is ambiguous, so the accumulation image decides. Models with a coarse and a fine
-    network write both accumulations side by side, and other models write one. splatfacto writes none; its canvases have
-    one render.
+    A canvas has a reference and a render, or a reference, a coarse and a fine render. Its width alone is ambiguous, so
+    the accumulation image decides. Models with a coarse and a fine network write both accumulations side by side, and
+    other models write one. splatfacto writes none; then the images in the canvas decide, which look alike.
     """
     accumulation = canvas.with_name(canvas.name.replace("img", "accumulation", 1))
+    width = stored_header(canvas).size[0]
     if not accumulation.is_file():
-        return 2
-    width, accumulation_width = stored_header(canvas).size[0], stored_header(accumulation).size[0]
+        return _parts_that_look_alike(canvas, width)
+    accumulation_width = stored_header(accumulation).size[0]
     if width == 2 * accumulation_width:
-        return 2
+        return 2, True
     if 2 * width == 3 * accumulation_width:
-        return 3
+        return 3, True
     raise InputError(
         f"{canvas} must be 2 or 1.5 times as wide as {accumulation.name} (reference and render, or reference, coarse "
         f"and fine). Got widths of {width} and {accumulation_width} pixels. Crop the renders and score them with "
         "`--reference DIR`."
     )
+
+
+def _parts_that_look_alike(canvas: Path, width: int) -> tuple[int, bool]:
+    """Return 2 or 3, by which parts of a canvas are alike, and whether the other division is clearly worse."""
+    possible = [parts for parts in (2, 3) if width % parts == 0]
+    if len(possible) < 2:
+        return (possible or [2])[0], possible != [3]
+    try:
+        colours, _ = load_layers(canvas, Reading())
+    except InputError:
+        return 2, False  # The view is reported as damaged when it is scored.
+    halves, thirds = (_difference(colours, parts) for parts in possible)
+    if _CLEARLY * thirds < halves:
+        return 3, True
+    return 2, _CLEARLY * halves < thirds
+
+
+def _difference(canvas: Tensor, parts: int) -> float:
+    """Return the mean squared difference between the first part of a canvas and the others."""
+    first, *others = canvas.chunk(parts, dim=1)
+    return max(float(((other - first) ** 2).mean()) for other in others)
 
 
 # --- ns-render dataset ------------------------------------------------------------------------------------------------
@@ -70,7 +102,7 @@ def _read_ns_render(folder: Path, place: Path) -> Contents | None:
     if not splits:
         return None
     if splits[0] == "train":
-        raise InputError(
+        raise IncompleteError(
             f"{folder} has renders of training views only. Render held-out views with `ns-render dataset --split "
             f"test`, or name {folder / 'train'} to score the training views."
         )
@@ -82,6 +114,18 @@ def _has_pairs(folder: Path) -> bool:
     return (folder / "rgb").is_dir() and (folder / "gt-rgb").is_dir()
 
 
+def _incomplete_split(folder: Path) -> str | None:
+    for split in (folder / split for split in _SPLITS):
+        present = [kind for kind in ("rgb", "gt-rgb") if (split / kind).is_dir()]
+        if len(present) == 1:
+            (absent,) = {"rgb", "gt-rgb"} - {*present}
+            return (
+                f"{split} has {present[0]}/, but no {absent}/. Render both with `ns-render dataset "
+                "--rendered-output-names rgb gt-rgb`."
+            )
+    return None
+
+
 def _output_folder(place: Path) -> Path:
     """Return the output folder of `<output>/<split>[/rgb]`, and any other path unchanged."""
     split = place.parent if place.name == "rgb" else place
@@ -89,4 +133,4 @@ def _output_folder(place: Path) -> Path:
 
 
 NS_EVAL = Layout("ns-eval", "eval_img_<n>.png, side by side", _read_ns_eval)
-NS_RENDER = Layout("ns-render dataset", "test/rgb/ with test/gt-rgb/", _read_ns_render)
+NS_RENDER = Layout("ns-render dataset", "test/rgb/ with test/gt-rgb/", _read_ns_render, (), _incomplete_split)

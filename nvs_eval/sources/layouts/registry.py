@@ -12,7 +12,7 @@ from pathlib import Path
 from nvs_eval.errors import InputError
 from nvs_eval.sources.layouts.brush import BRUSH
 from nvs_eval.sources.layouts.depthsplat import DEPTHSPLAT
-from nvs_eval.sources.layouts.gaussian_splatting import GAUSSIAN_SPLATTING, MIP_SPLATTING
+from nvs_eval.sources.layouts.gaussian_splatting import GAUSSIAN_SPLATTING
 from nvs_eval.sources.layouts.gsplat import GSPLAT
 from nvs_eval.sources.layouts.layout import Contents, Layout
 from nvs_eval.sources.layouts.nerfbaselines import NERFBASELINES
@@ -23,7 +23,6 @@ from nvs_eval.system.plugins import entry_names, load_entry
 ENTRY_POINTS = "nvs_eval.layouts"
 LAYOUTS = (
     THREEDGRUT,
-    MIP_SPLATTING,
     GAUSSIAN_SPLATTING,
     NERFBASELINES,
     GSPLAT,
@@ -41,6 +40,11 @@ def read_layout(folder: Path, place: Path) -> Contents | None:
         InputError: a layout recognises the folder, but files are missing or unreadable.
     """
     return next((contents for layout in layouts() if (contents := layout.read(folder, place)) is not None), None)
+
+
+def why_incomplete(folder: Path) -> str | None:
+    """Return what a folder that no layout reads lacks and what to do, if a layout recognises its tool."""
+    return next((reason for layout in layouts() if (reason := layout.incomplete(folder))), None)
 
 
 def known_layouts() -> str:

@@ -22,4 +22,11 @@ def _read(folder: Path, place: Path) -> Contents | None:
     return replace(contents, named_after=contents.named_after.parent, scene=named[1], run=named[2])
 
 
-THREEDGRUT = Layout("3DGRUT", "<scene>-<date>/ours_<step>/", _read)
+def _incomplete(folder: Path) -> str | None:
+    trained = any(path.suffix == ".pt" or path.name.startswith("ours_") for path in folder.iterdir())
+    if not trained or not _RUN.fullmatch(folder.resolve().name):
+        return None
+    return f"{folder} is a run of 3DGRUT without renders. Run its `render.py` first."
+
+
+THREEDGRUT = Layout("3DGRUT", "<scene>-<date>/ours_<step>/", _read, incomplete=_incomplete)

@@ -36,6 +36,7 @@ def test_a_folder_of_scenes_is_scored_by_scene(packed: bool, tmp_path: Path) -> 
     for name in ("a", "b"):
         scene(images / name)
     path = pack(images, tmp_path / "depthsplat.tar.gz") if packed else images
+    assert labels(open_folders([images.parent])) == [["a/depthsplat"], ["b/depthsplat"]]
     assert labels(open_folders([path])) == [["a/depthsplat"], ["b/depthsplat"]]
 
 

@@ -79,7 +79,7 @@ def test_a_model_without_a_scene_is_named_after_the_parent_folder(tmp_path: Path
 def test_an_iteration_without_references_is_an_error(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", 7000)
     shutil.rmtree(folder / "test" / "ours_7000" / "gt")
-    with pytest.raises(InputError, match=r"The folder .*ours_7000/gt does not exist"):
+    with pytest.raises(InputError, match=r"ours_7000 has no references \(gt/ is missing\)"):
         open_folders([folder])
     other = write_pngs(tmp_path / "other", NAMES)
     (source,) = open_folders([folder], reference=other)
@@ -244,4 +244,4 @@ def test_one_scale_may_be_named(tmp_path: Path) -> None:
 def test_a_scale_without_references_is_an_error(tmp_path: Path) -> None:
     folder = scaled(tmp_path / "mip", "2")
     shutil.rmtree(folder / "test" / "ours_30000" / "gt_2")
-    assert refusal(folder) == f"The folder {folder}/test/ours_30000/gt_2 does not exist."
+    assert refusal(folder) == (f"{folder}/test/ours_30000 has no references (gt_2/ is missing). Render it again.")

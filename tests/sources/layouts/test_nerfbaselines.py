@@ -31,6 +31,14 @@ def test_predictions_have_references_scene_and_method(tmp_path: Path) -> None:
     assert list(source.provenance[0]) == ["reading"]
 
 
+def test_colours_of_predictions_are_the_predictions(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "predictions-30000", mask=True)
+    (source,) = open_folders([folder / "color"])
+    assert source.ids == [ResultId("garden", "gaussian-splatting", step=30000)]
+    check_views(source, PREDICTED)
+    assert source.provenance[0]["masks_not_used"] == str(folder / "mask")
+
+
 def test_predictions_record_their_split(tmp_path: Path) -> None:
     (source,) = open_folders([predictions(tmp_path / "predictions-100-train")])
     assert source.ids == [ResultId("garden", "gaussian-splatting", step=100, split="train")]

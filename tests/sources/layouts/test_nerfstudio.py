@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from support.layouts import (
     NAMES,
@@ -17,6 +18,7 @@ from support.layouts import (
 from support.pinned import Pinned
 from support.scenes import image, write_pngs
 
+from nvs_eval.images.files import save_png
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import open_folders
 
@@ -40,6 +42,31 @@ def test_canvases_of_another_shape_are_refused(
     offsets: tuple[int, ...], accumulated: int, tmp_path: Path, pinned: Pinned
 ) -> None:
     pinned("sources", refusal(ns_eval(tmp_path / "n", *offsets, accumulated=accumulated)))
+
+
+@pytest.mark.parametrize(("offsets", "width"), [((10,), 48), ((10, 20), 48), ((10, 20), 45)])
+def test_canvases_without_accumulation_are_cut_where_their_parts_look_alike(
+    offsets: tuple[int, ...], width: int, tmp_path: Path
+) -> None:
+    images = [image(1, width=width), *((image(1, width=width) + image(n, width=width) / 8) / 1.125 for n in offsets)]
+    folder = tmp_path / "fox" / "n"
+    save_png(folder / "eval_img_0000.png", torch.cat(images, dim=1))
+    warned: list[str] = []
+    (source,) = open_folders([folder], warn=warned.append)
+    (view,) = source
+    assert torch.equal(view.reference, images[0])
+    assert (view.renders[0].image - images[-1]).abs().max() < 1 / 255
+    assert len(warned) == (width == 45)  # Only thirds are whole pixels; that is no evidence.
+
+
+def test_the_assumed_parts_of_canvases_are_named(tmp_path: Path) -> None:
+    warned: list[str] = []
+    folder = ns_eval(tmp_path / "fox" / "n", 10, 20, accumulated=None)  # Images of noise, of which no two are alike.
+    open_folders([folder], warn=warned.append)
+    assert warned == [
+        f"{folder}/eval_img_0000.png has no accumulation image beside it. It is read as 2 images side by side, of "
+        "which the first is the reference and the last the render."
+    ]
 
 
 def test_jpeg_canvases_of_old_versions_are_split(tmp_path: Path) -> None:
