@@ -11,13 +11,28 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.stored import Stored
 
 
+def open_array(path: Path) -> np.ndarray:
+    """Map the array of an NPY file into memory.
+
+    Raises:
+        InputError: the file contains more than one array.
+        Exception: NumPy cannot read it.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.memmap):
+        raise ValueError("it is no NPY file")
+    if array.offset + array.nbytes < path.stat().st_size:
+        raise InputError(f"{path} must contain one array. Got more data after it. Save the arrays in separate files.")
+    return array
+
+
 def read(_: BinaryIO, path: Path) -> Stored:
     """Read the header of an NPY file, which must contain floats of shape `[H, W, 3 or 4]`."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = open_array(path)
     if array.dtype.kind != "f":
         raise InputError(
             f"{path} must contain floats in [0, 1]. Got {array.dtype}. Divide the values by their range first."
         )
     if array.ndim != 3 or array.shape[-1] not in (3, 4):
         raise InputError(f"{path} must have shape [height, width, 3]. Got {list(array.shape)}.")
-    return Stored(array.shape, lambda: np.load(path, allow_pickle=False))
+    return Stored(array.shape, lambda: np.array(array))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,9 +119,12 @@ def _stored(layer: _Layer) -> Stored:
     left, top, right, bottom = _window(layer, "displayWindow")
     size = bottom - top + 1, right - left + 1
     shape = size if layer.colours == ["Y"] else (*size, 3)
-    tags = Tags(colours="" if layer.colours == ["Y"] else _primaries(layer))
+    encoding, colours = _colours(layer)
+    stored = Stored(
+        shape, lambda: _load(layer, layer.colours), linear="EXR", encoding=encoding, tags=Tags(colours=colours)
+    )
     if "A" not in layer.channels:
-        return Stored(shape, lambda: _load(layer, layer.colours), linear="EXR", tags=tags)
+        return stored
     values = _load(layer, [*layer.colours, "A"])
     if not (values[..., -1] == 1).all():
         outside = "" if _window(layer, "dataWindow") == _window(layer, "displayWindow") else _OUTSIDE
@@ -129,7 +133,7 @@ def _stored(layer: _Layer) -> Stored:
             "alpha. Composite the image over your background when you write it, and save it as RGB."
         )
     opaque = values[..., :-1].reshape(shape)
-    return Stored(shape, lambda: opaque, linear="EXR", tags=tags)
+    return replace(stored, load=lambda: opaque)
 
 
 _OUTSIDE = " (pixels of the display window outside the data window are transparent)"
@@ -141,13 +145,23 @@ def _window(layer: _Layer, name: str) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right), int(bottom)
 
 
-def _primaries(layer: _Layer) -> str:
-    """Return the primaries of a layer's colours, if they are named and not those of sRGB."""
-    xy, tag = layer.header.get("chromaticities"), "chromaticities"
-    if xy is None and (space := layer.header.get("colorInteropID")):
-        named = getattr(_library(layer.path), "colorInteropIDToChromaticities", lambda _: None)
-        xy, tag = named(space), f"colorInteropID {space}"
-    return "" if xy is None else colours_of_primaries([*xy[6:], *xy[:6]], tag)
+def _colours(layer: _Layer) -> tuple[str, str]:
+    """Return how a layer's values are encoded, if named, and its colours, if named and not those of sRGB."""
+    grey, encoding = layer.colours == ["Y"], ""
+    space = layer.header.get("colorInteropID") or "unknown"
+    if space != "unknown":
+        transfer, _, primaries = space.partition("_")
+        encoding = _TRANSFERS.get(transfer, "")
+        if not encoding or not (grey or re.fullmatch("rec709_(scene|display)", primaries)):
+            named = getattr(_library(layer.path), "colorInteropIDToChromaticities", lambda _: None)
+            tag, xy = f"colorInteropID {space}", named(space)
+            return encoding, colours_of_primaries([*xy[6:], *xy[:6]], tag) if xy else tag
+    xy = layer.header.get("chromaticities")
+    return encoding, "" if xy is None or grey else colours_of_primaries([*xy[6:], *xy[:6]], "chromaticities")
+
+
+_TRANSFERS = {"lin": "linear", "srgb": "srgb", "g22": "srgb"}
+"""Encoding of values by the start of a colorInteropID; gamma 2.2 counts as sRGB, as in other tags."""
 
 
 def _first_part_types(path: Path) -> Mapping[str, str]:

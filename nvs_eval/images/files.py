@@ -25,6 +25,7 @@ from nvs_eval.system.files import write_whole
 
 _CHANNELS = 3
 _LARGEST = {"bool": 1, "uint8": 255, "uint16": 65535}
+_VALUES = {"linear": "linear light", "srgb": "display values"}
 # Exceptions of decoders for truncated files and invalid content.
 _DAMAGED = (DamagedError, struct.error, zlib.error, EOFError, SyntaxError)
 
@@ -75,11 +76,13 @@ class Header:
         size: width and height of the stored pixels.
         orientation: value of the EXIF tag Orientation, 1 to 8, which is not applied to the pixels.
         colours: colours other than sRGB, such as "the ICC profile 'Display P3'"; empty for sRGB and without tags.
+        lossy: whether the pixels may differ from those that were saved, as in a JPEG.
     """
 
     size: tuple[int, int]
     orientation: int = 1
     colours: str = ""
+    lossy: bool = False
 
 
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
@@ -143,7 +146,7 @@ def stored_header(path: Path) -> Header:
 
 
 def _header(stored: Stored, judgement: Judgement) -> Header:
-    return Header((stored.shape[1], stored.shape[0]), judgement.orientation, judgement.colours)
+    return Header((stored.shape[1], stored.shape[0]), judgement.orientation, judgement.colours, stored.lossy)
 
 
 def decode(path: Path) -> Float[Tensor, "h w c"]:
@@ -206,6 +209,11 @@ def _layers(path: Path, pixels: Tensor, stored: Stored, reading: Reading) -> tup
             raise InputError(
                 f"{path} is {stored.linear}, which contains linear light by convention, but scores use display values. "
                 "Use `--exr linear` to encode it as sRGB, or `--exr srgb` if it already contains display values."
+            )
+        if stored.encoding not in ("", reading.exr) and not reading.ignore_colour_tags:
+            raise InputError(
+                f"{path} must contain {_VALUES[reading.exr]} (`--exr {reading.exr}`). Its colorInteropID declares "
+                f"{_VALUES[stored.encoding]}. Use `--exr {stored.encoding}`, or `--ignore-colour-tags` if it is wrong."
             )
         if reading.exr == "linear":
             # In the file's memory order, because the last digit of a power depends on how values are vectorised.

@@ -31,29 +31,46 @@ class Format:
     remedy: str = "Save it as PNG."
 
 
-_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
+_RAW = (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw", ".iiq")
+_RAW += (".3fr", ".fff", ".mrw", ".x3f", ".erf", ".kdc", ".dcr", ".mef", ".mos", ".rwl", ".gpr")
 FORMATS = (
-    Format("PNG", (".png",), re.escape(png.SIGNATURE), png.read),
-    Format("JPEG", (".jpg", ".jpeg"), rb"\xff\xd8\xff", jpeg.read),
+    Format("PNG", (".png", ".apng"), re.escape(png.SIGNATURE), png.read),
+    Format(
+        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg"), rb"\xff\xd8\xff(?!\xf7|\xe8..SPIFF)", jpeg.read
+    ),
     Format("NPY", (".npy",), rb"\x93NUMPY", arrays.read),
     Format("EXR", (".exr",), rb"v/1\x01", exr.read),
     Format("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", tiff.read),
     Format("WebP", (".webp",), rb"RIFF....WEBP", pillow_formats.read_webp),
-    Format("AVIF", (".avif",), rb"....ftyp(?:....)*?avi[fs]", pillow_formats.read_avif),
-    Format("BMP", (".bmp",), rb"BM", pillow_formats.read_bmp),
+    Format("AVIF", (".avif", ".avifs"), rb"....ftyp(?:....)*?avi[fs]", pillow_formats.read_avif),
+    Format("BMP", (".bmp", ".dib"), rb"BM", pillow_formats.read_bmp),
     Format("PPM or PFM", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), rb"P[1-6Ff]\s", netpbm.read),
-    Format("HDR", (".hdr",), rb"#\?(?:RADIANCE|RGBE)\n", radiance.read),
+    Format("HDR", (".hdr", ".rgbe"), rb"#\?(?:RADIANCE|RGBE)\n", radiance.read),
 )
 OTHER_FORMATS = (
     Format(
-        "HEIC", (".heic", ".heif", ".hif"), rb"....ftyp(?:hei|hev|mif1|msf1)", None, "Save it as PNG (`heif-convert`)."
+        "HEIC",
+        (".heic", ".heif", ".hif", ".heics"),
+        rb"....ftyp(?:hei|hev|mif1|msf1)",
+        None,
+        "Save it as PNG (`heif-convert`).",
     ),
     Format("JPEG XL", (".jxl",), rb"\xff\x0a|\0\0\0\x0cJXL ", None, "Save it as PNG (`djxl`)."),
-    Format("JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf"), rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    Format("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"), rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
     Format("Photoshop", (".psd", ".psb"), rb"8BPS", None, "Export it as PNG or 16-bit TIFF."),
     Format("camera raw", _RAW, rb"FUJIFILMCCD-RAW|IIRO|IIU\0", None, "Develop it to PNG or 16-bit TIFF."),
     Format("GIF", (), rb"GIF8", None, "Save its frames as PNG."),
-    Format("JPEG XR", (".jxr", ".wdp"), rb"II\xbc"),
+    Format("JPEG XR", (".jxr", ".wdp", ".hdp"), rb"II\xbc"),
+    Format("JPEG-LS", (".jls",), rb"\xff\xd8\xff(?:\xf7|\xe8..SPIFF)"),
+    Format("PAM", (".pam",), rb"P7\s"),
+    Format("PHM", (".phm",), rb"P[Hh]\s", None, "Save it as PFM."),
+    Format("SGI", (".sgi",), rb"\x01\xda[\x00\x01][\x01\x02]"),
+    Format("DPX", (".dpx",), rb"SDPX|XPDS", None, "Save it as 16-bit PNG or TIFF."),
+    Format("Cineon", (".cin",), rb"\x80\x2a\x5f\xd7|\xd7\x5f\x2a\x80", None, "Save it as 16-bit PNG or TIFF."),
+    Format("PCX", (".pcx",), rb"\x0a[\x00-\x05]\x01"),
+    Format("Sun raster", (".ras",), rb"\x59\xa6\x6a\x95"),
+    Format("KTX", (".ktx", ".ktx2"), rb"\xabKTX "),
+    Format("stereo JPEG", (".mpo", ".jps"), rb"(?!)", None, "Save each picture as PNG."),
     Format("QOI", (".qoi",), rb"qoif"),
     Format("TGA", (".tga",), rb"(?!)"),
     Format("DDS", (".dds",), rb"DDS "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +18,17 @@ _COLOURS = {"L": ("GRAY", 1), "RGB": ("RGB", 3)}
 
 def read(file: BinaryIO, path: Path) -> Stored:
     """Read the header of a JPEG."""
-    image = JpegImagePlugin.JpegImageFile(file)
+    try:
+        image = JpegImagePlugin.JpegImageFile(file)
+    except SyntaxError as error:
+        if depth := re.search(r"\d+(?=-bit layers)", str(error)):
+            raise InputError(f"{path} must have 8 bits per channel. Got {depth[0]}. Convert it to PNG.") from error
+        raise
     if image.mode not in _COLOURS:
         raise InputError(f"{path} must be RGB with 8 bits per channel. Got {image.mode}. Convert it first.")
     colours, channels = _COLOURS[image.mode]
     tags = Tags(exif=image.info.get("exif", b"").removeprefix(b"Exif\0\0"), icc=image.info.get("icc_profile") or b"")
-    return Stored((image.height, image.width, channels), lambda: _decode(file, colours), tags=tags)
+    return Stored((image.height, image.width, channels), lambda: _decode(file, colours), tags=tags, lossy=True)
 
 
 def _decode(file: BinaryIO, colours: str) -> np.ndarray:

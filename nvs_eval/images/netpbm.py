@@ -14,6 +14,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.stored import DamagedError, Stored, bytes_left, whole
 
 _LONGEST_HEADER = 2**12
+_COMMENT = re.compile(rb"#[^\r\n]*")
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _SIZE = rb"P(.)" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})"
 _BITS = re.compile(_SIZE + rb"\s")
@@ -71,6 +72,10 @@ def _integers(file: BinaryIO, path: Path, shape: tuple[int, ...], largest: int, 
 def _raster(file: BinaryIO, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
     """Return the function that reads a binary array from the file's position; its length is checked now."""
     start, size = file.tell(), math.prod(shape) * dtype.itemsize
+    file.seek(start - 1)
+    if file.read(2) == b"\r\n" and bytes_left(file) == size:  # A line end of Windows, where one byte is expected.
+        start += 1
+    file.seek(start)
     if bytes_left(file) < size:
         raise DamagedError("its end is missing")
     file.seek(start + size)
@@ -84,7 +89,7 @@ def _text(file: BinaryIO, shape: tuple[int, ...], pattern: re.Pattern[bytes]) ->
     start = file.tell()
 
     def read() -> np.ndarray:
-        words = pattern.findall(whole(file)[start:])
+        words = pattern.findall(_COMMENT.sub(b"", whole(file)[start:]))
         if len(words) != math.prod(shape) or not all(word.isdigit() and len(word) < 6 for word in words):
             raise DamagedError("its pixels are incomplete or invalid")
         return np.array([int(word) for word in words]).reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,9 +22,11 @@ _AVIF_DEPTHS = {0: 8, 0x40: 10, 0x60: 12}  # Bits per channel by the flags in th
 
 def read_webp(file: BinaryIO, path: Path) -> Stored:
     """Read the header of a WebP image."""
+    content = whole(file)
+    file.seek(0)
     image = WebPImagePlugin.WebPImageFile(file)
     _check_single(path, image)
-    return _stored(path, image)
+    return replace(_stored(path, image), lossy=b"VP8L" not in content)
 
 
 def read_bmp(file: BinaryIO, path: Path) -> Stored:
@@ -65,7 +68,7 @@ def read_avif(file: BinaryIO, path: Path) -> Stored:
     tags, colours = header.tags, re.search(rb"colrnclx\0(.)\0(.)", content, re.DOTALL)
     if colours and not tags.icc:  # The chunk of a PNG with these codes, for RGB of full range.
         tags = Tags(exif=tags.exif, png={b"cICP": colours[1] + colours[2] + b"\0\1"})
-    return Stored(header.shape, load, largest=2**depth - 1, tags=tags)
+    return Stored(header.shape, load, largest=2**depth - 1, tags=tags, lossy=True)
 
 
 def _check_single(path: Path, image: WebPImagePlugin.WebPImageFile | AvifImagePlugin.AvifImageFile) -> None:

@@ -23,14 +23,14 @@ AlphaRule = Literal["composite", "drop", "error"]
 
 RANGE_TOLERANCE = 1e-6
 """Distance from [0, 1] up to which a value counts as in range; it allows for rounding errors only."""
-_BRIGHT, _FEW = 4, 0.01
-"""An image of which more than this share lies above this value is one in [0, 255], not one with a few highlights."""
+_BRIGHT, _DARK, _FEW = 4, -0.5, 0.01
+"""An image of which more than a small share lies above 4 is one in [0, 255], and below -0.5 one in [-1, 1]."""
 _ROWS_AT_ONCE = 16
 _VALUES_AT_ONCE = 2**18
 
 
 def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
-    """Check the contract: float32, `[H, W, 3]`, finite, not in [0, 255].
+    """Check the contract: float32, `[H, W, 3]`, finite, not in [0, 255] or [-1, 1].
 
     Args:
         image: tensor to check.
@@ -57,6 +57,11 @@ def check_image(image: Tensor, *, what: str) -> tuple[float, float]:
         raise InputError(
             f"{what} must be in [0, 1]. Got values up to {high:g}, {100 * share:.0f} % of them above {_BRIGHT}. Divide "
             "it by its range, such as 255."
+        )
+    if low < _DARK and (share := int((image < _DARK).sum()) / image.numel()) > _FEW:
+        raise InputError(
+            f"{what} must be in [0, 1]. Got values down to {low:g}, {100 * share:.0f} % of them below {_DARK}. Map "
+            "[-1, 1] to [0, 1] by `(image + 1) / 2`, or clamp colours outside the gamut."
         )
     return low, high
 

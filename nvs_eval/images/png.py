@@ -6,10 +6,10 @@ Only these chunks are given to the decoder, so that damaged texts, profiles and 
 from __future__ import annotations
 
 import logging
-import os
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +23,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # Number of channels by the colour type in the header.
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_TAIL = 2**13  # Bytes at the end of a file that are searched for EXIF data.
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LARGEST_TEXT = 2**20
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")
 
 # The decoder logs remarks on valid files, such as interlaced ones. Without a handler they would be printed.
@@ -33,11 +34,14 @@ logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 def read(file: BinaryIO, path: Path) -> Stored:
     """Read the header of a PNG."""
     chunks: dict[bytes, bytes] = {}
+    exif = b""
     for kind, chunk, intact in _chunks(file, end=b"IDAT"):
         if kind == b"acTL":
             raise InputError(f"{path} must contain one image. Got an animated PNG. Save one frame of it.")
-        if intact and kind in (*_PIXELS, *_COLOURS, b"eXIf"):
+        if intact and kind in (*_PIXELS, *_COLOURS):
             chunks[kind] = chunk[8:-4]
+        elif intact:
+            exif = exif or _exif(kind, chunk[8:-4])
     header = chunks.get(b"IHDR", b"")
     if len(header) != 13:
         raise DamagedError("its header is missing")
@@ -46,22 +50,50 @@ def read(file: BinaryIO, path: Path) -> Stored:
         raise DamagedError("its header is invalid")
     channels = _CHANNELS[colours] + (b"tRNS" in chunks and colours in (0, 2, 3))
     tags = Tags(
-        exif=chunks.get(b"eXIf") or _late_exif(file), png={kind: chunks[kind] for kind in _COLOURS if kind in chunks}
+        exif=exif or _late_exif(file, file.tell() - 8), png={kind: chunks[kind] for kind in _COLOURS if kind in chunks}
     )
     return Stored((height, width, channels), lambda: _decode(file, path), tags=tags)
 
 
-def _late_exif(file: BinaryIO) -> bytes:
-    """Return EXIF data that follows the pixels, as metadata editors may append it; empty if there is none."""
-    file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
-    tail = file.read()
-    start = tail.rfind(b"eXIf") - 4
-    if start < 0:
+def _late_exif(file: BinaryIO, start: int) -> bytes:
+    """Return EXIF data that follows the pixels, as metadata editors may append it; empty if there is none.
+
+    Args:
+        file: open file.
+        start: position of the first chunk of pixels. Chunks of pixels are skipped, not read.
+    """
+    exif = kind = b""
+    while not exif and kind != b"IEND":
+        file.seek(start)
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        if kind in (b"eXIf", *_TEXTS):
+            chunk, checksum = file.read(length), file.read(4)
+            if zlib.crc32(chunk, zlib.crc32(kind)).to_bytes(4, "big") == checksum:
+                exif = _exif(kind, chunk)
+        start += 8 + length + 4
+    return exif
+
+
+def _exif(kind: bytes, chunk: bytes) -> bytes:
+    """Return the EXIF data of a chunk: eXIf, or a text of ImageMagick and ExifTool; empty for other chunks."""
+    if kind == b"eXIf":
+        return chunk
+    name, _, text = chunk.partition(b"\0")
+    if kind not in _TEXTS or not re.fullmatch(rb"raw profile type (exif|app1)", name, re.IGNORECASE):
         return b""
-    (length,) = struct.unpack_from(">I", tail, start)
-    chunk, checksum = tail[start + 4 : start + 8 + length], tail[start + 8 + length : start + 12 + length]
-    # Pixels can contain the same letters, but not before a matching checksum.
-    return chunk[4:] if zlib.crc32(chunk).to_bytes(4, "big") == checksum else b""
+    if kind == b"iTXt":
+        text = text[:2] + text[2:].split(b"\0", 2)[-1]  # Without the language and the translated name.
+    try:
+        if kind == b"zTXt" or (kind == b"iTXt" and text[0]):
+            text = zlib.decompressobj().decompress(text[1 if kind == b"zTXt" else 2 :], _LARGEST_TEXT)
+        # A line of the kind, one of the length, and hexadecimal digits.
+        profile = bytes.fromhex(text.decode("latin-1").strip("\0\1\n ").split("\n", 2)[-1])
+    except (zlib.error, ValueError, IndexError):
+        return chunk  # Judged as damaged EXIF data.
+    return b"" if profile.startswith(b"http:") else profile  # APP1 can also be XMP.
 
 
 def _decode(file: BinaryIO, path: Path) -> np.ndarray:
@@ -75,9 +107,29 @@ def _decode(file: BinaryIO, path: Path) -> np.ndarray:
         values = imagecodecs.png_decode(b"".join(pixels))
     except (imagecodecs.PngError, ValueError) as error:  # A message that is no text is a ValueError.
         raise DamagedError("its pixels are incomplete or invalid") from error
+    _check_palette(pixels)
     if damaged:
         warn(path, "is damaged outside of its pixels", f"It was read without the chunks {', '.join(damaged)}.")
     return values
+
+
+def _check_palette(chunks: Sequence[bytes]) -> None:
+    """Check that pixels refer to colours of the palette; the decoder would make the others black.
+
+    Args:
+        chunks: signature and whole chunks that determine the pixels.
+    """
+    kinds = {chunk[4:8]: chunk for chunk in chunks}
+    header, palette = kinds[b"IHDR"], kinds.get(b"PLTE", b"")
+    depth, colours, entries = header[16], header[17], (len(palette) - 12) // 3
+    if colours != 3 or entries >= 2**depth:
+        return
+    grey = header[4:17] + b"\0" + header[18:-4]
+    header = header[:4] + grey + zlib.crc32(grey).to_bytes(4, "big")
+    content = b"".join([chunks[0], header, *(chunk for chunk in chunks if chunk[4:8] in (b"IDAT", b"IEND"))])
+    indices = imagecodecs.png_decode(content)  # Indices as greys, scaled to 8 bits.
+    if int(indices.max()) * (2**depth - 1) // 255 >= entries:
+        raise DamagedError(f"its pixels have colours beyond the {entries} of its palette")
 
 
 def _chunks(file: BinaryIO, *, end: bytes = b"") -> Iterator[tuple[bytes, bytes, bool]]:

@@ -25,11 +25,11 @@ def read(file: BinaryIO, path: Path) -> Stored:
     header = _HEADER.match(file.read(_LONGEST_HEADER))
     if header is None:
         raise DamagedError("its header is invalid")
-    lines = [line.partition(b"=")[::2] for line in header["lines"].split(b"\n")]
+    lines = [map(bytes.strip, line.partition(b"=")[::2]) for line in header["lines"].split(b"\n")]
     colours = ""
     for name, value in lines:
-        if name.strip() == b"FORMAT" and value.strip() != b"32-bit_rle_rgbe":
-            raise InputError(f"{path} must contain RGB. Got the format {value.strip().decode('latin-1')}.")
+        if name == b"FORMAT" and value != b"32-bit_rle_rgbe":
+            raise InputError(f"{path} must contain RGB. Got the format {value.decode('latin-1')}.")
         if name in _SCALES and any(float(part) != 1 for part in value.split()):
             raise InputError(
                 f"{path} must contain unscaled colours. Its header has {name.decode()}={value.decode('latin-1')}. "

@@ -10,6 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -58,6 +59,8 @@ class Stored:
         largest: value of an integer that stands for 1 (default: the largest of its type).
         linear: format whose files contain linear light by convention, such as EXR; empty for display values.
         tags: orientation and colours that the file declares.
+        encoding: `linear` or `srgb` if the file itself says so, in formats that contain linear light by convention.
+        lossy: whether the values may differ from those that were saved, as in a JPEG.
     """
 
     shape: tuple[int, ...]
@@ -65,6 +68,8 @@ class Stored:
     largest: int | None = None
     linear: str = ""
     tags: Tags = Tags()
+    encoding: str = ""
+    lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,4 +154,8 @@ def warn(path: Path, kind: str, remedy: str) -> None:
         kind: what is wrong, the predicate of a sentence about the file. A command prints one warning of each kind.
         remedy: what was done or can be done, a sentence.
     """
-    warnings.warn(InputWarning(f"{path} {kind}. {remedy}", kind), stacklevel=2)
+    warnings.warn(InputWarning(f"{NAMED.get()(str(path))} {kind}. {remedy}", kind), stacklevel=2)
+
+
+NAMED: ContextVar[Callable[[str], str]] = ContextVar("NAMED", default=str)
+"""Replaces the temporary folder of an archive in the path of a warning; set by `nvs_eval.sources.archives.naming`."""

@@ -32,6 +32,8 @@ ORIENTATIONS = {
 """Display of the stored pixels by viewers, by the value of the EXIF tag Orientation."""
 
 _ORIENTATION, _EXIF_IFD, _COLOUR_SPACE, _INTEROPERABILITY_IFD, _INDEX = 0x112, 0x8769, 0xA001, 0xA005, 1
+_EXIF_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
+"""Types of integers in EXIF data, in the notation of `struct`."""
 _PRIMARIES: Mapping[str, tuple[float, ...]] = {  # White, red, green and blue, each x and y.
     "sRGB": (0.3127, 0.3290, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060),
     "Display P3": (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
@@ -271,19 +273,21 @@ def _read_exif(exif: bytes) -> tuple[int | None, bool]:
     if order is None:
         raise ValueError("not EXIF")
 
-    def directory(offset: int) -> dict[int, bytes]:
+    def directory(offset: int) -> dict[int, tuple[int, bytes]]:
         (count,) = struct.unpack_from(f"{order}H", exif, offset)
         entries = struct.iter_unpack(f"{order}HHI4s", exif[offset + 2 : offset + 2 + 12 * count])
-        return {tag: value for tag, _, _, value in entries}
+        return {tag: (kind, value) for tag, kind, _, value in entries}
 
-    def number(value: bytes, kind: str) -> int:
-        return struct.unpack_from(f"{order}{kind}", value)[0]
+    def number(kind: int, value: bytes) -> int:
+        if kind not in _EXIF_TYPES:
+            raise ValueError("no integer")
+        return struct.unpack_from(f"{order}{_EXIF_TYPES[kind]}", value)[0]
 
-    main = directory(number(exif[4:8], "I"))
-    orientation = number(main[_ORIENTATION], "H") if _ORIENTATION in main else None
-    details = directory(number(main[_EXIF_IFD], "I")) if _EXIF_IFD in main else {}
+    main = directory(number(4, exif[4:8]))
+    orientation = number(*main[_ORIENTATION]) if _ORIENTATION in main else None
+    details = directory(number(*main[_EXIF_IFD])) if _EXIF_IFD in main else {}
     index = b""
     if _INTEROPERABILITY_IFD in details:
-        index = directory(number(details[_INTEROPERABILITY_IFD], "I")).get(_INDEX, b"")
-    space = number(details[_COLOUR_SPACE], "H") if _COLOUR_SPACE in details else 1
+        _, index = directory(number(*details[_INTEROPERABILITY_IFD])).get(_INDEX, (0, b""))
+    space = number(*details[_COLOUR_SPACE]) if _COLOUR_SPACE in details else 1
     return orientation, index.startswith(b"R03") or space == 2

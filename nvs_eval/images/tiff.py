@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,17 +20,19 @@ _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3}
 _ORIENTATION, _WHITE, _PRIMARIES, _ICC, _DNG = 274, 318, 319, 34675, 50706
 
+_LOSSY = {kind for kind in COMPRESSION if re.search("JP|WEBP|LERC", kind.name)}
+
 # The library logs details of damaged files. Without a handler they would be printed.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read(file: BinaryIO, path: Path) -> Stored:
-    """Read the header of a TIFF, which must contain one image."""
+    """Read the header of a TIFF, which must contain one image, and can contain reduced versions of it."""
     tiff = tifffile.TiffFile(file)
-    page = tiff.pages.first
-    if _DNG in page.tags or page.is_reduced:
+    pages = [page for page in tiff.pages if not getattr(page, "is_reduced", False)]
+    if not pages or _DNG in tiff.pages.first.tags:
         raise InputError(f"{path} must be an image. Got the raw data of a camera. Develop it to PNG or 16-bit TIFF.")
-    images = sum(not getattr(other, "is_reduced", False) for other in tiff.pages)
+    page, images = pages[0].aspage(), len(pages)
     if tiff.is_imagej:  # Its stacks can have one page.
         images = max(images, (tiff.imagej_metadata or {}).get("images", 1))
     if images > 1 or page.imagedepth != 1:
@@ -40,7 +43,13 @@ def read(file: BinaryIO, path: Path) -> Stored:
     icc, orientation = page.tags.valueof(_ICC) or b"", int(page.tags.valueof(_ORIENTATION) or 1)
     tags = Tags(icc=icc, orientation=orientation, colours="" if icc else _primaries(page))
     shape = (page.imagelength, page.imagewidth, channels)
-    return Stored(shape, lambda: _decode(page), linear="a TIFF of floats" if floats else "", tags=tags)
+    return Stored(
+        shape,
+        lambda: _decode(page),
+        linear="a TIFF of floats" if floats else "",
+        tags=tags,
+        lossy=page.compression in _LOSSY,
+    )
 
 
 def _primaries(page: tifffile.TiffPage) -> str:

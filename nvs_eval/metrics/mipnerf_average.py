@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
+from nvs_eval.errors import InputError
+
 
 def mipnerf_average(psnr: float, ssim: float, lpips: float) -> float:
     """Return the geometric mean of the MSE `10^(-PSNR/10)`, `sqrt(1 - SSIM)` and LPIPS; lower is better.
@@ -13,6 +18,26 @@ def mipnerf_average(psnr: float, ssim: float, lpips: float) -> float:
         psnr: PSNR in dB, with a data range of 1.
         ssim: SSIM, at most 1; values above 1 from rounding are clamped.
         lpips: LPIPS, at least 0.
+
+    Raises:
+        InputError: a score is not a number or outside its range. NaN gives NaN.
     """
-    error = 10.0 ** (-psnr / 10)
-    return (error * max(0.0, 1 - ssim) ** 0.5 * lpips) ** (1 / 3)
+    values = [_number(name, value) for name, value in (("psnr", psnr), ("ssim", ssim), ("lpips", lpips))]
+    if any(map(math.isnan, values)):
+        return math.nan
+    decibels, similarity, distance = values
+    if distance < 0:
+        raise InputError(f"lpips must be at least 0. Got {lpips!r}. Pass the LPIPS of one view.")
+    try:
+        error = 10.0 ** (-decibels / 10)
+    except OverflowError as overflow:
+        raise InputError(f"psnr must be in dB. Got {psnr!r}. Pass the PSNR of one view.") from overflow
+    return (error * max(0.0, 1 - similarity) ** 0.5 * distance) ** (1 / 3)
+
+
+def _number(name: str, value: object) -> float:
+    item = getattr(value, "item", None)
+    number = item() if item is not None and getattr(value, "ndim", 0) == 0 else value
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise InputError(f"{name} must be a number, the score of one view. Got {value!r}. Call this for each view.")
+    return float(number)

@@ -73,13 +73,15 @@ def check_data_range(value: object, *, other: str = "") -> float:
         other: alternatives that the metric accepts, for the error.
 
     Raises:
-        InputError: it is not a finite number above 0.
+        InputError: it is not a finite number above 0, or so small or large that its square is not accurate in float32.
     """
     number = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise InputError(
             f"data_range must be a finite number above 0{other}. Got {value!r}. Use 1 for images in [0, 1]."
         )
+    if not 1e-12 <= float(number) <= 1e12:
+        raise InputError(f"data_range must be from 1e-12 to 1e12. Got {value!r}. Use 1 for images in [0, 1].")
     return float(number)
 
 

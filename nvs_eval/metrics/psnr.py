@@ -59,7 +59,7 @@ def psnr(
         `[...]` float64, in dB; higher is better.
 
     Raises:
-        InputError: the shapes or dtypes do not fit, or the data range is not a finite number above 0.
+        InputError: the shapes or dtypes do not fit, or the data range is not a number from 1e-12 to 1e12.
     """
     return 10 * torch.log10(check_data_range(data_range) ** 2 / mse(reference, render, mask=mask))
 
@@ -81,7 +81,7 @@ def mae(
 
 def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> Described:
     """Describe the PSNR of a protocol."""
-    function = partial(psnr, data_range=data_range)
+    function = partial(psnr, data_range=check_data_range(data_range))
     return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function, 1
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.formats import ALL_EXTENSIONS
+from nvs_eval.images.stored import NAMED
 from nvs_eval.system.files import file_sha256, in_units
 
 # Tar archives by their suffix, with the function that opens the stream.
@@ -63,13 +64,17 @@ class Unpacked:
 
 @contextmanager
 def naming(unpacked: Unpacked | None) -> Iterator[None]:
-    """Make errors name the archive instead of its temporary folder; None for files that are not from an archive."""
+    """Make errors and warnings name the archive instead of its temporary folder; None for files that are not in one."""
+    if unpacked is None:
+        yield
+        return
+    token = NAMED.set(unpacked.named)
     try:
         yield
     except InputError as error:
-        if unpacked is None:
-            raise
         raise InputError(unpacked.named(str(error))) from error
+    finally:
+        NAMED.reset(token)
 
 
 def is_archive(path: Path) -> bool:

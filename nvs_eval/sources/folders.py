@@ -181,8 +181,7 @@ def _own_masks(opened: Opened) -> MaskFiles:
     folder = opened.contents.masks
     if folder is None:
         raise InputError(f"{opened.path} includes no masks. Remove `--data-masks`, or use `--masks DIR`.")
-    # A record cannot refer to files in an archive.
-    return find_masks(folder, lasting=opened.unpacked is None)
+    return find_masks(folder, archive=opened.unpacked)
 
 
 def _provenance(opened: Opened, renders: Pictures, masks: MaskFiles | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from nvs_eval.images.stored import warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
+from nvs_eval.sources.archives import naming
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import FileHash, Layers, Picture
 from nvs_eval.sources.views import FailedView, Render, View, checked_view
@@ -187,11 +188,12 @@ class ImageFiles:
             self.masks.check(sizes, None if self.reading.ignore_orientation else orientations)
         turned = [name for name, orientation in orientations.items() if orientation != 1]
         if turned and not self.reading.ignore_orientation:
-            warn(
-                self.references[turned[0]].path,
-                "has an EXIF orientation",
-                f"Stored pixels are scored; they are not rotated ({counted(len(turned), 'view')}).",
-            )
+            with naming(self.references[turned[0]].archive):
+                warn(
+                    self.references[turned[0]].path,
+                    "has an EXIF orientation",
+                    f"Stored pixels are scored; they are not rotated ({counted(len(turned), 'view')}).",
+                )
         return replace(self, sizes=sizes)
 
     def _check_pair(self, name: str, reference: tuple[Picture, Header], render: tuple[Picture, Header]) -> None:

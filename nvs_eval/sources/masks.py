@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,15 +13,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nvs_eval.errors import InputError, some
+from nvs_eval.images.arrays import open_array
 from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
 from nvs_eval.images.stored import warn
 from nvs_eval.images.tags import check_orientation
+from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.sources.pictures import list_images, named_like
 from nvs_eval.sources.views import FailedView, View
 
-_FAINT = 1.5 / 255
-"""Above the weight of the level 1 of 255, and of 255 of 65535: a mask without a larger one has no white pixel."""
+_LABEL = 1.5 / 255
+"""Above the weight of the level 1 of 255, and of 255 of 65535."""
+_FAINT = 8 / 255
+"""Largest weight of a mask that is almost black, such as one of labels among masks with white pixels."""
+_BRIGHT = 0.5
+"""Smallest weight of a pixel that counts as white when masks of weights are told from labels."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Masks:
     Attributes:
         files: mask of each view, by view name.
         binary: whether every weight above 0 counts as 1, as in nerfstudio's data.
-        lasting: whether the files outlive the command, so that a record can refer to them.
+        archive: archive that the files were unpacked from; a record cannot refer to them.
     """
 
     files: Mapping[str, Path]
     binary: bool = False
-    lasting: bool = True
+    archive: Unpacked | None = None
 
     def load(self, name: str) -> Float[Tensor, "h w"]:
         """Read the mask of a view. A mask that all views share is read once.
@@ -57,20 +62,21 @@ class Masks:
         return None if self._shared is None else sha256_of_mask(self._shared)
 
     def _read(self, path: Path) -> Float[Tensor, "h w"]:
+        with naming(self.archive):
+            return self._weights(path)
+
+    def _weights(self, path: Path) -> Float[Tensor, "h w"]:
         mask = load_mask(path).numpy()
         # NumPy, as in `load_mask`, because torch would start its own threads in each prefetching thread.
         if self.binary:
             return torch.from_numpy((mask > 0).astype(np.float32))
         if path.suffix.lower() != ".npy" and 0 < (largest := mask.max()) < _FAINT:
-            raise InputError(
-                f"The mask {path} must have white pixels (255, or 65535 in 16 bits). Its largest weight is "
-                f"{largest * 255:.3g}/255. Multiply its values so that white counts fully."
-            )
+            raise _no_white(f"The mask {path}", largest)
         return torch.from_numpy(mask)
 
     def lasting_file(self, name: str) -> Path | None:
         """Return the file of a view's mask if a record can refer to it, or None."""
-        return self.files[name] if self.lasting else None
+        return self.files[name] if self.archive is None else None
 
     def attach(self, view: View | FailedView) -> View | FailedView:
         """Return a view with its mask, or a failed view if the mask cannot be read or has another size."""
@@ -99,6 +105,10 @@ class Masks:
         Raises:
             InputError: a mask is missing or has another size or orientation; the message names it.
         """
+        with naming(self.archive):
+            self._check(sizes, orientations)
+
+    def _check(self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None) -> None:
         missing = [name for name in sizes if name not in self.files]
         if missing:
             raise InputError(
@@ -126,12 +136,12 @@ class MaskFiles:
     Attributes:
         files: files of a folder by their own names, or one mask for all views.
         binary: whether every weight above 0 counts as 1.
-        lasting: whether the files outlive the command.
+        archive: archive that the files were unpacked from.
     """
 
     files: Mapping[str, Path] | Path
     binary: bool
-    lasting: bool
+    archive: Unpacked | None
 
     def of(self, views: Iterable[str]) -> Masks:
         """Return the masks of views, which have the names of the views, also with the extension of the images.
@@ -143,45 +153,63 @@ class MaskFiles:
             files = dict.fromkeys(views, self.files)
         else:
             files = named_like(self.files, views)
-        return Masks(files, self.binary, self.lasting)
+        return Masks(files, self.binary, self.archive)
 
 
-def find_masks(path: Path, *, lasting: bool = True) -> MaskFiles:
+def find_masks(path: Path, *, archive: Unpacked | None = None) -> MaskFiles:
     """Find the masks in a folder, or a file that is the mask of all views.
 
-    Masks of 0 and 1 in 8 bits, such as labels, count as black and white. The masks of a folder decide together, because
-    one of them can be all black. Usually the first one has a white pixel, and no other is read.
+    Masks of 0 and 1 in a lossless file count as black and white; other masks without a white pixel, such as labels of
+    several classes, are an error. The masks of a folder decide together, because one of them can be all black. Usually
+    the first one has a white pixel, and no other is read.
 
     Args:
         path: folder or file.
-        lasting: whether the files outlive the command.
+        archive: archive that the files were unpacked from.
 
     Raises:
-        InputError: the folder or file does not exist, has no masks, or the file is no mask.
+        InputError: the folder or file does not exist, has no masks, or no white pixel but grey ones.
     """
-    files = path if path.is_file() else list_images(path)
-    binary = _are_labels([path] if isinstance(files, Path) else files.values())
-    if binary:
-        warn(path, "has no white pixel", "Every value above 0 counts as white.")
-    return MaskFiles(files, binary, lasting)
+    with naming(archive):
+        files = path if path.is_file() else list_images(path)
+        what = f"The mask{'' if isinstance(files, Path) else 's in'} {path}"
+        binary = _are_labels(what, [path] if isinstance(files, Path) else files.values())
+        if binary:
+            warn(path, "has no white pixel", "Every value above 0 counts as white.")
+    return MaskFiles(files, binary, archive)
 
 
-def _are_labels(paths: Iterable[Path]) -> bool:
-    """Return whether masks have only black pixels and pixels of one level that is almost black, such as 1 of 255.
+def _are_labels(what: str, paths: Iterable[Path]) -> bool:
+    """Return whether masks are labels of 0 and 1, not weights.
 
     Files that cannot be read are skipped here; if they belong to a view, they are an error where they are used.
+
+    Raises:
+        InputError: the masks have no white pixel but grey ones, which are not labels of 0 and 1.
     """
-    any_label = False
+    levels, labels = {0.0}, True
     for path in paths:
         try:
             mask = load_mask(path).numpy()
         except InputError:
             continue
-        largest = mask.max()
-        if largest >= _FAINT or path.suffix.lower() == ".npy" or not np.isin(mask, (0, largest)).all():
+        largest = float(mask.max())
+        if largest >= _BRIGHT or path.suffix.lower() == ".npy":
             return False
-        any_label |= bool(largest > 0)
-    return any_label
+        levels.add(largest)
+        if largest:
+            labels &= largest < _LABEL and bool(np.isin(mask, (0, largest)).all()) and not probe_mask(path).lossy
+    if not labels or len(levels) > 2:
+        raise _no_white(what, max(levels))
+    return len(levels) > 1
+
+
+def _no_white(what: str, largest: float) -> InputError:
+    return InputError(
+        f"{what} must have white pixels (255, or 65535 in 16 bits), which count fully. The largest weight is "
+        f"{largest * 255:.3g}/255, as in images of labels. Save a PNG in which the pixels that count are white: "
+        "`(labels == 1) * 255`."
+    )
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:
@@ -209,13 +237,15 @@ def probe_mask(path: Path) -> Header:
     """
     if path.suffix.lower() != ".npy":
         return stored_header(path)
-    height, width = _load_array(path, mmap_mode="r").shape[:2]
+    height, width = _load_array(path).shape[:2]
     return Header((width, height))
 
 
-def _load_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+def _load_array(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        array = open_array(path)
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"The mask {path} cannot be read: {error}.") from error
     if array.dtype.kind not in "bf" or array.ndim not in (2, 3):

@@ -303,6 +303,50 @@ def test_chromaticities_other_than_srgb_are_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(exr, "colorInteropIDToChromaticities"), reason="OpenEXR is older than 3.5")
 def test_the_colour_interop_id_names_primaries(tmp_path: Path) -> None:
     values = rgb()
-    check_read(write(tmp_path / "a.exr", {"RGB": values}, colorInteropID="lin_rec709_scene"), values)
+    linear = Reading(exr="linear")
+    path = write(tmp_path / "a.exr", {"RGB": values}, colorInteropID="lin_rec709_scene")
+    assert torch.equal(load_image(path, linear), linear_to_srgb(torch.from_numpy(values)))
     path = write(tmp_path / "b.exr", {"RGB": values}, colorInteropID="lin_p3d65_scene")
     check_refused(path, r"Got the primaries of Display P3 \(colorInteropID lin_p3d65_scene\)")
+
+
+IDS = ["srgb_p3d65_scene", "g22_adobergb_scene", "srgb_ap1_scene", "lin_ciexyzd65_scene", "g18_rec709_scene", "data"]
+IDS += ["pq_rec2020_display", "my_colours"]
+
+
+@pytest.mark.parametrize("space", IDS)
+def test_other_colour_interop_ids_are_refused_by_name(space: str, tmp_path: Path) -> None:
+    values = rgb()
+    path = write(tmp_path / "a.exr", {"RGB": values}, colorInteropID=space)
+    for way in ("linear", "srgb"):
+        with pytest.raises(InputError, match=rf"must have sRGB colours\. Got .*colorInteropID {space}"):
+            probe_image(path, Reading(exr=way))
+    check_read(path, values, Reading(exr="srgb", ignore_colour_tags=True))
+
+
+@pytest.mark.parametrize(
+    ("space", "right", "wrong"),
+    [
+        ("lin_rec709_scene", "linear", "srgb"),
+        ("srgb_rec709_scene", "srgb", "linear"),
+        ("srgb_rec709_display", "srgb", "linear"),
+        ("g22_rec709_scene", "srgb", "linear"),
+    ],
+)
+def test_a_declared_encoding_must_be_that_of_the_option(space: str, right: Any, wrong: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.exr", {"RGB": rgb()}, colorInteropID=space)
+    probe_image(path, Reading(exr=right))
+    message = rf"\(`--exr {wrong}`\)\. Its colorInteropID declares .*\. Use `--exr {right}`, or `--ignore-colour-tags`"
+    for read in (probe_image, load_image):
+        with pytest.raises(InputError, match=message):
+            read(path, Reading(exr=wrong))
+    probe_image(path, Reading(exr=wrong, ignore_colour_tags=True))
+
+
+def test_unknown_colours_and_grey_of_other_primaries_are_read(tmp_path: Path) -> None:
+    values = rgb()
+    check_read(write(tmp_path / "a.exr", {"RGB": values}, colorInteropID="unknown"), values)
+    path = write(tmp_path / "b.exr", {"RGB": values}, colorInteropID="unknown", chromaticities=AP1)
+    check_refused(path, r"Got the primaries of ACEScg")
+    grey = write(tmp_path / "c.exr", {"Y": values[..., 0].copy()}, colorInteropID="lin_ap1_scene")
+    probe_image(grey, Reading(exr="linear", grey_to_rgb=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from support.pngs import png_bytes
+from support.pngs import chunk, png_bytes
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import Reading, decode, load_image, probe_image
 from nvs_eval.images.formats import EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import linear_to_srgb
+from nvs_eval.sources.pictures import list_images
 
 RANDOM = np.random.default_rng(0)
 RGB8 = RANDOM.integers(0, 256, (13, 18, 3)).astype(np.uint8)
 RGBA8 = np.dstack([RGB8, RANDOM.integers(0, 256, (13, 18, 1)).astype(np.uint8)])
 RGB16 = RANDOM.integers(0, 65536, (13, 18, 3)).astype(np.uint16)
 FLOATS = RANDOM.random((13, 18, 3), dtype=np.float32)
+LINE_FEED = np.concatenate([np.full((1, 18, 3), 10, np.uint8), RGB8[1:]])
 BITS = RGB8[..., :1] > 127
 PALETTE = Image.fromarray(RGB8).quantize(9)
 EVERYTHING = Reading(grey_to_rgb=True, background=(0.0, 0.0, 0.0), exr="srgb")
@@ -47,6 +50,12 @@ def tiff(values: np.ndarray, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def npy(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
 def opencv(values: np.ndarray, suffix: str) -> bytes:
     return cv2.imencode(suffix, values[..., [2, 1, 0, *range(3, values.shape[-1])]])[1].tobytes()
 
@@ -57,6 +66,15 @@ def avif(values: np.ndarray, bits: int) -> bytes:
 
 def text(numbers: np.ndarray) -> bytes:
     return "\n".join(" ".join(map(str, row)) for row in numbers.reshape(len(numbers), -1)).encode()
+
+
+def thumbnailed(values: np.ndarray) -> bytes:
+    """Return a TIFF whose first page is a reduced version of the second."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(values[::2, ::2], photometric="rgb", subfiletype=1)
+        writer.write(values, photometric="rgb")
+    return file.getvalue()
 
 
 def v5_bmp(values: np.ndarray) -> bytes:
@@ -92,6 +110,16 @@ EXACT: dict[str, tuple[bytes, np.ndarray, int]] = {
     "ppm of 16 bits": (opencv(RGB16, ".ppm"), RGB16, 65535),
     "ppm of 10 bits": (b"P6 18\n13 # comment\n1023\n" + (RGB16 % 1024).astype(">u2").tobytes(), RGB16 % 1024, 1023),
     "plain ppm": (b"P3\n# comment\n18 13\n65535\n" + text(RGB16), RGB16, 65535),
+    "plain ppm with comments": (
+        b"P3 # comment 1\n18 13\n65535\n" + text(RGB16).replace(b"\n", b" # row 1\n", 1) + b"# end",
+        RGB16,
+        65535,
+    ),
+    "ppm of Windows": (b"P6\r\n18 13\r\n255\r\n" + RGB8.tobytes(), RGB8, 255),
+    "ppm that starts with a line feed": (b"P6 18 13 255\r" + LINE_FEED.tobytes(), LINE_FEED, 255),
+    "tiff after its thumbnail": (thumbnailed(RGB8), RGB8, 255),
+    "npy": (npy(FLOATS), FLOATS, 1),
+    "npy in the order of Fortran": (npy(np.asfortranarray(FLOATS)), FLOATS, 1),
     "pgm": (pillow(RGB8[..., 0], format="PPM"), RGB8[..., :1], 255),
     "pbm": (pillow(BITS[..., 0], format="PPM"), BITS, 1),
     "plain pbm": (b"P1 18 13\n" + text(1 - BITS.astype(int)), BITS, 1),
@@ -175,6 +203,15 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "gif": (several("GIF"), "Got GIF. Save its frames as PNG"),
     "pages": (several("TIFF"), "must contain one image. Got a stack"),
     "ImageJ stack": (tiff(np.stack([RGB16[..., 0]] * 3), imagej=True), "must contain one image. Got a stack"),
+    "12-bit jpeg": (
+        bytes(imagecodecs.jpeg8_encode((RGB16 >> 4), bitspersample=12)),
+        "must have 8 bits per channel. Got 12. Convert it to PNG",
+    ),
+    "JPEG-LS": (bytes(imagecodecs.jpegls_encode(RGB8)), "Got JPEG-LS. Save it as PNG"),
+    "pam": (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nENDHDR\nabc", "Got PAM. Save it as PNG"),
+    "pcx": (pillow(RGB8, format="PCX"), "Got PCX. Save it as PNG"),
+    "sgi": (pillow(RGB8, format="SGI"), "Got SGI. Save it as PNG"),
+    "two arrays": (2 * npy(FLOATS), "must contain one array. Got more data after it"),
     "two ppm": (2 * EXACT["ppm"][0], "must contain one image. Got more data after it"),
     "raw": (
         tiff(RGB8, photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]),
@@ -189,6 +226,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "undefined bmp": (bmp_with_undefined_channel(), "fourth channel, whose meaning BMP does not define"),
     "scaled pfm": (b"PF\n18 13\n-2.0\n" + FLOATS.tobytes(), "scale of 1 or -1 in its header. Got -2"),
     "exposed hdr": (rgbe(FLOATS).replace(b"FORMAT", b"EXPOSURE=2\nFORMAT", 1), "unscaled colours.*EXPOSURE=2"),
+    "hdr with gamma": (rgbe(FLOATS).replace(b"FORMAT", b"GAMMA = 2.2\nFORMAT", 1), "unscaled colours.*GAMMA=2.2"),
+    "hdr of Rec. 2020": (
+        rgbe(FLOATS).replace(b"FORMAT", b" PRIMARIES=.708 .292 .17 .797 .131 .046 .3127 .329\nFORMAT", 1),
+        "must have sRGB colours. Got the primaries of Rec. 2020",
+    ),
     "xyz hdr": (rgbe(FLOATS).replace(b"rgbe", b"xyze", 1), "must contain RGB. Got the format 32-bit_rle_xyze"),
     "mirrored hdr": (rgbe(FLOATS).replace(b"-Y 13 +X", b"+Y 13 +X", 1), "rows from top to bottom"),
     "jxl": (bytes(imagecodecs.jpegxl_encode(RGB8)), r"Got JPEG XL. Save it as PNG \(`djxl`\)"),
@@ -270,6 +312,45 @@ def test_a_few_bytes_are_not_a_large_image(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is 7000x7000, far more than its \d+ bytes can show"):
         probe_image(path)
     assert load_image(path, Reading(max_pixels=7000**2)).shape == (7000, 7000, 3)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("over", [0, 1])
+def test_pixels_beyond_the_palette_are_refused(depth: int, over: int, tmp_path: Path) -> None:
+    entries, path = max(2**depth - 1, 1), tmp_path / "a.png"
+    indices = np.array([0, entries - 1 + over, *[0] * 6], np.uint8)
+    bits = np.unpackbits(indices[:, None], axis=1)[:, 8 - depth :]
+    palette = np.arange(3 * entries).astype(np.uint8)
+    header = struct.pack(">IIBBBBB", 8, 1, depth, 3, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + np.packbits(bits).tobytes())
+    chunks = {b"IHDR": header, b"PLTE": palette.tobytes(), b"tRNS": b"\x80", b"IDAT": pixels, b"IEND": b""}
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in chunks.items()))
+    if over:
+        with pytest.raises(InputError, match=rf"damaged .* colours beyond the {entries} of its palette"):
+            load_image(path, EVERYTHING)
+    else:
+        expected = palette.reshape(-1, 3)[indices].astype(np.float32) / 255
+        assert np.array_equal(decode(path).numpy()[0, :, :3], expected)
+
+
+RENAMED = {"jpg": ("jfif", "jpe", "jif", "pjpeg"), "png": ("apng",), "bmp": ("dib",)}
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(kind, suffix) for kind, all in RENAMED.items() for suffix in all])
+def test_rare_suffixes_are_read(kind: str, suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(RGB8).save(tmp_path / f"a.{kind}")
+    expected = load_image(tmp_path / f"a.{kind}")
+    path = (tmp_path / f"a.{kind}").rename(tmp_path / f"a.{suffix.upper()}")
+    assert list_images(tmp_path) == {"a": path}
+    assert torch.equal(load_image(path), expected)
+
+
+@pytest.mark.parametrize("suffix", ["pam", "phm", "sgi", "pcx", "ras", "dpx", "jls", "mpo", "iiq", "ktx2"])
+def test_images_of_other_formats_are_not_passed_over(suffix: str, tmp_path: Path) -> None:
+    for name in ("a.png", f"b.{suffix}"):
+        Image.fromarray(RGB8).save(tmp_path / name, format="PNG")
+    with pytest.raises(InputError, match=rf"1 image in .* cannot be read: b\.{suffix}\. The format is "):
+        list_images(tmp_path)
 
 
 def test_suffixes_of_formats_are_distinct() -> None:

@@ -51,8 +51,19 @@ def test_images_that_violate_the_contract_are_refused(image: Tensor, message: st
         check_image(image, what="It")
 
 
-def test_an_image_of_any_range_passes() -> None:
-    check_image(3 * noise(4, 5, 3) - 1, what="It")
+def test_an_image_beyond_0_and_1_passes() -> None:
+    check_image(3 * noise(4, 5, 3) - 0.5, what="It")
+    few = noise(40, 50, 3)
+    few[0, :20] = -8.0  # 1 %.
+    assert check_image(few, what="It")[0] == -8
+
+
+def test_images_from_minus_1_to_1_are_refused() -> None:
+    image = 2 * noise(40, 50, 3) - 1
+    share = 100 * (image < -0.5).float().mean()
+    with pytest.raises(InputError, match=rf"^It must be in \[0, 1\]\. Got .* down to -0\.9.*, {share:.0f} % of them"):
+        check_image(image, what="It")
+    check_image((image + 1) / 2, what="It")
 
 
 @pytest.mark.usefixtures("unchecked")

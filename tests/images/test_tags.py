@@ -48,6 +48,24 @@ def test_orientation_as_pillow_writes_it() -> None:
     assert judge(Tags(exif=exif.tobytes())).orientation == 6
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "code"), [(1, "B"), (3, "H"), (4, "I"), (9, "i")])
+def test_orientation_is_read_as_any_integer(kind: int, code: str, order: str) -> None:
+    value = struct.pack(f"{order}{code}", 6).ljust(4, b"\0")
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    exif = start + struct.pack(f"{order}IHHHI4sI", 8, 1, 0x112, kind, 1, value, 0)
+    assert judge(Tags(exif=exif)) == Judgement(6)
+    if kind != 1:  # Pillow returns these as bytes.
+        with_pillow = Image.Exif()
+        with_pillow.load(exif)
+        assert with_pillow[0x112] == 6
+
+
+def test_an_orientation_that_is_no_integer_is_damaged() -> None:
+    exif = b"MM\0*" + struct.pack(">IHHHI4sI", 8, 1, 0x112, 2, 1, b"6\0\0\0", 0)
+    assert judge(Tags(exif=exif)) == Judgement(unreadable="EXIF data")
+
+
 @pytest.mark.parametrize("orientation", [None, 0, 9, 65535])
 def test_undefined_orientations_count_as_upright(orientation: int | None) -> None:
     assert judge(Tags(exif=exif_data(orientation))) == UPRIGHT_SRGB

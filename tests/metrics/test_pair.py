@@ -17,6 +17,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.mipnerf_average import mipnerf_average
 from nvs_eval.metrics.psnr import mae, mse, psnr
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 
@@ -100,6 +101,47 @@ def test_a_mask_that_is_no_tensor_is_an_error(metric: Callable[..., Tensor]) -> 
 def test_data_range_is_a_finite_number_above_0(metric: Callable[..., Tensor], data_range: Any) -> None:
     with pytest.raises(InputError, match=r"data_range must be a finite number above 0.*\. Got .*Use 1 for images in "):
         metric(IMAGE, IMAGE, data_range=data_range)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("metric", [psnr, ssim, ssim_map])
+@pytest.mark.parametrize("data_range", [1e200, 1e13, 1e-13, 1e-200, torch.tensor(1e-30)])
+def test_a_data_range_whose_square_is_not_accurate_is_an_error(metric: Callable[..., Tensor], data_range: Any) -> None:
+    with pytest.raises(InputError, match=r"data_range must be from 1e-12 to 1e12\. Got "):
+        metric(IMAGE, IMAGE, data_range=data_range)
+
+
+@pytest.mark.parametrize("data_range", [1e-12, 1e12])
+def test_data_ranges_are_only_a_scale(data_range: float) -> None:
+    a, b = noise(3, 40, 40), noise(3, 40, 40, seed=1)
+    scaled = [image.double() * data_range for image in (a, b)]
+    assert_agree(psnr(*scaled, data_range=data_range), psnr(a.double(), b.double()), "float64")
+    assert_agree(ssim(*scaled, data_range=data_range), ssim(a.double(), b.double()), "float64")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("metric", [psnr, mse, mae, ssim, ssim_map])
+def test_sparse_tensors_are_an_error(metric: Callable[..., Tensor]) -> None:
+    with pytest.raises(InputError, match=r"The render must be a dense tensor\. Got the layout torch\.sparse_coo\. Use"):
+        metric(IMAGE, IMAGE.to_sparse())
+    with pytest.raises(InputError, match="The mask must be a dense tensor"):
+        psnr(IMAGE, IMAGE, mask=torch.ones(1, 40, 40).to_sparse())
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_average_needs_numbers() -> None:
+    expected = (10**-2.5 * 0.1**0.5 * 0.2) ** (1 / 3)
+    for kind in (float, np.float32, torch.tensor):
+        assert mipnerf_average(*map(kind, (25.0, 0.9, 0.2))) == pytest.approx(expected, rel=1e-6)
+    assert mipnerf_average(math.inf, 0.9, 0.2) == 0
+    assert math.isnan(mipnerf_average(25.0, math.nan, 0.2))
+    for scores in (("25", 0.9, 0.2), (25.0, None, 0.2), (torch.ones(2), 0.9, 0.2), (25.0, 0.9, True)):
+        with pytest.raises(InputError, match=r"must be a number, the score of one view\. Got "):
+            mipnerf_average(*scores)
+    with pytest.raises(InputError, match=r"lpips must be at least 0\. Got -0\.1\."):
+        mipnerf_average(25.0, 0.9, -0.1)
+    with pytest.raises(InputError, match=r"psnr must be in dB\. Got -100000\."):
+        mipnerf_average(-1e5, 0.9, 0.1)
 
 
 @pytest.mark.usefixtures("unchecked")

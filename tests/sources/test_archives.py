@@ -27,8 +27,11 @@ from support.layouts import (
     refusal,
 )
 from support.pinned import Pinned
+from support.pngs import chunk
+from support.profiles import exif_data
 from support.scenes import HEIGHT, files_below, image, write_pngs
 
+from nvs_eval.errors import InputWarning
 from nvs_eval.images.files import save_png
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import open_folders
@@ -277,6 +280,23 @@ def test_a_tar_that_is_cut_between_members_is_damaged(tmp_path: Path, untouched:
     for damaged in (whole[:middle], whole[: middle + 100], whole[:middle] + b"x" * 512 + whole[middle + 512 :], b""):
         archive.write_bytes(damaged)
         assert untouched(archive).startswith(f"{archive} cannot be unpacked: ")
+
+
+def test_warnings_name_the_archive(tmp_path: Path) -> None:
+    folder = predictions(tmp_path / "p")
+    for path in folder.rglob("*.png"):
+        content = path.read_bytes()
+        end = content.index(b"IEND") - 4
+        added = chunk(b"eXIf", exif_data(3)) + chunk(b"tEXt", b"a")[:-1] + b"?"
+        path.write_bytes(content[:end] + added + content[end:])
+    archive = pack(folder, tmp_path / "p.zip")
+    with pytest.warns(InputWarning) as caught:
+        (source,) = open_folders([archive])
+        list(source)
+    words = [str(warning.message) for warning in caught]
+    assert any("has an EXIF orientation" in text for text in words)
+    assert any("is damaged outside of its pixels" in text for text in words)
+    assert all(text.startswith(f"{archive}/") for text in words)
 
 
 @pytest.mark.parametrize("suffix", ["7z", "rar", "tar.zst"])

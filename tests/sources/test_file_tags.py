@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,74 @@ def test_orientation_after_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
     assert probe_image(path).orientation == 1
     with pytest.warns(InputWarning, match=r"a\.png is damaged outside of its pixels"):
         load_image(path)
+
+
+def before_end(content: bytes, *chunks: bytes) -> bytes:
+    end = content.index(b"IEND") - 4
+    return content[:end] + b"".join(chunks) + content[end:]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (chunk(b"eXIf", exif_data(6)), chunk(b"tEXt", b"a\0" + b"x" * 9000)),
+        (chunk(b"eXIf", exif_data(6) + bytes(20000)),),
+        (chunk(b"IDAT", b""), chunk(b"tEXt", b"a\0" + b"eXIf" * 9000), chunk(b"eXIf", exif_data(6))),
+    ],
+)
+def test_the_length_of_what_follows_the_pixels_does_not_matter(chunks: tuple[bytes, ...], tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(before_end(png_bytes(STORED, depth=8), *chunks))
+    assert probe_image(path).orientation == 6
+    with Image.open(path) as image:
+        image.load()
+        assert image.getexif()[0x112] == 6
+
+
+def raw_profile(kind: str, profile: bytes) -> bytes:
+    """Return EXIF data in the text of ImageMagick: 72 hexadecimal digits per line."""
+    digits = profile.hex()
+    lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
+    return "\n".join(["", kind, f"{len(profile):8}", *lines, ""]).encode()
+
+
+RAW = raw_profile("exif", b"Exif\0\0" + exif_data(6) + bytes(100))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(RAW)),
+        chunk(b"tEXt", b"Raw profile type exif\0" + RAW),
+        chunk(b"iTXt", b"Raw profile type exif\0\0\0en\0\0" + RAW),
+        chunk(b"iTXt", b"Raw profile type exif\0\1\0\0\0" + zlib.compress(RAW)),
+        chunk(b"zTXt", b"Raw profile type APP1\0\0" + zlib.compress(RAW.replace(b"exif", b"APP1"))),
+    ],
+)
+def test_exif_in_a_text_is_found(text: bytes, late: bool, tmp_path: Path) -> None:
+    path, content = tmp_path / "a.png", png_bytes(STORED, depth=8, before_pixels=b"" if late else text)
+    path.write_bytes(before_end(content, text) if late else content)
+    assert probe_image(path).orientation == 6
+    if b"APP1" not in text:
+        with Image.open(path) as image:
+            image.load()
+            assert image.getexif()[0x112] == 6
+
+
+@pytest.mark.parametrize("text", [b"junk", b"\nexif\n      9\nxyz"])
+def test_a_damaged_text_of_exif_is_a_warning(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(STORED, depth=8, before_pixels=chunk(b"tEXt", b"Raw profile type exif\0" + text)))
+    with pytest.warns(InputWarning, match=r"a\.png has a damaged EXIF data\. It was read as if it had none\."):
+        assert probe_image(path).orientation == 1
+
+
+def test_xmp_in_an_app1_text_is_no_exif(tmp_path: Path) -> None:
+    text = raw_profile("APP1", b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(STORED, depth=8, before_pixels=chunk(b"tEXt", b"Raw profile type APP1\0" + text)))
+    assert probe_image(path).orientation == 1
 
 
 # --- Colours ----------------------------------------------------------------------------------------------------------

@@ -196,14 +196,70 @@ def test_levels_of_8_bits_in_16_bits_count_as_black_and_white(level: int, tmp_pa
 def test_a_soft_mask_is_not_one_of_labels(tmp_path: Path) -> None:
     masks = find_masks(write(tmp_path / "masks", a=LABELS, b=LEVELS)).of("ab")
     assert torch.equal(masks.load("b"), torch.from_numpy(LEVELS.astype(np.float32) / 255))
-    with pytest.raises(InputError, match=r"a\.png must have white pixels .* largest weight is 1/255"):
+    with pytest.raises(InputError, match=r"The mask .*a\.png must have white pixels .* largest weight is 1/255"):
         masks.load("a")
 
 
 def test_dark_grey_of_several_levels_is_neither(tmp_path: Path) -> None:
-    masks = find_masks(png(tmp_path / "a.png", LEVELS, np.uint16)).of("a")
     with pytest.raises(InputError, match=r"a\.png must have white pixels .* largest weight is 0\.992/255"):
-        masks.load("a")
+        find_masks(png(tmp_path / "a.png", LEVELS, np.uint16))
+
+
+CLASSES = np.arange(40 * 48).reshape(40, 48) // 480  # 0 to 3.
+
+
+@pytest.mark.parametrize(
+    ("masks", "largest"),
+    [
+        ({"a": CLASSES}, 3),
+        ({"a": BLACK, "b": CLASSES % 3}, 2),
+        ({"a": LABELS, "b": 2 * LABELS}, 2),
+        ({"a": 20 * CLASSES}, 60),
+        ({"a": 2 * LABELS}, 2),
+    ],
+)
+def test_labels_of_several_classes_are_refused(masks: Any, largest: int, tmp_path: Path) -> None:
+    folder = write(tmp_path / "masks", **masks)
+    with pytest.raises(InputError, match=rf"The masks in .*masks must have white .* {largest}/255, as in images of la"):
+        find_masks(folder)
+
+
+def test_levels_that_differ_between_files_are_classes(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for level in (1, 2):
+        png(tmp_path / "masks" / f"{level}.png", LABELS * level, np.uint16)
+    with pytest.raises(InputError, match=r"must have white pixels .* largest weight is 0\.00778/255"):
+        find_masks(tmp_path / "masks")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("jpg", {"quality": 75}),
+        ("jpg", {"quality": 95}),
+        ("webp", {"quality": 90}),
+        ("avif", {}),
+        ("tif", {"compression": "jpeg"}),
+    ],
+)
+def test_labels_in_a_lossy_file_are_refused(suffix: str, options: Any, tmp_path: Path) -> None:
+    labels = Image.fromarray((np.arange(48) < 21).astype(np.uint8) * np.ones((40, 1), np.uint8))
+    labels.save(tmp_path / f"a.{suffix}", **options)
+    with pytest.raises(InputError, match=rf"The mask .*a\.{suffix} must have white pixels .*Save a PNG in"):
+        find_masks(tmp_path / f"a.{suffix}")
+
+
+def test_labels_in_lossless_webp_and_tiff_count_as_black_and_white(tmp_path: Path) -> None:
+    for name, options in {"a.webp": {"lossless": True}, "b.tif": {"compression": "tiff_lzw"}, "c.bmp": {}}.items():
+        Image.fromarray(LABELS.astype(np.uint8)).save(tmp_path / name, **options)
+        assert labelled(tmp_path / name).binary
+
+
+def test_black_and_white_in_a_jpeg_and_soft_masks_are_weights(tmp_path: Path) -> None:
+    Image.fromarray(HALF.astype(np.uint8)).save(tmp_path / "a.jpg")
+    assert find_masks(tmp_path / "a.jpg").of("a").load("a").max() > 0.98
+    soft = png(tmp_path / "soft.png", LEVELS * 0.8)
+    assert find_masks(soft).of("a").load("a").max().item() == pytest.approx(204 / 255)
 
 
 def test_black_masks_and_small_weights_in_arrays_are_as_they_say(tmp_path: Path) -> None:
