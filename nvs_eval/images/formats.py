@@ -35,9 +35,7 @@ _RAW = (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".raf", 
 _RAW += (".3fr", ".fff", ".mrw", ".x3f", ".erf", ".kdc", ".dcr", ".mef", ".mos", ".rwl", ".gpr")
 FORMATS = (
     Format("PNG", (".png", ".apng"), re.escape(png.SIGNATURE), png.read),
-    Format(
-        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg"), rb"\xff\xd8\xff(?!\xf7|\xe8..SPIFF)", jpeg.read
-    ),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg"), rb"\xff\xd8\xff(?!\xf7|\xe8..SPIFF)", jpeg.read),
     Format("NPY", (".npy",), rb"\x93NUMPY", arrays.read),
     Format("EXR", (".exr",), rb"v/1\x01", exr.read),
     Format("TIFF", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", tiff.read),

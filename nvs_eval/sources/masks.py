@@ -27,7 +27,7 @@ _LABEL = 1.5 / 255
 _FAINT = 8 / 255
 """Largest weight of a mask that is almost black, such as one of labels among masks with white pixels."""
 _BRIGHT = 0.5
-"""Smallest weight of a pixel that counts as white when masks of weights are told from labels."""
+"""Masks of which none has a larger weight are labels, or have no white pixel by mistake."""
 
 
 @dataclass(frozen=True)

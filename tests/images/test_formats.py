@@ -333,7 +333,7 @@ def test_pixels_beyond_the_palette_are_refused(depth: int, over: int, tmp_path: 
         assert np.array_equal(decode(path).numpy()[0, :, :3], expected)
 
 
-RENAMED = {"jpg": ("jfif", "jpe", "jif", "pjpeg"), "png": ("apng",), "bmp": ("dib",)}
+RENAMED = {"jpg": ("jfif", "jpe", "pjpeg"), "png": ("apng",), "bmp": ("dib",)}
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [(kind, suffix) for kind, all in RENAMED.items() for suffix in all])

@@ -198,13 +198,13 @@ def test_misfitting_data_masks_raise_only_on_request(
 
 
 def test_masks_of_a_folder_are_weights_even_if_data_masks_are_binary(cli: Callable[..., Said], opener: Opener) -> None:
-    write_masks(Path("masks"), RENDERED, weight=51 / 255)
+    write_masks(Path("masks"), RENDERED, weight=204 / 255)
     for checkpoint in opener.given:
         checkpoint.masks = Masks(list_images(Path("masks")), binary=True)
     result = cli(*RUN, "--protocol", "light.yaml", "--masks", "masks")
     assert result.code == 0
     assert "`--data-masks`" not in result.err
-    assert [row.coverage for row in records()[0].views] == pytest.approx([0.1, 0.05, 0.15])
+    assert [row.coverage for row in records()[0].views] == pytest.approx([0.4, 0.2, 0.6])
     assert "masks" not in records()[0].provenance
 
 
