@@ -241,7 +241,7 @@ class RescoreOptions(ProtocolOptions):
     """Options of `rescore`."""
 
     records: tuple[str, ...]
-    """Records, folders or patterns. Of several records of one result, the first usable one of most views is scored."""
+    """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
     output_dir: Path | None = None
     """Folder of the new records (default: beside the old ones)."""
     overwrite: bool = False

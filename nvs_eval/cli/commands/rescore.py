@@ -25,7 +25,7 @@ class Rescore(RescoreOptions, ScoringCommand):
     """
 
     records: Annotated[Positional[tuple[str, ...]], arg(metavar="RECORD|DIR|GLOB [...]")]
-    """Records, folders or patterns. Of several records of one result, the first usable one of most views is scored."""
+    """Records, folders or patterns. Among several records of one result, the first usable one is scored."""
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:
         """Score the kept renders and write the records."""
