@@ -26,6 +26,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # Number of channels by the colour t
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_EXIF = {b"eXIf", *_TEXTS}
+_HEAD = struct.Struct(">I4s")
 _LARGEST_TEXT = 2**20
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")
 
@@ -67,9 +69,9 @@ def _late_exif(file: BinaryIO, start: int) -> bytes:
     exif = kind = b""
     with _mapped(file) as content:
         while not exif and kind != b"IEND" and start + 12 <= len(content):
-            length, kind = struct.unpack_from(">I4s", content, start)
+            length, kind = _HEAD.unpack_from(content, start)
             end = start + 8 + length
-            if kind in (b"eXIf", *_TEXTS):
+            if kind in _EXIF:
                 intact = zlib.crc32(content[start + 4 : end]).to_bytes(4, "big") == content[end : end + 4]
                 exif = _exif(kind, content[start + 8 : end]) if intact else b""
             start = end + 4
@@ -78,7 +80,7 @@ def _late_exif(file: BinaryIO, start: int) -> bytes:
 
 @contextmanager
 def _mapped(file: BinaryIO) -> Iterator[mmap.mmap | bytes]:
-    """Map a file into memory, because seeking takes twenty times as long; some file systems need to read it."""
+    """Map a file into memory, because seeking takes several times as long. Where that is impossible, read it."""
     try:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError):
