@@ -66,8 +66,8 @@ def evaluate(
     """Score every view and make the records, one per result and protocol.
 
     A view whose mask is empty is skipped and listed in the record. A view that cannot be scored is missing only from
-    the records that it concerns, which list it as failed; their selection is that of the other views. A result without
-    any such view has no record, and does not affect the others.
+    the records that it concerns, which list it as failed. A result without any such view has no record, and does not
+    affect the others.
 
     Args:
         views: views, each with one render per result.
@@ -105,7 +105,7 @@ def evaluate(
     errors = results.finish()
     records = [
         Record(
-            **{**asdict(result), "selection": rows.selection(index, result)},
+            **asdict(result),
             protocol=rows.protocol.stamp,
             metrics=rows.protocol.infos,
             views=rows.rows[index],
@@ -174,7 +174,7 @@ def _with_inputs(record: Record, source: ImageFiles) -> Record:
     """Return a record with the hash of its files, which identify its renders if no checkpoint does."""
     if record.provenance["checkpoint_sha256"]:
         return record
-    (renders,) = [render_set for render_set in source.sets if render_set.id.folder == record.id.folder]
+    (renders,) = [render_set for render_set in source.sets if render_set.id == record.id]
     inputs = source.inputs_sha256(renders, [row.name for row in record.views])
     return replace(record, provenance={**record.provenance, "inputs_sha256": inputs})
 

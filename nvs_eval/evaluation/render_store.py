@@ -26,7 +26,7 @@ from nvs_eval.evaluation.work_folder import Note, WorkFolder, leftovers
 from nvs_eval.images.files import load_image, save_npy, save_png
 from nvs_eval.images.pixels import quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, record_file, references_sha256
+from nvs_eval.records.record import Record, record_files, references_sha256
 from nvs_eval.records.result_id import ResultId, safe_name
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.image_source import RenderSet
@@ -265,9 +265,9 @@ class RenderStore:
                 references = kept_files(self._work.path / "references", _REFERENCES[keep])
                 move_files(references, self._references)
                 files = kept_files(self._work.path / "renders", _RENDERS[keep])
-                replaced = {record_file(record, self.output_dir) for record in records} if self.overwrite else None
+                replaced = {file for record in records for file in record_files(record, self.output_dir)}
                 sha256 = {name: file_sha256(file) for name, file in files.items()}
-                renders = place_of_renders(sha256, self.folder, replaced)
+                renders = place_of_renders(sha256, self.folder, replaced if self.overwrite else None)
                 move_files(files, renders)
             except OSError as error:
                 raise self._unwritable(error) from error

@@ -125,7 +125,9 @@ class Evaluation:
             # Another command may have finished in the meantime. Its records and renders stay.
             finished = self.places.finished(job.id, self.scorer.protocols, inputs)
             published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
-            return [*finished.values(), *self.places.write(published, self.callbacks)]
+            by_result = {record.id: inputs for record in published}
+            written = self.places.write(published, self.scorer.protocols, by_result, self.callbacks)
+            return [*finished.values(), *written]
 
 
 def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:

@@ -150,10 +150,11 @@ class _Job:
         """Score the renders and write the records."""
         records = []
         for source in self._sources:
-            ids = {result.folder: result for result in source.ids}  # A view that fails changes a record's selection.
+            results = [self._results[result] for result in source.ids]
+            inputs = {result.record.id: of_record(result.record, result.file) for result in results}
             scored = [
-                self._results[ids[record.id.folder]].carry_over(record, self._copies[ids[record.id.folder]])
+                self._results[record.id].carry_over(record, self._copies[record.id])
                 for record in score_files(source, self._scorer, self.session, callbacks)
             ]
-            records += self._places.write(scored, callbacks)
+            records += self._places.write(scored, self._scorer.protocols, inputs, callbacks)
         return records

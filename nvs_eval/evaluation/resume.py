@@ -12,8 +12,9 @@ from typing import Any
 from nvs_eval.errors import InputError, counted, listed, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import RESULTS, ScoringOptions
+from nvs_eval.images.stored import warn
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, read_record, record_file, record_name, write_record
+from nvs_eval.records.record import Record, read_record, record_file, record_files, record_name, write_record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_entry, reading_of
 from nvs_eval.sources.masks import Masks
@@ -36,7 +37,7 @@ class Inputs:
         origin: where the renders come from, for messages.
         names: names of the views.
         identity: returns the entries of provenance that identify the images of some views, by the views' names.
-        mask_sha256: returns the hash of a view's mask; None without masks.
+        mask_sha256: returns the hash of a view's mask, or None if it is damaged; None without masks.
     """
 
     origin: str
@@ -50,12 +51,13 @@ class Inputs:
         if views := _other_views(record, self.names):
             return views
         masks = {row.name: row.mask_sha256 for row in record.views} | record.provenance.get("left_out_masks", {})
+        compared = [name for name in self.names if name not in record.failed]
         mask_sha256 = self.mask_sha256 if protocol.takes_masks else None
         if (masked := any(masks.values())) != (mask_sha256 is not None):
             return f"images {'with' if masked else 'without'} masks"
         if differences := _differences(record, self.identity(scored)):
             return listed(differences)
-        if mask_sha256 is not None and any(masks.get(name) != mask_sha256(name) for name in self.names):
+        if mask_sha256 is not None and any(mask_sha256(name) not in (None, masks.get(name)) for name in compared):
             return "other masks"
         return ""
 
@@ -64,7 +66,7 @@ def of_checkpoint(provenance: Mapping[str, Any], names: Sequence[str], masks: Ma
     """Return the inputs of a checkpoint: the content of checkpoint, configuration, data and masks."""
     identity = {name: provenance.get(name) for name in _CHECKPOINT}
     origin = f"checkpoint {str(identity['checkpoint_sha256'])[:12]}"
-    return Inputs(origin, names, lambda _: identity, None if masks is None else masks.sha256)
+    return Inputs(origin, names, lambda _: identity, _sha256_of(masks))
 
 
 def of_files(source: ImageFiles, renders: RenderSet) -> Inputs:
@@ -74,7 +76,7 @@ def of_files(source: ImageFiles, renders: RenderSet) -> Inputs:
         return {"reading": reading_entry(source.reading), "inputs_sha256": source.inputs_sha256(renders, names)}
 
     origin = _common(picture.source for picture in renders.renders.values())
-    return Inputs(origin, [*renders.references], identity, None if renders.masks is None else renders.masks.sha256)
+    return Inputs(origin, [*renders.references], identity, _sha256_of(renders.masks))
 
 
 def of_record(record: Record, file: Path) -> Inputs:
@@ -85,7 +87,24 @@ def of_record(record: Record, file: Path) -> Inputs:
     else:
         inputs = record.provenance.get("inputs_sha256")
         identity = {"reading": reading_entry(reading_of(record)), "inputs_sha256": inputs}
-    return Inputs(_origin(record, file), [*masks], lambda _: identity, masks.get if any(masks.values()) else None)
+    names = [*masks, *record.failed]
+    return Inputs(_origin(record, file), names, lambda _: identity, masks.get if any(masks.values()) else None)
+
+
+def _sha256_of(masks: Masks | None) -> Callable[[str], str | None] | None:
+    """Return a function that hashes the mask of a view, or warns if it is damaged, which costs its view when scored."""
+    if masks is None:
+        return None
+
+    def sha256(name: str) -> str | None:
+        try:
+            return masks.sha256(name)
+        except InputError:
+            kind = "is damaged, and was not compared with the mask of an existing record"
+            warn(masks.files[name], kind, "Replace it and run the command again.")
+            return None
+
+    return sha256
 
 
 def same_renders(provenance: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -95,12 +114,12 @@ def same_renders(provenance: Mapping[str, Any], other: Mapping[str, Any]) -> boo
 
 def _other_views(record: Record, names: Sequence[str]) -> str:
     """Describe the views of a record, as far as they are others; "" if they are not."""
-    scored = {row.name for row in record.views}
-    gone = sorted(scored - {*names})
-    new = sorted({*names} - scored - record.provenance.get("left_out", {}).keys())
+    intended = {*(row.name for row in record.views), *record.failed}
+    gone = sorted(intended - {*names})
+    new = sorted({*names} - intended - record.left_out.keys())
     if gone and new:
         return f"other views ({some(gone, 3)}, not {some(new, 3)})"
-    return f"other views ({len(scored)}, not {counted(len(names), 'view')})" if gone or new else ""
+    return f"other views ({len(intended)}, not {counted(len(names), 'view')})" if gone or new else ""
 
 
 def _differences(record: Record, identity: Mapping[str, Any]) -> list[str]:
@@ -159,28 +178,32 @@ class Places:
         return cls(options.output_dir or RESULTS, options.overwrite)
 
     def finished(self, result: ResultId, protocols: Sequence[Protocol], inputs: Inputs) -> dict[str, Record]:
-        """Return the existing records of the inputs of a result, by fingerprint.
+        """Return the complete records of the inputs of a result, by fingerprint. Incomplete ones are scored again.
 
         Raises:
             InputError: a record of other inputs, or another file, is in the place of a record.
         """
-        records = {}
-        for protocol in protocols:
-            name = record_name(protocol.name, protocol.fingerprint, result.selection)
+        records = {p.fingerprint: self._finished(result, p, inputs) for p in protocols}
+        return {fingerprint: record for fingerprint, record in records.items() if record is not None}
+
+    def _finished(self, result: ResultId, protocol: Protocol, inputs: Inputs) -> Record | None:
+        for incomplete in (False, True):
+            name = record_name(protocol.name, protocol.fingerprint, result.selection, incomplete=incomplete)
             file = self.output_dir / result.folder / name
             record = self._existing(file, result)
             if record is None or self.overwrite:
                 continue
             if difference := inputs.difference(record, protocol):
                 raise self._refusal(file, record, difference, inputs.origin)
-            records[protocol.fingerprint] = record
-        return records
+            if not incomplete:
+                return record
+        return None
 
     def _existing(self, file: Path, result: ResultId) -> Record | None:
         """Return the record in the place of a result; None if there is none, or one that may be replaced unread.
 
         Raises:
-            InputError: the file is a record of another result, or is not readable and may not be replaced.
+            InputError: the file is a record of another result, or is damaged and may not be replaced.
         """
         if not os.path.lexists(file):
             return None
@@ -193,10 +216,17 @@ class Places:
                 f"A record would replace {file}, which is not readable ({str(error).rstrip('.')}). Use another "
                 "`--output-dir`, or `--overwrite`."
             ) from error
-        if record.id != replace(result, run=result.run or None):
+        wanted = replace(result, run=result.run or None)
+        if replace(record.id, selection=wanted.selection) != wanted:
             raise InputError(
                 f"{file} is the record of another result, {_full_name(record.id)}, whose name leads to the same file "
                 f"as {_full_name(result)}. It is never replaced. Use another {self._names}`--output-dir`."
+            )
+        own_name = record_file(record, self.output_dir).name
+        if own_name != file.name and not self.overwrite:
+            raise InputError(
+                f"{file} must have the name of its record, {own_name}. It was copied or edited, and would be replaced. "
+                "Rename it, or use another `--output-dir` or `--overwrite`."
             )
         return record
 
@@ -212,8 +242,20 @@ class Places:
             f"{self._names}`--output-dir`, or replace it with `--overwrite`."
         )
 
-    def write(self, records: Iterable[Record], callbacks: Callbacks) -> list[Record]:
-        """Write records and report their paths. The selection of a record with failed views is known only now.
+    def write(
+        self,
+        records: Iterable[Record],
+        protocols: Sequence[Protocol],
+        inputs: Mapping[ResultId, Inputs],
+        callbacks: Callbacks,
+    ) -> list[Record]:
+        """Write records and report their paths.
+
+        Args:
+            records: new records.
+            protocols: protocols of the records.
+            inputs: inputs of each result.
+            callbacks: callbacks for messages.
 
         Returns:
             The records, with the existing one of the same inputs, where another command wrote one in the meantime.
@@ -221,37 +263,34 @@ class Places:
         Raises:
             InputError: a record cannot be written, or one of other inputs is in its place. The others are written.
         """
+        by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
         written, errors = [], []
         for record in records:
-            path = record_file(record, self.output_dir)
             try:
-                if write_record(path, record, replace=self.overwrite):
-                    callbacks.say(f"Record: {shlex.quote(str(path))}")
-                    written.append(record)
-                else:
-                    written.append(self._of_another(path, record))
-                    callbacks.say(f"{path} is a record of the same inputs. It is kept.")
+                protocol, of_result = by_fingerprint[record.fingerprint], inputs[record.id]
+                written.append(self._write(record, protocol, of_result, callbacks))
             except InputError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
         return written
 
-    def _of_another(self, path: Path, record: Record) -> Record:
-        """Return the record that another command has just written.
-
-        Raises:
-            InputError: it is of other inputs.
-        """
-        other, inputs = self._existing(path, record.id), of_record(record, path)
-        if other is None:
-            raise InputError(f"{path} was written and removed by another command in the meantime. Score again.")
-        differences = _differences(other, inputs.identity(()))
-        if other.images_sha256 != record.images_sha256:
-            differences.append("other views, references or masks")
-        if differences:
-            raise self._refusal(path, other, listed(differences), inputs.origin)
-        return other
+    def _write(self, record: Record, protocol: Protocol, inputs: Inputs, callbacks: Callbacks) -> Record:
+        """Write a record in place of the incomplete one of the same inputs; with `overwrite`, of any record."""
+        path = record_file(record, self.output_dir)
+        if kept := self._finished(record.id, protocol, inputs):
+            callbacks.say(f"{path} is a record of the same inputs. It is kept.")
+            return kept
+        if not write_record(path, record, replace=self.overwrite or bool(record.failed)):
+            return self._write(record, protocol, inputs, callbacks)  # Another command has just written it.
+        callbacks.say(f"Record: {shlex.quote(str(path))}")
+        if self.overwrite or not record.failed:
+            (other,) = {*record_files(record, self.output_dir)} - {path}
+            try:
+                other.unlink(missing_ok=True)
+            except OSError as error:
+                raise InputError(f"The earlier record {other} cannot be removed: {error.strerror}.") from error
+        return record
 
 
 def _full_name(result: ResultId) -> str:

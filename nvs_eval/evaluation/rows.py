@@ -18,7 +18,7 @@ from nvs_eval.evaluation.scorer import Outcome
 from nvs_eval.images.pixels import AlphaRule, sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import ViewRow
-from nvs_eval.records.result_id import ResultId, selection_of
+from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import FailedView, View
 
 
@@ -82,13 +82,6 @@ class Rows:
             mask_sha256=hashes.mask if masked else None,
             own=dict(render.own) or None,
         )
-
-    def selection(self, index: int, result: ResultId) -> str | None:
-        """Return the selection of a result's views: that of the views that did not fail, if any failed."""
-        if not self.failed[index]:
-            return result.selection
-        names = [*(row.name for row in self.rows[index]), *self.skipped]
-        return selection_of(names, [*names, *self.failed[index]])
 
     def provenance(self, index: int, left_out: Mapping[str, str]) -> dict[str, Any]:
         """Return the entries of a record's provenance on the views without rows.

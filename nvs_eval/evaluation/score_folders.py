@@ -47,7 +47,11 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
         check_folder_writable(options.output_dir)
     for (source, _), scorer in zip(waiting, scorers, strict=True):
         scored = score_files(source, scorer, session, callbacks)
-        records += scored if options.output_dir is None else Places.of(options).write(scored, callbacks)
+        if options.output_dir is None:
+            records += scored
+        else:
+            inputs = {renders.id: of_files(source, renders) for renders in source.sets}
+            records += Places.of(options).write(scored, scorer.protocols, inputs, callbacks)
     report_lost(session.errors, records, callbacks)
     order = [result.folder for source in sources for result in source.ids]
     named = [protocol.fingerprint for protocol in protocols]

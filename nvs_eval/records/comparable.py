@@ -81,7 +81,8 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
         (first, record), (second, other), *_ = repeated[0]
         others = counted(len(repeated) - 1, "other result")
         more = f" {others} also {'has' if len(repeated) == 2 else 'have'} several records." if len(repeated) > 1 else ""
-        counts = "" if record.selection == other.selection else f" ({len(record.views)} and {len(other.views)} of them)"
+        same = record.views_sha256 == other.views_sha256
+        counts = "" if same else f" ({len(record.views)} and {len(other.views)} of them)"
         raise InputError(
             f"{first} and {second} are two records of one result: {record.scene}, {record.id.name}, {record.split} "
             f"views{counts}, protocol {record.protocol_title} ({record.fingerprint}).{more} Pass only one of them."
@@ -91,9 +92,10 @@ def check_distinct_cells(records: Sequence[Record], files: Sequence[Path]) -> No
 def main_records(
     records: Sequence[tuple[Path, Record]], *, named: Collection[Path] = ()
 ) -> tuple[list[tuple[Path, Record]], list[str]]:
-    """Choose one record of each cell that has records of several selections of views.
+    """Choose one record of each cell that has records of several selections of views, or incomplete ones.
 
-    A record of all views is preferred to one of a part, and a larger part to a smaller one.
+    A complete record is preferred to an incomplete one of its selection. Then a record of all views is preferred to one
+    of a part, and one of more views to one of fewer.
 
     Args:
         records: records with their files.
@@ -110,16 +112,25 @@ def main_records(
     for cell in cells.values():
         kept = [file for file, _ in cell if file in named]
         if not kept:
-            # Two records of one selection are two copies of one record, which are an error later.
-            best = min((record for _, record in cell), key=lambda r: (r.selection is not None, -len(r.views)))
-            kept = [file for file, record in cell if record.selection == best.selection]
+            kept = _best_files(cell)
         chosen.update(kept)
-        if others := [f"{file} ({counted(len(record.views), 'view')})" for file, record in cell if file not in kept]:
+        if others := [f"{file} ({_size(record)})" for file, record in cell if file not in kept]:
             shown = next(record for file, record in cell if file in kept)
-            notes.append(
-                f"{shown.id}: using the record of {counted(len(shown.views), 'view')}, not {some(others, _MOST_NAMED)}."
-            )
+            notes.append(f"{shown.id}: using the record of {_size(shown)}, not {some(others, _MOST_NAMED)}.")
     return [(file, record) for file, record in records if file in chosen], notes
+
+
+def _best_files(cell: Sequence[tuple[Path, Record]]) -> list[Path]:
+    """Return the file of the best record of a cell; several if there are copies of it, which are an error later."""
+    complete = {record.selection for _, record in cell if not record.failed}
+    eligible = [(file, record) for file, record in cell if not record.failed or record.selection not in complete]
+    _, best = min(eligible, key=lambda one: (one[1].selection is not None, -len(one[1].views)))
+    return [file for file, record in eligible if record.selection == best.selection]
+
+
+def _size(record: Record) -> str:
+    failed = f", {len(record.failed)} failed" if record.failed else ""
+    return f"{counted(len(record.views), 'view')}{failed}"
 
 
 def check_cells(records: Sequence[Record], name: str = "records") -> None:

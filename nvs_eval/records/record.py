@@ -41,7 +41,7 @@ class Record:
         metrics: facts of each metric, by key.
         views: one row per view.
         provenance: software, device, files and times behind the scores.
-        selection: identifier of the views if they are a part of the split; None for all of them.
+        selection: identifier of the views that were to be scored if they are a part of the split; None for all.
         step_name: name of a checkpoint without a step number, or None.
     """
 
@@ -78,6 +78,11 @@ class Record:
     def left_out(self) -> Mapping[str, str]:
         """Views that were left out, with the reasons: no counterpart (`--allow-missing`), or an empty mask."""
         return _texts(self.provenance.get("left_out"))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether views of the split are missing: they were not selected, or failed."""
+        return bool(self.selection or self.failed)
 
     @property
     def fingerprint(self) -> str:
@@ -159,14 +164,21 @@ def references_sha256(hashes: Iterable[str]) -> str:
     return sha256_of_lines(hashes)
 
 
-def record_name(protocol: str, fingerprint: str, selection: str | None = None) -> str:
-    """Return the file name of a record: `<protocol>-<fingerprint>[-<selection>].json`."""
-    return f"{safe_name(protocol)}-{fingerprint}{f'-{selection}' if selection else ''}.json"
+def record_name(protocol: str, fingerprint: str, selection: str | None = None, *, incomplete: bool = False) -> str:
+    """Return the file name of a record: `<protocol>-<fingerprint>[-<selection>][-incomplete].json`."""
+    parts = (safe_name(protocol), fingerprint, selection, "incomplete" if incomplete else None)
+    return f"{'-'.join(filter(None, parts))}.json"
 
 
 def record_file(record: Record, output_dir: Path) -> Path:
     """Return the path that a record is written to."""
-    return output_dir / record.id.folder / record_name(record.protocol["name"], record.fingerprint, record.selection)
+    return record_files(record, output_dir)[bool(record.failed)]
+
+
+def record_files(record: Record, output_dir: Path) -> tuple[Path, Path]:
+    """Return the paths of the complete and of the incomplete record of a record's result and protocol."""
+    folder, names = output_dir / record.id.folder, (record.protocol["name"], record.fingerprint, record.selection)
+    return folder / record_name(*names), folder / record_name(*names, incomplete=True)
 
 
 def write_record(path: Path, record: Record, *, replace: bool = True) -> bool:

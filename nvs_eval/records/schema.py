@@ -118,10 +118,21 @@ class _Protocol(msgspec.Struct):
     fingerprint: str
 
 
-class _WithProtocol(msgspec.Struct):
-    """Parts of a record's protocol that are checked. The record keeps all of it."""
+class _Provenance(msgspec.Struct):
+    failed: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    left_out_masks: dict[str, str | None] = {}
+    reference_copies: dict[str, str] = {}
+    checkpoint_sha256: str | None = None
+    config_sha256: str | None = None
+    data_sha256: str | None = None
+
+
+class _Parts(msgspec.Struct):
+    """Parts of a record's protocol and provenance that are checked. The record keeps all of both."""
 
     protocol: _Protocol
+    provenance: _Provenance
 
 
 _DECODER = msgspec.json.Decoder(Stored)
@@ -143,6 +154,7 @@ def read_stored(path: Path) -> Stored:
     try:
         stored = _DECODER.decode(data)
         msgspec.convert(stored.protocol, _Protocol)
+        msgspec.convert(stored.provenance, _Provenance)
     except (ValueError, RecursionError):
         stored = _read_with_care(data, path)
     for scores in [stored.means, *[row.scores for row in stored.views if "inf" in row.scores.values()]]:
@@ -166,7 +178,7 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
     _check_version(plain["schema_version"], path)
     try:
         stored = convert(plain, Stored, "it")
-        convert(plain, _WithProtocol, "it")
+        convert(plain, _Parts, "it")
     except InputError as error:
         raise InputError(f"{path} is not a record of nvs-eval: {error}") from error
     return stored

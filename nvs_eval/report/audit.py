@@ -112,7 +112,7 @@ def _notes(record: Record) -> Iterator[str]:
 
 def _protocol_cell(record: Record) -> Cell:
     title = record.protocol_title
-    return Cell(printable(title), title, mark=PARTIAL if record.selection else "")
+    return Cell(printable(title), title, mark=PARTIAL if record.is_part else "")
 
 
 def _cell(name: str, record: Record, first: Record) -> Cell:

@@ -102,7 +102,7 @@ def test_record_whose_masks_are_missing(pinned: Pinned) -> None:
 def test_record_with_unexpected_values_is_still_reported() -> None:
     definition = {**DEFINITION, "quantise": "round", "alpha": 3}
     protocol = {"name": "odd", "definition": definition, "fingerprint": "9f2c51ab"}
-    provenance = {"left_out": ["c"], "command": "score", "reading": [], "kept_renders": "as scored"}
+    provenance = {"inputs_sha256": ["c"], "command": "score", "reading": [], "kept_renders": "as scored"}
     result = with_rows(scored(protocol=protocol, provenance=provenance), lambda row: replace(row, render="a\0b"))
     (finding,) = texts(report_on(result))
     assert finding.endswith(": a\0b, a\0b.")

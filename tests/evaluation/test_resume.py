@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import pytest
 from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, job_of
 from support.protocols import FLOAT, IGNORING, LIGHT, protocol_of
 from support.records import record as record_of
+from support.records import row
 from support.scenes import masks_in
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.resume import Places, of_checkpoint
-from nvs_eval.records.record import Record, read_record, record_file
+from nvs_eval.evaluation.resume import Places, of_checkpoint, of_record
+from nvs_eval.records.record import Record, read_record, record_file, write_record
 
 HALVES = {"a": 0.5, "cam0/b": 0.25, "c": 1.0}
 
@@ -116,15 +119,25 @@ def test_record_with_skipped_view_is_finished_while_mask_empty(tmp_path: Path) -
 # --- Two commands at once ---------------------------------------------------------------------------------------------
 
 
+PROTOCOL = protocol_of(LIGHT)
+
+
+def new(command: str = "", **provenance: Any) -> Record:
+    return record_of([row(psnr=20.0)], protocol=PROTOCOL.stamp, provenance={"command": [command], **provenance})
+
+
 def written(out: Path, record: Record, **options: bool) -> tuple[list[Record], list[str]]:
     said: list[str] = []
-    return Places(out, **{"overwrite": False, **options}).write([record], Callbacks(say=said.append)), said
+    inputs = {record.id: of_record(record, record_file(record, out))}
+    places = Places(out, **{"overwrite": False, **options})
+    return places.write([record], [PROTOCOL], inputs, Callbacks(say=said.append)), said
+
+
+INPUTS = {"renders": "1", "references": "2"}
 
 
 def test_record_that_another_command_wrote_meanwhile_is_kept(tmp_path: Path) -> None:
-    inputs = {"inputs_sha256": {"renders": "1", "references": "2"}}
-    first = record_of(provenance={**inputs, "command": ["first"]})
-    second = record_of(provenance={**inputs, "command": ["second"]})
+    first, second = (new(command, inputs_sha256=INPUTS) for command in ("first", "second"))
     assert written(tmp_path, first)[0] == [first]
     records, said = written(tmp_path, second)
     assert records == [first]
@@ -132,6 +145,18 @@ def test_record_that_another_command_wrote_meanwhile_is_kept(tmp_path: Path) -> 
     assert read_record(record_file(first, tmp_path)) == first
     assert written(tmp_path, second, overwrite=True)[0] == [second]
     assert read_record(record_file(first, tmp_path)) == second
+
+
+def test_incomplete_record_never_replaces_a_complete_one_written_meanwhile(tmp_path: Path) -> None:
+    first, second = new("first", inputs_sha256=INPUTS), new(inputs_sha256=INPUTS, failed={"0002": "damaged"})
+    first = replace(first, views=[row(psnr=20.0), row("0002", psnr=30.0)])
+    written(tmp_path, first)
+    assert written(tmp_path, second)[0] == [first]
+    assert list(tmp_path.rglob("*.json")) == [record_file(first, tmp_path)]
+    assert written(tmp_path, second, overwrite=True)[0] == [second]
+    assert list(tmp_path.rglob("*.json")) == [record_file(second, tmp_path)]
+    assert written(tmp_path, first, overwrite=True)[0] == [first]
+    assert list(tmp_path.rglob("*.json")) == [record_file(first, tmp_path)]
 
 
 @pytest.mark.parametrize(
@@ -142,12 +167,55 @@ def test_record_that_another_command_wrote_meanwhile_is_kept(tmp_path: Path) -> 
         {},
     ],
 )
+@pytest.mark.parametrize("failed", [{}, {"failed": {"0002": "damaged"}}])
 def test_other_record_that_another_command_wrote_meanwhile_is_an_error(
-    provenance: dict[str, Any], tmp_path: Path
+    provenance: dict[str, Any], failed: dict[str, Any], tmp_path: Path
 ) -> None:
-    first = record_of(provenance=provenance)
+    first = new(**provenance, **failed)
     written(tmp_path, first)
-    second = record_of(provenance={"inputs_sha256": {"renders": "1", "references": "2"}})
     with pytest.raises(InputError, match=r"json was scored on .*, and would be replaced"):
-        written(tmp_path, second)
+        written(tmp_path, new(inputs_sha256=INPUTS, **failed))
     assert read_record(record_file(first, tmp_path)) == first
+
+
+def test_all_records_that_can_be_written_are(tmp_path: Path) -> None:
+    names = ("ours", "theirs", "last")
+    records = [replace(new(inputs_sha256=INPUTS), method=name) for name in names]
+    written(tmp_path, replace(records[1], provenance={"checkpoint_sha256": "another"}))
+    inputs = {record.id: of_record(record, record_file(record, tmp_path)) for record in records}
+    with pytest.raises(InputError, match=r"theirs/final/light-\w+\.json was scored on renders of a checkpoint"):
+        Places(tmp_path, overwrite=False).write(records, [PROTOCOL], inputs, Callbacks())
+    assert [read_record(record_file(records[place], tmp_path)) for place in (0, 2)] == [records[0], records[2]]
+
+
+# --- Copied and damaged records ---------------------------------------------------------------------------------------
+
+
+def test_copied_or_edited_record_is_never_taken_for_current(tmp_path: Path) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, FLOAT)
+    copy = record_file(record, tmp_path).with_name(f"light-{PROTOCOL.fingerprint}.json")
+    shutil.copy(record_file(record, tmp_path), copy)
+    with pytest.raises(
+        InputError, match=r"must have the name of its record, float-\w+\.json\. It was copied or edited"
+    ):
+        finished(tmp_path)
+    assert finished(tmp_path, overwrite=True) == []
+    # A complete record that was edited into an incomplete one.
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "edited", LIGHT)
+    edited = replace(record, provenance={**record.provenance, "failed": {"d": "damaged"}})
+    write_record(record_file(record, tmp_path / "edited"), edited)
+    with pytest.raises(InputError, match=r"must have the name of its record, light-\w+-incomplete\.json"):
+        finished(tmp_path / "edited")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [(name, value) for name in ("failed", "left_out", "left_out_masks") for value in (["c"], None, "c")]
+    + [("checkpoint_sha256", 12), ("reference_copies", ["c"])],
+)
+def test_record_with_damaged_provenance_is_not_readable(entry: str, value: Any, tmp_path: Path) -> None:
+    (record,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
+    write_record(record_file(record, tmp_path), replace(record, provenance={**record.provenance, entry: value}))
+    with pytest.raises(InputError, match=rf"json, which is not readable \(.*{entry} must be"):
+        finished(tmp_path)
+    assert finished(tmp_path, overwrite=True) == []

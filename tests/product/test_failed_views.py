@@ -50,6 +50,11 @@ def intact(folder: str = "intact") -> dict[tuple[str, str], dict[str, float]]:
     return {(record.method, row.name): dict(row.scores) for record in records for row in record.views}
 
 
+def places() -> list[Path]:
+    """Return the files of the records."""
+    return sorted(Path("out").rglob("*.json"))
+
+
 def check_scores(record: Record, expected: dict[tuple[str, str], dict[str, float]]) -> None:
     """Compare the rows of a record, which must not be empty, and its means with the scores of the intact images."""
     assert record.views
@@ -85,46 +90,114 @@ def test_damaged_file_costs_its_view(
         check_scores(record, expected)
         kept = [view for view in NAMES if view != name or record.method not in lacking]
         assert [row.name for row in record.views] == kept
-        assert record.selection == selection_of(kept, NAMES)
+        assert record.selection is None
         assert list(record.failed) == [view for view in NAMES if view not in kept]
         assert all(damaged in reason for reason in record.failed.values())
-    # The whole record is written once the file is mended.
+    # The whole record takes the place of the incomplete one once the file is mended.
+    assert [("-incomplete" in file.name) for file in places()] == [method in lacking for method in ("ours", "theirs")]
     Path(damaged).write_bytes(before)
     assert cli(*SCORE, *options).code == 0
+    assert [("-incomplete" in file.name) for file in places()] == [False, False]
     for record in nvs_eval.read_records("out"):
         check_scores(record, expected)
         assert (len(record.views), record.selection, record.failed) == (4, None, {})
 
 
-def test_failed_view_never_replaces_a_whole_record(cli: Callable[..., Said]) -> None:
+def test_failed_view_never_replaces_a_whole_record_unasked(cli: Callable[..., Said]) -> None:
     assert cli(*SCORE).code == 0
-    whole = {file: file.read_bytes() for file in Path("out").rglob("*.json")}
-    damage("bush/theirs/0002.png")
-    assert cli(*SCORE, "--overwrite").code == 3
-    (file,) = Path("out/bush/theirs").rglob("*.json") - whole.keys()
-    assert json.loads(file.read_text())["selection"]
-    theirs = Path(file.parent, file.name.rpartition("-")[0] + ".json")
-    assert theirs.read_bytes() == whole[theirs]
-
-
-def test_incomplete_record_is_kept_while_nothing_changes(cli: Callable[..., Said], pinned: Pinned) -> None:
-    damage("bush/ours/0002.png")
-    assert cli(*SCORE).code == 3
-    before = {file: file.read_bytes() for file in Path("out").rglob("*.json")}
-    result = cli(*SCORE)
-    assert result.code == 3
-    pinned("score", result.err)
-    assert {file: file.read_bytes() for file in Path("out").rglob("*.json")} == before
-    # A record of other renders is not replaced; the record of the other method is written.
-    save_png(Path("bush/ours/0001.png"), image(77))
-    (theirs,) = Path("out/bush/theirs").rglob("*.json")
-    theirs.unlink()
+    whole = {file: file.read_bytes() for file in places()}
+    before = damage("bush/theirs/0002.png")
     refused = cli(*SCORE)
     assert (refused.code, refused.out) == (2, "")
+    assert "was scored on other renders (bush/theirs), and would be replaced" in refused.err
+    assert {file: file.read_bytes() for file in places()} == whole
+    # On request, the incomplete record replaces the whole one, which is of renders that are gone.
+    save_png(Path("bush/theirs/0001.png"), image(77))
+    assert cli(*SCORE, "--overwrite").code == 3
+    ours, theirs = places()
+    assert (ours in whole, theirs in whole) == (True, False)
+    shown = cli("table", "out", "--allow-mixed")
+    assert "3 of 4 views; 1 view failed: 0002" in shown.out
+    mean = nvs_eval.read_records(theirs)[0].means["psnr"]
+    assert f"{mean:.2f}" in shown.out
+    # Mended, the whole record replaces the incomplete one without a question.
+    Path("bush/theirs/0002.png").write_bytes(before)
+    assert cli(*SCORE).code == 0
+    assert places() == [*whole]
+    (record,) = nvs_eval.read_records(places()[1])
+    assert (len(record.views), record.failed) == (4, {})
+    assert record.views[1].scores == json.loads([*whole.values()][1])["views"][1]["scores"]
+
+
+def test_incomplete_record_is_replaced_while_its_renders_stay(cli: Callable[..., Said], pinned: Pinned) -> None:
+    before = damage("bush/ours/0002.png")
+    for _ in range(2):
+        result = cli(*SCORE)
+        assert result.code == 3
+        assert "meantime" not in result.err
+        assert [file.name.endswith("-incomplete.json") for file in places()] == [True, False]
+    pinned("score", result.err)
+    # Another view fails, and the first does not.
+    Path("bush/ours/0002.png").write_bytes(before)
+    before = damage("bush/ours/0003.png")
+    refused = cli(*SCORE)
+    assert (refused.code, refused.out) == (2, "")  # The file of a scored view has changed.
     pinned("score", refused.err)
-    assert theirs.is_file()
-    (ours,) = Path("out/bush/ours").rglob("*.json")
-    assert ours.read_bytes() == before[ours]
+    Path("bush/ours/0003.png").write_bytes(before)
+    # A record of other renders is not replaced.
+    save_png(Path("bush/ours/0001.png"), image(77))
+    content = {file: file.read_bytes() for file in places()}
+    assert "was scored on other renders (bush/ours), and would be replaced" in cli(*SCORE).err
+    assert {file: file.read_bytes() for file in places()} == content
+
+
+def test_incomplete_record_and_that_of_selected_views_have_places_of_their_own(cli: Callable[..., Said]) -> None:
+    expected = intact()
+    selected = (*SCORE, "--views", "0001", "0003", "0004")
+    before = damage("bush/ours/0002.png")
+    for commands in ((selected, SCORE), (SCORE, selected)):
+        codes = {command: cli(*command).code for command in commands}
+        assert codes == {selected: 0, SCORE: 3}
+        part, all_views = [file for file in places() if "ours" in file.parts]
+        assert all_views.name.endswith("-incomplete.json")
+        for file in (part, all_views):
+            (record,) = nvs_eval.read_records(file)
+            check_scores(record, expected)
+            assert [row.name for row in record.views] == ["0001", "0003", "0004"]
+        # Readers prefer that of all views.
+        shown = cli("table", "out", "--allow-mixed")
+        assert "ours ¶" in shown.out
+        assert "1 view failed: 0002" in shown.out
+        assert "using the record of 3 views, 1 failed, not out/bush/ours" in shown.err
+        for file in places():
+            file.unlink()
+    # A selected view that fails.
+    selected = (*SCORE, "--views", "0001", "0002")
+    assert cli(*selected).code == 3
+    selection = selection_of(NAMES[:2], NAMES)
+    assert [file.name.partition("-")[2].partition("-")[2] for file in places()] == [
+        f"{selection}-incomplete.json",
+        f"{selection}.json",
+    ]
+    assert "1 of 2 selected views; 1 view failed: 0002" in cli("table", "out", "--allow-mixed").out
+    Path("bush/ours/0002.png").write_bytes(before)
+    assert cli(*selected).code == 0
+    assert [file.name.rpartition("-")[2] for file in places()] == [f"{selection}.json"] * 2
+
+
+def test_damaged_mask_of_a_whole_record_does_not_end_the_others(cli: Callable[..., Said], here: Path) -> None:
+    write_images(here / "masks", dict.fromkeys(NAMES, torch.ones(40, 48, 3)))
+    command = ("score", "bush/ours", "--reference", "bush/gt", *SCORE[5:], "--masks", "masks")
+    assert cli(*command).code == 0
+    (whole,) = places()
+    content = whole.read_bytes()
+    damage("masks/0004.png")
+    result = cli(*SCORE, "--masks", "masks")
+    assert result.code == 3
+    assert "0004.png is damaged, and was not compared with the mask of an existing record." in result.err
+    assert whole.read_bytes() == content
+    ours, theirs = nvs_eval.read_records("out")
+    assert (list(ours.failed), list(theirs.failed)) == ([], ["0004"])
 
 
 def test_python_returns_incomplete_records() -> None:
@@ -217,6 +290,26 @@ def test_view_that_is_not_finite_costs_itself(
     # Mended, it is rendered again and the record is whole.
     opener.given[:] = [FakeCheckpoint(500)]
     assert cli("run", "--load-config", "config.yml", "--protocol", "light.yaml").code == 0
+    assert not list(Path("nvs-eval-results").rglob("*incomplete*"))
+
+
+def test_overwriting_with_a_failed_view_leaves_no_record_of_the_old_checkpoint(
+    cli: Callable[..., Said], opener: Opener
+) -> None:
+    command = ("run", "--load-config", "config.yml", "--protocol", "light.yaml")
+    opener.given[:] = [FakeCheckpoint(500)]
+    assert cli(*command).code == 0
+    opener.given[:] = [FakeCheckpoint(500, renders=not_finite, identity={"checkpoint_sha256": "new"})]
+    assert cli(*command).code == 2
+    assert cli(*command, "--overwrite").code == 3
+    (record,) = nvs_eval.read_records("nvs-eval-results")
+    assert (record.provenance["checkpoint_sha256"], list(record.failed)) == ("new", ["cam0/b"])
+    assert len(list(Path("nvs-eval-results").rglob("*.json"))) == 1
+    # An incomplete record of another checkpoint is not replaced unasked, either.
+    opener.given[:] = [FakeCheckpoint(500, identity={"checkpoint_sha256": "newer"})]
+    refused = cli(*command)
+    assert refused.code == 2
+    assert "-incomplete.json was scored on another checkpoint (checkpoint new)" in refused.err
 
 
 def test_kept_render_that_is_damaged_costs_its_view(cli: Callable[..., Said], opener: Opener, pinned: Pinned) -> None:

@@ -233,6 +233,28 @@ def test_without_a_record_of_all_views_the_largest_part_is_used(out: Path) -> No
     assert read_records("out") == [OURS, part("2", "3")]
 
 
+def test_a_complete_record_is_preferred_to_an_incomplete_one_of_its_views(out: Path) -> None:
+    failed = {"provenance": {"failed": {"9": "damaged"}}}
+    incomplete = replace(THEIRS, views=[row("1"), row("2")], **failed)
+    file, notes = written(incomplete), []
+    for names in (["out"], [out / "fox", out]):
+        used = [record for _, record in read_record_files(names, on_note=notes.append)]
+        assert used == [OURS, THEIRS]
+        assert notes.pop() == f"fox/theirs: using the record of 1 view, not {file} (2 views, 1 failed)."
+    # All views come before a part, even if some failed.
+    record_file(THEIRS, out).unlink()
+    larger = written(replace(part("1", "2", "3"), selection="0a1b2c3d"))
+    assert [record for _, record in read_record_files(["out"], on_note=notes.append)] == [OURS, incomplete]
+    assert notes.pop() == f"fox/theirs: using the record of 2 views, 1 failed, not {larger} (3 views)."
+    # A larger part that is incomplete comes before a smaller one.
+    file.unlink()
+    larger.unlink()
+    written(part("1"))
+    incomplete = part("2", "3", **failed)
+    written(incomplete)
+    assert read_records("out") == [OURS, incomplete]
+
+
 def test_a_part_is_used_if_its_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     file = written(part("1", psnr=11.0))
     notes: list[str] = []

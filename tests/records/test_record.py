@@ -220,6 +220,11 @@ def test_a_result_lies_where_its_identity_says() -> None:
     assert record_file(record(split="val"), out).parent == Path("out/fox/nerfacto/final-val")
     assert record_file(record(step_name="best"), out).parent == Path("out/fox/nerfacto/best")
     assert record_file(record(selection="0a1b2c3d"), out).name == "standard-9f2c51ab-0a1b2c3d.json"
+    failed = {"failed": {"0002": "damaged"}}
+    assert record_file(record(provenance=failed), out).name == "standard-9f2c51ab-incomplete.json"
+    incomplete = record(selection="0a1b2c3d", provenance=failed)
+    assert record_file(incomplete, out).name == "standard-9f2c51ab-0a1b2c3d-incomplete.json"
+    assert (incomplete.is_part, record(provenance=failed).is_part, record().is_part) == (True, True, False)
 
 
 def test_a_selection_depends_on_the_names_alone() -> None:

@@ -181,7 +181,7 @@ def _skipped(inspected: InspectedRecord) -> Iterator[Finding]:
         names = [f"{name} ({reason.rstrip('.')})" for name, reason in views.items()]
         text = f"Some views {'were skipped' if verb == 'skipped' else 'failed'}, so means cover only the others. "
         yield from findings_on(names, f"{text}{verb.capitalize()}: {{names}}.", doubtful=True)
-    if record.selection and not record.left_out and not record.failed:
+    if record.selection and not record.left_out:
         names = [row.name for row in record.views]
         yield from findings_on(names, "Means cover selected views only: {names}.", doubtful=True)
 

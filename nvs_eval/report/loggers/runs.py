@@ -33,10 +33,11 @@ class LoggedRecord:
     @property
     def label(self) -> str:
         """Prefix of the names of scalars, before the slash, as in the nerfstudio hook; with a split other than test,
-        and with the selection if the record is of a part of the views."""
+        and with the selection if the record is of a part of the views, and if views failed."""
         record = self.record
         split = None if record.split == "test" else record.split
-        parts = (record.protocol["name"], "fast" if record.fast else None, split, record.selection)
+        incomplete = "incomplete" if record.failed else None
+        parts = (record.protocol["name"], "fast" if record.fast else None, split, record.selection, incomplete)
         return "-".join(filter(None, parts))
 
     @property

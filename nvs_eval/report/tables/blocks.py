@@ -130,7 +130,7 @@ class Block:
         if isinstance(row, PublishedRow):
             return row.mark
         odd = ODD if self.odd and any(id(record) in self.odd for record in row.all_records) else ""
-        return odd + (PARTIAL if any(record.selection for record in row.all_records) else "")
+        return odd + (PARTIAL if any(record.is_part for record in row.all_records) else "")
 
     def ranks(self, rows: Sequence[Row]) -> bool:
         """Return whether all rows are comparable, so that they may be ranked."""

@@ -75,7 +75,7 @@ def left_out_notes(records: Sequence[Record], name: str = "") -> Iterator[str]:
     reasons = [_left_out(record) for record in records]
     for reason in dict.fromkeys(filter(None, reasons)):
         concerned = [record for record, why in zip(records, reasons, strict=True) if why == reason]
-        mark = f"{PARTIAL} " if concerned[0].selection else ""
+        mark = f"{PARTIAL} " if concerned[0].is_part else ""
         names = name if len(concerned) == len(records) else ", ".join(_names(concerned, records))
         yield f"{mark}{names and f'{names}: '}{reason}"
 
@@ -97,10 +97,11 @@ def _left_out(record: Record) -> str:
     parts = [f"{counted(count, 'view')} skipped: {reason}" for reason, count in reasons.items()]
     if record.failed:
         parts.append(f"{counted(len(record.failed), 'view')} failed: {some(record.failed, _MOST_NAMED)}")
-    if not record.selection:
+    if not record.is_part:
         return "; ".join(parts)
     count, total = len(record.views), len(record.views) + len(record.left_out) + len(record.failed)
-    which = f"{count} of {counted(total, 'view')}" if parts else f"only {counted(count, 'selected view')}"
+    noun = "selected view" if record.selection and not record.left_out else "view"
+    which = f"{count} of {counted(total, noun)}" if parts else f"only {counted(count, noun)}"
     return "; ".join([which, *parts])
 
 
