@@ -14,7 +14,7 @@ from support.protocols import CLAMPING, FLOAT, IGNORING, LIGHT, protocol_of
 from support.scenes import float_image, image
 
 from nvs_eval import __version__
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
 from nvs_eval.evaluation.rows import relative_path
 from nvs_eval.evaluation.scorer import Scorer
@@ -176,6 +176,20 @@ def test_error_of_all_views_is_raised(tmp_path: Path) -> None:
     beyond = [View(name, image(0), (Render(2 * image(1)),)) for name in "bc"]
     with pytest.raises(InputError, match=r"The render of view 'b' .*values"):
         evaluate(beyond, ONE, SCORER, Session(tmp_path))
+
+
+def test_result_without_any_view_is_a_warning_if_another_has_a_record(tmp_path: Path) -> None:
+    views = [View(name, image(0), (Render(image(1)), Render(2 * image(2)))) for name in "bc"]
+    scorer = Scorer([protocol_of(LIGHT)], torch.device("cpu"))
+    lost: list[InputError] = []
+    (record,) = evaluate(views, TWO, scorer, Session(tmp_path), on_lost=lost.append)
+    assert record.method == "nerfacto"
+    (error,) = lost
+    assert str(error).startswith(
+        "No view of fox/splatfacto/late/30000 could be scored. The render of view 'b' has values"
+    )
+    with pytest.warns(InputWarning, match="No view of fox/splatfacto"):
+        assert len(evaluate(views, TWO, scorer, Session(tmp_path))) == 1
 
 
 # --- Refused protocols and skipped views ----------------------------------------------------------------------------

@@ -223,6 +223,17 @@ def test_checkpoint_that_one_protocol_can_score_is_rendered(cli: Callable[..., S
     assert (record.protocol["name"], len(record.views), record.failed) == ("clamping", 3, {})
 
 
+def test_rescore_of_damaged_renders_does_not_end_the_others(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(500), FakeCheckpoint(2500)]
+    assert cli(*RUN).code == 0
+    damage("nvs-eval-results/fox/fake/base/500/renders", "nvs-eval-results/fox/fake/base/500/renders/cam0")
+    protocol_file(Path(), variant(name="other", crop=1), "other.yaml")
+    result = cli("rescore", "nvs-eval-results", "--protocol", "other.yaml")
+    assert result.code == 3
+    assert "No view of fox/fake/base/500 could be scored. " in result.err
+    assert [record.step for record in nvs_eval.read_records("nvs-eval-results", protocol="other")] == [2500]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
