@@ -67,7 +67,7 @@ def _tools(folder: Path) -> None:
             shutil.copy(source, folder / place)
         canvas = torch.cat([load_image(reference), load_image(render)], dim=1)
         save_png(folder / "gsplat" / "garden" / "renders" / f"val_step29999_{number:04}.png", canvas)
-        save_png(folder / "fox" / "nerfacto" / f"eval_img_{number:04}.png", canvas)
+        save_png(folder / "poster" / "nerfacto" / f"eval_img_{number:04}.png", canvas)
 
 
 def _view(seed: int) -> torch.Tensor:
