@@ -59,9 +59,10 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
             views[scene] = names
         notes += _view_notes(scene, records, names)
     if not views:
+        what = "a view of a scene" if both else "a scene"
         raise InputError(
-            f"{a.name} and {b.name} must share a view. {a.name} has {_places(a)}; {b.name} has {_places(b)}. Compare "
-            "results on the same views."
+            f"{a.name} and {b.name} must share {what}. {a.name} has {_places(a)}; {b.name} has {_places(b)}. Compare "
+            "results on the same views, and name scenes alike (`--scene`)."
         )
     records = [record for side in (a, b) for scene in views for record in side.records[scene]]
     in_all = set.intersection(*(set(record.metrics) for record in records))

@@ -94,7 +94,7 @@ def test_changed_renders(fault: str) -> None:
     references = [float_image(seed, 48, 48) for seed in range(4)]
     renders = [noisy(FAULTS[fault](image), seed, 0.05) for seed, image in enumerate(references)]
     (text,) = found(references, renders)
-    assert text == f"The renders seem to be {fault}: all 4 renders are closer to the reference without it."
+    assert text == f"The renders seem to be {fault}: all 4 renders are closer to the reference once this is undone."
     # One of four is not a fault of the method's code.
     assert found(references, [renders[0], *references[1:]]) == []
 

@@ -89,7 +89,9 @@ def _changed(pairs: Sequence[Pair]) -> Iterator[Finding]:
     better = gains[fault] >= _BETTER
     if better.double().mean() >= _MOST:
         count = _of_all(int(better.sum()), len(pairs))
-        yield Finding(f"The renders seem to be {fault}: {count} closer to the reference without it.", doubtful=True)
+        yield Finding(
+            f"The renders seem to be {fault}: {count} closer to the reference once this is undone.", doubtful=True
+        )
 
 
 def _of_all(count: int, total: int) -> str:
