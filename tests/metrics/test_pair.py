@@ -131,11 +131,13 @@ def test_sparse_tensors_are_an_error(metric: Callable[..., Tensor]) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_the_average_needs_numbers() -> None:
     expected = (10**-2.5 * 0.1**0.5 * 0.2) ** (1 / 3)
-    for kind in (float, np.float32, torch.tensor):
+    kinds: tuple[Any, ...] = (float, np.float32, torch.tensor)
+    for kind in kinds:
         assert mipnerf_average(*map(kind, (25.0, 0.9, 0.2))) == pytest.approx(expected, rel=1e-6)
     assert mipnerf_average(math.inf, 0.9, 0.2) == 0
     assert math.isnan(mipnerf_average(25.0, math.nan, 0.2))
-    for scores in (("25", 0.9, 0.2), (25.0, None, 0.2), (torch.ones(2), 0.9, 0.2), (25.0, 0.9, True)):
+    wrong: Any = (("25", 0.9, 0.2), (25.0, None, 0.2), (torch.ones(2), 0.9, 0.2), (25.0, 0.9, True))
+    for scores in wrong:
         with pytest.raises(InputError, match=r"must be a number, the score of one view\. Got "):
             mipnerf_average(*scores)
     with pytest.raises(InputError, match=r"lpips must be at least 0\. Got -0\.1\."):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Restored(Model):
 
 
 @pytest.fixture
-def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> Callable[..., list[str]]:
+def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> Iterator[Callable[..., list[str]]]:
     """Write a run with two checkpoints, and return the command that evaluates it."""
     scene = nerfstudio_scene(tmp_path / "scene", size=(WIDTH, HEIGHT))
     file = protocol_file(tmp_path, FLOAT, "float.yaml")
@@ -97,7 +97,7 @@ def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> Calla
         command = ["run", "--load-config", str(folder / "config.yml"), "--protocol", str(file), "--device", "cpu"]
         return [*command, "--output-dir", str(tmp_path / "out")]
 
-    yield write  # pyright: ignore[reportReturnType]
+    yield write
     source._built.clear()
 
 

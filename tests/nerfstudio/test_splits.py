@@ -133,7 +133,8 @@ def test_points_are_not_read(tmp_path: Path, trained: Trained) -> None:
     scene = nerfstudio_scene(tmp_path / "data", ply_file_path="gone.ply")
     checkpoint = opened(trained(scene, eval_mode="interval", load_3D_points=True))
     assert checkpoint.names == ["0001", "0009"]
-    assert checkpoint.run.config.pipeline.datamanager.dataparser.load_3D_points
+    manager: Any = checkpoint.run.config.pipeline.datamanager
+    assert manager.dataparser.load_3D_points
 
 
 # --- Dataloaders of third parties ---

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,7 +239,7 @@ def test_an_audit_and_a_function_refuse_as_score_does(cli: Callable[..., Said], 
     write_pngs(Path("scene/ours"), {"a": 99})
     message = refused(*command)
     assert refused("audit", *command[1:]) == message
-    options = {"reference": "scene/gt", "protocol": "light.yaml"}
+    options: dict[str, Any] = {"reference": "scene/gt", "protocol": "light.yaml"}
     with pytest.raises(InputError) as error:
         nvs_eval.score("scene/ours", output_dir=OUT, **options)
     assert f"Error: {error.value}" == message

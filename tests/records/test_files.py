@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.pinned import Pinned
@@ -234,7 +235,7 @@ def test_without_a_record_of_all_views_the_largest_part_is_used(out: Path) -> No
 
 
 def test_a_complete_record_is_preferred_to_an_incomplete_one_of_its_views(out: Path) -> None:
-    failed = {"provenance": {"failed": {"9": "damaged"}}}
+    failed: dict[str, Any] = {"provenance": {"failed": {"9": "damaged"}}}
     incomplete = replace(THEIRS, views=[row("1"), row("2")], **failed)
     file, notes = written(incomplete), []
     for names in (["out"], [out / "fox", out]):

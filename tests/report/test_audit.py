@@ -206,8 +206,8 @@ def test_a_difference_is_shown_as_zero_only_between_equal_values(value: float, c
 
 def test_means_that_one_protocol_rounds_are_not_the_same_by_definition() -> None:
     plain = scored("nerfstudio", psnr=20.374999)
-    rounding = replace(plain, protocol={**plain.protocol, "name": "rounding"})
-    rounding.protocol["definition"] = {**rounding.protocol["definition"], "round_means": 5}
+    definition = {**plain.protocol["definition"], "round_means": 5}
+    rounding = replace(plain, protocol={**plain.protocol, "name": "rounding", "definition": definition})
     assert about("PSNR", [plain, rounding]) == [
         "Your PSNR 20.37 dB (nerfstudio) does not round means.",
         "PSNR under rounding is 20.38 dB (+0.000001): it rounds means to 5 decimals.",

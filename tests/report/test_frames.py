@@ -114,7 +114,7 @@ def test_models_own_metrics_are_rows_without_a_direction(pandas: Any) -> None:
     own = frame.iloc[1]
     assert (own.value, own.unit) == (THIRD, "") and own.higher_is_better is pandas.NA
     wide = data_frame([OWN], shape="wide")
-    assert wide["own/depth_rmse"][0] == THIRD and math.isnan(wide["own/depth_rmse"][1])
+    assert wide["own/depth_rmse"][0] == THIRD and pandas.isna(wide["own/depth_rmse"]).tolist() == [False, True]
 
 
 def test_models_own_metrics_in_csv_and_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.layouts import check_views, refusal
@@ -37,7 +38,7 @@ def test_a_missing_link_is_a_missing_view(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("names", "shown"), [({"scene": "x" * 300}, "x"), ({"method": "\ud800"}, r"'\\ud800'")])
 def test_names_that_cannot_be_folders_are_refused_before_scoring(
-    names: dict[str, str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: dict[str, Any], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gt = write_pngs(tmp_path / "garden" / "gt", {"a": 1})
     ours = write_pngs(tmp_path / "ours", {"a": 2})

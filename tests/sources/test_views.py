@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -124,7 +124,10 @@ def test_a_few_highlights_are_not_in_0_to_255(render: Tensor) -> None:
     ("fields", "message"),
     [
         ({"reference": IMAGE.numpy()}, r"The reference of view 'a' must be a torch tensor .*Got numpy\.ndarray"),
-        ({"renders": (Render(IMAGE.numpy()),)}, r"The render of view 'a' must be a torch tensor .*Got numpy\.ndarray"),
+        (
+            {"renders": (Render(cast(Any, IMAGE.numpy())),)},
+            r"The render of view 'a' must be a torch tensor .*Got numpy\.ndarray",
+        ),
         ({"renders": (IMAGE,)}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Tensor"),
         ({"renders": IMAGE}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Tensor"),
         ({"renders": Render(IMAGE)}, r"renders of view 'a' must be a tuple of nvs_eval\.Render\. Got Render"),
