@@ -430,7 +430,7 @@ def test_view_with_empty_mask_is_missing_in_one_record_only(tmp_path: Path) -> N
 
 def test_no_view_to_score_is_an_error(tmp_path: Path) -> None:
     scorer = Scorer([changed()], torch.device("cpu"))
-    with pytest.raises(InputError, match=r"no view to score.* The mask of view 'a' is empty"):
+    with pytest.raises(InputError, match=r"could be scored\. The mask of view 'a' is empty"):
         evaluate([named("a", EMPTY), named("b", EMPTY)], IDS, scorer, Session(tmp_path))
 
 

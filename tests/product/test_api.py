@@ -20,7 +20,7 @@ from support.checkpoints import Opener
 from support.commands import Said
 from support.pinned import Pinned
 from support.records import record, row
-from support.scenes import files_below
+from support.scenes import files_below, fill
 
 import nvs_eval
 from nvs_eval.errors import InputError
@@ -82,14 +82,15 @@ def test_unwritten_record_has_paths_relative_to_the_default_folder() -> None:
 
 
 def test_score_takes_the_options_of_the_command(cli: Callable[..., Said]) -> None:
+    masks = fill(Path("masks"), (255, 204))
     Path("garden/ours/0002.png").unlink()
     scored = nvs_eval.score(
         "garden/ours", reference="garden/gt", protocol="light.yaml", scene="s", method="m", colour_correct="affine",
-        allow_missing=True, background=(1.0, 1.0, 1.0), masks="garden/gt", device="cpu",
+        allow_missing=True, background=(1.0, 1.0, 1.0), masks=masks, device="cpu",
     )  # fmt: skip
     options = ("--scene", "s", "--method", "m", "--colour-correct", "affine", "--allow-missing", "--device", "cpu")
     result = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", *options,
-               "--background", "white", "--masks", "garden/gt")  # fmt: skip
+               "--background", "white", "--masks", str(masks))  # fmt: skip
     assert result.code == 0
     assert results(scored) == results(nvs_eval.read_records(RESULTS))
     assert scored[0].views[0].coverage is not None
