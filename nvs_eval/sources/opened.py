@@ -12,7 +12,7 @@ from nvs_eval.sources.layouts.layout import Contents, IncompleteError, RenderFil
 from nvs_eval.sources.layouts.registry import known_layouts, layouts, read_layout, why_incomplete
 from nvs_eval.sources.matching import Pictures
 
-_OR_SKIP = "Otherwise name the others only, or add `--allow-missing` to leave it out."
+_OR_SKIP = "Otherwise name only the others, or add `--allow-missing` to skip it."
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Opener:
     Attributes:
         reference: folder of the user's references.
         references: references in it.
-        allow_missing: leave out results that lack their renders or references (default: raise an error).
-        warn: called with a sentence on each folder that is left out.
+        allow_missing: skip results that lack their renders or references (default: raise an error).
+        warn: called with a sentence on each folder that is skipped.
     """
 
     reference: Path | None
@@ -74,7 +74,9 @@ class Opener:
                 if contents is not None and not _canvas_names(contents) & set(self.references):
                     self._check_references(path, contents)
                     scene = contents.scene or (reference and reference.resolve().parent.name)
-                    return [Opened(path, replace(self._complete(contents), scene=scene), unpacked)]
+                    complete, lacking = self._complete(contents)
+                    self._skip(lacking, others=bool(complete.results))
+                    return [Opened(path, replace(complete, scene=scene), unpacked)]
             if reference is None:
                 return [Opened(path, contents, unpacked) for contents in self._scenes(path, levels[-1], place)]
             files = RenderFiles(levels[-1], self.references)
@@ -84,26 +86,35 @@ class Opener:
         if self.reference is None and any(files.references is None for files in contents.results):
             raise InputError(f"{path} has no references, because its tool writes renders only. Add `--reference DIR`.")
 
-    def _complete(self, contents: Contents) -> Contents:
-        """Return the contents without results that lack renders or references.
+    def _complete(self, contents: Contents) -> tuple[Contents, list[str]]:
+        """Return the contents without results that lack renders or references, and what each of those lacks."""
+        for sentence in contents.warnings:
+            self.warn(sentence)
+        reasons = [self._lack(files) for files in contents.results]
+        complete = [files for files, reason in zip(contents.results, reasons, strict=True) if reason is None]
+        return replace(contents, results=complete), [reason for reason in reasons if reason]
+
+    def _skip(self, problems: Sequence[str], *, others: bool) -> None:
+        """Warn of the results that are skipped.
+
+        Args:
+            problems: what each of them lacks.
+            others: whether there are complete results.
 
         Raises:
-            IncompleteError: all results do, or one does and may not be left out.
+            IncompleteError: there are no others, or results may not be skipped.
         """
-        reasons = [self._lack(files) for files in contents.results]
-        problems = [reason for reason in reasons if reason]
-        if problems and (not self.allow_missing or len(problems) == len(reasons)):
-            raise IncompleteError(f"{problems[0]} Render it again. {_OR_SKIP if len(reasons) > 1 else ''}".rstrip())
-        for sentence in (*(f"{problem} It is left out." for problem in problems), *contents.warnings):
-            self.warn(sentence)
-        complete = [files for files, reason in zip(contents.results, reasons, strict=True) if reason is None]
-        return replace(contents, results=complete)
+        if problems and not (self.allow_missing and others):
+            raise IncompleteError(f"{problems[0]} {_OR_SKIP if others else ''}".rstrip())
+        for problem in problems:
+            self.warn(f"Skipped: {problem}")
 
     def _lack(self, files: RenderFiles) -> str | None:
-        """Return a sentence on the renders or references that a result lacks."""
+        """Return which renders or references a result lacks and what to do, or None."""
         for kind, side in (("renders", files.renders), ("references", None if self.reference else files.references)):
             if isinstance(side, Path) and not has_images(side):
-                return f"{side.parent} has no {kind} ({side.name}/ is {'empty' if side.is_dir() else 'missing'})."
+                state = "empty" if side.is_dir() else "missing"
+                return f"{side.parent} has no {kind} ({side.name}/ is {state}). Render it again."
         return None
 
     def _scenes(self, path: Path, folder: Path, place: Path) -> Sequence[Contents]:
@@ -135,17 +146,17 @@ class Opener:
             try:
                 contents = read_layout(child, place / child.name)
                 if contents is not None and all(files.references is not None for files in contents.results):
-                    scenes.append(replace(self._complete(contents), scene=contents.scene or child.name))
+                    complete, lacking = self._complete(contents)
+                    problems += lacking
+                    if complete.results:
+                        scenes.append(replace(complete, scene=contents.scene or child.name))
                 elif problem := why_incomplete(child):
                     problems.append(problem)
                 else:
                     others.append(child.name)
             except IncompleteError as error:
-                problems.append(str(error).removesuffix(f" {_OR_SKIP}"))
-        if problems and not (self.allow_missing and scenes):
-            raise IncompleteError(f"{problems[0]} {_OR_SKIP if scenes else ''}".rstrip())
-        for problem in problems:
-            self.warn(f"{problem} It is left out.")
+                problems.append(str(error))
+        self._skip(problems, others=bool(scenes))
         if scenes and others:
             self.warn(f"{folder}: folders without a known layout are not read: {some(others)}.")
         return scenes

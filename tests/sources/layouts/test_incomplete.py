@@ -16,10 +16,10 @@ from support.scenes import write_pngs
 from nvs_eval.errors import InputError
 from nvs_eval.sources.folders import open_folders
 
-SKIP = "Otherwise name the others only, or add `--allow-missing` to leave it out."
+SKIP = "Otherwise name only the others, or add `--allow-missing` to skip it."
 
 
-def left_out(folder: Path, expected: list[list[str]]) -> list[str]:
+def skipped(folder: Path, expected: list[list[str]]) -> list[str]:
     """Return the warnings of opening a folder with `allow_missing`; check the labels of the other results."""
     warned: list[str] = []
     assert labels(open_folders([folder], allow_missing=True, warn=warned.append)) == expected
@@ -58,15 +58,15 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_an_incomplete_scene_is_never_left_out_in_silence(kind: str, tmp_path: Path, pinned: Pinned) -> None:
+def test_an_incomplete_scene_is_never_skipped_in_silence(kind: str, tmp_path: Path, pinned: Pinned) -> None:
     folder = model(tmp_path / "3dgs" / "garden", 7000).parent
     BROKEN[kind](folder / "z")
     message = refusal(folder)
     pinned("sources", message)
     assert f"{folder}/z" in message
     assert message.endswith(SKIP)
-    (warning,) = left_out(folder, [["garden/3dgs/7000"]])
-    assert warning == message.removesuffix(SKIP) + "It is left out."
+    (warning,) = skipped(folder, [["garden/3dgs/7000"]])
+    assert warning == "Skipped: " + message.removesuffix(f" {SKIP}")
     shutil.rmtree(folder / "garden")
     with pytest.raises(InputError) as alone:
         open_folders([folder], allow_missing=True)
@@ -77,7 +77,7 @@ def test_folders_that_are_no_results_are_named(tmp_path: Path) -> None:
     model(tmp_path / "3dgs" / "garden", 7000)
     for name in ("logs", "videos", ".git"):
         (tmp_path / "3dgs" / name).mkdir()
-    assert left_out(tmp_path / "3dgs", [["garden/3dgs/7000"]]) == [
+    assert skipped(tmp_path / "3dgs", [["garden/3dgs/7000"]]) == [
         f"{tmp_path}/3dgs: folders without a known layout are not read: logs, videos."
     ]
 
@@ -86,19 +86,38 @@ def test_folders_that_are_no_results_are_named(tmp_path: Path) -> None:
     ("lacking", "state", "what"),
     [("renders", "missing", "renders"), ("renders", "empty", "renders"), ("gt", "missing", "references")],
 )
-def test_an_incomplete_step_is_never_left_out_in_silence(lacking: str, state: str, what: str, tmp_path: Path) -> None:
+def test_an_incomplete_step_is_never_skipped_in_silence(lacking: str, state: str, what: str, tmp_path: Path) -> None:
     folder = model(tmp_path / "garden" / "m", 7000, 30000)
     step = folder / "test" / "ours_30000"
     shutil.rmtree(step / lacking)
     if state == "empty":
         (step / lacking).mkdir()
-    reason = f"{step} has no {what} ({lacking}/ is {state})."
-    assert refusal(folder) == f"{reason} Render it again. {SKIP}"
-    assert left_out(folder, [["garden/m/7000"]]) == [f"{reason} It is left out."]
+    reason = f"{step} has no {what} ({lacking}/ is {state}). Render it again."
+    assert refusal(folder) == f"{reason} {SKIP}"
+    assert skipped(folder, [["garden/m/7000"]]) == [f"Skipped: {reason}"]
     assert labels(open_folders([folder / "test" / "ours_7000"])) == [["garden/m/7000"]]
-    assert refusal(step) == f"{reason} Render it again."
+    assert refusal(step) == reason
     with pytest.raises(InputError, match="Render it again"):
         open_folders([step], allow_missing=True)
+
+
+def test_steps_that_all_lack_their_renders_cannot_be_skipped(tmp_path: Path) -> None:
+    folder = model(tmp_path / "garden" / "m", 7000, 30000)
+    for step in ("ours_7000", "ours_30000"):
+        shutil.rmtree(folder / "test" / step / "renders")
+    reason = f"{folder}/test/ours_7000 has no renders (renders/ is missing). Render it again."
+    assert refusal(folder) == reason
+    with pytest.raises(InputError) as error:
+        open_folders([folder], allow_missing=True)
+    assert str(error.value) == reason
+
+
+def test_a_scene_with_one_complete_step_is_no_incomplete_one(tmp_path: Path) -> None:
+    folder = model(tmp_path / "3dgs" / "garden", 7000, 30000)
+    shutil.rmtree(folder / "test" / "ours_30000" / "gt")
+    reason = f"{folder}/test/ours_30000 has no references (gt/ is missing). Render it again."
+    assert refusal(folder.parent) == f"{reason} {SKIP}"
+    assert skipped(folder.parent, [["garden/3dgs/7000"]]) == [f"Skipped: {reason}"]
 
 
 def test_steps_that_are_checkpoints_only_are_named(tmp_path: Path) -> None:
@@ -133,7 +152,7 @@ def test_two_folders_of_one_scale_are_named(first: str, references: str, tmp_pat
     assert labels(open_folders([step / "test_preds_-1"])) == [["garden/m/30000"]]
 
 
-def test_score_prints_what_is_left_out(
+def test_score_prints_what_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said], pinned: Pinned
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -144,4 +163,4 @@ def test_score_prints_what_is_left_out(
     assert cli("score", "-m", "3dgs", "--protocol", "light.yaml").code == 2
     said = cli("score", "-m", "3dgs", "--protocol", "light.yaml", "--allow-missing")
     assert said.code == 0
-    pinned("score", "\n".join(line for line in said.err.splitlines() if line.startswith("3dgs")))
+    pinned("score", "\n".join(line for line in said.err.splitlines() if line.startswith(("3dgs", "Skipped"))))
