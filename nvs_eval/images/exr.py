@@ -121,7 +121,11 @@ def _stored(layer: _Layer) -> Stored:
     shape = size if layer.colours == ["Y"] else (*size, 3)
     encoding, colours = _colours(layer)
     stored = Stored(
-        shape, lambda: _load(layer, layer.colours), linear="EXR", encoding=encoding, tags=Tags(colours=colours)
+        shape,
+        lambda: _load(layer, layer.colours),
+        linear="an EXR file",
+        encoding=encoding,
+        tags=Tags(colours=colours),
     )
     if "A" not in layer.channels:
         return stored

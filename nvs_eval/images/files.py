@@ -77,12 +77,14 @@ class Header:
         orientation: value of the EXIF tag Orientation, 1 to 8, which is not applied to the pixels.
         colours: colours other than sRGB, such as "the ICC profile 'Display P3'"; empty for sRGB and without tags.
         lossy: whether the pixels may differ from those that were saved, as in a JPEG.
+        linear: whether the values are floats that are linear light by convention, as in an EXR file.
     """
 
     size: tuple[int, int]
     orientation: int = 1
     colours: str = ""
     lossy: bool = False
+    linear: bool = False
 
 
 def load_image(path: Path, reading: Reading | None = None) -> Float[Tensor, "h w 3"]:
@@ -146,7 +148,8 @@ def stored_header(path: Path) -> Header:
 
 
 def _header(stored: Stored, judgement: Judgement) -> Header:
-    return Header((stored.shape[1], stored.shape[0]), judgement.orientation, judgement.colours, stored.lossy)
+    height, width = stored.shape[:2]
+    return Header((width, height), judgement.orientation, judgement.colours, stored.lossy, bool(stored.linear))
 
 
 def decode(path: Path) -> Float[Tensor, "h w c"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from nvs_eval.errors import InputError, listed
+from nvs_eval.errors import InputError
 from nvs_eval.images import arrays, exr, jpeg, netpbm, pillow_formats, png, radiance, tiff
 from nvs_eval.images.stored import Layers, Reader, Stored
 
@@ -42,7 +42,8 @@ FORMATS = (
     Format("WebP", (".webp",), rb"RIFF....WEBP", pillow_formats.read_webp),
     Format("AVIF", (".avif", ".avifs"), rb"....ftyp(?:....)*?avi[fs]", pillow_formats.read_avif),
     Format("BMP", (".bmp", ".dib"), rb"BM", pillow_formats.read_bmp),
-    Format("PPM or PFM", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), rb"P[1-6Ff]\s", netpbm.read),
+    Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), rb"P[1-6]\s", netpbm.read),
+    Format("PFM", (".pfm",), rb"P[Ff]\s", netpbm.read),
     Format("HDR", (".hdr", ".rgbe"), rb"#\?(?:RADIANCE|RGBE)\n", radiance.read),
 )
 OTHER_FORMATS = (
@@ -81,7 +82,7 @@ OTHER_EXTENSIONS = {suffix: format for format in OTHER_FORMATS for suffix in for
 """Suffixes of image files that cannot be read, with their format."""
 ALL_EXTENSIONS = {*EXTENSIONS, *OTHER_EXTENSIONS}
 """Suffixes of image files, whether they can be read or not."""
-NAMES = listed([format.name for format in FORMATS])
+NAMES = ", ".join(format.name for format in FORMATS)
 _LONGEST_START = 64
 
 
@@ -104,7 +105,7 @@ def read_header(file: BinaryIO, path: Path, layer: str | None = None) -> Stored:
     for format in FORMATS + OTHER_FORMATS:
         if re.match(format.start, start, re.DOTALL):
             if format.read is None:
-                raise InputError(f"{path} must be an image: {NAMES}. Got {format.name}. {format.remedy}")
+                raise InputError(f"{path} must be an image ({NAMES}). Got {format.name}. {format.remedy}")
             header = format.read(file, path)
             return header.choose(layer, path) if isinstance(header, Layers) else header
-    raise InputError(f"{path} must be an image: {NAMES}. Its content is none of them, or it is damaged.")
+    raise InputError(f"{path} must be an image ({NAMES}). Its content is none of them, or it is damaged.")

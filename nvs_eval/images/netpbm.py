@@ -42,7 +42,7 @@ def _floats(file: BinaryIO, path: Path, shape: tuple[int, ...], scale: float) ->
     if abs(scale) != 1:
         raise InputError(f"{path} must have a scale of 1 or -1 in its header. Got {scale:g}. Write it with -1.0.")
     read = _raster(file, path, shape, np.dtype("<f4" if scale < 0 else ">f4"))
-    return Stored(shape, lambda: read()[::-1], linear="PFM")  # The first row is the lowest.
+    return Stored(shape, lambda: read()[::-1], linear="a PFM file")  # The first row is the lowest.
 
 
 def _bits(file: BinaryIO, path: Path, shape: tuple[int, ...], *, plain: bool) -> Stored:

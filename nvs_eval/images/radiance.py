@@ -46,7 +46,7 @@ def read(file: BinaryIO, path: Path) -> Stored:
             shape = (int(height), int(width), 3)
         case _:
             raise InputError(f"{path} must have rows from top to bottom. Got the order {header['size'].decode()}.")
-    return Stored(shape, lambda: _decode(file), linear="HDR", tags=Tags(colours=colours))
+    return Stored(shape, lambda: _decode(file), linear="an HDR file", tags=Tags(colours=colours))
 
 
 def _decode(file: BinaryIO) -> np.ndarray:

@@ -57,7 +57,7 @@ class Stored:
         shape: height, width and number of channels of its values; without channels if there is only one.
         load: decodes the stored values, of this shape: uint8, uint16, bool or floats. Call it while the file is open.
         largest: value of an integer that stands for 1 (default: the largest of its type).
-        linear: format whose files contain linear light by convention, such as EXR; empty for display values.
+        linear: format whose files contain linear light by convention, such as "an EXR file"; empty for display values.
         tags: orientation and colours that the file declares.
         encoding: `linear` or `srgb` if the file itself says so, in formats that contain linear light by convention.
         lossy: whether the values may differ from those that were saved, as in a JPEG.

@@ -46,7 +46,7 @@ def read(file: BinaryIO, path: Path) -> Stored:
     return Stored(
         shape,
         lambda: _decode(page),
-        linear="a TIFF of floats" if floats else "",
+        linear="a TIFF file of floats" if floats else "",
         tags=tags,
         lossy=page.compression in _LOSSY,
     )

@@ -70,7 +70,7 @@ class Masks:
         # NumPy, as in `load_mask`, because torch would start its own threads in each prefetching thread.
         if self.binary:
             return torch.from_numpy((mask > 0).astype(np.float32))
-        if path.suffix.lower() != ".npy" and 0 < (largest := mask.max()) < _FAINT:
+        if 0 < (largest := mask.max()) < _FAINT and not _has_floats(path):
             raise _no_white(f"The mask {path}", largest)
         return torch.from_numpy(mask)
 
@@ -159,9 +159,9 @@ class MaskFiles:
 def find_masks(path: Path, *, archive: Unpacked | None = None) -> MaskFiles:
     """Find the masks in a folder, or a file that is the mask of all views.
 
-    Masks of 0 and 1 in a lossless file count as black and white; other masks without a white pixel, such as labels of
-    several classes, are an error. The masks of a folder decide together, because one of them can be all black. Usually
-    the first one has a white pixel, and no other is read.
+    Masks of 0 and 1 in a lossless file count as black and white; other masks of integers without a white pixel, such as
+    labels of several classes, are an error. Floats are weights. The masks of a folder decide together, because one of
+    them can be all black. Usually the first one has a white pixel, and no other is read.
 
     Args:
         path: folder or file.
@@ -194,7 +194,7 @@ def _are_labels(what: str, paths: Iterable[Path]) -> bool:
         except InputError:
             continue
         largest = float(mask.max())
-        if largest >= _BRIGHT or path.suffix.lower() == ".npy":
+        if largest >= _BRIGHT or (largest and _has_floats(path)):
             return False
         levels.add(largest)
         if largest:
@@ -204,19 +204,24 @@ def _are_labels(what: str, paths: Iterable[Path]) -> bool:
     return len(levels) > 1
 
 
+def _has_floats(path: Path) -> bool:
+    """Return whether a mask contains floats, which are weights, however small. Integers can be labels."""
+    return path.suffix.lower() == ".npy" or probe_mask(path).linear
+
+
 def _no_white(what: str, largest: float) -> InputError:
     return InputError(
         f"{what} must have white pixels (255, or 65535 in 16 bits), which count fully. The largest weight is "
         f"{largest * 255:.3g}/255, as in images of labels. Save a PNG in which the pixels that count are white: "
-        "`(labels == 1) * 255`."
+        "`(labels == 1) * 255`, or save small weights as floats (NPY)."
     )
 
 
 def load_mask(path: Path) -> Float[Tensor, "h w"]:
     """Read a mask as float32 weights in [0, 1]: white (1) counts, black (0) does not.
 
-    A PNG or JPEG must be grey, or colour with equal channels; it is divided by its largest possible value. An NPY file
-    contains booleans or floats of shape `[H, W]` or `[H, W, 1]`. An alpha channel is an error.
+    An image must be grey, or colour with equal channels; integers are divided by their largest possible value. An NPY
+    file contains booleans or floats of shape `[H, W]` or `[H, W, 1]`. An alpha channel is an error.
 
     Raises:
         InputError: the file cannot be read, or is not a mask.

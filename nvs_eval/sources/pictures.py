@@ -185,12 +185,18 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
         )
     if not images:
         which = f" that match {option} {' '.join(map(repr, globs))}" if globs else f" ({', '.join(EXTENSIONS)})"
-        raise InputError(f"The folder {folder} has no images{which}.")
+        files = some(sorted(str(path.relative_to(folder)) for path in _files(folder)))
+        raise InputError(f"The folder {folder} has no images{which}.{files and f' Its files are {files}.'}")
     return images
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that have the suffix of an image; hidden files and folders are skipped.
+    """Yield the files below a folder that have the suffix of an image; hidden files and folders are skipped."""
+    return (path for path in _files(folder) if path.suffix.lower() in ALL_EXTENSIONS)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden.
 
     Links to folders are followed, except to a folder that contains the link.
     """
@@ -200,11 +206,7 @@ def image_files(folder: Path) -> Iterator[Path]:
         folders[:] = [
             name for name in folders if not name.startswith(".") and os.path.realpath(Path(base, name)) not in above
         ]
-        yield from (
-            Path(base, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in ALL_EXTENSIONS
-        )
+        yield from (Path(base, name) for name in files if not name.startswith("."))
 
 
 def _one_of(first: Path, second: Path, globs: Sequence[str], option: str) -> str:

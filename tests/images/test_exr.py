@@ -55,7 +55,7 @@ def check_refused(path: Path, message: str, reading: Reading = SRGB) -> None:
 def test_exr_needs_an_instruction(dtype: Any, tmp_path: Path) -> None:
     values = rgb(dtype)
     path = write(tmp_path / "image.exr", {"RGB": values})
-    check_refused(path, r"image\.exr is EXR, .* `--exr linear` .* or `--exr srgb`", Reading())
+    check_refused(path, r"image\.exr is an EXR file, which .* `--exr linear` .* or `--exr srgb`", Reading())
     stored = torch.from_numpy(values.astype(np.float32))
     assert torch.equal(load_image(path, SRGB), stored)
     assert torch.equal(load_image(path, Reading(exr="linear")), linear_to_srgb(stored))

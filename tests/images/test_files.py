@@ -220,7 +220,9 @@ def test_missing_files_folders_and_other_formats_are_named(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"folder\.png cannot be read as an image: Is a directory"):
         load_image(tmp_path / "folder.png")
     (tmp_path / "x.png").write_bytes(b"Not an image")
-    with pytest.raises(InputError, match=r"x\.png must be an image: PNG, JPEG, .*\. Its content is none of them"):
+    with pytest.raises(
+        InputError, match=r"x\.png must be an image \(PNG, JPEG, .*, PPM, PFM, HDR\)\. Its content is none of them"
+    ):
         load_image(tmp_path / "x.png")
 
 

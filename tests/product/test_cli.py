@@ -336,7 +336,7 @@ def test_no_reference(refused: Callable[..., str], pinned: Pinned) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"no image"], ids=["empty", "a signature", "text"])
 def test_an_unreadable_image(content: bytes, refused: Callable[..., str]) -> None:
     Path("garden/theirs/0002.png").write_bytes(content)
-    message = r"garden/theirs/0002\.png (cannot be read as an image: .+|must be an image: PNG, .+)"
+    message = r"garden/theirs/0002\.png (cannot be read as an image: .+|must be an image \(PNG, .+)"
     assert re.fullmatch(message, refused(*SCORE))
 
 

@@ -72,6 +72,16 @@ def test_images_in_an_archive_that_cannot_be_read_are_named(garden: Path) -> Non
         open_folders([Path(archive)], reference=garden / "gt")
 
 
+def test_files_of_a_folder_without_images_are_named(garden: Path) -> None:
+    (garden / "gifs").mkdir()
+    for number in range(7):
+        (garden / "gifs" / f"{number}.gif").touch()
+    with pytest.raises(
+        InputError, match=r"gifs has no images \(\.png, .*\)\. Its files are 0\.gif, .* 4\.gif and 2 more\.$"
+    ):
+        open_folders([garden / "gifs"], reference=garden / "gt")
+
+
 def test_an_empty_folder_is_an_error(garden: Path) -> None:
     (garden / "empty").mkdir()
     for renders, reference in (("empty", "gt"), ("ours", "empty")):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from support.pinned import Pinned
@@ -268,6 +269,29 @@ def test_black_masks_and_small_weights_in_arrays_are_as_they_say(tmp_path: Path)
     assert find_masks(write(tmp_path / "masks", a=BLACK, b=BLACK)).of("ab").load("b").sum() == 0
     weights = np.full((40, 48), 1 / 1920, np.float32)
     assert find_masks(npy(tmp_path / "a.npy", weights)).of("a").load("a").unique().tolist() == [weights[0, 0]]
+
+
+@pytest.mark.parametrize("largest", [0.4, 0.02])
+@pytest.mark.parametrize("suffix", ["npy", "tif", "pfm"])
+def test_floats_are_weights(suffix: str, largest: float, tmp_path: Path) -> None:
+    weights = (LEVELS / 255 * largest).astype(np.float32)
+    path = tmp_path / f"a.{suffix}"
+    match suffix:
+        case "npy":
+            npy(path, weights)
+        case "tif":
+            tifffile.imwrite(path, weights)
+        case _:
+            path.write_bytes(b"Pf\n48 40\n-1.0\n" + weights[::-1].tobytes())
+    masks = find_masks(path).of("a")
+    assert not masks.binary
+    assert torch.equal(masks.load("a"), torch.from_numpy(weights))
+
+
+def test_weights_in_integers_that_could_be_labels_are_refused(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", LEVELS * 0.4)
+    with pytest.raises(InputError, match=r"largest weight is 102/255, .*, or save small weights as floats \(NPY\)\."):
+        find_masks(path)
 
 
 def test_only_as_many_masks_are_read_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
