@@ -15,7 +15,7 @@ from dataclasses import fields
 from functools import reduce
 from importlib import import_module
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from nvs_eval.errors import InputError
 
@@ -146,12 +146,15 @@ def _check_method(args: Sequence[str]) -> None:
 def _check_once(args: Sequence[str], parsed: Any) -> None:
     """Check that no option of several values is repeated: tyro would drop all but the last."""
     given = Counter(arg.partition("=")[0].replace("_", "-") for arg in args)
+    hints = get_type_hints(type(parsed), include_extras=True)
     for field in fields(parsed):
-        option = f"--{field.name.replace('_', '-')}"
-        if given[option] > 1 and isinstance(getattr(parsed, field.name), tuple):
-            raise InputError(
-                f"{option} must be given once. Got it {given[option]} times. Name all values after one {option}."
-            )
+        marks = getattr(hints[field.name], "__metadata__", ())
+        short = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
+        options = [f"--{field.name.replace('_', '-')}", *short]
+        times = sum(given[option] for option in options)
+        if times > 1 and isinstance(getattr(parsed, field.name), tuple):
+            option = max(options, key=given.__getitem__)
+            raise InputError(f"{option} must be given once. Got it {times} times. Name all values after one {option}.")
 
 
 def _print_help() -> int:

@@ -118,8 +118,8 @@ def _other_views(record: Record, names: Sequence[str]) -> str:
     gone = sorted(intended - {*names})
     new = sorted({*names} - intended - record.left_out.keys())
     if gone and new:
-        return f"other views ({some(gone, 3)}, not {some(new, 3)})"
-    return f"other views ({len(intended)}, not {counted(len(names), 'view')})" if gone or new else ""
+        return f"{'view' if len(gone) == 1 else 'views'} {some(gone, 3)}, not {some(new, 3)}"
+    return f"{counted(len(intended), 'view')}, not {len(names)}" if gone or new else ""
 
 
 def _differences(record: Record, identity: Mapping[str, Any]) -> list[str]:
@@ -146,13 +146,16 @@ def _origin(record: Record, file: Path) -> str:
     if checkpoint := record.provenance.get("checkpoint_sha256"):
         return f"checkpoint {checkpoint[:12]}"
     if origin := record.provenance.get("renders_from"):
-        return str(origin)
+        return _common([str(origin)])
     folders = [(file.parent / row.render).parent for row in record.views if row.render]
     return _common(folders) if folders else "renders that were not kept"
 
 
-def _common(paths: Iterable[Path]) -> str:
-    return os.path.commonpath({os.path.normpath(path) for path in paths})
+def _common(paths: Iterable[str | Path]) -> str:
+    """Return the common folder of paths, relative to the current folder if it is below it."""
+    common = Path(os.path.commonpath({os.path.realpath(path) for path in paths}))
+    here = Path.cwd().resolve()
+    return str(common.relative_to(here) if common.is_relative_to(here) else common)
 
 
 # --- Records in their places ------------------------------------------------------------------------------------------
@@ -236,9 +239,9 @@ class Places:
 
     def _refusal(self, file: Path, record: Record, difference: str, given: str) -> InputError:
         origin = _origin(record, file)
-        given = "" if given == origin else f", by a record of {given}"
+        origins = origin if origin == given else f"{origin}, not {given}"
         return InputError(
-            f"{file} was scored on {difference} ({origin}), and would be replaced{given}. Keep both with another "
+            f"{file} was scored on {difference} ({origins}), and would be replaced. Keep both with another "
             f"{self._names}`--output-dir`, or replace it with `--overwrite`."
         )
 

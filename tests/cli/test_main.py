@@ -245,8 +245,10 @@ def test_a_closed_pipe_is_no_error() -> None:
         ("score", "a", "--protocol", "standard", "--reference", "b", "--protocol", "inria-3dgs"),
         ("run", "--load-config", "a.yml", "--load_config=b.yml"),
         ("check", "a", "--baseline", "b", "--baseline", "c", "--baseline", "d"),
+        ("score", "-m", "a", "-m", "b"),
+        ("score", "--model-paths", "a", "-m", "b"),
     ],
-    ids=["values", "spellings", "three"],
+    ids=["values", "spellings", "three", "short", "short and long"],
 )
 def test_an_option_of_several_values_is_given_once(
     args: tuple[str, ...], cli: Callable[..., Said], pinned: Pinned

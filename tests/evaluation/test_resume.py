@@ -56,12 +56,12 @@ def test_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"identity": {"checkpoint_sha256": "another"}}, "another checkpoint (checkpoint checkpoint 1)"),
+        ({"identity": {"checkpoint_sha256": "another"}}, "another checkpoint (checkpoint checkpoint 1, not checkpoint other)"),
         ({"identity": {"config_sha256": "another"}}, "another configuration (checkpoint checkpoint 1)"),
         ({"identity": {"data_sha256": "another"}}, "other data (checkpoint checkpoint 1)"),
-        ({"views": ("a", "cam0/b", "c", "d")}, "other views (3, not 4 views) (checkpoint checkpoint 1)"),
-        ({"views": ("a", "cam0/b")}, "other views (3, not 2 views) (checkpoint checkpoint 1)"),
-        ({"views": ("a", "cam0/b", "d")}, "other views (c, not d) (checkpoint checkpoint 1)"),
+        ({"views": ("a", "cam0/b", "c", "d")}, "3 views, not 4 (checkpoint checkpoint 1)"),
+        ({"views": ("a", "cam0/b")}, "3 views, not 2 (checkpoint checkpoint 1)"),
+        ({"views": ("a", "cam0/b", "d")}, "view c, not d (checkpoint checkpoint 1)"),
     ],
 )
 def test_record_of_other_inputs_is_never_replaced(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

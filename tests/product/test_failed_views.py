@@ -310,7 +310,7 @@ def test_overwriting_with_a_failed_view_leaves_no_record_of_the_old_checkpoint(
     opener.given[:] = [FakeCheckpoint(500, identity={"checkpoint_sha256": "newer"})]
     refused = cli(*command)
     assert refused.code == 2
-    assert "-incomplete.json was scored on another checkpoint (checkpoint new)" in refused.err
+    assert "-incomplete.json was scored on another checkpoint (checkpoint new, not checkpoint newer)" in refused.err
 
 
 def test_kept_render_that_is_damaged_costs_its_view(cli: Callable[..., Said], opener: Opener, pinned: Pinned) -> None:

@@ -95,9 +95,11 @@ def test_renders_of_two_folders_of_one_name_are_refused(cli: Callable[..., Said]
     message = refused("score", "B/ours", *options)
     (name,) = records()
     assert message == (
-        f"Error: {OUT / name} was scored on other renders (A/ours), and would be replaced, by a record of B/ours. Keep "
-        "both with another `--method` or `--output-dir`, or replace it with `--overwrite`."
+        f"Error: {OUT / name} was scored on other renders (A/ours, not B/ours), and would be replaced. Keep both "
+        "with another `--method` or `--output-dir`, or replace it with `--overwrite`."
     )
+    # Both folders are shown in the same way.
+    assert "(A/ours, not B/ours)" in refused("score", str(Path("B/ours").resolve()), *options)
     # Equal renders in another folder are the same result.
     shutil.rmtree("B/ours")
     fill(Path("B/ours"), (110, 110))
