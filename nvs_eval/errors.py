@@ -17,7 +17,8 @@ class InputWarning(UserWarning):
     """Input that is used although something in it is wrong.
 
     Attributes:
-        kind: what is wrong, without the name of the file. The command line prints one warning of each kind.
+        kind: what is wrong, without the name of the file. The command line prints the first warning of each kind, and
+            the number of the others.
     """
 
     def __init__(self, message: str, kind: str) -> None:

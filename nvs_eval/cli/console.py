@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nvs_eval.errors import InputWarning
+from nvs_eval.errors import InputWarning, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,22 +76,32 @@ def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
 
 @contextmanager
 def input_warnings() -> Iterator[None]:
-    """Print one warning of each kind about the input on stderr; other warnings are shown as Python does."""
-    kinds: set[str] = set()
+    """Print the first warning of each kind about the input on stderr, and at the end the number of the others.
+
+    Warnings that are not about the input are shown as Python does.
+    """
+    by_kind: dict[str, set[str]] = {}  # A file can be read several times.
     others = warnings.showwarning
 
     def show(message: Warning | str, *details: Any, **more: Any) -> None:
         if not isinstance(message, InputWarning):
             others(message, *details, **more)
-        elif message.kind not in kinds:
-            kinds.add(message.kind)
-            say(f"Warning: {message} Further files like this are not named.", style="yellow")
+            return
+        if message.kind not in by_kind:
+            say(f"Warning: {message}", style="yellow")
+        by_kind.setdefault(message.kind, set()).add(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # Pillow's, in addition to ours.
         warnings.showwarning = show
-        yield
+        try:
+            yield
+        finally:
+            for kind, messages in by_kind.items():
+                if more := len(messages) - 1:
+                    files = f"{counted(more, 'more file')}: {'it' if more == 1 else 'each'} {kind}"
+                    say(f"Warning: {files}.", style="yellow")
 
 
 @contextmanager

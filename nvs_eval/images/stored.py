@@ -151,7 +151,8 @@ def warn(path: Path, kind: str, remedy: str) -> None:
 
     Args:
         path: path of the file.
-        kind: what is wrong, the predicate of a sentence about the file. A command prints one warning of each kind.
+        kind: what is wrong, the predicate of a sentence about the file. A command prints the first warning of each
+            kind, and the number of the others.
         remedy: what was done or can be done, a sentence.
     """
     warnings.warn(InputWarning(f"{NAMED.get()(str(path))} {kind}. {remedy}", kind), stacklevel=2)

@@ -15,7 +15,9 @@ from support.pinned import Pinned
 from support.records import record, row
 
 import nvs_eval.cli
+from nvs_eval.cli.console import input_warnings
 from nvs_eval.errors import InputError
+from nvs_eval.images.stored import warn
 from nvs_eval.records.record import write_record
 
 TABLE = ("table", "records")
@@ -260,3 +262,23 @@ def test_an_option_of_several_values_is_given_once(
 
 def test_the_last_of_several_single_values_counts(cli: Callable[..., Said]) -> None:
     assert "gone" in cli("table", "gone", "--format", "csv", "--format", "json").err
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("a", ""),
+        ("aa", ""),
+        ("ab", "Warning: 1 more file: it has a damaged ICC profile.\n"),
+        ("abcab", "Warning: 2 more files: each has a damaged ICC profile.\n"),
+    ],
+)
+def test_the_first_warning_of_a_kind_is_printed_and_the_others_are_counted(
+    files: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = "Warning: a.png has a damaged ICC profile. It was read without.\n"
+    with input_warnings():
+        for name in files:
+            warn(Path(f"{name}.png"), "has a damaged ICC profile", "It was read without.")
+        assert capsys.readouterr().err == first
+    assert capsys.readouterr().err == expected
