@@ -186,7 +186,7 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     except (InputError, InputWarning):
         raise
     except Exception as error:  # Decoders have no common exception.
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
         raise InputError(f"{path} cannot be read as an image: {reason}.") from error

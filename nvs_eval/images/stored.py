@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, InputWarning, listed
+from nvs_eval.errors import InputError, InputWarning, ResourceError, listed
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.files import in_units
 
@@ -108,8 +108,8 @@ def check_size(path: Path, shape: tuple[int, ...], max_pixels: int | None = None
     """Check the size of an image before it is decoded, because a small file can contain a very large image.
 
     Raises:
-        InputError: it has more than `max_pixels` pixels, needs more memory than is free, or far more than its bytes can
-            contain, unless `max_pixels` is given.
+        InputError: it has more than `max_pixels` pixels, or, without `max_pixels`, far more than its bytes can contain.
+        ResourceError: it needs more memory than is free.
         DamagedError: it is empty.
     """
     height, width = shape[:2]
@@ -129,7 +129,7 @@ def check_size(path: Path, shape: tuple[int, ...], max_pixels: int | None = None
 
     free = free_memory(torch.device("cpu"))
     if free is not None and needed > free:
-        raise InputError(
+        raise ResourceError(
             f"{path} is {width}x{height} and needs {in_units(needed)} of memory to read, but only {in_units(free)} are "
             "free. If this is not its real size, the file is damaged."
         )

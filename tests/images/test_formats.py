@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from support.pngs import chunk, png_bytes
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, ResourceError
 from nvs_eval.images.files import Reading, decode, load_image, probe_image
 from nvs_eval.images.formats import EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import linear_to_srgb
@@ -302,7 +302,7 @@ def test_size_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe_image(path, EVERYTHING).size == (10000, 10000)
     assert decode(path).shape == (10000, 10000, 1)
     monkeypatch.setattr("nvs_eval.images.stored.free_memory", lambda device: 2**29)
-    with pytest.raises(InputError, match=r"is 10000x10000 and needs .* of memory to read, but only .* are free"):
+    with pytest.raises(ResourceError, match=r"is 10000x10000 and needs .* of memory to read, but only .* are free"):
         probe_image(path, EVERYTHING)
 
 

@@ -29,7 +29,7 @@ from support.records import record
 from support.scenes import HEIGHT, WIDTH, float_image, image, write_masks, write_pngs
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, ResourceError
 from nvs_eval.images.files import Reading, load_image, load_layers, save_npy, save_png
 from nvs_eval.images.formats import EXTENSIONS
 from nvs_eval.records.result_id import ResultId
@@ -163,6 +163,15 @@ def test_a_file_that_is_not_an_image_is_named_before_scoring(garden: Path, conte
     with pytest.raises(InputError, match=r"cannot be read as an image|must be an image \(PNG") as error:
         open_folders([garden / "ours"], reference=garden / "gt")
     assert str(garden / "ours" / "0002.png") in str(error.value)
+
+
+def test_a_lack_of_memory_is_no_fault_of_a_view(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = open_folders([garden / "ours"], reference=garden / "gt")
+    monkeypatch.setattr("nvs_eval.images.stored._LARGE", 0)
+    assert len(list(source)) == len(source)
+    monkeypatch.setattr("nvs_eval.images.stored.free_memory", lambda device: 48 * 40)
+    with pytest.raises(ResourceError, match=r"\.png is 48x40 and needs .* of memory to read, but only"):
+        list(source)
 
 
 def test_damaged_pixels_are_reported_when_they_are_decoded(garden: Path) -> None:
