@@ -99,7 +99,7 @@ def test_closed_form_without_a_view_of_sampled_scenes_changes_the_scene_mean() -
     assert len(result.views) == 7 * 15
     for number, view in enumerate(result.views):
         rest = rest_of(scores, *divmod(number, 15))
-        half = result.interval.quantile * stats.sem(rest.scene_means)  # pyright: ignore
+        half = result.interval.quantile * stats.sem(rest.scene_means)
         assert view.difference == pytest.approx(rest.difference, rel=1e-11)
         assert ends(view) == pytest.approx((rest.difference - half, rest.difference + half), rel=1e-10)
 
@@ -121,7 +121,7 @@ def test_without_one_of_many_scenes_the_closed_form_is_used() -> None:
     scores = drawn(25, 51, 2)
     result = without(scores)
     rest = rest_of(scores, 50, None)
-    half = result.interval.quantile * stats.sem(rest.scene_means)  # pyright: ignore
+    half = result.interval.quantile * stats.sem(rest.scene_means)
     assert len(result.scenes) == 51
     assert len(result.views) == 102
     assert ends(result.scenes[50]) == pytest.approx((rest.difference - half, rest.difference + half), rel=1e-10)

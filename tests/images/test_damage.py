@@ -125,7 +125,7 @@ def test_16_bit_png_with_any_changed_byte_is_refused(tmp_path: Path) -> None:
 
 def jpeg(**options: object) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.kron(RGB, np.ones((4, 4, 1), np.uint8))).save(file, "JPEG", **options)  # type: ignore[arg-type]
+    Image.fromarray(np.kron(RGB, np.ones((4, 4, 1), np.uint8))).save(file, "JPEG", **options)
     return file.getvalue()
 
 

@@ -118,11 +118,11 @@ def test_pth_with_another_object_is_refused(folder: Path) -> None:
 def test_unknown_net_or_version_is_refused() -> None:
     # Unwrapped, because the type checks under test would raise another error first.
     with pytest.raises(InputError, match=r"'vgg16'.*Did you mean 'vgg'.*alex, squeeze, vgg"):
-        inspect.unwrap(backbone_pins)("vgg16")  # type: ignore[arg-type]
+        inspect.unwrap(backbone_pins)("vgg16")
     with pytest.raises(InputError, match=r"'squeezenet'.*Did you mean 'squeeze'"):
-        inspect.unwrap(head_pins)("squeezenet", "0.1")  # type: ignore[arg-type]
+        inspect.unwrap(head_pins)("squeezenet", "0.1")
     with pytest.raises(InputError, match=r"'1\.0'.*0\.0, 0\.1"):
-        inspect.unwrap(head_pins)("alex", "1.0")  # type: ignore[arg-type]
+        inspect.unwrap(head_pins)("alex", "1.0")
 
 
 # --- The search -----------------------------------------------------------------------------------------------------

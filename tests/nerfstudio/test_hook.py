@@ -136,7 +136,7 @@ def test_registered_methods_are_hooked() -> None:
     for name in ("nerfacto", "splatfacto"):
         config: Any = all_methods[f"{name}-nvs"]
         assert config.method_name == f"{name}-nvs"
-        assert config.pipeline._target == Instrumented(all_methods[name].pipeline._target, ("standard",))  # type: ignore
+        assert config.pipeline._target == Instrumented(all_methods[name].pipeline._target, ("standard",))
 
 
 def test_model_without_a_pair_does_not_stop_training(

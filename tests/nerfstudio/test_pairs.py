@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false, reportReturnType=false, reportArgumentType=false
 """The pair that a model shows is found by its content, in `run` and in the training hook."""
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from support.pinned import Pinned
 from support.protocols import protocol_file, rounding, variant
 from support.scenes import HEIGHT, WIDTH
 from support.third_party import BLURRED, MODELS, OFFSET, REFERENCE, RENDER, Camera, StandIn
+from support.views import views_of
 from torch import Tensor
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
@@ -36,7 +35,8 @@ def rendered(model: Any, warnings: list[str] | None = None) -> View:
     """Return the view as `nvs-eval run` gets it."""
     warn = pytest.fail if warnings is None else warnings.append
     camera, device = Camera(), torch.device("cpu")
-    return render_view(model, camera, model.batch(), name="0001", device=device, timed=True, warn=warn)
+    view = render_view(model, camera, model.batch(), name="0001", device=device, timed=True, warn=warn)
+    return next(views_of([view]))
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false, reportReturnType=false, reportArgumentType=false
 """Notes on methods of third parties, and the protocols that they name, compared with the methods' own definitions."""
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from support.pinned import Pinned
 from support.protocols import protocol_of
 from support.scenes import HEIGHT, WIDTH
 from support.third_party import REFERENCE, Camera
+from support.views import views_of
 from torch import Tensor
 
 pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip install 'nvs-eval[nerfstudio]'")
@@ -150,7 +149,7 @@ def _ssim_with_zeros(reference: Tensor, render: Tensor) -> float:
 
 def test_unclipped_renders_of_zipnerf(pinned: Pinned) -> None:
     model: Any = third_party.Unclipped()
-    view = render_view(model, Camera(), model.batch(), name="0001", device=CPU, timed=False)
+    view = next(views_of([render_view(model, Camera(), model.batch(), name="0001", device=CPU, timed=False)]))
     with pytest.raises(InputError) as error:
         scores_of(view, copy_of("nerfstudio"))
     pinned("run", error.value)

@@ -138,7 +138,7 @@ def test_run_returns_the_records_of_the_command(
     cli: Callable[..., Said], opener: Opener, silent: Callable[[], bool]
 ) -> None:
     options = {"views": ["a"], "every": 2, "split": "test", "eval_num_rays_per_chunk": 7, "data": "elsewhere"}
-    evaluated = nvs_eval.run("config.yml", steps="all", protocol="light.yaml", **options)  # pyright: ignore
+    evaluated = nvs_eval.run("config.yml", steps="all", protocol="light.yaml", **options)
     assert silent()
     assert [record.step for record in evaluated] == [500, 2500]
     written = files_below(RESULTS)

@@ -432,4 +432,4 @@ def test_all_public_names_can_be_imported_at_once() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'nvs_eval' has no attribute 'psnrr'"):
-        _ = nvs_eval.psnrr  # pyright: ignore[reportAttributeAccessIssue]
+        _ = nvs_eval.psnrr

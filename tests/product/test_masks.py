@@ -179,7 +179,7 @@ class Undistorted(FakeCheckpoint):
     """Checkpoint whose data has masks that do not fit."""
 
     @property
-    def masks(self) -> Masks | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def masks(self) -> Masks | None:
         raise InputError("They do not fit.")
 
     @masks.setter

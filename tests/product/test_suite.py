@@ -28,6 +28,7 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_png
 from nvs_eval.records.record import read_record
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.sources.views import View
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -53,9 +54,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     outcomes = Scorer.outcomes
 
-    def counted(self: Scorer, view: object) -> object:
-        names.append(view.name)  # pyright: ignore[reportAttributeAccessIssue]
-        return outcomes(self, view)  # pyright: ignore[reportArgumentType]
+    def counted(self: Scorer, view: View) -> object:
+        names.append(view.name)
+        return outcomes(self, view)
 
     monkeypatch.setattr(Scorer, "outcomes", counted)
     return names
@@ -295,9 +296,9 @@ def test_interrupted_suite_resumes(
     with monkeypatch.context() as patched:
         counted = Scorer.outcomes
 
-        def until(self: Scorer, view: object) -> object:
+        def until(self: Scorer, view: View) -> object:
             interrupt(scored)
-            return counted(self, view)  # pyright: ignore[reportArgumentType]
+            return counted(self, view)
 
         patched.setattr(Scorer, "outcomes", until)
         result = cli("suite", "suite.yaml")

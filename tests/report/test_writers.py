@@ -543,7 +543,7 @@ def test_a_long_file_is_written_completely_or_not_at_all(
         yield "first part"
         raise OSError("No space left on device")
 
-    monkeypatch.setitem(LONG, "csv", until_full)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(LONG, "csv", until_full)
     Path("scores.csv").write_text("of before")
     message = refused("table", "records", "--format", "csv", "--long", "--output", "scores.csv", "--overwrite")
     assert message.startswith("scores.csv cannot be written: No space left on device")

@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Archives are read like the folders that were packed. Nothing is written from a damaged or malicious archive."""
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from support.pinned import Pinned
 from support.pngs import chunk
 from support.profiles import exif_data
 from support.scenes import HEIGHT, files_below, image, write_pngs
+from support.views import views_of
 
 from nvs_eval.errors import InputWarning
 from nvs_eval.images.files import save_png
@@ -66,7 +65,7 @@ def test_images_in_an_archive_have_a_provenance_but_no_file(tmp_path: Path, monk
     archive = pack(predictions(tmp_path / "p", mask=True), tmp_path / "p.tar.gz")
     monkeypatch.chdir(tmp_path)
     (source,) = open_folders([Path("p.tar.gz")])
-    for view in source:
+    for view in views_of(source):
         assert (view.reference_file, view.renders[0].file) == (None, None)
     assert source.provenance[0] == {
         "renders_from": "p.tar.gz",
@@ -97,7 +96,7 @@ def test_a_plain_archive_is_matched_and_named_after_itself(tmp_path: Path) -> No
     (source,) = open_folders([archive], reference=references)
     assert source.ids == [ResultId("garden", "ours")]
     check_views(source, {"0000": (1, 11), "0001": (2, 12)})
-    assert next(iter(source)).reference_file == references / "0000.png"
+    assert next(views_of(source)).reference_file == references / "0000.png"
     assert refusal(archive).startswith(f"{archive} has no references. Add `--reference DIR`.")
 
 

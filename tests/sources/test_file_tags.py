@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Tags of the files of views: orientation of references, renders and masks, and colours other than sRGB."""
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import torch
 from PIL import Image, ImageCms
 from support.pngs import chunk, png_bytes
 from support.profiles import exif_data, icc_profile
+from support.views import views_of
 
 from nvs_eval import psnr
 from nvs_eval.errors import InputError, InputWarning
@@ -62,7 +61,7 @@ def test_different_orientations_are_an_error(
     )
     with pytest.raises(InputError, match=pattern):
         opened(tmp_path)
-    (view,) = opened(tmp_path, Reading(ignore_orientation=True))
+    (view,) = views_of(opened(tmp_path, Reading(ignore_orientation=True)))
     assert torch.equal(view.reference, load_image(tmp_path / "gt" / f"0001{suffix}"))
 
 
@@ -86,7 +85,7 @@ def test_equal_orientations_are_scored_as_stored_with_a_warning(orientation: int
         source = opened(tmp_path)
     assert len(caught) == 1
     expected = torch.from_numpy(STORED.astype(np.float32) / np.float32(255))
-    for view in source:
+    for view in views_of(source):
         assert torch.equal(view.reference, expected)
         assert torch.equal(view.renders[0].image, expected)
 
@@ -290,7 +289,7 @@ def test_tags_of_masks_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     content = png_bytes(STORED[..., :1], depth=8, before_pixels=chunk(b"gAMA", (100000).to_bytes(4, "big")))
     (tmp_path / "masks" / "a.png").write_bytes(content)
-    (view,) = opened(tmp_path, masks=True)
+    (view,) = views_of(opened(tmp_path, masks=True))
     assert view.mask is not None
     assert torch.equal(view.mask, torch.from_numpy((STORED[..., 0] / 255).astype(np.float32)))
 

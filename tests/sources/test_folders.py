@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Folders of images: which folders are accepted, how renders are matched with references, how results are named."""
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from support.layouts import (
 )
 from support.pinned import Pinned
 from support.scenes import float_image, image, write_pngs
+from support.views import views_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_npy, save_png
@@ -198,7 +197,7 @@ def test_a_relative_path_is_resolved_for_the_name(garden: Path, monkeypatch: pyt
 def test_renders_are_matched_with_references_by_name(garden: Path) -> None:
     (source,) = open_folders([garden / "ours"], reference=garden / "gt")
     assert source.ids == [ResultId("garden", "ours")]
-    views = list(source)
+    views = list(views_of(source))
     assert [view.name for view in views] == list(NAMES)
     for view, seed in zip(views, NAMES.values(), strict=True):
         assert torch.equal(view.reference, image(seed))
@@ -223,7 +222,7 @@ def test_extensions_need_not_agree_and_dots_in_names_stay(tmp_path: Path) -> Non
     save_npy(tmp_path / "ours" / "frame.002.npy", float_image(4))
     (source,) = open_folders([tmp_path / "ours"], reference=tmp_path / "gt")
     assert [view.name for view in source] == ["frame.001", "frame.002"]
-    assert torch.equal(next(iter(source)).renders[0].image, float_image(3))
+    assert torch.equal(next(views_of(source)).renders[0].image, float_image(3))
 
 
 def test_orphans_on_either_side_are_an_error_with_their_names(garden: Path, pinned: Pinned) -> None:
@@ -260,7 +259,7 @@ def test_no_common_name_is_an_error_with_allow_missing_too(garden: Path, pinned:
 def test_folders_with_the_same_reference_folder_are_one_source(garden: Path) -> None:
     (source,) = open_folders([garden / "theirs", garden / "ours"], reference=garden / "gt")
     assert labels([source]) == [["garden/theirs", "garden/ours"]]
-    first = next(iter(source))
+    first = next(views_of(source))
     assert [render.file for render in first.renders] == [garden / m / "0001.png" for m in ("theirs", "ours")]
     assert torch.equal(first.renders[0].image, image(21))
 

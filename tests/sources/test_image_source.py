@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Views from files: when each file is opened and decoded, and what is checked beforehand."""
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from support.pinned import Pinned
 from support.pngs import png_bytes
 from support.records import record
 from support.scenes import HEIGHT, WIDTH, float_image, image, write_masks, write_pngs
+from support.views import views_of
 from torch import Tensor
 
 from nvs_eval.errors import InputError, ResourceError
@@ -97,7 +96,7 @@ def test_masks_are_decoded_in_the_background(garden: Path, masks: Path, monkeypa
     monkeypatch.setattr("nvs_eval.sources.masks.load_mask", load)
     (source,) = open_folders([garden / "ours"], reference=garden / "gt", masks=masks)
     threads.clear()
-    assert all(view.mask is not None and view.mask.eq(1).all() for view in source)
+    assert all(view.mask is not None and view.mask.eq(1).all() for view in views_of(source))
     assert len(threads) == 3
     assert all(name.startswith("nvs-eval-ahead") for name in threads)
 
@@ -136,7 +135,7 @@ def test_formats_mixed_in_one_folder_keep_their_precision(tmp_path: Path) -> Non
     save_npy(tmp_path / "ours" / "c.npy", float_image(3))
     write_pngs(tmp_path / "gt", {"a": 4, "b": 5, "c": 6})
     (source,) = open_folders([tmp_path / "ours"], reference=tmp_path / "gt")
-    a, b, c = (view.renders[0].image for view in source)
+    a, b, c = (view.renders[0].image for view in views_of(source))
     assert torch.equal(a, torch.from_numpy((sixteen / 65535).astype(np.float32)))
     assert torch.equal(b, image(2))
     assert torch.equal(c, float_image(3))
@@ -146,7 +145,7 @@ def test_rendering_times_reach_the_views(garden: Path) -> None:
     files = {name: Picture(garden / "ours" / f"{name}.png") for name in NAMES}
     times = {"0001": None, "0002": 2.0, "0003": 3.0}
     source = ImageFiles([RenderSet(ResultId("s", "m"), files, files, seconds=times)])
-    assert [view.renders[0].seconds for view in source] == [None, 2.0, 3.0]
+    assert [view.renders[0].seconds for view in views_of(source)] == [None, 2.0, 3.0]
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------
@@ -197,10 +196,11 @@ def test_a_damaged_file_costs_the_results_that_need_it(damaged: str, failed: set
     first, *others = source
     assert set(first.failed) == failed
     assert all(str(file) in str(error) for error in first.failed.values())
-    assert [(other.failed, len(other.renders)) for other in others] == [({}, 2)] * 2
+    assert [(other.failed, len(other.renders)) for other in views_of(others)] == [({}, 2)] * 2
     if len(failed) == 1:
         (left,) = {0, 1} - failed
-        assert [render.file for render in first.renders] == [garden / ["ours", "theirs"][left] / "0001.png"]
+        (view,) = views_of([first])
+        assert [render.file for render in view.renders] == [garden / ["ours", "theirs"][left] / "0001.png"]
 
 
 def test_a_cut_off_file_is_reported_before_scoring(garden: Path) -> None:

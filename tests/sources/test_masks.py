@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Masks in files."""
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import torch
 from PIL import Image
 from support.pinned import Pinned
 from support.scenes import image
+from support.views import views_of
 
 from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.images.pixels import sha256_of_mask
@@ -105,7 +104,7 @@ def view(name: str) -> View:
 def test_a_view_gets_the_mask_of_its_name(tmp_path: Path) -> None:
     files = {"a": png(tmp_path / "a.png", HALF), "cam0/b": png(tmp_path / "b.png", 255 - HALF)}
     masks = Masks(files)
-    first, second = (masks.attach(view(name)) for name in files)
+    first, second = views_of(masks.attach(view(name)) for name in files)
     assert first.mask is not None
     assert second.mask is not None
     assert torch.equal(first.mask, 1 - second.mask)
@@ -115,7 +114,7 @@ def test_a_view_gets_the_mask_of_its_name(tmp_path: Path) -> None:
 
 def test_binary_masks_count_every_pixel_that_is_not_black(tmp_path: Path) -> None:
     files = {"a": png(tmp_path / "a.png", LEVELS)}
-    soft, hard = Masks(files).attach(view("a")).mask, Masks(files, binary=True).attach(view("a")).mask
+    soft, hard = (masked.mask for masked in views_of(Masks(files, binary=b).attach(view("a")) for b in (False, True)))
     assert soft is not None
     assert hard is not None
     assert torch.equal(hard, (soft > 0).float())
@@ -147,7 +146,7 @@ def test_views_without_a_mask_are_named(tmp_path: Path, pinned: Pinned) -> None:
 
 def test_attach_gives_each_view_of_a_source_its_mask(tmp_path: Path) -> None:
     masks = Masks({name: png(tmp_path / f"{name}.png", HALF) for name in "ab"})
-    attached = [masks.attach(view(name)).mask for name in "ab"]
+    attached = [view.mask for view in views_of(masks.attach(view(name)) for name in "ab")]
     assert all(mask is not None and mask.mean() == 0.5 for mask in attached)
 
 
@@ -308,7 +307,7 @@ def test_one_mask_for_all_views_is_read_once(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("nvs_eval.sources.masks.load_mask", lambda path: read.append(path) or load_mask(path))
     masks.check(dict.fromkeys(masks.files, (48, 40)))
     assert masks.load("a") is masks.load("cam0/b")
-    assert masks.attach(view("c")).mask_file == path
+    assert next(views_of([masks.attach(view("c"))])).mask_file == path
     assert masks.sha256("a") == masks.sha256("c") == Masks({"a": path}).sha256("a")
     assert read == [path, path]  # The second time for the other `Masks`.
     with pytest.raises(InputError, match=r"View 'c': the mask .*hood\.png is 48x40, but the image is 40x48"):

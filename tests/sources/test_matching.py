@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Which renders and references belong together: by name, in order, by patterns, and which views are chosen."""
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from support.matching import refused
 from support.pinned import Pinned
 from support.protocols import protocol_file
 from support.scenes import image, write_pngs
+from support.views import views_of
 
 import nvs_eval
 from nvs_eval.errors import InputError
@@ -74,7 +73,7 @@ def test_order_is_natural_on_both_sides(tmp_path: Path) -> None:
     gt = write_pngs(tmp_path / "gt", {f"r_{number}": number for number in numbers})
     ours = write_pngs(tmp_path / "ours", {f"{number:05d}": 20 + number for number in numbers})
     (source,) = open_folders([ours], reference=gt, matching=ORDER)
-    pairs = {view.name: view.renders[0].file for view in source}
+    pairs = {view.name: view.renders[0].file for view in views_of(source)}
     assert pairs == {f"r_{number}": ours / f"{number:05d}.png" for number in numbers}
     assert list(pairs) == [f"r_{number}" for number in numbers]
     (source,) = open_folders([ours], reference=gt, matching=Matching(match="order", every=5))

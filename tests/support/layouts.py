@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Small folders in the layouts of other tools, and archives of them."""
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from support.scenes import HEIGHT, WIDTH, image, write_pngs
+from support.views import views_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
@@ -37,7 +36,7 @@ PREDICTED = {"cam0/DSC07956": (1, 11), "cam1/DSC07964": (2, 12)}
 
 def check_views(source: ImageFiles, expected: dict[str, tuple[int, ...]]) -> None:
     """Check that each view consists of the images of these seeds, the reference first."""
-    views = list(source)
+    views = list(views_of(source))
     assert [view.name for view in views] == list(expected)
     for view, (reference, *renders) in zip(views, expected.values(), strict=True):
         assert torch.equal(view.reference, image(reference))

@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Models of 3D Gaussian splatting and its forks, as render.py writes them."""
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from support.layouts import (
 )
 from support.pinned import Pinned
 from support.scenes import image, write_pngs
+from support.views import views_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId
@@ -29,7 +28,7 @@ def test_a_model_has_references_and_iterations_are_steps(tmp_path: Path) -> None
     folder = model(tmp_path / "garden-3dgs", 30000, 7000, trained_on="/data/360/garden/")
     (source,) = open_folders([folder])
     assert source.ids == [ResultId("garden", "garden-3dgs", step=step) for step in (7000, 30000)]
-    first = next(iter(source))
+    first = next(views_of(source))
     assert torch.equal(first.reference, image(1))
     assert [render.file for render in first.renders] == [
         folder / "test" / f"ours_{step}" / "renders" / "0001.png" for step in (7000, 30000)
@@ -85,7 +84,7 @@ def test_an_iteration_without_references_is_an_error(tmp_path: Path) -> None:
         open_folders([folder])
     other = write_pngs(tmp_path / "other", NAMES)
     (source,) = open_folders([folder], reference=other)
-    assert next(iter(source)).reference_file == other / "0001.png"
+    assert next(views_of(source)).reference_file == other / "0001.png"
 
 
 def test_renders_named_like_an_iteration_are_an_ordinary_folder(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_renders_beside_references_may_have_other_references(tmp_path: Path) -> 
     other = write_pngs(tmp_path / "other", NAMES)
     (source,) = open_folders([folder / "test" / "ours_7000" / "renders"], reference=other)
     assert source.ids == [ResultId("garden", "m", step=7000)]
-    assert next(iter(source)).reference_file == other / "0001.png"
+    assert next(views_of(source)).reference_file == other / "0001.png"
 
 
 def test_other_folders_of_a_step_are_plain_folders(tmp_path: Path) -> None:

@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Canvases of gsplat's trainers."""
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from support.layouts import (
     refusal,
 )
 from support.scenes import HEIGHT, WIDTH, image, write_pngs
+from support.views import views_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
@@ -42,7 +41,7 @@ def test_the_folder_of_canvases_can_be_scored_directly(tmp_path: Path, monkeypat
 def test_a_part_of_a_canvas_has_a_provenance_but_no_file(tmp_path: Path) -> None:
     folder = gsplat(tmp_path / "ours", 29999)
     (source,) = open_folders([folder])
-    for view in source:
+    for view in views_of(source):
         assert (view.reference_file, view.renders[0].file) == (None, None)
     assert source.provenance[0]["renders_from"] == str(folder)
     assert "archive_sha256" not in source.provenance[0]
@@ -90,7 +89,7 @@ def test_a_reference_folder_takes_precedence_over_canvases(tmp_path: Path) -> No
     references = write_pngs(tmp_path / "gt", {"0000": 5, "0001": 6})
     (source,) = open_folders([gsplat(tmp_path / "ours", 29999)], reference=references)
     check_views(source, {"0000": (5, 30000), "0001": (6, 30001)})
-    assert next(iter(source)).reference_file == references / "0000.png"
+    assert next(views_of(source)).reference_file == references / "0000.png"
 
 
 def test_images_named_like_canvases_and_references_are_plain_images(tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_masks_are_matched_with_the_views_of_canvases(tmp_path: Path) -> None:
     for name in VIEWS:
         save_png(masks / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
     (source,) = open_folders([gsplat(tmp_path / "ours", 29999)], masks=masks)
-    assert [view.mask_file for view in source] == [masks / "0000.png", masks / "0001.png"]
+    assert [view.mask_file for view in views_of(source)] == [masks / "0000.png", masks / "0001.png"]
     save_png(masks / "0001.png", torch.ones(HEIGHT, 2 * WIDTH, 3))
     with pytest.raises(InputError, match=r"View '0001': the mask .*0001\.png is 96x40, .* 48x40"):
         open_folders([tmp_path / "ours"], masks=masks)

@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Predictions of NerfBaselines."""
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from support.layouts import (
     predictions,
     refusal,
 )
+from support.views import views_of
 
 from nvs_eval.errors import InputError
 from nvs_eval.records.result_id import ResultId
@@ -27,7 +26,7 @@ def test_predictions_have_references_scene_and_method(tmp_path: Path) -> None:
     (source,) = open_folders([folder])
     assert source.ids == [ResultId("garden", "gaussian-splatting", step=30000)]
     check_views(source, PREDICTED)
-    first = next(iter(source))
+    first = next(views_of(source))
     assert first.reference_file == folder / "gt-color" / "cam0" / "DSC07956.png"
     assert first.renders[0].file == folder / "color" / "cam0" / "DSC07956.png"
     assert list(source.provenance[0]) == ["reading"]
@@ -72,10 +71,10 @@ def test_names_from_the_user_take_precedence_over_predictions(tmp_path: Path) ->
 def test_masks_of_predictions_are_not_used_by_default(tmp_path: Path) -> None:
     folder = predictions(tmp_path / "p", mask=True)
     (source,) = open_folders([folder])
-    assert next(iter(source)).mask is None
+    assert next(views_of(source)).mask is None
     assert source.provenance[0]["masks_not_used"] == str(folder / "mask")
     (source,) = open_folders([folder], masks=folder / "mask")
-    first = next(iter(source))
+    first = next(views_of(source))
     assert first.mask is not None
     assert first.mask_file == folder / "mask" / "cam0" / "DSC07956.png"
     assert "masks_not_used" not in source.provenance[0]
@@ -86,7 +85,7 @@ def test_masks_of_predictions_are_used_with_own_masks(packed: bool, tmp_path: Pa
     folder = predictions(tmp_path / "p", mask=True)
     path = pack(folder, tmp_path / "p.tar.gz") if packed else folder
     (source,) = open_folders([path], own_masks=True)
-    first = next(iter(source))
+    first = next(views_of(source))
     assert first.mask is not None
     assert torch.equal(first.mask, load_mask(folder / "mask" / "cam0" / "DSC07956.png"))
     # A record cannot refer to a file in an archive.

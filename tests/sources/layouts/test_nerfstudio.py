@@ -1,5 +1,3 @@
-# Sources yield failed views, too; the tests fail on one of these.
-# pyright: reportAttributeAccessIssue=false
 """Canvases of `ns-eval` and folders of `ns-render dataset`."""
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from support.layouts import (
 )
 from support.pinned import Pinned
 from support.scenes import image, write_pngs
+from support.views import views_of
 
 from nvs_eval.images.files import save_png
 from nvs_eval.records.result_id import ResultId
@@ -55,7 +54,7 @@ def test_canvases_without_accumulation_are_cut_where_their_parts_look_alike(
     save_png(folder / "eval_img_0000.png", torch.cat(images, dim=1))
     warned: list[str] = []
     (source,) = open_folders([folder], warn=warned.append)
-    (view,) = source
+    (view,) = views_of(source)
     assert torch.equal(view.reference, images[0])
     assert (view.renders[0].image - images[-1]).abs().max() < 1 / 255
     assert len(warned) == (width == 45)  # Only thirds are whole pixels; that is no evidence.
@@ -80,7 +79,7 @@ def test_jpeg_canvases_of_old_versions_are_split(tmp_path: Path) -> None:
         file.unlink()
     (source,) = open_folders([folder])
     assert source.ids == [ResultId("fox", "nerfacto")]
-    for view, seed in zip(source, (1, 2), strict=True):
+    for view, seed in zip(views_of(source), (1, 2), strict=True):
         # Up to what JPEG loses.
         assert (view.reference - image(seed)).abs().max() < 0.02
         assert (view.renders[0].image - image(seed + 20)).abs().max() < 0.02
@@ -109,7 +108,7 @@ def test_a_rendered_data_set_has_references(inside: str, tmp_path: Path) -> None
     (source,) = open_folders([folder / inside])
     assert source.ids == [ResultId("fox", "nerfacto")]
     check_views(source, {f"cam0/{name}": (seed, seed + 4) for name, seed in NAMES.items()})
-    assert next(iter(source)).renders[0].file == folder / "test" / "rgb" / "cam0" / "0001.png"
+    assert next(views_of(source)).renders[0].file == folder / "test" / "rgb" / "cam0" / "0001.png"
 
 
 def test_splits_of_a_rendered_data_set_can_be_named(tmp_path: Path) -> None:
