@@ -25,8 +25,8 @@ _NOTES = {
     ),
     "nerfgs": (
         "Its own metrics are of images whose sky is black, found by colour. A copy of the protocol "
-        "nerfstudio-splatfacto with `mask: multiply`, with `--masks` that leave out the sky, reproduces them; nothing "
-        "in nvs-eval finds the sky."
+        "nerfstudio-splatfacto with `mask: multiply`, with `--masks` that exclude the sky, reproduces them. nvs-eval "
+        "does not detect the sky."
     ),
     "pynerf": (
         "Where the data has masks, its own metrics are of their columns alone. A copy of the protocol nerfstudio with "

@@ -56,7 +56,10 @@ def test_checkpoint_with_its_records_is_finished(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"identity": {"checkpoint_sha256": "another"}}, "another checkpoint (checkpoint checkpoint 1, not checkpoint another)"),
+        (
+            {"identity": {"checkpoint_sha256": "another"}},
+            "another checkpoint (checkpoint checkpoint 1, not checkpoint another)",
+        ),
         ({"identity": {"config_sha256": "another"}}, "another configuration (checkpoint checkpoint 1)"),
         ({"identity": {"data_sha256": "another"}}, "other data (checkpoint checkpoint 1)"),
         ({"views": ("a", "cam0/b", "c", "d")}, "3 views, not 4 (checkpoint checkpoint 1)"),

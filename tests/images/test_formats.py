@@ -159,7 +159,7 @@ def test_hdr_shares_an_exponent(writer: str, tmp_path: Path) -> None:
     step = np.exp2(np.frexp(colours.max(axis=-1))[1] - 8.0)[..., None]
     assert (np.abs(image - colours) <= step).all()
     if writer == "OpenCV":
-        assert np.array_equal(image, cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1])
+        assert np.array_equal(image, np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))[..., ::-1])
     else:
         assert np.array_equal(image, np.floor(colours / step) * step)
 

@@ -79,8 +79,8 @@ def write_inputs(folder: Path) -> None:
         arrays |= {f"reference {name}": reference, f"render {name}": render, f"mask {name}": array_masks()[name]}
     np.savez(folder / "pairs.npz", **arrays)
     for net in ("alex", "vgg"):
-        backbone = {name: tensor.numpy() for name, tensor in load_backbone(net).items()}
-        np.savez(folder / f"{net}.npz", **backbone)
+        backbone: dict[str, Any] = {name: tensor.numpy() for name, tensor in load_backbone(net).items()}
+        np.savez(folder / f"{net}.npz", allow_pickle=False, **backbone)
 
 
 def run(group: Group, inputs: Path) -> dict[str, Any]:

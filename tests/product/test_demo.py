@@ -137,7 +137,7 @@ def test_nerfstudio_reads_the_scene_with_the_same_rays(tmp_path: Path) -> None:
         away = np.array(BALL) - rays.origins.numpy()
         distance = np.linalg.norm(np.cross(away, rays.directions.numpy()), axis=-1)
         # Except at its outline, nerfstudio's rays hit the ball exactly where it was drawn.
-        drawn = iio.imread(path).any(axis=-1)
+        drawn = np.any(iio.imread(path), axis=-1)
         assert drawn[distance < 0.045].all()
         assert not drawn[distance > 0.075].any()
 

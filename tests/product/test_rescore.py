@@ -427,7 +427,10 @@ def test_record_of_an_older_checkpoint_is_replaced_only_with_overwrite(
     (before,) = records("out", "reflecting").values()
     refused = run("then another")
     assert refused.code == 2
-    assert re.search(r"reflecting-\w+\.json was scored on another checkpoint \(checkpoint first, not checkpoint then another\)", refused.err)
+    assert re.search(
+        r"reflecting-\w+\.json was scored on another checkpoint \(checkpoint first, not checkpoint then another\)",
+        refused.err,
+    )
     assert list(records("out", "reflecting").values()) == [before]
     assert cli("rescore", "out", "--protocol", "reflecting.yaml", "--overwrite").code == 0
     (after,) = records("out", "reflecting").values()
