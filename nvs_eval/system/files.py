@@ -121,6 +121,31 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
     )
 
 
+def read_small(path: Path, largest: int, what: str) -> bytes:
+    """Return the content of a regular file, if it has at most `largest` bytes.
+
+    Args:
+        path: path of the file.
+        largest: largest number of bytes.
+        what: description of the file, with which messages begin.
+
+    Raises:
+        InputError: the file is larger, or it is a pipe, a device or the like, which might never end.
+        OSError: the file cannot be read.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # A pipe that nobody writes to would block.
+
+    with open(path, "rb", opener=opener) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InputError(f"{what} must be a regular file. It is a pipe, a device or the like.")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise InputError(f"{what} must have at most {in_units(largest)}. It has more.")
+    return content
+
+
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes, read a block at a time.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nvs_eval.errors import InputError, unknown_name
 
@@ -51,33 +51,13 @@ def read_as(path: Path, kind: str, parse: Callable[[object], T]) -> T:
     Raises:
         InputError: the file cannot be read, is not YAML, or has invalid content.
     """
-    import yaml
+    from nvs_eval.system.bounded_yaml import UniqueKeyLoader, read_yaml
 
+    what = f"The {kind} file {path}"
+    text = read_yaml(path, what)
     try:
-        return parse(_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"The {kind} file {path} cannot be read: {error.strerror}.") from error
+        return parse(UniqueKeyLoader(text).load())
     except InputError as error:
-        raise InputError(f"The {kind} file {path}: {error}") from error
-    # PyYAML raises a plain ValueError for impossible dates; text that is not UTF-8 raises one too.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"The {kind} file {path} is not YAML: {error}") from error
-
-
-def _load(text: str) -> object:
-    import yaml
-
-    class UniqueKeyLoader(yaml.SafeLoader):
-        """YAML loader that refuses duplicate keys; PyYAML would silently keep the last one."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys: set[tuple[str, str]] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
-                    line = key.start_mark.line + 1
-                    raise InputError(f"{key.value} is given twice, the second time in line {line}. Remove one.")
-                keys.add((key.tag, str(key.value)))
-            return super().construct_mapping(node, deep=deep)
-
-    # A subclass of the safe loader, so it constructs only plain data.
-    return yaml.load(text, Loader=UniqueKeyLoader)
+        raise InputError(f"{what}: {error}") from error
+    except ValueError as error:  # Text that is not YAML, or an impossible date.
+        raise InputError(f"{what} is not YAML: {error}") from error

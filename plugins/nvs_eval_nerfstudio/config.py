@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.bounded_yaml import BoundedLoader, read_yaml
 from nvs_eval_nerfstudio.admitted import admitted_packages
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
@@ -62,22 +63,18 @@ def load_config(path: Path) -> TrainerConfig:
         InputError: if nerfstudio is not installed, if the file cannot be read or is not the configuration of a run, or
             if it names a class that is not installed or not admitted.
     """
-    text = _read(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Pass the config.yml of a nerfstudio run, such as {path / 'config.yml'}.")
+    text = read_yaml(path, f"The config.yml {path}")
     import_nerfstudio()
     from nerfstudio.engine.trainer import TrainerConfig
 
     try:
-        config = ConfigLoader(path, text, admitted_packages()).get_single_data()
-    except InputError:
+        config = ConfigLoader(path, text, admitted_packages()).load()
+    except _Refusal:
         raise
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path} is not the config.yml of a nerfstudio run, because it is not valid YAML: {reason}"
-        ) from error
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        # Values that contradict their tag (!!int x, a list as a key) raise the error of the failed conversion.
-        raise InputError(f"{path} is not the config.yml of a nerfstudio run. Reading it raised {error!r}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not the config.yml of a nerfstudio run: {error}") from error
     if not isinstance(config, TrainerConfig):
         content = "nothing" if config is None else f"a {type(config).__name__}"
         raise InputError(
@@ -85,19 +82,6 @@ def load_config(path: Path) -> TrainerConfig:
             "Use the config.yml that ns-train wrote into the run's folder."
         )
     return config
-
-
-def _read(path: Path) -> str:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder. Pass the config.yml of a nerfstudio run, such as {path / 'config.yml'}.")
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist. Pass the config.yml of a nerfstudio run.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not the config.yml of a nerfstudio run, because it is not text.") from error
 
 
 # --- The loader ---
@@ -109,7 +93,11 @@ _PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "co
 _PATH = re.compile(r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
 
 
-class ConfigLoader(yaml.SafeLoader):
+class _Refusal(InputError):
+    """A tag that is not admitted. The message begins with the file and the line."""
+
+
+class ConfigLoader(BoundedLoader):
     """YAML loader that builds admitted values and raises an `InputError` with file, line and tag for the rest."""
 
     def __init__(self, path: Path, text: str, admitted: frozenset[str]) -> None:
@@ -212,9 +200,9 @@ class ConfigLoader(yaml.SafeLoader):
             return f"the package {package!r} is not installed. Install the plugin that the run was trained with{method}"
         return f"the package {package!r} registers no nerfstudio method or dataparser"
 
-    def _refusal(self, node: yaml.Node, reason: str) -> InputError:
+    def _refusal(self, node: yaml.Node, reason: str) -> _Refusal:
         tag = node.tag.replace(_YAML, "!!")
-        return InputError(f"{self._path}, line {node.start_mark.line + 1}: {tag} is refused: {reason}.")
+        return _Refusal(f"{self._path}, line {node.start_mark.line + 1}: {tag} is refused: {reason}.")
 
 
 for _tag in _PLAIN:

@@ -402,13 +402,13 @@ def test_error_mentions_the_version_if_a_class_is_missing(write):
         ("a: 1\n", "Got a dict"),
         ("just a line", "Got a str"),
         ("!!python/object:nerfstudio.configs.base_config.MachineConfig {}", "Got a MachineConfig"),
-        ("a: [1", "not valid YAML"),
-        ("a: 1\n---\nb: 2\n", "not valid YAML"),
-        ("a: !!int x\n", "raised ValueError"),
-        ("a: !!timestamp x\n", "raised AttributeError"),
-        ("? [1]\n: 2\n", "not valid YAML"),
-        ("[" * 5000, "raised RecursionError"),
-        ("a: \x00", "not valid YAML"),
+        ("a: [1", "expected ',' or ']'"),
+        ("a: 1\n---\nb: 2\n", "expected a single document"),
+        ("a: !!int x\n", "invalid literal"),
+        ("a: !!timestamp x\n", "AttributeError"),
+        ("? [1]\n: 2\n", "unhashable key"),
+        ("[" * 5000, "at most 64 levels deep"),
+        ("a: \x00", "special characters are not allowed"),
     ],
 )
 def test_other_files_are_refused(text, reason, write):
@@ -423,7 +423,7 @@ def test_binary_folder_and_missing_files_are_refused(tmp_path):
     binary.write_bytes(b"PK\x03\x04\xff\xfe\x00")
     assert "not text" in refusal(binary)
     assert "is a folder" in refusal(tmp_path)
-    assert "gone.yml does not exist" in refusal(tmp_path / "gone.yml")
+    assert "gone.yml cannot be read: No such file" in refusal(tmp_path / "gone.yml")
 
 
 class Absent:

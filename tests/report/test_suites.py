@@ -138,7 +138,7 @@ def test_a_malformed_suite_is_an_error(change: Callable[[dict[str, Any]], object
     [
         ("name: [", r"^The suite file .*attic\.yaml is not YAML: "),
         ("name: 2024-13-45", r"^The suite file .*attic\.yaml is not YAML: "),
-        ("[" * 5000, r"^The suite file .*attic\.yaml is not YAML: "),
+        ("[" * 5000, r"^The suite file .*attic\.yaml: .* at most 64 levels deep"),
         ("", r"^The suite file .*attic\.yaml: a suite must be a mapping with the fields name, .*Got None\.$"),
         (SUITE + "name: attic\n", r"attic\.yaml: name is given twice, the second time in line 8\. Remove one\.$"),
         (SUITE.replace("factor: 1", "factor: 1, factor: 2"), r"attic\.yaml: factor is given twice, .* in line 7"),
@@ -152,7 +152,7 @@ def test_other_files_are_errors(text: str, message: str, tmp_path: Path) -> None
 def test_bytes_that_are_not_text_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "attic.yaml"
     path.write_bytes(b"name: \xff")
-    with pytest.raises(InputError, match=r"attic\.yaml is not YAML: "):
+    with pytest.raises(InputError, match=r"attic\.yaml is not YAML, because"):
         load_suite(path)
 
 
