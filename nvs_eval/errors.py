@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+LONGEST_SHOWN = 60
+"""Largest number of characters of a value from a file in a message."""
+_MOST_NAMES = 50
 
 
 class InputError(ValueError):
@@ -32,22 +37,45 @@ class ResourceError(InputError):
 
 def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> InputError:
     """Return the error for an unknown name, with the nearest known name and a list of all."""
-    return InputError(f"Unknown {kind} {name!r}.{known_names(name, valid_names)}")
+    return InputError(f"Unknown {kind} {quoted(name)}.{known_names(name, valid_names)}")
 
 
 def known_names(name: str, valid_names: Iterable[str]) -> str:
     """Return the sentences on the nearest known name and on all of them, after a space."""
-    names = sorted(valid_names)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    names = sorted(map(shortened, valid_names))
+    nearest = difflib.get_close_matches(shortened(str(name)), names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"{hint} Known: {', '.join(names) or 'none'}."
+    return f"{hint} Known: {some(names, _MOST_NAMES) or 'none'}."
 
 
-def some(names: Iterable[str], most: int = 5) -> str:
-    """Return the first names, and the number of the others."""
+def some(names: Iterable[object], most: int = 5, *, whole: bool = False) -> str:
+    """Return the first names, and the number of the others.
+
+    Args:
+        names: names, which are truncated if they are long, or paths, which are not.
+        most: number of names.
+        whole: do not truncate names, because they are whole sentences.
+    """
     all_names = list(names)
-    shown = ", ".join(all_names[:most])
+    shown = ", ".join(
+        str(name) if whole or isinstance(name, Path) else shortened(str(name)) for name in all_names[:most]
+    )
     return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
+
+
+def quoted(value: object) -> str:
+    """Return the repr of a value for a message, truncated if it is long. Values from files can have any length."""
+    try:
+        text = repr(value[: LONGEST_SHOWN + 1] if isinstance(value, str | bytes) else value)
+    except (RecursionError, ValueError):  # Nested too deeply, or an integer with too many digits.
+        text = f"a {type(value).__name__}"
+    return shortened(text)
+
+
+def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """Return a text from a file for a message: printable, and truncated if it is long."""
+    cut = printable(text[: longest + 1])
+    return cut if len(cut) <= longest else f"{cut[:longest]}..."
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -69,7 +97,8 @@ def listed(words: Sequence[str]) -> str:
 def printable(text: str) -> str:
     """Return a text that is safe to print.
 
-    Names may come from untrusted files: control characters and characters without a glyph become escapes.
+    Names may come from untrusted files: control characters, characters that change the direction of a text, lone
+    surrogates and others without a glyph become escapes.
     """
     if text.isprintable():
         return text

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from nvs_eval.errors import InputError, listed, unknown_name
+from nvs_eval.errors import InputError, listed, quoted, unknown_name
 from nvs_eval.images.pixels import AlphaRule, Quantisation
 from nvs_eval.metrics.describe import Description, describe, family_of, without_defaults
 from nvs_eval.metrics.pair import MaskMeaning
@@ -219,7 +219,10 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InputError(f"A number of a protocol must fit into a float64. Got {quoted(value)}.") from error
     return value
 
 

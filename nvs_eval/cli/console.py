@@ -12,46 +12,43 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nvs_eval.errors import InputWarning, counted
+from nvs_eval.errors import InputWarning, counted, printable
+from nvs_eval.system.output import json_text, write_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from nvs_eval.report.tables.table import Table
+    from nvs_eval.system.terminal import SafeConsole
 
-# Width of the output to files and pipes, which is never wrapped.
-_UNBOUNDED = 100_000
 _NO_BREAK = "\xa0"
 _SECONDS_BETWEEN_LINES = 20.0
 
 
-def results() -> Console:
-    """Return a console on stdout. Outside a terminal it neither colours nor wraps nor truncates."""
+def results() -> SafeConsole:
+    """Return a console on stdout."""
     return _console(sys.stdout)
 
 
-def _console(stream: TextIO) -> Console:
-    from rich.console import Console
+def _console(stream: TextIO) -> SafeConsole:
+    from nvs_eval.system.terminal import SafeConsole  # Imported late because rich takes a while.
 
-    # emoji=False: a path such as `a:100:b` is printed as it is. FORCE_COLOR must not put colours into files.
-    if stream.isatty():
-        return Console(file=stream, highlight=False, emoji=False)
-    return Console(file=stream, highlight=False, emoji=False, width=_UNBOUNDED, force_terminal=False)
+    return SafeConsole(stream)
 
 
 def put(text: str) -> None:
-    """Write a text to stdout unchanged. Output for programs never passes through rich."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Write a text for programs to stdout. It never passes through rich."""
+    write_text(sys.stdout, text)
+
+
+def put_json(value: object) -> None:
+    """Write a value to stdout as JSON."""
+    put(f"{json_text(value, indent=1)}\n")
 
 
 def put_sentences(sentences: Iterable[str]) -> None:
     """Print each sentence as a paragraph on stdout, wrapped only in a terminal."""
-    from nvs_eval.errors import printable
-
     out = results()
     for sentence in map(printable, sentences):
-        out.print(_wrapped(sentence, out.width) if out.is_terminal else sentence, markup=False, soft_wrap=True)
+        out.print(_wrapped(sentence, out.width) if out.is_terminal else sentence, soft_wrap=True)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -60,9 +57,9 @@ def _wrapped(text: str, width: int) -> str:
     return textwrap.fill(kept, width, break_long_words=False, break_on_hyphens=False).replace(_NO_BREAK, " ")
 
 
-def say(message: str, *, style: str = "") -> None:
-    """Print a message on stderr."""
-    _console(sys.stderr).print(message, style=style, markup=False, soft_wrap=True)
+def say(*lines: str, style: str = "") -> None:
+    """Print a message on stderr, in one or several lines."""
+    _console(sys.stderr).print(*map(printable, lines), sep="\n", style=style, soft_wrap=True)
 
 
 def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
@@ -78,14 +75,13 @@ def put_tables(tables: Iterable[Table], *, ranks: bool = True) -> None:
 def input_warnings() -> Iterator[None]:
     """Print the first warning of each kind about the input on stderr, and at the end the number of the others.
 
-    Warnings that are not about the input are shown as Python does.
+    Other warnings are printed with their place in the code.
     """
     by_kind: dict[str, set[str]] = {}  # A file can be read several times.
-    others = warnings.showwarning
 
-    def show(message: Warning | str, *details: Any, **more: Any) -> None:
+    def show(message: Warning | str, *place: Any, **more: Any) -> None:
         if not isinstance(message, InputWarning):
-            others(message, *details, **more)
+            say(*warnings.formatwarning(message, *place[:3]).splitlines())
             return
         if message.kind not in by_kind:
             say(f"Warning: {message}", style="yellow")

@@ -17,7 +17,7 @@ from importlib import import_module
 from operator import or_
 from typing import Annotated, Any, get_type_hints
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted, shortened
 
 EXIT_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 2, 70, 130
 
@@ -43,6 +43,8 @@ _COMMANDS = {
 _VERSION = "--version"
 _DEBUG, _DEBUG_VARIABLE = "--debug", "NVS_EVAL_DEBUG"
 # Errors of a device or of the machine. They carry no file name if a stream or an open file raised them.
+_NO_MEMORY = ("Cannot allocate memory", "cannot allocate memory", "failed to map segment", "can't start new thread")
+_LONGEST_REASON = 100
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ENOMEM}
 
 
@@ -58,6 +60,7 @@ def main(args: Sequence[str] | None = None) -> int:
         3 some views, results or part of a suite failed, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
     """
     from nvs_eval.cli.console import input_warnings, say
+    from nvs_eval.system.output import drop_output
 
     _prepare_streams()
     arguments = list(sys.argv[1:] if args is None else args)
@@ -69,33 +72,46 @@ def main(args: Sequence[str] | None = None) -> int:
                 return _run(arguments) if arguments else _print_help()
         finally:
             sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):
-            return 0  # rich exits this way when the reader of a pipe is gone.
-        raise
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            _silence_broken()  # The reader of the pipe is done, as with `| head`.
-            return 0
-        code, message = _explained(error)
+        code, lines = _explained(error)
         with suppress(OSError):  # stderr itself may be full.
             if debug or code == EXIT_FAULT:
-                traceback.print_exception(error)
-            say(message, style="" if code == EXIT_INTERRUPTED else "red")
-        _silence_broken()
+                say(*"".join(traceback.format_exception(error)).splitlines())
+            if lines:
+                say(*lines, style="" if code == EXIT_INTERRUPTED else "red")
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                drop_output(stream)
         return code
 
 
-def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
-    """Return the exit code and the message for an exception that ended a command."""
+def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, list[str]]:
+    """Return the exit code and the lines of the message for an exception that ended a command."""
     if isinstance(error, KeyboardInterrupt):
-        return EXIT_INTERRUPTED, "Interrupted. Finished work is kept. Repeat a `run` or `suite` command to continue it."
+        finished = "Finished work is kept. Repeat a `run` or `suite` command to continue it."
+        return EXIT_INTERRUPTED, [f"Interrupted. {finished}"]
     if isinstance(error, InputError):
-        return EXIT_INPUT, f"Error: {error}"
+        return EXIT_INPUT, [f"Error: {error}"]
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return 0, []  # The case of `--help | head`.
+    if message := _explained_by_system(error):
+        return EXIT_INPUT, [f"Error: {message}"]
+    return EXIT_FAULT, ["Error: This is a bug of nvs-eval or of a plugin. Please report it with the lines above."]
+
+
+def _explained_by_system(error: Exception) -> str:
+    """Return the message for an error of the system that nothing has turned into an InputError; "" for other errors."""
+    if isinstance(error, MemoryError) or any(clue in str(error) for clue in _NO_MEMORY):
+        reason = f"This process has no more memory ({shortened(str(error) or 'MemoryError', _LONGEST_REASON)})."
+        return f"{reason} Free some, or raise its limit (`ulimit -v`); finished work is kept."
+    if isinstance(error, UnicodeEncodeError):
+        advice = "Set the environment variable LC_ALL=C.UTF-8, or rename it."
+        return f"{quoted(error.object)} cannot be the name of a file on this system. {advice}"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _DEVICE_ERRORS):
-        failure = f"The system could not read or write: {error}."
-        return EXIT_INPUT, f"Error: {failure} Fix it and run the command again; finished work is kept."
-    return EXIT_FAULT, "Error: This is a bug of nvs-eval or of a plugin. Please report it with the lines above."
+        return f"The system could not read or write: {error}. Fix it and run the command again; finished work is kept."
+    return ""
 
 
 def _run(args: Sequence[str]) -> int:
@@ -178,8 +194,16 @@ def _print_version() -> int:
 def _prepare_streams() -> None:
     """Make stdout and stderr accept every character, whatever the encoding of the environment.
 
-    Files and pipes get UTF-8. A terminal keeps its encoding and shows unsupported characters as escapes.
+    Files and pipes get UTF-8. A terminal keeps its encoding and shows unsupported characters as escapes. A stream that
+    the caller has closed (`>&-`) is dropped; otherwise the next file that is opened would take its place.
     """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             encoding = stream.encoding if stream.isatty() else "utf-8"
@@ -195,15 +219,3 @@ def _reader_is_gone() -> bool:
         with suppress(OSError):  # A replaced stream may have no file descriptor.
             poller.register(stream.fileno(), 0)  # With an empty event mask, poll reports errors only.
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
-
-
-def _silence_broken() -> None:
-    """Redirect streams that cannot be written to, so that the interpreter does not fail on them at exit."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
-            stream.flush()

@@ -234,7 +234,7 @@ class ScoringCommand(LogOptions):
         if not (lines := [*failures(records), *map(str, lost)]):
             return 0
         advice = "Fix the causes and run the command again, which writes complete records."
-        say("\n  ".join(["Incomplete:", *lines, advice]), style="yellow")
+        say("Incomplete:", *(f"  {line}" for line in (*lines, advice)), style="yellow")
         return EXIT_FAILED
 
     def score(self, callbacks: Callbacks) -> list[tuple[Path, Record]]:

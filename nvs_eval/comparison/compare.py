@@ -128,7 +128,10 @@ def contenders_of(
             sides.setdefault(protocol, []).extend((group, contender) for contender in contenders)
     comparable = [_with_labels(contenders) for contenders in sides.values() if len(contenders) > 1]
     if not comparable:
-        got = (f"{group} ({some(dict.fromkeys(map(_with_protocol, records)))})" for group, records in groups.items())
+        got = (
+            f"{group} ({some(dict.fromkeys(map(_with_protocol, records)), whole=True)})"
+            for group, records in groups.items()
+        )
         advice = precision_advice([record for records in groups.values() for record in records])
         raise InputError(_NOT_TWO.format(groups=", ".join(got), advice=advice))
     return comparable

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError, counted, quoted
 from nvs_eval.evaluation.callbacks import Callbacks, Refusal, warn_of_lost
 from nvs_eval.evaluation.rows import Hashes, Results, Rows
 from nvs_eval.evaluation.scorer import Scorer
@@ -125,7 +125,7 @@ def evaluate(
 def _check_renders(view: View, ids: Sequence[ResultId]) -> None:
     if len(view.renders) + len(view.failed) != len(ids):
         raise InputError(
-            f"View {view.name!r} must have one render per result. Got {counted(len(view.renders), 'render')} for "
+            f"View {quoted(view.name)} must have one render per result. Got {counted(len(view.renders), 'render')} for "
             f"{counted(len(ids), 'result')}."
         )
 

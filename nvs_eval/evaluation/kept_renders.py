@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
@@ -99,10 +99,10 @@ class Result:
         if relative is None:
             origin = self.record.provenance.get("renders_from")
             advice = f"It came from {origin}: score that again" if origin else "Run it again with `--keep-renders png`"
-            raise InputError(f"{self.file}: the {kind} of view {view!r} was not kept. {advice}.")
+            raise InputError(f"{self.file}: the {kind} of view {quoted(view)} was not kept. {advice}.")
         path = self.file.parent / relative
         if not path.is_file():
-            raise InputError(f"{self.file}: the {kind} of view {view!r} is no longer at {path}.")
+            raise InputError(f"{self.file}: the {kind} of view {quoted(view)} is no longer at {path}.")
         return path
 
     def check_serves(self, protocol: Protocol) -> None:
@@ -120,7 +120,7 @@ class Result:
         rounds = protocol.quantise.render == "round" and protocol.colour_correction == "none"
         if not (rounds and (in_range or protocol.out_of_range == "clamp")):
             raise InputError(
-                f"{self.file}: the kept renders are 8-bit copies, but {protocol.name!r} scores floats or values "
+                f"{self.file}: the kept renders are 8-bit copies, but {quoted(protocol.name)} scores floats or values "
                 f"outside [0, 1]. Run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
             )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.scorer import Scorer
@@ -221,7 +221,9 @@ class RunOptions(ScoringOptions):
         try:
             return [int(word) for word in self.steps]
         except ValueError:
-            raise InputError(f"--steps must be last, all or step numbers. Got {' '.join(self.steps)!r}.") from None
+            raise InputError(
+                f"--steps must be last, all or step numbers. Got {quoted(' '.join(self.steps))}."
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,5 +292,5 @@ def parse_background(colour: str | Sequence[float]) -> tuple[float, float, float
     except ValueError:
         red = green = blue = -1.0
     if not all(0 <= value <= 1 for value in (red, green, blue)):
-        raise InputError(f"The background must be white, black or r,g,b in [0, 1]. Got {colour!r}.")
+        raise InputError(f"The background must be white, black or r,g,b in [0, 1]. Got {quoted(colour)}.")
     return red, green, blue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.pixels import RANGE_TOLERANCE, Quantisation, clamp_to_range, crop_border, quantise
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.protocols import Protocol
@@ -72,9 +72,9 @@ def range_errors(view: View, protocol: Protocol) -> dict[int, InputError]:
             where = f" ({file})" if file else ""
             advice = "Clamp the values when writing the image, or use" if file else "Use"
             error = InputError(
-                f"The {kind} of view {view.name!r}{where} has values from {bounds[0]:g} to {bounds[1]:g}. The protocol "
-                f"{protocol.name!r} requires [0, 1]. {advice} a protocol with `out_of_range: clamp`, such as "
-                "nerfstudio-splatfacto, or a copy of this one."
+                f"The {kind} of view {quoted(view.name)}{where} has values from {bounds[0]:g} to {bounds[1]:g}. The "
+                f"protocol {quoted(protocol.name)} requires [0, 1]. {advice} a protocol with `out_of_range: clamp`, "
+                "such as nerfstudio-splatfacto, or a copy of this one."
             )
             if kind == "reference":
                 return dict.fromkeys(range(len(view.renders)), error)
@@ -99,8 +99,8 @@ def check_masks(protocol: Protocol, what: str) -> None:
     """
     if protocol.mask == "none":
         raise InputError(
-            f"{what}, but the protocol {protocol.name!r} does not support masks. Use one that does, such as standard "
-            "(valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
+            f"{what}, but the protocol {quoted(protocol.name)} does not support masks. Use one that does, such as "
+            "standard (valid-pixels), nerfbaselines (multiply) or dycheck, or a file of your own."
         )
 
 
@@ -130,7 +130,7 @@ def prepare(
         EmptyMask: The mask is empty.
     """
     if mask is not None:
-        check_masks(protocol, f"View {view_name!r} has a mask")
+        check_masks(protocol, f"View {quoted(view_name)} has a mask")
     steps = steps or SharedSteps()
     if protocol.out_of_range != "keep" and not in_range:
         reference, renders = clamp_to_range(reference), clamp_to_range(renders)
@@ -148,7 +148,7 @@ def prepare(
     if mask is not None and protocol.takes_masks:
         mask = _cut(quantise(mask, rules.mask), protocol)
         if not mask.any():
-            raise EmptyMask(f"The mask of view {view_name!r} is empty: there is nothing to score.")
+            raise EmptyMask(f"The mask of view {quoted(view_name)} is empty: there is nothing to score.")
         return _masked(replace(prepared, coverage=float(mask.mean(dtype=torch.float64))), mask, protocol)
     # dycheck treats a missing mask as a full mask, which gives a different LPIPS.
     full = torch.ones_like(prepared.reference[:1]) if protocol.mask == "dycheck" else None

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.evaluation.kept_files import kept_files, move_files, place_of_renders
 from nvs_eval.evaluation.prepare import is_in_range
 from nvs_eval.evaluation.rows import relative_path
@@ -192,7 +192,9 @@ class RenderStore:
         (render,) = view.renders
         note, plan = self.note, self.plan
         if Path(view.name).is_absolute() or ".." in Path(view.name).parts:
-            raise InputError(f"View {view.name!r} cannot be written: its name points outside the folder of renders.")
+            raise InputError(
+                f"View {quoted(view.name)} cannot be written: its name points outside the folder of renders."
+            )
         note.reference_sha256[view.name] = sha256_of_image(view.reference)
         note.seconds[view.name] = render.seconds
         note.own[view.name] = dict(render.own)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError, counted, listed, some
+from nvs_eval.errors import InputError, counted, listed, quoted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import RESULTS, ScoringOptions
 from nvs_eval.images.stored import warn
@@ -298,4 +298,4 @@ class Places:
 
 def _full_name(result: ResultId) -> str:
     views = f", {result.split} views" if result.split != "test" else ""
-    return f"{result.scene!r}, {result.name!r}{views}"
+    return f"{quoted(result.scene)}, {quoted(result.name)}{views}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nvs_eval.errors import InputError, ResourceError, counted, listed, some
+from nvs_eval.errors import InputError, ResourceError, counted, listed, quoted, some
 from nvs_eval.evaluation.callbacks import Refusal
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.scorer import Outcome
@@ -195,7 +195,7 @@ class Results:
         reason, *others = dict.fromkeys(str(error) for *_, error in errors)
         more = f" The records have {counted(len(others), 'other reason')}." if others else ""
         of, under = (f" {word} {part}" if part else "" for word, part in (("of", results), ("under", protocols)))
-        return f"View {name!r}{of} was not scored{under}. {reason}{more}"
+        return f"View {quoted(name)}{of} was not scored{under}. {reason}{more}"
 
 
 def _part(names: Collection[str], count: int) -> str:

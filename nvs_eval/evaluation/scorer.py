@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError, ResourceError
+from nvs_eval.errors import InputError, ResourceError, quoted
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.shared_work import Job, SharedWork
 from nvs_eval.metrics.describe import Description, Metric
@@ -69,12 +69,12 @@ class Scorer:
     def __post_init__(self) -> None:
         if not isinstance(self.protocols, Sequence) or not all(isinstance(p, Protocol) for p in self.protocols):
             raise InputError(
-                f"protocols must be a list of nvs_eval.Protocol. Got {self.protocols!r}. Load them by name with "
+                f"protocols must be a list of nvs_eval.Protocol. Got {quoted(self.protocols)}. Load them by name with "
                 "nvs_eval.load_protocol."
             )
         if not isinstance(self.device, torch.device):
             raise InputError(
-                f"device must be a torch.device. Got {self.device!r}. Use torch.device('cpu') or ('cuda')."
+                f"device must be a torch.device. Got {quoted(self.device)}. Use torch.device('cpu') or ('cuda')."
             )
         _ = self.weights, self._metrics
 
@@ -181,9 +181,9 @@ def _parts(protocol: Protocol) -> tuple[str, str, str]:
 
 def _values(values: Sequence[float] | InputError, view: View) -> Sequence[float]:
     if isinstance(values, ResourceError):
-        raise ResourceError(f"View {view.name!r}: {values}") from values
+        raise ResourceError(f"View {quoted(view.name)}: {values}") from values
     if isinstance(values, InputError):
-        raise InputError(f"View {view.name!r}: {values}") from values
+        raise InputError(f"View {quoted(view.name)}: {values}") from values
     return values
 
 
@@ -195,15 +195,15 @@ def _undefined(metric: Metric, view: View, *, masked: bool) -> InputError:
     """
     if isinstance(metric.function, Lpips):
         return InputError(
-            f"{metric.name} of view {view.name!r} is not a number: an activation of its network overflows at this "
-            "precision. Score without `--precision fast`."
+            f"{metric.name} of view {quoted(view.name)} is not a number: an activation of its network overflows at "
+            "this precision. Score without `--precision fast`."
         )
     if masked and "range:pair" not in metric.signature:
         raise EmptyMask(
-            f"The mask of view {view.name!r} leaves {metric.name} nothing to average: it contains no pixel half a "
-            "window from the border, or no whole window."
+            f"The mask of view {quoted(view.name)} leaves {metric.name} nothing to average: it contains no pixel "
+            "half a window from the border, or no whole window."
         )
     return InputError(
-        f"{metric.name} is undefined for view {view.name!r} (signature {metric.signature}). SSIM over the data range "
-        "of the pair has no value if both images have a single colour. Skip the view, or use another protocol."
+        f"{metric.name} is undefined for view {quoted(view.name)} (signature {metric.signature}). SSIM over the data "
+        "range of the pair has no value if both images have a single colour. Skip the view, or use another protocol."
     )

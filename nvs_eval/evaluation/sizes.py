@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvs_eval.errors import InputError, counted, some
+from nvs_eval.errors import InputError, counted, quoted, some
 from nvs_eval.evaluation.callbacks import Refusal
 from nvs_eval.protocols import Protocol
 
@@ -61,7 +61,7 @@ def _error(protocol: Protocol, small: Sequence[str], count: int) -> InputError:
         reasons.append(f"after a crop of {counted(protocol.crop, 'pixel')} per side")
     which = f"{len(small)} of {counted(count, 'view')} {'is' if len(small) == 1 else 'are'}"
     return InputError(
-        f"The protocol {protocol.name!r} requires images of at least {width}x{height} pixels, for "
+        f"The protocol {quoted(protocol.name)} requires images of at least {width}x{height} pixels, for "
         f"{' '.join(reasons)}. {which if len(small) < count else 'All views are'} smaller: {some(small)}. Use another "
         "protocol, or omit these views."
     )

@@ -183,7 +183,7 @@ class SuiteRun:
             for text in entry.missing:
                 missing.setdefault(f"{entry.method}: nothing at {text}", []).append(entry.scene)
         lines = [f"{text} for {some(scenes, 9)}" for text, scenes in missing.items()]
-        lines += [f"{some(map(str, entries), 4)}: {reason}" for reason, entries in failures.items()]
+        lines += [f"{some(entries, 4, whole=True)}: {reason}" for reason, entries in failures.items()]
         return [f"{count} of {len(self.chosen)}", *lines] if count else []
 
     def no_records(self) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.errors import InputError, quoted, some, unknown_name
 from nvs_eval.evaluation.options import RunOptions, ScoreOptions
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.benchmarks import Scene, Suite, load_suite, named_suites
@@ -203,11 +203,11 @@ def _check_distinct(kind: str, names: Sequence[str]) -> None:
     for name in names:
         folder = safe_name(name).casefold()
         if name_by_folder.get(folder) == name:
-            raise InputError(f"{name!r} appears twice among the {kind}. Remove one.")
+            raise InputError(f"{quoted(name)} appears twice among the {kind}. Remove one.")
         if folder in name_by_folder:
             raise InputError(
-                f"the {kind} {name_by_folder[folder]!r} and {name!r} would be written to the same folder, at least on "
-                "a disk that ignores case. Rename one of them."
+                f"the {kind} {quoted(name_by_folder[folder])} and {quoted(name)} would be written to the same "
+                "folder, at least on a disk that ignores case. Rename one of them."
             )
         name_by_folder[folder] = name
 
@@ -235,14 +235,14 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
         raise InputError(
-            f"{text!r} must be a path with placeholders ({error}). Write a literal brace twice: {{{{."
+            f"{quoted(text)} must be a path with placeholders ({error}). Write a literal brace twice: {{{{."
         ) from None
     for _, name, form, conversion in parts:
         if name == "factor" and name not in values:
             raise InputError(
-                f"{text!r} uses {{factor}}, but the scene {values['scene']} has none. Set it with "
+                f"{quoted(text)} uses {{factor}}, but the scene {values['scene']} has none. Set it with "
                 f"`scenes: [{{name: {values['scene']}, factor: 2}}]`."
             )
         if name is not None and (name not in values or form or conversion):
-            raise unknown_name(f"placeholder in {text!r}:", name, values)
+            raise unknown_name(f"placeholder in {quoted(text)}:", name, values)
     return "".join(before + ("" if name is None else values[name]) for before, name, _, _ in parts)

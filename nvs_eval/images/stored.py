@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, InputWarning, ResourceError, listed
+from nvs_eval.errors import InputError, InputWarning, ResourceError, listed, quoted
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.files import in_units
 
@@ -97,7 +97,7 @@ class Layers:
         layers = listed([layer or "the unnamed one" for layer in names])
         if name is None:
             raise InputError(f"{path} has several layers with colours: {layers}. Use `--exr-layer NAME` to choose one.")
-        raise InputError(f"{path} has no layer {name!r} with colours. Its layers are {layers}.")
+        raise InputError(f"{path} has no layer {quoted(name)} with colours. Its layers are {layers}.")
 
 
 Reader = Callable[[BinaryIO, Path], Stored | Layers]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.stored import Tags
 
 ORIENTATIONS = {
@@ -113,7 +113,7 @@ def check_orientation(view: str, files: Mapping[str, int]) -> None:
     if len(set(files.values())) > 1:
         stored = [f"the {file} has EXIF orientation {value} ({ORIENTATIONS[value]})" for file, value in files.items()]
         raise InputError(
-            f"View {view!r}: {', but '.join(stored)}. Pixels are compared as stored, so rotate those of one file "
+            f"View {quoted(view)}: {', but '.join(stored)}. Pixels are compared as stored, so rotate those of one file "
             "(`mogrify -auto-orient FILE`). If both show the stored pixels, as with 3DGS, gsplat and nerfstudio, use "
             "`--ignore-orientation`."
         )
@@ -217,7 +217,7 @@ def colours_of_profile(profile: bytes) -> str:
     if min(np.abs(converted / 255 - expected).max() for expected in (stored, from_gamma)) * 255 <= _LEVELS_OFF:
         return ""
     name = " ".join((facts.profile_description or "").split())
-    return f"the ICC profile {name!r}" if name else "an ICC profile without a name"
+    return f"the ICC profile {quoted(name)}" if name else "an ICC profile without a name"
 
 
 def _converted(profile: ImageCms.ImageCmsProfile, mode: str) -> np.ndarray:

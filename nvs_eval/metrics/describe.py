@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 from msgspec import Meta
 from torch import Tensor
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import AVERAGE, CORRECTED, FAMILIES, about_of, known_metrics
 from nvs_eval.system.plugins import entry_names, load_entry
@@ -172,11 +172,13 @@ def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metri
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"The plugin's metric {family!r} cannot be made: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"The plugin's metric {quoted(family)} cannot be made: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(metric, Metric):
         raise InputError(
-            f"The plugin's metric {family!r} must be a Metric, or a function of keyword arguments that returns one. "
-            f"Got a {type(metric).__name__}."
+            f"The plugin's metric {quoted(family)} must be a Metric, or a function of keyword arguments that returns "
+            f"one. Got a {type(metric).__name__}."
         )
     _check_facts(metric, family)
     return metric
@@ -195,7 +197,7 @@ def _check_facts(metric: Metric, family: str) -> None:
         "smallest must be a whole number from 1 on": isinstance(metric.smallest, int) and metric.smallest >= 1,
     }
     if wrong := [rule for rule, is_valid in valid.items() if not is_valid]:
-        raise InputError(f"The plugin's metric {family!r} is wrong: its {wrong[0]}. Got {metric!r}.")
+        raise InputError(f"The plugin's metric {quoted(family)} is wrong: its {wrong[0]}. Got {quoted(metric)}.")
 
 
 def _parameters(make: Callable[..., object]) -> dict[str, Field]:

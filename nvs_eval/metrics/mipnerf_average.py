@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 
 
 def mipnerf_average(psnr: float, ssim: float, lpips: float) -> float:
@@ -27,11 +27,11 @@ def mipnerf_average(psnr: float, ssim: float, lpips: float) -> float:
         return math.nan
     decibels, similarity, distance = values
     if distance < 0:
-        raise InputError(f"lpips must be at least 0. Got {lpips!r}. Pass the LPIPS of one view.")
+        raise InputError(f"lpips must be at least 0. Got {quoted(lpips)}. Pass the LPIPS of one view.")
     try:
         error = 10.0 ** (-decibels / 10)
     except OverflowError as overflow:
-        raise InputError(f"psnr must be in dB. Got {psnr!r}. Pass the PSNR of one view.") from overflow
+        raise InputError(f"psnr must be in dB. Got {quoted(psnr)}. Pass the PSNR of one view.") from overflow
     return (error * max(0.0, 1 - similarity) ** 0.5 * distance) ** (1 / 3)
 
 
@@ -39,5 +39,7 @@ def _number(name: str, value: object) -> float:
     item = getattr(value, "item", None)
     number = item() if item is not None and getattr(value, "ndim", 0) == 0 else value
     if isinstance(number, bool) or not isinstance(number, Real):
-        raise InputError(f"{name} must be a number, the score of one view. Got {value!r}. Call this for each view.")
+        raise InputError(
+            f"{name} must be a number, the score of one view. Got {quoted(value)}. Call this for each view."
+        )
     return float(number)

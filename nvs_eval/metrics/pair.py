@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.system.tensors import check_tensor
 
 Mask = Float[Tensor, "*#batch 1 h w"] | Bool[Tensor, "*#batch 1 h w"]
@@ -78,10 +78,10 @@ def check_data_range(value: object, *, other: str = "") -> float:
     number = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < math.inf:
         raise InputError(
-            f"data_range must be a finite number above 0{other}. Got {value!r}. Use 1 for images in [0, 1]."
+            f"data_range must be a finite number above 0{other}. Got {quoted(value)}. Use 1 for images in [0, 1]."
         )
     if not 1e-12 <= float(number) <= 1e12:
-        raise InputError(f"data_range must be from 1e-12 to 1e12. Got {value!r}. Use 1 for images in [0, 1].")
+        raise InputError(f"data_range must be from 1e-12 to 1e12. Got {quoted(value)}. Use 1 for images in [0, 1].")
     return float(number)
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from posixpath import normpath
 
-from nvs_eval.errors import InputError, counted, some
+from nvs_eval.errors import InputError, counted, quoted, some
 from nvs_eval.records.record import MetricInfo, Record, ViewRow
 from nvs_eval.records.result_id import ResultId
 
@@ -116,7 +116,9 @@ def main_records(
         chosen.update(kept)
         if others := [f"{file} ({_size(record)})" for file, record in cell if file not in kept]:
             shown = next(record for file, record in cell if file in kept)
-            notes.append(f"{shown.id}: using the record of {_size(shown)}, not {some(others, _MOST_NAMED)}.")
+            notes.append(
+                f"{shown.id}: using the record of {_size(shown)}, not {some(others, _MOST_NAMED, whole=True)}."
+            )
     return [(file, record) for file, record in records if file in chosen], notes
 
 
@@ -188,7 +190,7 @@ def _differing(info: MetricInfo, other: MetricInfo) -> list[str]:
         for field in fields(info)
         if field.compare and getattr(info, field.name) != getattr(other, field.name)
     ]
-    return [", ".join(f"{name} {getattr(metric, name)!r}" for name in names) for metric in (info, other)]
+    return [", ".join(f"{name} {quoted(getattr(metric, name))}" for name in names) for metric in (info, other)]
 
 
 def _named(record: Record, files: Mapping[int, Path]) -> str:

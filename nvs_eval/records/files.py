@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.records.comparable import check_distinct_cells, main_records
 from nvs_eval.records.groups import of_protocols
 from nvs_eval.records.record import Record, read_record
@@ -124,9 +124,9 @@ def _read_into(read: dict[object, tuple[Path, Record] | None], named: set[object
         if key not in read:
             read[key] = _read_if_record(path)
     if not any(read[key] for key in paths):
-        others = f" The JSON files there lack a schema_version: {some(map(str, paths.values()), 3)}." if paths else ""
+        others = f" The JSON files there lack a schema_version: {some(paths.values(), 3)}." if paths else ""
         raise InputError(
-            f"There is no record at {name!r}. Name record files (.json), folders of them, or patterns.{others}"
+            f"There is no record at {quoted(name)}. Name record files (.json), folders of them, or patterns.{others}"
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from nvs_eval.errors import InputError, known_names
+from nvs_eval.errors import InputError, known_names, quoted
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 
@@ -73,7 +73,7 @@ def of_protocols(records: Sequence[Record], protocols: Sequence[str]) -> list[Re
     names = [{record.protocol["name"], record.protocol_title, record.fingerprint} for record in records]
     for protocol in protocols:
         if not any(protocol in several for several in names):
-            raise InputError(f"No record has protocol {protocol!r}.{known_names(protocol, set().union(*names))}")
+            raise InputError(f"No record has protocol {quoted(protocol)}.{known_names(protocol, set().union(*names))}")
     return [record for record, several in zip(records, names, strict=True) if not protocols or several & {*protocols}]
 
 

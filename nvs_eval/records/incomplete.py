@@ -28,7 +28,9 @@ def check_complete(records: Sequence[Record], name: str) -> None:
         InputError: a record does. The message names the results and their views.
     """
     if lines := failures(records):
-        raise InputError(f"{name} must have scores of all views. Got {some(lines, 3)}. Score these results again.")
+        raise InputError(
+            f"{name} must have scores of all views. Got {some(lines, 3, whole=True)}. Score these results again."
+        )
 
 
 def _of_result(records: Sequence[Record]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.records.result_id import ResultId, safe_name, sha256_of_lines
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
@@ -256,10 +256,12 @@ def _check_rows(record: Record) -> None:
     if not record.views or not metrics:
         raise InputError("it must have at least one view and one metric.")
     for row in [row for row in record.views if row.scores.keys() != metrics]:
-        raise InputError(f"view {row.name!r} must have scores of {sorted(metrics)}. Got {sorted(row.scores)}.")
+        raise InputError(f"view {quoted(row.name)} must have scores of {sorted(metrics)}. Got {sorted(row.scores)}.")
     if len({row.name for row in record.views}) < len(record.views):
         (name, times), *_ = Counter(row.name for row in record.views).most_common(1)
-        raise InputError(f"view {name!r} must be listed once. Got {times} rows. The record was edited; score again.")
+        raise InputError(
+            f"view {quoted(name)} must be listed once. Got {times} rows. The record was edited; score again."
+        )
 
 
 def _check_repeated(stored: Stored, record: Record) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted, shortened
+from nvs_eval.system.files import read_small
 from nvs_eval.system.schema import convert
 
 SCHEMA_VERSION = 1
+_MOST_BYTES, _MOST_VALUES = 2**26, 4_000_000
 
 if TYPE_CHECKING:
     Score = float
@@ -146,12 +149,15 @@ def read_stored(path: Path) -> Stored:
         InputError: the file cannot be read, is damaged, from a newer nvs-eval, or lacks a field.
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path, _MOST_BYTES)
     except IsADirectoryError as error:
         raise InputError(f"The record {path} is a folder. Pass its .json file.") from error
     except OSError as error:
         raise InputError(f"The record {path} cannot be read: {error.strerror}.") from error
+    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InputError(f"{path} must have at most {_MOST_VALUES} values. It is damaged, or not a record of nvs-eval.")
     try:
+        _check_keys(data)
         stored = _DECODER.decode(data)
         msgspec.convert(stored.protocol, _Protocol)
         msgspec.convert(stored.provenance, _Provenance)
@@ -167,10 +173,36 @@ def _read_infinities(scores: Any) -> None:
         scores[name] = math.inf
 
 
+def _check_keys(data: bytes) -> None:
+    """Check that no object of a JSON text has a key twice: readers differ in which of the values they take.
+
+    A key is lost in decoding if it is a second one. Files of other programs may be refused here and read with care.
+
+    Raises:
+        ValueError: the text is not JSON, or may have a key twice.
+    """
+    mark = b'":'
+    if data.count(mark) != msgspec.json.encode(msgspec.json.decode(data)).count(mark):
+        raise ValueError("A key may be given twice")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{quoted(key)} is given twice")
+    return values
+
+
 def _read_with_care(data: bytes, path: Path) -> Stored:
     """Read a file that the decoder refused: names may not be UTF-8, or the error must be described."""
     try:
-        plain = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        plain = json.loads(
+            data.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_distinct,
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error}). It is damaged, or not a record of nvs-eval.") from error
     if not isinstance(plain, dict) or "schema_version" not in plain:
@@ -187,11 +219,13 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
 def _check_version(version: object, path: Path) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < SCHEMA_VERSION:
         raise InputError(
-            f"{path} must be a record of nvs-eval, with the schema_version {SCHEMA_VERSION}. Got {json.dumps(version)}."
+            f"{path} must be a record of nvs-eval, with the schema_version {SCHEMA_VERSION}. Got "
+            f"{shortened(json.dumps(version))}."
         )
     if version > SCHEMA_VERSION:
         raise InputError(
-            f"{path} must have a schema_version of at most {SCHEMA_VERSION}. Got {version}. Upgrade nvs-eval."
+            f"{path} must have a schema_version of at most {SCHEMA_VERSION}. Got {shortened(str(version))}. Upgrade "
+            "nvs-eval."
         )
 
 
@@ -202,5 +236,5 @@ def _refuse_constant(constant: str) -> float:
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise ValueError(f"{number} is too large for a float64")
+        raise ValueError(f"{shortened(number)} is too large for a float64")
     return value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.curves import Curve, SceneCurves
 from nvs_eval.report.tables.table import metric_column, printable
@@ -41,7 +41,7 @@ def check_plot(output: Path) -> None:
         InputError: the suffix is not supported, or matplotlib is not installed.
     """
     if output.suffix.lower() not in _METADATA:
-        raise InputError(f"--output must end in {', '.join(_METADATA)}. Got {str(output)!r}.")
+        raise InputError(f"--output must end in {', '.join(_METADATA)}. Got {quoted(str(output))}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -130,7 +130,7 @@ def curves_of(
     if not runs:
         raise InputError(
             "A curve needs records of several steps of one run under one protocol. Got "
-            f"{some((record.id.label for record in records), 3)}. Make them with "
+            f"{some((record.id.label for record in records), 3, whole=True)}. Make them with "
             "`nvs-eval run --load-config CONFIG --steps all`."
         )
     places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}

@@ -148,5 +148,5 @@ def _messages(
         messages.append(f"{listed(skipped)} {are} omitted: the format has no field for {them}.")
     absent = [key for key, value in values.items() if value is None]
     if absent:
-        messages.append(f"Infinite scores and undefined deviations are null: {some(absent, 4)}.")
+        messages.append(f"Infinite scores and undefined deviations are null: {some(absent, 4, whole=True)}.")
     return messages

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nvs_eval.errors import listed
+from nvs_eval.errors import listed, quoted
 from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics
 
 # Parts of metrics are described in the registry; these are the parts that the preparation adds.
@@ -78,12 +78,12 @@ def phrase(part: str) -> str:
     for pattern, of_match in _PATTERNS:
         if match := re.fullmatch(pattern, part):
             return of_match(match)
-    return f"has {topic} {value}" if value else f"has {part!r}"
+    return f"has {topic} {value}" if value else f"has {quoted(part)}"
 
 
 def absence(topic: str) -> str:
     """Return the predicate of a signature that lacks a topic."""
-    return _ABSENT.get(topic, f"has no {topic!r}")
+    return _ABSENT.get(topic, f"has no {quoted(topic)}")
 
 
 def _quantised_apart(render: str, reference: str) -> str:
@@ -153,7 +153,7 @@ def _step(field: str, value: Any) -> str:
         return _CROP.format(crop=value) if value else ""
     if field == "round_means":
         return "" if value is None else _ROUND_MEANS.format(decimals=value)
-    return _STEPS[field].get(value, f"{field} is {value!r}.")
+    return _STEPS[field].get(value, f"{field} is {quoted(value)}.")
 
 
 def metric_words(name: str, signature: str, parameters: Mapping[str, Any]) -> str:

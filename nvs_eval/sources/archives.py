@@ -21,14 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.images.formats import ALL_EXTENSIONS
 from nvs_eval.images.stored import NAMED
-from nvs_eval.system.files import file_sha256, in_units
+from nvs_eval.system.files import file_sha256, in_units, open_file
 
 # Tar archives by their suffix, with the function that opens the stream.
 _TARS: Mapping[str, Callable[[Path], Any]] = {
-    ".tar": lambda path: path.open("rb"),
+    ".tar": open_file,
     ".tar.gz": gzip.open,
     ".tgz": gzip.open,
     ".tar.bz2": bz2.open,
@@ -36,7 +36,9 @@ _TARS: Mapping[str, Callable[[Path], Any]] = {
 }
 _SUFFIXES = (".zip", *_TARS)
 _OTHERS = (".7z", ".rar", ".tar.zst", ".tar.lz4")
-_CHUNK = 1 << 20
+_CHUNK = _LONGEST_READ = 1 << 20
+_LARGE, _MOST_PER_BYTE = 2**30, 200
+_LONGEST_REASON = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +108,23 @@ def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
             folder.
     """
     with _readable(archive), _opened(archive) as opened:
-        wanted, size = [], 0
+        wanted: dict[PurePosixPath, Any] = {}
+        size = 0
         for member in opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened.getmembers():
             name, kind, member_size = _inspect(member)
             _check_member(archive, name, kind)
-            if kind == "file" and _is_wanted(PurePosixPath(name), also):
-                wanted.append(member)
+            if kind == "file" and _is_wanted(path := PurePosixPath(name), also):
+                if path in wanted:
+                    raise InputError(
+                        f"{archive} must contain each file once. Got {quoted(name)} twice. Unpack it, keep one of the "
+                        "two, and pass the folder."
+                    )
+                wanted[path] = member
                 size += member_size
+        _check_size(archive, size)
         _check_room(archive, size)
         unpacked = Unpacked(archive, file_sha256(archive))
-        for member in wanted:
+        for member in wanted.values():
             opened.extract(member, unpacked.folder)
     return unpacked
 
@@ -130,8 +139,8 @@ def _readable(archive: Path) -> Iterator[None]:
     except Exception as error:  # Decompressors and the file system have no common exception.
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise InputError(
-            f"{archive} cannot be unpacked: {reason.rstrip('.')}. It may be damaged or incomplete. Download it again, "
-            "or unpack it yourself and pass the folder."
+            f"{archive} cannot be unpacked: {shortened(reason, _LONGEST_REASON).rstrip('.')}. It may be damaged or "
+            "incomplete. Download it again, or unpack it yourself and pass the folder."
         ) from error
 
 
@@ -142,22 +151,55 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
             yield opened
         return
     suffix = next(suffix for suffix in _TARS if archive.name.lower().endswith(suffix))
-    with _TARS[suffix](archive) as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
-        opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Missing before Python 3.10.12 and 3.11.4.
-        opened.getmembers()
-        # tarfile takes a file that is cut between two members, or whose next header is damaged, for a whole one.
-        stream.seek(opened.offset)
-        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise EOFError("The end is missing")
-        while stream.read(_CHUNK):  # The checksum of a compressed stream is at its end.
-            pass
-        yield opened
+    with _TARS[suffix](archive) as file:
+        yield _checked_tar(_Bounded(file, archive))
+
+
+def _checked_tar(stream: Any) -> tarfile.TarFile:
+    """Return the archive in a stream after reading all of it.
+
+    Raises:
+        EOFError: its end is missing.
+    """
+    opened = tarfile.TarFile(fileobj=stream)
+    opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Missing before Python 3.10.12 and 3.11.4.
+    opened.getmembers()
+    # tarfile takes a file that is cut between two members, or whose next header is damaged, for a whole one.
+    stream.seek(opened.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("The end is missing")
+    while stream.read(_CHUNK):  # The checksum of a compressed stream is at its end.
+        pass
+    return opened
+
+
+class _Bounded:
+    """Stream of a tar archive that fails before it unpacks more than the archive may contain, or all of it at once.
+
+    tarfile searches the whole stream for headers, and reads long names of any length.
+    """
+
+    def __init__(self, file: Any, archive: Path) -> None:
+        self._file, self._archive = file, archive
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, position: int) -> int:
+        _check_size(self._archive, position)
+        return self._file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        if size > _LONGEST_READ:
+            raise ValueError("A header is too long")
+        _check_size(self._archive, self._file.tell())
+        return self._file.read(size)
 
 
 def _inspect(member: zipfile.ZipInfo | tarfile.TarInfo) -> tuple[str, str, int]:
     """Return the name, kind ("file", "folder" or a description) and unpacked size of a member."""
     if isinstance(member, tarfile.TarInfo):
-        special = f"a link to {member.linkname!r}" if member.issym() or member.islnk() else "a device"
+        special = f"a link to {quoted(member.linkname)}" if member.issym() or member.islnk() else "a device"
         return member.name, "file" if member.isfile() else "folder" if member.isdir() else special, member.size
     member.filename = member.filename.replace("\\", "/")  # Some programs separate folders with backslashes.
     mode = stat.S_IFMT(member.external_attr >> 16)  # Zero if the archive stores no modes.
@@ -169,12 +211,12 @@ def _check_member(archive: Path, name: str, kind: str) -> None:
     path = PureWindowsPath(name)  # It handles both separators and drives.
     if path.drive or path.root or ".." in path.parts:
         raise InputError(
-            f"{archive} contains {name!r}, which is outside the folder it is unpacked into. Nothing was unpacked. Do "
-            "not trust this archive, or pack it again with relative paths."
+            f"{archive} contains {quoted(name)}, which is outside the folder it is unpacked into. Nothing was "
+            "unpacked. Do not trust this archive, or pack it again with relative paths."
         )
     if kind not in ("file", "folder"):
         raise InputError(
-            f"{archive} must contain only files and folders. Got {name!r}, which is {kind}. "
+            f"{archive} must contain only files and folders. Got {quoted(name)}, which is {kind}. "
             "Pack the files themselves (tar: `--dereference`)."
         )
 
@@ -182,6 +224,20 @@ def _check_member(archive: Path, name: str, kind: str) -> None:
 def _is_wanted(path: PurePosixPath, also: Collection[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
     return not hidden and (path.suffix.lower() in ALL_EXTENSIONS or path.name in also)
+
+
+def _check_size(archive: Path, size: int) -> None:
+    """Check the unpacked size, because a small archive can contain far more than a disk.
+
+    Raises:
+        InputError: it is far larger than images make it.
+    """
+    packed = archive.stat().st_size
+    if size > max(_LARGE, _MOST_PER_BYTE * packed):
+        raise InputError(
+            f"{archive} has {in_units(packed)} and unpacks to {in_units(size)} or more, over {_MOST_PER_BYTE} times as "
+            "much. Unpack it yourself if its images are of few colours, and pass the folder."
+        )
 
 
 def _check_room(archive: Path, size: int) -> None:

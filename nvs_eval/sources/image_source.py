@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError, ResourceError, counted
+from nvs_eval.errors import InputError, ResourceError, counted, quoted
 from nvs_eval.images.files import Header, Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.images.stored import warn
@@ -205,8 +205,8 @@ class ImageFiles:
             )
         if theirs.size != ours.size:
             raise InputError(
-                f"View {name!r}: the render {render_file} is {theirs.size[0]}x{theirs.size[1]}, but the reference "
-                f"{reference_file} is {ours.size[0]}x{ours.size[1]}. Images are never resized. Render at the "
+                f"View {quoted(name)}: the render {render_file} is {theirs.size[0]}x{theirs.size[1]}, but the "
+                f"reference {reference_file} is {ours.size[0]}x{ours.size[1]}. Images are never resized. Render at the "
                 "reference's size."
             )
 

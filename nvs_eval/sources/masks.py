@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.images.arrays import open_array
 from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
@@ -124,8 +124,8 @@ class Masks:
             mask_size = header.size
             if mask_size != size:
                 raise InputError(
-                    f"View {name!r}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the image is "
-                    f"{size[0]}x{size[1]}. Masks are never resized. Provide one of the image's size."
+                    f"View {quoted(name)}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the "
+                    f"image is {size[0]}x{size[1]}. Masks are never resized. Provide one of the image's size."
                 )
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError, counted, some
+from nvs_eval.errors import InputError, counted, quoted, some
 from nvs_eval.images.files import Header, Reading, decode, load_layers
 from nvs_eval.images.formats import ALL_EXTENSIONS, EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
@@ -174,18 +174,20 @@ def list_images(folder: Path, globs: Sequence[str] = (), *, option: str = "") ->
             continue
         if name in images:
             advice = _one_of(images[name], path, globs, option) if option else ""
-            raise InputError(f"{images[name]} and {path} have the same view name {name!r}. Keep one of them{advice}.")
+            raise InputError(
+                f"{images[name]} and {path} have the same view name {quoted(name)}. Keep one of them{advice}."
+            )
         images[name] = path
     if unread:
         format = OTHER_EXTENSIONS[unread[0].suffix.lower()]
         advice = f" If it is no view, exclude it: `{option} '!*{unread[0].suffix}'`." if option else ""
         raise InputError(
-            f"{counted(len(unread), 'image')} in {folder} cannot be read: {some(map(str, unread))}. The format is "
+            f"{counted(len(unread), 'image')} in {folder} cannot be read: {some(unread)}. The format is "
             f"{format.name}. {format.remedy}{advice}"
         )
     if not images:
         which = f" that match {option} {' '.join(map(repr, globs))}" if globs else f" ({', '.join(EXTENSIONS)})"
-        files = some(sorted(str(path.relative_to(folder)) for path in _files(folder)))
+        files = some(sorted(path.relative_to(folder) for path in _files(folder)))
         raise InputError(f"The folder {folder} has no images{which}.{files and f' Its files are {files}.'}")
     return images
 
@@ -255,7 +257,7 @@ def named_like(files: Mapping[str, T], views: Iterable[str]) -> dict[str, T]:
     for name, file in files.items():
         view = name if name in names else by_stem.get(_without_extension(name), name)
         if view in by_view:
-            raise InputError(f"{by_view[view]} and {file} both belong to the view {view!r}. Keep one of them.")
+            raise InputError(f"{by_view[view]} and {file} both belong to the view {quoted(view)}. Keep one of them.")
         by_view[view] = file
     return by_view
 

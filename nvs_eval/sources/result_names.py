@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvs_eval.errors import InputError, counted
+from nvs_eval.errors import InputError, counted, quoted
 
 _SAYS_NOTHING = frozenset(
     "output outputs out eval evals evaluation result results render renders rendered renderings prediction predictions "
@@ -71,7 +71,7 @@ def method_names(folders: Sequence[Named]) -> list[str]:
         says_nothing = not names[base].strip("/") or names[base].lower() in _SAYS_NOTHING
         if says_nothing and not (named.plain and named.base == named.folder):
             raise InputError(
-                f"The method of {named.folder} is unknown, because {names[base]!r} is not the name of a method. Add "
-                "`--method NAME`."
+                f"The method of {named.folder} is unknown, because {quoted(names[base])} is not the name of a "
+                "method. Add `--method NAME`."
             )
     return [names[base] for base in bases]

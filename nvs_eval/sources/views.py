@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.pixels import AlphaRule, check_alpha, check_image, check_mask, without_alpha
 
 
@@ -70,11 +70,11 @@ class View:
         if not isinstance(self.renders, Sequence) or not all(isinstance(render, Render) for render in self.renders):
             given = self.renders[0] if isinstance(self.renders, Sequence) else self.renders
             raise InputError(
-                f"The renders of view {self.name!r} must be a tuple of nvs_eval.Render. Got {type(given).__name__}. "
-                "Pass `(nvs_eval.Render(image),)`."
+                f"The renders of view {quoted(self.name)} must be a tuple of nvs_eval.Render. Got "
+                f"{type(given).__name__}. Pass `(nvs_eval.Render(image),)`."
             )
         if not self.renders:
-            raise InputError(f"View {self.name!r} has no render to score.")
+            raise InputError(f"View {quoted(self.name)} has no render to score.")
         bounds = []
         for layer, what in self._layers():
             bounds.append(check_image(layer.image, what=what))
@@ -82,11 +82,11 @@ class View:
                 check_alpha(layer.alpha, layer.image, what=what)
             if layer.image.shape != self.reference.shape:
                 raise InputError(
-                    f"View {self.name!r}: the render{_in(layer.file)} is {_size(layer.image)}, but the reference is "
-                    f"{_size(self.reference)}. Images are never resized. Render at the reference's size."
+                    f"View {quoted(self.name)}: the render{_in(layer.file)} is {_size(layer.image)}, but the "
+                    f"reference is {_size(self.reference)}. Images are never resized. Render at the reference's size."
                 )
         if self.mask is not None:
-            check_mask(self.mask, self.reference, what=f"The mask of view {self.name!r}")
+            check_mask(self.mask, self.reference, what=f"The mask of view {quoted(self.name)}")
         object.__setattr__(self, "bounds", tuple(bounds))
 
     def trusted(self, **changes: Any) -> View:
@@ -101,7 +101,7 @@ class View:
         Raises:
             InputError: the mask does not fit the view's images.
         """
-        check_mask(mask, self.reference, what=f"The mask of view {self.name!r}")
+        check_mask(mask, self.reference, what=f"The mask of view {quoted(self.name)}")
         return self.trusted(mask=mask, mask_file=file)
 
     @property
@@ -132,7 +132,7 @@ class View:
         """Return the reference, as a render, and the renders, each with its name in errors."""
         reference = Render(self.reference, self.reference_file, alpha=self.reference_alpha)
         layers = [("reference", reference), *(("render", render) for render in self.renders)]
-        return [(layer, f"The {kind} of view {self.name!r}{_in(layer.file)}") for kind, layer in layers]
+        return [(layer, f"The {kind} of view {quoted(self.name)}{_in(layer.file)}") for kind, layer in layers]
 
 
 @dataclass(frozen=True)

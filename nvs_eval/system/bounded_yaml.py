@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, shortened
 from nvs_eval.system.files import read_small
 
 _LARGEST_FILE = 4 * 2**20
@@ -23,6 +23,7 @@ _DEEPEST = 64
 _LONGEST_VALUE = 2**16
 _LONGEST_NAME = 300
 _LARGEST_INTEGER = 2**63
+_LONGEST_REASON = 100
 
 
 class BoundedLoader(yaml.SafeLoader):
@@ -102,7 +103,7 @@ class UniqueKeyLoader(BoundedLoader):
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if (key.tag, key.value) in keys:
                 line = key.start_mark.line + 1
-                raise InputError(f"{key.value[:60]} is given twice, the second time in line {line}. Remove one.")
+                raise InputError(f"{shortened(key.value)} is given twice, the second time in line {line}. Remove one.")
             keys.add((key.tag, key.value))
         return super().construct_mapping(node, deep=deep)
 
@@ -116,8 +117,15 @@ def _one_kind_of_error() -> Iterator[None]:
         raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # A value that contradicts its tag (!!int x, a list as a key) raises the error of the failed conversion.
-        text = " ".join((str(error) if isinstance(error, yaml.YAMLError | ValueError) else repr(error)).split())
-        raise ValueError(text if len(text) <= 300 else f"{text[:200]} ... {text[-80:]}") from error
+        raise ValueError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why a text is not YAML on one line, with the place in the text, but without lines of it."""
+    mark = getattr(error, "problem_mark", None)
+    place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    text = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else repr(error))
+    return f"{shortened(' '.join(text.split()).rstrip('.'), _LONGEST_REASON)}{place}"
 
 
 def read_yaml(path: Path, what: str) -> str:

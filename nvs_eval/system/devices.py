@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,9 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"The device {name!r} cannot be used here: {reason} Use `--device cpu` or auto.") from error
+        raise InputError(
+            f"The device {quoted(name)} cannot be used here: {reason} Use `--device cpu` or auto."
+        ) from error
     return device
 
 
@@ -106,7 +108,7 @@ def parse_memory(text: str) -> int:
     size = _bytes(match) if match else 0
     if size < 1:
         raise InputError(
-            f"--max-memory must be a size above 0 with a unit, such as 2GB, 1500MB or 0.5GiB. Got {text!r}."
+            f"--max-memory must be a size above 0 with a unit, such as 2GB, 1500MB or 0.5GiB. Got {quoted(text)}."
         )
     return size
 

@@ -121,28 +121,48 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
     )
 
 
-def read_small(path: Path, largest: int, what: str) -> bytes:
+def open_file(path: Path, what: str = "") -> BinaryIO:
+    """Open a regular file to read its bytes. A pipe would wait for its writer, and a device might never end.
+
+    Args:
+        path: path of the file.
+        what: description of the file, with which messages begin (default: its path).
+
+    Raises:
+        InputError: it is a pipe, a device or a socket.
+        OSError: it cannot be read.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        check(os.stat(name).st_mode)  # Opening some devices acts on them.
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # A pipe that nobody writes to would block.
+
+    def check(mode: int) -> None:
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # Opening a folder is an error of the system.
+            kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+            raise InputError(f"{what or path} must be a regular file. Got {kind}. Save its content to a file.")
+
+    file = open(path, "rb", opener=opener)
+    check(os.fstat(file.fileno()).st_mode)  # Another file may have taken its place.
+    return file
+
+
+def read_small(path: Path, largest: int, what: str = "") -> bytes:
     """Return the content of a regular file, if it has at most `largest` bytes.
 
     Args:
         path: path of the file.
         largest: largest number of bytes.
-        what: description of the file, with which messages begin.
+        what: description of the file, with which messages begin (default: its path).
 
     Raises:
-        InputError: the file is larger, or it is a pipe, a device or the like, which might never end.
+        InputError: the file is larger, or it is a pipe, a device or a socket.
         OSError: the file cannot be read.
     """
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # A pipe that nobody writes to would block.
-
-    with open(path, "rb", opener=opener) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InputError(f"{what} must be a regular file. It is a pipe, a device or the like.")
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise InputError(f"{what} must have at most {in_units(largest)}. It has more.")
+    with open_file(path, what) as file:
+        content = b"" if (size := os.fstat(file.fileno()).st_size) > largest else file.read(largest + 1)
+    if max(size, len(content)) > largest:
+        raise InputError(f"{what or path} must have at most {in_units(largest)}. It has more.")
     return content
 
 
@@ -150,10 +170,11 @@ def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes, read a block at a time.
 
     Raises:
-        OSError: the file cannot be read.
+        InputError: it is a pipe, a device or a socket.
+        OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

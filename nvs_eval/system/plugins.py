@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, quoted, unknown_name
 
 _OWN = "nvs-eval"
 
@@ -40,7 +40,7 @@ def find_plugin(group: str, path: Path, *, kind: str) -> Any:
         except InputError as error:
             errors.append(error)
         except Exception as error:
-            errors.append(InputError(f"The {kind} {name!r} cannot say whether it knows {path}: {error!r}"))
+            errors.append(InputError(f"The {kind} {quoted(name)} cannot say whether it knows {path}: {quoted(error)}"))
     if not knowing and errors:
         raise errors[0]
     if not knowing and len(plugins) == 1:
@@ -76,7 +76,7 @@ def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) 
         if isinstance(error, ModuleNotFoundError) and distribution == _OWN:
             # Each entry point of nvs-eval itself has the name of the extra that installs its dependencies.
             raise InputError(
-                f"The {kind} {name!r} requires a package that is not installed ({error}). "
+                f"The {kind} {quoted(name)} requires a package that is not installed ({error}). "
                 f"Run pip install '{_OWN}[{name}]' (from a clone: pip install '.[{name}]')."
             ) from error
-        raise InputError(f"The {kind} {name!r} of {distribution} cannot be loaded: {error}") from error
+        raise InputError(f"The {kind} {quoted(name)} of {distribution} cannot be loaded: {error}") from error

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.errors import InputError, quoted, shortened, some, unknown_name
 
 T = TypeVar("T")
 
@@ -33,7 +33,6 @@ _SINGULAR = {str: "a string", Path: "a path", int: "a whole number", float: "a n
 _SINGULAR |= {bool: "True or False", type(None): "None"}
 _PLURAL = {str: "strings", Path: "paths", int: "whole numbers", float: "numbers"}
 _LISTS = (list, tuple, Sequence)
-_LONGEST_SHOWN = 60
 
 
 class Field(NamedTuple):
@@ -111,7 +110,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
-        raise InputError(f"{_shown(value)} is a set, which has no order. Give a list.")
+        raise InputError(f"{quoted(value)} is a set, which has no order. Give a list.")
     return [_plain(item) for item in value] if isinstance(value, Collection) else value
 
 
@@ -186,7 +185,7 @@ def _parts(value: Any, kind: Any, what: str, place: str) -> Iterator[tuple[Any, 
                 yield value[field], hint, _joined(place, field)
         for key, item in value.items() if get_origin(kind) in (dict, Mapping) else ():
             yield key, inner[0], f"a name in {name}"
-            yield item, inner[1], f"{name}.{key}"
+            yield item, inner[1], f"{name}.{shortened(str(key))}"
     elif isinstance(value, _One):
         yield value[0], inner[0], name
     elif isinstance(value, list) and (origin := get_origin(kind)) in _LISTS:
@@ -207,7 +206,7 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
     is_name = str in members and not kinds & {int, float} and not _meta(hint).description
     quote = " Quote it." if isinstance(value, float) and str(value) in choices else ""
     advice = _advice_for_names(value) if is_name else quote
-    return InputError(f"{place} must be {needed}. Got {_shown(value)}.{advice}")
+    return InputError(f"{place} must be {needed}. Got {quoted(value)}.{advice}")
 
 
 def _advice_for_names(value: object) -> str:
@@ -276,12 +275,3 @@ def _member_needed(hint: Any) -> list[str]:
     if origin in (dict, Mapping):
         return ["a mapping"]
     return [_SINGULAR.get(hint, f"a {getattr(origin or hint, '__name__', str(hint)).lower()}")]
-
-
-def _shown(value: object) -> str:
-    """Return the repr of a value, truncated if it is long."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # Nested too deeply, or an integer with too many digits.
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

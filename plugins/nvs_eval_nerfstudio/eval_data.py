@@ -104,9 +104,7 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
         raise _no_views(parser, split, outputs)
     missing = [path for path in outputs.image_filenames if not Path(path).exists()]
     if missing:
-        raise InputError(
-            f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(map(str, missing), 1)}."
-        )
+        raise InputError(f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(missing, 1)}.")
     return outputs
 
 

@@ -213,7 +213,7 @@ def test_a_sink_that_fails_harms_no_record_and_no_other_sink(
     assert "Traceback" not in result.err
     assert result.err.endswith(
         "It is there.\n"
-        "Error: The records are written, but could not be logged to tensorboard: the network\n is away\n"
+        "Error: The records are written, but could not be logged to tensorboard: the network is away. "
         "Log them again with: nvs-eval table RECORDS --log tensorboard wandb\n"
     )
     assert [run[0].run.label for run in logged] == ["garden/ours", "garden/theirs"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -35,7 +34,7 @@ class CheckCommand:
 
     def run(self) -> int:
         """Check, print the scores that got worse, and return the exit code."""
-        from nvs_eval.cli.console import put, put_sentences, put_tables, say
+        from nvs_eval.cli.console import put_json, put_sentences, put_tables, say
         from nvs_eval.comparison.check import check
         from nvs_eval.comparison.compare import last_step_notes
         from nvs_eval.records.files import read_record_files
@@ -50,7 +49,7 @@ class CheckCommand:
             say(note)
         result = check(new, baseline, tolerances=tolerances, runs=self.runs, resamples=self.resamples)
         if self.format == "json":
-            put(json.dumps({"nvs_eval_check": 1, **result.to_plain()}, indent=1, ensure_ascii=False) + "\n")
+            put_json({"nvs_eval_check": 1, **result.to_plain()})
         else:
             put_tables(result.tables)
             put_sentences([result.words])

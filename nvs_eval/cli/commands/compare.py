@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -37,7 +36,7 @@ class Compare:
 
     def run(self) -> int:
         """Compare and print the result."""
-        from nvs_eval.cli.console import put, say
+        from nvs_eval.cli.console import put_json, say
         from nvs_eval.comparison.compare import compare, incomplete_notes, left_out_notes
 
         groups = read_groups(self.sides, self.protocol)
@@ -45,8 +44,7 @@ class Compare:
         for note in (*left_out_notes(groups), *incomplete_notes(groups)):
             say(note)
         if self.format == "json":
-            plain = {"nvs_eval_comparison": 1, "comparisons": [comparison.to_plain() for comparison in comparisons]}
-            put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            put_json({"nvs_eval_comparison": 1, "comparisons": [one.to_plain() for one in comparisons]})
         else:
             for comparison in comparisons:
                 _print(comparison, per_view=self.per_view, alone=len(comparisons) == 1)

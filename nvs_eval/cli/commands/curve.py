@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +61,10 @@ class CurveCommand:
             write_file(path, lambda file, curves=curves: draw(curves, file, output.suffix))
 
     def _put(self, scenes: Sequence[SceneCurves]) -> None:
-        from nvs_eval.cli.console import put, put_tables
+        from nvs_eval.cli.console import put_json, put_tables
         from nvs_eval.report.curve_table import curve_table, to_plain
 
         if self.format == "json":
-            plain = {"nvs_eval_curves": 1, "curves": [to_plain(curves) for curves in scenes]}
-            put(json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            put_json({"nvs_eval_curves": 1, "curves": [to_plain(curves) for curves in scenes]})
         else:
             put_tables(map(curve_table, scenes))

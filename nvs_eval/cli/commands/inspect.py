@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from nvs_eval.diagnostics.inspection import Inspection
+    from nvs_eval.system.terminal import SafeConsole
 
 DOUBTFUL, INFORMATION = "!", "·"
 
@@ -44,7 +43,7 @@ class Inspect:
         return 0
 
 
-def _print(report: Inspection, out: Console) -> None:
+def _print(report: Inspection, out: SafeConsole) -> None:
     """Print the title, the findings and the facts, wrapped with an indent in a terminal and one per line elsewhere."""
     from rich.table import Table
     from rich.text import Text

@@ -25,7 +25,7 @@ class ProtocolsCommand:
             load_protocol(self.protocol)  # Raises the error that lists the names.
         out = results()
         words = _list() if self.protocol is None else protocol_words(self.protocol, width=out.width)
-        out.print(words, markup=False, soft_wrap=True)
+        out.print(words, soft_wrap=True)
         return 0
 
 

@@ -94,5 +94,5 @@ def _warn(title: str, lines: Sequence[str], more: str = "") -> int:
 
     if not lines:
         return 0
-    say("\n  ".join([f"{title}{lines[0]}{more}:", *lines[1:]]), style="yellow")
+    say(f"{title}{lines[0]}{more}:", *(f"  {line}" for line in lines[1:]), style="yellow")
     return EXIT_FAILED

@@ -79,7 +79,7 @@ class Verify:
 def _put(*lines: str) -> None:
     from nvs_eval.cli.console import results
 
-    results().print(*map(printable, lines), sep="\n", markup=False, soft_wrap=True)
+    results().print(*map(printable, lines), sep="\n", soft_wrap=True)
 
 
 def _put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

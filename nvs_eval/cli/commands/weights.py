@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,18 +42,19 @@ class Weights:
             )
         if not self.install:
             return _show(self.weights_dir)
+        from nvs_eval.cli.console import results
         from nvs_eval.metrics.weights.install import install
 
         for result in install(self.install):
             how = "already in the cache" if result.already_there else f"installed from {result.source}"
-            print(f"{result.net}: {how}: {result.path}")
+            results().print(f"{result.net}: {how}: {result.path}", soft_wrap=True)
         return 0
 
 
 def _show(weights_dir: Path | None) -> int:
     from rich.table import Table
 
-    from nvs_eval.cli.console import results
+    from nvs_eval.cli.console import results, say
     from nvs_eval.metrics.weights.backbones import find_backbone, offline_hint
     from nvs_eval.metrics.weights.pins import NETS, VERSIONS, backbone_sha256
 
@@ -77,7 +77,7 @@ def _show(weights_dir: Path | None) -> int:
     if absent:
         lines.append(offline_hint(absent))
     for line in [*lines, *head_faults]:
-        print(line, file=sys.stderr)
+        say(line)
     return 2 if head_faults or any(backbone.path and not backbone.verified for backbone in backbones) else 0
 
 

@@ -143,7 +143,7 @@ def _train(
     # nerfstudio exits with 0 even if interrupted, so check for its files.
     if code or not _has_all(run, schedule):
         raise InputError(
-            f"Training the demo's scene failed (exit code {code}). The last lines of {log}:\n" + "\n".join(last)
+            f"Training the demo's scene failed (exit code {code}). The last lines of {log}: {' | '.join(last)}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.records.record import Record
 from nvs_eval.system.schema import convert
 
@@ -166,7 +166,8 @@ def wrong_claims(record: Record) -> Iterator[str]:
             recorded, true = ("lower", "higher") if higher else ("higher", "lower")
             yield f"The record says that {recorded} {metric} is better, but {true} is better. {_BY_HAND}"
         if info.unit != unit:
-            yield f"The record says that the unit of {metric} is {info.unit!r}, but it is {unit!r}. {_BY_HAND}"
+            recorded, true = quoted(info.unit), quoted(unit)
+            yield f"The record says that the unit of {metric} is {recorded}, but it is {true}. {_BY_HAND}"
 
 
 def wrong_fingerprint(record: Record) -> Iterator[str]:

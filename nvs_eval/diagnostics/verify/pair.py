@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from nvs_eval.diagnostics.verify.definition import UPGRADE, Unknown
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.files import load_layers
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask
 from nvs_eval.records.record import Record, ViewRow
@@ -152,7 +152,7 @@ def apply_mask(pair: Pair, meaning: str) -> Pair:
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return Pair(reference[box], render[box])
-    raise Unknown(f"Unknown mask {meaning!r}. {UPGRADE}")
+    raise Unknown(f"Unknown mask {quoted(meaning)}. {UPGRADE}")
 
 
 def masked_mean(values: Array, mask: Array | None) -> float:

@@ -21,7 +21,7 @@ from nvs_eval.diagnostics.verify.definition import (
 )
 from nvs_eval.diagnostics.verify.pair import Changed, read_pair
 from nvs_eval.diagnostics.verify.scores import SecondOpinion
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.records.files import read_record_files
 from nvs_eval.records.record import Record, ViewRow
 
@@ -126,7 +126,7 @@ class Report:
     def words(self) -> list[str]:
         """Sentences on each wrong number, each change, and each part that cannot be verified."""
         wrong = [
-            f"View {v.view!r}: {v.metric} is recorded as {v.recorded}, but recomputed as {v.recomputed}."
+            f"View {quoted(v.view)}: {v.metric} is recorded as {v.recorded}, but recomputed as {v.recomputed}."
             for v in self.compared
             if not v.confirmed
         ]
@@ -218,9 +218,9 @@ def verify_record(
         try:
             pair = read_pair(record, row, file.parent)
         except Changed as error:
-            changed.append(f"View {row.name!r}: {error}.")
+            changed.append(f"View {quoted(row.name)}: {error}.")
         except InputError as error:
-            unsupported.append(f"View {row.name!r} cannot be verified: {str(error).rstrip('.')}.")
+            unsupported.append(f"View {quoted(row.name)} cannot be verified: {str(error).rstrip('.')}.")
         else:
             opinion = SecondOpinion(pair, record.protocol["definition"], weights_dir)
             compared += _compare(row, metrics, opinion, unsupported)
@@ -239,7 +239,7 @@ def _compare(
         try:
             value = opinion.score(metric, row.scores)
         except Unknown as error:
-            unsupported.append(f"The {metric} of view {row.name!r} cannot be verified: {error}")
+            unsupported.append(f"The {metric} of view {quoted(row.name)} cannot be verified: {error}")
         else:
             yield Compared(row.name, metric, score, value, fast=opinion.is_fast(metric))
 

@@ -19,7 +19,7 @@ from skimage.metrics import structural_similarity
 from nvs_eval.diagnostics.verify.definition import AVERAGE, CORRECTED, COVERAGE, UPGRADE, Unknown, family_of, first_line
 from nvs_eval.diagnostics.verify.lpips import lpips_distance
 from nvs_eval.diagnostics.verify.pair import Array, Pair, apply_mask, masked_mean, prepare
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 
 Images = tuple[Array, ...]
 
@@ -62,7 +62,7 @@ class SecondOpinion:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
             # Torch raises RuntimeError.
-            raise Unknown(f"its protocol contains {part!r} ({first_line(error)}). {UPGRADE}") from error
+            raise Unknown(f"its protocol contains {quoted(part)} ({first_line(error)}). {UPGRADE}") from error
 
     def is_fast(self, metric: str) -> bool:
         """Return whether the protocol allows a metric to be computed below float32."""

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.metrics.describe import Described
 from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
 from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
@@ -94,8 +94,8 @@ class Lpips(Comparison):
             torch.device(device)
         except (RuntimeError, TypeError) as error:
             raise InputError(
-                f"device must be a device such as 'cuda'. Got {device!r}. LPIPS computes in the dtype of its images, "
-                "at least float32; for a faster one, use `load_lpips(..., precision='fast')`."
+                f"device must be a device such as 'cuda'. Got {quoted(device)}. LPIPS computes in the dtype of its "
+                "images, at least float32; for a faster one, use `load_lpips(..., precision='fast')`."
             ) from error
         return self
 
@@ -197,7 +197,9 @@ def describe_lpips(
         InputError: the name does not match the net, or LPIPS does not support the meaning of the mask.
     """
     if not f"{name}_".startswith(f"lpips_{net}_"):
-        raise InputError(f"The metric {name!r} has the net {net!r}. Call it lpips_{net}, so that tables name it right.")
+        raise InputError(
+            f"The metric {quoted(name)} has the net {quoted(net)}. Call it lpips_{net}, so that tables name it right."
+        )
     if mask == "windows":
         raise InputError(
             f"{name} has no windows, so it does not support `mask: windows`. Use valid-pixels, multiply, fill, bbox or "

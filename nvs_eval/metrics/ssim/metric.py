@@ -26,7 +26,7 @@ from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.metrics.describe import Described, NotNegative, Positive, all_digits
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_data_range, checked_pair, widest_float
 from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
@@ -76,7 +76,9 @@ def ssim(
     weights = None
     if mask is not None and mask_meaning == "dycheck":
         if how.padding != "valid" or how.sample_covariance:
-            raise InputError(f"dycheck's mask is defined only for SSIM without padding. Got the kernel {kernel!r}.")
+            raise InputError(
+                f"dycheck's mask is defined only for SSIM without padding. Got the kernel {quoted(kernel)}."
+            )
     elif mask is not None:
         weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, map_size(reference, how))
         mask = None
@@ -148,7 +150,7 @@ def describe_ssim(
     if variance_floor is not None:
         how = replace(how, variance_floor=variance_floor)
     if mask == "dycheck" and (how.padding != "valid" or how.sample_covariance):
-        raise InputError(f"{name} has the kernel {kernel!r}, which does not support `mask: dycheck`. Use dmpix.")
+        raise InputError(f"{name} has the kernel {quoted(kernel)}, which does not support `mask: dycheck`. Use dmpix.")
     make: Any = ssim  # The arguments were checked above.
     function = partial(make, kernel=kernel, data_range=data_range, variance_floor=variance_floor, mask_meaning=mask)
     return f"ssim|{how.signature(shown)}|v1", lambda _: function, how.smallest
@@ -166,12 +168,12 @@ def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
     how = KERNELS[name]
     if variance_floor is not None:
         if not isinstance(variance_floor, Real) or not 0 <= variance_floor < math.inf:
-            raise InputError(f"variance_floor must be a finite number, at least 0. Got {variance_floor!r}.")
+            raise InputError(f"variance_floor must be a finite number, at least 0. Got {quoted(variance_floor)}.")
         how = replace(how, variance_floor=variance_floor)
     height, width = image.shape[-2:]
     if min(height, width) < how.smallest:
         raise InputError(
-            f"SSIM with the kernel {name!r} requires images of at least {how.smallest}x{how.smallest} pixels. "
+            f"SSIM with the kernel {quoted(name)} requires images of at least {how.smallest}x{how.smallest} pixels. "
             f"Got {width}x{height}."
         )
     return how

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.metrics.weights.pins import (
     NETS,
     VERSIONS,
@@ -128,7 +128,7 @@ def load_whole(path: Path, net: Net, *, heads: bool) -> tuple[Backbone, Heads]:
     named = {re.sub(r"^lins\.(\d)", r"lin\1", name): tensor for name, tensor in tensors.items()} | tensors
     if missing := [name for name in pins if name not in named]:
         raise InputError(
-            f"The whole-network weights {path} must be the state dict of the lpips package's LPIPS(net={net!r})"
+            f"The whole-network weights {path} must be the state dict of the lpips package's LPIPS(net={quoted(net)})"
             f"{'' if heads else ', without heads'}. Missing: {', '.join(missing)}. Got {some(tensors, 3) or 'none'}."
         )
     checked = [_checked(path, name, named[name], pin) for name, pin in pins.items()]

@@ -100,13 +100,14 @@ def log_runs(sinks: Mapping[str, Sink], runs: Sequence[Sequence[LoggedRecord]], 
         try:
             lines = sink(runs)
         except Exception as error:  # Tools may raise anything. The records are written, and the user must learn that.
-            failed.append(f"{name}: {str(error).strip() or type(error).__name__}")
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            failed.append(f"{name}: {reason}")
         else:
             for line in lines:
                 say(line)
     if failed:
         raise InputError(
-            f"The records are written, but could not be logged to {'; '.join(failed)}\n"
+            f"The records are written, but could not be logged to {'; '.join(failed)}. "
             f"Log them again with: nvs-eval table RECORDS --log {' '.join(sinks)}"
         )
 

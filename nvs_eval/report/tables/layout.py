@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.records.groups import Contender
 from nvs_eval.report.benchmarks import Published, Suite, load_published, load_suite
 from nvs_eval.report.tables.options import TableOptions
@@ -123,7 +123,7 @@ def parse_pairs(option: str, words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not name or not math.isfinite(value):
-            raise InputError(f"{option} needs METRIC=NUMBER, such as psnr=2. Got {word!r}.")
+            raise InputError(f"{option} needs METRIC=NUMBER, such as psnr=2. Got {quoted(word)}.")
         if name in pairs:
             raise InputError(f"{option} must name each metric once. Got {name} twice.")
         pairs[name] = value

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nvs_eval.report.tables.table import Cell, Table
 from nvs_eval.report.writers.registry import Style
+from nvs_eval.system.output import json_text
 
 _VERSION = 1
-# json.dumps would create an encoder for each value.
-_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 
 def write(tables: Sequence[Table], style: Style) -> str:
@@ -32,7 +30,7 @@ def joined(parts: Iterable[str]) -> str:
 
 def dumped(value: object) -> str:
     """Return a value as JSON on one line."""
-    return _ENCODER.encode(value)
+    return json_text(value)
 
 
 def plain_value(value: object) -> object:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.metrics.registry import about_of, label_of
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.writers.registry import PALETTES, Style
@@ -58,7 +58,7 @@ def write(tables: Sequence[Table], style: Style) -> str:
         InputError: the label has characters that LaTeX does not accept.
     """
     if not re.fullmatch(r"[A-Za-z0-9:._/+-]*", style.label):
-        raise InputError(f"--label must have only letters, digits and : . _ / + -. Got {style.label!r}.")
+        raise InputError(f"--label must have only letters, digits and : . _ / + -. Got {quoted(style.label)}.")
     labels = _labels(tables, style.label)
     bodies = [line for table, label in zip(tables, labels, strict=True) for line in _lines(table, style, label)]
     return "".join(f"{line}\n" for line in (*_preamble(tables, style), *bodies))

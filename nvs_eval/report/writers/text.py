@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells
-from rich.console import Console
 from rich.text import Span, Text
 
 from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.words import split_signature
 from nvs_eval.report.writers.registry import Style
+from nvs_eval.system.terminal import SafeConsole
 
-_UNBOUNDED = 100_000
 _GAP = 2
 # Width of folded names before columns are moved below the others, and the minimum after that.
 _READABLE_NAME, _LEAST_NAME = 12, 6
@@ -26,13 +25,13 @@ _STYLES = {None: "", 1: "bold", 2: "underline", 3: "italic"}
 def write(tables: Sequence[Table], style: Style) -> str:
     """Write tables as plain lines of any length. Text files cannot mark ranks."""
     out = io.StringIO()
-    console = Console(file=out, width=_UNBOUNDED, force_terminal=False, highlight=False, emoji=False)
+    console = SafeConsole(out, terminal=False)
     for table in tables:
         print_text(table, console)
     return out.getvalue()
 
 
-def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
+def print_text(table: Table, console: SafeConsole, *, ranks: bool = True) -> None:
     """Print a table, with caption, signatures and notes below.
 
     With `ranks`, the best of each column is bold, the second underlined and the third italic. If the table is wider
@@ -46,13 +45,7 @@ def print_text(table: Table, console: Console, *, ranks: bool = True) -> None:
     parts = list(_parts(table, console.width))
     width = max(console.width, *map(_width, parts))
     below = [Text(line, style="dim") for line in _signatures(table.signatures, width)]
-    wide = Console(
-        file=console.file,
-        width=width,
-        highlight=False,
-        force_terminal=console.is_terminal,
-        no_color=console.no_color,
-    )
+    wide = SafeConsole(console.file, width=width, terminal=console.is_terminal)
     wide.print(Text(table.title))
     for index, part in enumerate(parts):
         if index:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted
 from nvs_eval.sources.layouts.brush import BRUSH
 from nvs_eval.sources.layouts.depthsplat import DEPTHSPLAT
 from nvs_eval.sources.layouts.gaussian_splatting import GAUSSIAN_SPLATTING
@@ -62,5 +62,5 @@ def layouts() -> Iterator[Layout]:
     for name in entry_names(ENTRY_POINTS):
         layout = load_entry(ENTRY_POINTS, name, kind="layout")
         if not isinstance(layout, Layout):
-            raise InputError(f"The plugin's layout {name!r} must be a Layout. Got a {type(layout).__name__}.")
+            raise InputError(f"The plugin's layout {quoted(name)} must be a Layout. Got a {type(layout).__name__}.")
         yield layout
