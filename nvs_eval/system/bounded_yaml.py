@@ -125,7 +125,9 @@ def _reason(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     text = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else repr(error))
-    return f"{shortened(' '.join(text.split()).rstrip('.'), _LONGEST_REASON)}{place}"
+    context = getattr(error, "context", None)
+    reason = shortened(" ".join(text.split()).rstrip("."), _LONGEST_REASON)
+    return f"{f'{context}, ' if context else ''}{reason}{place}"
 
 
 def read_yaml(path: Path, what: str) -> str:
