@@ -17,9 +17,10 @@ from importlib import import_module
 from operator import or_
 from typing import Annotated, Any, get_type_hints
 
+from nvs_eval.cli import stopping
 from nvs_eval.errors import InputError, quoted, shortened
 
-EXIT_INPUT, EXIT_FAULT, EXIT_INTERRUPTED = 2, 70, 130
+EXIT_INPUT, EXIT_FAULT = 2, 70
 
 # Commands in the order of `--help`: the name, which is also the module in `commands`, and the class.
 _COMMANDS = {
@@ -52,18 +53,27 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        args: arguments after `nvs-eval` (default: those of the process). `--debug`, or the environment variable
-            NVS_EVAL_DEBUG, shows the traceback of every error.
+        args: arguments after `nvs-eval` (default: those of the process, whose signals are then handled). `--debug`, or
+            the environment variable NVS_EVAL_DEBUG, shows the traceback of every error.
 
     Returns:
         The exit code: 0 success, 1 negative result (a score got worse, a number is not confirmed), 2 wrong input,
-        3 some views, results or part of a suite failed, 70 a bug of nvs-eval or of a plugin, 130 interrupted.
+        3 some views, results or part of a suite failed, 70 a bug of nvs-eval or of a plugin, 130 interrupted,
+        143 terminated.
     """
+    try:
+        stopping.begin(listen=args is None)
+        code = _main(list(sys.argv[1:] if args is None else args))
+    except KeyboardInterrupt:
+        return _stopped()
+    return _stopped() if stopping.is_stopped() else code
+
+
+def _main(arguments: list[str]) -> int:
     from nvs_eval.cli.console import input_warnings, say
     from nvs_eval.system.output import drop_output
 
     _prepare_streams()
-    arguments = list(sys.argv[1:] if args is None else args)
     debug = _DEBUG in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
     try:
         try:
@@ -72,26 +82,33 @@ def main(args: Sequence[str] | None = None) -> int:
                 return _run(arguments) if arguments else _print_help()
         finally:
             sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
-    except (Exception, KeyboardInterrupt) as error:
-        code, lines = _explained(error)
+    except BaseException as error:
+        stops = stopping.is_stopped() or isinstance(error, KeyboardInterrupt)
+        if isinstance(error, SystemExit) and not stops:
+            raise
+        code, lines = (0, []) if stops else _explained(error)
         with suppress(OSError):  # stderr itself may be full.
             if debug or code == EXIT_FAULT:
                 say(*"".join(traceback.format_exception(error)).splitlines())
             if lines:
-                say(*lines, style="" if code == EXIT_INTERRUPTED else "red")
+                say(*lines, style="red")
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except OSError:
                 drop_output(stream)
+        if stops:
+            raise KeyboardInterrupt from error  # A library may have turned it into another exception.
         return code
 
 
-def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, list[str]]:
+def _stopped() -> int:
+    stopping.announce()
+    return stopping.exit_code()
+
+
+def _explained(error: BaseException) -> tuple[int, list[str]]:
     """Return the exit code and the lines of the message for an exception that ended a command."""
-    if isinstance(error, KeyboardInterrupt):
-        finished = "Finished work is kept. Repeat a `run` or `suite` command to continue it."
-        return EXIT_INTERRUPTED, [f"Interrupted. {finished}"]
     if isinstance(error, InputError):
         return EXIT_INPUT, [f"Error: {error}"]
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
@@ -101,7 +118,7 @@ def _explained(error: Exception | KeyboardInterrupt) -> tuple[int, list[str]]:
     return EXIT_FAULT, ["Error: This is a bug of nvs-eval or of a plugin. Please report it with the lines above."]
 
 
-def _explained_by_system(error: Exception) -> str:
+def _explained_by_system(error: BaseException) -> str:
     """Return the message for an error of the system that nothing has turned into an InputError; "" for other errors."""
     if isinstance(error, MemoryError) or any(clue in str(error) for clue in _NO_MEMORY):
         reason = f"This process has no more memory ({shortened(str(error) or 'MemoryError', _LONGEST_REASON)})."

@@ -197,7 +197,8 @@ def write_record(path: Path, record: Record, *, replace: bool = True) -> bool:
     """
     text = json.dumps(to_plain(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     # Bytes of a file name that are not UTF-8 are written as JSON escapes, from which they are read back.
-    return write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")), replace=replace)
+    content = text.encode("utf-8", "backslashreplace")
+    return write_whole(path, lambda file: file.write(content), replace=replace, durable=True)
 
 
 def to_plain(record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,13 +18,16 @@ from nvs_eval.errors import InputError
 _PREFIX = ".nvs-eval-"
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object], *, replace: bool = True) -> bool:
+def write_whole(
+    path: Path, write: Callable[[BinaryIO], object], *, replace: bool = True, durable: bool = False
+) -> bool:
     """Write a file atomically: under a temporary name in the same folder, then rename it.
 
     Args:
         path: file to write; missing folders are created. A link is kept, and the file it points to is replaced.
         write: called with the open binary file.
         replace: whether to replace an existing file, also one that another process creates in the meantime.
+        durable: whether the file outlasts a crash of the machine, for which the disk needs some milliseconds.
 
     Returns:
         Whether the file was written; False only if it exists and must not be replaced.
@@ -35,20 +38,23 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, replace: boo
     try:
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A short name, because the file's own name may already have the maximal length.
-        temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}")
-        # Mode x never opens an existing file, and the kernel applies the umask, which all threads share.
-        file = temporary.open("xb")
     except OSError as error:
         raise _cannot_write(path, error) from error
+    # A short name, because the file's own name may already have the maximal length.
+    temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}")
     try:
-        with file:
+        # Mode x never opens an existing file, and the kernel applies the umask, which all threads share.
+        with temporary.open("xb") as file:
             write(file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         return _moved(temporary, target, replace=replace)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # A full or broken disk is reported by the error above.
+            temporary.unlink(missing_ok=True)
 
 
 def _moved(temporary: Path, target: Path, *, replace: bool) -> bool:
