@@ -22,8 +22,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
-def send(name: str = "SIGINT") -> None:
+def send(name: str = "SIGINT") -> int:
     os.kill(os.getpid(), getattr(signal, name))
+    return 0
 
 
 def stopped(function: Callable[[], object], folder: Path, *args: str) -> Done:
@@ -68,7 +69,7 @@ def test_a_second_signal_ends_a_cleanup_that_hangs(tmp_path: Path) -> None:
 
 def test_a_second_signal_is_silent_after_the_command(tmp_path: Path) -> None:
     def call() -> int:
-        code = as_command(lambda: send())()
+        code = as_command(send)()
         send()
         return code + 1
 
@@ -93,7 +94,7 @@ def test_a_library_cannot_hide_a_signal(error: BaseException | None, tmp_path: P
 
 
 def test_debug_shows_where_a_command_was_stopped(tmp_path: Path) -> None:
-    result = stopped(lambda: send(), tmp_path, "--debug")
+    result = stopped(send, tmp_path, "--debug")
     assert result.code == 130
     assert "in send\n" in result.err and result.err.endswith("to continue.\n")
 

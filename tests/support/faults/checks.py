@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from support.faults.layer import ERRNOS, KILLED, Fault, Point
 from support.faults.process import Done, run_forked
@@ -22,7 +18,7 @@ from support.faults.scenarios import Scenario
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 
-STOPPED = {"interrupt": 130, "terminate": 143}
+_STOPPED = {"interrupt": "Interrupted. ", "terminate": "Terminated. "}
 _VARYING = ("seconds", "started")
 _INTERNAL = re.compile(r"\.nvs-eval-|\.rendering-|None\b|0\.0 MB|Traceback|Exception ignored")
 _HIDDEN = re.compile(r"(^|/)\.(nvs-eval-|rendering-|partial)")
@@ -30,9 +26,7 @@ _HIDDEN = re.compile(r"(^|/)\.(nvs-eval-|rendering-|partial)")
 
 def contents(folder: Path) -> dict[str, str]:
     """Return what identifies the content of each file below a folder: the hash of its bytes, without times."""
-    return {
-        file.relative_to(folder).as_posix(): _content(file) for file in sorted(folder.rglob("*")) if file.is_file()
-    }
+    return {file.relative_to(folder).as_posix(): _content(file) for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 def _content(file: Path) -> str:
@@ -101,7 +95,7 @@ class Trial:
         done = run_forked(self.scenario.call, self.work, at=point, fault=fault)
         if not done.hit:
             return None
-        found = [*self._of_process(point, fault, done), *self._of_files(fault, done)]
+        found = [*self._of_process(fault, done), *self._of_files(fault, done)]
         again = run_forked(self.scenario.call, self.work)
         if again.code != 0:
             found.append(f"the repeat ended with {again.code}: {again.err}")
@@ -109,31 +103,21 @@ class Trial:
             found.append(f"the repeat made other files: {differing}")
         return [f"{text}\n    stderr: {done.err}" for text in found]
 
-    def _of_process(self, point: Point, fault: Fault, done: Done) -> Iterator[str]:
+    @staticmethod
+    def _of_process(fault: Fault, done: Done) -> Iterator[str]:
         """Check the exit code and stderr."""
         if match := _INTERNAL.search(done.err):
             yield f"stderr has {match[0]!r}"
-        if fault.kind == "kill":
-            if done.code != KILLED:
-                yield f"exit code {done.code}, not {KILLED}"
-            return
-        if fault.kind in STOPPED:
-            if done.code != STOPPED[fault.kind]:
-                yield f"exit code {done.code}, not {STOPPED[fault.kind]}"
-            if done.err.count("Interrupted") + done.err.count("Terminated") != 1:
-                yield "stderr does not say once that it was stopped"
-            if "damaged" in done.err:
-                yield "stderr says that a file is damaged"
-            return
-        if done.code == 0:
-            return
-        if done.code not in (2, 3):
-            yield f"exit code {done.code}, not 2 or 3"
-        cause = os.strerror(fault.errno) if fault.kind == "error" else "memory|thread"
-        if not re.search(cause, done.err, re.IGNORECASE):
-            yield f"stderr does not name the cause {cause!r}"
         if "damaged" in done.err:
             yield "stderr says that a file is damaged"
+        codes = {"kill": (KILLED,), "interrupt": (130,), "terminate": (143,)}.get(fault.kind, (0, 2, 3))
+        if done.code not in codes:
+            yield f"exit code {done.code}, not {' or '.join(map(str, codes))}"
+        if fault.kind in _STOPPED and done.err.count(_STOPPED[fault.kind]) != 1:
+            yield "stderr does not say once that it was stopped"
+        cause = {"error": os.strerror(fault.errno), "memory": "memory|thread"}.get(fault.kind, "")
+        if done.code and not re.search(cause, done.err, re.IGNORECASE):
+            yield f"stderr does not name the cause {cause!r}"
 
     def _of_files(self, fault: Fault, done: Done) -> Iterator[str]:
         """Check that each file is as before or as afterwards, or an incomplete record."""
@@ -150,7 +134,7 @@ class Trial:
             if name not in now:
                 yield f"{name} is gone"
         for name in self.before:
-            if name in now and now[name] != self.before[name] and not name.split("/")[0] in self.scenario.writes:
+            if name in now and now[name] != self.before[name] and name.split("/")[0] not in self.scenario.writes:
                 yield f"{name} was changed"
 
     def _is_incomplete(self, name: str, done: Done) -> bool:

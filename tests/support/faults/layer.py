@@ -240,22 +240,14 @@ class _Raw(io.FileIO):
         super().close()
 
 
-def _opened(
-    layer: Layer,
-    file: Any,
-    mode: str = "r",
-    buffering: int = -1,
-    encoding: str | None = None,
-    errors: str | None = None,
-    newline: str | None = None,
-) -> Any:
+def _opened(layer: Layer, file: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any) -> Any:
     """Open a file as `open` does, on a raw file with points."""
     raw = _Raw(layer, file, mode.replace("t", "").replace("b", ""))
     if buffering == 0:
         return raw
     kind = io.BufferedRandom if "+" in mode else io.BufferedReader if raw.readable() else io.BufferedWriter
     buffered = kind(raw)
-    return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)
+    return buffered if "b" in mode else io.TextIOWrapper(buffered, *text, **options)
 
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)

@@ -60,9 +60,10 @@ def run_forked(
     """
     with tempfile.TemporaryDirectory(prefix="forked-") as name:
         notes = Path(name)
+        layer = Layer(folder, at, fault, on_hit=lambda: _note(notes / "hit", "1"))
         child = os.fork()
         if child == 0:
-            _child(call, folder, notes, at, fault, count)
+            _child(call, layer if count or at is not None else None, folder, notes)
         code = _wait(child)
         texts = {part: (notes / part).read_text(errors="replace") if (notes / part).exists() else "" for part in _PARTS}
     points = [Point(*point) for point in json.loads(texts["points"] or "[]")]
@@ -72,27 +73,23 @@ def run_forked(
 _PARTS = ("out", "err", "hit", "points")
 
 
-def _child(
-    call: Callable[[], int], folder: Path, notes: Path, at: Point | None, fault: Fault | None, count: bool
-) -> None:
+def _child(call: Callable[[], int], layer: Layer | None, folder: Path, notes: Path) -> None:
     """Run the call and exit. Never returns."""
     code = 70
     try:
         os.chdir(folder)
         for number, part in ((1, "out"), (2, "err")):
-            descriptor = os.open(notes / part, os.O_WRONLY | os.O_CREAT)
-            os.dup2(descriptor, number)
+            os.dup2(os.open(notes / part, os.O_WRONLY | os.O_CREAT), number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        layer = Layer(folder, at, fault, on_hit=lambda: _note(notes / "hit", "1"))
-        if count or at is not None:
+        if layer is not None:
             layer.install()
         try:
             code = call()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
-        if count:
+        if layer is not None:
             _note(notes / "points", json.dumps(layer.points))
     except BaseException:
         traceback.print_exc()
