@@ -22,7 +22,7 @@ from scipy import stats
 
 from nvs_eval.comparison.statistics.intervals import LEVEL, intervals
 from nvs_eval.comparison.statistics.resampling import studentised
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, standard_error
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
@@ -105,7 +105,7 @@ def alternatives(arguments: argparse.Namespace, draw: Draw, views: int) -> dict[
     covered: Counter[str] = Counter()
     for scores, seed in batches(arguments, draw, SETTINGS["1 scene"], [views]):
         means = np.array([trial_scores.difference for trial_scores in scores])
-        errors = np.array([standard_error(trial_scores) for trial_scores in scores])
+        errors = np.array([trial_scores.standard_error for trial_scores in scores])
         ratios = studentised(scores, resamples=arguments.resamples, seed=seed)
         shares = np.random.default_rng(seed).multinomial(views, np.full(views, 1 / views), arguments.resamples) / views
         resampled = shares @ np.array([trial_scores.scenes[0].differences for trial_scores in scores]).T

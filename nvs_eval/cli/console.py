@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nvs_eval.system.terminal import SafeConsole
 
 _NO_BREAK = "\xa0"
-_SECONDS_BETWEEN_LINES = 20.0
+# Seconds until the first line of a log, and between later ones, which become rarer in work of hours and days.
+_FIRST_LINE, _SHORTEST, _LONGEST = 10.0, 20.0, 600.0
 
 
 def results() -> SafeConsole:
@@ -130,12 +131,27 @@ def progress_to(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _log_lines(title: str) -> Callable[[int, int], None]:
-    last_line = time.monotonic()
+    start = time.monotonic()
+    next_line = start + _FIRST_LINE
 
     def show(step: int, total: int) -> None:
-        nonlocal last_line
-        if step == total or time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
-            last_line = time.monotonic()
+        nonlocal next_line
+        now = time.monotonic()
+        if step == total:
             say(f"{title}: {step} of {total}")
+        elif now > next_line:
+            next_line = now + min(max(_SHORTEST, (now - start) / 10), _LONGEST)
+            say(f"{title}: {step} of {total}, about {_duration((now - start) / step * (total - step))} left")
 
     return show
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in one or two units, such as "40 s", "12 min" or "3 h 20 min"."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

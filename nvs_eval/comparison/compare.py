@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.shared import Shared, shared
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, intervals
-from nvs_eval.comparison.statistics.jackknife import jackknives
-from nvs_eval.comparison.statistics.ranks import holm, signed_rank
+from nvs_eval.comparison.statistics.jackknife import Jackknives
+from nvs_eval.comparison.statistics.ranks import holm, signed_ranks
+from nvs_eval.comparison.statistics.scores import Array
 from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
 from nvs_eval.records.comparable import precision_advice
@@ -20,6 +23,10 @@ from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_
 from nvs_eval.records.incomplete import failures
 from nvs_eval.records.record import Record
 
+# Number of pairs whose draws are made together: many are faster, and take more memory.
+_PAIRS_AT_ONCE = 1000
+_MOST_PAIRS = 20_000
+"""Largest number of pairs of a comparison: those of 200 methods, which take a minute and 2 GB."""
 _SEVERAL = (
     "With several arguments, each must be one side. {group} contains {names}. Name the folder or record of one of "
     "them, or use `--runs mean` if they are seeds of one method."
@@ -37,6 +44,7 @@ def compare(
     metrics: Sequence[str] = (),
     runs: Literal["each", "mean"] = "each",
     resamples: int = RESAMPLES,
+    on_pairs: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[Comparison]:
     """Compare results on the views that they share: one comparison per split and protocol.
 
@@ -47,12 +55,25 @@ def compare(
         runs: treat several runs of a method as sides of their own (`each`), or as seeds whose spread is part of the
             noise (`mean`).
         resamples: number of bootstrap resamples.
+        on_pairs: called with the number of pairs of a comparison that are compared, and that of all its pairs.
 
     Raises:
         InputError: no two sides have the same protocol; or two share no view or metric, or differ in their images.
     """
     matched = contenders_of(groups, runs=runs)
-    return [compare_contenders(contenders, metrics=metrics, resamples=resamples) for contenders in matched]
+    return [
+        compare_contenders(contenders, metrics=metrics, resamples=resamples, on_pairs=on_pairs)
+        for contenders in matched
+    ]
+
+
+def count_pairs(groups: Mapping[str, Sequence[Record]], *, runs: Literal["each", "mean"] = "each") -> int:
+    """Return the number of pairs that `compare` compares.
+
+    Raises:
+        InputError: as `compare` does without reading scores.
+    """
+    return sum(math.comb(len(contenders), 2) for contenders in contenders_of(groups, runs=runs))
 
 
 def compare_contenders(
@@ -61,6 +82,7 @@ def compare_contenders(
     metrics: Sequence[str] = (),
     scenes: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
+    on_pairs: Callable[[int, int], None] = lambda done, count: None,
 ) -> Comparison:
     """Compare every contender with all later ones.
 
@@ -69,6 +91,7 @@ def compare_contenders(
         metrics: metrics to compare (default: all).
         scenes: scenes to compare on (default: all that both contenders of a pair have).
         resamples: number of bootstrap resamples.
+        on_pairs: called with the number of pairs that are compared, and that of all pairs.
 
     Raises:
         InputError: no contender has one of the metrics; or two share no view or metric, or differ in their images.
@@ -78,25 +101,67 @@ def compare_contenders(
         if metric not in scored:
             raise unknown_name("metric", metric, scored)
     first = contenders[0].all_records[0]
-    pairs = [_pair(shared(a, b, scenes=scenes), metrics, resamples) for a, b in itertools.combinations(contenders, 2)]
+    both = _shared_by_pairs(contenders, scenes)
+    count = math.comb(len(contenders), 2)
+    if count > _MOST_PAIRS:
+        raise InputError(
+            f"{len(contenders)} results under {first.protocol_title} are {count} pairs, and at most {_MOST_PAIRS} can "
+            "be compared at once. Name fewer results, or two sides."
+        )
+    pairs: list[Pair] = []
+    while some_pairs := list(itertools.islice(both, _PAIRS_AT_ONCE)):
+        pairs += _pairs(some_pairs, metrics, resamples)
+        on_pairs(len(pairs), count)
     comparison = Comparison(first.split, first.protocol_title, first.fingerprint, _corrected(pairs))
-    return replace(comparison, pairs=[replace(pair, words=pair_words(comparison, pair)) for pair in comparison.pairs])
+    describe = partial(pair_words, comparison)
+    return replace(comparison, pairs=[replace(pair, describe=describe) for pair in comparison.pairs])
 
 
-def _pair(both: Shared, metrics: Sequence[str], resamples: int) -> Pair:
+def _shared_by_pairs(contenders: Sequence[Contender], scenes: Sequence[str] | None) -> Iterator[Shared]:
+    arrays: dict[object, Array] = {}
+    for a, b in itertools.combinations(contenders, 2):
+        yield shared(a, b, scenes=scenes, arrays=arrays)
+
+
+def _pairs(several: Sequence[Shared], metrics: Sequence[str], resamples: int) -> list[Pair]:
+    """Compare the contenders of each pair. Pairs share the draws of the bootstrap."""
+    chosen_of = [_chosen(both, metrics) for both in several]
+    # One metric after the other, so that fewer sides are in memory at a time.
+    scores = {
+        (index, metric): several[index].scores(metric)
+        for metric in dict.fromkeys(metric for chosen in chosen_of for metric in chosen)
+        for index, chosen in enumerate(chosen_of)
+        if metric in chosen
+    }
+    of_all = intervals(scores, resamples=resamples)
+    tests = dict(zip(scores, signed_ranks([*scores.values()]), strict=True))
+    pairs = []
+    for index, (both, chosen) in enumerate(zip(several, chosen_of, strict=True)):
+        by_metric, full = ({metric: values[index, metric] for metric in chosen} for values in (scores, of_all))
+        jackknives = Jackknives(by_metric, full, resamples)
+        differences = {
+            metric: Difference(
+                metric, both.infos[metric], by_metric[metric], full[metric], tests[index, metric], jackknives
+            )
+            for metric in chosen
+        }
+        pairs.append(Pair(both, differences, lambda _: ()))
+    return pairs
+
+
+def _chosen(both: Shared, metrics: Sequence[str]) -> list[str]:
+    """Return the metrics to compare of those that two contenders share.
+
+    Raises:
+        InputError: they share none of them.
+    """
     chosen = [metric for metric in (metrics or both.infos) if metric in both.infos]
     if not chosen:
         raise InputError(
             f"{both.a.name} and {both.b.name} share none of the metrics {', '.join(metrics)}. "
             f"They share {', '.join(both.infos)}."
         )
-    scores = {metric: both.scores(metric) for metric in chosen}
-    jackknife = jackknives(scores, intervals(scores, resamples=resamples), resamples=resamples)
-    differences = {
-        metric: Difference(metric, both.infos[metric], scores[metric], signed_rank(scores[metric]), jackknife[metric])
-        for metric in chosen
-    }
-    return Pair(both, differences)
+    return chosen
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Pair]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from nvs_eval.comparison.shared import Shared
 from nvs_eval.comparison.statistics.intervals import LEVEL, Interval
-from nvs_eval.comparison.statistics.jackknife import Jackknife, Without
+from nvs_eval.comparison.statistics.jackknife import Jackknife, Jackknives, Without
 from nvs_eval.comparison.statistics.ranks import SignedRank, Wins, wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.metrics.registry import about_of
@@ -50,22 +50,24 @@ class Difference:
         metric: key of the metric.
         info: unit and direction of the metric.
         scores: scores of both contenders on the shared views.
+        interval: mean difference with its 95 % interval.
         test: Wilcoxon's signed-rank test.
-        jackknife: mean difference with its 95 % interval, for all views and without each view and scene.
+        jackknives: jackknives of all metrics of the pair.
         p_holm: p-value after Holm's correction over all metrics and pairs of the comparison; None without a test.
     """
 
     metric: str
     info: MetricInfo
     scores: Scores
+    interval: Interval
     test: SignedRank
-    jackknife: Jackknife
+    jackknives: Jackknives
     p_holm: float | None = None
 
     @property
-    def interval(self) -> Interval:
-        """Mean difference with its 95 % interval."""
-        return self.jackknife.interval
+    def jackknife(self) -> Jackknife:
+        """Mean difference with its 95 % interval, for all views and without each view and scene."""
+        return self.jackknives.by_metric[self.metric]
 
     @cached_property
     def mean_a(self) -> float:
@@ -175,11 +177,22 @@ def _without(rest: Without) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Contender B compared with contender A: their differences by metric, and sentences on them."""
+    """Contender B compared with contender A.
+
+    Attributes:
+        shared: views and metrics that both have.
+        differences: differences by metric.
+        describe: returns sentences on the pair.
+    """
 
     shared: Shared
     differences: Mapping[str, Difference]
-    words: Sequence[str] = ()
+    describe: Callable[[Pair], Sequence[str]]
+
+    @cached_property
+    def words(self) -> Sequence[str]:
+        """Sentences on the differences. They take most of the time of a comparison, because of the jackknife."""
+        return self.describe(self)
 
     @property
     def a(self) -> Contender:
@@ -215,7 +228,7 @@ class Comparison:
     fingerprint: str
     pairs: Sequence[Pair]
 
-    @property
+    @cached_property
     def tests(self) -> int:
         """Number of tests that Holm's correction covers."""
         return sum(difference.p_holm is not None for pair in self.pairs for difference in pair.differences.values())

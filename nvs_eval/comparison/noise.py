@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.statistics.intervals import LEVEL, Interval, ends, intervals, sign_of
-from nvs_eval.comparison.statistics.scores import Scores, freedom
+from nvs_eval.comparison.statistics.scores import Array, Scores, freedom
 from nvs_eval.records.groups import Contender, checkpoints_of
 from nvs_eval.records.record import Record
 
@@ -33,19 +33,31 @@ class Ties:
         assert len(means) == len(contenders), "a contender lacks the metric on a scene"
         higher_is_better = contenders[0].records[scenes[0]][0].metrics[metric].higher_is_better
         best = means.index(max(means) if higher_is_better else min(means))
+        others = [contender for index, contender in enumerate(contenders) if index != best]
+        self._compute(others, contenders[best], scenes)
         return [
             index
             for index, contender in enumerate(contenders)
-            if index != best and self._intervals(contender, contenders[best], scenes)[metric].sign == 0
+            if index != best and self._computed[_key(contender, contenders[best], scenes)][metric].sign == 0
         ]
 
-    def _intervals(self, contender: Contender, best: Contender, scenes: Sequence[str]) -> Mapping[str, Interval]:
-        key = (id(contender), id(best), tuple(scenes))
-        if key not in self._computed:
-            both = shared(contender, best, scenes=scenes)
-            self._computed[key] = intervals({metric: both.scores(metric) for metric in both.infos})
-            self._alive += [contender, best]
-        return self._computed[key]
+    def _compute(self, contenders: Sequence[Contender], best: Contender, scenes: Sequence[str]) -> None:
+        """Compute the intervals of the contenders' differences from the best, together, unless they are known."""
+        arrays: dict[object, Array] = {}
+        pairs = {
+            key: shared(contender, best, scenes=scenes, arrays=arrays)
+            for contender in contenders
+            if (key := _key(contender, best, scenes)) not in self._computed
+        }
+        scores = {(key, metric): both.scores(metric) for key, both in pairs.items() for metric in both.infos}
+        computed = intervals(scores)
+        for key, both in pairs.items():
+            self._computed[key] = {metric: computed[key, metric] for metric in both.infos}
+        self._alive += [*contenders, best]
+
+
+def _key(contender: Contender, best: Contender, scenes: Sequence[str]) -> tuple[int, int, tuple[str, ...]]:
+    return id(contender), id(best), tuple(scenes)
 
 
 def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Shared:
         views: names of the shared views of each shared scene.
         infos: metrics that all records of both have.
         notes: notes on scenes, views and metrics that only one has, and on differing steps.
+        arrays: scores by contender, scene, views and metric, which the pairs of a comparison share.
     """
 
     a: Contender
@@ -32,18 +33,30 @@ class Shared:
     views: Mapping[str, Sequence[str]]
     infos: Mapping[str, MetricInfo]
     notes: Sequence[str]
+    arrays: dict[object, Array] = field(default_factory=dict, repr=False)
 
     def scores(self, metric: str) -> Scores:
         """Return the scores of both under a metric."""
         scenes = []
         for scene, views in self.views.items():
-            a, b = (_scores(side.records[scene], views, metric) for side in (self.a, self.b))
+            a, b = (self._array(side, scene, tuple(views), metric) for side in (self.a, self.b))
             scenes.append(SceneScores(scene, tuple(views), a, b))
         return Scores(tuple(scenes))
 
+    def _array(self, side: Contender, scene: str, views: tuple[str, ...], metric: str) -> Array:
+        key = (id(side), scene, views, metric)
+        if key not in self.arrays:
+            self.arrays[key] = _scores(side.records[scene], views, metric)
+            self.arrays[key].flags.writeable = False
+        return self.arrays[key]
 
-def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -> Shared:
+
+def shared(
+    a: Contender, b: Contender, *, scenes: Sequence[str] | None = None, arrays: dict[object, Array] | None = None
+) -> Shared:
     """Find the views and metrics that two contenders of one split and protocol share, on some scenes (default: all).
+
+    Pairs of the same contenders can pass the same `arrays`, in which scores are collected once.
 
     Raises:
         InputError: they share no view or no metric; or a shared view has different images or masks.
@@ -53,6 +66,9 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
     views: dict[str, Sequence[str]] = {}
     for scene in both:
         records = [*a.records[scene], *b.records[scene]]
+        if len({record.images_sha256 for record in records}) == 1:
+            views[scene] = [row.name for row in records[0].views]
+            continue
         names = _shared_views(records)
         if names:
             _check_same(scene, (a, b), names)
@@ -72,7 +88,7 @@ def shared(a: Contender, b: Contender, *, scenes: Sequence[str] | None = None) -
         raise InputError(f"{a.name} and {b.name} must share a metric. Score them under the same protocol.")
     notes += [f"Skipped {about_of(name).title}, which some records lack" for name in sorted(skipped)]
     notes += [note for side in (a, b) for note in _step_notes(side, views)]
-    return Shared(a, b, views, infos, notes)
+    return Shared(a, b, views, infos, notes, {} if arrays is None else arrays)
 
 
 def _scores(records: Sequence[Record], views: Sequence[str], metric: str) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from support.pinned import Pinned
 from support.two_sides import GAINS, A, B, base, contenders, many, of, pair_of
 
 from nvs_eval.cli import main
-from nvs_eval.comparison.compare import contenders_of, left_out_notes
+from nvs_eval.comparison.compare import compare, contenders_of, left_out_notes
 from nvs_eval.comparison.shared import shared
 from nvs_eval.comparison.verdicts import overview
 from nvs_eval.errors import InputError
@@ -142,10 +143,10 @@ def test_protocols_that_some_sides_lack_are_noted(pinned: Pinned) -> None:
         pinned("compare", note)
 
 
-def test_several_pairs_have_an_overview(compare: Callable[..., str], tmp_path: Path, pinned: Pinned) -> None:
+def test_several_pairs_have_an_overview(command: Callable[..., str], tmp_path: Path, pinned: Pinned) -> None:
     third = replace(A, method="c")
     write_record(record_file(third, tmp_path / "out"), third)
-    printed = compare("out")
+    printed = command("out")
     pinned("compare", "\n".join(printed.splitlines()[:3]))
     assert printed.splitlines()[3] == ""
     assert printed.splitlines()[4].startswith("b is better than a in PSNR by ")
@@ -155,7 +156,7 @@ def test_several_pairs_have_an_overview(compare: Callable[..., str], tmp_path: P
 
 
 @pytest.fixture
-def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     for record in (A, B):
         write_record(record_file(record, tmp_path / "out"), record)
     monkeypatch.chdir(tmp_path)
@@ -168,39 +169,39 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-def test_the_command_prints_sentences_then_tables(compare: Callable[..., str]) -> None:
-    printed = compare("out/fox/a", "out/fox/b")
+def test_the_command_prints_sentences_then_tables(command: Callable[..., str]) -> None:
+    printed = command("out/fox/a", "out/fox/b")
     assert printed.startswith("b is better than a in PSNR by 0.29 dB [")
     assert "b (B) against a (A): fox, 7 shared test views\n" in printed
-    assert printed == compare("out")
+    assert printed == command("out")
     assert "each view" not in printed
-    assert "\nfox    0003        +0.52" in compare("out", "--per-view")
+    assert "\nfox    0003        +0.52" in command("out", "--per-view")
 
 
 def test_earlier_checkpoints_are_skipped_with_a_note(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], compare: Callable[..., str], pinned: Pinned
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Callable[..., str], pinned: Pinned
 ) -> None:
     for step in (1, 2):
         record = replace(A, method="steps", step=step)
         write_record(record_file(record, tmp_path / "out"), record)
     assert main(["compare", "out/fox/steps", "out/fox/b"]) == 0
     pinned("compare", capsys.readouterr().err)
-    assert compare("out/fox/steps/1", "out/fox/b").startswith("b is better than steps in PSNR")
+    assert command("out/fox/steps/1", "out/fox/b").startswith("b is better than steps in PSNR")
 
 
-def test_several_protocols_have_headings(tmp_path: Path, compare: Callable[..., str]) -> None:
+def test_several_protocols_have_headings(tmp_path: Path, command: Callable[..., str]) -> None:
     for record in (A, B):
         mine = replace(record, protocol={**record.protocol, "name": "mine", "fingerprint": "00000000"})
         write_record(record_file(mine, tmp_path / "out"), mine)
-    printed = compare("out")
+    printed = command("out")
     assert printed.startswith("protocol mine (00000000):\nb is better than a")
     assert "\nprotocol standard (9f2c51ab):\nb is better than a" in printed
 
 
 def test_protocol_that_only_one_side_has_is_noted_on_stderr(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], compare: Callable[..., str], pinned: Pinned
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Callable[..., str], pinned: Pinned
 ) -> None:
-    plain = compare("out/fox/a", "out/fox/b")
+    plain = command("out/fox/a", "out/fox/b")
     mine = replace(A, protocol={**A.protocol, "name": "mine", "fingerprint": "00000000"})
     write_record(record_file(mine, tmp_path / "out"), mine)
     assert main(["compare", "out/fox/a", "out/fox/b"]) == 0
@@ -209,8 +210,8 @@ def test_protocol_that_only_one_side_has_is_noted_on_stderr(
     pinned("compare", printed.err)
 
 
-def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
-    plain = json.loads(compare("out", "--format", "json", "--metrics", "psnr", "--resamples", "99"))
+def test_the_command_writes_json_alone(command: Callable[..., str]) -> None:
+    plain = json.loads(command("out", "--format", "json", "--metrics", "psnr", "--resamples", "99"))
     assert plain["nvs_eval_comparison"] == 1
     assert list(plain["comparisons"][0]["pairs"][0]["metrics"]) == ["psnr"]
 
@@ -227,8 +228,8 @@ def test_the_command_writes_json_alone(compare: Callable[..., str]) -> None:
         pytest.param([], id="nothing"),
     ],
 )
-def test_compare_refuses_wrong_input(args: list[str], compare: Callable[..., str], pinned: Pinned) -> None:
-    refused = compare(*args)
+def test_compare_refuses_wrong_input(args: list[str], command: Callable[..., str], pinned: Pinned) -> None:
+    refused = command(*args)
     assert refused.startswith("2 Error: ")
     pinned("compare", refused)
 
@@ -240,3 +241,64 @@ def test_views_that_failed_are_noted_on_stderr(tmp_path: Path, cli: Callable[...
     result = cli("compare", str(tmp_path))
     assert result.code == 0
     pinned("compare", result.err)
+
+
+def many_methods(count: int, scenes: int, views: int, runs: int = 1) -> list[Record]:
+    """Return records of methods that differ by a few hundredths of the spread of the views."""
+    rng = np.random.default_rng(0)
+    level = rng.normal(25, 3, (scenes, views))
+    return [
+        of(
+            f"m{method:02}",
+            list(level[scene] + 0.05 * method + rng.normal(0, 0.1, views)),
+            ssim=list(rng.random(views)),
+            scene=f"s{scene}",
+            run=str(run) if runs > 1 else None,
+        )
+        for scene in range(scenes)
+        for method in range(count)
+        for run in range(runs)
+    ]
+
+
+@pytest.mark.parametrize(("scenes", "views", "runs"), [(7, 5, 1), (2, 9, 1), (7, 4, 2), (2, 8, 2)])
+def test_many_methods_are_compared_as_each_pair_alone(scenes: int, views: int, runs: int) -> None:
+    records, shown = many_methods(4, scenes, views, runs), []
+    together = compare({"": records}, runs="mean", resamples=500, on_pairs=lambda *pairs: shown.append(pairs))[0]
+    assert shown == [(6, 6)]
+    for pair in together.pairs:
+        sides = [[r for r in records if r.method == side.method] for side in (pair.a, pair.b)]
+        (alone,) = compare({"a": sides[0], "b": sides[1]}, runs="mean", resamples=500)[0].pairs
+        for metric, difference in pair.differences.items():
+            interval, expected = difference.interval, alone.differences[metric].interval
+            assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12, abs=1e-14)
+            assert difference.test == alone.differences[metric].test
+
+
+@pytest.mark.long
+def test_a_thousand_records_are_compared_within_20_seconds() -> None:
+    records = many_methods(100, 10, 25)
+    start = time.process_time()
+    (comparison,) = compare({"": records})
+    assert len(overview(comparison)) == 4950
+    assert time.process_time() - start < 20
+
+
+def test_verdicts_alone_are_printed_of_many_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said], pinned: Pinned
+) -> None:
+    monkeypatch.setattr("nvs_eval.cli.commands.compare._MOST_IN_FULL", 2)
+    records = many_methods(3, 1, 6)
+    for result in records:
+        write_record(record_file(result, tmp_path), result)
+    command = ["compare", str(tmp_path), "--resamples", "100"]
+    printed = cli(*command)
+    assert printed.out.splitlines() == [*overview(compare({"": records}, resamples=100)[0]), ""]
+    pinned("compare", printed.err)
+    for option in (["--format", "json"], ["--per-view"]):
+        refused = cli(*command, *option)
+        assert (refused.code, refused.out) == (2, "")
+        pinned("compare", refused.err)
+    monkeypatch.setattr("nvs_eval.comparison.compare._MOST_PAIRS", 2)
+    assert cli(*command).code == 2
+    pinned("compare", cli(*command).err)

@@ -11,7 +11,7 @@ from support.paired_scores import differing, drawn, ends, interval, nearly_equal
 
 from nvs_eval.comparison.statistics.intervals import Interval, intervals
 from nvs_eval.comparison.statistics.jackknife import Jackknife, Without, jackknives
-from nvs_eval.comparison.statistics.scores import SceneScores, Scores, standard_error
+from nvs_eval.comparison.statistics.scores import SceneScores, Scores
 
 
 def rest_of(scores: Scores, index: int, view: int | None) -> Scores:
@@ -89,7 +89,7 @@ def test_closed_form_without_one_of_many_views_is_close_to_the_interval_of_the_r
         (low, high), (rest_low, rest_high) = ends(result.views[view]), ends(rest)
         # The quantiles come from different draws, and 10,000 of them leave about 1 % of noise in each.
         assert high - low == pytest.approx(rest_high - rest_low, rel=0.04)
-        half = result.interval.quantile * standard_error(rest_of(scores, 0, view))  # pyright: ignore
+        half = result.interval.quantile * rest_of(scores, 0, view).standard_error  # pyright: ignore
         assert (high - low) / 2 == pytest.approx(half, rel=1e-10)
 
 

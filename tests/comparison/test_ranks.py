@@ -13,7 +13,13 @@ from scipy import stats
 from support.paired_scores import INF, differing, drawn, of
 from support.pinned import Pinned
 
-from nvs_eval.comparison.statistics.ranks import holm, least_p, signed_rank, wins
+from nvs_eval.comparison.statistics.ranks import SignedRank, holm, least_p, signed_ranks, wins
+from nvs_eval.comparison.statistics.scores import Scores
+
+
+def signed_rank(scores: Scores) -> SignedRank:
+    (result,) = signed_ranks([scores])
+    return result
 
 
 def scipys(values: Sequence[float], **options: Any) -> float:
@@ -28,6 +34,13 @@ def test_signed_rank_test_agrees_with_scipy(values: list[float]) -> None:
     method = "exact" if len(values) <= 50 else "approx"
     assert result.p == pytest.approx(scipys(values, method=method, correction=method == "approx"))
     assert (result.units, result.n) == ("views", len(values))
+
+
+def test_many_tests_together_equal_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    metrics = [differing(rng.standard_normal(views).round(places)) for views in (7, 7, 60, 51, 50) for places in (1, 9)]
+    metrics += [differing([0.0] * 7), differing(*[[mean] for mean in range(-2, 5)]), drawn(1, 3, 5)]
+    assert signed_ranks(metrics) == [signed_rank(scores) for scores in metrics]
 
 
 def test_views_without_a_difference_are_dropped() -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from support.paired_scores import INF, differing, of, scene
 
 from nvs_eval import InputError
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, standard_error, variance_of_mean
+from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, variance_of_mean
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_difference_averages_runs_then_views_then_scenes() -> None:
 
 
 def test_one_scene_has_the_standard_error_of_a_mean() -> None:
-    assert standard_error(differing([1, 2, 3, 4, 10])) == pytest.approx(stats.sem([1, 2, 3, 4, 10]), rel=1e-14)
+    assert differing([1, 2, 3, 4, 10]).standard_error == pytest.approx(stats.sem([1, 2, 3, 4, 10]), rel=1e-14)
 
 
 def test_a_few_scenes_are_fixed() -> None:
     scores = differing([1, 2, 4], [10, 30])
     expected = math.sqrt(np.var([1, 2, 4], ddof=1) / 3 + np.var([10, 30], ddof=1) / 2) / 2
-    assert standard_error(scores) == pytest.approx(expected, rel=1e-14)
+    assert scores.standard_error == pytest.approx(expected, rel=1e-14)
 
 
 def test_six_scenes_are_a_sample() -> None:
     means = [1, 2, 4, 8, 16, 32]
     scores = differing(*[[mean - 3, mean + 3] for mean in means])
-    assert standard_error(scores) == pytest.approx(stats.sem(means), rel=1e-14)
+    assert scores.standard_error == pytest.approx(stats.sem(means), rel=1e-14)
 
 
 def test_runs_of_both_sides_add_to_the_variance() -> None:

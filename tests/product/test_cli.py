@@ -167,6 +167,25 @@ def test_progress_shows_any_name_in_a_terminal(monkeypatch: pytest.MonkeyPatch) 
     assert "[/not markup]" in terminal.getvalue()
 
 
+def test_progress_in_a_log_shows_the_time_left_and_becomes_rarer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nvs_eval.cli.console import progress
+
+    now = 0.0
+    monkeypatch.setattr("nvs_eval.cli.console.time.monotonic", lambda: now)
+    with progress("Scoring", 100_000) as advance:
+        for _ in range(100_000):
+            now += 4.0
+            advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["Scoring: 3 of 100000, about 4 days 15 h left", "Scoring: 9 of 100000, about 4 days 15 h left"]
+    assert lines[-2] == "Scoring: 99894 of 100000, about 7 min left"
+    assert any(" h " in line and line.endswith(" min left") for line in lines)
+    assert lines[-1] == "Scoring: 100000 of 100000"
+    assert len(lines) < 750
+
+
 # --- Records --------------------------------------------------------------------------------------------------------
 
 

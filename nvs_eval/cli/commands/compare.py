@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,9 @@ from nvs_eval.errors import InputError
 if TYPE_CHECKING:
     from nvs_eval.comparison.model import Comparison
     from nvs_eval.records.record import Record
+
+# Largest number of pairs whose sentences and tables are printed. They would be thousands of lines that no one reads.
+_MOST_IN_FULL = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +40,31 @@ class Compare:
 
     def run(self) -> int:
         """Compare and print the result."""
-        from nvs_eval.cli.console import put_json, say
-        from nvs_eval.comparison.compare import compare, incomplete_notes, left_out_notes
+        from nvs_eval.cli.console import progress_to, put_json, say
+        from nvs_eval.comparison.compare import compare, count_pairs, incomplete_notes, left_out_notes
 
         groups = read_groups(self.sides, self.protocol)
-        comparisons = compare(groups, metrics=self.metrics, runs=self.runs, resamples=self.resamples)
+        pairs = count_pairs(groups, runs=self.runs)
+        if pairs > _MOST_IN_FULL and (self.format == "json" or self.per_view):
+            option = "--per-view" if self.per_view else "--format json"
+            raise InputError(
+                f"{option} lists every view of every pair, of at most {_MOST_IN_FULL} pairs. Got {pairs} pairs. Name "
+                f"fewer results, or remove `{option}`."
+            )
+        with progress_to("Comparing pairs") if pairs > _MOST_IN_FULL else nullcontext(lambda *_: None) as on_pairs:
+            comparisons = compare(
+                groups, metrics=self.metrics, runs=self.runs, resamples=self.resamples, on_pairs=on_pairs
+            )
         for note in (*left_out_notes(groups), *incomplete_notes(groups)):
             say(note)
         if self.format == "json":
             put_json({"nvs_eval_comparison": 1, "comparisons": [one.to_plain() for one in comparisons]})
         else:
             for comparison in comparisons:
-                _print(comparison, per_view=self.per_view, alone=len(comparisons) == 1)
+                in_full = pairs <= _MOST_IN_FULL
+                _print(comparison, in_full=in_full, per_view=self.per_view, alone=len(comparisons) == 1)
+            if pairs > _MOST_IN_FULL:
+                say(f"{pairs} pairs: only their verdicts are printed. Name two results for numbers and reasons.")
         return 0
 
 
@@ -76,7 +93,7 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
     return groups
 
 
-def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
+def _print(comparison: Comparison, *, in_full: bool, per_view: bool, alone: bool) -> None:
     from nvs_eval.cli.console import put_sentences, put_tables
     from nvs_eval.comparison.tables import change_table, difference_table, view_table
     from nvs_eval.comparison.verdicts import overview
@@ -85,7 +102,7 @@ def _print(comparison: Comparison, *, per_view: bool, alone: bool) -> None:
         put_sentences([f"protocol {comparison.protocol} ({comparison.fingerprint}):"])
     if len(comparison.pairs) > 1:
         put_sentences([*overview(comparison), ""])
-    for pair in comparison.pairs:
+    for pair in comparison.pairs if in_full else ():
         put_sentences([*pair.words, ""])
         tables = [difference_table(comparison, pair), change_table(pair)]
         put_tables([*tables, view_table(comparison, pair)] if per_view else tables)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from nvs_eval.comparison.statistics.resampling import studentised
-from nvs_eval.comparison.statistics.scores import Array, Scores, freedom, standard_error, units, units_of_layout
+from nvs_eval.comparison.statistics.scores import Array, Scores, freedom, units, units_of_layout
 from nvs_eval.errors import InputError, counted, listed, some
+
+K = TypeVar("K")
 
 LEVEL = 0.95
 RESAMPLES = 10_000
 # Fixed seed of the draws: the same scores always have the same interval.
 SEED = 20_240_229
+# Largest number of metrics whose draws are in memory at a time.
+_AT_ONCE = 1000
 # Limit of the quantile, in Student's quantiles. A single outlier among few views makes the quantile erratic, because
 # resamples without it hardly spread. The limit costs at most 0.1 points of coverage (docs/comparison.md) and avoids
 # absurdly wide intervals.
@@ -107,7 +112,7 @@ def ends(difference: float, half: float, rounding: float) -> tuple[float, float]
     return (min(low, 0.0), max(high, 0.0)) if abs(difference) <= rounding else (low, high)
 
 
-def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Interval]:
+def intervals(metrics: Mapping[K, Scores], *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[K, Interval]:
     """Return the mean difference of each metric with its symmetric 95 % interval.
 
     Half the interval is the standard error times a quantile: the 95 % quantile of the distance of resamples from the
@@ -126,21 +131,23 @@ def intervals(metrics: Mapping[str, Scores], *, resamples: int = RESAMPLES, seed
         level = f"{100 * LEVEL:g} %"
         raise InputError(f"The number of resamples must be at least 19 for a {level} quantile. Got {resamples}.")
     result = {name: _without_draws(scores) for name, scores in metrics.items()}
-    layouts: dict[object, list[str]] = {}
+    layouts: dict[object, list[K]] = {}
     for name, interval in result.items():
         if not interval.reason and interval.low is None:
             layouts.setdefault(metrics[name].layout, []).append(name)
-    for names in layouts.values():
-        ratios = np.abs(studentised([metrics[name] for name in names], resamples=resamples, seed=seed))
-        for name, quantile in zip(names, _quantiles(ratios), strict=True):
-            result[name] = _interval(metrics[name], quantile)
+    for all_names in layouts.values():
+        for start in range(0, len(all_names), _AT_ONCE):
+            names = all_names[start : start + _AT_ONCE]
+            ratios = studentised([metrics[name] for name in names], resamples=resamples, seed=seed)
+            for name, quantile in zip(names, _quantiles(ratios), strict=True):
+                result[name] = _interval(metrics[name], quantile)
     return {name: result[name] for name in metrics}
 
 
 def _quantiles(ratios: Array) -> list[float]:
-    """Return an order statistic of each metric; interpolation would fail at infinite ones."""
+    """Return an order statistic of the distances of each metric; interpolation would fail at infinite ones."""
     index = math.ceil(LEVEL * (len(ratios) + 1)) - 1
-    return [float(value) for value in np.partition(ratios, index, axis=0)[index]]
+    return [float(np.partition(np.abs(of_metric), index)[index]) for of_metric in ratios.T]
 
 
 def _without_draws(scores: Scores) -> Interval:
@@ -149,7 +156,7 @@ def _without_draws(scores: Scores) -> Interval:
     reason = why_none(scores)
     if reason or difference is None:
         return Interval(difference, reason=reason)
-    if standard_error(scores) > scores.rounding:
+    if scores.standard_error > scores.rounding:
         return Interval(difference)
     range_of_views = max(float(np.ptp(scene.differences)) for scene in scores.scenes)
     if scores.samples_scenes and range_of_views > scores.rounding:
@@ -161,7 +168,7 @@ def _without_draws(scores: Scores) -> Interval:
 def _interval(scores: Scores, quantile: float) -> Interval:
     from scipy.special import stdtrit
 
-    error = standard_error(scores)
+    error = scores.standard_error
     quantile = min(quantile, _MOST_OF_STUDENTS * float(stdtrit(freedom(scores), (1 + LEVEL) / 2)))
     low, high = ends(scores.difference, quantile * error, scores.rounding)
     return Interval(scores.difference, low, high, error, quantile, caution=caution(scores), note=note(scores))

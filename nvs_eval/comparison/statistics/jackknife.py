@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -76,6 +77,26 @@ class Jackknife:
     def pivotal(self, rests: Sequence[Without]) -> tuple[Without, ...]:
         """Return the results whose verdict differs from that of all views."""
         return tuple(rest for rest in rests if rest.low is not None and rest.sign != self.interval.sign)
+
+
+@dataclass(frozen=True, eq=False)
+class Jackknives:
+    """Jackknives of metrics that share draws, computed when the first one is asked for.
+
+    Attributes:
+        metrics: scores by metric.
+        full: intervals of these scores.
+        resamples: number of bootstrap resamples.
+    """
+
+    metrics: Mapping[str, Scores]
+    full: Mapping[str, Interval]
+    resamples: int
+
+    @cached_property
+    def by_metric(self) -> Mapping[str, Jackknife]:
+        """Jackknife of each metric."""
+        return jackknives(self.metrics, self.full, resamples=self.resamples)
 
 
 def jackknives(

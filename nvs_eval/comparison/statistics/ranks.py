@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,8 +48,8 @@ class SignedRank:
         return least_p(self.n)
 
 
-def signed_rank(scores: Scores) -> SignedRank:
-    """Test by ranks whether the differences are symmetric about zero; infinite ones rank highest.
+def signed_ranks(metrics: Sequence[Scores]) -> list[SignedRank]:
+    """Test by ranks whether the differences of each metric are symmetric about zero; infinite ones rank highest.
 
     Units without a difference are dropped, as in Wilcoxon's paper: they support neither side, and the distribution of
     the rest stays exact. If none is left, p is 1. It is exact up to 50 units without ties. Beyond that it uses the
@@ -57,15 +57,22 @@ def signed_rank(scores: Scores) -> SignedRank:
 
     Views of fixed scenes are not tested if a side has several runs, or if scenes have different numbers of views.
     """
-    from scipy.stats import rankdata
-
-    units = "scenes" if scores.samples_scenes else "views"
-    values = scores.scene_means if scores.samples_scenes else np.concatenate([s.differences for s in scores.scenes])
-    if reason := _why_none(scores):
-        return SignedRank(None, units, int(np.count_nonzero(values)), reason=reason)
-    values = values[values != 0]
-    ranks = rankdata(np.abs(values))
-    return SignedRank(_p(values, ranks), units, len(values), int(np.sign(np.sign(values) @ ranks)))
+    results: dict[int, SignedRank] = {}
+    ranked: dict[int, list[tuple[int, Array]]] = {}
+    for index, scores in enumerate(metrics):
+        units = "scenes" if scores.samples_scenes else "views"
+        values = scores.scene_means if scores.samples_scenes else np.concatenate([s.differences for s in scores.scenes])
+        reason, values = _why_none(scores), values[values != 0]
+        results[index] = SignedRank(1.0, units, len(values))
+        if reason:
+            results[index] = SignedRank(None, units, len(values), reason=reason)
+        elif len(values):
+            ranked.setdefault(len(values), []).append((index, values))
+    for group in ranked.values():
+        indices, values = zip(*group, strict=True)
+        for index, p, sign in zip(indices, *_p_and_sign(np.stack(values)), strict=True):
+            results[index] = replace(results[index], p=p, sign=sign)
+    return [results[index] for index in range(len(metrics))]
 
 
 def _why_none(scores: Scores) -> str:
@@ -76,16 +83,19 @@ def _why_none(scores: Scores) -> str:
     return _UNLIKE_SCENES if len({len(scene.views) for scene in scores.scenes}) > 1 else ""
 
 
-def _p(values: Array, ranks: Array) -> float:
-    from scipy.stats import wilcoxon
+def _p_and_sign(values: Array) -> tuple[list[float], list[int]]:
+    """Return the p-value and the sign of each test, from values that are not 0, [tests, units]."""
+    from scipy.stats import rankdata, wilcoxon
 
-    if not len(values):
-        return 1.0
-    exact = len(values) <= _MOST_EXACT and len(np.unique(ranks)) == len(ranks)
-    # Ranks replace the values, so that infinite ones can be tested, too.
-    result = wilcoxon(np.sign(values) * ranks, correction=not exact, method="exact" if exact else "approx")
-    p = float(np.asarray(result)[1])
-    return min(1.0, max(p, least_p(len(values))))
+    ranks = rankdata(np.abs(values), axis=1)
+    signed = np.sign(values) * ranks  # Ranks replace the values, so that infinite ones can be tested, too.
+    units = values.shape[1]
+    exact = np.array([units <= _MOST_EXACT and len(np.unique(row)) == units for row in ranks])
+    p = np.empty(len(values))
+    for chosen, options in ((exact, {"method": "exact"}), (~exact, {"method": "approx", "correction": True})):
+        if chosen.any():
+            p[chosen] = np.asarray(wilcoxon(signed[chosen], axis=1, **options))[1]
+    return p.clip(least_p(units), 1.0).tolist(), np.sign(signed.sum(axis=1)).astype(int).tolist()
 
 
 def least_p(n: int) -> float:

@@ -6,42 +6,49 @@ Metrics of one layout share the draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
 
 import numpy as np
 
-from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
+from nvs_eval.comparison.statistics.scores import Array, Scores
 
 # Largest size of an intermediate array, so that memory does not grow with the number of views.
 _MOST_NUMBERS = 2_000_000
+# Largest number of view counts of a layout that is kept for the next comparison of this layout.
+_MOST_KEPT = 4_000_000
+# Number of resamples whose means of two sides fit into a core's cache.
+_IN_CACHE = 2_000
 
-
-@dataclass(frozen=True)
-class _Scene:
-    """Scores of one scene under several metrics, in the layout that drawing uses.
-
-    Attributes:
-        runs: numbers of runs of A and B.
-        views: number of views.
-        scores: [runs of A, then of B; metrics; views], shifted so that the mean difference of a draw is its distance
-            from the scene's.
-        products: products of the scores of every two runs, [pairs of runs, metrics, views].
-    """
-
-    runs: tuple[int, int]
-    views: int
-    scores: Array
-    products: Array
+Layout = tuple[tuple[int, int, int], ...]
+"""Numbers of A's runs, B's runs and views of each scene."""
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """Shares of A's runs, B's runs and the views of a scene in each resample, [resamples, runs or views]."""
+    """Draws of one scene for some resamples.
 
-    a: Array
-    b: Array
-    views: Array
+    Attributes:
+        scene: index of the scene.
+        rows: indices of the resamples, [n].
+        position: index of the scene among those that are drawn; 0 if scenes are fixed.
+        counts: how often each view was drawn, [n, views].
+        runs: shares of A's and of B's runs, [n, runs] each, once for each order of the sides.
+    """
+
+    scene: int
+    rows: np.ndarray
+    position: int
+    counts: np.ndarray
+    runs: Sequence[tuple[Array, Array]]
+
+    @property
+    def views(self) -> Array:
+        """Share of each view among those drawn, [n, views]."""
+        return self.counts / self.counts.shape[1]
 
 
 @dataclass(frozen=True)
@@ -67,112 +74,208 @@ def studentised(metrics: Sequence[Scores], *, resamples: int, seed: int) -> Arra
     Returns:
         [resamples, metrics].
     """
-    rng = _Generators(np.random.default_rng(seed), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
-    scenes = [_with_layout([scores.scenes[index] for scores in metrics]) for index in range(len(metrics[0].scenes))]
-    orders = 2 if any(max(scene.runs) > 1 for scene in scenes) else 1
+    layout, sampled = metrics[0].layout, metrics[0].samples_scenes
+    orders = _orders(layout)
     drawn = -(-resamples // orders)
-    if metrics[0].samples_scenes:
-        offsets = np.array([scores.scene_means - scores.difference for scores in metrics]).T
-        distances, errors = _draw_sampled_scenes(scenes, offsets, drawn, orders, rng)
-    else:
-        distances, errors = _draw_fixed_scenes(scenes, drawn, orders, rng)
-    no_spread = errors == 0
-    ratios = distances / np.where(no_spread, 1.0, errors)
-    ratios = np.where(no_spread, np.where(distances == 0, 0.0, np.copysign(np.inf, distances)), ratios)
-    return ratios.reshape(orders * drawn, len(metrics))
+    counts = drawn * sum(views for *_, views in layout)
+    draws = (_kept_draws if counts <= _MOST_KEPT else _draws)(layout, drawn, seed, sampled=sampled)
+    of_scenes = _of_sampled_scenes if sampled else _of_fixed_scenes
+    return of_scenes(metrics, draws, (orders, drawn)).reshape(len(metrics), orders * drawn).T
 
 
-def _with_layout(scenes: Sequence[SceneScores]) -> _Scene:
-    sides = [scene.finite for scene in scenes]
-    a, b = (np.stack([pair[side] for pair in sides], axis=1) for side in (0, 1))
-    # The level of a view cancels in differences. Subtracting it first avoids loss of digits.
-    level = (a.mean(axis=0) + b.mean(axis=0)) / 2
-    a, b = a - level, b - level
-    scores = np.concatenate([side - side.mean(axis=(0, 2), keepdims=True) for side in (a, b)])
-    first, second = np.triu_indices(len(scores))
-    products = np.multiply(scores[first], scores[second], dtype=np.float64)
-    return _Scene((len(a), len(b)), scores.shape[-1], scores, products)
+def _ratios(distances: Array, variances: Array) -> Array:
+    """Return distances in standard errors; a distance without spread is infinite, unless it is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = distances / np.sqrt(variances)
+    ratios[np.isnan(ratios)] = 0.0
+    return ratios
 
 
-def _draw_fixed_scenes(scenes: Sequence[_Scene], drawn: int, orders: int, rng: _Generators) -> tuple[Array, Array]:
-    """Draw views and runs of every scene; return distances and standard errors, [orders, draws, metrics]."""
-    shape = (orders, drawn, scenes[0].scores.shape[1])
-    distances, variances = np.zeros(shape), np.zeros(shape)
-    for scene in scenes:
-        for rows, draws in _draws(scene, np.arange(drawn), orders, rng):
-            for order, draw in enumerate(draws):
-                distance, variance = _mean_and_variance(scene, draw)
-                distances[order, rows] += distance
-                variances[order, rows] += variance
-    return distances / len(scenes), np.sqrt(variances) / len(scenes)
+def _orders(layout: Layout) -> int:
+    """Return 2 if resamples come in pairs that swap the draws of runs, and 1 otherwise."""
+    return 2 if any(max(runs) > 1 for *runs, _ in layout) else 1
 
 
-def _draw_sampled_scenes(
-    scenes: Sequence[_Scene], offsets: Array, drawn: int, orders: int, rng: _Generators
-) -> tuple[Array, Array]:
-    """Draw scenes, then views and runs of each drawn scene; return like `_draw_fixed_scenes`."""
-    count = len(scenes)
-    chosen = rng.views.integers(0, count, (drawn, count))
-    shape = (orders, drawn, scenes[0].scores.shape[1])
-    sums, squares = np.zeros(shape), np.zeros(shape)
-    for position in range(count):
-        for index, scene in enumerate(scenes):
-            for rows, draws in _draws(scene, np.flatnonzero(chosen[:, position] == index), orders, rng):
-                for order, draw in enumerate(draws):
-                    distance = offsets[index] + _mean(scene, draw)
-                    sums[order, rows] += distance
-                    squares[order, rows] += distance**2
-    means = sums / count
-    variances = np.maximum(squares / count - means**2, 0.0) / (count - 1)
-    return means, np.sqrt(variances)
+# --- Draws ------------------------------------------------------------------------------------------------------------
 
 
-def _draws(scene: _Scene, rows: np.ndarray, orders: int, rng: _Generators) -> Iterator[tuple[np.ndarray, list[_Draws]]]:
-    """Yield draws of a scene for some resamples, in parts. Both orders of the sides have the same views."""
-    width = max(scene.views, scene.products[:, :, 0].size)
-    step = max(1, _MOST_NUMBERS // width)
+@lru_cache(maxsize=16)
+def _kept_draws(layout: Layout, drawn: int, seed: int, *, sampled: bool) -> list[_Draws]:
+    return list(_draws(layout, drawn, seed, sampled=sampled))
+
+
+def _draws(layout: Layout, drawn: int, seed: int, *, sampled: bool) -> Iterator[_Draws]:
+    """Draw views and runs of every scene, or scenes and then views and runs of each drawn scene."""
+    rng = _Generators(np.random.default_rng(seed), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
+    scenes = range(len(layout))
+    if not sampled:
+        for scene in scenes:
+            yield from _draws_of(layout, (0, scene), np.arange(drawn), rng)
+        return
+    chosen = rng.views.integers(0, len(layout), (drawn, len(layout)))
+    for position in scenes:
+        for scene in scenes:
+            rows = np.flatnonzero(chosen[:, position] == scene)
+            yield from _draws_of(layout, (position, scene), rows, rng)
+
+
+def _draws_of(layout: Layout, place: tuple[int, int], rows: np.ndarray, rng: _Generators) -> Iterator[_Draws]:
+    """Yield draws of a scene in a position for some resamples, in parts. Both orders of sides have the same views."""
+    position, scene = place
+    orders, (*runs, views) = _orders(layout), layout[scene]
+    step = max(1, _MOST_NUMBERS // max(views, prod(runs)))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        views = _shares(rng.views.integers(0, scene.views, (len(part), scene.views)), scene.views)
-        points = rng.runs.random((len(part), 2, max(scene.runs))) if orders > 1 else np.zeros((len(part), 2, 1))
-        runs = [
-            [_shares((points[:, side, :most] * most).astype(np.int64), most) for most in scene.runs] for side in (0, 1)
-        ]
-        (x_a, x_b), (y_a, y_b) = runs
-        yield part, [_Draws(x_a, y_b, views), _Draws(y_a, x_b, views)][:orders]
+        counts = _counts(rng.views.integers(0, views, (len(part), views)), views)
+        points = rng.runs.random((len(part), 2, max(runs))) if orders > 1 else np.zeros((len(part), 2, 1))
+        (x_a, x_b), (y_a, y_b) = (
+            [_counts((points[:, side, :most] * most).astype(np.int64), most) / most for most in runs] for side in (0, 1)
+        )
+        small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+        yield _Draws(scene, part, position, small, [(x_a, y_b), (y_a, x_b)][:orders])
 
 
-def _shares(drawn: np.ndarray, most: int) -> Array:
-    """Return the share of each of `most` indices among those drawn in each row."""
+def _counts(drawn: np.ndarray, most: int) -> np.ndarray:
+    """Return how often each of `most` indices was drawn in each row."""
     flat = drawn + np.arange(len(drawn))[:, None] * most
-    return np.bincount(flat.ravel(), minlength=len(drawn) * most).reshape(len(drawn), most) / drawn.shape[1]
+    return np.bincount(flat.ravel(), minlength=len(drawn) * most).reshape(len(drawn), most)
 
 
-def _mean(scene: _Scene, draws: _Draws) -> Array:
-    """Return the mean differences of draws, [resamples, metrics]."""
-    means_a, means_b = _run_means(scene, draws)
-    return np.einsum("rk,krm->rm", draws.b, means_b) - np.einsum("rk,krm->rm", draws.a, means_a)
+# --- Sampled scenes ---------------------------------------------------------------------------------------------------
 
 
-def _run_means(scene: _Scene, draws: _Draws) -> tuple[Array, Array]:
-    """Return the means over the drawn views of each run of A and of B, [runs, resamples, metrics]."""
-    means = draws.views @ scene.scores.transpose(0, 2, 1)
-    return means[: scene.runs[0]], means[scene.runs[0] :]
+def _of_sampled_scenes(metrics: Sequence[Scores], draws: Iterable[_Draws], shape: tuple[int, int]) -> Array:
+    """Return distances over drawn scenes in standard errors, [metrics, orders, draws].
+
+    The means of a side are computed once for all metrics that share it, such as those of its pairs with other sides.
+    """
+    orders, count = shape[0], len(metrics[0].scenes)
+    sides = [_Sides.of(metrics, side) for side in (0, 1)]
+    # The level of a view cancels in differences. Subtracting it first avoids loss of digits.
+    levels = [
+        sum(scores.mean(axis=(0, 1)) for scores in scene) / 2 for scene in zip(*(s.scenes for s in sides), strict=True)
+    ]
+    scenes = [side.centred(levels) for side in sides]
+    means = [np.empty((orders, len(side.scenes[0]), count, shape[1])) for side in sides]
+    for part in draws:
+        views = part.views.T
+        for side, of_side in enumerate(means):
+            runs = scenes[side][part.scene] @ views
+            for order in range(orders):
+                shares = part.runs[order][side]
+                of_draws = runs[:, 0] if runs.shape[1] == 1 else np.einsum("rk,skr->sr", shares, runs)
+                of_side[order, :, part.position][:, part.rows] = of_draws
+    ratios = np.empty((len(metrics), *shape))
+    for order, start in product(range(orders), range(0, shape[1], _IN_CACHE)):
+        part = slice(start, start + _IN_CACHE)
+        for metric, (a, b) in enumerate(zip(sides[0].owners, sides[1].owners, strict=True)):
+            differences = means[1][order, b, :, part] - means[0][order, a, :, part]
+            distances = differences.sum(axis=0) / count
+            squares = np.einsum("pr,pr->r", differences, differences) / count
+            variances = np.maximum(squares - distances**2, 0.0) / (count - 1)
+            ratios[metric, order, part] = _ratios(distances, variances)
+    return ratios
 
 
-def _mean_and_variance(scene: _Scene, draws: _Draws) -> tuple[Array, Array]:
-    """Return the mean differences of draws and their variances (`variance_of_mean`), each [resamples, metrics]."""
-    shares = np.concatenate([-draws.a, draws.b], axis=1)
-    first, second = np.triu_indices(shares.shape[1])
-    # Square of a sum over runs, without an array of size resamples x views.
-    pairs = shares[:, first] * shares[:, second] * np.where(first == second, 1.0, 2.0)
-    square = np.einsum("rp,prm->rm", pairs, draws.views @ scene.products.transpose(0, 2, 1))
-    means, runs_variance = [], np.zeros_like(square)
-    for weights, run_means in zip((draws.a, draws.b), _run_means(scene, draws), strict=True):
-        mean = np.einsum("rk,krm->rm", weights, run_means)
-        means.append(mean)
-        if len(run_means) > 1:
-            spread = np.einsum("rk,krm->rm", weights, run_means**2) - mean**2
-            runs_variance += np.maximum(spread, 0.0) / (len(run_means) - 1)
-    total = means[1] - means[0]
-    return total, np.maximum(square - total**2, 0.0) / (scene.views - 1) + runs_variance
+@dataclass(frozen=True)
+class _Sides:
+    """Distinct sides of several metrics.
+
+    Attributes:
+        scenes: finite scores in each scene, [sides, runs, views].
+        owners: index of each metric's side.
+    """
+
+    scenes: Sequence[Array]
+    owners: Sequence[int]
+
+    @classmethod
+    def of(cls, metrics: Sequence[Scores], side: int) -> _Sides:
+        """Collect the sides A (0) or B (1)."""
+        scores = [[scene.finite[side] for scene in metric.scenes] for metric in metrics]
+        places: dict[tuple[int, ...], int] = {}
+        owners = [places.setdefault(tuple(map(id, scenes)), len(places)) for scenes in scores]
+        distinct = dict(zip(owners, scores, strict=True)).values()
+        return cls([np.stack(scenes) for scenes in zip(*distinct, strict=True)], owners)
+
+    def centred(self, levels: Sequence[Array]) -> list[Array]:
+        """Return the scores without the level of each view, and without their mean over scenes."""
+        scenes = [scores - level for scores, level in zip(self.scenes, levels, strict=True)]
+        means = np.mean([scores.mean(axis=(1, 2)) for scores in scenes], axis=0)
+        return [scores - means[:, None, None] for scores in scenes]
+
+
+# --- Fixed scenes -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Scores of one scene under several metrics, in the layout that drawing uses.
+
+    Attributes:
+        runs: numbers of runs of A and B.
+        views: number of views.
+        scores: [runs of A, then of B; metrics; views], shifted so that the mean difference of a draw is its distance
+            from the scene's.
+        products: products of the scores of every two runs, [pairs of runs, metrics, views].
+    """
+
+    runs: tuple[int, int]
+    views: int
+    scores: Array
+    products: Array
+
+    @classmethod
+    def of(cls, metrics: Sequence[Scores], index: int) -> _Scene:
+        """Collect the scores of the scene with an index."""
+        sides = [metric.scenes[index].finite for metric in metrics]
+        a, b = (np.stack([pair[side] for pair in sides], axis=1) for side in (0, 1))
+        # The level of a view cancels in differences. Subtracting it first avoids loss of digits.
+        level = (a.mean(axis=0) + b.mean(axis=0)) / 2
+        a, b = a - level, b - level
+        scores = np.concatenate([side - side.mean(axis=(0, 2), keepdims=True) for side in (a, b)])
+        first, second = np.triu_indices(len(scores))
+        return cls((len(a), len(b)), scores.shape[-1], scores, scores[first] * scores[second])
+
+    def mean_and_variance(self, views: Array, runs: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Return the mean differences of draws and their variances (`variance_of_mean`), each [resamples, metrics]."""
+        if self.runs == (1, 1):
+            differences = self.scores[1] - self.scores[0]
+            total, square, runs_variance = views @ differences.T, views @ (differences**2).T, 0.0
+        else:
+            total, square, runs_variance = self._of_several_runs(views, runs)
+        return total, np.maximum(square - total**2, 0.0) / (self.views - 1) + runs_variance
+
+    def _of_several_runs(self, views: Array, runs: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        """Return mean differences, means of squared differences, and what runs add to the variance."""
+        shares = np.concatenate([-runs[0], runs[1]], axis=1)
+        first, second = np.triu_indices(shares.shape[1])
+        # Square of a sum over runs, without an array of size resamples x views.
+        pairs = shares[:, first] * shares[:, second] * np.where(first == second, 1.0, 2.0)
+        square = np.einsum("rp,prm->rm", pairs, views @ self.products.transpose(0, 2, 1))
+        of_runs = views @ self.scores.transpose(0, 2, 1)
+        means, variance = [], np.zeros_like(square)
+        for weights, run_means in zip(runs, (of_runs[: self.runs[0]], of_runs[self.runs[0] :]), strict=True):
+            mean = np.einsum("rk,krm->rm", weights, run_means)
+            means.append(mean)
+            if len(run_means) > 1:
+                spread = np.einsum("rk,krm->rm", weights, run_means**2) - mean**2
+                variance += np.maximum(spread, 0.0) / (len(run_means) - 1)
+        return means[1] - means[0], square, variance
+
+
+def _of_fixed_scenes(metrics: Sequence[Scores], draws: Iterable[_Draws], shape: tuple[int, int]) -> Array:
+    """Return distances over all scenes in standard errors, [metrics, orders, draws]."""
+    scenes = [_Scene.of(metrics, index) for index in range(len(metrics[0].scenes))]
+    distances, variances = np.zeros((*shape, len(metrics))), np.zeros((*shape, len(metrics)))
+    for part in draws:
+        scene = scenes[part.scene]
+        step = max(1, _MOST_NUMBERS // scene.products[:, :, 0].size)
+        for start in range(0, len(part.rows), step):
+            some = slice(start, start + step)
+            views = part.views[some]
+            for order, (a, b) in enumerate(part.runs):
+                distance, variance = scene.mean_and_variance(views, (a[some], b[some]))
+                distances[order, part.rows[some]] += distance
+                variances[order, part.rows[some]] += variance
+    return np.moveaxis(_ratios(distances, variances), -1, 0)

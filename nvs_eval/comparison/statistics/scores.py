@@ -42,14 +42,16 @@ class SceneScores:
             object.__setattr__(self, side, self._checked(side.upper(), getattr(self, side)))
 
     def _checked(self, side: str, values: ArrayLike) -> Array:
-        scores = np.array(values, dtype=np.float64)
+        # Sides share an array that was checked before, which makes comparisons of many sides fast.
+        scores = np.asarray(values, dtype=np.float64)
+        if scores.flags.writeable:
+            scores = scores.copy()
         if not self.views or scores.ndim != 2 or scores.shape[1] != len(self.views) or not len(scores):
             raise InputError(
                 f"{self.name}: scores of side {side} must have the shape [runs, views], with at least one run and one "
                 f"view. Got {scores.shape} for {counted(len(self.views), 'view')}."
             )
-        wrong = np.argwhere(np.isnan(scores) | np.isneginf(scores))
-        if len(wrong):
+        if not np.isfinite(scores).all() and len(wrong := np.argwhere(np.isnan(scores) | np.isneginf(scores))):
             run, view = wrong[0]
             raise InputError(
                 f"{self.name}: the score of side {side}, run {run + 1}, view {self.views[view]} must be a number or "
@@ -61,7 +63,7 @@ class SceneScores:
     @cached_property
     def differences(self) -> Array:
         """B - A of each view after averaging each side over its runs, [views]; 0 where both are infinite."""
-        a, b = (np.where(self.both_infinite, 0.0, side.mean(axis=0)) for side in (self.a, self.b))
+        a, b = (side.mean(axis=0) if len(side) > 1 else side[0] for side in self.finite)
         return b - a
 
     @cached_property
@@ -69,9 +71,11 @@ class SceneScores:
         """Whether the means over runs of both sides are infinite, [views]."""
         return np.isinf(self.a.mean(axis=0)) & np.isinf(self.b.mean(axis=0))
 
-    @property
+    @cached_property
     def finite(self) -> tuple[Array, Array]:
         """Both sides with all scores 0 on views where both are infinite, so that their difference is 0."""
+        if not np.isinf(self.a).any() or not self.both_infinite.any():
+            return self.a, self.b
         return np.where(self.both_infinite, 0.0, self.a), np.where(self.both_infinite, 0.0, self.b)
 
     @property
@@ -127,21 +131,21 @@ class Scores:
             return float(self.scene_means.mean())
 
     @cached_property
+    def standard_error(self) -> float:
+        """Standard error of the mean difference over scenes, from finite differences.
+
+        For sampled scenes it is computed from the spread of their mean differences, which contains the noise of views
+        and runs. For fixed scenes it combines the variances of their means (`variance_of_mean`).
+        """
+        if self.samples_scenes:
+            return float(over_scenes(self.scene_means))
+        return float(within_scenes(np.array([variance_of_mean(*scene.finite) for scene in self.scenes])))
+
+    @cached_property
     def rounding(self) -> float:
         """Largest difference that may be due to rounding, far below the largest finite score."""
         values = np.concatenate([side.ravel() for scene in self.scenes for side in (scene.a, scene.b)])
         return _ROUNDING * float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
-
-
-def standard_error(scores: Scores) -> float:
-    """Return the standard error of the mean difference over scenes, from finite differences.
-
-    For sampled scenes it is computed from the spread of their mean differences, which contains the noise of views and
-    runs. For fixed scenes it combines the variances of their means (`variance_of_mean`).
-    """
-    if scores.samples_scenes:
-        return float(over_scenes(scores.scene_means))
-    return float(within_scenes(np.array([variance_of_mean(*scene.finite) for scene in scores.scenes])))
 
 
 def over_scenes(means: Array) -> Array:
