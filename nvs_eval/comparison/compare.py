@@ -137,13 +137,12 @@ def _pairs(several: Sequence[Shared], metrics: Sequence[str], resamples: int) ->
     tests = dict(zip(scores, signed_ranks([*scores.values()]), strict=True))
     pairs = []
     for index, (both, chosen) in enumerate(zip(several, chosen_of, strict=True)):
-        by_metric, full = ({metric: values[index, metric] for metric in chosen} for values in (scores, of_all))
+        by_metric = {metric: scores[index, metric] for metric in chosen}
+        full = {metric: of_all[index, metric] for metric in chosen}
         jackknives = Jackknives(by_metric, full, resamples)
         differences = {
-            metric: Difference(
-                metric, both.infos[metric], by_metric[metric], full[metric], tests[index, metric], jackknives
-            )
-            for metric in chosen
+            metric: Difference(metric, both.infos[metric], of_metric, full[metric], tests[index, metric], jackknives)
+            for metric, of_metric in by_metric.items()
         }
         pairs.append(Pair(both, differences, lambda _: ()))
     return pairs

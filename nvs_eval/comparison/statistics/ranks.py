@@ -92,9 +92,10 @@ def _p_and_sign(values: Array) -> tuple[list[float], list[int]]:
     units = values.shape[1]
     exact = np.array([units <= _MOST_EXACT and len(np.unique(row)) == units for row in ranks])
     p = np.empty(len(values))
-    for chosen, options in ((exact, {"method": "exact"}), (~exact, {"method": "approx", "correction": True})):
+    for chosen, method in ((exact, "exact"), (~exact, "approx")):
         if chosen.any():
-            p[chosen] = np.asarray(wilcoxon(signed[chosen], axis=1, **options))[1]
+            result = wilcoxon(signed[chosen], axis=1, method=method, correction=method == "approx")
+            p[chosen] = np.asarray(result)[1]
     return p.clip(least_p(units), 1.0).tolist(), np.sign(signed.sum(axis=1)).astype(int).tolist()
 
 

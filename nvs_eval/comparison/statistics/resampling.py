@@ -152,9 +152,8 @@ def _of_sampled_scenes(metrics: Sequence[Scores], draws: Iterable[_Draws], shape
     orders, count = shape[0], len(metrics[0].scenes)
     sides = [_Sides.of(metrics, side) for side in (0, 1)]
     # The level of a view cancels in differences. Subtracting it first avoids loss of digits.
-    levels = [
-        sum(scores.mean(axis=(0, 1)) for scores in scene) / 2 for scene in zip(*(s.scenes for s in sides), strict=True)
-    ]
+    by_scene = zip(sides[0].scenes, sides[1].scenes, strict=True)
+    levels = [(a.mean(axis=(0, 1)) + b.mean(axis=(0, 1))) / 2 for a, b in by_scene]
     scenes = [side.centred(levels) for side in sides]
     means = [np.empty((orders, len(side.scenes[0]), count, shape[1])) for side in sides]
     for part in draws:
