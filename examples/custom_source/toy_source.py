@@ -37,7 +37,7 @@ def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_pe
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The views of one checkpoint, rendered when they are iterated."""
+    """The views of one checkpoint, rendered when they are needed."""
 
     id: ResultId
     file: Path
@@ -68,8 +68,9 @@ class Checkpoint:
         """Number of views."""
         return len(self.images)
 
-    def __iter__(self):
-        """Yield each view with its reference and its render, both float32 `[H, W, 3]` in [0, 1]."""
+    def render(self, names):
+        """Yield the named views, each with its reference and its render, both float32 `[H, W, 3]` in [0, 1]."""
         render = torch.from_numpy(np.load(self.file))
         for image in self.images:
-            yield View(image.stem, load_image(image), (Render(render),))
+            if image.stem in names:
+                yield View(image.stem, load_image(image), (Render(render),))

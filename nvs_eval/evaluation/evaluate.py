@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import functools
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nvs_eval.errors import InputError, counted, quoted
 from nvs_eval.evaluation.callbacks import Callbacks, Refusal, warn_of_lost
+from nvs_eval.evaluation.partial import Partial
+from nvs_eval.evaluation.provenance import scoring_provenance
 from nvs_eval.evaluation.rows import Hashes, Results, Rows
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.upload import on_device
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.metrics.lpips.precision import products
-from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.devices import memory_advice
-
-_PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "imagecodecs", "simplejpeg", "nerfstudio")
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,7 @@ def evaluate(
     session: Session,
     *,
     provenance: Sequence[Mapping[str, Any]] = (),
+    partial: Partial | None = None,
     on_view: Callable[[View | FailedView], None] = lambda view: None,
     on_refusal: Refusal | None = None,
     on_lost: Callable[[InputError], None] | None = None,
@@ -75,6 +70,8 @@ def evaluate(
         scorer: scores the views.
         session: values shared by all records.
         provenance: identity of the renders of each result, for its records (default: none).
+        partial: entries of views that are already scored and not among `views`, and the place of new ones (default:
+            none; the entries are kept in memory).
         on_view: called with each view after it is scored.
         on_refusal: called once for each protocol that can score no view of a result that others can (default: these are
             errors of the result).
@@ -86,10 +83,19 @@ def evaluate(
         InputError: The views raised it, memory ran out, or there is no view that can be scored.
     """
     folders = [session.output_dir / result.folder for result in ids]
-    results = Results(ids, [Rows(protocol, folders) for protocol in scorer.protocols], on_refusal, warn)
+    partial = partial or Partial()
+    by_protocol = [
+        Rows(protocol, folders, [partial.entries(result, protocol) for result in ids], partial.names)
+        for protocol in scorer.protocols
+    ]
+    results = Results(ids, by_protocol, on_refusal, warn)
 
     def scorable() -> Iterator[View]:
+        names: set[str] = set()
         for view in views:
+            if view.name in names:
+                raise InputError(f"The name of a view must be unique. Got {view.name!r} twice.")
+            names.add(view.name)
             if isinstance(view, View):
                 _check_renders(view, ids)
                 yield view
@@ -108,12 +114,12 @@ def evaluate(
             **asdict(result),
             protocol=rows.protocol.stamp,
             metrics=rows.protocol.infos,
-            views=rows.rows[index],
+            views=rows.rows(index),
             provenance=_provenance(scorer, rows, index, session, provenance[index] if provenance else {}),
         )
         for index, result in enumerate(ids)
         for rows in results.by_protocol
-        if rows.rows[index] and not rows.is_refused
+        if rows.scored(index) and not rows.is_refused
     ]
     if on_lost is None and errors and not records:
         raise errors[0]
@@ -130,20 +136,31 @@ def _check_renders(view: View, ids: Sequence[ResultId]) -> None:
         )
 
 
-def score_files(source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks) -> list[Record]:
+def score_files(
+    source: ImageFiles, scorer: Scorer, session: Session, callbacks: Callbacks, partial: Partial | None = None
+) -> list[Record]:
     """Score all results of image files together and show progress. Errors of results go to the session.
+
+    Args:
+        source: the image files.
+        scorer: scores the views.
+        session: values shared by all records.
+        callbacks: callbacks for progress and messages.
+        partial: entries of views that are already scored, and the place of new ones (default: none).
 
     Raises:
         InputError: Memory ran out.
     """
     title = f"Scoring {len(source.sets)} x {len(source)} views"
-    with callbacks.progress(title, len(source)) as advance, memory_advice():
+    missing = source.without(partial.finished) if partial else source
+    with callbacks.progress(title, len(missing)) as advance, memory_advice():
         records = evaluate(
-            source,
+            missing,
             source.ids,
             scorer,
             session,
             provenance=source.provenance,
+            partial=partial,
             on_view=lambda _: advance(),
             on_refusal=callbacks.on_refusal,
             on_lost=session.errors.append,
@@ -181,43 +198,15 @@ def _with_inputs(record: Record, source: ImageFiles) -> Record:
 
 def _provenance(scorer: Scorer, rows: Rows, index: int, session: Session, renders: Mapping[str, Any]) -> dict[str, Any]:
     """Return the provenance of the record of one result and protocol."""
-    protocol = rows.protocol
+    of_scoring = scoring_provenance(scorer, rows.protocol)
     return {
-        "nvs_eval": version("nvs-eval"),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "device": device_name(scorer.device),
+        **{name: of_scoring.pop(name) for name in ("nvs_eval", "versions", "device")},
         "command": list(session.command),
         "started": session.started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - session.clock, 3),
         "checkpoint_sha256": None,
         "config_sha256": None,
         **renders,
-        "weights": {net: scorer.weights[net] for net in protocol.nets},
-        **_arithmetic(protocol, scorer.device),
+        **of_scoring,
         **rows.provenance(index, renders.get("left_out", {})),
     }
-
-
-def _arithmetic(protocol: Protocol, device: torch.device) -> dict[str, Any]:
-    """Return the arithmetic used. Only LPIPS can run below float32."""
-    arithmetic: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
-    if protocol.precision == "exact":
-        return arithmetic
-    dtypes = {products(protocol.precision, device, net) for net in protocol.nets}
-    return {**arithmetic, "lpips_products": " and ".join(sorted(dtypes))}
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
-def device_name(device: torch.device) -> str:
-    """Return the name of a device as users know it: "cpu", or the model of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

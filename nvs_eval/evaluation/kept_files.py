@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 from nvs_eval.records.result_id import sha256_of_lines
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.files import file_sha256, move_or_link
 
 
 def kept_files(folder: Path, extensions: Collection[str]) -> dict[Path, Path]:
@@ -51,7 +50,7 @@ def _renders_of(records: Iterable[Path]) -> set[Path]:
 
 
 def move_files(files: Mapping[Path, Path], target: Path) -> None:
-    """Move files to another folder, each atomically; undo the move if one fails.
+    """Put files into another folder, each atomically; undo it if one fails. Where links are possible, they also stay.
 
     Args:
         files: files, by their path in the new folder.
@@ -67,7 +66,7 @@ def move_files(files: Mapping[Path, Path], target: Path) -> None:
             destination.parent.mkdir(parents=True, exist_ok=True)
             if not destination.exists():
                 created.append(destination)
-            os.replace(file, destination)
+            move_or_link(file, destination)
     except OSError:
         for destination in created:
             destination.unlink(missing_ok=True)

@@ -11,77 +11,31 @@ to their final place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from nvs_eval.errors import InputError, quoted
 from nvs_eval.evaluation.kept_files import kept_files, move_files, place_of_renders
+from nvs_eval.evaluation.plan import Job, Keep, Plan
 from nvs_eval.evaluation.prepare import is_in_range
 from nvs_eval.evaluation.rows import relative_path
-from nvs_eval.evaluation.work_folder import Note, WorkFolder, leftovers
+from nvs_eval.evaluation.work_folder import Note, Rendered, WorkFolder, leftovers
 from nvs_eval.images.files import load_image, save_npy, save_png
 from nvs_eval.images.pixels import quantise, sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, record_files, references_sha256
-from nvs_eval.records.result_id import ResultId, safe_name
-from nvs_eval.sources.checkpoints import Checkpoint
-from nvs_eval.sources.image_source import RenderSet
-from nvs_eval.sources.masks import Masks
+from nvs_eval.records.result_id import safe_name
+from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.files import file_sha256, space_needed
 
-Keep = Literal["all", "png", "none"]
 _RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
 # A reference kept as floats also keeps its PNG, for viewing.
 _REFERENCES: dict[Keep, tuple[str, ...]] = {"all": (".png", ".npy"), "png": (".png",), "none": ()}
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A checkpoint to evaluate.
-
-    Attributes:
-        checkpoint: checkpoint that renders the views.
-        id: identity of the result, with the names given by the user.
-        masks: masks to score with, or None.
-    """
-
-    checkpoint: Checkpoint
-    id: ResultId
-    masks: Masks | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Files to write while checkpoints are evaluated, and files to keep.
-
-    Attributes:
-        keep: renders to keep.
-        staged: whether all checkpoints are rendered first and then scored from files.
-        floats: whether float32 renders are written.
-        pngs: whether 8-bit renders are written.
-        protocols: fingerprints of the protocols to score under.
-    """
-
-    keep: Keep
-    staged: bool
-    floats: bool
-    pngs: bool
-    protocols: tuple[str, ...]
-
-
-def plan_renders(jobs: Sequence[Job], protocols: Sequence[Protocol], keep: Keep) -> Plan:
-    """Choose the files to write: protocols that round to 8 bits are scored from PNGs, all others from floats."""
-    staged = len(jobs) > 1
-    through_png = all(protocol.exact_in_png for protocol in protocols)
-    floats = keep == "all" or (staged and not through_png)
-    pngs = keep == "png" or (staged and not floats)
-    return Plan(keep, staged, floats, pngs, tuple(protocol.fingerprint for protocol in protocols))
 
 
 @dataclass
@@ -89,14 +43,13 @@ class RenderStore:
     """Writer of the renders and references of one result; a context manager around rendering and scoring.
 
     On entry it takes over the renders of an interrupted command if they match this job, and removes other leftovers. On
-    exit, complete renders that were not scored stay for the next command.
+    exit, renders that were not scored stay for the next command.
 
     Attributes:
         job: checkpoint, identity of the result, and masks.
         output_dir: output folder of the command.
         plan: files to write and to keep.
         overwrite: whether to ignore renders of an interrupted command.
-        note: description of the renders so far.
         is_rendered: whether all views are written.
         failed: errors of the views that could not be rendered, by name.
     """
@@ -105,24 +58,33 @@ class RenderStore:
     output_dir: Path
     plan: Plan
     overwrite: bool = False
-    note: Note = field(init=False)
     is_rendered: bool = field(init=False, default=False)
     failed: dict[str, InputError] = field(init=False, default_factory=dict)
     _work: WorkFolder | None = field(init=False, default=None)
-    _is_leftover: bool = field(init=False, default=False)
+    _leftover: list[str] = field(init=False, default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.note = self._new_note()
-
-    def _new_note(self) -> Note:
+    @property
+    def _note(self) -> Note:
         plan = self.plan
         return Note(dict(self.job.checkpoint.provenance), plan.floats, plan.pngs, plan.protocols)
 
     @property
+    def rendered(self) -> dict[str, Rendered]:
+        """Views whose files are written, by name, in the order of the views."""
+        views = {} if self._work is None else self._work.views
+        return {name: views[name] for name in self.job.checkpoint.names if name in views}
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether renders are written to files."""
+        return self.plan.floats or self.plan.pngs
+
+    @property
     def bytes_needed(self) -> int:
         """Maximum disk space of the renders still to be written, in bytes."""
-        plan, sizes = self.plan, self.job.checkpoint.sizes
-        return 0 if self.is_rendered else space_needed(sizes, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
+        plan, checkpoint, rendered = self.plan, self.job.checkpoint, self.rendered
+        sizes = [size for name, size in zip(checkpoint.names, checkpoint.sizes, strict=True) if name not in rendered]
+        return space_needed(sizes, floats=plan.floats, pngs=plan.pngs, staged=plan.staged)
 
     @property
     def folder(self) -> Path:
@@ -130,58 +92,92 @@ class RenderStore:
         return self.output_dir / self.job.id.folder
 
     @property
-    def _references(self) -> Path:
-        """Folder of the kept references, shared by all results with the same references."""
-        digest = references_sha256(self.note.reference_sha256.values())[:12]
-        return self.output_dir / safe_name(self.job.id.scene) / "references" / digest
+    def reference_sha256(self) -> dict[str, str]:
+        """SHA-256 of the reference of each rendered view, by name."""
+        return {name: view.reference_sha256 for name, view in self.rendered.items()}
+
+    @property
+    def _copied_references(self) -> dict[str, str]:
+        """SHA-256 of the 8-bit copy of each reference that changes in 8 bits, by name of the view."""
+        return {name: view.reference_copy for name, view in self.rendered.items() if view.reference_copy}
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Peak memory while rendering, if known."""
+        measured = self.job.checkpoint.peak_memory_bytes
+        return measured if measured is not None or self._work is None else self._work.peak_memory_bytes
 
     def __enter__(self) -> RenderStore:
+        names = set(self.job.checkpoint.names)
         for work in leftovers(self.folder):
-            note = work.read_note()
-            if note is not None and not (self.overwrite or self.is_rendered) and self._can_use(work, note):
-                self.note, self._work, self.is_rendered, self._is_leftover = note, work, True, True
-            elif note is None or set(note.reference_sha256) <= set(self.job.checkpoint.names):
+            if work.note is not None and not set(work.views) <= names:
+                work.close()  # Renders of other views still wait to be scored.
+            elif work.note is None or self.overwrite or self._work or not work.note.serves(self._note):
                 work.remove()
-            else:  # Renders of other views still wait to be scored.
-                work.lock.release()
+            else:
+                self._take_over(work)
         return self
 
-    def _can_use(self, work: WorkFolder, note: Note) -> bool:
-        files = work.files(note, pngs=self.plan.pngs)
-        return note.serves(self.note, self.job.checkpoint.names) and all(file.is_file() for file in files)
+    def _take_over(self, work: WorkFolder) -> None:
+        """Use the views of an interrupted command whose files exist."""
+        for name, view in list(work.views.items()):
+            if not all(file.is_file() for file in self._files(work, view)):
+                del work.views[name]
+        self._work, self._leftover = work, list(work.views)
+        self.is_rendered = len(work.views) == len(self.job.checkpoint.names)
+
+    def _files(self, work: WorkFolder, view: Rendered) -> set[Path]:
+        """Return the files of a view that are needed to go on: those to keep, and those to score.
+
+        One checkpoint that is scored at once may lack the latter.
+        """
+        scored = {work.render(view), work.reference(view)}
+        needed = scored if self.plan.staged else {file for file in scored if file.is_file()}
+        return needed | work.copies(view, pngs=self.plan.pngs)
 
     def __exit__(self, *_: object) -> None:
-        if self._work is not None and self.is_rendered:
-            self._work.lock.release()
+        if self._work is not None and self._work.views:
+            self._work.close()
         elif self._work is not None:
             self._work.remove()
         self._work = None
 
-    @property
-    def is_damaged(self) -> bool:
-        """Whether a file left by an interrupted command is unreadable. Reads all of them."""
-        if self._work is None or not self._is_leftover:
-            return False
-        try:
-            for file in self._work.files(self.note, pngs=self.plan.pngs):
-                load_image(file)
-        except InputError:
-            return True
-        return False
+    def drop_damaged(self) -> int:
+        """Drop the views of an interrupted command that have an unreadable file, and return their number."""
+        work, leftover = self._work, self._leftover
+        if work is None:
+            return 0
+        damaged = [name for name in leftover if _is_damaged(self._files(work, work.views[name]))]
+        for name in damaged:
+            del work.views[name]
+        self._leftover, self.is_rendered = [], self.is_rendered and not damaged
+        return len(damaged)
 
     def discard(self) -> None:
-        """Remove the renders, so that they can be rendered again."""
+        """Remove the work folder, after the records are written or to render the views again."""
         if self._work is not None:
             self._work.remove()
-        self.note, self._work, self.is_rendered, self._is_leftover = self._new_note(), None, False, False
+        self._work, self.is_rendered = None, False
 
-    def views(self) -> Iterator[View | FailedView]:
-        """Render the views, and write each before yielding it.
+    def scorable(self, protocols: Sequence[Protocol]) -> ImageFiles | None:
+        """Return the rendered views as files that score like the renders under all protocols; None without any."""
+        work = self._work
+        if work is None or not (work.has_floats or all(protocol.exact_in_png for protocol in protocols)):
+            return None
+        lacking = [
+            name
+            for name, view in self.rendered.items()
+            if not (work.render(view).is_file() and work.reference(view).is_file())
+        ]
+        return ImageFiles([replace(self.render_set(), masks=None, failed={})]).without(lacking)
+
+    def render(self, names: Collection[str]) -> Iterator[View | FailedView]:
+        """Render views, and write each before yielding it.
 
         Raises:
             InputError: A view cannot be written, or no view can be rendered.
         """
-        for view in self.job.checkpoint:
+        for view in self.job.checkpoint.render(names):
             if isinstance(view, View):
                 self._write(view)
             else:
@@ -190,35 +186,35 @@ class RenderStore:
 
     def _write(self, view: View) -> None:
         (render,) = view.renders
-        note, plan = self.note, self.plan
+        plan = self.plan
         if Path(view.name).is_absolute() or ".." in Path(view.name).parts:
             raise InputError(
                 f"View {quoted(view.name)} cannot be written: its name points outside the folder of renders."
             )
-        note.reference_sha256[view.name] = sha256_of_image(view.reference)
-        note.seconds[view.name] = render.seconds
-        note.own[view.name] = dict(render.own)
-        rounded = quantise(view.reference.clamp(0, 1), "round")
-        if not (exact := torch.equal(rounded, view.reference)):
-            note.inexact_references[view.name] = sha256_of_image(rounded)
-        if not (plan.floats or plan.pngs):
+        if not self.writes_files:
             return
-        work = self._open_work().path
-        save_png(work / "references" / f"{view.name}.png", view.reference)
-        if not exact and (plan.floats or plan.staged):
-            save_npy(work / "references" / f"{view.name}.npy", view.reference)
-        clipped = plan.staged and not is_in_range(view.bounds[1])
-        if clipped:
-            note.clipped_renders.append(view.name)  # An 8-bit file cannot show that the range was exceeded.
+        rounded = quantise(view.reference.clamp(0, 1), "round")
+        copy = None if torch.equal(rounded, view.reference) else sha256_of_image(rounded)
+        work = self._open_work()
+        save_png(work.path / "references" / f"{view.name}.png", view.reference)
+        if copy and (plan.floats or plan.staged):
+            save_npy(work.path / "references" / f"{view.name}.npy", view.reference)
+        clipped = not is_in_range(view.bounds[1])
         if plan.floats or clipped:
-            save_npy(work / "renders" / f"{view.name}.npy", render.image)
+            save_npy(work.path / "renders" / f"{view.name}.npy", render.image)
         if plan.pngs:
-            save_png(work / "renders" / f"{view.name}.png", render.image)
+            save_png(work.path / "renders" / f"{view.name}.png", render.image)
+        digest = sha256_of_image(view.reference)
+        rendered = Rendered(view.name, digest, render.seconds, dict(render.own), copy, clipped)
+        try:
+            work.add(rendered)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _open_work(self) -> WorkFolder:
         if self._work is None:
             try:
-                self._work = WorkFolder.new(self.folder)
+                self._work = WorkFolder.new(self.folder, self._note)
             except OSError as error:
                 raise self._unwritable(error) from error
         return self._work
@@ -227,28 +223,38 @@ class RenderStore:
         return InputError(f"{self.output_dir} cannot be written: {error}. Use another `--output-dir`, or free space.")
 
     def finish_rendering(self) -> None:
-        """Record that all views are written, so that they are not rendered again after an interruption."""
-        self.note.peak_memory_bytes = self.job.checkpoint.peak_memory_bytes
-        self._open_work().write_note(self.note)
+        """Record that all views are written, with what is known only now."""
+        try:
+            self._open_work().finish(self.peak_memory_bytes)
+        except OSError as error:
+            raise self._unwritable(error) from error
         self.is_rendered = True
 
     def render_set(self) -> RenderSet:
         """Return the written files as a render set to score."""
-        work = self._open_work()
+        work, views = self._open_work(), self.rendered
         return RenderSet(
             self.job.id,
-            {name: Picture(file) for name, file in work.renders(self.note).items()},
-            {name: Picture(file) for name, file in work.references(self.note).items()},
+            {name: Picture(work.render(view)) for name, view in views.items()},
+            {name: Picture(work.reference(view)) for name, view in views.items()},
             # Anyone can edit the note, so only values with checked types are copied from it into a record.
-            {**self.job.checkpoint.provenance, "peak_memory_bytes": self.note.peak_memory_bytes},
-            self.note.seconds,
+            {**self.job.checkpoint.provenance, "peak_memory_bytes": self.peak_memory_bytes},
+            {name: view.seconds for name, view in views.items()},
             self.job.masks,
-            self.note.own,
+            {name: view.own for name, view in views.items()},
             failed=self.failed,
         )
 
+    @property
+    def _references(self) -> Path:
+        """Folder of the kept references, shared by all results with the same references."""
+        digest = references_sha256(self.reference_sha256.values())[:12]
+        return self.output_dir / safe_name(self.job.id.scene) / "references" / digest
+
     def publish(self, records: Sequence[Record], protocols: Sequence[Protocol]) -> list[Record]:
-        """Move the files to keep to their final place. Without records, nothing is kept.
+        """Put the files to keep into their final place. Without records, nothing is kept.
+
+        The renders also stay in the work folder until `discard`, after the records are written.
 
         Args:
             records: records of this result.
@@ -261,11 +267,10 @@ class RenderStore:
             InputError: The files cannot be moved.
         """
         keep = self.plan.keep if records else "none"
-        renders, sha256 = self.folder / "renders", {}
+        kept = _Kept(self._references, self._copied_references)
         if self._work is not None:
             try:
-                references = kept_files(self._work.path / "references", _REFERENCES[keep])
-                move_files(references, self._references)
+                move_files(kept_files(self._work.path / "references", _REFERENCES[keep]), kept.references)
                 files = kept_files(self._work.path / "renders", _RENDERS[keep])
                 replaced = {file for record in records for file in record_files(record, self.output_dir)}
                 sha256 = {name: file_sha256(file) for name, file in files.items()}
@@ -273,19 +278,18 @@ class RenderStore:
                 move_files(files, renders)
             except OSError as error:
                 raise self._unwritable(error) from error
-            self._work.remove()
-            self._work = None
+            hashes = {name.with_suffix("").as_posix(): digest for name, digest in sha256.items()}
+            kept = replace(kept, folder=renders.name, sha256=hashes)
         by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
-        hashes = {name.with_suffix("").as_posix(): digest for name, digest in sha256.items()}
-        return [self._published(r, by_fingerprint[r.fingerprint], renders.name, hashes) for r in records]
+        return [self._published(record, by_fingerprint[record.fingerprint], kept) for record in records]
 
-    def _published(self, record: Record, protocol: Protocol, folder: str, hashes: Mapping[str, str]) -> Record:
-        keep, inexact = self.plan.keep, self.note.inexact_references
+    def _published(self, record: Record, protocol: Protocol, files: _Kept) -> Record:
+        keep, inexact = self.plan.keep, files.copies
         exact = keep == "all" or (protocol.exact_in_png and (not inexact or protocol.quantise.reference == "round"))
         kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
         provenance = {**record.provenance, "kept_renders": kept}
-        if hashes:
-            provenance["kept_sha256"] = hashes  # Another command may replace the files of an old record.
+        if files.sha256:
+            provenance["kept_sha256"] = files.sha256  # Another command may replace the files of an old record.
         if keep == "png" and inexact:
             # These hashes distinguish an 8-bit copy from a reference that was changed later.
             provenance["reference_copies"] = inexact
@@ -294,7 +298,26 @@ class RenderStore:
         rows = []
         for row in record.views:
             extension = ".npy" if keep == "all" and row.name in inexact else ".png"
-            reference = relative_path(self._references / f"{row.name}{extension}", self.folder)
-            render = "".join(f"{folder}/{row.name}{extension}" for extension in _RENDERS[keep]) or None
+            reference = relative_path(files.references / f"{row.name}{extension}", self.folder)
+            render = "".join(f"{files.folder}/{row.name}{extension}" for extension in _RENDERS[keep]) or None
             rows.append(replace(row, render=render, reference=reference if render else None))
         return replace(record, views=rows, provenance=provenance)
+
+
+def _is_damaged(files: Collection[Path]) -> bool:
+    try:
+        for file in files:
+            load_image(file)
+    except InputError:
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Kept files of a result: the folders of references and renders, and hashes by the names of views."""
+
+    references: Path
+    copies: Mapping[str, str]
+    folder: str = "renders"
+    sha256: Mapping[str, str] = field(default_factory=dict)

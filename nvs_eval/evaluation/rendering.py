@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, evaluate, score_files
+from nvs_eval.evaluation.inputs import Inputs, of_checkpoint
+from nvs_eval.evaluation.partial import Partial, open_partial
+from nvs_eval.evaluation.plan import Job
 from nvs_eval.evaluation.prepare import is_in_range, range_errors
 from nvs_eval.evaluation.render_store import RenderStore
-from nvs_eval.evaluation.resume import Places, of_checkpoint
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.sources.image_source import ImageFiles
@@ -47,12 +51,12 @@ class Evaluation:
             InputError: A checkpoint or the scorer raised it. Records finished before are kept.
         """
         for store in self.stores:
-            if store.is_damaged:
-                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering it again.")
-                store.discard()
+            if count := store.drop_damaged():
+                views = "its view" if count == 1 else f"{count} views"
+                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering {views} again.")
         for store in self.stores:
             try:
-                if not store.plan.staged and not store.is_rendered:
+                if not store.plan.staged:
                     return self._at_once(store)
                 if not store.is_rendered:
                     self._render(store)
@@ -62,37 +66,57 @@ class Evaluation:
         rendered = [store for store in self.stores if store.is_rendered]
         return [record for group in _together(rendered) for record in self._score(group)]
 
+    def _partial(self, stores: Sequence[RenderStore]) -> Partial:
+        inputs = {store.job.id: _inputs(store.job) for store in stores}
+        return open_partial(self.places, inputs, self.scorer, self.callbacks)
+
     def _at_once(self, store: RenderStore) -> list[Record]:
+        """Score a checkpoint in memory as it is rendered. Views that were rendered before are read, if they suffice."""
         job = store.job
-        with self.callbacks.progress(f"Rendering and scoring {job.id}", len(job.checkpoint)) as advance:
-            records = evaluate(
-                self._views(store) if job.masks is None else map(job.masks.attach, self._views(store)),
-                [job.id],
-                self.scorer,
-                self.session,
-                provenance=[job.checkpoint.provenance],
-                on_view=lambda _: advance(),
-                on_refusal=self.callbacks.on_refusal,
-                on_lost=self.session.errors.append,
-                warn=self.callbacks.warn,
-            )
-        peak_memory = {"peak_memory_bytes": job.checkpoint.peak_memory_bytes}
-        return self._publish(store, [replace(r, provenance={**r.provenance, **peak_memory}) for r in records])
+        with self._partial([store]) as partial:
+            kept = store.rendered if store.writes_files else job.checkpoint.names
+            finished = {name for name in partial.finished if name in kept or name in partial.failed}
+            missing = [name for name in job.checkpoint.names if name not in finished]
+            files = store.scorable(self.scorer.protocols)
+            again = () if files is None else files.without(finished)
+            rest = [name for name in missing if files is None or name not in files.references]
+            views = chain(again, self._views(store, rest) if rest else ())
+            with self.callbacks.progress(f"Rendering and scoring {job.id}", len(missing)) as advance:
+                records = evaluate(
+                    views if job.masks is None else map(job.masks.attach, views),
+                    [job.id],
+                    self.scorer,
+                    self.session,
+                    provenance=[job.checkpoint.provenance],
+                    partial=partial,
+                    on_view=lambda _: advance(),
+                    on_refusal=self.callbacks.on_refusal,
+                    on_lost=self.session.errors.append,
+                    warn=self.callbacks.warn,
+                )
+            peak_memory = {"peak_memory_bytes": store.peak_memory_bytes}
+            records = [replace(r, provenance={**r.provenance, **peak_memory}) for r in records]
+            published = self._publish(store, records)
+            partial.remove()
+        return published
 
     def _render(self, store: RenderStore) -> None:
-        """Render a checkpoint to files."""
-        with self.callbacks.progress(f"Rendering {store.job.id}", len(store.job.checkpoint)) as advance:
-            for _ in self._views(store):
+        """Render the views of a checkpoint that have no files."""
+        missing = [name for name in store.job.checkpoint.names if name not in store.rendered]
+        if len(missing) < len(store.job.checkpoint):
+            self.callbacks.say(f"{store.job.id}: {len(missing)} of {counted(len(store.job.checkpoint), 'view')} to go.")
+        with self.callbacks.progress(f"Rendering {store.job.id}", len(missing)) as advance:
+            for _ in self._views(store, missing):
                 advance()
         store.finish_rendering()
 
-    def _views(self, store: RenderStore) -> Iterator[View | FailedView]:
-        """Render the views of a checkpoint. Stop after the first if no protocol can score its values.
+    def _views(self, store: RenderStore, names: Collection[str]) -> Iterator[View | FailedView]:
+        """Render views of a checkpoint. Stop after the first if no protocol can score its values.
 
         Raises:
             _NotRendered: No protocol can. The other views are of the same model, and rendering them may take hours.
         """
-        protocols, views = self.scorer.protocols, store.views()
+        protocols, views = self.scorer.protocols, store.render(names)
         for view in views:
             if isinstance(view, View):
                 errors = [range_errors(view, protocol) for protocol in protocols]
@@ -108,26 +132,33 @@ class Evaluation:
         sets = [store.render_set() for store in group]
         # All sets have the same references; use those of the first.
         source = ImageFiles([replace(render_set, references=sets[0].references) for render_set in sets])
-        scored = score_files(source, self.scorer, self.session, self.callbacks)
-        records = []
-        for store in group:
-            own = [record for record in scored if record.id.folder == store.job.id.folder]
-            records += self._publish(store, own)
+        with self._partial(group) as partial:
+            scored = score_files(source, self.scorer, self.session, self.callbacks, partial)
+            records = []
+            for store in group:
+                own = [record for record in scored if record.id.folder == store.job.id.folder]
+                records += self._publish(store, own)
+            partial.remove()
         return records
 
     def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
         """Move the renders to keep to their place, and write the records with their paths."""
         if not records:
-            return store.publish(records, self.scorer.protocols)
-        job = store.job
-        inputs = of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
+            store.discard()
+            return []
+        job, inputs = store.job, _inputs(store.job)
         with folder_locked(store.folder):
             # Another command may have finished in the meantime. Its records and renders stay.
             finished = self.places.finished(job.id, self.scorer.protocols, inputs)
             published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
             by_result = {record.id: inputs for record in published}
             written = self.places.write(published, self.scorer.protocols, by_result, self.callbacks)
+            store.discard()
             return [*finished.values(), *written]
+
+
+def _inputs(job: Job) -> Inputs:
+    return of_checkpoint(job.checkpoint.provenance, job.checkpoint.names, job.masks)
 
 
 def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:
@@ -135,5 +166,5 @@ def _together(stores: Sequence[RenderStore]) -> list[list[RenderStore]]:
     groups: dict[tuple, list[RenderStore]] = {}
     for store in stores:
         masks = None if store.job.masks is None else (store.job.masks.binary, *store.job.masks.files.items())
-        groups.setdefault((store.job.id.scene, masks, *store.note.reference_sha256.items()), []).append(store)
+        groups.setdefault((store.job.id.scene, masks, *store.reference_sha256.items()), []).append(store)
     return list(groups.values())

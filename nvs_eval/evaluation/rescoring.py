@@ -9,10 +9,12 @@ from pathlib import Path
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
+from nvs_eval.evaluation.inputs import of_record
 from nvs_eval.evaluation.kept_renders import Result
 from nvs_eval.evaluation.options import RescoreOptions
+from nvs_eval.evaluation.partial import open_partial
 from nvs_eval.evaluation.prepare import check_masks
-from nvs_eval.evaluation.resume import Places, of_record
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.comparable import main_records
@@ -152,9 +154,11 @@ class _Job:
         for source in self._sources:
             results = [self._results[result] for result in source.ids]
             inputs = {result.record.id: of_record(result.record, result.file) for result in results}
-            scored = [
-                self._results[record.id].carry_over(record, self._copies[record.id])
-                for record in score_files(source, self._scorer, self.session, callbacks)
-            ]
-            records += self._places.write(scored, self._scorer.protocols, inputs, callbacks)
+            with open_partial(self._places, inputs, self._scorer, callbacks) as partial:
+                scored = [
+                    self._results[record.id].carry_over(record, self._copies[record.id])
+                    for record in score_files(source, self._scorer, self.session, callbacks, partial)
+                ]
+                records += self._places.write(scored, self._scorer.protocols, inputs, callbacks)
+                partial.remove()
         return records

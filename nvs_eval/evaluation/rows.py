@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,47 +22,78 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.views import FailedView, View
 
 
+@dataclass(frozen=True)
+class Entry:
+    """Outcome of a view in one result under one protocol: its row, or the reason why it has none.
+
+    Attributes:
+        row: scores of the view.
+        failed: error that prevented them.
+        skipped: reason why the view is left out: its mask is empty.
+        mask_sha256: hash of the mask of a skipped view.
+    """
+
+    row: ViewRow | None = None
+    failed: InputError | None = None
+    skipped: str | None = None
+    mask_sha256: str | None = None
+
+
+Entries = MutableMapping[str, Entry]
+"""Entries of one result under one protocol, by the names of the views."""
+
+
 @dataclass
 class Rows:
-    """Rows of one protocol for each result, and the views that have none.
+    """Entries of one protocol for each result.
 
     Attributes:
         protocol: the protocol.
         folders: folder of the record of each result.
-        rows: rows of each result.
-        failed: errors of the views that could not be scored, by name, for each result.
-        skipped: reason for each view whose mask is empty, by name.
-        skipped_masks: hash of the mask of each view whose mask is empty.
+        entries: entries of each result, which may have some of an interrupted command.
+        order: names of the views, in the order of the records (default: that of scoring).
         is_refused: whether the protocol gets no records.
     """
 
     protocol: Protocol
     folders: Sequence[Path]
-    rows: list[list[ViewRow]] = field(init=False)
-    failed: list[dict[str, InputError]] = field(init=False)
-    skipped: dict[str, str] = field(init=False, default_factory=dict)
-    skipped_masks: dict[str, str | None] = field(init=False, default_factory=dict)
+    entries: Sequence[Entries]
+    order: Sequence[str] = ()
     is_refused: bool = field(init=False, default=False)
 
-    def __post_init__(self) -> None:
-        self.rows, self.failed = [[] for _ in self.folders], [{} for _ in self.folders]
+    def _in_order(self, index: int) -> list[tuple[str, Entry]]:
+        entries = self.entries[index]
+        return [(name, entries[name]) for name in (self.order or entries) if name in entries]
+
+    def rows(self, index: int) -> list[ViewRow]:
+        """Return the rows of a result."""
+        return [entry.row for _, entry in self._in_order(index) if entry.row is not None]
+
+    def scored(self, index: int) -> bool:
+        """Return whether a result has any row."""
+        return any(entry.row is not None for entry in self.entries[index].values())
+
+    def failed(self, index: int) -> dict[str, InputError]:
+        """Return the errors of the views of a result that could not be scored, by name."""
+        return {name: entry.failed for name, entry in self._in_order(index) if entry.failed is not None}
 
     def add(self, view: View, hashes: Hashes, outcome: Outcome) -> None:
         """Add the rows of a scored view, or the errors that prevent them."""
         if isinstance(outcome.error, EmptyMask):
-            self.skipped[view.name], self.skipped_masks[view.name] = str(outcome.error), hashes.mask
-        else:
-            results = [index for index in range(len(self.rows)) if index not in view.failed]
-            errors = outcome.failed if outcome.error is None else dict.fromkeys(range(len(results)), outcome.error)
-            self.fail(view.name, {**view.failed, **{results[place]: error for place, error in errors.items()}})
-            for place, index in enumerate(results):
-                if place not in errors:
-                    self.rows[index].append(self._row(view, place, index, outcome, hashes))
+            for entries in self.entries:
+                entries[view.name] = Entry(skipped=str(outcome.error), mask_sha256=hashes.mask)
+            return
+        results = [index for index in range(len(self.entries)) if index not in view.failed]
+        errors = outcome.failed if outcome.error is None else dict.fromkeys(range(len(results)), outcome.error)
+        self.fail(view.name, {**view.failed, **{results[place]: error for place, error in errors.items()}})
+        for place, index in enumerate(results):
+            if place not in errors:
+                self.entries[index][view.name] = Entry(self._row(view, place, index, outcome, hashes))
 
     def fail(self, name: str, errors: Mapping[int, InputError]) -> None:
         """Add a view that cannot be scored for some results, with their errors."""
         for index, error in errors.items():
-            self.failed[index][name] = error
+            self.entries[index][name] = Entry(failed=error)
 
     def _row(self, view: View, place: int, index: int, outcome: Outcome, hashes: Hashes) -> ViewRow:
         """Return the row of one render of a view, with paths relative to the record's folder."""
@@ -90,17 +121,19 @@ class Rows:
             index: index of the result.
             left_out: views that the source left out, with the reasons.
         """
+        skipped = [(name, entry) for name, entry in self._in_order(index) if entry.skipped is not None]
         entries = {
-            "left_out": {**left_out, **self.skipped},
-            "left_out_masks": self.skipped_masks,
-            "failed": {name: str(error) for name, error in self.failed[index].items()},
+            "left_out": {**left_out, **{name: entry.skipped for name, entry in skipped}},
+            "left_out_masks": {name: entry.mask_sha256 for name, entry in skipped},
+            "failed": {name: str(error) for name, error in self.failed(index).items()},
         }
         return {name: entry for name, entry in entries.items() if entry}
 
     def reason(self, index: int) -> InputError:
         """Return the error of a result without any row."""
-        skipped = InputError(next(iter(self.skipped.values()), "There is no view to score."))
-        return next(iter(self.failed[index].values()), skipped)
+        reasons = (entry.skipped for _, entry in self._in_order(index) if entry.skipped is not None)
+        skipped = InputError(next(reasons, "There is no view to score."))
+        return next(iter(self.failed(index).values()), skipped)
 
 
 @dataclass
@@ -119,6 +152,11 @@ class Results:
     on_refusal: Refusal | None
     warn: Callable[[str], None]
     _unreported: dict[str, None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        entries = [(name, entry) for rows in self.by_protocol for one in rows.entries for name, entry in one.items()]
+        for name in dict.fromkeys(name for name, entry in entries if entry.failed is not None):
+            self._report(name)
 
     def add(self, view: View, hashes: Hashes, outcomes: Sequence[Outcome]) -> None:
         """Add the outcomes of a view, one per protocol.
@@ -145,7 +183,7 @@ class Results:
     def finish(self) -> list[InputError]:
         """Return the errors of the results without any row. With `on_refusal`, a result that has rows is not one."""
         kept = [rows for rows in self.by_protocol if not rows.is_refused]
-        lost = {index: [rows for rows in kept if not rows.rows[index]] for index in range(len(self.ids))}
+        lost = {index: [rows for rows in kept if not rows.scored(index)] for index in range(len(self.ids))}
         results: dict[tuple[str, str], list[str]] = {}
         for index, without in lost.items():
             protocols: dict[str, list[str]] = {}
@@ -165,9 +203,9 @@ class Results:
     def _refuse(self, kept: Sequence[Rows], scored: Sequence[int], on_refusal: Refusal) -> None:
         """Refuse the protocols that can score no view of a result, of those that another protocol can score."""
         for rows in kept:
-            rows.is_refused = not any(rows.rows)
-            if empty := [index for index in scored if not rows.rows[index]]:
-                which = "" if rows.failed[empty[0]] else "There is no view to score. "
+            rows.is_refused = not any(map(rows.scored, range(len(self.ids))))
+            if empty := [index for index in scored if not rows.scored(index)]:
+                which = "" if rows.failed(empty[0]) else "There is no view to score. "
                 if not rows.is_refused:
                     which = f"No view of {listed([str(self.ids[index]) for index in empty])} could be scored. "
                 on_refusal(rows.protocol, InputError(f"{which}{rows.reason(empty[0])}"))
@@ -183,10 +221,12 @@ class Results:
         """Return a sentence on the results and protocols that lack a view, with the first reason; "" if none does."""
         kept = [rows for rows in self.by_protocol if not rows.is_refused]
         errors = [
-            (rows, index, failed[name])
+            (rows, index, entry.failed)
             for rows in kept
-            for index, failed in enumerate(rows.failed)
-            if name in failed and (rows.rows[index] or self.on_refusal is None)  # Otherwise the result is reported.
+            for index, entries in enumerate(rows.entries)
+            if (entry := entries.get(name))
+            and entry.failed
+            and (rows.scored(index) or self.on_refusal is None)  # Otherwise the result is reported.
         ]
         if not errors:
             return ""

@@ -13,10 +13,12 @@ from dataclasses import replace
 from nvs_eval.errors import InputError, counted, listed, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost
+from nvs_eval.evaluation.inputs import of_checkpoint
 from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, not_known
-from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
+from nvs_eval.evaluation.plan import Job, Keep, plan_renders
+from nvs_eval.evaluation.render_store import RenderStore
 from nvs_eval.evaluation.rendering import Evaluation
-from nvs_eval.evaluation.resume import Places, of_checkpoint
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.evaluation.work_folder import remove_leftovers
 from nvs_eval.protocols import Protocol

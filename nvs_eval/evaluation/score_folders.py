@@ -11,8 +11,10 @@ from pathlib import Path
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
+from nvs_eval.evaluation.inputs import of_files
 from nvs_eval.evaluation.options import RESULTS, ScoreOptions
-from nvs_eval.evaluation.resume import Places, of_files
+from nvs_eval.evaluation.partial import open_partial
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
@@ -46,12 +48,14 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     if waiting and options.output_dir is not None:
         check_folder_writable(options.output_dir)
     for (source, _), scorer in zip(waiting, scorers, strict=True):
-        scored = score_files(source, scorer, session, callbacks)
         if options.output_dir is None:
-            records += scored
-        else:
-            inputs = {renders.id: of_files(source, renders) for renders in source.sets}
-            records += Places.of(options).write(scored, scorer.protocols, inputs, callbacks)
+            records += score_files(source, scorer, session, callbacks)
+            continue
+        places, inputs = Places.of(options), {renders.id: of_files(source, renders) for renders in source.sets}
+        with open_partial(places, inputs, scorer, callbacks) as partial:
+            scored = score_files(source, scorer, session, callbacks, partial)
+            records += places.write(scored, scorer.protocols, inputs, callbacks)
+            partial.remove()
     report_lost(session.errors, records, callbacks)
     order = [result.folder for source in sources for result in source.ids]
     named = [protocol.fingerprint for protocol in protocols]

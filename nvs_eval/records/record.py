@@ -210,7 +210,7 @@ def to_plain(record: Record) -> dict[str, Any]:
         **identity,
         "protocol": plain["protocol"],
         "metrics": {name: _without_absent(info) for name, info in plain["metrics"].items()},
-        "views": [_plain_row(row) for row in plain["views"]],
+        "views": [plain_row(row) for row in plain["views"]],
         "means": _mark_infinite(record.means),
         "views_sha256": record.views_sha256,
         "references_sha256": record.references_sha256,
@@ -218,8 +218,8 @@ def to_plain(record: Record) -> dict[str, Any]:
     }
 
 
-def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as plain JSON values. Without a mask, only its coverage is written, as null."""
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row as plain JSON values. Without a mask, only its coverage is written, as null."""
     return {**_without_absent(row), "scores": _mark_infinite(row["scores"])}
 
 

@@ -164,11 +164,12 @@ def read_stored(path: Path) -> Stored:
     except (ValueError, RecursionError):
         stored = _read_with_care(data, path)
     for scores in [stored.means, *[row.scores for row in stored.views if "inf" in row.scores.values()]]:
-        _read_infinities(scores)
+        read_infinities(scores)
     return stored
 
 
-def _read_infinities(scores: Any) -> None:
+def read_infinities(scores: Any) -> None:
+    """Replace "inf", as files have it, by infinity in place."""
     for name in [name for name, value in scores.items() if value == "inf"]:
         scores[name] = math.inf
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,10 +17,7 @@ ENTRY_POINTS = "nvs_eval.sources"
 
 
 class Checkpoint(Protocol):
-    """Views of one checkpoint, each with one render; iterating renders them.
-
-    A `FailedView` in place of a view costs only this view; an error ends the command.
-    """
+    """Views of one checkpoint, each with one render."""
 
     @property
     def id(self) -> ResultId:
@@ -67,7 +64,15 @@ class Checkpoint(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[View | FailedView]: ...
+    def render(self, names: Collection[str]) -> Iterator[View | FailedView]:
+        """Render some of the views, in their order, each when the iterator reaches it.
+
+        A `FailedView` in place of a view costs only this view; an error ends the command.
+
+        Args:
+            names: names of the views that are still missing: all, or the rest after an interruption.
+        """
+        ...
 
 
 class Trainer(Protocol):
@@ -90,7 +95,7 @@ class Trainer(Protocol):
         eval_num_rays_per_chunk: int | None,
         warn: Callable[[str], None],
     ) -> Sequence[Checkpoint]:
-        """Return the chosen checkpoints in the order of their steps; each holds its model only while it is iterated.
+        """Return the chosen checkpoints in the order of their steps; each holds its model only while it renders.
 
         Nothing is printed; `warn` is called with each warning.
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -25,6 +25,8 @@ from nvs_eval.sources.pictures import FileHash, Layers, Picture
 from nvs_eval.sources.views import FailedView, Render, View, checked_view
 from nvs_eval.system.files import file_sha256
 from nvs_eval.system.prefetch import prefetch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,15 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.references)
+
+    def without(self, names: Collection[str]) -> ImageFiles:
+        """Return the source without some views."""
+
+        def others(by_name: Mapping[str, T]) -> dict[str, T]:
+            return {name: value for name, value in by_name.items() if name not in names}
+
+        sets = [replace(one, references=others(one.references), failed=others(one.failed)) for one in self.sets]
+        return replace(self, sets=sets)
 
     def __iter__(self) -> Generator[View | FailedView, None, None]:
         """Yield the views; while one is used, the files of the next two are read in the background."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.owner import owner_tag, remove_abandoned
 
 _PREFIX = ".nvs-eval-"
 
@@ -40,8 +42,7 @@ def write_whole(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    # A short name, because the file's own name may already have the maximal length.
-    temporary = target.with_name(f"{_PREFIX}{os.urandom(8).hex()}")
+    temporary = temporary_name(target.parent)
     try:
         # Mode x never opens an existing file, and the kernel applies the umask, which all threads share.
         with temporary.open("xb") as file:
@@ -55,6 +56,37 @@ def write_whole(
     finally:
         with suppress(OSError):  # A full or broken disk is reported by the error above.
             temporary.unlink(missing_ok=True)
+
+
+def temporary_name(folder: Path) -> Path:
+    """Return a new name for a temporary file in a folder. The files that ended processes left there are removed."""
+    _clean(folder.absolute())
+    # A short name, because the file's own name may already have the maximal length.
+    return folder / f"{_PREFIX}{owner_tag()}{os.urandom(4).hex()}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _clean(folder: Path) -> None:
+    """Remove what ended processes left in a folder, once in this process."""
+    remove_abandoned(folder, _PREFIX)
+
+
+def move_or_link(file: Path, target: Path) -> None:
+    """Give a file a second name, in place of any file of that name; where links are not possible, move it.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    link = temporary_name(target.parent)
+    try:
+        os.link(file, link)
+    except OSError:
+        file.replace(target)
+        return
+    try:
+        link.replace(target)
+    finally:
+        link.unlink(missing_ok=True)  # It still exists if both were names of one file.
 
 
 def _moved(temporary: Path, target: Path, *, replace: bool) -> bool:

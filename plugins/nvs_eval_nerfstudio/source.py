@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -173,13 +173,13 @@ _built: dict[Run, Pipeline] = {}
 
 @dataclass(eq=False)
 class NerfstudioCheckpoint:
-    """Views of one checkpoint, each rendered when the iteration reaches it.
+    """Views of one checkpoint, each rendered when it is needed.
 
     Attributes:
         run: run that the checkpoint belongs to.
         step: step of the checkpoint.
         file: file of the checkpoint.
-        peak_memory_bytes: peak memory during rendering; None until all views are rendered.
+        peak_memory_bytes: peak memory during rendering; None until the views are rendered.
     """
 
     run: Run
@@ -249,7 +249,8 @@ class NerfstudioCheckpoint:
     def __len__(self) -> int:
         return len(self.run.views)
 
-    def __iter__(self) -> Iterator[View | FailedView]:
+    def render(self, names: Collection[str]) -> Iterator[View | FailedView]:
+        """Render some of the views, in their order. The first has no time, because it warms up."""
         from nvs_eval_nerfstudio.eval_data import evaluation_pairs
 
         device = self.run.device
@@ -257,8 +258,9 @@ class NerfstudioCheckpoint:
             torch.cuda.reset_peak_memory_stats(device)
         with quiet():
             pipeline = self._load()
-            pairs = evaluation_pairs(pipeline.datamanager, self.run.split, self.run.indices, device)
-        for index, name in enumerate(self.names):
+            chosen = {index: name for index, name in self.run.views.items() if name in names}
+            pairs = evaluation_pairs(pipeline.datamanager, self.run.split, list(chosen), device)
+        for index, name in enumerate(chosen.values()):
             with quiet(), torch.no_grad():
                 camera, batch = read_pair(pairs, name)
                 view = render_view(

@@ -15,7 +15,8 @@ from support.scenes import float_image, image
 
 from nvs_eval import __version__
 from nvs_eval.errors import InputError, InputWarning
-from nvs_eval.evaluation.evaluate import Session, device_name, evaluate
+from nvs_eval.evaluation.evaluate import Session, evaluate
+from nvs_eval.evaluation.provenance import device_name
 from nvs_eval.evaluation.rows import relative_path
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import sha256_of_image, sha256_of_mask, without_alpha

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,8 @@ from support.scenes import files_below, float_image, image, write_pngs
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation import score_folders
 from nvs_eval.evaluation.evaluate import Session, evaluate
-from nvs_eval.evaluation.render_store import Keep, RenderStore, plan_renders
+from nvs_eval.evaluation.plan import Keep, plan_renders
+from nvs_eval.evaluation.render_store import RenderStore
 from nvs_eval.evaluation.score_folders import check_not_copies, records_of_copies
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image
@@ -146,13 +148,13 @@ def test_replaced_render_set_keeps_its_provenance(tmp_path: Path) -> None:
     provenance = dict(checkpoint.provenance)
     plan = plan_renders([job, job], [protocol_of(LIGHT)], "png")
     with RenderStore(job, tmp_path, plan) as store:
-        list(store.views())
+        list(store.render(checkpoint.names))
         renders = replace(store.render_set(), seconds={"a": 1.0})
         for _ in renders.provenance:  # A shared dictionary would change during the iteration.
             checkpoint.peak_memory_bytes = 7
             store.finish_rendering()
         assert store.render_set().provenance == {**provenance, "peak_memory_bytes": 7}
-        assert renders.provenance == {**provenance, "peak_memory_bytes": None}
+        assert renders.provenance == {**provenance, "peak_memory_bytes": 12345}
     assert checkpoint.provenance == provenance
 
 
@@ -256,28 +258,40 @@ def test_lack_of_disk_space_is_refused_before_rendering(
     assert queried == [tmp_path, tmp_path]
 
 
-def test_renders_that_cannot_be_moved_raise_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renders_that_cannot_be_moved_wait_for_the_next_command(tmp_path: Path) -> None:
     (tmp_path / "fox" / "fake" / "base" / "1").mkdir(parents=True)
     (tmp_path / "fox" / "fake" / "base" / "1" / "renders").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot be written: .*`--output-dir`"):
         evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
-    assert not list(tmp_path.rglob(".rendering-*"))
     assert not list(tmp_path.rglob("*.json"))
+    (tmp_path / "fox" / "fake" / "base" / "1" / "renders").unlink()
+    evaluate_checkpoints([again := FakeCheckpoint(1)], tmp_path, LIGHT)
+    assert again.rendered == []
+    assert not list(tmp_path.rglob(".rendering-*"))
 
 
-def test_full_disk_raises_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename, calls = os.replace, []
+@pytest.mark.parametrize("failing", range(1, 15))
+def test_full_disk_loses_no_finished_view(failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (undisturbed,) = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "undisturbed", LIGHT)
+    out, rename, calls = tmp_path / "out", os.replace, []
 
     def fail(*paths: str) -> None:
         calls.append(paths)
-        if len(calls) == 4:
+        if len(calls) == failing:
             raise OSError(errno.ENOSPC, "No space left on device")
         rename(*paths)
 
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(InputError, match=r"cannot be written: .*No space left on device"):
-        evaluate_checkpoints([FakeCheckpoint(1)], tmp_path, LIGHT)
-    assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
+    first, again = FakeCheckpoint(1), FakeCheckpoint(1)
+    with monkeypatch.context() as patched, suppress(InputError):
+        patched.setattr(os, "replace", fail)
+        evaluate_checkpoints([first], out, LIGHT)
+    assert len(calls) >= failing
+    if not list(out.rglob("*.json")):
+        evaluate_checkpoints([again], out, LIGHT)
+    assert len(first.rendered) + len(again.rendered) <= 4  # The view whose file was not written is rendered again.
+    (file,) = out.rglob("*.json")
+    assert [row.scores for row in read_record(file).views] == [row.scores for row in undisturbed.views]
+    assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
 def test_8_bit_copies_are_not_scored_as_float_renders(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from support.scenes import masks_in
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.resume import Places, of_checkpoint, of_record
+from nvs_eval.evaluation.inputs import of_checkpoint, of_record
+from nvs_eval.evaluation.resume import Places
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 
 HALVES = {"a": 0.5, "cam0/b": 0.25, "c": 1.0}

@@ -22,9 +22,9 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation import run_checkpoints
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import RunOptions
-from nvs_eval.evaluation.render_store import Keep
+from nvs_eval.evaluation.plan import Keep
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.evaluation.work_folder import WorkFolder
+from nvs_eval.evaluation.work_folder import Note, WorkFolder
 from nvs_eval.records.record import Record, read_record, record_file
 from nvs_eval.system.files import lock_folder
 
@@ -48,26 +48,39 @@ def test_interrupted_command_resumes(protocol: str, keep: Keep, tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints([first, second, third], out, protocol, keep=keep)
     leftovers = files_below(out)
-    finished = [name for name in leftovers if name.endswith("/.rendered")]
-    assert finished == [name for name in leftovers if "1/.rendering-" in name][:1]
-    assert not [
-        file for file in leftovers if "base/2/" in file[:-1] or "base/3/" in file[:-1] or file.endswith(".json")
+    notes = [name for name in leftovers if name.endswith("/.rendered")]
+    assert [re.sub("g-.*/", "g-/", name) for name in notes] == [
+        f"fox/fake/base/{n}/.rendering-/.rendered" for n in (1, 2)
     ]
+    assert not [file for file in leftovers if "base/3/" in file[:-1] or file.endswith(".json")]
     assert (first.rendered, second.rendered, third.rendered) == (["a", "cam0/b", "c"], ["a", "cam0/b"], [])
 
     again = [FakeCheckpoint(step, references=float_image) for step in (1, 2, 3)]
     records = evaluate_checkpoints(again, out, protocol, keep=keep)
-    assert [len(checkpoint.rendered) for checkpoint in again] == [0, 3, 3]
+    assert [checkpoint.rendered for checkpoint in again] == [[], ["c"], ["a", "cam0/b", "c"]]
     assert [rows(records, step) for step in (1, 2, 3)] == [rows(undisturbed, step) for step in (1, 2, 3)]
     assert records[0].provenance["peak_memory_bytes"] == 12345
     assert files_below(out) == files_below(tmp_path / "a")
 
 
-def test_interrupted_single_checkpoint_leaves_nothing(tmp_path: Path) -> None:
-    checkpoint = FakeCheckpoint(1, on_view=interrupt_at(2))
+@pytest.mark.parametrize("keep", ["png", "none", "all"])
+@pytest.mark.parametrize("protocols", [[LIGHT], [LIGHT, FLOAT]], ids=["light", "light and float"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_interrupted_single_checkpoint_goes_on_at_its_view(
+    at: int, protocols: list[str], keep: Keep, tmp_path: Path
+) -> None:
+    undisturbed = evaluate_checkpoints([FakeCheckpoint(1)], tmp_path / "undisturbed", *protocols, keep=keep)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_checkpoints([checkpoint], tmp_path, LIGHT)
-    assert [file for file in files_below(tmp_path) if not file.endswith("/")] == []
+        evaluate_checkpoints([FakeCheckpoint(1, on_view=interrupt_at(at))], tmp_path / "out", *protocols, keep=keep)
+    again = FakeCheckpoint(1)
+    records = evaluate_checkpoints([again], tmp_path / "out", *protocols, keep=keep)
+    assert again.rendered == ["a", "cam0/b", "c"][at:]
+    assert without_times(records) == without_times(undisturbed)
+    assert files_below(tmp_path / "out") == files_below(tmp_path / "undisturbed")
+
+
+def without_times(records: list[Record]) -> list[Record]:
+    return [replace(one, provenance={**one.provenance, "started": "", "seconds": 0}) for one in records]
 
 
 def interrupted(out: Path, protocol: str = LIGHT, keep: Keep = "png", **first: Any) -> None:
@@ -95,7 +108,7 @@ def test_changed_inputs_are_rendered_again(changed: str, tmp_path: Path) -> None
     assert rendered_again(tmp_path, identity={changed: "another"}) == 3
 
 
-@pytest.mark.parametrize("views", [("a", "cam0/b"), ("a", "cam0/b", "d"), ("cam0/b", "a", "c")])
+@pytest.mark.parametrize("views", [("a", "cam0/b"), ("a", "cam0/b", "d")])
 def test_other_views_are_rendered_again(views: tuple[str, ...], tmp_path: Path) -> None:
     interrupted(tmp_path)
     assert rendered_again(tmp_path, views=views) == len(views)
@@ -135,7 +148,7 @@ def test_leftover_with_a_missing_file_is_rendered_again(missing: str, tmp_path: 
     interrupted(tmp_path, references=float_image)
     (file,) = tmp_path.rglob(missing)
     file.unlink()
-    assert rendered_again(tmp_path, references=float_image) == 3
+    assert rendered_again(tmp_path, references=float_image) == 1
 
 
 @pytest.mark.parametrize("damaged", ["renders/a.png", "references/c.png"])
@@ -147,8 +160,10 @@ def test_unreadable_leftover_of_one_checkpoint_is_rendered_again(keep: Keep, dam
     (file,) = out.rglob(damaged)
     file.write_bytes(file.read_bytes()[:100])
     (record,) = evaluate_checkpoints([again], out, LIGHT, keep=keep)
-    assert len(again.rendered) == 3
-    assert record.views == undisturbed.views
+    assert again.rendered == [Path(damaged).stem]
+    assert [replace(row, render_seconds=None) for row in record.views] == [
+        replace(row, render_seconds=None) for row in undisturbed.views
+    ]
     assert files_below(out) == files_below(tmp_path / "undisturbed")
 
 
@@ -161,7 +176,7 @@ def test_unreadable_leftover_is_rendered_again(damaged: str, tmp_path: Path) -> 
     file.write_bytes(file.read_bytes()[:100])
     again = [FakeCheckpoint(1), FakeCheckpoint(2)]
     records = evaluate_checkpoints(again, out, LIGHT)
-    assert [len(checkpoint.rendered) for checkpoint in again] == [3, 3]
+    assert [checkpoint.rendered for checkpoint in again] == [[Path(damaged).stem], ["a", "cam0/b", "c"]]
     assert [rows(records, step) for step in (1, 2)] == [rows(undisturbed, step) for step in (1, 2)]
     assert files_below(out) == files_below(tmp_path / "undisturbed")
 
@@ -178,16 +193,16 @@ def test_error_of_scoring_does_not_discard_renders(tmp_path: Path, monkeypatch: 
     assert [len(checkpoint.rendered) for checkpoint in again] == [0, 3]
 
 
-@pytest.mark.parametrize(("peak", "rendered"), [(777, 0), ('"all of it"', 3)])
-def test_only_measured_values_of_a_note_reach_the_record(peak: object, rendered: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("peak", "recorded"), [("777", 777), ('"all of it"', None)])
+def test_only_measured_values_of_a_note_reach_the_record(peak: str, recorded: int | None, tmp_path: Path) -> None:
     interrupted(tmp_path)
     (file,) = tmp_path.rglob(".rendered")
-    note = file.read_text().replace("12345", str(peak))
+    note = file.read_text().replace("12345", peak)
     file.write_text(note.replace('"data_sha256":', '"tf32":true,"weights":{},"data_sha256":'))
     checkpoint = FakeCheckpoint(1)
     record, *_ = evaluate_checkpoints([checkpoint, FakeCheckpoint(2)], tmp_path, LIGHT)
-    assert len(checkpoint.rendered) == rendered
-    assert (record.provenance["tf32"], record.provenance["peak_memory_bytes"]) == (False, 12345 if rendered else 777)
+    assert checkpoint.rendered == []
+    assert (record.provenance["tf32"], record.provenance["peak_memory_bytes"]) == (False, recorded)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +222,8 @@ def test_a_note_removes_nothing_outside_its_folder(tmp_path: Path) -> None:
     interrupted(tmp_path / "out", keep="none")
     (file,) = (tmp_path / "out").rglob(".rendered")
     names = file.read_text()
-    assert '"a":' in names
-    file.write_text(names.replace('"a":', '"../../../../../../../treasure":'))
+    assert '"name":"a"' in names
+    file.write_text(names.replace('"name":"a"', '"name":"../../../../../../../treasure"'))
     assert rendered_again(tmp_path / "out", keep="none") == 3
     assert treasure.exists()
 
@@ -350,7 +365,7 @@ def test_too_many_open_files_do_not_stop_a_work_folder(tmp_path: Path, monkeypat
         return real(path, flags, *more, **options)
 
     monkeypatch.setattr(os, "open", refuse)
-    work = WorkFolder.new(tmp_path / "scene")
+    work = WorkFolder.new(tmp_path / "scene", Note({}, floats=False, pngs=True))
     assert work.path.is_dir() and not work.lock.is_held
     assert len(list((tmp_path / "scene").iterdir())) == 1
 

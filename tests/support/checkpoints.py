@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost
-from nvs_eval.evaluation.render_store import Job, Keep, RenderStore, plan_renders
+from nvs_eval.evaluation.plan import Job, Keep, plan_renders
+from nvs_eval.evaluation.render_store import RenderStore
 from nvs_eval.evaluation.rendering import Evaluation
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.scorer import Scorer
@@ -78,8 +79,10 @@ class FakeCheckpoint:
     def __len__(self) -> int:
         return len(self.views)
 
-    def __iter__(self) -> Iterator[View | FailedView]:
+    def render(self, names: Collection[str]) -> Iterator[View | FailedView]:
         for index, name in enumerate(self.views):
+            if name not in names:
+                continue
             self.on_view(index)
             render = self.renders(index) if self.renders else float_image(1000 * self.step + index)
             # The first render is a warm-up without a time.

@@ -20,7 +20,7 @@ from nvs_eval.diagnostics.verify.pair import Array, Pair
 from nvs_eval.diagnostics.verify.records import Compared, digits, worst_of
 from nvs_eval.diagnostics.verify.scores import SecondOpinion
 from nvs_eval.errors import InputError, counted, listed
-from nvs_eval.evaluation.evaluate import device_name
+from nvs_eval.evaluation.provenance import device_name
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.registry import about_of, label_of
 from nvs_eval.metrics.weights.backbones import find_backbone
