@@ -307,7 +307,7 @@ def test_interrupted_suite_resumes(
     assert len(records()) == 3
     scored.clear()
     assert cli("suite", "suite.yaml").code == 0
-    assert len(scored) == 2 * 4
+    assert len(scored) == 2 * 4 - 1  # One view was scored before the interruption.
 
 
 def test_function_returns_records_and_prints_nothing(
