@@ -901,7 +901,8 @@ def test_damage_outside_of_the_pixels_is_one_warning(cli: Callable[..., Said]) -
         path.write_bytes(content[:33] + b"\0\0\0\1tEXt!1234" + content[33:])  # A wrong checksum.
     result = cli(*SCORE, "--overwrite")
     assert (result.code, result.out) == (0, expected)
-    assert result.err.count("is damaged outside of its pixels. It was read without the chunks tEXt. Further") == 1
+    assert result.err.count("is damaged outside of its pixels. It was read without the chunks tEXt.") == 1
+    assert f"Warning: {len(files) - 1} more files: each is damaged outside of its pixels." in result.err
 
 
 def test_max_pixels_refuses_larger_files(cli: Callable[..., Said], refused: Callable[..., str]) -> None:

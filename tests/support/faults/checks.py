@@ -1,4 +1,4 @@
-"""What must hold after a fault: files are whole, inputs are untouched, exit codes and messages are right."""
+"""Conditions that must hold after a fault: files are whole, inputs are untouched, exit codes and messages are right."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Point(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What happens at a point: `error` raises an OSError, `memory` an error of memory, others end the process.
+    """Effect of a point: `error` raises an OSError, `memory` an error of memory, others end the process.
 
     Attributes:
         kind: error, memory, kill, interrupt (Ctrl-C) or terminate.
