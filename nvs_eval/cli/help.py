@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import shutil
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
-_WIDTH = 80
+_WIDTH, _LEAST_WIDTH = 80, 40
 # Names of the values of options in the help, by field. Those of tuples get brackets and dots.
 _METAVARS = {
     "metrics": "METRIC",
@@ -39,6 +41,19 @@ _METAVARS = {
     "format": "FORMAT",
     "label": "PREFIX",
 }
+
+
+@contextmanager
+def least_width() -> Iterator[None]:
+    """Lay out help and errors for a terminal of at least 40 columns; tyro never ends with a few."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(max(_LEAST_WIDTH, shutil.get_terminal_size().columns))
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def with_plain_defaults(command: type) -> type:

@@ -10,15 +10,15 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import fields
-from functools import reduce
+from functools import partial, reduce
 from importlib import import_module
 from operator import or_
 from typing import Annotated, Any, get_type_hints
 
 from nvs_eval.cli import stopping
-from nvs_eval.errors import InputError, quoted, shortened
+from nvs_eval.errors import InputError, printable, quoted, shortened
 
 EXIT_INPUT, EXIT_FAULT = 2, 70
 
@@ -145,7 +145,7 @@ def parse(args: Sequence[str]) -> Any:
     import tyro
     from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
-    from nvs_eval.cli.help import description, summary, with_plain_defaults
+    from nvs_eval.cli.help import description, least_width, summary, with_plain_defaults
 
     commands: list[Any] = []
     for name, kind in _COMMANDS.items():
@@ -163,7 +163,17 @@ def parse(args: Sequence[str]) -> Any:
     config = (FlagCreatePairsOff,)
     # Without a help text, tyro searches its own source for one, which takes a fifth of the time of --help.
     command: Any = Annotated[reduce(or_, commands), arg(help="One command")]
-    parsed = tyro.cli(command, prog="nvs-eval", description=about, args=args, config=config)
+    parse_all = partial(tyro.cli, command, prog="nvs-eval", description=about, config=config)
+    with least_width():
+        if not "".join(args).isprintable():  # Errors quote arguments, which may be names of files.
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(SystemExit):
+                return _checked(args, parse_all(args=args))
+            args = list(map(printable, args))
+        return _checked(args, parse_all(args=args))
+
+
+def _checked(args: Sequence[str], parsed: Any) -> Any:
+    """Return the parsed command after checks that tyro does not make."""
     _check_method(args)
     _check_once(args, parsed)
     return parsed

@@ -75,7 +75,7 @@ class SuiteFile:
         Raises:
             InputError: It has an unknown placeholder.
         """
-        return self.file.parent / Path(_filled(text, values)).expanduser()
+        return self.file.parent / _expanded(_filled(text, values))
 
     def matches(self, text: str, values: Mapping[str, str]) -> list[Path]:
         """Return the path if it exists, or else all matches of the pattern, sorted.
@@ -86,7 +86,7 @@ class SuiteFile:
         if (path := self.path(text, values)).exists():
             return [path]  # A real name may contain brackets.
         names = {name: glob.escape(value) for name, value in values.items()}
-        pattern = Path(glob.escape(str(self.file.parent))) / Path(_filled(text, names)).expanduser()
+        pattern = Path(glob.escape(str(self.file.parent))) / _expanded(_filled(text, names))
         return [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]
 
 
@@ -137,7 +137,7 @@ def _parse(data: object, *, path: Path) -> SuiteFile:
     methods = [_method(name, entry, common, allowed) for name, entry in file.methods.items()]
     _check_distinct("methods", [method.name for method in methods])
     _check_distinct("scenes", suite.names)
-    return SuiteFile(path, suite, placeholders, path.parent / Path(file.output_dir).expanduser(), methods)
+    return SuiteFile(path, suite, placeholders, path.parent / _expanded(file.output_dir), methods)
 
 
 def _check_no_other_file(data: object) -> None:
@@ -227,6 +227,20 @@ def _method(name: str, entry: object, common: Mapping[str, Any], allowed: Mappin
     paths: Any = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
     inputs = convert(entry[command], paths, f"methods.{name}.{command}")
     return Method(name, command, inputs, {**{key: common[key] for key in allowed[command] if key in common}, **options})
+
+
+def _expanded(text: str) -> Path:
+    """Return a path with `~` replaced by the home folder.
+
+    Raises:
+        InputError: the home folder is unknown.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{quoted(text)} begins with ~, but that home folder is unknown. Write the path out."
+        ) from error
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

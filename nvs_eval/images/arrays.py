@@ -9,6 +9,7 @@ import numpy as np
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.stored import Stored
+from nvs_eval.system.files import open_file
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -18,6 +19,7 @@ def open_array(path: Path) -> np.ndarray:
         InputError: the file contains more than one array.
         Exception: NumPy cannot read it.
     """
+    open_file(path).close()  # The library would wait for a pipe.
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.memmap):
         raise ValueError("it is no NPY file")

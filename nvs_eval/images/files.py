@@ -16,14 +16,15 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from nvs_eval.errors import InputError, InputWarning
+from nvs_eval.errors import InputError, InputWarning, ResourceError, shortened
 from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
-from nvs_eval.images.stored import DamagedError, Stored, check_size, warn
+from nvs_eval.images.stored import DamagedError, Stored, check_size, memory_for, warn
 from nvs_eval.images.tags import Judgement, judge
-from nvs_eval.system.files import write_whole
+from nvs_eval.system.files import open_file, write_whole
 
 _CHANNELS = 3
+_LONGEST_REASON = 150
 _LARGEST = {"bool": 1, "uint8": 255, "uint16": 65535}
 _VALUES = {"linear": "linear light", "srgb": "display values"}
 # Exceptions of decoders for truncated files and invalid content.
@@ -111,7 +112,7 @@ def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], F
     """
     with _opened(path, reading) as stored:
         _check_tags(path, stored, reading)
-        return _layers(path, _decode(stored), stored, reading)
+        return _layers(path, _decode(path, stored), stored, reading)
 
 
 def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection[AlphaRule] | None = None) -> Header:
@@ -161,17 +162,18 @@ def decode(path: Path) -> Float[Tensor, "h w c"]:
         InputError: the file cannot be read.
     """
     with _opened(path) as stored:
-        return _decode(stored)
+        return _decode(path, stored)
 
 
-def _decode(stored: Stored) -> Float[Tensor, "h w c"]:
-    values = stored.load()
-    if values.shape[:2] != stored.shape[:2]:
-        raise DamagedError("its header gives another size")
-    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    if largest := stored.largest or _LARGEST.get(values.dtype.name):
-        planes = np.divide(planes, np.float32(largest), dtype=np.float32, order="C")
-    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).permute(1, 2, 0)
+def _decode(path: Path, stored: Stored) -> Float[Tensor, "h w c"]:
+    with memory_for(path, stored.shape):
+        values = stored.load()
+        if values.shape[:2] != stored.shape[:2]:
+            raise DamagedError("its header gives another size")
+        planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+        if largest := stored.largest or _LARGEST.get(values.dtype.name):
+            planes = np.divide(planes, np.float32(largest), dtype=np.float32, order="C")
+        return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).permute(1, 2, 0)
 
 
 @contextmanager
@@ -179,17 +181,21 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     """Open an image file and read its header; errors of the readers become errors that name the file."""
     reading = reading or Reading()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             stored = read_header(file, path, reading.exr_layer)
             check_size(path, stored.shape, reading.max_pixels)
             yield stored
     except (InputError, InputWarning):
         raise
+    except MemoryError as error:
+        raise ResourceError(
+            f"{path} needs more memory than this process can have. Free some, or raise its limit."
+        ) from error
     except Exception as error:  # Decoders have no common exception.
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
-        raise InputError(f"{path} cannot be read as an image: {reason}.") from error
+        raise InputError(f"{path} cannot be read as an image: {shortened(reason, _LONGEST_REASON)}.") from error
 
 
 def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from nvs_eval.errors import InputError
 from nvs_eval.images import arrays, exr, jpeg, netpbm, pillow_formats, png, radiance, tiff
 from nvs_eval.images.stored import Layers, Reader, Stored
+from nvs_eval.system.files import open_file
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,36 @@ def read_header(file: BinaryIO, path: Path, layer: str | None = None) -> Stored:
         InputError: the content is no supported image.
         Exception: the file is empty, or the reader of its format raises it.
     """
+    read = _reader(file, path)
+    file.seek(0)
+    header = read(file, path)
+    return header.choose(layer, path) if isinstance(header, Layers) else header
+
+
+def check_format(path: Path) -> None:
+    """Check that a file is an image of a supported format, for images that another program decodes.
+
+    Pillow would pass other formats to programs that run code, such as Ghostscript.
+
+    Raises:
+        InputError: it is not, or it cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            _reader(file, path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as an image: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _reader(file: BinaryIO, path: Path) -> Reader:
     start = file.read(_LONGEST_START)
     if not start:
         raise ValueError("it is empty")
-    file.seek(0)
     for format in FORMATS + OTHER_FORMATS:
         if re.match(format.start, start, re.DOTALL):
             if format.read is None:
                 raise InputError(f"{path} must be an image ({NAMES}). Got {format.name}. {format.remedy}")
-            header = format.read(file, path)
-            return header.choose(layer, path) if isinstance(header, Layers) else header
+            return format.read
     raise InputError(f"{path} must be an image ({NAMES}). Its content is none of them, or it is damaged.")

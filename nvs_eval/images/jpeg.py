@@ -13,6 +13,7 @@ from PIL import JpegImagePlugin
 from nvs_eval.errors import InputError
 from nvs_eval.images.stored import DamagedError, Stored, Tags, whole
 
+_SCAN, _MOST_SCANS = b"\xff\xda", 100
 _COLOURS = {"L": ("GRAY", 1), "RGB": ("RGB", 3)}
 
 
@@ -32,7 +33,10 @@ def read(file: BinaryIO, path: Path) -> Stored:
 
 
 def _decode(file: BinaryIO, colours: str) -> np.ndarray:
+    content = whole(file)
+    if content.count(_SCAN) > _MOST_SCANS:  # Each passes over the whole image.
+        raise DamagedError(f"it has more than {_MOST_SCANS} scans")
     try:
-        return simplejpeg.decode_jpeg(whole(file), colours)
+        return simplejpeg.decode_jpeg(content, colours)
     except ValueError as error:
         raise DamagedError(str(error)) from error

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import AvifImagePlugin, BmpImagePlugin, ImageFile, WebPImagePlugin
 
 from nvs_eval.errors import InputError, counted
-from nvs_eval.images.stored import DamagedError, Stored, Tags, whole
+from nvs_eval.images.stored import DamagedError, Stored, Tags, check_memory, image_bytes, whole
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _BMP_SPACE, _BMP_V5 = 70, 124  # Position of the type of the colour space; size of headers that have profiles.
@@ -24,9 +24,24 @@ def read_webp(file: BinaryIO, path: Path) -> Stored:
     """Read the header of a WebP image."""
     content = whole(file)
     file.seek(0)
+    width, height = size = _webp_size(content)  # Pillow allocates the image before its size can be asked.
+    check_memory(f"{path} is {width}x{height} and", image_bytes(size))
     image = WebPImagePlugin.WebPImageFile(file)
     _check_single(path, image)
     return replace(_stored(path, image), lossy=b"VP8L" not in content)
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """Return the width and height of a WebP image."""
+    kind, data = content[12:16], content[20:30].ljust(10, b"\0")
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[start : start + 3], "little") + 1 for start in (4, 7))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[1:5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(data[start : start + 2], "little") & 0x3FFF for start in (6, 8))
+    return width, height
 
 
 def read_bmp(file: BinaryIO, path: Path) -> Stored:

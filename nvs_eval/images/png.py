@@ -28,7 +28,7 @@ _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _EXIF = {b"eXIf", *_TEXTS}
 _HEAD = struct.Struct(">I4s")
-_LARGEST_TEXT = 2**20
+_LARGEST_TEXT, _LARGEST_CHUNK = 2**20, 2**28
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")
 
 # The decoder logs remarks on valid files, such as interlaced ones. Without a handler they would be printed.
@@ -166,6 +166,8 @@ def _chunks(file: BinaryIO, *, end: bytes = b"") -> Iterator[tuple[bytes, bytes,
             raise DamagedError("its end is missing")
         if kind == end:
             return
+        if length > _LARGEST_CHUNK and kind != b"IDAT":
+            raise DamagedError(f"its chunk {kind.decode('latin-1')} is too long")
         rest = file.read(length + 4)
         intact = zlib.crc32(memoryview(rest)[:-4], zlib.crc32(kind)) == int.from_bytes(rest[-4:], "big")
         required = kind in _PIXELS or not kind[0] & 0x20  # A capital first letter.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ import numpy as np
 from nvs_eval.errors import InputError, InputWarning, ResourceError, listed, quoted
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.files import in_units
+from nvs_eval.system.reservations import Reservations, ShortageError
 
 _BYTES_PER_VALUE = 8  # The stored value and its float32, at most.
 _LARGE = 2**28
+_RESERVATIONS = Reservations()
 _MOST_PER_BYTE = 10**4  # Ten times the values per byte of a black PNG.
 
 
@@ -125,14 +128,54 @@ def check_size(path: Path, shape: tuple[int, ...], max_pixels: int | None = None
             f"{path} is {width}x{height}, far more than its {path.stat().st_size} bytes can show. It is damaged or has "
             "a single colour. `--max-pixels` reads it nevertheless."
         )
+    check_memory(f"{path} is {width}x{height} and", needed)
+
+
+def image_bytes(size: tuple[int, int]) -> int:
+    """Return the bytes that an RGB image needs while it is decoded, by its width and height."""
+    return _BYTES_PER_VALUE * 3 * size[0] * size[1]
+
+
+def check_memory(what: str, needed: int) -> None:
+    """Check that memory is free to read images.
+
+    Args:
+        what: beginning of the message, such as "a.png is 4x3 and".
+        needed: number of bytes.
+
+    Raises:
+        ResourceError: it is not.
+    """
+    if needed >= _LARGE and (free := _free()) is not None and needed > free:
+        raise _shortage(what, needed, free)
+
+
+@contextmanager
+def memory_for(path: Path, shape: tuple[int, ...]) -> Iterator[None]:
+    """Reserve the memory of an image while it is decoded, because several threads decode images.
+
+    Raises:
+        ResourceError: it is not free.
+    """
+    needed = _BYTES_PER_VALUE * math.prod(shape)
+    try:
+        with _RESERVATIONS.hold(needed, _free):
+            yield
+    except ShortageError as error:
+        raise _shortage(f"{path} is {shape[1]}x{shape[0]} and", needed, error.free) from error
+
+
+def _free() -> int | None:
     import torch
 
-    free = free_memory(torch.device("cpu"))
-    if free is not None and needed > free:
-        raise ResourceError(
-            f"{path} is {width}x{height} and needs {in_units(needed)} of memory to read, but only {in_units(free)} are "
-            "free. If this is not its real size, the file is damaged."
-        )
+    return free_memory(torch.device("cpu"))
+
+
+def _shortage(what: str, needed: int, free: int) -> ResourceError:
+    return ResourceError(
+        f"{what} needs {in_units(needed)} of memory to read, but only {in_units(free)} are free. If this is not the "
+        "real size, a file is damaged. Otherwise free some memory, or score fewer folders at once."
+    )
 
 
 def bytes_left(file: BinaryIO) -> int:
@@ -141,8 +184,13 @@ def bytes_left(file: BinaryIO) -> int:
 
 
 def whole(file: BinaryIO) -> bytes:
-    """Return all bytes of a file."""
+    """Return all bytes of a file.
+
+    Raises:
+        ResourceError: it is larger than the free memory.
+    """
     file.seek(0)
+    check_memory(f"{file.name} has {in_units(bytes_left(file))} and", bytes_left(file))
     return file.read()
 
 

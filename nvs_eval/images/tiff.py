@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from nvs_eval.errors import InputError, counted
 from nvs_eval.images.stored import DamagedError, Stored, Tags
 from nvs_eval.images.tags import colours_of_primaries
 
+_MOST_PAGES = 100
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3}
 _ORIENTATION, _WHITE, _PRIMARIES, _ICC, _DNG = 274, 318, 319, 34675, 50706
@@ -29,7 +31,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 def read(file: BinaryIO, path: Path) -> Stored:
     """Read the header of a TIFF, which must contain one image, and can contain reduced versions of it."""
     tiff = tifffile.TiffFile(file)
-    pages = [page for page in tiff.pages if not getattr(page, "is_reduced", False)]
+    # A page takes six bytes, and a while to read.
+    pages = [page for page in islice(tiff.pages, _MOST_PAGES) if not getattr(page, "is_reduced", False)]
     if not pages or _DNG in tiff.pages.first.tags:
         raise InputError(f"{path} must be an image. Got the raw data of a camera. Develop it to PNG or 16-bit TIFF.")
     page, images = pages[0].aspage(), len(pages)

@@ -74,7 +74,7 @@ def naming(unpacked: Unpacked | None) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(unpacked.named(str(error))) from error
+        raise type(error)(unpacked.named(str(error))) from error
     finally:
         NAMED.reset(token)
 

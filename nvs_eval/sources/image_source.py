@@ -15,7 +15,7 @@ import msgspec
 from nvs_eval.errors import InputError, ResourceError, counted, quoted
 from nvs_eval.images.files import Header, Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
-from nvs_eval.images.stored import warn
+from nvs_eval.images.stored import check_memory, image_bytes, warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
@@ -193,6 +193,7 @@ class ImageFiles:
             headers[name] = reference.header(probe)
             for render in renders:
                 self._check_pair(name, (reference, headers[name]), (render, render.header(probe)))
+            check_memory(f"View {quoted(name)}", image_bytes(headers[name].size) * (1 + len(renders)))
         sizes = {name: header.size for name, header in headers.items()}
         orientations = {name: header.orientation for name, header in headers.items()}
         if self.masks is not None:

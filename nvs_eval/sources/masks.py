@@ -16,7 +16,7 @@ from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.images.arrays import open_array
 from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.images.stored import warn
+from nvs_eval.images.stored import check_size, memory_for, warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.sources.pictures import list_images, named_like
@@ -226,12 +226,17 @@ def load_mask(path: Path) -> Float[Tensor, "h w"]:
     Raises:
         InputError: the file cannot be read, or is not a mask.
     """
-    is_array = path.suffix.lower() == ".npy"
-    values = np.atleast_3d(_load_array(path).astype(np.float32)) if is_array else decode(path).numpy()
+    values = _decode_array(path) if path.suffix.lower() == ".npy" else decode(path).numpy()
     channels = values.shape[-1]
     if channels != 1 and (channels != 3 or not (values == values[..., :1]).all()):
         raise InputError(f"The mask {path} must have one grey channel. Got {channels} channels that differ.")
     return torch.from_numpy(np.ascontiguousarray(values[..., 0]))
+
+
+def _decode_array(path: Path) -> np.ndarray:
+    array = _load_array(path)
+    with memory_for(path, array.shape):
+        return np.atleast_3d(array.astype(np.float32))
 
 
 def probe_mask(path: Path) -> Header:
@@ -258,4 +263,7 @@ def _load_array(path: Path) -> np.ndarray:
             f"The mask {path} must contain booleans or floats in [0, 1] of shape [height, width]. Got {array.dtype} of "
             f"shape {list(array.shape)}."
         )
+    if 0 in array.shape:
+        raise InputError(f"The mask {path} must not be empty. Got shape {list(array.shape)}.")
+    check_size(path, array.shape)
     return array

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from nvs_eval.errors import ResourceError
+
 T = TypeVar("T")
 
 GROUPS_AHEAD = 2
@@ -30,18 +32,19 @@ def prefetch(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], 
         groups: calls of each group, which run in parallel and in any order.
 
     Raises:
-        Exception: raised by a call, instead of the results of its group; if several calls fail, the first one's.
+        Exception: raised by a call, instead of the results of its group; if several calls fail, the first one's. A
+            call that lacks memory is repeated when its group is requested.
     """
     upcoming = iter(groups)
-    pending: deque[list[Future[T]]] = deque()
+    pending: deque[list[tuple[Callable[[], T], Future[T]]]] = deque()
     pool = ThreadPoolExecutor(_threads(), thread_name_prefix="nvs-eval-ahead")
 
     def submit() -> None:
         for group in islice(upcoming, GROUPS_AHEAD - len(pending)):
-            pending.append([pool.submit(call) for call in group])
+            pending.append([(call, pool.submit(call)) for call in group])
 
     def next_results() -> list[T]:
-        results = [future.result() for future in pending.popleft()]
+        results = [_result(call, future) for call, future in pending.popleft()]
         submit()
         return results
 
@@ -51,6 +54,13 @@ def prefetch(groups: Iterable[Sequence[Callable[[], T]]]) -> Generator[list[T], 
             yield next_results()  # Not in a variable, which would keep used results alive during the next wait.
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(call: Callable[[], T], future: Future[T]) -> T:
+    try:
+        return future.result()
+    except ResourceError:
+        return call()  # The groups before it have given back their memory.
 
 
 def _threads() -> int:

@@ -20,6 +20,7 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.trainer import TrainerConfig
 
 from nvs_eval.errors import InputError, counted, listed, some
+from nvs_eval.images.formats import check_format
 
 Split = Literal["test", "val", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -105,6 +106,8 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
     missing = [path for path in outputs.image_filenames if not Path(path).exists()]
     if missing:
         raise InputError(f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(missing, 1)}.")
+    for path in (*outputs.image_filenames, *(outputs.mask_filenames or ())):
+        check_format(Path(path))
     return outputs
 
 

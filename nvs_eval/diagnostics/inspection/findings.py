@@ -14,8 +14,10 @@ from PIL import Image, UnidentifiedImageError
 
 from nvs_eval.errors import InputError, some
 from nvs_eval.images.files import Header
-from nvs_eval.system.files import file_sha256
+from nvs_eval.images.formats import check_format
+from nvs_eval.system.files import file_sha256, open_file
 
+_READ = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "AVIF", "BMP", "PPM")
 _NPY, _EXR = b"\x93NUMPY", b"\x76\x2f\x31\x01"
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _JPEG = (
@@ -115,12 +117,18 @@ class StoredImage:
     def pixels_sha256(self) -> str | None:
         """SHA-256 of size and decoded pixels; None if they are damaged."""
         try:
-            with Image.open(self.file) as image:
+            with _opened(self.file) as image:
                 # Only palettes are converted: RGBA would clip 16 bits to 8.
                 pixels = image.convert("RGBA") if image.mode == "P" else image.copy()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
         return hashlib.sha256(repr((pixels.mode, pixels.size)).encode() + pixels.tobytes()).hexdigest()
+
+
+def _opened(file: Path) -> Image.Image:
+    """Open an image with Pillow, which would pass other formats to programs that run code, such as Ghostscript."""
+    check_format(file)
+    return Image.open(file, formats=_READ)
 
 
 def stored_image(name: str, file: Path) -> StoredImage:
@@ -130,7 +138,7 @@ def stored_image(name: str, file: Path) -> StoredImage:
         InputError: the file cannot be read as an image.
     """
     try:
-        with Image.open(file) as image:
+        with _opened(file) as image:
             alpha = "A" in image.getbands() or "transparency" in image.info
             return StoredImage(name, file, image.format or "unknown", image.size, alpha)
     except UnidentifiedImageError:
@@ -143,7 +151,7 @@ def stored_image(name: str, file: Path) -> StoredImage:
 def stored_format(file: Path) -> str | None:
     """Return the format of an image file by its content; None if unknown."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             start = opened.read(8)
         if start.startswith((_NPY, _EXR)):
             return "NPY" if start.startswith(_NPY) else "EXR"
