@@ -105,7 +105,7 @@ def test_record_with_unexpected_values_is_still_reported() -> None:
     provenance = {"inputs_sha256": ["c"], "command": "score", "reading": [], "kept_renders": "as scored"}
     result = with_rows(scored(protocol=protocol, provenance=provenance), lambda row: replace(row, render="a\0b"))
     (finding,) = texts(report_on(result))
-    assert finding.endswith(": a\0b, a\0b.")
+    assert finding.endswith(r": a\x00b, a\x00b.")
 
 
 def test_jpeg_references_are_found_by_content(pinned: Pinned) -> None:
