@@ -77,7 +77,7 @@ def evaluate(
             errors of the result).
         on_lost: called with the error of each result without a record (default: an `InputWarning`; without any record,
             the error is raised).
-        warn: called once for each view that failed, with the reason.
+        warn: called once for each view that failed, with the reason, and with what a lack of memory changes.
 
     Raises:
         InputError: The views raised it, memory ran out, or there is no view that can be scored.
@@ -107,6 +107,8 @@ def evaluate(
     with ThreadPoolExecutor(1) as background:
         for view, on_scorer in on_device(scorable(), scorer.device):
             results.add(view, Hashes(view, background, hash_mask), scorer.outcomes(on_scorer))
+            if news := scorer.limits.take_news():
+                warn(news)
             on_view(view)
     errors = results.finish()
     records = [
@@ -208,5 +210,6 @@ def _provenance(scorer: Scorer, rows: Rows, index: int, session: Session, render
         "config_sha256": None,
         **renders,
         **of_scoring,
+        **scorer.limits.provenance,
         **rows.provenance(index, renders.get("left_out", {})),
     }

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError, ResourceError, quoted
+from nvs_eval.evaluation.limits import Limits
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.shared_work import Job, SharedWork
 from nvs_eval.metrics.describe import Description, Metric
@@ -22,6 +24,7 @@ from nvs_eval.metrics.weights.backbones import require
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import AVERAGE, Protocol
 from nvs_eval.sources.views import View
+from nvs_eval.system.devices import empty_caches, out_of_memory
 
 Scores = Mapping[str, Sequence[float]]
 """Values of each metric, one per render of a view, in their order."""
@@ -35,7 +38,7 @@ class Outcome:
         scores: scores of all renders. Those of the renders in `failed` are undefined.
         coverage: mean of the mask; None without a mask.
         error: error of this protocol on all renders; `EmptyMask` if the view is to be skipped.
-        failed: errors of this protocol on some of the renders, by index.
+        failed: errors of this protocol on each render that has one of its own, by index.
         reference: reference with its alpha composited or dropped, `[H, W, 3]`; None if it has no alpha.
     """
 
@@ -44,6 +47,25 @@ class Outcome:
     error: InputError | None = None
     failed: Mapping[int, InputError] = field(default_factory=dict)
     reference: Tensor | None = None
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Outcome], sizes: Sequence[int]) -> Outcome:
+        """Return the outcome of a view from those of its parts, which have `sizes` renders each."""
+        if lack := [part for part in parts if isinstance(part.error, ResourceError)]:
+            return lack[0]
+        scored = [part for part in parts if part.error is None]
+        if len(parts) == 1 or not scored:
+            return parts[0]
+        failed: dict[int, InputError] = {}
+        for start, size, part in zip(accumulate(sizes, initial=0), sizes, parts, strict=False):
+            errors = dict.fromkeys(range(size), part.error) if part.error else {}
+            failed |= {start + place: error for place, error in {**errors, **part.failed}.items()}
+        undefined = [[math.nan] * size for size in sizes]
+        scores = {
+            name: [score for part, none in zip(parts, undefined, strict=True) for score in part.scores.get(name, none)]
+            for name in scored[0].scores
+        }
+        return cls(scores, scored[0].coverage, failed=failed, reference=scored[0].reference)
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,11 @@ class Scorer:
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property
+    def limits(self) -> Limits:
+        """How much is scored at a time; lowered when the device runs out of memory."""
+        return Limits(self.max_memory)
+
+    @cached_property
     def _metrics(self) -> Sequence[Mapping[str, Metric]]:
         """Metrics of each protocol by name; identical metrics are built once."""
         built: dict[tuple[str, str], Metric] = {}
@@ -113,23 +140,46 @@ class Scorer:
         return [outcome.scores for outcome in outcomes]
 
     def outcomes(self, view: View) -> list[Outcome]:
-        """Return the outcome of a view for each protocol. An error of one protocol does not affect the others."""
+        """Return the outcome of a view for each protocol. An error of one protocol does not affect the others.
+
+        If the device runs out of memory, fewer renders are scored together, then LPIPS gets less memory. Scores change
+        by at most 1e-6.
+
+        Raises:
+            ResourceError: Not even one render fits into memory.
+        """
+        while True:
+            parts = list(self.limits.parts(view))
+            try:
+                outcomes = zip(*map(self._outcomes, parts), strict=True)
+                sizes = [len(part.renders) for part in parts]
+                return [Outcome.of_parts(of_protocol, sizes) for of_protocol in outcomes]
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                reason = str(error)
+            # Here the error no longer keeps the images of the failed computation alive.
+            empty_caches(self.device)
+            uses_lpips = any(protocol.nets for protocol in self.protocols)
+            self.limits.lower(view, self.device, reason, uses_lpips=uses_lpips)
+
+    def _outcomes(self, view: View) -> list[Outcome]:
         with torch.inference_mode():
             work = SharedWork(view, self.device)
             plans = [self._plan(work, index) for index in range(len(self.protocols))]
-            work.compute(self.max_memory)
+            work.compute(self.limits.memory)
         return [self._outcome(work, index, plan) for index, plan in enumerate(plans)]
 
-    def _plan(self, work: SharedWork, index: int) -> _Plan | InputError:
+    def _plan(self, work: SharedWork, index: int) -> _Plan | Outcome:
         """Prepare the images for one protocol and request its metrics."""
         protocol = self.protocols[index]
         try:
             failed = work.range_errors(protocol)
             if len(failed) == len(work.view.renders):
-                return next(iter(failed.values()))
+                return Outcome({}, error=next(iter(failed.values())), failed=failed)
             prepared = work.prepare(protocol)
         except InputError as error:
-            return error
+            return Outcome({}, error=error)
         jobs = {
             name: work.ask(metric, prepared, protocol.mask, corrected=name.startswith(CORRECTED))
             for name, metric in self._metrics[index].items()
@@ -137,9 +187,9 @@ class Scorer:
         reference = None if work.view.reference_alpha is None else work.opaque_reference(protocol.alpha)
         return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed)
 
-    def _outcome(self, work: SharedWork, index: int, plan: _Plan | InputError) -> Outcome:
-        if isinstance(plan, InputError):
-            return Outcome({}, error=plan)
+    def _outcome(self, work: SharedWork, index: int, plan: _Plan | Outcome) -> Outcome:
+        if isinstance(plan, Outcome):
+            return plan
         protocol = self.protocols[index]
         scores: dict[str, Sequence[float]] = {}
         failed = dict(plan.failed)
@@ -150,7 +200,7 @@ class Scorer:
                 for place in [place for place, value in enumerate(values) if math.isnan(value)]:
                     failed.setdefault(place, _undefined(metric, work.view, masked=plan.masked))
         except ResourceError as error:
-            return Outcome({}, plan.coverage, error)
+            return Outcome({}, plan.coverage, self.limits.refusal(work.view, self.device, error))
         except InputError as error:
             # The box of the mask may be too small for a metric; then the view is skipped.
             boxed = protocol.mask == "bbox" and plan.coverage is not None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.sources.views import View
+from nvs_eval.system.devices import out_of_memory
 
 Arrival = Callable[[], View]
 """Returns a view on its device, ready for any computation there that starts afterwards."""
@@ -20,7 +21,7 @@ def on_device(views: Iterable[View], device: torch.device) -> Generator[tuple[Vi
     """Yield each view, in order, as a pair: the original and its copy on a device.
 
     Views in CPU memory are copied in the background, one view ahead. Views that were rendered on the device are yielded
-    at once, and so are all views if the CPU scores.
+    at once, and so are all views if the CPU scores. A view that does not fit on the device is its own copy.
 
     Args:
         views: views to copy.
@@ -40,7 +41,12 @@ def _one_ahead(views: Iterable[View], send: Callable[[View], Arrival]) -> Genera
 
     def first() -> tuple[View, View]:
         view, sent = waiting.popleft()
-        return view, sent.result()()
+        try:
+            return view, sent.result()()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        return view, view  # The scorer copies as many of its renders at a time as fit.
 
     with ThreadPoolExecutor(1, thread_name_prefix="nvs-eval-upload") as background:
         for view in views:

@@ -6,6 +6,7 @@ torch is imported only when a function needs it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import re
 import sys
@@ -65,20 +66,34 @@ def give_back_memory(device: torch.device) -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
+def empty_caches(device: torch.device) -> None:
+    """Free what a failed computation left behind, including the memory that torch keeps for later."""
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    give_back_memory(device)
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Return where memory ran out ("the graphics card" or "this machine"), or "" if an error has another cause."""
+    import torch
+
+    if isinstance(error, torch.cuda.OutOfMemoryError):  # torch.OutOfMemoryError exists only since torch 2.5.
+        return "the graphics card"
+    of_torch = isinstance(error, RuntimeError) and _LACK.search(str(error))
+    return "this machine" if of_torch or isinstance(error, MemoryError) else ""
+
+
 @contextmanager
 def memory_advice() -> Iterator[None]:
     """Turn an out-of-memory error into an InputError with advice on which option to lower."""
-    import torch
-
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:  # torch.OutOfMemoryError exists only since torch 2.5.
-        raise InputError(_advice("the graphics card", error)) from error
-    except MemoryError as error:
-        raise InputError(_advice("this machine", error)) from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise InputError(_advice("this machine", error)) from error
+    except (RuntimeError, MemoryError) as error:
+        if where := out_of_memory(error):
+            raise InputError(_advice(where, error)) from error
         raise
 
 
@@ -89,6 +104,8 @@ def _advice(where: str, error: BaseException) -> str:
         "fewer folders, steps or configs at once if it happened while scoring; or use `--device cpu`."
     )
 
+
+_LACK = re.compile("not enough memory|can't allocate memory")
 
 # --- Sizes, and the memory limits of Linux control groups (containers, jobs on a cluster) ---
 
