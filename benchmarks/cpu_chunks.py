@@ -26,7 +26,7 @@ def main() -> None:
         for rays in (512, 1024, 2048, 4096, 8192, 16384, 32768):
             (source,) = open_run(
                 arguments.config, steps="last", split="test", views=(), every=1000, data=None,
-                device=torch.device("cpu"), eval_num_rays_per_chunk=rays, warn=print,
+                device=torch.device("cpu"), eval_num_rays_per_chunk=rays, trust=True, warn=print,
             )  # fmt: skip
             pipeline = source._load()
             from nvs_eval_nerfstudio.eval_data import evaluation_pairs

@@ -16,7 +16,7 @@ def knows(path):
     return (path / "toy.json").is_file()
 
 
-def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_per_chunk, warn):
+def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_per_chunk, trust, warn):
     """Return the chosen checkpoints in the order of their steps."""
     if split == "val":
         raise InputError("--split must be test or train. Got val.")
@@ -29,10 +29,8 @@ def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_pe
     if missing := [step for step in chosen if step not in files]:
         raise InputError(f"--steps must be steps of {path}: {sorted(files)}. Got {missing}.")
     selection = selection_of([file.stem for file in images], [file.stem for file in of_split])
-    return [
-        Checkpoint(ResultId(run["scene"], "toy", path.name, step, split, selection), files[step], images)
-        for step in chosen
-    ]
+    ids = [ResultId(run["scene"], "toy", path.name, step, split, selection) for step in chosen]
+    return [Checkpoint(result, files[result.step], images) for result in ids]
 
 
 @dataclass(frozen=True)

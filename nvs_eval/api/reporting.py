@@ -225,19 +225,22 @@ def verify(
 
 
 @checked
-def inspect(files: FilePath | Sequence[FilePath], *, data: FilePath | None = None) -> list[Inspection]:
+def inspect(
+    files: FilePath | Sequence[FilePath], *, data: FilePath | None = None, trust: bool = False
+) -> list[Inspection]:
     """Report the held-out views and any problems that may invalidate their scores, as `nvs-eval inspect` does.
 
     Args:
         files: config.yml of nerfstudio runs, or records.
         data: new location of the runs' data (default: the path that the run recorded).
+        trust: whether you trust the authors of the runs, and all files of them: reading these may then run any code.
 
     Raises:
         InputError: A file is neither a config.yml nor a record, or cannot be read.
     """
     from nvs_eval.diagnostics.inspection import inspect as inspect_files
 
-    return inspect_files(files, data=None if data is None else Path(data))
+    return inspect_files(files, data=None if data is None else Path(data), trust=trust)
 
 
 def _ties() -> Tied:

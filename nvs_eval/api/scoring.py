@@ -95,6 +95,7 @@ def run(
     data: FilePath | None = None,
     eval_num_rays_per_chunk: int | None = None,
     keep_renders: Literal["all", "png", "none"] = "png",
+    trust: bool = False,
     protocol: str | Sequence[str] = "standard",
     scene: str | None = None,
     method: str | Sequence[str] = (),
@@ -162,6 +163,7 @@ def audit(
     data: FilePath | None = None,
     eval_num_rays_per_chunk: int | None = None,
     keep_renders: Literal["all", "png", "none"] = "png",
+    trust: bool = False,
 ) -> list[list[Record]]:
     """Score the same renders under every protocol, as `nvs-eval audit` does.
 
@@ -220,6 +222,7 @@ def suite(
     precision: Literal["exact", "fast"] | None = None,
     max_memory: int | str | None = None,
     overwrite: bool = False,
+    trust: bool = False,
 ) -> SuiteResult:
     """Evaluate all methods of a file on all of its scenes, as `nvs-eval suite` does. Skips finished work.
 

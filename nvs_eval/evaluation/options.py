@@ -205,6 +205,8 @@ class RunOptions(ScoringOptions):
     """Rays per forward pass; fewer need less memory (default: the run's, on a CPU at most 2048)."""
     keep_renders: Literal["all", "png", "none"] = "png"
     """Renders to keep: float32 .npy (`all`), 8-bit .png (`png`) or none."""
+    trust: bool = False
+    """Trust the authors of the runs, and all files of them: reading these may then run any code, as in nerfstudio."""
 
     @property
     def chosen_steps(self) -> Literal["last", "all"] | list[int]:
@@ -268,6 +270,8 @@ class SuiteOptions:
     """Memory for LPIPS in addition to the images, such as 2GB (default: the file's)."""
     overwrite: bool = False
     """Compute again and replace the record of each result, whatever it was scored on."""
+    trust: bool = False
+    """Trust the authors of the file's runs: their data may then run code (see `nvs-eval run --help`)."""
 
 
 def not_known(where: str) -> InputError:

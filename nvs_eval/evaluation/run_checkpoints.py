@@ -141,6 +141,7 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
             data=options.data,
             device=device,
             eval_num_rays_per_chunk=options.eval_num_rays_per_chunk,
+            trust=options.trust,
             warn=callbacks.warn,
         )
     ]

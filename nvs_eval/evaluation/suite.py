@@ -225,12 +225,13 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
     overrides = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
     changes = {name: value for name, value in overrides.items() if value is not None}
     changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
+    of_runs = {**changes, "trust": options.trust}
     entries = []
     protocols: dict[tuple[str, Sequence[str]], Sequence[Protocol]] = {}
     for scene in file.suite.names:
         for method in file.methods:
             try:
-                entry = _entry(file, method, scene, changes)
+                entry = _entry(file, method, scene, of_runs if method.command == "run" else changes)
                 find_device(entry.options.device)
                 # Read protocols once per method, not per scene.
                 key = (entry.method, entry.options.protocol)

@@ -93,11 +93,12 @@ class Trainer(Protocol):
         data: Path | None,
         device: torch.device,
         eval_num_rays_per_chunk: int | None,
+        trust: bool,
         warn: Callable[[str], None],
     ) -> Sequence[Checkpoint]:
         """Return the chosen checkpoints in the order of their steps; each holds its model only while it renders.
 
-        Nothing is printed; `warn` is called with each warning.
+        Nothing is printed; `warn` is called with each warning. Without `trust`, no file of the run may run code.
 
         Raises:
             InputError: a required file or package is missing. Nothing has been rendered yet.

@@ -32,7 +32,9 @@ import yaml
 
 from nvs_eval.errors import InputError
 from nvs_eval.system.bounded_yaml import BoundedLoader, read_yaml
-from nvs_eval_nerfstudio.admitted import admitted_packages
+from nvs_eval.system.untrusted import Refused
+from nvs_eval_nerfstudio.admitted import admitted_packages, fits, reading, unreviewed
+from nvs_eval_nerfstudio.field_types import check_field_types
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 
 if TYPE_CHECKING:
@@ -44,13 +46,15 @@ _BEGINNING = b"!!python/object:"
 def knows(path: Path) -> bool:
     """Return whether a path is a file that begins as `yaml.dump` writes a configuration."""
     try:
+        if not path.is_file():  # Opening a pipe would block.
+            return False
         with path.open("rb") as file:
             return file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
         return False
 
 
-def load_config(path: Path) -> TrainerConfig:
+def load_config(path: Path, *, trust: bool = False) -> TrainerConfig:
     """Load the configuration of a trained nerfstudio run from its `config.yml`.
 
     Fields that are missing from the file, because an older nerfstudio wrote it, get their defaults. Fields that the
@@ -58,6 +62,7 @@ def load_config(path: Path) -> TrainerConfig:
 
     Args:
         path: `config.yml` that nerfstudio wrote into the run's folder.
+        trust: whether to admit data parsers and datasets that may unpickle files or fetch code.
 
     Raises:
         InputError: if nerfstudio is not installed, if the file cannot be read or is not the configuration of a run, or
@@ -70,22 +75,22 @@ def load_config(path: Path) -> TrainerConfig:
     from nerfstudio.engine.trainer import TrainerConfig
 
     try:
-        config = ConfigLoader(path, text, admitted_packages()).load()
-    except _Refusal:
+        with reading(path, trust=trust):
+            config = ConfigLoader(path, text, admitted_packages(), trust=trust).load()
+    except (_Refusal, Refused):
         raise
     except ValueError as error:
         raise InputError(f"{path} is not the config.yml of a nerfstudio run: {error}") from error
     if not isinstance(config, TrainerConfig):
         content = "nothing" if config is None else f"a {type(config).__name__}"
         raise InputError(
-            f"{path} is not the config.yml of a nerfstudio run. It must contain a TrainerConfig. Got {content}. "
-            "Use the config.yml that ns-train wrote into the run's folder."
+            f"{path} is not the config.yml of a nerfstudio run. It must be a TrainerConfig. Got {content}."
         )
+    check_field_types(path, config)
     return config
 
 
 # --- The loader ---
-
 
 _YAML = "tag:yaml.org,2002:"
 _PLAIN = ("none", "bool", "str", "unicode", "bytes", "int", "long", "float", "complex", "list", "tuple", "dict")
@@ -94,15 +99,16 @@ _PATH = re.compile(r"pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
 
 
 class _Refusal(InputError):
-    """A tag that is not admitted. The message begins with the file and the line."""
+    """A tag that is not admitted."""
 
 
 class ConfigLoader(BoundedLoader):
     """YAML loader that builds admitted values and raises an `InputError` with file, line and tag for the rest."""
 
-    def __init__(self, path: Path, text: str, admitted: frozenset[str]) -> None:
+    def __init__(self, path: Path, text: str, admitted: frozenset[str], *, trust: bool) -> None:
         super().__init__(text)
         self._path = path
+        self._trust = trust
         self._method = re.search(r"^method_name: *['\"]?([\w.-]+)", text, re.MULTILINE)
         self._admitted = admitted
 
@@ -162,9 +168,23 @@ class ConfigLoader(BoundedLoader):
                 raise self._refusal(node, f"{key!r} is not the name of a field")
             if key not in fields and inspect.isroutine(inspect.getattr_static(cls, key, None)):
                 raise self._refusal(node, f"{key!r} would replace a method")
-        if "_target" in state and not _is_target(state["_target"]):
+        state = _defaults(field for name, field in fields.items() if name not in state) | state
+        if "_target" in state:
+            default = _defaults(field for name, field in fields.items() if name == "_target").get("_target")
+            self._check_target(state["_target"], default, node)
+        return state
+
+    def _check_target(self, target: Any, default: Any, node: yaml.Node) -> None:
+        """Check the class that a configuration would build."""
+        if not _is_target(target):
             raise self._refusal(node, "its _target is not a class")
-        return _defaults(field for name, field in fields.items() if name not in state) | state
+        if dataclasses.is_dataclass(target) and not isinstance(target, type):
+            return  # A plain value that replaces the class, such as `Instrumented`.
+        if not fits(target, default):
+            raise self._refusal(node, f"its _target must be of the kind of {getattr(default, '__name__', default)}")
+        if not self._trust and (name := unreviewed(target)):
+            reason = f"{name} is not known to load plain files only, and could run code that lies beside the data"
+            raise self._refusal(node, f"{reason}. Use `--trust` if you trust the author of this run")
 
     def _find(self, name: str, node: yaml.Node) -> Any:
         """Return the class or function of this name. Its module is imported only if its package is admitted."""
@@ -252,6 +272,8 @@ def _generic(cls: Any, parameters: Any) -> Any:
     owner = next((base for base in getattr(cls, "__mro__", ()) if "__class_getitem__" in vars(base)), None)
     if owner is not typing.Generic:
         raise TypeError(f"{cls!r} is not a generic class")
+    if not all(isinstance(value, type) for value in (parameters if isinstance(parameters, tuple) else (parameters,))):
+        raise TypeError("its parameters are not classes")  # typing would evaluate a text.
     return cls[parameters]
 
 

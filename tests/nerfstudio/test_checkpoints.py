@@ -24,10 +24,9 @@ from nvs_eval_nerfstudio.checkpoints import (
     choose_steps,
     find_checkpoints,
     load_checkpoint,
-    load_into,
-    lpips_entries,
 )
 from nvs_eval_nerfstudio.config import load_config
+from nvs_eval_nerfstudio.loading import load_into, lpips_entries
 from nvs_eval_nerfstudio.quiet import import_nerfstudio
 
 import_nerfstudio()
@@ -256,7 +255,7 @@ def state(model: nn.Module, prefix: str = "_model.") -> dict[str, torch.Tensor]:
 
 
 def load(pipeline: TinyPipeline, entries: dict[str, torch.Tensor]) -> str:
-    return load_into(pipeline, Checkpoint(7, entries, ""), path=PATH)
+    return load_into(pipeline, Checkpoint(7, entries, ""), path=PATH, warn=pytest.fail)
 
 
 def refusal(pipeline: TinyPipeline, entries: dict[str, torch.Tensor]) -> str:
@@ -326,7 +325,7 @@ def test_prefixes_of_training_on_several_gpus_are_removed(tmp_path):
     for prefix in ("module._model.", "_model.module.", "module._model.module."):
         model = Tiny()
         checkpoint = load_checkpoint(save(tmp_path, state(model, prefix)))
-        load_into(TinyPipeline(model), checkpoint, path=PATH)
+        load_into(TinyPipeline(model), checkpoint, path=PATH, warn=pytest.fail)
         assert is_loaded(model)
 
 
@@ -334,7 +333,7 @@ def test_submodule_named_module_keeps_its_name(tmp_path):
     model = Tiny()
     model.module = nn.Linear(2, 2)
     checkpoint = load_checkpoint(save(tmp_path, state(model)))
-    load_into(TinyPipeline(model), checkpoint, path=PATH)
+    load_into(TinyPipeline(model), checkpoint, path=PATH, warn=pytest.fail)
     assert is_loaded(model)
 
 
@@ -483,7 +482,7 @@ def test_steps_of_a_real_run_are_loaded_in_order(fox_pipeline):
     steps = find_checkpoints(FOX / "base" / "config.yml", load_config(FOX / "base" / "config.yml"))
     for step, verdict in {500: "true", 1500: "absent", 2500: "true"}.items():
         checkpoint = load_checkpoint(steps[step])
-        assert load_into(fox_pipeline, checkpoint, path=steps[step]) == verdict
+        assert load_into(fox_pipeline, checkpoint, path=steps[step], warn=pytest.fail) == verdict
         loaded = fox_pipeline.model.state_dict()
         expected = {key.removeprefix("_model."): value for key, value in checkpoint.pipeline.items()}
         assert not any(key.startswith("lpips") for key in loaded)
@@ -496,7 +495,7 @@ def test_checkpoint_of_another_run_is_refused(fox_pipeline, tmp_path):
     with pytest.raises(
         InputError, match=r"_model\.field\.mlp_base\.model\.1\.layers\.0\.weight \(16x16, must be 64x16\)"
     ):
-        load_into(fox_pipeline, load_checkpoint(path), path=path)
+        load_into(fox_pipeline, load_checkpoint(path), path=path, warn=pytest.fail)
 
 
 def test_safe_globals_are_restored(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_registered_method_round_trips(method, write):
     written = yaml.dump(all_methods[method])
-    assert yaml.dump(load_config(write(written))) == written
+    # Its dataset fetches code: see tests/hostile/nerfstudio/test_configs.py.
+    assert yaml.dump(load_config(write(written), trust=method == "depth-nerfacto")) == written
 
 
 def test_methods_include_the_common_ones():

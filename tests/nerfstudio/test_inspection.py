@@ -279,10 +279,10 @@ class Leaving(Nerfstudio):
 
 
 def parse_with(parser: type[Nerfstudio], data: Path) -> None:
-    from nvs_eval_nerfstudio.inspection import _parse
+    from nvs_eval_nerfstudio.eval_data import parsing
 
-    with quiet():
-        _parse(NerfstudioDataParserConfig(_target=parser, data=data))
+    with quiet(), parsing(data):
+        NerfstudioDataParserConfig(_target=parser, data=data).setup().get_dataparser_outputs(split="train")
 
 
 def test_prompts_of_nerfstudio_are_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_warnings_go_to_the_callback(moved_run: Path, capfd: pytest.CaptureFixtu
     warnings: list[str] = []
     (checkpoint,) = source.open_run(
         moved_run, steps="last", split="test", views=(), every=7, data=SCENE, device=torch.device("cpu"),
-        eval_num_rays_per_chunk=None, warn=warnings.append,
+        eval_num_rays_per_chunk=None, trust=False, warn=warnings.append,
     )  # fmt: skip
     with quiet():
         checkpoint._load()

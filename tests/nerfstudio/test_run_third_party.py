@@ -86,7 +86,7 @@ def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> Itera
         pipeline = VanillaPipelineConfig(datamanager=manager, model=ModelConfig(_target=Restored))
         config = TrainerConfig(method_name="bad-nerf", experiment_name="scene", timestamp="a", pipeline=pipeline)
         config.machine = MachineConfig(device_type="cpu")
-        monkeypatch.setattr(source, "load_config", lambda path: config)
+        monkeypatch.setattr(source, "load_config", lambda path, *, trust: config)
         folder = tmp_path / "run"
         (folder / config.relative_model_dir).mkdir(parents=True)
         (folder / "config.yml").write_text("!!python/object:nerfstudio.engine.trainer.TrainerConfig\n")

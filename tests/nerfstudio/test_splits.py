@@ -38,7 +38,7 @@ def opened(config: Path, split: Any = "test", **options: Any) -> NerfstudioCheck
     """Open a run whose checkpoint is an empty file: nothing is rendered."""
     (config.parent / "nerfstudio_models").mkdir(exist_ok=True)
     (config.parent / "nerfstudio_models" / "step-000000007.ckpt").touch()
-    common: dict[str, Any] = {"steps": "last", "views": (), "every": 1, "data": None, "device": CPU}
+    common: dict[str, Any] = {"steps": "last", "views": (), "every": 1, "data": None, "device": CPU, "trust": False}
     common |= {"eval_num_rays_per_chunk": None, "warn": pytest.fail}
     (checkpoint,) = open_run(config, split=split, **{**common, **options})
     return checkpoint

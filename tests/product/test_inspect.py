@@ -62,17 +62,17 @@ def plugin(monkeypatch: pytest.MonkeyPatch, inspect: Callable[..., RunData]) -> 
 def test_reports_of_runs_and_records(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, pinned: Pinned) -> None:
     calls = []
 
-    def inspect(path: Path, *, data: Path | None) -> RunData:
-        calls.append((path, data))
+    def inspect(path: Path, *, data: Path | None, trust: bool) -> RunData:
+        calls.append((path, data, trust))
         views = [view(put("a.jpg", bitmap(1), format="PNG"))]
         return run_data(views, config=path, name="fox\x1b[31m", training=[view(put("t.png", bitmap(101)))])
 
     plugin(monkeypatch, inspect)
     write_record(Path("record.json"), scored())
     Path("config.yml").touch()
-    result = cli("config.yml", "record.json", "--data", "elsewhere")
+    result = cli("config.yml", "record.json", "--data", "elsewhere", "--trust")
     assert (result.code, result.err) == (0, "")
-    assert calls == [(Path("config.yml"), Path("elsewhere"))]
+    assert calls == [(Path("config.yml"), Path("elsewhere"), True)]
     lines = result.out.splitlines()
     assert lines[0] == "fox\\x1b[31m"
     assert lines[1].startswith("! ")

