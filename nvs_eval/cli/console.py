@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nvs_eval.errors import InputWarning, counted, printable
+from nvs_eval.errors import InputWarning, counted, duration, printable
 from nvs_eval.system.output import json_text, write_text
 
 if TYPE_CHECKING:
@@ -141,17 +141,6 @@ def _log_lines(title: str) -> Callable[[int, int], None]:
             say(f"{title}: {step} of {total}")
         elif now > next_line:
             next_line = now + min(max(_SHORTEST, (now - start) / 10), _LONGEST)
-            say(f"{title}: {step} of {total}, about {_duration((now - start) / step * (total - step))} left")
+            say(f"{title}: {step} of {total}, about {duration((now - start) / step * (total - step))} left")
 
     return show
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in one or two units, such as "40 s", "12 min" or "3 h 20 min"."""
-    if seconds < 100:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

@@ -6,7 +6,7 @@ and then scored together, view by view, so that each reference is decoded and it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from nvs_eval.evaluation.evaluate import Session, report_lost
 from nvs_eval.evaluation.inputs import of_checkpoint
 from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, not_known
 from nvs_eval.evaluation.plan import Job, Keep, plan_renders
+from nvs_eval.evaluation.preflight import Work, announce
 from nvs_eval.evaluation.render_store import RenderStore
 from nvs_eval.evaluation.rendering import Evaluation
 from nvs_eval.evaluation.resume import Places
@@ -51,6 +52,7 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
             evaluations.append(Evaluation(scorer, session, callbacks, [*map(stack.enter_context, stores)], places))
         check_folder_writable(session.output_dir)
         _check_space(evaluations, options, callbacks)
+        announce([work for evaluation in evaluations for work in _works(evaluation)], callbacks)
         for evaluation in evaluations:
             with memory_advice():
                 records += evaluation.run()
@@ -202,3 +204,13 @@ def _check_space(evaluations: Sequence[Evaluation], options: RunOptions, callbac
     if size:
         callbacks.say(f"Renders take up to {in_units(size)} in {folder} (--keep-renders {options.keep_renders}).")
     check_space(size, folder)
+
+
+def _works(evaluation: Evaluation) -> Iterator[Work]:
+    """Yield the work of an evaluation: results of one scene are scored together."""
+    by_scene: dict[str, list[RenderStore]] = {}
+    for store in evaluation.stores:
+        by_scene.setdefault(store.job.id.scene, []).append(store)
+    for first, *others in by_scene.values():
+        sizes = first.job.checkpoint.sizes
+        yield Work(evaluation.scorer, 1 + len(others), sizes, from_files=first.plan.staged)

@@ -14,6 +14,7 @@ from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
 from nvs_eval.evaluation.inputs import of_files
 from nvs_eval.evaluation.options import RESULTS, ScoreOptions
 from nvs_eval.evaluation.partial import open_partial
+from nvs_eval.evaluation.preflight import Work, announce
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
@@ -47,6 +48,11 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     scorers = [options.scorer(missing) for _, missing in waiting]  # All at first, to report missing weights.
     if waiting and options.output_dir is not None:
         check_folder_writable(options.output_dir)
+    works = [
+        Work(scorer, len(source.sets), [*source.sizes.values()])
+        for (source, _), scorer in zip(waiting, scorers, strict=True)
+    ]
+    announce(works, callbacks)
     for (source, _), scorer in zip(waiting, scorers, strict=True):
         if options.output_dir is None:
             records += score_files(source, scorer, session, callbacks)

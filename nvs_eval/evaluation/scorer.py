@@ -111,6 +111,11 @@ class Scorer:
         """How much is scored at a time; lowered when the device runs out of memory."""
         return Limits(self.max_memory)
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """Metrics of all protocols."""
+        return [metric for metrics in self._metrics for metric in metrics.values()]
+
     @cached_property
     def _metrics(self) -> Sequence[Mapping[str, Metric]]:
         """Metrics of each protocol by name; identical metrics are built once."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nvs_eval.errors import InputError, counted, some, unknown_name
+from nvs_eval.errors import InputError, counted, duration, some, unknown_name
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, ScoreOptions, SuiteOptions
 from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_file
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nvs_eval.report.tables.table import Table
 
 _INPUTS = {"run": "load_config", "score": "renders"}
+# Entries whose records exist take fewer seconds, and the time left is shown from so many seconds on.
+_QUICK, _LONG = 2.0, 60.0
 # Paths that must exist; all missing ones are reported together.
 _PLACES = ("reference", "data", "masks")
 
@@ -153,8 +156,10 @@ class SuiteRun:
         todo = [entry for entry in self.chosen if not entry.missing]
         by_entry: dict[Entry, list[Record]] = {}
         failures: dict[str, list[Entry]] = {}
+        seconds: list[float] = []
         for number, entry in enumerate(todo, 1):
-            callbacks.say(f"[{number}/{len(todo)}] {entry}")
+            callbacks.say(f"[{number}/{len(todo)}] {entry}{_time_left(seconds, len(todo) + 1 - number)}")
+            start = time.monotonic()
             try:
                 lost: list[InputError] = []
                 by_entry[entry] = entry.evaluate(replace(callbacks, on_lost=lost.append))
@@ -164,6 +169,7 @@ class SuiteRun:
                 callbacks.warn(f"Error: {entry}: {error}")
                 failures.setdefault(str(error), []).append(entry)
                 by_entry[entry] = []  # Earlier records may belong to other renders.
+            seconds.append(time.monotonic() - start)
         records = []
         for entry in self.entries:
             records += by_entry[entry] if entry in by_entry else entry.earlier_records()
@@ -192,6 +198,13 @@ class SuiteRun:
         if not count:
             return "No table: there are no records yet."
         return f"No table: {counted(count, 'earlier record')} may belong to other renders than those that failed now."
+
+
+def _time_left(seconds: Sequence[float], count: int) -> str:
+    """Return about how long the remaining entries take, from those that were not done before; "" for short work."""
+    evaluated = [entry for entry in seconds if entry >= _QUICK]
+    left = count * sum(evaluated) / max(1, len(evaluated))
+    return f" (about {duration(left)} left)" if left >= _LONG else ""
 
 
 def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.lpips.distance import Comparison
-from nvs_eval.metrics.lpips.plan import Allowed, Images, Pair, Pairing, Plan, plan_passes
+from nvs_eval.metrics.lpips.plan import Allowed, Images, Pair, Pairing, Pass, Plan, bytes_needed, plan_passes
 from nvs_eval.metrics.lpips.precision import exact_arithmetic
 from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 
@@ -79,6 +79,30 @@ def _score_group(wanted: Sequence[Wanted], max_memory: int | None) -> list[Tenso
         torch.stack([values[which] for which in range(len(request.renders))])
         for request, values in zip(wanted, scores, strict=True)
     ]
+
+
+def memory_of(
+    lpips: Comparison, size: tuple[int, int], renders: int, device: torch.device, max_memory: int | None = None
+) -> int:
+    """Return the bytes that LPIPS takes for the renders of a reference, in addition to the images.
+
+    Args:
+        lpips: the metric.
+        size: width and height of the images.
+        renders: number of renders.
+        device: device of the images.
+        max_memory: bytes that may be used (default: the free memory).
+
+    Raises:
+        InputError: the images are too small for the network, or do not fit into memory.
+    """
+    width, height = size
+    image = torch.zeros(1, device=device).expand(3, height, width)  # It takes no memory.
+    lpips.check_size(image)
+    pairing = Pairing(lpips, [0] * renders, range(1, 1 + renders))
+    plan = plan_passes([pairing], [image], [image] * renders, Allowed(max_memory))
+    images = Pass(1, plan.together, plan.at_once, height, width, pairs=plan.together)
+    return bytes_needed(plan.layers, images, plan.rows)
 
 
 def _place(images: list[Tensor], image: Tensor) -> int:

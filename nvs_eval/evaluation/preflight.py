@@ -1,0 +1,100 @@
+"""Checks and estimates before long work: the number of renders, and the memory that scoring them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+
+from nvs_eval.errors import InputError, counted
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.lpips.passes import memory_of
+from nvs_eval.system.devices import free_memory
+from nvs_eval.system.files import in_units
+from nvs_eval.system.prefetch import GROUPS_AHEAD
+
+# Number of renders from which on work is long enough to be announced.
+_LONG = 500
+_BYTES_PER_PIXEL = 12
+
+
+@dataclass(frozen=True)
+class Work:
+    """Views that are scored together.
+
+    Attributes:
+        scorer: scorer of the views.
+        results: number of results, each with a render of every view.
+        sizes: width and height of each view.
+        from_files: whether images are read from files, ahead of the view that is scored.
+    """
+
+    scorer: Scorer
+    results: int
+    sizes: Sequence[tuple[int, int]]
+    from_files: bool = True
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Width and height of the largest view."""
+        return max(self.sizes, key=lambda size: size[0] * size[1])
+
+    def images(self, count: int) -> int:
+        """Return the bytes of a number of images of the largest view."""
+        return _BYTES_PER_PIXEL * count * self.largest[0] * self.largest[1]
+
+    @property
+    def least(self) -> int:
+        """Bytes without which no view can be scored: its images, and what is made of a single pair."""
+        return self.images(1 + self.results + 4)
+
+    def without_lpips(self, together: int) -> int:
+        """Return about the bytes that scoring takes if `together` renders of a view are scored together."""
+        views = 1 + GROUPS_AHEAD if self.from_files else 1
+        preparations = len({protocol.preparation for protocol in self.scorer.protocols})
+        return self.images(views * (1 + self.results) + (1 + together) * (2 + preparations))
+
+    @property
+    def of_lpips(self) -> int:
+        """Bytes that LPIPS takes; 0 if it lacks memory, which is an error of its protocols."""
+        scorer, together = self.scorer, self.scorer.limits.renders or self.results
+        networks = {metric.function for metric in scorer.metrics if isinstance(metric.function, Lpips)}
+        sizes = [0]
+        for network in networks:
+            with suppress(InputError):
+                sizes.append(memory_of(network, self.largest, together, scorer.device, scorer.limits.memory))
+        return max(sizes)
+
+
+def announce(works: Sequence[Work], callbacks: Callbacks) -> None:
+    """Check that the memory for scoring is free, and report what long work takes.
+
+    As many renders of a view are scored together as fit.
+
+    Raises:
+        InputError: Too little memory is free. Nothing has been scored yet.
+    """
+    works, free = [work for work in works if work.sizes], free_memory(torch.device("cpu"))
+    for work in works:
+        if free is not None and work.least > free:
+            width, height = work.largest
+            raise InputError(
+                f"Scoring needs at least {in_units(work.least)} of memory for views of {width}x{height} with "
+                f"{counted(work.results, 'render')} each, but only {in_units(free)} are free. Score fewer folders or "
+                "steps at once, or free some memory."
+            )
+        together = work.results
+        while free is not None and together > 1 and work.without_lpips(together) > free:
+            together = -(-together // 2)
+        if together < work.results:
+            work.scorer.limits.renders = together
+    renders = sum(work.results * len(work.sizes) for work in works)
+    if renders >= _LONG:
+        memory = max(work.without_lpips(work.scorer.limits.renders or work.results) + work.of_lpips for work in works)
+        available = "" if free is None else f"; {in_units(free)} are free"
+        results = counted(sum(work.results for work in works), "result")
+        callbacks.say(f"Scoring {results} with {renders} renders takes about {in_units(memory)} of memory{available}.")
