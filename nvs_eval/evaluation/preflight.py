@@ -73,7 +73,7 @@ class Work:
 def announce(works: Sequence[Work], callbacks: Callbacks) -> None:
     """Check that the memory for scoring is free, and report what long work takes.
 
-    As many renders of a view are scored together as fit.
+    If not all renders of a view fit, fewer are scored together.
 
     Raises:
         InputError: Too little memory is free. Nothing has been scored yet.
