@@ -206,6 +206,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many points of commands were hit by faults (tests/faults/test_points.py)."""
+    title = "fault points of "
+    counts = {
+        name.removeprefix(title): value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name.startswith(title)
+    }
+    totals = [sum(column) for column in zip(*counts.values(), strict=True)]
+    for name, (points, hit, faults, survived) in [*counts.items(), *([("all commands", totals)] if totals else [])]:
+        terminalreporter.write_line(f"{name}: {hit} of {points} points hit, {survived} of {faults} faults survived")
+
+
 @pytest.fixture
 def pinned(request: pytest.FixtureRequest, tmp_path: Path) -> Pinned:
     """Compare a text with the one pinned for this test: `pinned("score", result.err)`."""

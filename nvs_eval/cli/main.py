@@ -44,7 +44,10 @@ _COMMANDS = {
 _VERSION = "--version"
 _DEBUG, _DEBUG_VARIABLE = "--debug", "NVS_EVAL_DEBUG"
 # Errors of a device or of the machine. They carry no file name if a stream or an open file raised them.
-_NO_MEMORY = ("Cannot allocate memory", "cannot allocate memory", "failed to map segment", "can't start new thread")
+_NO_MEMORY = (
+    *("Cannot allocate memory", "cannot allocate memory", "failed to map segment", "can't start new thread"),
+    *("not enough memory", "can't allocate memory", "out of memory"),  # of torch
+)
 _LONGEST_REASON = 100
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ENOMEM}
 

@@ -10,12 +10,16 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 from nvs_eval.records.result_id import sha256_of_lines
 from nvs_eval.system.files import file_sha256, move_or_link
+from nvs_eval.system.folders import files_below
 
 
 def kept_files(folder: Path, extensions: Collection[str]) -> dict[Path, Path]:
-    """Return the files with some extensions below a folder, by their path in it."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in extensions and path.is_file())
-    return {file.relative_to(folder): file for file in files}
+    """Return the files with some extensions below a folder, by their path in it.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    return {file.relative_to(folder): file for file in files_below(folder) if file.suffix in extensions}
 
 
 def place_of_renders(renders: Mapping[Path, str], folder: Path, replaced: Collection[Path] | None) -> Path:

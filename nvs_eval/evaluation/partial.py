@@ -25,13 +25,14 @@ from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.inputs import Inputs
 from nvs_eval.evaluation.provenance import scoring_provenance
-from nvs_eval.evaluation.resume import Places
+from nvs_eval.evaluation.resume import Places, partial_file
 from nvs_eval.evaluation.rows import Entries, Entry
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import plain_row, record_name
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.records.schema import ViewRow, read_infinities
+from nvs_eval.system.folders import shown
 from nvs_eval.system.journal import Journal, read_lines
 
 _LAYOUT = 1
@@ -141,8 +142,8 @@ class PartialFile(UserDict[str, Entry]):
         except OSError as error:
             self._is_written = False
             self._warn(
-                f"{self._path} cannot be written: {error.strerror}. The scores are kept in memory until the record is "
-                "written; an interrupted command would score them again."
+                f"{shown(self._path)} cannot be written: {error.strerror}. The scores are kept in memory until the "
+                "record is written; an interrupted command would score them again."
             )
 
     def _images_sha256(self, name: str, mask: str | None) -> str:
@@ -227,8 +228,8 @@ def open_partial(places: Places, inputs: Mapping[ResultId, Inputs], scorer: Scor
     names = next(iter(inputs.values())).names
     for result, of_result in inputs.items():
         for protocol in scorer.protocols:
-            name = Path(record_name(protocol.name, protocol.fingerprint, result.selection)).with_suffix(".jsonl")
-            path = places.output_dir / result.folder / ".partial" / name
+            name = record_name(protocol.name, protocol.fingerprint, result.selection)
+            path = partial_file(places.output_dir / result.folder / name)
             header = {
                 "partial": _LAYOUT,
                 "result": asdict(result),

@@ -220,7 +220,9 @@ class RenderStore:
         return self._work
 
     def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self.output_dir} cannot be written: {error}. Use another `--output-dir`, or free space.")
+        return InputError(
+            f"{self.output_dir} cannot be written: {error.strerror}. Use another `--output-dir`, or free space."
+        )
 
     def finish_rendering(self) -> None:
         """Record that all views are written, with what is known only now."""

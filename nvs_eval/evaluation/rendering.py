@@ -53,7 +53,7 @@ class Evaluation:
         for store in self.stores:
             if count := store.drop_damaged():
                 views = "its view" if count == 1 else f"{count} views"
-                self.callbacks.warn(f"A render file of {store.job.id} is damaged. Rendering {views} again.")
+                self.callbacks.warn(f"A render file of {store.job.id} cannot be read. Rendering {views} again.")
         for store in self.stores:
             try:
                 if not store.plan.staged:

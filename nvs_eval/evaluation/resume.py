@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,22 @@ from nvs_eval.evaluation.options import RESULTS, ScoringOptions
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, record_files, record_name, write_record
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.system.files import clean
+
+
+def partial_file(record: Path) -> Path:
+    """Return the file of the views that are finished before a record is written."""
+    return record.parent / ".partial" / record.with_suffix(".jsonl").name
+
+
+def _remove_leftovers(record: Path) -> None:
+    """Remove what an interrupted command left beside a record that is finished."""
+    partial = partial_file(record)
+    for folder in (partial.parent, record.parent):
+        clean(folder)
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+        partial.parent.rmdir()  # Fails if there are files of other protocols.
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,7 @@ class Places:
             if difference := inputs.difference(record, protocol):
                 raise self._refusal(file, record, difference, inputs.origin)
             if not incomplete:
+                _remove_leftovers(file)
                 return record
         return None
 

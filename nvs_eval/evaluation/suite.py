@@ -17,6 +17,7 @@ from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record, ViewRow, read_record, record_file
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.system.devices import find_device
+from nvs_eval.system.folders import files_below
 from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Entry:
         output_dir = self.options.output_dir or RESULTS
         fingerprints = {protocol.fingerprint for protocol in self.protocols}
         records = []
-        for file in sorted((output_dir / safe_name(self.scene) / safe_name(self.method)).rglob("*.json")):
+        for file in files_below(output_dir / safe_name(self.scene) / safe_name(self.method), ".json"):
             try:
                 record = read_record(file)
             except InputError:

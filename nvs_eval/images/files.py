@@ -22,6 +22,7 @@ from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_
 from nvs_eval.images.stored import DamagedError, Stored, check_size, memory_for, warn
 from nvs_eval.images.tags import Judgement, judge
 from nvs_eval.system.files import open_file, write_whole
+from nvs_eval.system.folders import shown
 
 _CHANNELS = 3
 _LONGEST_REASON = 150
@@ -189,13 +190,13 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
         raise
     except MemoryError as error:
         raise ResourceError(
-            f"{path} needs more memory than this process can have. Free some, or raise its limit."
+            f"{shown(path)} needs more memory than this process can have. Free some, or raise its limit."
         ) from error
     except Exception as error:  # Decoders have no common exception.
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
-        raise InputError(f"{path} cannot be read as an image: {shortened(reason, _LONGEST_REASON)}.") from error
+        raise InputError(f"{shown(path)} cannot be read as an image: {shortened(reason, _LONGEST_REASON)}.") from error
 
 
 def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:

@@ -15,6 +15,7 @@ from nvs_eval.records.groups import of_protocols
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.records.schema import NoRecordError
 from nvs_eval.system.arguments import checked
+from nvs_eval.system.folders import files_below
 
 FilePath = str | os.PathLike[str]
 
@@ -141,11 +142,10 @@ def _find(name: str) -> list[Path]:
     """Find the files below a folder, or matching a pattern, that may be records."""
     # A name with brackets may be an existing folder; otherwise it is a pattern.
     matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
-    files = []
+    files: list[Path] = []
     for match in matches:
-        below = sorted(os.path.join(parent, file) for parent, _, names in os.walk(match) for file in names)
-        files += below if os.path.isdir(match) else [match]
-    return [Path(file) for file in files if file.endswith(".json")]
+        files += files_below(match, ".json") if os.path.isdir(match) else [Path(match)]
+    return [file for file in files if file.name.endswith(".json")]
 
 
 def _file_key(path: Path) -> object:

@@ -137,10 +137,13 @@ def _readable(archive: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # Decompressors and the file system have no common exception.
+        of_system = isinstance(error, OSError) and error.errno is not None
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        advice = "It may be damaged or incomplete. Download it again, or unpack it yourself and pass the folder."
+        if of_system:
+            advice = f"Check {archive} and the space in {tempfile.gettempdir()}, which TMPDIR changes."
         raise InputError(
-            f"{archive} cannot be unpacked: {shortened(reason, _LONGEST_REASON).rstrip('.')}. It may be damaged or "
-            "incomplete. Download it again, or unpack it yourself and pass the folder."
+            f"{archive} cannot be unpacked: {shortened(reason, _LONGEST_REASON).rstrip('.')}. {advice}"
         ) from error
 
 

@@ -18,6 +18,7 @@ from nvs_eval.images.formats import ALL_EXTENSIONS, EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.system.files import file_sha256
+from nvs_eval.system.folders import shown, walk
 
 T = TypeVar("T")
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
@@ -91,7 +92,7 @@ class Picture:
             try:
                 digest = hash_file(self.path)
             except OSError as error:
-                raise InputError(f"{self.path} cannot be read: {error.strerror}.") from error
+                raise InputError(f"{shown(self.path)} cannot be read: {error.strerror}.") from error
         return digest if self.parts == 1 else f"{digest} {self.part + 1}/{self.parts}"
 
     def load_file(self, reading: Reading) -> Layers:
@@ -201,8 +202,11 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder that are not hidden.
 
     Links to folders are followed, except to a folder that contains the link.
+
+    Raises:
+        InputError: a folder cannot be read.
     """
-    for base, folders, files in os.walk(folder, followlinks=True):
+    for base, folders, files in walk(folder, follow_links=True):
         walked = (path for path in (Path(base), *Path(base).parents) if path.is_relative_to(folder))
         above = {*map(os.path.realpath, walked), *map(str, Path(os.path.realpath(base)).parents)}
         folders[:] = [

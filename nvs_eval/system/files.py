@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.folders import shown
 from nvs_eval.system.owner import owner_tag, remove_abandoned
 
 _PREFIX = ".nvs-eval-"
@@ -60,14 +61,18 @@ def write_whole(
 
 def temporary_name(folder: Path) -> Path:
     """Return a new name for a temporary file in a folder. The files that ended processes left there are removed."""
-    _clean(folder.absolute())
+    clean(folder)
     # A short name, because the file's own name may already have the maximal length.
     return folder / f"{_PREFIX}{owner_tag()}{os.urandom(4).hex()}"
 
 
+def clean(folder: Path) -> None:
+    """Remove the temporary files that ended processes left in a folder, once in this process."""
+    _clean(folder.absolute())
+
+
 @functools.lru_cache(maxsize=1024)
 def _clean(folder: Path) -> None:
-    """Remove what ended processes left in a folder, once in this process."""
     remove_abandoned(folder, _PREFIX)
 
 
@@ -155,7 +160,7 @@ def _target(path: Path) -> Path:
 def _cannot_write(path: Path, error: OSError) -> InputError:
     # Without the name of the temporary file, which means nothing to the user.
     return InputError(
-        f"{path} cannot be written: {error.strerror or error}. Choose another folder, or free some space."
+        f"{shown(path)} cannot be written: {error.strerror or error}. Choose another folder, or free some space."
     )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from support.faults.layer import ERRNOS, KILLED, Fault, Point
 from support.faults.process import Done, run_forked
@@ -19,7 +23,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 
 _STOPPED = {"interrupt": "Interrupted. ", "terminate": "Terminated. "}
-_VARYING = ("seconds", "started")
+# Measurements that differ from run to run, or are lost with the process that made them.
+_VARYING = ("seconds", "started", "peak_memory_bytes")
 _INTERNAL = re.compile(r"\.nvs-eval-|\.rendering-|None\b|0\.0 MB|Traceback|Exception ignored")
 _HIDDEN = re.compile(r"(^|/)\.(nvs-eval-|rendering-|partial)")
 
@@ -38,7 +43,7 @@ def _content(file: Path) -> str:
             return "damaged"
         if isinstance(plain, dict) and "provenance" in plain:
             provenance = {k: v for k, v in plain["provenance"].items() if k not in _VARYING}
-            data = json.dumps({**plain, "provenance": provenance}).encode()
+            data = json.dumps({**plain, "provenance": provenance}, sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()
 
 
@@ -65,6 +70,7 @@ class Trial:
     def __post_init__(self) -> None:
         self._template = self.scenario.prepare(self.root / "template")
         self.before = contents(self._template)
+        self._import_all()
         self._restore()
         done = run_forked(self.scenario.call, self.work, count=True)
         assert done.code == 0, done.err
@@ -72,8 +78,17 @@ class Trial:
         self.after = contents(self.work)
         assert not [name for name in self.after if is_hidden(name)]
 
+    def _import_all(self) -> None:
+        """Run the command in this process and another folder, so that forked processes need no imports."""
+        here = Path.cwd()
+        os.chdir(shutil.copytree(self._template, self.root / "imports", symlinks=True))
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as messages:
+            assert self.scenario.call() == 0, messages.getvalue()
+        os.chdir(here)
+
     @property
     def work(self) -> Path:
+        """The folder that the command runs in."""
         return self.root / "work"
 
     def _restore(self) -> None:
@@ -95,7 +110,7 @@ class Trial:
         done = run_forked(self.scenario.call, self.work, at=point, fault=fault)
         if not done.hit:
             return None
-        found = [*self._of_process(fault, done), *self._of_files(fault, done)]
+        found = [*self._of_process(fault, done), *self._of_files(point, fault, done)]
         again = run_forked(self.scenario.call, self.work)
         if again.code != 0:
             found.append(f"the repeat ended with {again.code}: {again.err}")
@@ -119,16 +134,17 @@ class Trial:
         if done.code and not re.search(cause, done.err, re.IGNORECASE):
             yield f"stderr does not name the cause {cause!r}"
 
-    def _of_files(self, fault: Fault, done: Done) -> Iterator[str]:
+    def _of_files(self, point: Point, fault: Fault, done: Done) -> Iterator[str]:
         """Check that each file is as before or as afterwards, or an incomplete record."""
         now = contents(self.work)
-        if done.code == 0 and (differing := _differences(self.after, now)):
+        visible = {name: content for name, content in now.items() if not is_hidden(name)}
+        if done.code == 0 and (differing := _differences(self.after, visible)):
             yield f"exit code 0, but the files differ: {differing}"
         for name, content in now.items():
             if is_hidden(name):
-                if ".nvs-eval-" in name and fault.kind != "kill":
+                if ".nvs-eval-" in name and fault.kind != "kill" and point.kind != "unlink":
                     yield f"a temporary file was left: {name}"
-            elif content not in (self.before.get(name), self.after.get(name)) and not self._is_incomplete(name, done):
+            elif content not in (self.before.get(name), self.after.get(name)) and not self._is_partial(name, done):
                 yield f"{name} is neither as before nor as it should be"
         for name in self.before:
             if name not in now:
@@ -137,9 +153,13 @@ class Trial:
             if name in now and now[name] != self.before[name] and name.split("/")[0] not in self.scenario.writes:
                 yield f"{name} was changed"
 
-    def _is_incomplete(self, name: str, done: Done) -> bool:
+    def _is_partial(self, name: str, done: Done) -> bool:
+        """Return whether a file is what a command writes that could not do all: an incomplete record, or a table."""
+        file = self.work / name
+        if done.code != 3 or file.suffix != ".json":
+            return done.code == 3 and file.suffix == ".csv" and file.read_text().endswith("\n")
         try:
-            return done.code == 3 and bool(read_record(self.work / name).failed)
+            return bool(read_record(file).failed)
         except InputError:
             return False
 
@@ -150,3 +170,39 @@ def _differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> str:
     kinds = {name: (name in actual) - (name in expected) for name in names if expected.get(name) != actual.get(name)}
     words = {1: "additional", 0: "another content", -1: "missing"}
     return ", ".join(f"{name} ({words[kind]})" for name, kind in kinds.items())
+
+
+class Report(NamedTuple):
+    """Result of a scenario with faults at many of its points.
+
+    Attributes:
+        points: number of points of the command.
+        hit: number of points that were reached with a fault.
+        faults: number of faults that happened.
+        problems: what was wrong, with the point and the fault.
+    """
+
+    points: int
+    hit: int
+    faults: int
+    problems: Sequence[str]
+
+
+def try_points(scenario: Scenario, root: Path, *, sample: int | None = None) -> Report:
+    """Try all faults at all points of a scenario, or one fault at each point of a sample."""
+    trial = Trial(scenario, root)
+    chosen = list(enumerate(trial.points))
+    choose = random.Random(scenario.name)
+    if sample is not None:
+        chosen = choose.sample(chosen, min(sample, len(chosen)))
+    hit, faults, problems = 0, 0, []
+    for number, point in chosen:
+        possible = list(trial.faults(point, number))
+        tried = possible if sample is None else [choose.choice(possible)]
+        results = {fault: trial.problems(point, fault) for fault in tried}
+        hit += any(found is not None for found in results.values())
+        for fault, found in results.items():
+            faults += found is not None
+            problems += [f"{point}, {fault.kind} {fault.errno}: {text}" for text in found or ()]
+            problems += [f"{point}, {fault.kind}: not reached"] if found is None else []
+    return Report(len(trial.points), hit, faults, problems)

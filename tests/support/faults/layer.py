@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 KILLED = 99
 """Exit code of a process that is killed."""
-_RANDOM = re.compile(r"(\.nvs-eval-|\.rendering-|nvs-eval-|\.partial-|\.still-life\.)[0-9a-zA-Z_]+")
+_RANDOM = re.compile(r"(\.nvs-eval-|\.rendering-|nvs-eval-|\.still-life\.)[\w-]+")
 _EVENTS = {
     "os.rename": "rename",
     "os.link": "link",
@@ -34,6 +34,11 @@ _EVENTS = {
     "os.rmdir": "rmdir",
     "os.listdir": "list",
     "os.scandir": "list",
+}
+# Functions of torch that allocate nothing, in addition to those in place.
+_WITHOUT_MEMORY = {
+    *("device", "dim", "size", "numel", "is_floating_point", "is_contiguous", "item", "tolist", "numpy", "equal"),
+    *("reshape", "view", "permute", "expand", "unsqueeze", "squeeze", "detach", "transpose", "unbind", "select"),
 }
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -92,7 +97,8 @@ class Layer:
         layer = self
 
         def watched_open(file: Any, mode: str = "r", *more: Any, **options: Any) -> Any:
-            if isinstance(file, int) or "opener" in options or layer.below(file) is None:
+            path = _path_of(file) if isinstance(file, int) else file
+            if path is None or layer.below(path) is None:
                 return real_open(file, mode, *more, **options)
             return _opened(layer, file, mode, *more, **options)
 
@@ -195,7 +201,7 @@ class _Allocations(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
-        if not name.startswith("__"):
+        if not (name.startswith("__") or name.endswith("_") or name in _WITHOUT_MEMORY):
             self.layer.meet_named("allocate", f"torch.{name}", _memory_error(self.layer))
         return func(*args, **(kwargs or {}))
 
@@ -208,41 +214,48 @@ def _allocating(layer: Layer, name: str, function: Callable[..., Any]) -> Callab
     return call
 
 
+def _path_of(descriptor: int) -> str | None:
+    """Return the path of an open file; None for a file without a name."""
+    path = os.readlink(f"/proc/self/fd/{descriptor}")
+    return None if path.endswith(" (deleted)") else path
+
+
 class _Raw(io.FileIO):
     """A file whose reads, writes and close are points. A write that fails has written its first half."""
 
-    def __init__(self, layer: Layer, file: Any, mode: str) -> None:
-        self.layer = layer
-        super().__init__(file, mode)
+    def __init__(self, layer: Layer, file: Any, mode: str, **options: Any) -> None:
+        self.layer, self.path = layer, _path_of(file) if isinstance(file, int) else file
+        super().__init__(file, mode, **options)
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
         write = super().write
-        self.layer.meet("write", self.name, before=lambda: write(view[: len(view) // 2]))
+        self.layer.meet("write", self.path, before=lambda: write(view[: len(view) // 2]))
         return write(view) or 0
 
     def readinto(self, buffer: Any, /) -> int:
-        self.layer.meet("read", self.name)
+        self.layer.meet("read", self.path)
         return super().readinto(buffer) or 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.layer.meet("read", self.name)
+        self.layer.meet("read", self.path)
         return super().read(-1 if size is None else size) or b""
 
     def readall(self) -> bytes:
-        self.layer.meet("read", self.name)
+        self.layer.meet("read", self.path)
         return super().readall() or b""
 
     def close(self) -> None:
         if not self.closed and self.writable():
             close = super().close
-            self.layer.meet("close", self.name, before=close)
+            self.layer.meet("close", self.path, before=close)
         super().close()
 
 
 def _opened(layer: Layer, file: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any) -> Any:
     """Open a file as `open` does, on a raw file with points."""
-    raw = _Raw(layer, file, mode.replace("t", "").replace("b", ""))
+    raw_options = {name: options.pop(name) for name in ("closefd", "opener") if name in options}
+    raw = _Raw(layer, file, mode.replace("t", "").replace("b", ""), **raw_options)
     if buffering == 0:
         return raw
     kind = io.BufferedRandom if "+" in mode else io.BufferedReader if raw.readable() else io.BufferedWriter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -15,9 +16,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from support.faults.layer import Fault, Layer, Point
+
+T = TypeVar("T")
 
 LONGEST_SECONDS = 60.0
 """Time after which a process counts as hanging, and is killed."""
@@ -120,6 +123,24 @@ def _wait(child: int) -> int | None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
+
+
+def apart(function: Callable[[], T]) -> T:
+    """Return the result of a function that runs in a forked process, whose changes to modules do not last."""
+    with tempfile.TemporaryDirectory(prefix="apart-") as name:
+        file = Path(name, "result")
+        child = os.fork()
+        if child == 0:
+            try:
+                file.write_bytes(pickle.dumps((function(), "")))
+            except BaseException:
+                file.write_bytes(pickle.dumps((None, traceback.format_exc())))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        result, error = pickle.loads(file.read_bytes())
+    assert not error, error
+    return result
 
 
 @cache
