@@ -23,8 +23,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.records.record import read_record
 
 _STOPPED = {"interrupt": "Interrupted. ", "terminate": "Terminated. "}
-# Measurements that differ from run to run, or are lost with the process that made them.
-_VARYING = ("seconds", "started", "peak_memory_bytes")
+# Measurements that differ from run to run or are lost with the process that made them, and a note on a lack of memory.
+_VARYING = ("seconds", "started", "peak_memory_bytes", "out_of_memory")
 _INTERNAL = re.compile(r"\.nvs-eval-|\.rendering-|None\b|0\.0 MB|Traceback|Exception ignored")
 _HIDDEN = re.compile(r"(^|/)\.(nvs-eval-|rendering-|partial)")
 
