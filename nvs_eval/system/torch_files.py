@@ -42,8 +42,9 @@ def load_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         # The rest of torch's message explains how to disable the protection.
-        match = re.search(r"WeightsUnpickler error: (.*?)(?: was not an allowed|$)", str(error), re.MULTILINE)
-        reason = match[1] if match else str(error).split(". ", 1)[0]
+        pattern = r"(GLOBAL \S+)|WeightsUnpickler error: (?:Unsupported global: )?(.*)"
+        match = re.search(pattern, str(error), re.MULTILINE)
+        reason = (match[1] or match[2]) if match else str(error).split(". ", 1)[0]
         raise ValueError(f"it contains more than weights or is damaged: {reason[:200]}") from error
     except ValueError:
         raise

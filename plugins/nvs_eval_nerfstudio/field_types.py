@@ -31,7 +31,7 @@ def check_field_types(path: Path, config: TrainerConfig) -> None:
     """
     for name, value, hint in _fields(config, ""):
         if name.partition(".")[0] in _USED and not _fits(value, hint):
-            kind = getattr(hint, "__name__", None) or str(hint).replace("typing.", "")
+            kind = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             raise InputError(
                 f"{path} is not the config.yml of a nerfstudio run: {name} must be {kind[:80]}. Got "
                 f"{reprlib.repr(value)[:60]}."

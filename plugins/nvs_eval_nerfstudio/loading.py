@@ -154,7 +154,7 @@ class ValueFaults:
             if key not in built:
                 continue
             if tensor.dtype != (dtype := built[key].dtype):
-                types = f"{key} ({_dtype(tensor.dtype)}, must be {_dtype(dtype)})"
+                types = f"{key} ({_dtype(tensor.dtype)} instead of {_dtype(dtype)})"
                 if tensor.is_floating_point() and dtype.is_floating_point:
                     rounded.append(types)
                 elif _is_integer(tensor.dtype) != _is_integer(dtype) or not _is_integer(dtype):

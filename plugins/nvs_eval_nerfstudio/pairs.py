@@ -34,7 +34,9 @@ def read_pair(pairs: Iterator[tuple[Any, dict[str, Any]]], name: str) -> tuple[A
     """
     try:
         camera, batch = next(pairs)
-    except (OSError, ValueError, AssertionError, SyntaxError) as error:  # Pillow raises SyntaxError for broken PNGs.
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # A dataset may raise anything for a file that it does not expect.
         raise InputError(f"The image of view {name!r} cannot be read: {error}. Replace the file.") from error
     height, width = batch["image"].shape[:2]
     expected = int(camera.width.flatten()[0]), int(camera.height.flatten()[0])

@@ -1,0 +1,313 @@
+"""Hostile configurations and data of a nerfstudio run, given to `nvs-eval inspect` and `nvs-eval run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.commands import Said
+from support.hostile import CANARY, Case, Payload
+
+pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type=ImportError)
+
+from support.tiny_run import CONFIG, INSPECT, RUN, write_run
+
+from nvs_eval_nerfstudio import source
+from nvs_eval_nerfstudio.quiet import import_nerfstudio
+
+import_nerfstudio()
+
+from nerfstudio.configs.base_config import MachineConfig  # noqa: E402
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager  # noqa: E402
+from nerfstudio.data.dataparsers.dycheck_dataparser import DycheckDataParserConfig  # noqa: E402
+from nerfstudio.data.dataparsers.minimal_dataparser import MinimalDataParser, MinimalDataParserConfig  # noqa: E402
+from nerfstudio.data.datasets.depth_dataset import DepthDataset  # noqa: E402
+
+TAG = "!!python/object:nerfstudio."
+LEFT = "  _target: !!python/name:nerfstudio.data.datamanagers.base_datamanager.VanillaDataManager ''"
+
+
+def config(change: Callable[[Any], object]) -> Callable[[], None]:
+    return lambda: write_run(change)
+
+
+def manager(**values: Any) -> Callable[[], None]:
+    return config(lambda run: [setattr(run.pipeline.datamanager, name, value) for name, value in values.items()])
+
+
+def text(old: str, new: str) -> Callable[[], None]:
+    """Replace a part of the text of the configuration."""
+
+    def change(before: str) -> str:
+        after = re.sub(old, lambda _: new, before, count=1, flags=re.MULTILINE)
+        assert after != before
+        return after
+
+    return lambda: write_run(text=change)
+
+
+def whole(content: str) -> Callable[[], None]:
+    """Append fields to the configuration."""
+    return lambda: write_run(text=lambda before: before + content)
+
+
+def field(name: str, value: str) -> Callable[[], None]:
+    """Replace the value of a field of the run."""
+    return text(rf"^{name}:.*\n(- .*\n)*", f"{name}: {value}\n")
+
+
+def minimal() -> None:
+    """Write a run whose data parser unpickles an array that lies beside its data."""
+    write_run(lambda run: setattr(run.pipeline.datamanager, "dataparser", MinimalDataParserConfig()))
+    for split in ("train", "test"):
+        np.savez(Path("scene", f"{split}.npz"), image_filenames=np.array([Payload()], dtype=object))
+
+
+def in_place_of_the_parser() -> None:
+    write_run(lambda run: setattr(run.pipeline.datamanager.dataparser, "_target", MinimalDataParser))
+
+
+def transforms(change: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
+    """Change the description of the data."""
+
+    def make() -> None:
+        write_run()
+        path = Path("scene", "transforms.json")
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return make
+
+
+def frames(**values: Any) -> Callable[[], None]:
+    return transforms(lambda content: [entry.update(values) for entry in content["frames"]])
+
+
+def laughs(opening: str, closing: str) -> str:
+    lines = [f"a0: &a0 {opening}ha{closing}"]
+    lines += [f"a{n}: &a{n} {opening}{', '.join([f'*a{n - 1}'] * 9)}{closing}" for n in range(1, 12)]
+    return "\n".join(lines) + "\n"
+
+
+def keys() -> str:
+    levels = (f"  ? &k{n} [*k{n - 1}, *k{n - 1}]\n  : 1\n" for n in range(1, 40))
+    return "".join(["deep:\n  ? &k0 [a, b]\n  : 1\n", *levels])
+
+
+def itself() -> None:
+    """Write a configuration whose pipeline is the configuration."""
+    place = "pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig\n"
+
+    def change(before: str) -> str:
+        assert place in before
+        return f"&run {before.replace(place, 'pipeline: *run' + chr(10) + 'other:' + chr(10))}"
+
+    write_run(text=change)
+
+
+def without_a_class() -> None:
+    """Write a configuration of a data parser that leaves its class to the default."""
+
+    def change(before: str) -> str:
+        after = re.sub(r"^ +_target: \S+ ?\S*minimal_dataparser\S+ ''\n", "", before, flags=re.MULTILINE)
+        assert after != before
+        return after
+
+    write_run(lambda run: setattr(run.pipeline.datamanager, "dataparser", MinimalDataParserConfig()), text=change)
+
+
+def pipe() -> None:
+    write_run()
+    CONFIG.unlink()
+    os.mkfifo(CONFIG)
+
+
+def large() -> None:
+    write_run()
+    with CONFIG.open("ab") as file:
+        file.truncate(10**9)
+
+
+UNKNOWN = r"is not known to load plain files only.*--trust"
+EXPANDS = r"at most 100000 values"
+OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
+    "a parser that unpickles": (minimal, rf"MinimalDataParser {UNKNOWN}"),
+    "its class in place of another": (in_place_of_the_parser, rf"MinimalDataParser {UNKNOWN}"),
+    "its configuration without a class": (without_a_class, rf"MinimalDataParser {UNKNOWN}"),
+    "a parser that writes": (manager(dataparser=DycheckDataParserConfig()), rf"Dycheck {UNKNOWN}"),
+    "a dataset that fetches code": (manager(_target=VanillaDataManager[DepthDataset]), rf"DepthDataset {UNKNOWN}"),
+    "a text as class": (
+        text(
+            LEFT,
+            "  _target: !!python/object/apply:_operator.getitem [!!python/name:nerfstudio.data.datamanagers."
+            f"base_datamanager.VanillaDataManager '', \"__import__('os').system('touch {CANARY}')\"]",
+        ),
+        r"parameters are not classes",
+    ),
+    "a server in place of a parser": (
+        text(r"!!python/name:nerfstudio.data.dataparsers\S+ ''", "!!python/name:nerfstudio.viewer.viewer.Viewer ''"),
+        r"must be of the kind of Nerfstudio",
+    ),
+    "a model in place of a pipeline": (
+        text(r"!!python/name:nerfstudio.pipelines\S+ ''", "!!python/name:nerfstudio.models.nerfacto.NerfactoModel ''"),
+        r"must be of the kind of VanillaPipeline",
+    ),
+    "aliases": (whole(laughs("[", "]")), EXPANDS),
+    "aliases of tuples": (whole(laughs("!!python/tuple [", "]")), EXPANDS),
+    "aliases of merges": (whole(laughs("{k: 1, <<: [", "]}").replace("[ha]", "[{b: 1}]")), EXPANDS),
+    "keys of tuples": (whole(keys()), EXPANDS),
+    "a long text": (whole(f"long: {'x' * 10**5}\n"), r"at most 65536 characters"),
+    "a large file": (large, r"at most 4\.2 MB"),
+    "deep lists": (whole(f"deep: {'[' * 10**4}"), r"at most 64 levels"),
+    "a large number": (field("max_num_iterations", "9" * 4000), r"at most 64 bits"),
+    "a pipe": (pipe, r"must be a regular file"),
+    "a method that is a list": (field("method_name", "[1]"), r"method_name must be .*Got \[1\]"),
+    "a scene that is a mapping": (field("experiment_name", "{a: 1}"), r"experiment_name must be .*Got \{'a': 1\}"),
+    "a time that is a number": (field("timestamp", "7"), r"timestamp must be str\. Got 7"),
+    "a folder that is a number": (field("relative_model_dir", "7"), r"relative_model_dir must be Path"),
+    "data that is a number": (manager(data=7), r"pipeline\.datamanager\.data must be .*Path.* Got 7"),
+    "a pipeline that is null": (config(lambda run: setattr(run, "pipeline", None)), r"pipeline must be .*Got None"),
+    "another configuration as pipeline": (
+        config(lambda run: setattr(run, "pipeline", MachineConfig())), r"pipeline must be .*VanillaPipelineConfig"
+    ),
+    "a data manager that is a list": (
+        config(lambda run: setattr(run.pipeline, "datamanager", [1])), r"pipeline\.datamanager must be"
+    ),
+    "a parser that is a text": (manager(dataparser="x"), r"pipeline\.datamanager\.dataparser must be .*Got 'x'"),
+    "a model of numbers": (
+        config(lambda run: setattr(run.pipeline.model, "near_plane", "x")), r"pipeline\.model\.near_plane must be float"
+    ),
+    "a name with NUL": (field("experiment_name", r'"a\0b"'), r"experiment_name must be"),
+    "half a character": (field("method_name", r'"\ud800"'), r"method_name must be"),
+    "a long value": (field("timestamp", f"[{'1, ' * 5000}]"), r"timestamp must be str\. Got \[1, 1"),
+    "itself": (itself, r"pipeline must be"),
+    "data without frames": (transforms(lambda content: content.pop("frames")), r"cannot be read: KeyError"),
+    "poses of texts": (frames(transform_matrix="x"), r"cannot be read: "),
+    "poses without rows": (frames(transform_matrix=[]), r"cannot be read: "),
+    "a size that is a text": (transforms(lambda content: content.update(w="x")), r"cannot be read: "),
+    "images elsewhere": (frames(file_path="../../../../etc/passwd"), r"."),
+    "a camera of no kind": (transforms(lambda content: content.update(camera_model="X")), r"cannot be read: "),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    yield
+    source._built.clear()
+
+
+BOTH_COMMANDS = 4
+"""Number of cases that both commands get. The others alternate, because both load a configuration in the same way."""
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        *((name, INSPECT) for name in [*OF_BOTH][:BOTH_COMMANDS]),
+        *((name, RUN) for name in [*OF_BOTH][:BOTH_COMMANDS]),
+        *((name, (INSPECT, RUN)[index % 2]) for index, name in enumerate([*OF_BOTH][BOTH_COMMANDS:])),
+    ],
+)
+def test_hostile_configuration(name: str, command: list[str], meets: Callable[[Case], Said]) -> None:
+    make, message = OF_BOTH[name]
+
+    def write() -> list[str]:
+        make()
+        return command
+
+    meets(Case(write, message))
+
+
+# --- Classes of plugins -----------------------------------------------------------------------------------------------
+
+PLUGIN = """
+import pickle, subprocess, urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Type
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio, NerfstudioDataParserConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+
+class Parser(Nerfstudio): pass
+class Data(InputDataset): pass
+class OfData(VanillaDataManager[Data]): pass
+
+class Unpickles(VanillaDataManager):
+    def create_eval_dataset(self):
+        pickle.loads(Path("payload").read_bytes())
+
+class Starts(VanillaDataManager):
+    def create_eval_dataset(self):
+        try:
+            subprocess.run("touch canary", shell=True)
+        except Exception:
+            pass
+        return super().create_eval_dataset()
+
+class Fetches(VanillaDataManager):
+    def create_eval_dataset(self):
+        urllib.request.urlopen("http://127.0.0.1:1/")
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A registered plugin of a few classes."""
+    folder = tmp_path / "packages" / "ns_test_hostile"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "config.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setenv("NERFSTUDIO_METHOD_CONFIGS", "hostile=ns_test_hostile.config:method")
+    import ns_test_hostile.config as module  # pyright: ignore[reportMissingImports]
+
+    yield module
+    for name in [name for name in sys.modules if name.startswith("ns_test_hostile")]:
+        del sys.modules[name]
+
+
+OF_PLUGINS = {
+    "a data parser": ("dataparser", "Parser", rf"ns_test_hostile\.config\.Parser {UNKNOWN}"),
+    "a dataset": ("manager", "OfData", rf"ns_test_hostile\.config\.Data {UNKNOWN}"),
+    "a pickle": ("manager", "Unpickles", r"ns_test_hostile\.config\.Unpickles tried to unpickle posix\.system"),
+    "a program": ("manager", "Starts", r"ns_test_hostile\.config\.Starts tried to start a program \(.*touch canary\)"),
+    "the network": ("manager", "Fetches", r"ns_test_hostile\.config\.Fetches tried to use the network"),
+}
+
+
+@pytest.mark.parametrize(("place", "name", "message"), OF_PLUGINS.values(), ids=OF_PLUGINS.keys())
+def test_hostile_classes_of_plugins(
+    place: str, name: str, message: str, plugin: Any, meets: Callable[[Case], Said]
+) -> None:
+    def change(run: Any) -> None:
+        parent = run.pipeline.datamanager
+        (parent.dataparser if place == "dataparser" else parent)._target = getattr(plugin, name)
+
+    def make() -> list[str]:
+        import pickle
+
+        write_run(change)
+        Path("payload").write_bytes(pickle.dumps(Payload()))
+        return RUN
+
+    meets(Case(make, message))
+
+
+def test_trust_admits_what_was_refused(
+    cli: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payload runs, which proves that the cases above test something."""
+    monkeypatch.chdir(tmp_path)
+    minimal()
+    said = cli(*INSPECT, "--trust")
+    assert said.code == 2 and "Traceback" not in said.err
+    assert Path(CANARY).exists()
