@@ -13,6 +13,8 @@ from typing import Any
 # One thread per worker and per process that a test starts, because test images are small. torch reads this variable
 # when it is imported. Tests of threads set their own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests replace what would be remembered.
+os.environ["NVS_EVAL_CACHE"] = ""
 
 import support.shapes  # noqa: F401  The hook refers to it by name without importing it.
 from jaxtyping import config, install_import_hook

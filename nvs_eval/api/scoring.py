@@ -64,6 +64,7 @@ def score(
     device: str = "auto",
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
+    rehash: bool = False,
 ) -> list[Record]:
     """Score folders of renders against their references, as `nvs-eval score` does.
 
@@ -108,6 +109,7 @@ def run(
     device: str = "auto",
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
+    rehash: bool = False,
 ) -> list[Record]:
     """Render the held-out views of trained nerfstudio checkpoints and score them, as `nvs-eval run` does.
 
@@ -156,6 +158,7 @@ def audit(
     device: str = "auto",
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
+    rehash: bool = False,
     steps: Literal["last", "all"] | Sequence[int] = "last",
     split: Literal["test", "val", "train"] = "test",
     views: str | Sequence[str] = (),
@@ -196,6 +199,7 @@ def rescore(
     device: str = "auto",
     weights_dir: FilePath | None = None,
     max_memory: int | str | None = None,
+    rehash: bool = False,
 ) -> list[Record]:
     """Score kept renders under other protocols, as `nvs-eval rescore` does.
 
@@ -221,6 +225,7 @@ def suite(
     device: str | None = None,
     precision: Literal["exact", "fast"] | None = None,
     max_memory: int | str | None = None,
+    rehash: bool = False,
     overwrite: bool = False,
     trust: bool = False,
 ) -> SuiteResult:

@@ -212,18 +212,32 @@ class ScoringCommand(LogOptions):
 
     def run(self) -> int:
         """Score, write and log the records, and print their tables."""
-        from nvs_eval.cli.console import put_sentences
+        from nvs_eval.cli.receipts import Receipt
+
+        doubts: list[str] = []
+        lost: list[InputError] = []
+        calls = replace(callbacks(), doubt=doubts.append, on_lost=lost.append)
+        receipt = Receipt(self)
+        if not self.log and (finished := receipt.find(calls)):
+            self._put(finished, doubts)
+            return 0
         from nvs_eval.cli.process import make_ready
 
         sinks = self.sinks()
         make_ready()
-        doubts: list[str] = []
-        lost: list[InputError] = []
-        records = self.score(replace(callbacks(), doubt=doubts.append, on_lost=lost.append))
+        records = self.score(calls)
+        self._put(records, doubts)
+        self.log_records(sinks, records)
+        code = self._report_failed([record for _, record in records], lost)
+        if code == 0 and not self.log:
+            receipt.write(type(self).score)
+        return code
+
+    def _put(self, records: Sequence[tuple[Path, Record]], doubts: Sequence[str]) -> None:
+        from nvs_eval.cli.console import put_sentences
+
         self.show([record for _, record in records])
         put_sentences(f"! {doubt}" for doubt in doubts)
-        self.log_records(sinks, records)
-        return self._report_failed([record for _, record in records], lost)
 
     @staticmethod
     def _report_failed(records: Sequence[Record], lost: Sequence[InputError]) -> int:

@@ -16,7 +16,7 @@ from nvs_eval.records.record import Record
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.hashes import remembered_sha256
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (
@@ -138,7 +138,7 @@ class Result:
             raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
         kept = self.record.provenance.get("kept_sha256")
         for name, picture in renders.renders.items():
-            changed = isinstance(kept, dict) and kept.get(name) not in (None, file_sha256(picture.path))
+            changed = isinstance(kept, dict) and kept.get(name) not in (None, remembered_sha256(picture.path))
             if changed and _sha256_if_readable(lambda path=picture.path: sha256_of_image(load_image(path))):
                 raise InputError(
                     f"The render {picture.path} has changed since {self.file} was written. Run the checkpoint again."

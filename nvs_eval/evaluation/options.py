@@ -41,6 +41,8 @@ class ProtocolOptions:
     """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
     """Memory for LPIPS in addition to the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
+    rehash: bool = False
+    """Read all files again, also those whose size and dates have not changed since they were read."""
 
     @property
     def masked(self) -> bool:
@@ -268,6 +270,8 @@ class SuiteOptions:
     """LPIPS precision, exact or fast (default: the file's)."""
     max_memory: str | None = None
     """Memory for LPIPS in addition to the images, such as 2GB (default: the file's)."""
+    rehash: bool = False
+    """Read all files again, also those whose size and dates have not changed since they were read."""
     overwrite: bool = False
     """Compute again and replace the record of each result, whatever it was scored on."""
     trust: bool = False

@@ -22,7 +22,7 @@ from nvs_eval.records.files import read_record_files
 from nvs_eval.records.record import Record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
 from nvs_eval.sources.image_source import ImageFiles, reading_of
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.hashes import forget_hashes, remembered_sha256
 
 
 def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, Record]]:
@@ -34,6 +34,8 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     Raises:
         InputError: Renders were not kept, or cannot be scored under a protocol.
     """
+    if options.rehash:
+        forget_hashes()
     protocols = options.protocols()
     results = [Result(path, record) for path, record in read_record_files(options.records, copies=True)]
     named = {Path(name).resolve() for name in options.records}
@@ -137,7 +139,7 @@ class _Job:
         for group in groups.values():
             references = group[0].references()
             sets = [result.render_set(references) for result in group]
-            source = ImageFiles(sets, reading_of(group[0].record), hash_file=cache(file_sha256))
+            source = ImageFiles(sets, reading_of(group[0].record), hash_file=cache(remembered_sha256))
             self._sources.append(source.checked({protocol.alpha for protocol in protocols}))
             for result, renders in zip(group, sets, strict=True):
                 result.check_renders(source, renders)

@@ -30,6 +30,7 @@ from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.system.devices import find_device, memory_advice
 from nvs_eval.system.files import check_folder_writable, check_space, in_units
+from nvs_eval.system.hashes import forget_hashes
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
@@ -38,6 +39,8 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     Raises:
         InputError: An input is not available, or no checkpoint can be scored.
     """
+    if options.rehash:
+        forget_hashes()
     options = replace(options, output_dir=options.output_dir or RESULTS)
     session = Session(options.output_dir or RESULTS, callbacks.command)
     jobs = _open_jobs(options, callbacks)

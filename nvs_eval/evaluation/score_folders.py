@@ -24,6 +24,7 @@ from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import image_files
 from nvs_eval.system.files import check_folder_writable
+from nvs_eval.system.hashes import forget_hashes
 
 
 def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
@@ -36,6 +37,8 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     Raises:
         InputError: An input is not available, no result can be scored, or a record of other files would be replaced.
     """
+    if options.rehash:
+        forget_hashes()
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
     sources = _open(options, protocols, callbacks)

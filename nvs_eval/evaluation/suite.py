@@ -239,6 +239,7 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
     overrides = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
     changes = {name: value for name, value in overrides.items() if value is not None}
     changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
+    changes |= {"rehash": options.rehash}
     of_runs = {**changes, "trust": options.trust}
     entries = []
     protocols: dict[tuple[str, Sequence[str]], Sequence[Protocol]] = {}

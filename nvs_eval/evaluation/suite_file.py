@@ -26,7 +26,7 @@ from nvs_eval.system.yaml_files import read_as
 KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "run": RunOptions}
 """Options class of each command that can evaluate a method."""
 # Options set by the file's own keys or by the command line.
-_NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite", "trust")
+_NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite", "rehash", "trust")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
 _SCENES = "scenes: [fox, garden]"
 _LIST_OF_SCENES = (

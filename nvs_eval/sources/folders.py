@@ -19,7 +19,7 @@ from nvs_eval.sources.matching import Matching, Pictures
 from nvs_eval.sources.opened import Opened, Opener
 from nvs_eval.sources.pictures import Picture, check_folder
 from nvs_eval.sources.result_names import Named, method_names, method_per_folder
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.hashes import remembered_sha256
 
 
 def open_folders(
@@ -146,7 +146,7 @@ def _pictures(files: Pictures | Path, listed: Callable[[Path], Pictures]) -> Pic
 
 def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFiles]:
     """Group the render sets of a scene that have the same references and masks; each group is scored view by view."""
-    hash_file = functools.cache(file_sha256)
+    hash_file = functools.cache(remembered_sha256)
     sha256 = functools.cache(functools.partial(Picture.sha256, hash_file=hash_file))
 
     def belongs(render_set: RenderSet, first: RenderSet) -> bool:

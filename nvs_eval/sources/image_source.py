@@ -23,7 +23,7 @@ from nvs_eval.sources.archives import naming
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import FileHash, Layers, Picture
 from nvs_eval.sources.views import FailedView, Render, View, checked_view
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.hashes import remembered_sha256
 from nvs_eval.system.prefetch import prefetch
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class ImageFiles:
         Raises:
             InputError: a file cannot be read.
         """
-        hash_file = self.hash_file or file_sha256
+        hash_file = self.hash_file or remembered_sha256
 
         def digest(pictures: Mapping[str, Picture]) -> str:
             return sha256_of_lines(f"{name} {pictures[name].identity(hash_file)}" for name in sorted(names))

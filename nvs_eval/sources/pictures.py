@@ -17,8 +17,8 @@ from nvs_eval.images.files import Header, Reading, decode, load_layers
 from nvs_eval.images.formats import ALL_EXTENSIONS, EXTENSIONS, OTHER_EXTENSIONS
 from nvs_eval.images.pixels import by_planes, sha256_of_image
 from nvs_eval.sources.archives import Unpacked, naming
-from nvs_eval.system.files import file_sha256
 from nvs_eval.system.folders import shown, walk
+from nvs_eval.system.hashes import remembered_sha256
 
 T = TypeVar("T")
 Layers = tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"] | None]
@@ -71,7 +71,7 @@ class Picture:
             width, height = header.size
             return replace(header, size=(self._part_width(width), height))
 
-    def sha256(self, hash_file: FileHash = file_sha256) -> str:
+    def sha256(self, hash_file: FileHash = remembered_sha256) -> str:
         """Return the hash of the file's bytes, or of the pixels of a part of a canvas.
 
         Raises:
@@ -82,7 +82,7 @@ class Picture:
         with naming(self.archive):
             return sha256_of_image(self._cut(decode(self.path)))
 
-    def identity(self, hash_file: FileHash = file_sha256) -> str:
+    def identity(self, hash_file: FileHash = remembered_sha256) -> str:
         """Return the hash of the file's bytes, followed by the part of a canvas.
 
         Raises:

@@ -41,12 +41,19 @@ class Journal:
         temporary = temporary_name(path.parent)
         try:
             self._file = temporary.open("xb")
-            self._file.writelines(line + b"\n" for line in lines)
-            self._sync()
-            temporary.replace(path)
+            self._begin(temporary, path, lines)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)  # It exists only after an error.
+
+    def _begin(self, temporary: Path, path: Path, lines: Iterable[bytes]) -> None:
+        try:
+            self._file.writelines(line + b"\n" for line in lines)
+            self._sync()
+            temporary.replace(path)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, line: bytes) -> None:
         """Append a line.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
-from nvs_eval.system.files import file_sha256
+from nvs_eval.system.hashes import remembered_sha256
 from nvs_eval.system.torch_files import fault_of, load_torch
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"The checkpoint {path} does not exist.")
     try:
-        sha256 = file_sha256(path)
+        sha256 = remembered_sha256(path)
     except OSError as error:
         raise InputError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     if not zipfile.is_zipfile(path):

@@ -14,7 +14,10 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import SuiteOptions
 
 if TYPE_CHECKING:
+    from nvs_eval.cli.receipts import Receipt, Records
+    from nvs_eval.evaluation.callbacks import Callbacks
     from nvs_eval.evaluation.suite import SuiteRun
+    from nvs_eval.evaluation.suite_file import SuiteFile
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.layout import Layout
 
@@ -38,16 +41,23 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
 
     def run(self) -> int:
         """Evaluate the remaining work, print or write the tables, and report unfinished work."""
-        from nvs_eval.evaluation.suite import open_suite
+        from nvs_eval.cli.receipts import Receipt
+        from nvs_eval.evaluation.suite_file import load_suite_file
 
         # Repeating the command continues its work, and therefore replaces its tables.
         replace(self, overwrite=True).check_output()
         if self.output is not None and self.output.exists() and self.output.samefile(self.file):
             raise InputError(f"--output must not be the suite file. Got {self.output}. Name another file.")
+        receipt = Receipt(self)
+        if not self.dry_run and (finished := receipt.find(callbacks())):
+            self._put(load_suite_file(self.file), [record for _, record in finished])
+            return 0
+        from nvs_eval.evaluation.suite import open_suite
+
         suite = open_suite(self)
         self._rehearse(suite)
         if not self.dry_run:
-            return self._evaluate(suite)
+            return self._evaluate(suite, receipt)
         from nvs_eval.cli.console import put_tables
 
         table, impossible = suite.plan()
@@ -61,17 +71,20 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         if not all(entry.protocols for entry in suite.entries):
             return  # The protocol `auto` is resolved only when runs are opened.
         made_up = [record for entry in suite.entries for record in entry.made_up_records()]
-        records, layout = self._laid_out(suite, made_up)
+        records, layout = self._laid_out(suite.file, made_up)
         (chosen_records if self.long else tables_of)(records, replace(layout, tied=None))
 
-    def _laid_out(self, suite: SuiteRun, records: Sequence[Record]) -> tuple[list[Record], Layout]:
+    def _laid_out(self, file: SuiteFile, records: Sequence[Record]) -> tuple[list[Record], Layout]:
         from nvs_eval.records.groups import of_protocols
 
         shown = of_protocols(records, self.protocol)
         layout = self.layout(shown)
-        return shown, layout if self.suite is not None else replace(layout, suite=suite.file.suite)
+        return shown, layout if self.suite is not None else replace(layout, suite=file.suite)
 
-    def _evaluate(self, suite: SuiteRun) -> int:
+    def _put(self, file: SuiteFile, records: Sequence[Record]) -> None:
+        self.put_chosen(*self._laid_out(file, records), per_view=self.per_view)
+
+    def _evaluate(self, suite: SuiteRun, receipt: Receipt) -> int:
         from nvs_eval.cli.console import say
         from nvs_eval.cli.process import make_ready
 
@@ -80,12 +93,24 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         result = suite.evaluate(callbacks())
         try:
             if result.records:
-                self.put_chosen(*self._laid_out(suite, result.records), per_view=self.per_view)
+                self._put(suite.file, result.records)
             else:
                 say(suite.no_records())
         finally:
             code = _warn("Not done, ", result.not_done)
+        if code == 0 and not self.only:  # Of the entries that are not chosen, any record is shown.
+            receipt.write(_again, [entry.options for entry in suite.entries])
         return code
+
+
+def _again(command: SuiteCommand, callbacks: Callbacks) -> Records:
+    """Evaluate a finished suite again; return its records with their folders."""
+    from nvs_eval.evaluation.options import RESULTS
+    from nvs_eval.evaluation.suite import open_suite
+
+    suite = open_suite(command)
+    result, root = suite.evaluate(callbacks), command.output_dir or suite.file.output_dir or RESULTS
+    return [] if result.not_done else [(root, record) for record in result.records]
 
 
 def _warn(title: str, lines: Sequence[str], more: str = "") -> int:
