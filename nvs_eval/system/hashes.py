@@ -2,7 +2,7 @@
 
     <cache>/nvs-eval/hashes/<hash of the folder>.json      the files of one folder
 
-Of two processes that write one of these at once, the last wins; what the other computed is computed again.
+If two processes write one of these at once, the last wins, and the hashes of the other are computed again.
 """
 
 from __future__ import annotations
