@@ -19,11 +19,11 @@ from nvs_eval.evaluation.options import (
     RunOptions,
     ScoreOptions,
     SuiteOptions,
-    parse_background,
 )
 from nvs_eval.records.incomplete import failures
 from nvs_eval.records.record import Record
 from nvs_eval.system.arguments import checked, documented
+from nvs_eval.system.colours import parse_background
 from nvs_eval.system.schema import convert
 
 if TYPE_CHECKING:
