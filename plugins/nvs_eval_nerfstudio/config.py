@@ -22,10 +22,9 @@ import inspect
 import re
 import sys
 import typing
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
@@ -36,6 +35,7 @@ from nvs_eval.system.untrusted import Refused
 from nvs_eval_nerfstudio.admitted import admitted_packages, fits, reading, unreviewed
 from nvs_eval_nerfstudio.field_types import check_field_types
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
+from nvs_eval_nerfstudio.yaml_calls import CALLS, by_value, windows_path
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
@@ -139,7 +139,7 @@ class ConfigLoader(BoundedLoader):
         """Build `!!python/object/apply:`, as PyYAML writes paths, enumerations and generic classes."""
         if not isinstance(node, yaml.SequenceNode):
             raise self._refusal(node, "its arguments must be a plain list")
-        build = _CALLS.get(name) or self._path_or_enumeration(name, node)
+        build = CALLS.get(name) or self._path_or_enumeration(name, node)
         arguments = self.construct_sequence(node, deep=True)
         try:
             return build(*arguments)
@@ -152,11 +152,11 @@ class ConfigLoader(BoundedLoader):
 
     def _path_or_enumeration(self, name: str, node: yaml.Node) -> Callable[..., Any]:
         if _PATH.fullmatch(name):
-            return _windows_path if "Windows" in name else Path
+            return windows_path if "Windows" in name else Path
         cls = self._find(name, node)
         if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
             raise self._refusal(node, "only paths and enumerations may be built by a call")
-        return functools.partial(_by_value, cls)
+        return functools.partial(by_value, cls)
 
     def _state(self, cls: Any, node: yaml.Node) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
@@ -258,45 +258,3 @@ def _is_optimiser(value: object) -> bool:
 
 def _other_version() -> str:
     return f" (nerfstudio {version('nerfstudio')} is installed; install the version that the run was trained with)"
-
-
-def _windows_path(*parts: str) -> Path:
-    return Path(PureWindowsPath(*parts).as_posix())
-
-
-def _generic(cls: Any, parameters: Any) -> Any:
-    """Return a generic class with its parameters, such as `VanillaDataManager[DepthDataset]`.
-
-    Only the subscript of `typing.Generic` is used, because a class could define its own.
-    """
-    owner = next((base for base in getattr(cls, "__mro__", ()) if "__class_getitem__" in vars(base)), None)
-    if owner is not typing.Generic:
-        raise TypeError(f"{cls!r} is not a generic class")
-    if not all(isinstance(value, type) for value in (parameters if isinstance(parameters, tuple) else (parameters,))):
-        raise TypeError("its parameters are not classes")  # typing would evaluate a text.
-    return cls[parameters]
-
-
-def _by_value(cls: type[enum.Enum], value: Any) -> enum.Enum:
-    """Return the member with a value. Exactly one argument, because more would create a new enumeration."""
-    return cls(value)
-
-
-def _by_name(cls: Any, name: Any) -> Any:
-    """Return the member with a name. Python 3.11.0 to 3.11.4 wrote members as `getattr(cls, name)`."""
-    if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
-        raise TypeError(f"{cls!r} is not an enumeration")
-    return cls[name]
-
-
-def _ordered(pairs: Any) -> Any:
-    if not isinstance(pairs, list):
-        raise TypeError("expected a list of pairs")
-    return OrderedDict(pairs)
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
-    "_operator.getitem": _generic,
-    "builtins.getattr": _by_name,
-    "collections.OrderedDict": _ordered,
-}

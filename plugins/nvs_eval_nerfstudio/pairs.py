@@ -18,6 +18,7 @@ from torch import Tensor
 from nvs_eval.errors import InputError, listed
 from nvs_eval.sources.views import FailedView, Render, View, checked_view
 from nvs_eval_nerfstudio.own_metrics import finite_values
+from nvs_eval_nerfstudio.quiet import failing
 
 if TYPE_CHECKING:
     from nerfstudio.models.base_model import Model
@@ -74,10 +75,11 @@ def render_view(
     """
     _wait(device)
     start = time.perf_counter()
-    outputs = model.get_outputs_for_camera(camera)
+    kind = type(model).__name__
+    with failing(f"{kind}: rendering view {name!r}"):
+        outputs = model.get_outputs_for_camera(camera)
     _wait(device)
     seconds = time.perf_counter() - start
-    kind = type(model).__name__
     expected = Expected.of(outputs, batch)
     metrics, images = _evaluated(model, outputs, batch, name)
     reference, render = expected.find_pair(images, model=kind)

@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, shortened
+from nvs_eval.system.devices import out_of_memory
 
 
 @contextmanager
@@ -58,6 +59,27 @@ class _NoAnswers(io.StringIO):
             f"nerfstudio asks a question before it reads this data: {question!r}. Start ns-train on the data to answer "
             "it, or create downscaled images (images_2, ...) if they are missing."
         )
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Turn any error of a model into an InputError. A lack of memory passes.
+
+    Args:
+        what: what may fail, with which the message begins.
+
+    Raises:
+        InputError: it failed, for example because a value of the configuration is impossible.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Exception) and out_of_memory(error):
+            raise
+        reason = shortened((str(error) or repr(error)).split("\n", 1)[0].rstrip("."), 200)
+        raise InputError(f"{what} fails: {type(error).__name__}: {reason}.") from error
 
 
 def import_nerfstudio() -> None:

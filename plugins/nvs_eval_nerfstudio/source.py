@@ -26,7 +26,7 @@ from nvs_eval_nerfstudio.hook import original_target
 from nvs_eval_nerfstudio.loading import load_into
 from nvs_eval_nerfstudio.own_metrics import no_downloads, own_protocol, without_own_metrics
 from nvs_eval_nerfstudio.pairs import read_pair, render_view
-from nvs_eval_nerfstudio.quiet import quiet
+from nvs_eval_nerfstudio.quiet import failing, quiet
 from nvs_eval_nerfstudio.third_party import note_on
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class Run:
         return {"config_sha256": config, "data_sha256": data_sha256(self.parsed, self.indices)}
 
     def pipeline(self) -> Pipeline:
-        """Return the pipeline as the method's own evaluation builds it, without its metrics.
+        """Return the pipeline of all checkpoints, as the method builds it for evaluation, without its metrics.
 
-        All checkpoints of a run share one pipeline. The pipeline of a previous run is freed first.
+        The pipeline of a previous run is freed first.
         """
         if _built.get(self) is None:
             _built.clear()
@@ -168,7 +168,8 @@ class Run:
 
     def _build(self) -> Pipeline:
         self.config.pipeline._target = original_target(self.config.pipeline._target)
-        with no_downloads(), downloads_explained(self.config.method_name or "the model"):
+        name = self.config.method_name or "the model"
+        with failing(f"{self.path}: building {name}"), no_downloads(), downloads_explained(name):
             pipeline = self.config.pipeline.setup(device=str(self.device), test_mode=self.loaded)
         without_own_metrics(pipeline.model)
         return pipeline

@@ -226,6 +226,31 @@ def test_hostile_configuration(name: str, command: list[str], meets: Callable[[C
     meets(Case(write, message))
 
 
+def model(**values: Any) -> Callable[[], None]:
+    return config(lambda run: [setattr(run.pipeline.model, name, value) for name, value in values.items()])
+
+
+OF_RUNS: dict[str, tuple[Callable[[], None], str]] = {
+    "a negative number of levels": (model(num_levels=-1), r"building nerfacto fails: |does not fit"),
+    "a table without end": (model(log2_hashmap_size=60), r"building nerfacto fails: |Out of memory|does not fit"),
+    "a layer without end": (model(hidden_dim=2**40), r"building nerfacto fails: |Out of memory|does not fit"),
+    "no samples": (model(num_nerf_samples_per_ray=0), r"rendering view .* fails: |must be"),
+    "no networks": (model(proposal_net_args_list=[]), r"building nerfacto fails: "),
+    "options of no network": (model(proposal_net_args_list=[{"a": 1}]), r"building nerfacto fails: TypeError"),
+}
+
+
+@pytest.mark.parametrize("name", OF_RUNS)
+def test_impossible_values(name: str, meets: Callable[[Case], Said]) -> None:
+    make, message = OF_RUNS[name]
+
+    def write() -> list[str]:
+        make()
+        return RUN
+
+    meets(Case(write, message))
+
+
 # --- Classes of plugins -----------------------------------------------------------------------------------------------
 
 PLUGIN = """
