@@ -74,9 +74,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _main(arguments: list[str]) -> int:
     from nvs_eval.cli.console import input_warnings, say
+    from nvs_eval.system.caches import redirect_caches
     from nvs_eval.system.output import drop_output
 
     _prepare_streams()
+    redirect_caches()
     debug = _DEBUG in arguments or os.environ.get(_DEBUG_VARIABLE, "0") not in ("", "0")
     try:
         try:

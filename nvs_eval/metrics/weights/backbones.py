@@ -32,6 +32,7 @@ import torch
 from nvs_eval.errors import InputError, listed
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors, state_of
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, backbone_sha256, verified
+from nvs_eval.system.caches import cache_folder
 from nvs_eval.system.files import file_sha256, write_whole
 
 Origin = Literal["directory", "environment", "cache", "torch hub", "nowhere"]
@@ -128,9 +129,9 @@ def _obtain(nets: Iterable[Net], directory: Path | None) -> dict[Net, Backbone]:
 # --- The search -----------------------------------------------------------------------------------------------------
 
 
-def cache_folder() -> Path:
+def weights_cache() -> Path:
     """Return our cache of weights: ``nvs-eval/weights`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nvs-eval" / "weights"
+    return cache_folder() / "weights"
 
 
 def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
@@ -140,7 +141,7 @@ def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:
             return "directory", path
     elif (folder := os.environ.get(ENVIRONMENT)) and (path := _in_folder(net, Path(folder), ENVIRONMENT)):
         return "environment", path
-    if (path := cache_folder() / f"{net}.safetensors").is_file():
+    if (path := weights_cache() / f"{net}.safetensors").is_file():
         return "cache", path
     if (path := _hub_file(net)).is_file():
         return "torch hub", path
@@ -243,7 +244,7 @@ def _fetch(net: Net, missing: Sequence[Net], directory: Path | None) -> Path:
         download(url, path)
     except InputError as error:
         folder = directory or os.environ.get(ENVIRONMENT)
-        searched = ", ".join(map(str, filter(None, (folder, cache_folder(), path.parent))))
+        searched = ", ".join(map(str, filter(None, (folder, weights_cache(), path.parent))))
         raise InputError(
             f"The LPIPS weights of {listed(missing)} are not available. Searched {searched}. The download of {url} "
             f"failed ({error}). {offline_hint(missing)}"

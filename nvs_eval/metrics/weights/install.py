@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.weights.backbones import cache_folder
+from nvs_eval.metrics.weights.backbones import weights_cache
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
 from nvs_eval.system.files import file_sha256, write_whole
@@ -61,7 +61,7 @@ def install(files: Iterable[Path], *, cache: Path | None = None) -> list[Install
     Raises:
         InputError: a file is none of these or is wrong, or the cache cannot be written.
     """
-    folder = cache or cache_folder()
+    folder = cache or weights_cache()
     backbones: dict[Net, tuple[Path, Backbone]] = {
         net: (file, verified(net, file, tensors)) for file in files for net, tensors in _read_backbones(file).items()
     }
