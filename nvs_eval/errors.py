@@ -8,6 +8,8 @@ from pathlib import Path
 
 LONGEST_SHOWN = 60
 """Largest number of characters of a value from a file in a message."""
+LONGEST_PATH = 300
+"""Largest number of characters of a path from a file in a message."""
 _MOST_NAMES = 50
 
 

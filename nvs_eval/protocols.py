@@ -22,7 +22,7 @@ from nvs_eval.metrics.describe import Description, describe, family_of, without_
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import AVERAGE, CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
-from nvs_eval.system.schema import Field, Text, convert, convert_fields, fields_of
+from nvs_eval.system.schema import Field, Name, convert, convert_fields, fields_of
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Protocol:
         round_means: number of decimals of means, or None for no rounding.
     """
 
-    name: Text
+    name: Name
     alpha: AlphaRule
     colour_correction: Literal["none", "quadratic", "affine"]
     out_of_range: Literal["error", "clamp", "keep"]

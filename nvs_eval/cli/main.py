@@ -48,7 +48,7 @@ _NO_MEMORY = (
     *("Cannot allocate memory", "cannot allocate memory", "failed to map segment", "can't start new thread"),
     *("not enough memory", "can't allocate memory", "out of memory"),  # of torch
 )
-_LONGEST_REASON = 100
+_LONGEST_REASON, _LONGEST_ERROR = 100, 400
 _DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ENOMEM}
 
 
@@ -132,7 +132,8 @@ def _explained_by_system(error: BaseException) -> str:
         advice = "Set the environment variable LC_ALL=C.UTF-8, or rename it."
         return f"{quoted(error.object)} cannot be the name of a file on this system. {advice}"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _DEVICE_ERRORS):
-        return f"The system could not read or write: {error}. Fix it and run the command again; finished work is kept."
+        reason = shortened(str(error), _LONGEST_ERROR)
+        return f"The system could not read or write: {reason}. Fix it and run the command again; finished work is kept."
     return ""
 
 

@@ -94,7 +94,7 @@ def evaluate(
         names: set[str] = set()
         for view in views:
             if view.name in names:
-                raise InputError(f"The name of a view must be unique. Got {view.name!r} twice.")
+                raise InputError(f"The name of a view must be unique. Got {quoted(view.name)} twice.")
             names.add(view.name)
             if isinstance(view, View):
                 _check_renders(view, ids)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from nvs_eval.errors import InputError, quoted
+from nvs_eval.errors import LONGEST_PATH, InputError, quoted, shortened
 from nvs_eval.images.files import load_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
@@ -98,7 +98,11 @@ class Result:
         """
         if relative is None:
             origin = self.record.provenance.get("renders_from")
-            advice = f"It came from {origin}: score that again" if origin else "Run it again with `--keep-renders png`"
+            advice = (
+                f"It came from {shortened(str(origin), LONGEST_PATH)}: score that again"
+                if origin
+                else "Run it again with `--keep-renders png`"
+            )
             raise InputError(f"{self.file}: the {kind} of view {quoted(view)} was not kept. {advice}.")
         path = self.file.parent / relative
         if not path.is_file():

@@ -6,6 +6,7 @@ The names of a method's options are checked here; `RunOptions` and `ScoreOptions
 from __future__ import annotations
 
 import glob
+import os
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from nvs_eval.errors import InputError, quoted, some, unknown_name
 from nvs_eval.evaluation.options import RunOptions, ScoreOptions
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.benchmarks import Scene, Suite, load_suite, named_suites
-from nvs_eval.system.schema import Count, Text, convert, fields_of
+from nvs_eval.system.schema import Count, Name, Text, convert, fields_of
 from nvs_eval.system.yaml_files import read_as
 
 KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "run": RunOptions}
@@ -83,7 +84,7 @@ class SuiteFile:
         Raises:
             InputError: It has an unknown placeholder.
         """
-        if (path := self.path(text, values)).exists():
+        if os.path.exists(path := self.path(text, values)):  # False for a path that is too long.
             return [path]  # A real name may contain brackets.
         names = {name: glob.escape(value) for name, value in values.items()}
         pattern = Path(glob.escape(str(self.file.parent))) / _expanded(_filled(text, names))
@@ -93,7 +94,7 @@ class SuiteFile:
 class _OwnScene(Struct, frozen=True, forbid_unknown_fields=True):
     """Scene defined in the file."""
 
-    name: Text
+    name: Name
     folder: Text | None = None
     factor: Count | None = None
 
@@ -101,9 +102,9 @@ class _OwnScene(Struct, frozen=True, forbid_unknown_fields=True):
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     """Fields of a suite file other than the options of `run` and `score`."""
 
-    methods: Annotated[Mapping[Text, Any], Meta(min_length=1, examples=[_EXAMPLE])]
+    methods: Annotated[Mapping[Name, Any], Meta(min_length=1, examples=[_EXAMPLE])]
     suite: Text | None = None
-    scenes: Annotated[tuple[Text | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] = ()
+    scenes: Annotated[tuple[Name | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] = ()
     title: Text | None = None
     output_dir: Text = "nvs-eval-results"
 
@@ -233,8 +234,10 @@ def _expanded(text: str) -> Path:
     """Return a path with `~` replaced by the home folder.
 
     Raises:
-        InputError: the home folder is unknown.
+        InputError: it is no path, or the home folder is unknown.
     """
+    if "\0" in text:
+        raise InputError(f"{quoted(text)} must be a path. Got a null character in it.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

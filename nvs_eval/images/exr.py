@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, listed
+from nvs_eval.errors import InputError, some
 from nvs_eval.images.stored import DamagedError, Layers, Stored, Tags, check_size
 from nvs_eval.images.tags import colours_of_primaries
 
@@ -68,8 +68,8 @@ def read(_: BinaryIO, path: Path) -> Layers:
             if layer.colours:
                 layers[_name(layer, several_parts=len(headers) > 1)] = layer
     if not layers:
-        names = listed([name for header in headers for name in header["channels"]])
-        raise InputError(f"{path} must have the channels R, G and B, or Y. Got {names}.")
+        names = [name for header in headers for name in header["channels"]]
+        raise InputError(f"{path} must have the channels R, G and B, or Y. Got {some(names, 12)}.")
     return Layers({name: partial(_stored, layer) for name, layer in layers.items()})
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, InputWarning, ResourceError, listed, quoted
+from nvs_eval.errors import InputError, InputWarning, ResourceError, quoted, some
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.files import in_units
 from nvs_eval.system.reservations import Reservations, ShortageError
@@ -97,7 +97,7 @@ class Layers:
             name = default
         if name is not None and name in self.images:
             return self.images[name]()
-        layers = listed([layer or "the unnamed one" for layer in names])
+        layers = some([layer or "the unnamed one" for layer in names], 12)
         if name is None:
             raise InputError(f"{path} has several layers with colours: {layers}. Use `--exr-layer NAME` to choose one.")
         raise InputError(f"{path} has no layer {quoted(name)} with colours. Its layers are {layers}.")

@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 from msgspec import Meta
 from torch import Tensor
 
-from nvs_eval.errors import InputError, quoted, unknown_name
+from nvs_eval.errors import InputError, quoted, shortened, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import AVERAGE, CORRECTED, FAMILIES, about_of, known_metrics
 from nvs_eval.system.plugins import entry_names, load_entry
@@ -114,7 +114,9 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
         try:
             arguments = convert_fields(parameters, _parameters(make), name)
         except InputError as error:
-            raise error if plain in known_metrics() else InputError(f"{error} {_PLUGIN.format(name=name)}") from error
+            raise (
+                error if plain in known_metrics() else InputError(f"{error} {_PLUGIN.format(name=shortened(name))}")
+            ) from error
         signature, load, smallest = make(plain, mask, **arguments)
         about = about_of(plain)
         return Description(name, about.unit, bool(about.higher_is_better), signature, load, smallest=smallest)
@@ -164,7 +166,7 @@ def _from_plugin(family: str, parameters: Mapping[str, Any], name: str) -> Metri
     """Load the metric of a plugin, or create it with its parameters."""
     if family not in entry_names(ENTRY_POINTS):
         error = unknown_name("metric", family, [*known_metrics(), *entry_names(ENTRY_POINTS)])
-        raise InputError(f"{error} {_PLUGIN.format(name=family)}")
+        raise InputError(f"{error} {_PLUGIN.format(name=shortened(family))}")
     make = _plugin_maker(family)
     try:
         arguments = convert_fields(parameters, {} if make is None else _parameters(make), name)

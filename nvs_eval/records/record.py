@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from nvs_eval.errors import InputError, quoted
+from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.records.result_id import ResultId, safe_name, sha256_of_lines
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
@@ -257,7 +257,9 @@ def _check_rows(record: Record) -> None:
     if not record.views or not metrics:
         raise InputError("it must have at least one view and one metric.")
     for row in [row for row in record.views if row.scores.keys() != metrics]:
-        raise InputError(f"view {quoted(row.name)} must have scores of {sorted(metrics)}. Got {sorted(row.scores)}.")
+        raise InputError(
+            f"view {quoted(row.name)} must have scores of {some(sorted(metrics))}. Got {some(sorted(row.scores))}."
+        )
     if len({row.name for row in record.views}) < len(record.views):
         (name, times), *_ = Counter(row.name for row in record.views).most_common(1)
         raise InputError(
@@ -267,7 +269,9 @@ def _check_rows(record: Record) -> None:
 
 def _check_repeated(stored: Stored, record: Record) -> None:
     if stored.means.keys() != record.metrics.keys():
-        raise InputError(f"its means must be of its metrics {sorted(record.metrics)}. Got {sorted(stored.means)}.")
+        raise InputError(
+            f"its means must be of its metrics {some(sorted(record.metrics))}. Got {some(sorted(stored.means))}."
+        )
     for name, mean in record.means.items():
         recorded = stored.means[name]
         if not math.isclose(recorded, mean, rel_tol=1e-9, abs_tol=1e-9):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from nvs_eval.system.files import read_small
 from nvs_eval.system.schema import convert
 
 SCHEMA_VERSION = 1
+_OTHER_MARKS = re.compile(rb'"\s+:|\\u0022')
+"""Ends of keys, and quotation marks, in the forms that msgspec does not write."""
 _MOST_BYTES, _MOST_VALUES = 2**26, 4_000_000
 
 if TYPE_CHECKING:
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
 else:
     # Files have "inf" for math.inf. Only the decoder sees this type.
     Score = Annotated[float | Literal["inf"], msgspec.Meta(description='a number or "inf"')]
+
+
+_Name = Annotated[str, msgspec.Meta(max_length=255)]
+_Path = Annotated[str, msgspec.Meta(max_length=4096)]
+Pixels = Annotated[int, msgspec.Meta(le=2**31 - 1)]
+"""A width or a height."""
 
 
 class NoRecordError(InputError):
@@ -72,17 +81,17 @@ class ViewRow:
         own: values of the model's own metrics by the model's names, never ranked with the scores; None without any.
     """
 
-    name: str
-    width: int
-    height: int
+    name: _Path
+    width: Pixels
+    height: Pixels
     scores: Mapping[str, Score]
     render_seconds: float | None
-    render: str | None
-    reference: str | None
-    reference_sha256: str
+    render: _Path | None
+    reference: _Path | None
+    reference_sha256: _Name
     coverage: float | None
-    mask: str | None = None
-    mask_sha256: str | None = None
+    mask: _Path | None = None
+    mask_sha256: _Name | None = None
     own: Mapping[str, float] | None = None
 
     @property
@@ -95,30 +104,30 @@ class Stored(msgspec.Struct):
     """A record as stored, with means and hashes. Other keys of the file are ignored."""
 
     schema_version: Literal[1]
-    scene: str
-    method: str
-    run: str | None
-    step: int | None
-    split: str
+    scene: _Name
+    method: _Name
+    run: _Name | None
+    step: Annotated[int, msgspec.Meta(le=2**63 - 1)] | None
+    split: _Name
     protocol: dict[str, Any]
-    metrics: dict[str, MetricInfo]
+    metrics: dict[_Name, MetricInfo]
     views: list[ViewRow]
     means: dict[str, Score]
     views_sha256: str
     references_sha256: str
     provenance: dict[str, Any]
     selection: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")] | None = None
-    step_name: str | None = None
+    step_name: _Name | None = None
 
 
 class _Definition(msgspec.Struct):
-    round_means: int | None
+    round_means: Annotated[int, msgspec.Meta(le=100)] | None
 
 
 class _Protocol(msgspec.Struct):
-    name: str
+    name: _Name
     definition: _Definition
-    fingerprint: str
+    fingerprint: _Name
 
 
 class _Provenance(msgspec.Struct):
@@ -183,7 +192,8 @@ def _check_keys(data: bytes) -> None:
         ValueError: the text is not JSON, or may have a key twice.
     """
     mark = b'":'
-    if data.count(mark) != msgspec.json.encode(msgspec.json.decode(data)).count(mark):
+    written = msgspec.json.encode(msgspec.json.decode(data))
+    if data.count(mark) != written.count(mark) or _OTHER_MARKS.search(data):
         raise ValueError("A key may be given twice")
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError, shortened, unknown_name
 from nvs_eval.metrics.registry import known_metrics
-from nvs_eval.system.schema import Count, Text, convert
+from nvs_eval.system.schema import Count, Name, Text, convert
 from nvs_eval.system.yaml_files import find_file, named_files, read_as
 
 
@@ -29,11 +29,11 @@ class Scene(Struct, frozen=True, forbid_unknown_fields=True):
         aliases: other names of the scene.
     """
 
-    name: Text
+    name: Name
     folder: Text
     factor: Count
     held_out: Count | None = None
-    aliases: tuple[Text, ...] = ()
+    aliases: tuple[Name, ...] = ()
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
         scenes: scenes in the usual order of papers.
     """
 
-    name: Text
+    name: Name
     title: Text
     source: Text
     split: Literal["every-8th", "test"]
@@ -90,7 +90,7 @@ def parse_suite(data: object) -> Suite:
     names: set[str] = set()
     for name in (name for scene in suite.scenes for name in (scene.name, *scene.aliases)):
         if name in names:
-            raise InputError(f"scenes must have distinct names and aliases. Got {name} twice. Remove one.")
+            raise InputError(f"scenes must have distinct names and aliases. Got {shortened(name)} twice. Remove one.")
         names.add(name)
     return suite
 
@@ -113,7 +113,7 @@ Fingerprint = Annotated[
     ),
 ]
 Rows = Annotated[
-    Mapping[Text, Annotated[Mapping[str, Digits], Meta(min_length=1)]],
+    Mapping[Name, Annotated[Mapping[str, Digits], Meta(min_length=1)]],
     Meta(min_length=1, examples=['garden: {psnr: "27.41", ssim: "0.868"}']),
 ]
 
@@ -121,7 +121,7 @@ Rows = Annotated[
 class PublishedProtocol(Struct, frozen=True, forbid_unknown_fields=True):
     """The protocol of nvs-eval that published numbers were computed under."""
 
-    name: Text
+    name: Name
     fingerprint: Fingerprint
 
 
@@ -141,11 +141,11 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
         note: remark for the reader, or None.
     """
 
-    name: Text
+    name: Name
     title: Text
     source: Text
     protocol: PublishedProtocol
-    suites: Annotated[tuple[Text, ...], Meta(min_length=1, examples=["suites: [mipnerf360]"])]
+    suites: Annotated[tuple[Name, ...], Meta(min_length=1, examples=["suites: [mipnerf360]"])]
     scores: Rows
     means: Rows = {}
     differs: Annotated[Mapping[Text, Text], Meta(min_length=1, examples=["ssim: windows wholly inside"])] = {}
@@ -182,7 +182,7 @@ def parse_published(data: object) -> Published:
     """
     published = convert(data, Published, "published numbers")
     if repeated := [name for name in dict.fromkeys(published.suites) if published.suites.count(name) > 1]:
-        raise InputError(f"suites must be distinct. Got {repeated[0]} twice. Remove one.")
+        raise InputError(f"suites must be distinct. Got {shortened(repeated[0])} twice. Remove one.")
     _check_plausible("scores", published.scores)
     _check_plausible("means", published.means)
     _check_known(published)
@@ -197,11 +197,12 @@ def decimals_of(digits: str) -> int:
 def _check_plausible(field: str, rows: Mapping[str, Mapping[str, str]]) -> None:
     for place, metric, digits in ((place, *number) for place, row in rows.items() for number in row.items()):
         if metric not in _BOUNDS:
-            raise unknown_name(f"metric of {field}.{place}", metric, _BOUNDS)
+            raise unknown_name(f"metric of {field}.{shortened(place)}", metric, _BOUNDS)
         low, high = _BOUNDS[metric]
         if not low <= float(digits) <= high:
             raise InputError(
-                f"{field}.{place}.{metric} must be between {low:g} and {high:g}. Got {digits}. Check the source."
+                f"{field}.{shortened(place)}.{metric} must be between {low:g} and {high:g}. Got {shortened(digits)}. "
+                "Check the source."
             )
 
 
@@ -215,7 +216,8 @@ def _check_known(published: Published) -> None:
             raise unknown_name("scene", scene, (name for suite in suites for name in suite.names))
         if len(homes) > 1:
             raise InputError(
-                f"each scene must be in one suite. Got {scene} in {' and '.join(homes)}. Make one file per suite."
+                f"each scene must be in one suite. Got {shortened(scene)} in {' and '.join(homes)}. Make one file "
+                "per suite."
             )
     _check_names("suite of means", published.means, named_suites())
     _check_names("metric of differs", published.differs, published.metrics)

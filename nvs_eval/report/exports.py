@@ -74,7 +74,7 @@ def inria(record: Record) -> Export:
     missing = [metric for metric in _INRIA.values() if metric not in record.metrics]
     if missing:
         raise InputError(
-            f"The files of INRIA's metrics.py need psnr, ssim and lpips_vgg. Got {', '.join(record.metrics)}, without "
+            f"The files of INRIA's metrics.py need psnr, ssim and lpips_vgg. Got {some(record.metrics)}, without "
             f"{', '.join(missing)}. Score under a protocol with these metrics, such as `--protocol inria-3dgs`."
         )
     method = f"ours_{(record.step_name or 'final') if record.step is None else record.step}"

@@ -39,6 +39,7 @@ _OTHERS = (".7z", ".rar", ".tar.zst", ".tar.lz4")
 _CHUNK = _LONGEST_READ = 1 << 20
 _LARGE, _MOST_PER_BYTE = 2**30, 200
 _LONGEST_REASON = 100
+_ENCRYPTED = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +208,8 @@ def _inspect(member: zipfile.ZipInfo | tarfile.TarInfo) -> tuple[str, str, int]:
     member.filename = member.filename.replace("\\", "/")  # Some programs separate folders with backslashes.
     mode = stat.S_IFMT(member.external_attr >> 16)  # Zero if the archive stores no modes.
     kind = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "a link"}.get(mode, "a device")
+    if member.flag_bits & _ENCRYPTED:
+        kind = "encrypted"
     return member.filename, "folder" if member.is_dir() else kind, member.file_size
 
 

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from nvs_eval.errors import InputError, quoted
+from nvs_eval.errors import InputError, quoted, shortened
 
 if TYPE_CHECKING:
     import torch
+
+_LONGEST_REASON = 150
 
 
 def find_device(name: str) -> torch.device:
@@ -39,7 +41,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = shortened(str(error).splitlines()[0], _LONGEST_REASON)
         raise InputError(
             f"The device {quoted(name)} cannot be used here: {reason} Use `--device cpu` or auto."
         ) from error

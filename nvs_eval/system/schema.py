@@ -24,8 +24,10 @@ from nvs_eval.errors import InputError, quoted, shortened, some, unknown_name
 
 T = TypeVar("T")
 
-Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+Text = Annotated[str, msgspec.Meta(pattern=r"\S", max_length=1000)]
 """A string that is not blank."""
+Name = Annotated[str, msgspec.Meta(pattern=r"\S", max_length=200)]
+"""A string that is not blank and can be the name of a folder."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 """An integer of at least 1."""
 
@@ -134,7 +136,7 @@ def _custom_type(path: Callable[[str], Path], kind: type, value: object) -> obje
     """Convert a value to a path, or accept an instance of a type that msgspec does not support."""
     if kind is Path:
         text = os.fspath(value) if isinstance(value, os.PathLike) else value
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not text or "\0" in text:
             raise msgspec.ValidationError("Not a path")
         return path(text) if isinstance(value, str) else Path(text)
     if not isinstance(value, get_origin(kind) or kind):
@@ -202,6 +204,9 @@ def leaf_refusal(value: Any, hint: Any, place: str) -> InputError:
         return unknown_name(place, value, map(str, choices))
     *words, last = _needed(hint)
     needed = f"{', '.join(words)} or {last}" if words else last
+    longest = max((_meta(member).max_length or 0 for member in (hint, *union_members(hint))), default=0)
+    if longest and isinstance(value, str) and len(value) > longest:
+        needed += f" of at most {longest} characters"
     kinds = {kind for member in members for kind in (member, *get_args(member))}
     is_name = str in members and not kinds & {int, float} and not _meta(hint).description
     quote = " Quote it." if isinstance(value, float) and str(value) in choices else ""
@@ -256,7 +261,7 @@ def _needed(hint: Any) -> list[str]:
     *others, last = [meta.description] if meta.description else [*_needed(bare_type(hint))]
     if not meta.description:
         last += "" if meta.ge is None else f" of at least {meta.ge}"
-        last += "" if meta.le is None else f" and at most {meta.le}"
+        last += "" if meta.le is None else f" {'of' if meta.ge is None else 'and'} at most {meta.le}"
         last += "" if meta.min_length is None else " that is not empty"
     return [*others, "".join([last, *(f", such as `{example}`" for example in meta.examples or ())])]
 

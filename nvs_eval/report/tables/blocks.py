@@ -167,7 +167,7 @@ def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
     names = list(layout.suite.names)
     if not set(names) & set(scenes):
         raise InputError(
-            f"Records must be of scenes of {layout.suite.name} ({', '.join(names)}). Got {', '.join(scenes)}. Use "
+            f"Records must be of scenes of {layout.suite.name} ({some(names, 20)}). Got {some(scenes)}. Use "
             "these names with `--scene` when scoring, or omit `--suite`."
         )
     return names
