@@ -34,7 +34,7 @@ else:
 
 _Name = Annotated[str, msgspec.Meta(max_length=255)]
 _Path = Annotated[str, msgspec.Meta(max_length=4096)]
-Pixels = Annotated[int, msgspec.Meta(le=2**31 - 1)]
+Pixels = Annotated[int, msgspec.Meta(le=2**31 - 1, description="a whole number")]
 """A width or a height."""
 
 
@@ -107,7 +107,7 @@ class Stored(msgspec.Struct):
     scene: _Name
     method: _Name
     run: _Name | None
-    step: Annotated[int, msgspec.Meta(le=2**63 - 1)] | None
+    step: Annotated[int, msgspec.Meta(le=2**63 - 1, description="a whole number")] | None
     split: _Name
     protocol: dict[str, Any]
     metrics: dict[_Name, MetricInfo]

@@ -324,11 +324,11 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a mean too few": (
         lambda p: p["means"].pop("ssim"),
-        r"its means must be of its metrics .* Got \['lpips_alex', 'psnr'\]",
+        r"its means must be of its metrics .* Got lpips_alex, psnr\.",
     ),
     "a mean too many": (
         lambda p: p["means"].update(mae=0.1),
-        r"its means must be of its metrics .* Got \['lpips_alex', 'mae', ",
+        r"its means must be of its metrics .* Got lpips_alex, mae, ",
     ),
     "a changed score": (set_score(0.9), "its mean ssim must be 0.95.* Got 0.65"),
     "a score as text": (
@@ -341,7 +341,7 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no score": (set_score(None), NO_SCORE + "None"),
     "a score too few": (
         lambda p: p["views"][0]["scores"].pop("ssim"),
-        r"view 'cam0/0001' must have scores of \['lpips_alex', 'psnr', 'ssim'\]\. Got \['lpips_alex', 'psnr'\]",
+        r"view 'cam0/0001' must have scores of lpips_alex, psnr, ssim\. Got lpips_alex, psnr\.",
     ),
     "a renamed view": (lambda p: p["views"][0].update(name="0009"), "its views_sha256 must be that of its views"),
     "another reference": (
