@@ -26,10 +26,11 @@ def choose_views(names: Sequence[str], *, wanted: Sequence[str], every: int) -> 
     """
     if every < 1:
         raise InputError(f"--every must be at least 1 (all views). Got {every}.")
+    known, chosen_names = set(names), set(wanted)
     for name in wanted:
-        if name not in names:
+        if name not in known:
             raise unknown_name("view", name, names)
-    chosen = [(index, name) for index, name in enumerate(names) if not wanted or name in wanted]
+    chosen = [(index, name) for index, name in enumerate(names) if not wanted or name in chosen_names]
     return dict(chosen[::every])
 
 

@@ -13,6 +13,7 @@ from support.pinned import Pinned
 from support.scenes import bitmap, float_image
 from torch import Tensor
 
+from nvs_eval.diagnostics.inspection import pairs as pairs_module
 from nvs_eval.diagnostics.inspection.pairs import Pair, pair_findings, thumbnail
 from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.images.files import load_image
@@ -128,3 +129,19 @@ def test_jpeg_and_damaged_renders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     bitmap(1).save("ours/a.png", format="JPEG", quality=99, subsampling=0)
     Path("ours/b.png").write_bytes(b"no image")
     pinned("inspect", "\n".join(texts(inspect_record(Path("record.json")))))
+
+
+@pytest.mark.parametrize("most", [0, 10**9])
+def test_the_best_reference_is_that_of_all(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(pairs_module, "_MOST_CANDIDATES", most)
+    monkeypatch.setattr(pairs_module, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(pairs_module, "_COLUMNS_AT_ONCE", 4)
+    generator = torch.Generator().manual_seed(0)
+    references = torch.rand(23, 3, 1, 1, generator=generator) + 0.2 * torch.rand(23, 3, 32, 32, generator=generator)
+    order = torch.randperm(23, generator=generator).tolist()
+    renders = references[order] + 0.05 * torch.rand(23, 3, 32, 32, generator=generator)
+    pairs = [Pair(f"{i:02}", references[i], renders[i], square=True) for i in range(23)]
+    best, gains = pairs_module._best_references(pairs)
+    errors = (renders[:, None] - references[None]).double().square().mean((2, 3, 4)) + 1e-9
+    assert best == errors.argmin(1).tolist() == order
+    assert gains == pytest.approx((errors.diagonal() / errors.amin(1)).tolist(), rel=1e-9)

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from nvs_eval.diagnostics.inspection.findings import Finding, findings_on, of_all
 
 _SIDE = 32
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 256, 2048
+# Side of the blocks that are averaged to find references that cannot fit best, and most pairs of the others to compare.
+_COARSE, _MOST_CANDIDATES = 4, 20_000
+_ROUNDING = 1 + 1e-9
 # Ratios of mean squared errors: a gain of 1 dB for most views is no accident, for a single view one of 6 dB.
 _SHIFTED, _BETTER, _MUCH_BETTER = 10**0.1, 10**0.3, 10**0.6
 _MOST = 0.75
@@ -82,7 +85,7 @@ _OF_SQUARES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _changed(pairs: Sequence[Pair]) -> Iterator[Finding]:
     changes = _CHANGES | (_OF_SQUARES if all(pair.square for pair in pairs) else {})
-    references, renders = (torch.stack([getattr(pair, kind) for pair in pairs]) for kind in ("reference", "render"))
+    references, renders = _stacked(pairs)
     errors = _errors(references, renders)
     gains = {fault: errors / _errors(references, undo(renders)) for fault, undo in changes.items()}
     fault = max(gains, key=lambda name: float(gains[name].median()))
@@ -99,8 +102,13 @@ def _of_all(count: int, total: int) -> str:
     return words[0].lower() + words[1:]
 
 
+def _stacked(pairs: Sequence[Pair]) -> tuple[Float[Tensor, "n 3 s s"], Float[Tensor, "n 3 s s"]]:
+    return torch.stack([pair.reference for pair in pairs]), torch.stack([pair.render for pair in pairs])
+
+
 def _errors(references: Float[Tensor, "n 3 s s"], renders: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n"]:
-    return (references - renders).double().square().mean((1, 2, 3)) + _NO_ERROR
+    blocks = zip(references.split(_ROWS_AT_ONCE), renders.split(_ROWS_AT_ONCE), strict=True)
+    return torch.cat([(a - b).double().square().mean((1, 2, 3)) for a, b in blocks]) + _NO_ERROR
 
 
 # --- Renders that fit the reference of another view -------------------------------------------------------------------
@@ -137,13 +145,32 @@ def _away(offset: int) -> str:
 
 def _best_references(pairs: Sequence[Pair]) -> tuple[list[int], list[float]]:
     """Return for each render the place of the reference that fits best, and its own error divided by that one's."""
-    references = torch.stack([pair.reference for pair in pairs]).flatten(1).double()
-    renders = torch.stack([pair.render for pair in pairs]).flatten(1).double()
+    references, renders = _stacked(pairs)
+    own, coarse = _errors(references, renders), avg_pool2d(references, _COARSE)
     best, gains = [], []
     for start in range(0, len(pairs), _ROWS_AT_ONCE):
-        distances = torch.cdist(renders[start : start + _ROWS_AT_ONCE], references).square()
-        errors = distances / references.shape[1] + _NO_ERROR
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        some, own_errors = renders[rows], own[rows]
+        # Averages differ by less than what they are averages of: this is the least error that is possible.
+        least = _all_errors(coarse, avg_pool2d(some, _COARSE))
+        limits = torch.minimum(own_errors, _errors(references[least.argmin(1)], some))
+        render, reference = (least <= limits[:, None] * _ROUNDING).nonzero(as_tuple=True)
+        if len(render) <= _MOST_CANDIDATES:
+            errors = torch.full_like(least, torch.inf)
+            errors[render, reference] = _errors(references[reference], some[render])
+        else:
+            errors = _all_errors(references, some)
+        errors.diagonal(start)[: len(some)] = own_errors
         smallest, places = errors.min(1)
         best += places.tolist()
-        gains += (errors.diagonal(start) / smallest).tolist()
+        gains += (own_errors / smallest).tolist()
     return best, gains
+
+
+def _all_errors(references: Float[Tensor, "n 3 s s"], renders: Float[Tensor, "m 3 s s"]) -> Float[Tensor, "m n"]:
+    """Return the error of each render against each reference."""
+    columns = [
+        torch.cdist(renders.flatten(1).double(), block.flatten(1).double()).square()
+        for block in references.split(_COLUMNS_AT_ONCE)
+    ]
+    return torch.cat(columns, 1) / references[0].numel() + _NO_ERROR
