@@ -52,24 +52,27 @@ class Inspection:
 
 
 def findings_on(
-    names: Sequence[str],
+    names: Sequence[object],
     text: str,
     total: int = 0,
     *,
     noun: str = "reference",
     verb: Literal["are", "have"] = "are",
     doubtful: bool = False,
+    whole: bool = False,
     **values: str,
 ) -> Iterator[Finding]:
     """Yield a finding on the named items, if any.
 
     In `text`, `{count}` becomes a phrase such as "1 of 4 references is" (with `total`, `noun` and `verb`), `{names}`
-    the first names, and `{which}` the names in parentheses unless they are all. `values` are further fields.
+    the first names, and `{which}` the names in parentheses unless they are all. `values` are further fields. Names
+    that are `whole` sentences are not truncated.
     """
     if names:
-        which = "" if len(names) == total else f" ({some(names)})"
+        shown = some(names, whole=whole)
+        which = "" if len(names) == total else f" ({shown})"
         count = of_all(len(names), total, noun, verb)
-        yield Finding(text.format(count=count, names=some(names), which=which, **values), doubtful)
+        yield Finding(text.format(count=count, names=shown, which=which, **values), doubtful)
 
 
 def of_all(count: int, total: int, noun: str, verb: Literal["are", "have"] = "are") -> str:

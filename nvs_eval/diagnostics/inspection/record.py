@@ -25,7 +25,7 @@ from nvs_eval.diagnostics.inspection.findings import (
     tag_findings,
 )
 from nvs_eval.diagnostics.inspection.pairs import Pair, Thumbnail, pair_findings, thumbnail
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, printable, some
 from nvs_eval.images.files import Header, Reading, load_image, probe_image
 from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.records.record import Record, ViewRow, read_record
@@ -200,7 +200,7 @@ def _changed(inspected: InspectedRecord) -> Iterator[Finding]:
         errors = [inspected.decoded.get(path) for _, path in files]
         unreadable = [str(error).rstrip(".") for error in errors if isinstance(error, InputError)]
         text = "{count} unreadable and could not be compared with what was scored: {names}."
-        yield from findings_on(unreadable, text, total, noun=noun)
+        yield from findings_on(unreadable, text, total, noun=noun, whole=True)
 
 
 def _pairs(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -228,9 +228,10 @@ def _may_be_copy(inspected: InspectedRecord, path: Path) -> bool:
 def _missing(inspected: InspectedRecord) -> Iterator[Finding]:
     rows = inspected.record.views
     unnamed = [row.name for row in rows if not row.reference]
-    missing = [str(path) for _, path in inspected.references if not path.is_file()]
+    missing = [printable(str(path)) for _, path in inspected.references if not path.is_file()]
     yield from findings_on(unnamed, _UNNAMED, len(rows))
-    yield from findings_on(missing, "{count} missing, so these views cannot be scored again: {names}.", len(rows))
+    text = "{count} missing, so these views cannot be scored again: {names}."
+    yield from findings_on(missing, text, len(rows), whole=True)
 
 
 def _formats(inspected: InspectedRecord) -> Iterator[Finding]:
@@ -270,8 +271,8 @@ def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
     rows = inspected.record.views
     masks = [inspected.path(row.mask) for row in rows if row.mask]
     for noun, paths in (("render", [path for _, path in inspected.renders]), ("mask", masks)):
-        missing = [str(path) for path in paths if not path.is_file()]
-        yield from findings_on(missing, "{count} missing: {names}.", len(rows), noun=noun)
+        missing = [printable(str(path)) for path in paths if not path.is_file()]
+        yield from findings_on(missing, "{count} missing: {names}.", len(rows), noun=noun, whole=True)
 
 
 WARNINGS = (

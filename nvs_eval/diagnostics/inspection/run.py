@@ -205,7 +205,7 @@ def _unusable_images(run: InspectedRun) -> Iterator[Finding]:
     for images in (run.held_out, run.training):
         for state, files in images.unusable.items():
             text = f"{{count}} {state}: {{names}}."
-            yield from findings_on(files, text, images.total, noun=images.noun, doubtful=True)
+            yield from findings_on(files, text, images.total, noun=images.noun, doubtful=True, whole=True)
 
 
 def _camera_sizes(run: InspectedRun) -> Iterator[Finding]:
