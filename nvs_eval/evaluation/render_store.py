@@ -11,17 +11,16 @@ to their final place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from nvs_eval.errors import InputError, quoted
-from nvs_eval.evaluation.kept_files import kept_files, move_files, place_of_renders
-from nvs_eval.evaluation.plan import Job, Keep, Plan
+from nvs_eval.evaluation.kept_files import REFERENCES, RENDERS, KeptFiles, kept_files, move_files, place_of_renders
+from nvs_eval.evaluation.plan import Job, Plan
 from nvs_eval.evaluation.prepare import is_in_range
-from nvs_eval.evaluation.rows import relative_path
 from nvs_eval.evaluation.work_folder import Note, Rendered, WorkFolder, leftovers
 from nvs_eval.images.files import load_image, save_npy, save_png
 from nvs_eval.images.pixels import quantise, sha256_of_image
@@ -32,10 +31,6 @@ from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import FailedView, View
 from nvs_eval.system.files import file_sha256, space_needed
-
-_RENDERS: dict[Keep, tuple[str, ...]] = {"all": (".npy",), "png": (".png",), "none": ()}
-# A reference kept as floats also keeps its PNG, for viewing.
-_REFERENCES: dict[Keep, tuple[str, ...]] = {"all": (".png", ".npy"), "png": (".png",), "none": ()}
 
 
 @dataclass
@@ -269,11 +264,11 @@ class RenderStore:
             InputError: The files cannot be moved.
         """
         keep = self.plan.keep if records else "none"
-        kept = _Kept(self._references, self._copied_references)
+        kept = KeptFiles(keep, self.folder, self._references, self._copied_references)
         if self._work is not None:
             try:
-                move_files(kept_files(self._work.path / "references", _REFERENCES[keep]), kept.references)
-                files = kept_files(self._work.path / "renders", _RENDERS[keep])
+                move_files(kept_files(self._work.path / "references", REFERENCES[keep]), kept.references)
+                files = kept_files(self._work.path / "renders", RENDERS[keep])
                 replaced = {file for record in records for file in record_files(record, self.output_dir)}
                 sha256 = {name: file_sha256(file) for name, file in files.items()}
                 renders = place_of_renders(sha256, self.folder, replaced if self.overwrite else None)
@@ -281,29 +276,14 @@ class RenderStore:
             except OSError as error:
                 raise self._unwritable(error) from error
             hashes = {name.with_suffix("").as_posix(): digest for name, digest in sha256.items()}
-            kept = replace(kept, folder=renders.name, sha256=hashes)
+            kept = replace(kept, renders=renders.name, sha256=hashes)
         by_fingerprint = {protocol.fingerprint: protocol for protocol in protocols}
-        return [self._published(record, by_fingerprint[record.fingerprint], kept) for record in records]
-
-    def _published(self, record: Record, protocol: Protocol, files: _Kept) -> Record:
-        keep, inexact = self.plan.keep, files.copies
-        exact = keep == "all" or (protocol.exact_in_png and (not inexact or protocol.quantise.reference == "round"))
-        kept = "none" if keep == "none" else "as scored" if exact else "8-bit copies of what was scored"
-        provenance = {**record.provenance, "kept_renders": kept}
-        if files.sha256:
-            provenance["kept_sha256"] = files.sha256  # Another command may replace the files of an old record.
-        if keep == "png" and inexact:
-            # These hashes distinguish an 8-bit copy from a reference that was changed later.
-            provenance["reference_copies"] = inexact
-        if self.job.masks is not None and self.job.masks.binary and protocol.takes_masks:
-            provenance["masks"] = "binary"
-        rows = []
-        for row in record.views:
-            extension = ".npy" if keep == "all" and row.name in inexact else ".png"
-            reference = relative_path(files.references / f"{row.name}{extension}", self.folder)
-            render = "".join(f"{files.folder}/{row.name}{extension}" for extension in _RENDERS[keep]) or None
-            rows.append(replace(row, render=render, reference=reference if render else None))
-        return replace(record, views=rows, provenance=provenance)
+        stated = [kept.stated_in(record, by_fingerprint[record.fingerprint]) for record in records]
+        if self.job.masks is None or not self.job.masks.binary:
+            return stated
+        masked = {protocol.fingerprint for protocol in protocols if protocol.takes_masks}
+        binary = {"masks": "binary"}
+        return [replace(r, provenance={**r.provenance, **(binary if r.fingerprint in masked else {})}) for r in stated]
 
 
 def _is_damaged(files: Collection[Path]) -> bool:
@@ -313,13 +293,3 @@ def _is_damaged(files: Collection[Path]) -> bool:
     except InputError:
         return True
     return False
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Kept files of a result: the folders of references and renders, and hashes by the names of views."""
-
-    references: Path
-    copies: Mapping[str, str]
-    folder: str = "renders"
-    sha256: Mapping[str, str] = field(default_factory=dict)

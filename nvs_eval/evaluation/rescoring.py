@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
-from nvs_eval.evaluation.inputs import of_record
+from nvs_eval.evaluation.inputs import of_record, same_renders
 from nvs_eval.evaluation.kept_renders import Result
-from nvs_eval.evaluation.options import RescoreOptions
+from nvs_eval.evaluation.options import RescoreOptions, RunOptions
 from nvs_eval.evaluation.partial import open_partial
+from nvs_eval.evaluation.plan import Job
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.comparable import main_records
 from nvs_eval.records.files import read_record_files
-from nvs_eval.records.record import Record, record_file
+from nvs_eval.records.record import Record, read_record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
 from nvs_eval.sources.image_source import ImageFiles, reading_of
 from nvs_eval.system.hashes import forget_hashes, remembered_sha256
@@ -53,13 +55,34 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
             groups.setdefault((root, missing), []).append(result)
     # Creating the jobs checks everything before anything is scored.
     jobs = [
-        _Job(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
+        Rescoring(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
         for (root, missing), group in groups.items()
     ]
     for job in jobs:
         records += [(job.session.output_dir, record) for record in job.run(callbacks)]
     report_lost([error for job in jobs for error in job.session.errors], records, callbacks)
     return records
+
+
+def kept_result(job: Job, output_dir: Path, protocols: Sequence[Protocol]) -> Result | None:
+    """Return a record of a checkpoint whose kept renders suit all protocols, or None if it must be rendered."""
+    for file in sorted((output_dir / job.id.folder).glob("*.json")):
+        with suppress(InputError):
+            result = Result(file, read_record(file))
+            names = [row.name for row in result.record.views]
+            same = result.record.id == job.id and names == list(job.checkpoint.names)
+            if same and same_renders(result.record.provenance, job.checkpoint.provenance) and _same_masks(result, job):
+                for protocol in protocols:
+                    result.check_serves(protocol)
+                result.check_unchanged(protocols)
+                return result
+    return None
+
+
+def _same_masks(result: Result, job: Job) -> bool:
+    if job.masks is None or not result.masked:
+        return job.masks is None and not result.masked
+    return all(job.masks.sha256(row.name) == row.mask_sha256 for row in result.record.views)
 
 
 def _chosen(results: Sequence[Result], named: Collection[Path], protocols: Sequence[Protocol]) -> list[Result]:
@@ -121,11 +144,15 @@ def _best(results: Sequence[Result], protocols: Sequence[Protocol]) -> Result:
     raise min(errors_by_result, key=len)[0]
 
 
-class _Job:
+class Rescoring:
     """Results below one output folder that are scored under the same protocols; checked on creation."""
 
     def __init__(
-        self, session: Session, results: Sequence[Result], protocols: Sequence[Protocol], options: RescoreOptions
+        self,
+        session: Session,
+        results: Sequence[Result],
+        protocols: Sequence[Protocol],
+        options: RescoreOptions | RunOptions,
     ) -> None:
         self.session = session
         self._places = Places(session.output_dir, options.overwrite, renamable=False)

@@ -19,6 +19,7 @@ from nvs_eval.evaluation.plan import Job, Keep, plan_renders
 from nvs_eval.evaluation.preflight import Work, announce
 from nvs_eval.evaluation.render_store import RenderStore
 from nvs_eval.evaluation.rendering import Evaluation
+from nvs_eval.evaluation.rescoring import Rescoring, kept_result
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.evaluation.work_folder import remove_leftovers
@@ -47,8 +48,10 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     evaluations: list[Evaluation] = []
     groups = _groups(jobs, options)
     records, waiting = _finished(groups, options, callbacks)
+    for group, protocols in [] if options.overwrite else waiting:
+        records += _score_kept(group, protocols, session, options, callbacks)
     with ExitStack() as stack:
-        for group, protocols in waiting:
+        for group, protocols in [(group, protocols) for group, protocols in waiting if group]:
             plan = plan_renders(group, protocols, options.keep_renders)
             scorer, places = options.scorer(protocols), Places.of(options)
             stores = [RenderStore(job, session.output_dir, plan, options.overwrite) for job in group]
@@ -63,6 +66,25 @@ def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
     order = [job.id.folder for job in jobs]
     named = [protocol.fingerprint for _, protocols in groups for protocol in protocols]
     return sorted(records, key=lambda record: (order.index(record.id.folder), named.index(record.fingerprint)))
+
+
+def _score_kept(
+    group: list[Job], protocols: Sequence[Protocol], session: Session, options: RunOptions, callbacks: Callbacks
+) -> list[Record]:
+    """Score jobs whose renders were kept by an earlier command under other protocols, and remove them from the group.
+
+    Renders that have changed since are not used.
+    """
+    kept = {job: result for job in group if (result := kept_result(job, session.output_dir, protocols))}
+    try:
+        rescoring = Rescoring(session, list(kept.values()), protocols, options)
+    except InputError:
+        return []  # The renders have changed. Any other fault is found again.
+    for job in kept:
+        group.remove(job)
+        under = some((protocol.label for protocol in protocols), 3)
+        callbacks.say(f"{job.id}: scoring its kept renders under {under}. Nothing is rendered.")
+    return rescoring.run(callbacks)
 
 
 def is_evaluated(options: RunOptions) -> bool:

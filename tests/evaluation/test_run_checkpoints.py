@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.checkpoints import FakeCheckpoint, evaluate_checkpoints, evaluate_jobs, job_of, out_of_range
-from support.protocols import CLAMPING, FLOAT, HALF, IGNORING, LIGHT
+from support.checkpoints import FakeCheckpoint, Opener, evaluate_checkpoints, evaluate_jobs, job_of, out_of_range
+from support.protocols import CLAMPING, FLOAT, HALF, IGNORING, LIGHT, protocol_file
 from support.records import rows
 from support.scenes import WIDTH, files_below, float_image, image, masks_in, write_masks
 
+import nvs_eval
 from nvs_eval.errors import InputError
-from nvs_eval.records.record import read_record, record_file
+from nvs_eval.evaluation.plan import Keep
+from nvs_eval.images.files import save_png
+from nvs_eval.records.record import Record, read_record, record_file
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import list_images
 
@@ -185,3 +188,51 @@ def test_record_states_that_weights_above_0_count_as_1(staged: bool, tmp_path: P
     steps = [FakeCheckpoint(1, masks=Masks(list_images(faint)))]
     with pytest.raises(InputError, match="must have white pixels"):
         evaluate_checkpoints(steps, tmp_path / "out", LIGHT)
+
+
+# --- Further protocols ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("case", [("png", "other"), ("png", "float"), ("all", "float"), ("none", "other")])
+def test_further_protocol_uses_kept_renders(case: tuple[Keep, str], steps: int, tmp_path: Path, opener: Opener) -> None:
+    keep, then = case
+    other = LIGHT.replace("light", "other").replace("crop: 0", "crop: 2")
+    for name, text in {"light": LIGHT, "other": other, "float": FLOAT}.items():
+        protocol_file(tmp_path, text, f"{name}.yaml")
+
+    def run(out: str, *protocols: str) -> list[Record]:
+        opener.given[:] = [FakeCheckpoint(step, references=image) for step in range(steps)]
+        files = [str(tmp_path / f"{name}.yaml") for name in protocols]
+        return nvs_eval.run("config.yml", protocol=files, steps="all", keep_renders=keep, output_dir=tmp_path / out)
+
+    both = run("both", "light", then)
+    run("out", "light")
+    records = run("out", "light", then)
+    assert bool(opener.rendered) == (case in [("png", "float"), ("none", "other")])
+    assert [[row.scores for row in one.views] for one in records] == [[row.scores for row in one.views] for one in both]
+    assert [one.fingerprint for one in records] == [one.fingerprint for one in both]
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 2 * steps
+
+
+@pytest.mark.parametrize("change", ["render", "masks", "overwrite", "checkpoint"])
+def test_other_kept_renders_are_not_used(change: str, tmp_path: Path, opener: Opener) -> None:
+    protocol_file(tmp_path, LIGHT, "light.yaml")
+    protocol_file(tmp_path, LIGHT.replace("light", "other").replace("crop: 0", "crop: 2"), "other.yaml")
+    opener.given[:] = [FakeCheckpoint(1)]
+    nvs_eval.run("config.yml", protocol=str(tmp_path / "light.yaml"), output_dir=tmp_path / "out")
+    if change == "render":
+        save_png(next(tmp_path.rglob("renders/a.png")), image(77))
+    identity = {"checkpoint_sha256": "other"} if change == "checkpoint" else {}
+    opener.given[:] = [again := FakeCheckpoint(1, identity=identity)]
+    masks = masks_in(tmp_path / "masks", {"a": 0.5, "cam0/b": 0.5, "c": 0.5})
+    given = tmp_path / "masks" if change == "masks" else None
+    (record,) = nvs_eval.run(
+        "config.yml",
+        protocol=str(tmp_path / "other.yaml"),
+        output_dir=tmp_path / "out",
+        overwrite=change == "overwrite",
+        masks=given,
+    )
+    assert again.rendered == ["a", "cam0/b", "c"] and masks.files
+    assert "rescored_from" not in record.provenance

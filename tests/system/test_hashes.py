@@ -128,7 +128,8 @@ def test_files_that_are_gone_are_forgotten(file: Path) -> None:
     other = file.with_name("b.png")
     other.write_bytes(b"b")
     known = HashCache()
-    known.sha256(file), known.sha256(other)
+    for path in (file, other):
+        known.sha256(path)
     other.unlink()
     known.save()
     (stored,) = (file.parents[1] / "cache" / "hashes").iterdir()

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def make(path: Path, *, age: float = 0) -> Path:
     path.touch()
-    os.utime(path, (time.time() - age,) * 2)
+    os.utime(path, (time.time() - age, time.time() - age))
     return path
 
 
