@@ -12,7 +12,7 @@ import torch
 from nvs_eval.errors import ResourceError, quoted
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import free_memory
-from nvs_eval.system.files import in_units
+from nvs_eval.system.space import in_units
 
 # Memory for LPIPS below which nothing is gained, and that of a device whose memory is unknown.
 _LEAST, _UNKNOWN = 2**24, 2**32

@@ -14,8 +14,8 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import memory_of
 from nvs_eval.system.devices import free_memory
-from nvs_eval.system.files import in_units
 from nvs_eval.system.prefetch import GROUPS_AHEAD
+from nvs_eval.system.space import in_units, too_little
 
 # Number of renders from which on work is long enough to be announced.
 _LONG = 500
@@ -82,9 +82,10 @@ def announce(works: Sequence[Work], callbacks: Callbacks) -> None:
     for work in works:
         if free is not None and work.least > free:
             width, height = work.largest
+            least, left = too_little(work.least, free)
             raise InputError(
-                f"Scoring needs at least {in_units(work.least)} of memory for views of {width}x{height} with "
-                f"{counted(work.results, 'render')} each, but only {in_units(free)} are free. Score fewer folders or "
+                f"Scoring needs at least {least} of memory for views of {width}x{height} with "
+                f"{counted(work.results, 'render')} each, but only {left} are free. Score fewer folders or "
                 "steps at once, or free some memory."
             )
         together = work.results

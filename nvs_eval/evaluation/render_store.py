@@ -30,7 +30,8 @@ from nvs_eval.records.result_id import safe_name
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import Picture
 from nvs_eval.sources.views import FailedView, View
-from nvs_eval.system.files import file_sha256, space_needed
+from nvs_eval.system.files import file_sha256
+from nvs_eval.system.space import space_needed
 
 
 @dataclass

@@ -16,7 +16,8 @@ from nvs_eval.evaluation.options import RESULTS, ScoringOptions
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record, record_file, record_files, record_name, write_record
 from nvs_eval.records.result_id import ResultId
-from nvs_eval.system.files import clean
+from nvs_eval.system.files import check_folder_writable, clean
+from nvs_eval.system.folders import is_too_long
 
 
 def partial_file(record: Path) -> Path:
@@ -57,9 +58,20 @@ class Places:
         """Return the complete records of the inputs of a result, by fingerprint. Incomplete ones are scored again.
 
         Raises:
-            InputError: a record of other inputs, or another file, is in the place of a record.
+            InputError: a record of other inputs, or another file, is in the place of a record, or a missing one cannot
+                be written there.
         """
         records = {p.fingerprint: self._finished(result, p, inputs) for p in protocols}
+        folder = self.output_dir / result.folder
+        for protocol in protocols:
+            name = record_name(protocol.name, protocol.fingerprint, result.selection, incomplete=True)
+            if is_too_long(name, folder):
+                raise InputError(
+                    f"The name of a protocol becomes that of a file. Got {quoted(protocol.name)}, which is too long "
+                    f"for the disk of {self.output_dir}. Choose a shorter name."
+                )
+        if None in records.values():
+            check_folder_writable(folder)
         return {fingerprint: record for fingerprint, record in records.items() if record is not None}
 
     def _finished(self, result: ResultId, protocol: Protocol, inputs: Inputs) -> Record | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
-from nvs_eval.errors import InputError, counted, listed, some
+from nvs_eval.errors import InputError, counted, listed, quoted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost
 from nvs_eval.evaluation.inputs import of_checkpoint
@@ -30,8 +31,10 @@ from nvs_eval.sources import checkpoints as trained
 from nvs_eval.sources.checkpoints import Checkpoint
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.system.devices import find_device, memory_advice
-from nvs_eval.system.files import check_folder_writable, check_space, in_units
+from nvs_eval.system.files import check_folder_writable
+from nvs_eval.system.folders import is_too_long
 from nvs_eval.system.hashes import forget_hashes
+from nvs_eval.system.space import check_space, in_units
 
 
 def run_checkpoints(options: RunOptions, callbacks: Callbacks) -> list[Record]:
@@ -202,7 +205,22 @@ def _job(
         with suppress(InputError):
             if checkpoint.masks is not None:
                 callbacks.say(f"The data of {result} has masks. Use `--data-masks` to score with them.")
+    _check_view_names(checkpoint.names, options.output_dir or RESULTS)
     return Job(checkpoint, result, masks)
+
+
+def _check_view_names(names: Sequence[str], output_dir: Path) -> None:
+    """Check that the renders of all views can be written, before any of them is rendered.
+
+    Raises:
+        InputError: The name of a view is too long for a file.
+    """
+    for part in dict.fromkeys(part for name in names for part in Path(f"{name}.png").parts):
+        if is_too_long(part, output_dir):
+            raise InputError(
+                f"The name of a view becomes that of a file. Got {quoted(part)}, which is too long for the disk of "
+                f"{output_dir}. Rename the image."
+            )
 
 
 def _groups(jobs: Sequence[Job], options: RunOptions) -> list[_Group]:

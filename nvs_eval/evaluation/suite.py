@@ -15,7 +15,7 @@ from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile, load_suite_
 from nvs_eval.records.comparable import main_records
 from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record, ViewRow, read_record, record_file
-from nvs_eval.records.result_id import safe_name
+from nvs_eval.records.result_id import ResultId, check_names, safe_name
 from nvs_eval.system.devices import find_device
 from nvs_eval.system.folders import files_below
 from nvs_eval.system.schema import convert
@@ -258,6 +258,7 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
 
 
 def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, Any]) -> Entry:
+    check_names(ResultId(scene, method.name))
     values = {**file.placeholders[scene], "method": method.name}
     path = partial(file.path, values=values)
     matches = {text: file.matches(text, values) for text in method.inputs}

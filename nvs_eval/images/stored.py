@@ -20,8 +20,8 @@ import numpy as np
 
 from nvs_eval.errors import InputError, InputWarning, ResourceError, quoted, some
 from nvs_eval.system.devices import free_memory
-from nvs_eval.system.files import in_units
 from nvs_eval.system.reservations import Reservations, ShortageError
+from nvs_eval.system.space import in_units, too_little
 
 _BYTES_PER_VALUE = 8  # The stored value and its float32, at most.
 _LARGE = 2**28
@@ -172,8 +172,9 @@ def _free() -> int | None:
 
 
 def _shortage(what: str, needed: int, free: int) -> ResourceError:
+    size, left = too_little(needed, free)
     return ResourceError(
-        f"{what} needs {in_units(needed)} of memory to read, but only {in_units(free)} are free. If this is not the "
+        f"{what} needs {size} of memory to read, but only {left} are free. If this is not the "
         "real size, a file is damaged. Otherwise free some memory, or score fewer folders at once."
     )
 

@@ -103,7 +103,7 @@ def check_distinct(ids: Iterable[ResultId]) -> None:
     """
     seen: dict[str, ResultId] = {}
     for result in ids:
-        _check_names(result)
+        check_names(result)
         folder = result.folder.as_posix().casefold()
         if folder in seen:
             other = str(seen[folder])
@@ -112,7 +112,12 @@ def check_distinct(ids: Iterable[ResultId]) -> None:
         seen[folder] = result
 
 
-def _check_names(result: ResultId) -> None:
+def check_names(result: ResultId) -> None:
+    """Check that each name of a result can be that of a folder.
+
+    Raises:
+        InputError: a name cannot. The message says how to choose another.
+    """
     for kind, name, remedy in (
         ("scene", result.scene, "Choose another with `--scene`."),
         ("method", result.method, "Choose another with `--method`."),

@@ -24,7 +24,8 @@ from typing import Any
 from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.images.formats import ALL_EXTENSIONS
 from nvs_eval.images.stored import NAMED
-from nvs_eval.system.files import file_sha256, in_units, open_file
+from nvs_eval.system.files import file_sha256, open_file
+from nvs_eval.system.space import in_units, too_little
 
 # Tar archives by their suffix, with the function that opens the stream.
 _TARS: Mapping[str, Callable[[Path], Any]] = {
@@ -250,7 +251,8 @@ def _check_room(archive: Path, size: int) -> None:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if size > free:
+        needed, left = too_little(size, free)
         raise InputError(
-            f"The images in {archive} need {in_units(size)} in {folder}, but only {in_units(free)} are free. Free some "
+            f"The images in {archive} need {needed} in {folder}, but only {left} are free. Free some "
             "space, set the environment variable TMPDIR, or unpack the archive yourself and pass the folder."
         )

@@ -1,14 +1,13 @@
-"""Atomic writes, hashes of files, locks of folders, and checks of free disk space."""
+"""Atomic writes, hashes of files, and locks of folders."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import BinaryIO
 from nvs_eval.errors import InputError
 from nvs_eval.system.folders import shown
 from nvs_eval.system.owner import owner_tag, remove_abandoned
+from nvs_eval.system.space import in_units
 
 _PREFIX = ".nvs-eval-"
 
@@ -159,9 +159,12 @@ def _target(path: Path) -> Path:
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
     # Without the name of the temporary file, which means nothing to the user.
-    return InputError(
-        f"{shown(path)} cannot be written: {error.strerror or error}. Choose another folder, or free some space."
-    )
+    reason, advice = error.strerror or str(error), "Choose another folder, or free some space."
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        for part in (path, *path.parents):
+            if os.path.lexists(part) and not part.is_dir():
+                reason, advice = f"{part} is not a folder", "Choose another folder."
+    return InputError(f"{shown(path)} cannot be written: {reason}. {advice}")
 
 
 def open_file(path: Path, what: str = "") -> BinaryIO:
@@ -287,38 +290,3 @@ def lock_folder(folder: Path, *, wait: bool = False) -> FolderLock | None:
         return FolderLock(None)
     os.close(descriptor)
     return None
-
-
-def space_needed(sizes: Sequence[tuple[int, int]], *, floats: bool, pngs: bool, staged: bool) -> int:
-    """Return an upper bound of the bytes that the renders of one result and their references take.
-
-    Args:
-        sizes: width and height of each view.
-        floats: whether float32 renders are written.
-        pngs: whether 8-bit renders are written.
-        staged: whether the renders are scored from these files, so that references are written unchanged.
-    """
-    pixels = sum(width * height for width, height in sizes)
-    renders = 4 * floats + pngs
-    references = (4 * (floats or staged) + 1) * (floats or pngs)
-    return pixels * 3 * (renders + references)
-
-
-def in_units(size: int) -> str:
-    """Format a number of bytes for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def check_space(needed: int, output_dir: Path) -> None:
-    """Check that the renders fit on the disk.
-
-    Raises:
-        InputError: they do not. Nothing has been rendered yet.
-    """
-    existing = next(path for path in [output_dir.resolve(), *output_dir.resolve().parents] if path.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise InputError(
-            f"The renders need up to {in_units(needed)} in {output_dir}, but only {in_units(free)} are free. Free some "
-            "space, choose another `--output-dir`, evaluate fewer `--steps` or `--views`, or use `--keep-renders none`."
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,19 @@ def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
         InputError: a folder cannot be read.
     """
     return sorted(Path(base, name) for base, _, names in walk(folder) for name in names if name.endswith(suffix))
+
+
+def is_too_long(name: str, folder: Path) -> bool:
+    """Return whether the file system of a folder, which need not exist, cannot store a file of a name."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        os.lstat(folder / name)
+    except UnicodeEncodeError:
+        return True
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def shown(path: Path) -> Path:

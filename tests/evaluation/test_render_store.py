@@ -34,7 +34,7 @@ from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import ImageFiles, open_folders
 from nvs_eval.sources.image_source import RenderSet
 from nvs_eval.sources.pictures import Picture
-from nvs_eval.system.files import check_space
+from nvs_eval.system.space import check_space
 
 VIEWS = ("a", "c", "cam0/b")
 
