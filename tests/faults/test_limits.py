@@ -17,6 +17,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.system.space import check_space, in_units, too_little
 
 LONG = "n" * 300
+# Fewer characters, but more bytes than a file name can have.
+WIDE = "é" * 190
 SCORE = ("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml")
 RUN = ("run", "--load-config", "config.yml", "--protocol", "light.yaml")
 
@@ -72,7 +74,7 @@ def test_a_view_whose_name_is_too_long_is_found_before_rendering(
 def test_a_protocol_whose_name_is_too_long_is_found_first(
     command: tuple[str, ...], here: Path, refused: Callable[..., str], opener: Opener, pinned: Pinned
 ) -> None:
-    protocol_file(here, variant(name="p" * 240))
+    protocol_file(here, variant(name=WIDE))
     pinned(command[0], refused(*command))
     assert opener.rendered == []
 
@@ -81,7 +83,7 @@ def test_a_scene_whose_name_is_too_long_is_found_before_any_scene_is_scored(
     here: Path, refused: Callable[..., str], pinned: Pinned
 ) -> None:
     (here / "suite.yaml").write_text(
-        f"scenes: [garden, {LONG}]\nprotocol: light.yaml\n"
+        f"scenes: [garden, {WIDE}]\nprotocol: light.yaml\n"
         "methods:\n  ours: {score: '{scene}/ours', reference: '{scene}/gt'}\n"
     )
     pinned("suite", refused("suite", "suite.yaml"))
