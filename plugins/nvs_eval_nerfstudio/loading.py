@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, shortened, some
 from nvs_eval.metrics.weights.pins import NETS, backbone_pins, find_fault, head_pins
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ def _faults(entries: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list
     missing = [key for key in required if key not in entries]
     unexpected = [key for key in entries if key.startswith(_MODEL) and not _is_metric(key) and key not in loaded]
     resized = [key for key in required if key in entries and entries[key].shape != loaded[key].shape]
-    shapes = [f"{key} ({_shape(entries[key])}, must be {_shape(loaded[key])})" for key in resized]
+    shapes = [f"{shortened(key)} ({_shape(entries[key])}, must be {_shape(loaded[key])})" for key in resized]
     faults = [
         *([f"it lacks {some(missing, _MOST_NAMED)}"] if missing else []),
         *([f"the model lacks {some(unexpected, _MOST_NAMED)}"] if unexpected else []),
-        *([f"shapes differ: {some(shapes, _MOST_NAMED)}"] if shapes else []),
+        *([f"shapes differ: {some(shapes, _MOST_NAMED, whole=True)}"] if shapes else []),
     ]
     if any("tcnn" in key for key in missing + unexpected):
         faults.append("only one of checkpoint and model uses tiny-cuda-nn (tcnn)")
@@ -154,13 +154,15 @@ class ValueFaults:
             if key not in built:
                 continue
             if tensor.dtype != (dtype := built[key].dtype):
-                types = f"{key} ({_dtype(tensor.dtype)} instead of {_dtype(dtype)})"
+                types = f"{shortened(key)} ({_dtype(tensor.dtype)} instead of {_dtype(dtype)})"
                 if tensor.is_floating_point() and dtype.is_floating_point:
                     rounded.append(types)
                 elif _is_integer(tensor.dtype) != _is_integer(dtype) or not _is_integer(dtype):
                     other.append(types)
             if (count := _not_finite(tensor)) and not _not_finite(built[key]):
-                (empty if count == tensor.numel() else partial).append(f"{key} ({count} of {tensor.numel()})")
+                (empty if count == tensor.numel() else partial).append(
+                    f"{shortened(key)} ({count} of {tensor.numel()})"
+                )
         return cls(
             _named("kinds of numbers differ", other) + _named("no value is finite in", empty),
             _named("types of numbers differ", rounded) + _named("values that are not finite", partial),
@@ -168,7 +170,7 @@ class ValueFaults:
 
 
 def _named(problem: str, keys: Sequence[str]) -> list[str]:
-    return [f"{problem}: {some(keys, _MOST_NAMED)}"] if keys else []
+    return [f"{problem}: {some(keys, _MOST_NAMED, whole=True)}"] if keys else []
 
 
 def _dtype(dtype: torch.dtype) -> str:
