@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _main(arguments: list[str]) -> int:
     from nvs_eval.cli.console import input_warnings, say
-    from nvs_eval.system.caches import redirect_caches
+    from nvs_eval.system.library_caches import redirect_caches
     from nvs_eval.system.output import drop_output
 
     _prepare_streams()

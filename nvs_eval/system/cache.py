@@ -15,10 +15,16 @@ def cache_folder(kind: str) -> Path | None:
     """
     if (folder := os.environ.get("NVS_EVAL_CACHE")) is not None:
         return Path(folder) / kind if folder else None
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nvs-eval" / kind
-    except RuntimeError:
-        return None  # There is no home folder.
+    root = cache_root()
+    return root and root / kind
+
+
+def cache_root() -> Path | None:
+    """Return ``nvs-eval`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; None if there is no home folder."""
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "nvs-eval"
+    home = os.path.expanduser("~")
+    return Path(home) / ".cache" / "nvs-eval" if os.path.isabs(home) else None
 
 
 def stamp_of(path: Path | str) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def find_device(name: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that can be allocated on a device, within the limits of control groups; None if unknown."""
+    """Return the bytes that can be allocated on a device, within all limits of this process; None if unknown."""
     if device.type == "cuda":
         import torch
 
@@ -57,8 +57,18 @@ def free_memory(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    free, left = psutil.virtual_memory().available, memory_left()
-    return free if left is None else min(free, left)
+    limits = (psutil.virtual_memory().available, memory_left(), _address_space_left())
+    return min(limit for limit in limits if limit is not None)
+
+
+def _address_space_left() -> int | None:
+    """Return the bytes left of the limit on this process's address space (`ulimit -v`); None if there is no limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - psutil.Process().memory_info().vms)
 
 
 def give_back_memory(device: torch.device) -> None:

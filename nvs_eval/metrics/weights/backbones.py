@@ -32,8 +32,9 @@ import torch
 from nvs_eval.errors import InputError, listed
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors, state_of
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, backbone_sha256, verified
-from nvs_eval.system.caches import cache_folder
+from nvs_eval.system.cache import cache_root
 from nvs_eval.system.files import file_sha256, write_whole
+from nvs_eval.system.library_caches import temporary_cache
 
 Origin = Literal["directory", "environment", "cache", "torch hub", "nowhere"]
 
@@ -131,7 +132,7 @@ def _obtain(nets: Iterable[Net], directory: Path | None) -> dict[Net, Backbone]:
 
 def weights_cache() -> Path:
     """Return our cache of weights: ``nvs-eval/weights`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    return cache_folder() / "weights"
+    return (cache_root() or temporary_cache()) / "weights"
 
 
 def _locate(net: Net, directory: Path | None) -> tuple[Origin, Path] | None:

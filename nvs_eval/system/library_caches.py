@@ -1,4 +1,4 @@
-"""Our cache folder, and the caches that libraries would otherwise make in the home folder in passing."""
+"""Folders of caches that libraries would otherwise make in the home folder in passing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from nvs_eval.system.cache import cache_root
 
 # Environment variables of folders that a library fills by itself, and that no user looks for. Folders of downloads, of
 # settings and of compiled extensions stay where they are.
@@ -24,16 +26,9 @@ _LIBRARIES = {
 _HOMELESS = {"TORCH_HOME": "torch", "XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
 
 
-def cache_folder() -> Path:
-    """Return our cache: `nvs-eval` in `$XDG_CACHE_HOME` or `~/.cache`, or a temporary folder if there is no home."""
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder) / "nvs-eval"
-    home = os.path.expanduser("~")
-    return Path(home) / ".cache" / "nvs-eval" if os.path.isabs(home) else _temporary()
-
-
 @functools.cache
-def _temporary() -> Path:
+def temporary_cache() -> Path:
+    """Return a cache that is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="nvs-eval-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -44,14 +39,14 @@ def redirect_caches() -> None:
 
     If our cache cannot be written, they write to a temporary folder.
     """
-    folder, variables = cache_folder(), dict(_LIBRARIES)
+    variables = dict(_LIBRARIES)
     if not os.path.isabs(os.path.expanduser("~")):
         variables |= _HOMELESS
-    if not all(map(os.environ.get, variables)):
-        folder = folder if _is_writable(folder) else _temporary()
-    for variable, name in variables.items():
-        if not os.environ.get(variable):
-            os.environ[variable] = str(folder / "libraries" / name)
+    missing = [variable for variable in variables if not os.environ.get(variable)]
+    if missing:
+        root = cache_root()
+        folder = root if root and _is_writable(root) else temporary_cache()
+        os.environ.update({variable: str(folder / "libraries" / variables[variable]) for variable in missing})
 
 
 def _is_writable(folder: Path) -> bool:
