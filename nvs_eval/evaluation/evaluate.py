@@ -153,8 +153,8 @@ def score_files(
     Raises:
         InputError: Memory ran out.
     """
-    title = f"Scoring {len(source.sets)} x {len(source)} views"
     missing = source.without(partial.finished) if partial else source
+    title = f"Scoring {len(source.sets)} x {len(missing)} views"
     with callbacks.progress(title, len(missing)) as advance, memory_advice():
         records = evaluate(
             missing,
