@@ -29,8 +29,10 @@ def open_run(path, *, steps, split, views, every, data, device, eval_num_rays_pe
     if missing := [step for step in chosen if step not in files]:
         raise InputError(f"--steps must be steps of {path}: {sorted(files)}. Got {missing}.")
     selection = selection_of([file.stem for file in images], [file.stem for file in of_split])
-    ids = [ResultId(run["scene"], "toy", path.name, step, split, selection) for step in chosen]
-    return [Checkpoint(result, files[result.step], images) for result in ids]
+    return [
+        Checkpoint(ResultId(run["scene"], "toy", path.name, step, split, selection), files[step], images)
+        for step in chosen
+    ]
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,8 @@ class SafeConsole(Console):
 
     def __init__(self, file: Any, *, width: int | None = None, terminal: bool | None = None) -> None:
         terminal = file.isatty() if terminal is None else terminal
-        plain: dict[str, Any] = {} if terminal else {"force_terminal": False, "width": UNBOUNDED}
-        if width is not None:
-            plain["width"] = width
-        super().__init__(file=file, highlight=False, emoji=False, markup=False, **plain)
+        width = width if terminal or width else UNBOUNDED
+        super().__init__(file=file, width=width, force_terminal=terminal, highlight=False, emoji=False, markup=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render an object, with escapes in its text."""

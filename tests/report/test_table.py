@@ -8,7 +8,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 from support.records import INFO, record, row
 from support.tables import table_of_rows
 
@@ -20,6 +19,7 @@ from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import chosen_records, per_view_tables, tables_of
 from nvs_eval.report.writers import Style, find_writer
 from nvs_eval.report.writers.text import print_text
+from nvs_eval.system.terminal import SafeConsole
 
 
 def scored(method: str, psnr: float, ssim: float, lpips: float, **changes: object) -> Record:
@@ -39,7 +39,7 @@ def headings(table: Table) -> list[str]:
 
 def shown(table: Table, *, width: int, terminal: bool = True) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=terminal, color_system="standard", highlight=False)
+    console = SafeConsole(out, width=width, terminal=terminal)
     print_text(table, console)
     return out.getvalue()
 

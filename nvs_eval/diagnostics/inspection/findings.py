@@ -17,7 +17,7 @@ from nvs_eval.images.files import Header
 from nvs_eval.images.formats import check_format
 from nvs_eval.system.files import file_sha256, open_file
 
-_READ = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "AVIF", "BMP", "PPM")
+_READ = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "BMP", "PPM")
 _NPY, _EXR = b"\x93NUMPY", b"\x76\x2f\x31\x01"
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _JPEG = (
@@ -144,6 +144,8 @@ def stored_image(name: str, file: Path) -> StoredImage:
         with _opened(file) as image:
             alpha = "A" in image.getbands() or "transparency" in image.info
             return StoredImage(name, file, image.format or "unknown", image.size, alpha)
+    except InputError:
+        raise
     except UnidentifiedImageError:
         reason = "it is empty, damaged or of an unknown format"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -252,7 +252,7 @@ def _mask_sizes(run: InspectedRun) -> Iterator[Finding]:
         else:
             if size != view.size:
                 wrong.append(f"the mask of {view.name} is {in_pixels(size)}, its camera {in_pixels(view.size)}")
-    return findings_on(wrong, "Some masks do not fit: {names}.", doubtful=True)
+    return findings_on(wrong, "Some masks do not fit: {names}.", doubtful=True, whole=True)
 
 
 def _preparation(run: InspectedRun) -> Iterator[Finding]:
