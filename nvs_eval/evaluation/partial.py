@@ -133,7 +133,11 @@ class PartialFile(UserDict[str, Entry]):
         if not self._is_written or (self._masked and entry.failed):
             return  # A mask that cannot be read has no hash to tell whether it has changed.
         mask = entry.mask_sha256 if entry.row is None else entry.row.mask_sha256
-        line = _encoded(_plain(name, self._images_sha256(name, mask if self._masked else None), entry))
+        try:
+            images = self._images_sha256(name, mask if self._masked else None)
+        except InputError:
+            return  # A file is gone, so that nothing tells whether it has changed.
+        line = _encoded(_plain(name, images, entry))
         try:
             if self._journal is None:
                 _remove_old(self._path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Collection, Iterator
@@ -249,4 +250,6 @@ def save_png(path: Path, image: Float[Tensor, "h w 3"]) -> None:
 
 def save_npy(path: Path, image: Float[Tensor, "h w 3"]) -> None:
     """Write an image's float32 values unchanged, `[H, W, 3]`."""
-    write_whole(path, lambda file: np.save(file, image.detach().cpu().contiguous().numpy()))
+    content = io.BytesIO()  # numpy writes to a file by itself, and does not say why it could not.
+    np.save(content, image.detach().cpu().contiguous().numpy())
+    write_whole(path, lambda file: file.write(content.getbuffer()))

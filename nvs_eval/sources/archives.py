@@ -139,10 +139,11 @@ def _readable(archive: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # Decompressors and the file system have no common exception.
-        of_system = isinstance(error, OSError) and error.errno is not None
-        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        # zipfile turns an error of the system into one of the file.
+        causes = [cause for cause in (error, error.__context__) if isinstance(cause, OSError) and cause.errno]
+        reason = (causes and causes[0].strerror) or str(error) or type(error).__name__
         advice = "It may be damaged or incomplete. Download it again, or unpack it yourself and pass the folder."
-        if of_system:
+        if causes:
             advice = f"Check {archive} and the space in {tempfile.gettempdir()}, which TMPDIR changes."
         raise InputError(
             f"{archive} cannot be unpacked: {shortened(reason, _LONGEST_REASON).rstrip('.')}. {advice}"

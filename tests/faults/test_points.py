@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("unchecked"),
 ]
 
-_SAMPLED = {"score": 8, "run-staged": 8, "suite": 6}
+_SAMPLED = {"score": 6, "run-staged": 6, "suite": 3}
 
 
 @pytest.fixture
