@@ -141,7 +141,7 @@ def _readable(archive: Path) -> Iterator[None]:
     except Exception as error:  # Decompressors and the file system have no common exception.
         # zipfile turns an error of the system into one of the file.
         causes = [cause for cause in (error, error.__context__) if isinstance(cause, OSError) and cause.errno]
-        reason = (causes and causes[0].strerror) or str(error) or type(error).__name__
+        reason = (causes[0].strerror if causes else "") or str(error) or type(error).__name__
         advice = "It may be damaged or incomplete. Download it again, or unpack it yourself and pass the folder."
         if causes:
             advice = f"Check {archive} and the space in {tempfile.gettempdir()}, which TMPDIR changes."

@@ -251,7 +251,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     gc.collect()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, size - 1))
     assert re.search(
-        rf"The images in {archive} need {size / 1e6:.1f} MB in {temporary}, .* {(size - 1) / 1e6:.1f} MB .* TMPDIR",
+        rf"The images in {archive} need {size / 1e3:.3f} kB in {temporary}, .* {(size - 1) / 1e3:.3f} kB .* TMPDIR",
         untouched(archive),
     )
 
