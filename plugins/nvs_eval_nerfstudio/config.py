@@ -70,6 +70,8 @@ def load_config(path: Path, *, trust: bool = False) -> TrainerConfig:
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder. Pass the config.yml of a nerfstudio run, such as {path / 'config.yml'}.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Pass the config.yml of a nerfstudio run.")
     text = read_yaml(path, f"The config.yml {path}")
     import_nerfstudio()
     from nerfstudio.engine.trainer import TrainerConfig

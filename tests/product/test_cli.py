@@ -501,14 +501,16 @@ def test_an_output_folder_that_is_a_file(cli: Callable[..., Said], pinned: Pinne
     assert Path("taken").read_text() == "in the way"
 
 
-def test_a_record_that_cannot_be_written(cli: Callable[..., Said]) -> None:
+def test_a_record_that_cannot_be_written_is_an_error_before_scoring(cli: Callable[..., Said]) -> None:
     Path("nvs-eval-results/garden").mkdir(parents=True)
     Path("nvs-eval-results/garden/ours").write_text("in the way")
     result = cli(*SCORE)
     assert (result.code, result.out) == (2, "")
-    assert re.search(r"Error: nvs-eval-results/garden/ours/final/light-\w+\.json cannot be written: ", result.err)
-    # The other record is written.
-    assert files_below(Path("nvs-eval-results")) == ["garden/ours", "garden/theirs/final/light-f376a5fe.json"]
+    assert result.err == (
+        "Error: nvs-eval-results/garden/ours/final cannot be written: nvs-eval-results/garden/ours is not a folder. "
+        "Choose another folder.\n"
+    )
+    assert files_below(Path("nvs-eval-results")) == ["garden/ours"]
 
 
 def missing_device() -> str:
@@ -650,7 +652,7 @@ def test_run_renders_scores_writes_and_prints(
     assert result.code == 0
     assert re.findall(r"^fake +base +(\d+) ", result.out, re.MULTILINE) == ["500", "2500"]
     assert result.err.splitlines()[:4] == [
-        "Renders take up to 0.2 MB in nvs-eval-results (--keep-renders png).",
+        "Renders take up to 207.4 kB in nvs-eval-results (--keep-renders png).",
         "Rendering fox/fake/base/500: 3 of 3",
         "Rendering fox/fake/base/2500: 3 of 3",
         "Scoring 2 x 3 views: 3 of 3",
@@ -668,6 +670,7 @@ def test_run_renders_scores_writes_and_prints(
         "data": None,
         "device": torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         "eval_num_rays_per_chunk": None,
+        "trust": False,
     }
 
 
