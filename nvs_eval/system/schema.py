@@ -69,6 +69,8 @@ def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Pa
         return msgspec.convert(plain, kind, dec_hook=custom_type)
     except msgspec.ValidationError as error:
         raise _refusal(plain, kind, what, "", custom_type) from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} must be Unicode text. Got a surrogate ({error.object[error.start]!a}).") from error
     except RecursionError as error:
         raise InputError(f"{what} is nested too deeply.") from error
 

@@ -51,6 +51,9 @@ CASES = {
     "deep provenance": Case(
         recorded(replaced('{"nvs_eval": "0.1.0"}', '{"a":' * 5000 + "1" + "}" * 5000)), "is not JSON"
     ),
+    "surrogate in place of a mapping": Case(
+        recorded(replaced('{"nvs_eval": "0.1.0"}', '"\\ud800"')), "must be Unicode text"
+    ),
     "millions of values": Case(made("[" + "[]," * 2_500_000 + "[]]"), "at most 4000000 values"),
     "70 MB": Case(made(sparse(70_000_000, TEXT.encode())), "at most 67.1 MB"),
     "terabyte": Case(made(sparse(2**40)), "at most 67.1 MB"),

@@ -200,7 +200,7 @@ def test_the_unnamed_layer_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.exr", {**layer("", values), **layer("diffuse.", other)})
     check_read(path, values)
     check_read(path, other, Reading(exr="srgb", exr_layer="diffuse"))
-    message = r"a\.exr has no layer 'specular' with colours\. Its layers are the unnamed one and diffuse"
+    message = r"a\.exr has no layer 'specular' with colours\. Its layers are the unnamed one, diffuse"
     check_refused(path, message, Reading(exr="srgb", exr_layer="specular"))
     # Files without other layers need no choice.
     path = write(tmp_path / "b.exr", {"RGB": values})
@@ -210,7 +210,7 @@ def test_the_unnamed_layer_is_read(tmp_path: Path) -> None:
 def test_several_layers_need_a_choice(tmp_path: Path) -> None:
     beauty, diffuse = rgb(), rgb()
     path = write(tmp_path / "a.exr", {**layer("beauty.", beauty), **layer("diffuse.", diffuse)})
-    check_refused(path, r"a\.exr has several layers with colours: beauty and diffuse\. Use `--exr-layer NAME`")
+    check_refused(path, r"a\.exr has several layers with colours: beauty, diffuse\. Use `--exr-layer NAME`")
     check_read(path, beauty, Reading(exr="srgb", exr_layer="beauty"))
     check_read(path, diffuse, Reading(exr="srgb", exr_layer="diffuse"))
 
@@ -229,7 +229,7 @@ def test_several_parts_need_a_choice(tmp_path: Path) -> None:
     parts = [exr.Part({**PLAIN, "name": name}, {"RGB": values}) for name, values in (("l", left), ("r", right))]
     path = tmp_path / "a.exr"
     exr.File(parts).write(str(path))
-    check_refused(path, r"a\.exr has several layers with colours: l and r\. ")
+    check_refused(path, r"a\.exr has several layers with colours: l, r\. ")
     check_read(path, left, Reading(exr="srgb", exr_layer="l"))
     check_read(path, right, Reading(exr="srgb", exr_layer="r"))
 
@@ -245,7 +245,7 @@ def test_integers_of_a_further_part_are_refused(tmp_path: Path) -> None:
 def test_views_need_a_choice(tmp_path: Path) -> None:
     left, right = rgb(), rgb()
     path = write(tmp_path / "a.exr", {**layer("", left), **layer("right.", right)}, multiView=["left", "right"])
-    check_refused(path, r"a\.exr has several layers with colours: left and right\. ")
+    check_refused(path, r"a\.exr has several layers with colours: left, right\. ")
     check_read(path, left, Reading(exr="srgb", exr_layer="left"))
     check_read(path, right, Reading(exr="srgb", exr_layer="right"))
 
