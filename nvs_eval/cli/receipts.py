@@ -24,7 +24,7 @@ import msgspec
 from nvs_eval.errors import InputError, InputWarning
 from nvs_eval.system.cache import cache_folder, remove_oldest, stamp_of
 from nvs_eval.system.files import write_whole
-from nvs_eval.system.reads import Reads, State, UnsettledError, watched_reads
+from nvs_eval.system.reads import Reads, State, UnsettledError, is_below, watched_reads
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.callbacks import Callbacks
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _MOST = 1000
 _WRITTEN = ("output_dir", "log_dir", "output", "weights_dir")
 """Options that are paths but not inputs."""
+_NAMES_OR_PATHS = ("records", "protocol")
 _OF_SESSION = ("_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "LINES", "WINDOWID", "DISPLAY")
 _OF_SESSIONS = ("SSH_", "TMUX", "XDG_SESSION", "SLURM_", "TERM_", "VSCODE_", "PYTEST_", "OMP_", "GOMP_")
 """Environment variables, or their beginnings, that differ between sessions and change no result."""
@@ -116,11 +117,14 @@ class Receipt:
         from nvs_eval.records.record import record_file
 
         files = [(str(root), str(record_file(record, root))) for root, record in records]
+        given = {os.path.abspath(path) for options in (self._command, *inputs) for path in _paths(options)}
         ignored = {os.path.abspath(file) for _, file in files}
         if not hasattr(self._command, "records"):  # The records that `rescore` reads are in the same folder.
-            ignored |= {os.path.abspath(root) for root, _ in files}
-        given = {path for options in (self._command, *inputs) for path in _paths(options)}
-        state = reads.state(given, sorted(ignored))
+            written = {os.path.dirname(file) for file in ignored}
+            written |= {os.path.abspath(root / record.id.folder.parts[0] / "references") for root, record in records}
+            # Inputs can be in such a folder, too.
+            ignored |= {folder for folder in written if not any(is_below(path, [folder]) for path in given)}
+        state = reads.state(map(Path, given), sorted(ignored))
         hashes = [(root, file, _sha256(Path(file))) for root, file in files]
         return msgspec.json.encode(_Stored(repr(self._command), _code(), state, hashes, messages))
 
@@ -159,7 +163,7 @@ def _paths(options: Any) -> Iterator[Path]:
         value = getattr(options, field.name)
         if field.name not in _WRITTEN:
             for one in value if isinstance(value, tuple) else (value,):
-                if isinstance(one, Path) or (field.name == "records" and os.path.exists(one)):
+                if isinstance(one, Path) or (field.name in _NAMES_OR_PATHS and os.path.exists(one)):
                     yield Path(one)
 
 

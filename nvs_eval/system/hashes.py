@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ import msgspec
 from nvs_eval.errors import InputError
 from nvs_eval.system.cache import cache_folder, is_settled, remove_oldest, stamp_of
 from nvs_eval.system.files import file_sha256, write_whole
+from nvs_eval.system.reads import REMEMBERED
 
 _MOST_FOLDERS = 2000
 _MOST_FILES = 50_000
@@ -66,6 +68,7 @@ class HashCache:
         with self._lock:
             known = self._of(folder).files.get(name)
         if known is not None and known.stamp == stamp and is_settled(stamp, now):
+            sys.audit(REMEMBERED, os.fspath(path), "r", 0)
             return known.sha256
         digest = file_sha256(path)
         # A file that was changed just now can change again without a new stamp.

@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from nvs_eval.system.cache import cache_folder, is_settled, stamp_of
+from nvs_eval.system.cache import cache_folder, cache_root, is_settled, stamp_of
 
-_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64")
+_SYSTEM = ("/proc", "/sys", "/etc", "/usr", "/lib", "/lib64")
 _MOST_ENTRIES = 200_000
+REMEMBERED = "nvs_eval.remembered"
+"""Audit event, with the arguments of `open`, of a file whose hash is known, so that it is not opened."""
 _CODE = (".py", ".pyc", ".so")
 Stamp = tuple[int, ...] | None
 """Stamp of a file; None if it does not exist."""
@@ -77,7 +79,7 @@ class Reads:
     def note(self, event: str, args: tuple[Any, ...]) -> None:
         """Note an event of the audit hook."""
         name = os.path.abspath(os.fsdecode(args[0])) if isinstance(args[0], str | bytes) else ""
-        if event != "open":
+        if event.startswith("os."):
             self._listed.add(name or os.getcwd())
         elif name and name not in self._files and not name.endswith(_CODE) and not _writes(*args[1:]):
             self._files[name] = _stamp(name)
@@ -96,7 +98,11 @@ class Reads:
         roots = [os.path.abspath(path) for path in given]
         trees = [root for root in roots if os.path.isdir(root)]
         skipped = (*ignored, *_SYSTEM, sys.prefix, sys.base_prefix, *_temporary())
-        files = {name: stamp for name, stamp in self._files.items() if not _is_below(name, skipped)}
+        files = {
+            name: stamp
+            for name, stamp in self._files.items()
+            if not is_below(name, skipped) and (os.path.isfile(name) or not os.path.exists(name))
+        }
         files |= {root: stamp_of(root) for root in roots if root not in trees and root not in files}
         for name, stamp in files.items():
             if _stamp(name) != stamp or (stamp is not None and not is_settled(stamp, self._started)):
@@ -104,10 +110,10 @@ class Reads:
         above = {
             str(one) for path in (os.getcwd(), os.path.expanduser("~")) for one in (Path(path), *Path(path).parents)
         }
-        found = [name for name in files if name not in roots and not _is_below(name, trees)]
+        found = [name for name in files if name not in roots and not is_below(name, trees)]
         beside = {os.path.dirname(name) for name in found} - above
         around = {os.path.dirname(folder) for folder in beside} - above - beside
-        listed = {name for name in self._listed if not _is_below(name, (*skipped, *trees))} - beside - around
+        listed = {name for name in self._listed if not is_below(name, (*skipped, *trees))} - beside - around
         # Images of another size may be in a folder beside those that were read.
         wanted = [(trees, None, True), (beside, 1, True), (around, 1, False), (listed, 0, False)]
         return State(
@@ -130,7 +136,7 @@ def _install_hook() -> None:
     """Install the audit hook, once, because it cannot be removed."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if _active and event in ("open", "os.listdir", "os.scandir"):
+        if _active and event in ("open", REMEMBERED, "os.listdir", "os.scandir"):
             _active[-1].note(event, args)
 
     sys.addaudithook(hook)
@@ -159,13 +165,12 @@ def _stamp(path: str) -> Stamp:
 
 def _temporary() -> list[str]:
     """Return folders whose files come and go: caches, and those that archives are unpacked into."""
-    cache, home = cache_folder("."), os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    places = [home, *([cache] if cache else [])]
+    places = [place for place in (cache_folder("."), cache_root()) if place]
     unpacked = os.path.join(tempfile.gettempdir(), "nvs-eval-*")
     return [*(os.path.abspath(path) for path in places), unpacked, os.path.realpath(unpacked)]
 
 
-def _is_below(path: str, folders: Iterable[str]) -> bool:
+def is_below(path: str, folders: Iterable[str]) -> bool:
     """Return whether a path is one of some folders or below it. A `*` ends the beginning of a name."""
     for folder in folders:
         if folder.endswith("*") and path.startswith(folder[:-1]):
@@ -202,7 +207,7 @@ def _folder(
         with os.scandir(path) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
-            if _is_below(entry.path, ignored):
+            if is_below(entry.path, ignored):
                 continue
             stamp = None if entry.is_dir() or not stamped else _stamp(entry.path)
             if stamp is not None and before is not None and not is_settled(stamp, before):

@@ -195,3 +195,33 @@ def test_repeated_command_imports_no_torch(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "script.py"], check=False, capture_output=True, text=True)
         lines.append(done.stderr.splitlines()[-1])
     assert lines == ["[0, 0, 0, 0, 0] ['numpy', 'torch']", "[0, 0, 0, 0, 0] []"]
+
+
+@pytest.mark.parametrize("output", [".", "garden", "garden/ours"])
+def test_renders_in_the_output_folder_are_checked(
+    output: str, garden: Path, cli: Callable[..., Said], opened: list[str]
+) -> None:
+    command = (*SCORE, "--output-dir", output)
+    assert [cli(*command).code for _ in range(3)] == [0, 0, 0]
+    assert len(opened) in (1, 2)  # The first command changes a folder that it reads.
+    write_pngs(garden / "ours", {"0001": 77})
+    opened.clear()
+    assert cli(*command).code == 2
+    assert opened
+
+
+@pytest.mark.parametrize("place", ["cache", "home"])
+def test_a_protocol_in_a_cache_is_checked(
+    place: str, garden: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del garden
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
+    Path(place).mkdir(exist_ok=True)
+    file = Path(place, "light.yaml")
+    file.write_text(LIGHT)
+    command = (*SCORE[:-1], str(file))
+    assert [cli(*command).code for _ in range(2)] == [0, 0]
+    before = sorted(Path("nvs-eval-results").rglob("*.json"))
+    file.write_text(LIGHT.replace("crop: 0", "crop: 1") if "crop: 0" in LIGHT else LIGHT + "crop: 1\n")
+    assert cli(*command).code == 0
+    assert sorted(Path("nvs-eval-results").rglob("*.json")) != before
