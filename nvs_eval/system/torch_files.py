@@ -1,7 +1,8 @@
 """Reading of the files that `torch.save` writes: no code from them runs, and nothing in them inflates.
 
-`weights_only=True` admits no classes beyond tensors and plain values, but not everything that it admits is small: a
-compressed entry, or tuples that contain each other twice as the key of a dictionary, take memory or time without end.
+`weights_only=True` admits no classes beyond tensors and plain values, but not everything that it admits is small or
+comes from the file: a compressed entry, tuples that contain each other twice as the key of a dictionary, codecs and
+tensors of a given size take memory or time without end. So the structure is followed before it is loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import io
 import pickle
 import pickletools
 import re
+import struct
 import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,11 +25,27 @@ _LARGEST_PICKLE = 2**25
 _MOST_OPCODES = 2_000_000
 _LARGEST_TUPLE = 10_000
 _PICKLES_OF_THE_OLD_FORMAT = 5
+_MOST_ARGUMENTS = 2**22
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _TO_THE_MARK = {"SETITEMS", "APPENDS", "ADDITEMS"}
 _DROPPED = {"SETITEM": 2, "APPEND": 1, "BUILD": 1, "POP": 1}
-_REPLACING = {"REDUCE": 2, "NEWOBJ": 2, "BINPERSID": 1}
+_UNUSED = {"NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "INST", "OBJ"}
 _NEUTRAL = {"PROTO", "FRAME", "STOP"}
+_ADMITTED = {
+    "collections OrderedDict",
+    "collections Counter",  # Milestones of the schedulers of torch.
+    "torch Size",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_tensor_v3",
+    "torch._utils _rebuild_meta_tensor_no_storage",
+    "torch._utils _rebuild_parameter",
+    "_codecs encode",  # Bytes, as latin1.
+    "numpy dtype",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
+}
+"""Functions and classes of a saved state, beside kinds of storages and numbers. torch has to admit them too."""
 
 
 def load_torch(path: Path) -> Any:
@@ -39,18 +59,24 @@ def load_torch(path: Path) -> Any:
         is_zip = zipfile.is_zipfile(path)
         _check_zip(path) if is_zip else _check_old(path)
         # Memory mapping avoids reading what is not used, such as the classifier of VGG16, 0.5 GB.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         # The rest of torch's message explains how to disable the protection.
         pattern = r"(GLOBAL \S+)|WeightsUnpickler error: (?:Unsupported global: )?(.*)"
         match = re.search(pattern, str(error), re.MULTILINE)
         reason = (match[1] or match[2]) if match else str(error).split(". ", 1)[0]
-        raise ValueError(f"it contains more than weights or is damaged: {reason[:200]}") from error
+        raise _unknown(reason) from error
     except ValueError:
         raise
     except Exception as error:  # Damaged bytes can raise any error.
         reason = (str(error) or repr(error)).split("\n", 1)[0]
         raise ValueError(f"it is damaged or not a file of torch: {reason[:200]}") from error
+    _check_attributes(content)
+    return content
+
+
+def _unknown(what: str) -> ValueError:
+    return ValueError(f"it contains more than weights or is damaged: {what[:200]}")
 
 
 def fault_of(tensor: Tensor) -> str | None:
@@ -65,16 +91,40 @@ def fault_of(tensor: Tensor) -> str | None:
     return None
 
 
+def _check_attributes(content: object) -> None:
+    """Refuse dictionaries with attributes of the file, which may replace their methods."""
+    parts = dict.values(content) if isinstance(content, dict) else ()
+    for part in (content, *parts):
+        if isinstance(part, OrderedDict) and (names := set(vars(part)) - {"_metadata"}):
+            raise _unknown(f"the attribute {str(min(names, key=str))[:60]!r}")
+
+
 def _check_zip(path: Path) -> None:
+    _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-            raise ValueError("its entries must not be compressed or encrypted")
-        for entry in entries:
-            if entry.filename.endswith(".pkl"):
-                if entry.file_size > _LARGEST_PICKLE:
-                    raise ValueError(f"the structure of its tensors must have at most {_LARGEST_PICKLE // 2**20} MiB")
-                _check_pickle(io.BytesIO(archive.read(entry)))
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        raise ValueError("its entries must not be compressed or encrypted")
+    if any(entry.file_size > _LARGEST_PICKLE for entry in entries if entry.filename.lower().endswith(".pkl")):
+        raise ValueError(f"the structure of its tensors must have at most {_LARGEST_PICKLE // 2**20} MiB")
+    # torch finds the entry by rules of its own, for example in any case.
+    _check_pickle(io.BytesIO(torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")))
+
+
+def _check_directory(path: Path) -> None:
+    """Check that the directory ends the file, because readers disagree on which one to use otherwise."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - 98))
+        tail = file.read().rjust(98, b"\0")
+    length, start, comment = struct.unpack("<IIH", tail[-10:])
+    end = size - 22
+    if tail[-42:-38] == b"PK\6\7":  # A large archive has a second record and its location.
+        end = size - 98 if tail[:4] == b"PK\6\6" else -1
+        length, start = struct.unpack("<QQ", tail[40:56])
+        end = end if struct.unpack("<Q", tail[-34:-26]) == (end,) else -1
+    if tail[-22:-18] != b"PK\5\6" or comment or start + length != end:
+        raise ValueError("its directory must be its only one and its end")
 
 
 def _check_old(path: Path) -> None:
@@ -84,44 +134,97 @@ def _check_old(path: Path) -> None:
 
 
 def _check_pickle(stream: IO[bytes]) -> None:
-    """Check the number of operations of a pickle, and the sizes of its tuples, without building anything."""
-    sizes = _Sizes()
+    """Check the number of operations, the sizes of tuples and the calls of a pickle, without building anything."""
+    parts = _Parts()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= _MOST_OPCODES:
             raise ValueError(f"the structure of its tensors must have at most {_MOST_OPCODES} parts")
-        sizes.follow(opcode.name, argument)
+        parts.follow(opcode.name, argument)
 
 
-class _Sizes:
-    """Sizes of the objects on the stack of an unpickler.
+@dataclass(slots=True)
+class _Part:
+    """An object on the stack of an unpickler.
 
     A tuple has the size of everything in it, counted as often as it occurs, because hashing visits it as often. Other
     objects have size 1.
     """
 
+    size: int = 1
+    length: int = 0
+    content: object = None  # Name of a global, text, or the parts of a tuple.
+
+
+class _Parts:
+    """The stack of an unpickler, and what its calls are given."""
+
     def __init__(self) -> None:
-        self._stack: list[int] = []
+        self._stack: list[_Part] = []
         self._marks: list[int] = []
-        self._memo: dict[object, int] = {}
+        self._memo: dict[object, _Part] = {}
+        self._arguments = 0
 
     def follow(self, opcode: str, argument: object) -> None:
-        """Follow an operation, or raise ValueError if it makes a large tuple."""
+        """Follow an operation, or raise ValueError if it makes a large tuple or calls more than a saved state needs."""
+        stack = self._stack
         if opcode == "MARK":
-            self._marks.append(len(self._stack))
+            self._marks.append(len(stack))
         elif opcode == "TUPLE" or opcode in _TUPLES:
-            self._make_tuple(self._marks.pop() if opcode == "TUPLE" else len(self._stack) - _TUPLES[opcode])
+            self._make_tuple(self._marks.pop() if opcode == "TUPLE" else len(stack) - _TUPLES[opcode])
         elif opcode in _TO_THE_MARK:
-            del self._stack[self._marks.pop() :]
+            self._drop(len(stack) - self._marks.pop())
         elif opcode in _DROPPED:
-            del self._stack[-_DROPPED[opcode] :]
-        elif opcode in _REPLACING:
-            self._stack[-_REPLACING[opcode] :] = [1]
+            self._drop(_DROPPED[opcode])
         elif opcode.endswith("PUT"):
-            self._memo[argument] = self._stack[-1]
+            self._memo[argument] = stack[-1]
         elif opcode not in _NEUTRAL:
-            self._stack.append(self._memo[argument] if opcode.endswith("GET") else 1)
+            part = self._made(opcode, argument)
+            stack.append(part)
+
+    def _made(self, opcode: str, argument: object) -> _Part:
+        """Return the object that an operation puts on the stack, after taking what it needs."""
+        if opcode in _UNUSED:
+            raise _unknown(f"the operation {opcode}")
+        if opcode.endswith("GET"):
+            return self._memo[argument]
+        if opcode == "GLOBAL":
+            return _Part(content=_admitted(str(argument)))
+        if opcode == "EMPTY_TUPLE":
+            return _Part(content=())
+        if opcode == "REDUCE":
+            arguments, function = self._stack.pop().content, self._stack.pop().content
+            self._call(function, arguments)
+        elif opcode == "BINPERSID":
+            self._stack.pop()
+        return _Part(1, len(argument), argument) if isinstance(argument, str | bytes) else _Part()
+
+    def _drop(self, count: int) -> None:
+        if count:
+            del self._stack[-count:]
+            self._stack[-1].length += count
 
     def _make_tuple(self, start: int) -> None:
-        self._stack[start:] = [1 + sum(self._stack[start:])]
-        if self._stack[-1] > _LARGEST_TUPLE:
+        parts = tuple(self._stack[start:])
+        self._stack[start:] = [_Part(1 + sum(part.size for part in parts), len(parts), parts)]
+        if self._stack[-1].size > _LARGEST_TUPLE:
             raise ValueError(f"it contains a tuple of more than {_LARGEST_TUPLE} values")
+
+    def _call(self, function: object, arguments: object) -> None:
+        if not isinstance(function, str) or not isinstance(arguments, tuple):
+            raise ValueError("it is damaged: it calls what is no function")
+        self._arguments += 1 + sum(part.length for part in arguments)
+        if self._arguments > _MOST_ARGUMENTS:
+            raise ValueError(f"the structure of its tensors must have at most {_MOST_ARGUMENTS} arguments")
+        if function == "_codecs encode" and [part.content for part in arguments[1:]] != ["latin1"]:
+            raise _unknown("_codecs.encode to another code than latin1")
+
+
+def _admitted(name: str) -> str:
+    """Return the name of a global ("module name") that a saved state needs, or raise ValueError."""
+    module, _, attribute = name.partition(" ")
+    is_storage = re.fullmatch(r"[A-Z][A-Za-z0-9]*Storage", attribute)
+    if name in _ADMITTED or (
+        module == "torch" and (is_storage or isinstance(getattr(torch, attribute, None), torch.dtype))
+    ):
+        return name
+    raise _unknown(f"GLOBAL {module}.{attribute}")

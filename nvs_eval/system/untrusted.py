@@ -11,6 +11,7 @@ import _thread
 import functools
 import importlib
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -53,8 +54,9 @@ _current: ContextVar[_Scope | None] = ContextVar("nvs_eval_untrusted", default=N
 def refusing(file: object, *, owners: frozenset[str] = frozenset()) -> Iterator[None]:
     """Refuse actions that reading a file must not cause, in this thread and in threads that start meanwhile.
 
-    Refused are unpickling of classes and functions, programs and processes, connections, and Python code and native
-    libraries that do not belong to installed packages. Compilers of kernels are not restricted.
+    Refused are unpickling of classes and functions, programs and processes, connections, pipes, devices and sockets in
+    the place of files, and Python code and native libraries that do not belong to installed packages. Compilers of
+    kernels are not restricted.
 
     Args:
         file: file that is read, named in messages.
@@ -156,6 +158,21 @@ def _library(arguments: tuple[Any, ...]) -> str | None:
     return f"load the native library {_shown_path(name)}"
 
 
+def _special(arguments: tuple[Any, ...]) -> str | None:
+    """Describe the opening of a pipe, a device or a socket, which may never end."""
+    path = arguments[0]
+    if not isinstance(path, str | bytes | os.PathLike) or (name := os.fsdecode(path)) in _DEVICES:
+        return None
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # Opening it fails, too.
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return f"open {_shown_path(name)}, which is a pipe, a device or a socket"
+
+
+_DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 _EVENTS: dict[str, Callable[[tuple[Any, ...]], str | None]] = {
     "pickle.find_class": _global,
     **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile"), _program),
@@ -163,6 +180,7 @@ _EVENTS: dict[str, Callable[[tuple[Any, ...]], str | None]] = {
     **dict.fromkeys(("os.fork", "os.forkpty", "pty.spawn", "nvs_eval.fork_exec"), _process),
     **dict.fromkeys(("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"), _connection),
     "urllib.Request": lambda arguments: f"use the network ({_shown(arguments[:1])})",
+    "open": _special,
     "exec": _code,
     "ctypes.dlopen": _library,
     "import": _library,

@@ -155,7 +155,8 @@ def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
         if fault := fault_of(tensor):
             raise InputError(f"The checkpoint {path} is refused, because its tensor {key[:60]} {fault}.")
     if (name := _CHECKPOINT_NAME.fullmatch(path.name)) and int(name[1]) != step:
-        raise InputError(f"The checkpoint {path} contains step {step}, which differs from its name. Rename the file.")
+        found = step if abs(step) < 10**30 else "10^30 or more"
+        raise InputError(f"The checkpoint {path} contains step {found}, which differs from its name. Rename the file.")
     return step, dict(pipeline)
 
 

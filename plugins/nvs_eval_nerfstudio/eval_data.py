@@ -19,11 +19,12 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nvs_eval.errors import InputError, counted, listed, some
+from nvs_eval.errors import InputError, counted, listed, shortened, some
 from nvs_eval.images.formats import check_format
 
 Split = Literal["test", "val", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+_LONGEST_REASON = 300
 
 
 def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
@@ -86,10 +87,14 @@ def parsing(data: Path) -> Iterator[None]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"The data of this run at {data} cannot be read: {type(error).__name__}: {error}. If it is elsewhere, pass "
-            "its location with `--data`."
-        ) from error
+        reason = f"{type(error).__name__}: {shortened(str(error), _LONGEST_REASON)}"
+        if isinstance(error, FileNotFoundError | AssertionError | SystemExit):  # Parsers assert that files exist.
+            raise InputError(
+                f"The data of this run at {data} cannot be read: {reason}. If it is elsewhere, pass its location with "
+                "`--data`."
+            ) from error
+        action = "read" if isinstance(error, OSError) else "parsed"
+        raise InputError(f"The data of this run at {data} cannot be {action} ({reason}).") from error
 
 
 def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:

@@ -83,6 +83,18 @@ def load_library() -> None:
     ctypes.CDLL(shutil.copy(source, "theirs.so") and os.path.abspath("theirs.so"))
 
 
+def pipe() -> None:
+    if not Path("pipe").exists():
+        os.mkfifo("pipe")
+    os.close(os.open("pipe", os.O_RDONLY | os.O_NONBLOCK))
+
+
+def device() -> None:
+    if not Path("device").exists():
+        Path("device").symlink_to("/dev/zero")
+    Path("device").open("rb").close()
+
+
 ACTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "pickle": (unpickle, r"unpickle posix\.system"),
     "npz": (load_array, r"unpickle \S*multiarray\._reconstruct"),
@@ -107,6 +119,8 @@ ACTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a file of Python": (import_file, r"run the Python file .*hubconf\.py"),
     "runpy": (lambda: runpy.run_path(str(touching("a.py"))), r"run the Python file .*a\.py"),
+    "pipe": (pipe, r"open pipe, which is a pipe"),
+    "link to a device": (device, r"open device, which is a pipe, a device"),
     "native library": (load_library, r"load the native library .*theirs\.so"),
 }
 each_action = pytest.mark.parametrize(("act", "action"), ACTIONS.values(), ids=ACTIONS.keys())

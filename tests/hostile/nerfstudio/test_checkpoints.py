@@ -6,6 +6,7 @@ import pickle
 import shutil
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,59 @@ def laughing() -> bytes:
     return b"\x80\x02}(" + b")q\x00" + levels + b"K\x01u."
 
 
+def renamed(name: str) -> Callable[[], list[str]]:
+    """Put the tuples into an entry whose name only torch takes for its own."""
+
+    def make() -> list[str]:
+        write_run()
+        with zipfile.ZipFile(CHECKPOINT, "w") as archive:
+            archive.writestr(f"archive/{name}", laughing())
+            archive.writestr("archive/version", "3\n")
+        return RUN
+
+    return make
+
+
+def two_directories() -> list[str]:
+    """Append an archive whose last record names the directory of the first one."""
+    rezipped(structure(laughing()))()
+    first = CHECKPOINT.read_bytes()
+    rezipped()()
+    record = first[-22:]
+    CHECKPOINT.write_bytes(first[:-22] + CHECKPOINT.read_bytes()[:-22] + record)
+    return RUN
+
+
+def calls(function: str, *arguments: bytes, operation: bytes = b"R") -> Callable[[], list[str]]:
+    """Put the result of a call into the structure."""
+    module, _, name = function.rpartition(".")
+    called = b"c" + f"{module}\n{name}\n".encode() + b"(" + b"".join(arguments) + b"t" + operation
+    return rezipped(structure(b"\x80\x02}(K\x01" + called + b"u."))
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x08" + value.to_bytes(8, "little")
+
+
+def unicode(value: str) -> bytes:
+    data = value.encode()
+    return b"X" + len(data).to_bytes(4, "little") + data
+
+
+def with_attribute() -> dict[str, Any]:
+    """Return a checkpoint whose dictionary has an attribute in the place of a method."""
+    pipeline: Any = OrderedDict()
+    pipeline.keys = 5
+    return {"step": 7, "pipeline": pipeline}
+
+
+def with_number(tensor: Tensor) -> Tensor:
+    """Return a tensor with an attribute in the place of a method."""
+    tensor = tensor.clone()
+    tensor.__dict__["numel"] = 5
+    return tensor
+
+
 def nested(tensor: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -137,6 +191,24 @@ CASES: dict[str, Case] = {
     "inflating": Case(rezipped(structure(b"]" * 10**8), zipfile.ZIP_DEFLATED), "not be compressed", megabytes=600),
     "large structure": Case(rezipped(structure(b"]" * 2_100_000)), r"at most 2000000 parts", megabytes=600),
     "key of tuples": Case(rezipped(structure(laughing())), r"a tuple of more than 10000 values"),
+    "key of tuples, in another case": Case(renamed("data.PKL"), r"a tuple of more than 10000 values"),
+    "two directories": Case(two_directories, r"its directory must be its only one"),
+    "codec without end": Case(
+        calls("_codecs.encode", unicode("\u4e00\u5e00" * 50_000), unicode("punycode")),
+        r"_codecs\.encode to another code",
+    ),
+    "bytes without end": Case(calls("builtins.bytearray", number(6 * 10**9)), r"GLOBAL builtins\.bytearray"),
+    "tensor of a size": Case(calls("torch.FloatTensor", number(2**30)), r"GLOBAL torch\.FloatTensor"),
+    "new tensor of a size": Case(calls("torch.Tensor", number(2**30), operation=b"\x81"), r"GLOBAL torch\.Tensor"),
+    "storage of a size": Case(calls("torch.storage.UntypedStorage", number(2**30)), r"GLOBAL \S*UntypedStorage"),
+    "copies without end": Case(
+        rezipped(
+            structure(b"\x80\x02]q\x00(" + b"K\x01" * 10**5 + b"e" + b"ccollections\nCounter\nh\x00\x85R" * 100 + b".")
+        ),
+        r"at most 4194304 arguments",
+    ),
+    "a number as method": Case(changed(with_number), r"GLOBAL torch\._tensor\._rebuild_from_type_v2"),
+    "a number as method of a dictionary": Case(saved(with_attribute), r"the attribute 'keys'"),
     "another structure": Case(rezipped(structure(b"\x80\x02]q\x00.")), r"must contain 'step' and 'pipeline'"),
     "broken structure": Case(rezipped(structure(b"\x80\x02}(h\x07.")), r"is refused, because it is damaged"),
     "long name": Case(
@@ -165,6 +237,7 @@ CASES: dict[str, Case] = {
     "missing": Case(saved(lambda: {"step": 7, "pipeline": {}}), r"it lacks "),
     "a text as step": Case(saved(lambda: {"step": "7", "pipeline": {}}), r"must contain 'step' and 'pipeline'"),
     "a large step": Case(saved(lambda: {"step": 2**70, "pipeline": {}}), r"differs from its name"),
+    "a step of many digits": Case(saved(lambda: {"step": 10**600, "pipeline": {}}), r"contains step 10\^30 or more"),
     "another step": Case(two_steps, r"contains step 7, which differs from its name"),
     "a folder": Case(folder, r"has no checkpoints"),
     "an endless link": Case(endless_link, r"has no checkpoints|cannot be read"),

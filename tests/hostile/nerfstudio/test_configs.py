@@ -138,6 +138,41 @@ def large() -> None:
 
 UNKNOWN = r"is not known to load plain files only.*--trust"
 EXPANDS = r"at most 100000 values"
+
+
+def special(path: str, create: Callable[[str], object]) -> Callable[[], None]:
+    """Put a pipe or a device in the place of a file."""
+
+    def write() -> None:
+        write_run()
+        Path(path).unlink(missing_ok=True)
+        create(path)
+
+    return write
+
+
+def zeros(path: str) -> None:
+    os.symlink("/dev/zero", path)
+
+
+def frame(create: Callable[[str], object]) -> Callable[[], None]:
+    """Name a pipe or a device as the image of every frame."""
+
+    def write() -> None:
+        frames(file_path="special.png")()
+        create("scene/special.png")
+
+    return write
+
+
+def data(content: str) -> Callable[[], None]:
+    def write() -> None:
+        write_run()
+        Path("scene/transforms.json").write_text(content)
+
+    return write
+
+
 OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
     "a parser that unpickles": (minimal, rf"MinimalDataParser {UNKNOWN}"),
     "its class in place of another": (in_place_of_the_parser, rf"MinimalDataParser {UNKNOWN}"),
@@ -189,12 +224,18 @@ OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
     "half a character": (field("method_name", r'"\ud800"'), r"method_name must be"),
     "a long value": (field("timestamp", f"[{'1, ' * 5000}]"), r"timestamp must be str\. Got \[1, 1"),
     "itself": (itself, r"pipeline must be"),
-    "data without frames": (transforms(lambda content: content.pop("frames")), r"cannot be read: KeyError"),
-    "poses of texts": (frames(transform_matrix="x"), r"cannot be read: "),
-    "poses without rows": (frames(transform_matrix=[]), r"cannot be read: "),
-    "a size that is a text": (transforms(lambda content: content.update(w="x")), r"cannot be read: "),
+    "data without frames": (transforms(lambda content: content.pop("frames")), r"cannot be parsed \(KeyError: [^`]*$"),
+    "poses of texts": (frames(transform_matrix="x"), r"cannot be (read|parsed)"),
+    "poses without rows": (frames(transform_matrix=[]), r"cannot be (read|parsed)"),
+    "a size that is a text": (transforms(lambda content: content.update(w="x")), r"cannot be (read|parsed)"),
+    "data that is a pipe": (special("scene/transforms.json", os.mkfifo), r"transforms\.json, which is a pipe"),
+    "data that is a device": (special("scene/transforms.json", zeros), r"transforms\.json, which is a pipe, a device"),
+    "an image that is a pipe": (frame(os.mkfifo), r"special\.png.*(pipe|regular file)"),
+    "an image that is a device": (frame(zeros), r"special\.png.*(pipe|regular file)"),
+    "data that is a list": (data("[1]"), r"cannot be parsed \(AttributeError: [^`]*$"),
+    "data that is null": (data("null"), r"cannot be parsed \(TypeError: [^`]*$"),
     "images elsewhere": (frames(file_path="../../../../etc/passwd"), r"."),
-    "a camera of no kind": (transforms(lambda content: content.update(camera_model="X")), r"cannot be read: "),
+    "a camera of no kind": (transforms(lambda content: content.update(camera_model="X")), r"cannot be (read|parsed)"),
 }  # fmt: skip
 
 
