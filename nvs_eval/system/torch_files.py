@@ -29,6 +29,7 @@ _MOST_ARGUMENTS = 2**22
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _TO_THE_MARK = {"SETITEMS", "APPENDS", "ADDITEMS"}
 _DROPPED = {"SETITEM": 2, "APPEND": 1, "BUILD": 1, "POP": 1}
+_TEXT = (str, bytes)
 _UNUSED = {"NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "INST", "OBJ"}
 _NEUTRAL = {"PROTO", "FRAME", "STOP"}
 _ADMITTED = {
@@ -178,7 +179,7 @@ class _Parts:
         elif opcode.endswith("PUT"):
             self._memo[argument] = stack[-1]
         elif opcode not in _NEUTRAL:
-            part = self._made(opcode, argument)
+            part = self._made(opcode, argument)  # It may take from the stack.
             stack.append(part)
 
     def _made(self, opcode: str, argument: object) -> _Part:
@@ -196,7 +197,7 @@ class _Parts:
             self._call(function, arguments)
         elif opcode == "BINPERSID":
             self._stack.pop()
-        return _Part(1, len(argument), argument) if isinstance(argument, str | bytes) else _Part()
+        return _Part(1, len(argument), argument) if isinstance(argument, _TEXT) else _Part()
 
     def _drop(self, count: int) -> None:
         if count:

@@ -137,7 +137,7 @@ def with_attribute() -> dict[str, Any]:
 def with_number(tensor: Tensor) -> Tensor:
     """Return a tensor with an attribute in the place of a method."""
     tensor = tensor.clone()
-    tensor.__dict__["numel"] = 5
+    vars(tensor)["numel"] = 5
     return tensor
 
 
