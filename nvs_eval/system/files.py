@@ -159,12 +159,12 @@ def _target(path: Path) -> Path:
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
     # Without the name of the temporary file, which means nothing to the user.
+    reason, advice = error.strerror or str(error), "Choose another folder, or free some space."
     if isinstance(error, NotADirectoryError | FileExistsError):
         for part in (path, *path.parents):
             if os.path.lexists(part) and not part.is_dir():
-                return InputError(f"{shown(part)} is not a folder, so nothing can be written below it. Choose another.")
-    reason = error.strerror or str(error)
-    return InputError(f"{shown(path)} cannot be written: {reason}. Choose another folder, or free some space.")
+                reason, advice = f"{shown(part)} is not a folder", "Choose another folder."
+    return InputError(f"{shown(path)} cannot be written: {reason}. {advice}")
 
 
 def open_file(path: Path, what: str = "") -> BinaryIO:

@@ -142,7 +142,9 @@ def importing(number: int, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a new interpreter, with Ctrl-C at its n-th import."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "plugins")])}
-    command = [sys.executable, "-c", IMPORTING, str(number), "score", "gone"]
+    # A shell may have started the tests in the background, where Ctrl-C is ignored.
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heeded + IMPORTING, str(number), "score", "gone"]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
 
 

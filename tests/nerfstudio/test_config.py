@@ -424,7 +424,7 @@ def test_binary_folder_and_missing_files_are_refused(tmp_path):
     binary.write_bytes(b"PK\x03\x04\xff\xfe\x00")
     assert "not text" in refusal(binary)
     assert "is a folder" in refusal(tmp_path)
-    assert "gone.yml cannot be read: No such file" in refusal(tmp_path / "gone.yml")
+    assert "gone.yml does not exist" in refusal(tmp_path / "gone.yml")
 
 
 class Absent:

@@ -507,7 +507,8 @@ def test_a_record_that_cannot_be_written_is_an_error_before_scoring(cli: Callabl
     result = cli(*SCORE)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        "Error: nvs-eval-results/garden/ours is not a folder, so nothing can be written below it. Choose another.\n"
+        "Error: nvs-eval-results/garden/ours/final cannot be written: nvs-eval-results/garden/ours is not a folder. "
+        "Choose another folder.\n"
     )
     assert files_below(Path("nvs-eval-results")) == ["garden/ours"]
 
