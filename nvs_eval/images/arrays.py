@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, shortened
 from nvs_eval.images.stored import Stored
 from nvs_eval.system.files import open_file
 
@@ -33,8 +33,9 @@ def read(_: BinaryIO, path: Path) -> Stored:
     array = open_array(path)
     if array.dtype.kind != "f":
         raise InputError(
-            f"{path} must contain floats in [0, 1]. Got {array.dtype}. Divide the values by their range first."
+            f"{path} must contain floats in [0, 1]. Got {shortened(str(array.dtype))}. Divide the values by their "
+            "range first."
         )
     if array.ndim != 3 or array.shape[-1] not in (3, 4):
-        raise InputError(f"{path} must have shape [height, width, 3]. Got {list(array.shape)}.")
+        raise InputError(f"{path} must have shape [height, width, 3]. Got {shortened(str(list(array.shape)))}.")
     return Stored(array.shape, lambda: np.array(array))

@@ -182,22 +182,36 @@ def _decode(path: Path, stored: Stored) -> Float[Tensor, "h w c"]:
 def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     """Open an image file and read its header; errors of the readers become errors that name the file."""
     reading = reading or Reading()
+    with explained(path, "an image"), open_file(path) as file:
+        stored = read_header(file, path, reading.exr_layer)
+        check_size(path, stored.shape, reading.max_pixels)
+        yield stored
+
+
+@contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of decoders, which have no common exception, into errors that name the file.
+
+    Args:
+        path: path of the file.
+        what: noun for its content, such as "an image".
+
+    Raises:
+        InputError: a decoder failed.
+    """
     try:
-        with open_file(path) as file:
-            stored = read_header(file, path, reading.exr_layer)
-            check_size(path, stored.shape, reading.max_pixels)
-            yield stored
+        yield
     except (InputError, InputWarning):
         raise
     except MemoryError as error:
         raise ResourceError(
             f"{shown(path)} needs more memory than this process can have. Free some, or raise its limit."
         ) from error
-    except Exception as error:  # Decoders have no common exception.
+    except Exception as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
-        raise InputError(f"{shown(path)} cannot be read as an image: {shortened(reason, _LONGEST_REASON)}.") from error
+        raise InputError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error
 
 
 def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:

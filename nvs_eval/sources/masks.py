@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError, quoted, some
+from nvs_eval.errors import InputError, quoted, shortened, some
 from nvs_eval.images.arrays import open_array
-from nvs_eval.images.files import Header, decode, stored_header
+from nvs_eval.images.files import Header, decode, explained, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
 from nvs_eval.images.stored import check_size, memory_for, warn
 from nvs_eval.images.tags import check_orientation
@@ -252,16 +252,12 @@ def probe_mask(path: Path) -> Header:
 
 
 def _load_array(path: Path) -> np.ndarray:
-    try:
+    with explained(path, "a mask"):
         array = open_array(path)
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"The mask {path} cannot be read: {error}.") from error
     if array.dtype.kind not in "bf" or array.ndim not in (2, 3):
         raise InputError(
-            f"The mask {path} must contain booleans or floats in [0, 1] of shape [height, width]. Got {array.dtype} of "
-            f"shape {list(array.shape)}."
+            f"The mask {path} must contain booleans or floats in [0, 1] of shape [height, width]. Got "
+            f"{shortened(str(array.dtype))} of shape {shortened(str(list(array.shape)))}."
         )
     if 0 in array.shape:
         raise InputError(f"The mask {path} must not be empty. Got shape {list(array.shape)}.")

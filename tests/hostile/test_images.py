@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from support.commands import Said
 from support.hostile import CANARY, TOUCH, Case, Payload
-from support.hostile_files import bound_socket, linked_to, picture, png, put, scene, scored, sparse
+from support.hostile_files import LONG, bound_socket, linked_to, picture, png, put, scene, scored, sparse
 from support.pngs import chunk
 
 POSTSCRIPT = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 12\n(%pipe%{TOUCH}) (w) file pop\nshowpage\n".encode()
@@ -30,6 +30,10 @@ def array(values: object, **options: bool) -> bytes:
 
 def array_header(text: str) -> bytes:
     return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text) + 1) + text.encode() + b"\n"
+
+
+def array_of_long_type() -> bytes:
+    return array(np.zeros(2, [("A" * 9000, "<f4")]))
 
 
 def tiff(entries: list[tuple[int, int, int, int]], after: int = 0) -> bytes:
@@ -166,6 +170,7 @@ CASES = {
         scored(array_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -1, 3)}"), "0001.npy"), "0001"
     ),
     "NPY with a deep header": Case(scored(array_header("(" * 9000), "0001.npy"), "0001"),
+    "NPY of a long type": Case(scored(array_of_long_type(), "0001.npy"), r"Got \[\('A{57}\.\.\."),
     "NPY with code": Case(scored(array_header(f"__import__('os').system('{TOUCH}')"), "0001.npy"), "0001"),
     "NPY of NaN": Case(scored(array(np.full((12, 16, 3), np.nan, np.float32)), "0001.npy"), "must be finite", 3),
     "EXR without content": Case(scored(b"v/1\x01" + bytes(100), "0001.exr", "--exr", "srgb"), "0001"),
@@ -217,6 +222,9 @@ OTHERS = {
     "mask that is a pipe": Case(mask(os.mkfifo), "Got a pipe"),
     "array mask that is a pipe": Case(mask(os.mkfifo, "0001.npy"), "Got a pipe"),
     "mask of pickles": Case(mask(array([[Payload()]], allow_pickle=True), "0001.npy"), r"0001\.npy"),
+    "mask with an open bracket": Case(mask(array_header("("), "0001.npy"), r"0001\.npy cannot be read as a mask"),
+    "mask with a long header": Case(mask(array_header(f"{LONG[:9000]}"), "0001.npy"), r"0001\.npy cannot be read"),
+    "mask of a long type": Case(mask(array_of_long_type(), "0001.npy"), r"Got \[\('A{57}\.\.\. of shape"),
     "mask of a terabyte": Case(
         mask(
             sparse(
