@@ -34,7 +34,7 @@ else:
 
 _Name = Annotated[str, msgspec.Meta(max_length=255)]
 _Path = Annotated[str, msgspec.Meta(max_length=4096)]
-Pixels = Annotated[int, msgspec.Meta(le=2**31 - 1, description="a whole number")]
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1, description="a whole number of at least 1")]
 """A width or a height."""
 
 
@@ -89,7 +89,7 @@ class ViewRow:
     render: _Path | None
     reference: _Path | None
     reference_sha256: _Name
-    coverage: float | None
+    coverage: Annotated[float, msgspec.Meta(ge=0, le=1, description="a number from 0 to 1")] | None
     mask: _Path | None = None
     mask_sha256: _Name | None = None
     own: Mapping[str, float] | None = None
@@ -107,7 +107,7 @@ class Stored(msgspec.Struct):
     scene: _Name
     method: _Name
     run: _Name | None
-    step: Annotated[int, msgspec.Meta(le=2**63 - 1, description="a whole number")] | None
+    step: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1, description="a whole number of at least 0")] | None
     split: _Name
     protocol: dict[str, Any]
     metrics: dict[_Name, MetricInfo]

@@ -90,6 +90,12 @@ CASES = {
         recorded(replaced('"scene": "fox"', f'"scene": "fox", "{LONG}": 1, "{LONG}": 2')), r"A{59}\.\.\. is given twice"
     ),
     "step of 10^30": Case(recorded(at("step", 10**30)), "step"),
+    "negative step": Case(recorded(at("step", -60)), "step must be a whole number of at least 0"),
+    "width of 0": Case(recorded(at("views/0/width", 0)), "width must be a whole number of at least 1"),
+    "negative height": Case(recorded(at("views/0/height", -48)), "height must be a whole number of at least 1"),
+    "negative coverage": Case(recorded(at("views/0/coverage", -1)), "coverage must be a number from 0 to 1"),
+    "coverage of 150 %": Case(recorded(at("views/1/coverage", 1.5)), "coverage must be a number from 0 to 1"),
+    "coverage of 10^308": Case(recorded(at("views/1/coverage", 1e308)), "coverage must be a number from 0 to 1"),
     "width of 10^30": Case(recorded(at("views/0/width", 10**30)), "width"),
     "many decimals": Case(recorded(at("metrics/psnr/decimals", 10**9)), "decimals"),
     "means of many decimals": Case(recorded(at("protocol/definition/round_means", 10**12)), "r.json"),

@@ -389,20 +389,23 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "a step that is no number": (
         lambda p: p.update(step="last"),
-        r"is not a record of nvs-eval: step must be a whole number or None\. Got 'last'\.",
+        r"is not a record of nvs-eval: step must be a whole number of at least 0 or None\. Got 'last'\.",
     ),
-    "a step of true": (lambda p: p.update(step=True), r"step must be a whole number or None\. Got True\."),
+    "a step of true": (
+        lambda p: p.update(step=True),
+        r"step must be a whole number of at least 0 or None\. Got True\.",
+    ),
     "a width of true": (
         lambda p: p["views"][0].update(width=True),
-        r"width must be a whole number\. Got True",
+        r"width must be a whole number of at least 1\. Got True",
     ),
     "a width with decimals": (
         lambda p: p["views"][0].update(width=48.5),
-        r"width must be a whole number\. Got 48\.5",
+        r"width must be a whole number of at least 1\. Got 48\.5",
     ),
     "a coverage of true": (
         lambda p: p["views"][0].update(coverage=True),
-        r"coverage must be a number or None\. Got True",
+        r"coverage must be a number from 0 to 1 or None\. Got True",
     ),
     "a mask that is no text": (
         lambda p: p["views"][0].update(mask=3),
