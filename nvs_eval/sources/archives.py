@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import shutil
 import stat
@@ -18,8 +19,9 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.images.formats import ALL_EXTENSIONS
@@ -39,6 +41,7 @@ _SUFFIXES = (".zip", *_TARS)
 _OTHERS = (".7z", ".rar", ".tar.zst", ".tar.lz4")
 _CHUNK = _LONGEST_READ = 1 << 20
 _LARGE, _MOST_PER_BYTE = 2**30, 200
+_MOST_MEMBERS, _LARGEST_DIRECTORY = 50_000, 2**24
 _LONGEST_REASON = 100
 _ENCRYPTED = 1
 
@@ -112,7 +115,7 @@ def unpack(archive: Path, *, also: Collection[str]) -> Unpacked:
     with _readable(archive), _opened(archive) as opened:
         wanted: dict[PurePosixPath, Any] = {}
         size = 0
-        for member in opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened.getmembers():
+        for member in _members(opened, archive):
             name, kind, member_size = _inspect(member)
             _check_member(archive, name, kind)
             if kind == "file" and _is_wanted(path := PurePosixPath(name), also):
@@ -153,15 +156,47 @@ def _readable(archive: Path) -> Iterator[None]:
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened:
+        with open_file(archive) as file, zipfile.ZipFile(_Directory(archive, file)) as opened:
             yield opened
         return
     suffix = next(suffix for suffix in _TARS if archive.name.lower().endswith(suffix))
     with _TARS[suffix](archive) as file:
-        yield _checked_tar(_Bounded(file, archive))
+        yield _checked_tar(_Bounded(file, archive), archive)
 
 
-def _checked_tar(stream: Any) -> tarfile.TarFile:
+def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path) -> list[Any]:
+    """Return the members of an archive.
+
+    Raises:
+        InputError: it has too many, each of which takes longer than its bytes suggest.
+    """
+    members = list(islice(opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened, _MOST_MEMBERS + 1))
+    if len(members) > _MOST_MEMBERS:
+        raise _too_many(archive)
+    return members
+
+
+def _too_many(archive: Path) -> InputError:
+    return InputError(
+        f"{archive} must contain at most {_MOST_MEMBERS} files and folders. Got more. Unpack it yourself and pass the "
+        "folder."
+    )
+
+
+class _Directory(io.BufferedReader):
+    """Zip archive whose directory, which zipfile reads at once, is not read if it is large."""
+
+    def __init__(self, archive: Path, file: BinaryIO) -> None:
+        super().__init__(io.FileIO(file.fileno(), closefd=False))
+        self._archive = archive
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > _LARGEST_DIRECTORY:
+            raise _too_many(self._archive)
+        return super().read(size)
+
+
+def _checked_tar(stream: Any, archive: Path) -> tarfile.TarFile:
     """Return the archive in a stream after reading all of it.
 
     Raises:
@@ -169,7 +204,7 @@ def _checked_tar(stream: Any) -> tarfile.TarFile:
     """
     opened = tarfile.TarFile(fileobj=stream)
     opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Missing before Python 3.10.12 and 3.11.4.
-    opened.getmembers()
+    _members(opened, archive)
     # tarfile takes a file that is cut between two members, or whose next header is damaged, for a whole one.
     stream.seek(opened.offset)
     if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

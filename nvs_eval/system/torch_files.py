@@ -104,6 +104,8 @@ def _check_zip(path: Path) -> None:
     _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):  # By this name torch recognises it.
+        raise ValueError("it is a program (TorchScript), not weights. Save its state_dict() with torch.save")
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
         raise ValueError("its entries must not be compressed or encrypted")
     if any(entry.file_size > _LARGEST_PICKLE for entry in entries if entry.filename.lower().endswith(".pkl")):
@@ -130,17 +132,24 @@ def _check_directory(path: Path) -> None:
 
 def _check_old(path: Path) -> None:
     with path.open("rb") as file:
-        for _ in range(_PICKLES_OF_THE_OLD_FORMAT):
-            _check_pickle(file)
+        storages = [_check_pickle(file) for _ in range(_PICKLES_OF_THE_OLD_FORMAT)]
+    # torch takes the memory of all storages before it reads the first.
+    if sum(sum(sizes.values()) for sizes in storages) > path.stat().st_size:
+        raise ValueError("its tensors must not be larger than the file")
 
 
-def _check_pickle(stream: IO[bytes]) -> None:
-    """Check the number of operations, the sizes of tuples and the calls of a pickle, without building anything."""
+def _check_pickle(stream: IO[bytes]) -> dict[str, int]:
+    """Check the number of operations, the sizes of tuples and the calls of a pickle, without building anything.
+
+    Returns:
+        The size of each storage that it refers to, in bytes.
+    """
     parts = _Parts()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= _MOST_OPCODES:
             raise ValueError(f"the structure of its tensors must have at most {_MOST_OPCODES} parts")
         parts.follow(opcode.name, argument)
+    return parts.storages
 
 
 @dataclass(slots=True)
@@ -153,13 +162,14 @@ class _Part:
 
     size: int = 1
     length: int = 0
-    content: object = None  # Name of a global, text, or the parts of a tuple.
+    content: object = None  # Name of a global, text, number, or the parts of a tuple.
 
 
 class _Parts:
-    """The stack of an unpickler, and what its calls are given."""
+    """The stack of an unpickler, what its calls are given, and the bytes of each storage by its key."""
 
     def __init__(self) -> None:
+        self.storages: dict[str, int] = {}
         self._stack: list[_Part] = []
         self._marks: list[int] = []
         self._memo: dict[object, _Part] = {}
@@ -196,8 +206,18 @@ class _Parts:
             arguments, function = self._stack.pop().content, self._stack.pop().content
             self._call(function, arguments)
         elif opcode == "BINPERSID":
-            self._stack.pop()
-        return _Part(1, len(argument), argument) if isinstance(argument, _TEXT) else _Part()
+            self._refer(self._stack.pop().content)
+        return _Part(1, len(argument) if isinstance(argument, _TEXT) else 0, argument)
+
+    def _refer(self, arguments: object) -> None:
+        """Follow a reference to a storage: ("storage", kind, key, device, number of values, ...)."""
+        match [part.content for part in arguments] if isinstance(arguments, tuple) else None:
+            case ["storage", str(kind), str(key), str(), int(count), *_] if count >= 0:
+                storage = getattr(torch, kind.partition(" ")[2])
+                size = count * getattr(storage, "_dtype", torch.uint8).itemsize  # `dtype` would warn.
+                self.storages[key] = max(size, self.storages.get(key, 0))
+            case _:
+                raise ValueError("it is damaged: it refers to what is no storage")
 
     def _drop(self, count: int) -> None:
         if count:

@@ -27,7 +27,6 @@ LpipsEntries = Literal["absent", "true", "other"]
 """LPIPS network in a checkpoint, which ns-eval would use: absent, the published one, or a different one."""
 
 _MODEL = "_model."
-_MOST_NAMED = 6
 _METRICS = ("psnr.", "ssim.", "lpips.")
 _SPLATS = ("means", "scales", "quats", "features_dc", "features_rest", "opacities")
 
@@ -125,9 +124,9 @@ def _faults(entries: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list
     resized = [key for key in required if key in entries and entries[key].shape != loaded[key].shape]
     shapes = [f"{shortened(key)} ({_shape(entries[key])}, must be {_shape(loaded[key])})" for key in resized]
     faults = [
-        *([f"it lacks {some(missing, _MOST_NAMED)}"] if missing else []),
-        *([f"the model lacks {some(unexpected, _MOST_NAMED)}"] if unexpected else []),
-        *([f"shapes differ: {some(shapes, _MOST_NAMED, whole=True)}"] if shapes else []),
+        *([f"it lacks {some(missing, 1)}"] if missing else []),
+        *([f"the model lacks {some(unexpected, 1)}"] if unexpected else []),
+        *([f"shapes differ: {some(shapes, 1, whole=True)}"] if shapes else []),
     ]
     if any("tcnn" in key for key in missing + unexpected):
         faults.append("only one of checkpoint and model uses tiny-cuda-nn (tcnn)")
@@ -170,7 +169,7 @@ class ValueFaults:
 
 
 def _named(problem: str, keys: Sequence[str]) -> list[str]:
-    return [f"{problem}: {some(keys, _MOST_NAMED, whole=True)}"] if keys else []
+    return [f"{problem}: {some(keys, 1, whole=True)}"] if keys else []
 
 
 def _dtype(dtype: torch.dtype) -> str:

@@ -60,6 +60,16 @@ def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     return info(name, kind, size=size).tobuf(tarfile.GNU_FORMAT)
 
 
+def many(members: int) -> bytes:
+    """Return a zip archive whose directory repeats an entry."""
+    content = zipped(("a.txt", b""))
+    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    directory = content[start:end] * members
+    size = struct.pack("<I", len(directory))
+    return content[:start] + directory + content[end : end + 12] + size + content[end + 16 :]
+
+
+MOST = r"must contain at most 50000 files and folders\. Got more"
 gzipped = functools.cache(gzip.compress)
 
 
@@ -136,6 +146,9 @@ CASES = {
     ),
     "names that act": Case(archived("r.tar", tarred((f"{ESCAPE}.png", picture()), OTHER)), r"x1b\]0;x"),
     "name that is no text": Case(archived("r.tar", tarred(("\udcff\udcfe.png", picture()), OTHER)), r"udcff"),
+    "50,001 members": Case(archived("r.zip", many(50_001)), MOST),
+    "17 MB of members": Case(archived("r.zip", many(340_000)), MOST, megabytes=100),
+    "50,001 members in tar": Case(archived("r.tar", tar_header("a.txt", 0) * 50_001), MOST),
     "pipe called zip": Case(archived("r.zip", os.mkfifo), r"r\.zip"),
     "device called tar": Case(archived("r.tar", linked_to("/dev/zero")), r"r\.tar"),
     "7z": Case(archived("r.7z", b"7z\xbc\xaf\x27\x1c"), "must be one of"),
