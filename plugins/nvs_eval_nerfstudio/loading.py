@@ -124,8 +124,8 @@ def _faults(entries: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> list
     resized = [key for key in required if key in entries and entries[key].shape != loaded[key].shape]
     shapes = [f"{shortened(key)} ({_shape(entries[key])}, must be {_shape(loaded[key])})" for key in resized]
     faults = [
-        *([f"it lacks {some(missing, 1)}"] if missing else []),
-        *([f"the model lacks {some(unexpected, 1)}"] if unexpected else []),
+        *([f"it lacks {some(missing, 2)}"] if missing else []),
+        *([f"the model lacks {some(unexpected, 2)}"] if unexpected else []),
         *([f"shapes differ: {some(shapes, 1, whole=True)}"] if shapes else []),
     ]
     if any("tcnn" in key for key in missing + unexpected):
