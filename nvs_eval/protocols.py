@@ -109,13 +109,10 @@ class Protocol:
             for d in self.descriptions
         }
         if AVERAGE in self.metrics:
-            signatures = {d.name: d.signature for d in self.descriptions}
+            signatures, about = {d.name: d.signature for d in self.descriptions}, about_of(AVERAGE)
             parts = " ".join(signatures[part] for part in self.metrics[AVERAGE].values())
-            preparation = "|".join(self._preparation_signature())
-            about = about_of(AVERAGE)
-            infos[AVERAGE] = MetricInfo(
-                about.unit, bool(about.higher_is_better), f"{AVERAGE}|of:[{parts}]|{preparation}|v1"
-            )
+            signature = "|".join([AVERAGE, f"of:[{parts}]", *self._preparation_signature(), "v1"])
+            infos[AVERAGE] = MetricInfo(about.unit, bool(about.higher_is_better), signature)
         return {name: infos[name] for name in self.metrics}
 
     @property
@@ -185,14 +182,10 @@ class Protocol:
 
     def with_precision(self, precision: Precision) -> Protocol:
         """Return this protocol with exact or fast LPIPS, which are different metrics. Other metrics do not change."""
-        fast = {"precision": precision} if precision != "exact" else {}
-
-        def changed(name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-            if not _is_lpips(name):
-                return parameters
-            return {**{key: value for key, value in parameters.items() if key != "precision"}, **fast}
-
-        metrics = {name: changed(name, parameters) for name, parameters in self.metrics.items()}
+        metrics = {name: dict(parameters) for name, parameters in self.metrics.items()}
+        for parameters in (parameters for name, parameters in metrics.items() if _is_lpips(name)):
+            parameters.pop("precision", None)
+            parameters.update({"precision": precision} if precision != "exact" else {})
         return replace(self, metrics=metrics)
 
     def _preparation_signature(self) -> list[str]:
@@ -248,11 +241,8 @@ def parse_protocol(data: object) -> Protocol:
     """
     _check_complete(data)
     protocol = convert(data, Protocol, "a protocol")
-    metrics = {
-        # Defaults are removed, so that writing them in a file does not change the fingerprint.
-        name: without_defaults(name, parameters)
-        for name, parameters in protocol.metrics.items()
-    }
+    # Defaults are removed, so that writing them in a file does not change the fingerprint.
+    metrics = {name: without_defaults(name, parameters) for name, parameters in protocol.metrics.items()}
     protocol = replace(protocol, metrics=metrics)
     _check_together(protocol)
     _ = protocol.fingerprint  # This checks the parameters of the metrics.
@@ -263,8 +253,7 @@ def _check_complete(data: object) -> None:
     """Check that no field is missing, unless another is unknown, which may be the missing one."""
     known = fields_of(Protocol)
     if isinstance(data, Mapping) and data.keys() <= known.keys():
-        missing = [name for name, field in known.items() if field.required and name not in data]
-        if missing:
+        if missing := [name for name, field in known.items() if field.required and name not in data]:
             verb = "is" if len(missing) == 1 else "are"
             raise InputError(f"{listed(missing)} {verb} missing: every field of a protocol must be given.")
 

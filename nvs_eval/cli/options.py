@@ -218,18 +218,19 @@ class ScoringCommand(LogOptions):
         lost: list[InputError] = []
         calls = replace(callbacks(), doubt=doubts.append, on_lost=lost.append)
         receipt = Receipt(self)
-        if not self.log and (finished := receipt.find(calls)):
+        sinks = self.sinks()
+        if finished := receipt.find(calls):
             self._put(finished, doubts)
+            self.log_records(sinks, finished)
             return 0
         from nvs_eval.cli.process import make_ready
 
-        sinks = self.sinks()
         make_ready()
         records = self.score(calls)
         self._put(records, doubts)
         self.log_records(sinks, records)
         code = self._report_failed([record for _, record in records], lost)
-        if code == 0 and not self.log:
+        if code == 0:
             receipt.write(type(self).score)
         return code
 

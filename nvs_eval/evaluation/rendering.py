@@ -19,7 +19,7 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
 from nvs_eval.sources.image_source import ImageFiles
 from nvs_eval.sources.views import FailedView, View
-from nvs_eval.system.files import folder_locked
+from nvs_eval.system.locks import folder_locked
 
 
 class _NotRendered(InputError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nvs_eval.errors import InputError, counted, duration, some, unknown_name
@@ -16,7 +18,9 @@ from nvs_eval.records.comparable import main_records
 from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record, ViewRow, read_record, record_file
 from nvs_eval.records.result_id import ResultId, check_names, safe_name
+from nvs_eval.sources.matching import choose_views
 from nvs_eval.system.devices import find_device
+from nvs_eval.system.files import check_is_folder
 from nvs_eval.system.folders import files_below
 from nvs_eval.system.schema import convert
 
@@ -171,10 +175,8 @@ class SuiteRun:
                 failures.setdefault(str(error), []).append(entry)
                 by_entry[entry] = []  # Earlier records may belong to other renders.
             seconds.append(time.monotonic() - start)
-        records = []
-        for entry in self.entries:
-            records += by_entry[entry] if entry in by_entry else entry.earlier_records()
-        return SuiteResult(records, self.not_done(failures))
+        records = [by_entry[entry] if entry in by_entry else entry.earlier_records() for entry in self.entries]
+        return SuiteResult([*chain(*records)], self.not_done(failures))
 
     def not_done(self, failures: Mapping[str, Sequence[Entry]]) -> list[str]:
         """Return how many chosen entries are not done, and a line per reason.
@@ -195,10 +197,9 @@ class SuiteRun:
 
     def no_records(self) -> str:
         """Return the reason why there is no table."""
-        count = sum(len(entry.earlier_records()) for entry in self.entries)
-        if not count:
-            return "No table: there are no records yet."
-        return f"No table: {counted(count, 'earlier record')} may belong to other renders than those that failed now."
+        if count := sum(len(entry.earlier_records()) for entry in self.entries):
+            return f"No table: {counted(count, 'earlier record')} may belong to other renders than those that failed."
+        return "No table: there are no records yet."
 
 
 def _time_left(seconds: Sequence[float], count: int) -> str:
@@ -214,13 +215,11 @@ def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:
 
     cells = {(entry.method, entry.scene): state for entry, state in states.items()}
     scenes = [name for name in file.suite.names if any(name == scene for _, scene in cells)]
-    columns = [text_column("scene", scenes)]
-    for method in (method.name for method in file.methods):
-        if any(method == name for name, _ in cells):
-            columns.append(text_column(method, [cells.get((method, scene), "") for scene in scenes]))
-    counts = {state: list(cells.values()).count(state) for state in ("done", "to do", "missing", "fails")}
-    caption = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return table_from(f"{file.suite.title}: to do", columns, caption=caption)
+    methods = [method.name for method in file.methods if any(method.name == name for name, _ in cells)]
+    columns = [text_column(name, [cells.get((name, scene), "") for scene in scenes]) for name in methods]
+    counts = Counter(cells.values())
+    caption = ", ".join(f"{counts[state]} {state}" for state in ("done", "to do", "missing", "fails") if counts[state])
+    return table_from(f"{file.suite.title}: to do", [text_column("scene", scenes), *columns], caption=caption)
 
 
 # --- From the file to its entries -------------------------------------------------------------------------------------
@@ -236,20 +235,19 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
         InputError: The file or one of its options is invalid.
     """
     file = load_suite_file(options.file)
-    overrides = {name: getattr(options, name) for name in ("device", "precision", "max_memory")}
-    changes = {name: value for name, value in overrides.items() if value is not None}
-    changes |= {"output_dir": options.output_dir or file.output_dir, "overwrite": options.overwrite}
-    changes |= {"rehash": options.rehash}
-    of_runs = {**changes, "trust": options.trust}
+    check_is_folder(output_dir := options.output_dir or file.output_dir)
+    overrides = ((name, getattr(options, name)) for name in ("device", "precision", "max_memory"))
+    changes = {name: value for name, value in overrides if value is not None}
+    changes |= {"output_dir": output_dir, "overwrite": options.overwrite, "rehash": options.rehash}
     entries = []
     protocols: dict[tuple[str, Sequence[str]], Sequence[Protocol]] = {}
     for scene in file.suite.names:
         for method in file.methods:
             try:
-                entry = _entry(file, method, scene, of_runs if method.command == "run" else changes)
+                trust = {"trust": options.trust} if method.command == "run" else {}
+                entry = _entry(file, method, scene, {**changes, **trust})
                 find_device(entry.options.device)
-                # Read protocols once per method, not per scene.
-                key = (entry.method, entry.options.protocol)
+                key = (entry.method, entry.options.protocol)  # Protocols are read once per method, not per scene.
                 protocols[key] = protocols[key] if key in protocols else _checked_protocols(entry.options)
             except InputError as error:
                 raise InputError(f"The suite file {file.file}: the method {method.name}: {error}") from error
@@ -263,11 +261,10 @@ def _entry(file: SuiteFile, method: Method, scene: str, changes: Mapping[str, An
     path = partial(file.path, values=values)
     matches = {text: file.matches(text, values) for text in method.inputs}
     inputs = list(dict.fromkeys(match for paths in matches.values() for match in paths))
-    names = {"scene": scene, "method": method.name}
-    values_by_option = {**method.options, _INPUTS[method.command]: inputs, **names, **changes}
-    if "steps" in values_by_option:
-        values_by_option["steps"] = _as_texts(values_by_option["steps"])
-    options = convert(values_by_option, KINDS[method.command], method.name, path=path)
+    given = {**method.options, _INPUTS[method.command]: inputs, "scene": scene, "method": method.name, **changes}
+    if "steps" in given:
+        given["steps"] = _as_texts(given["steps"])
+    options = convert(given, KINDS[method.command], method.name, path=path)
     places = [name for name in _PLACES if (place := getattr(options, name, None)) and not place.exists()]
     missing = [text for text, paths in matches.items() if not paths] + [str(method.options[name]) for name in places]
     protocol = tuple(str(path(name)) if name.endswith((".yaml", ".yml")) else name for name in options.protocol)
@@ -283,6 +280,7 @@ def _as_texts(steps: Any) -> Any:
 
 def _checked_protocols(options: RunOptions | ScoreOptions) -> list[Protocol]:
     """Check the options without opening any input, and return the protocols except `auto`."""
+    choose_views((), wanted=(), every=options.every)
     if isinstance(options, ScoreOptions):
         _ = options.reading
         return options.protocols()
@@ -297,6 +295,5 @@ def _chosen(file: SuiteFile, entries: Sequence[Entry], only: Sequence[str]) -> l
     for name in only:
         if name not in methods and name not in scenes:
             raise unknown_name("method or scene", name, {*methods, *file.suite.names})
-    chosen_methods = methods & set(only) or methods
-    chosen_scenes = set(scenes.values()) or set(file.suite.names)
-    return [entry for entry in entries if entry.method in chosen_methods and entry.scene in chosen_scenes]
+    of_methods, of_scenes = methods & set(only) or methods, {*scenes.values()} or {*file.suite.names}
+    return [entry for entry in entries if entry.method in of_methods and entry.scene in of_scenes]

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from nvs_eval.evaluation.inputs import same_renders
-from nvs_eval.system.files import FolderLock, lock_folder
 from nvs_eval.system.journal import Journal, read_lines
+from nvs_eval.system.locks import FolderLock, lock_folder
 from nvs_eval.system.owner import is_abandoned, owner_tag
 
 _NOTE, _PREFIX = ".rendered", ".rendering-"

@@ -21,12 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.images.formats import ALL_EXTENSIONS
 from nvs_eval.images.stored import NAMED
 from nvs_eval.system.files import file_sha256, open_file
+from nvs_eval.system.owner import owner_tag, remove_abandoned
 from nvs_eval.system.space import in_units, too_little
 
 # Tar archives by their suffix, with the function that opens the stream.
@@ -46,6 +47,14 @@ _LONGEST_REASON = 100
 _ENCRYPTED = 1
 
 
+def _temporary_folder() -> Path:
+    """Create a temporary folder, and remove those of killed processes of this host. Others may still read theirs."""
+    host, dash, process = owner_tag().partition("-")
+    prefix = f"nvs-eval-unpacked-{host}{dash}"
+    remove_abandoned(Path(tempfile.gettempdir()), prefix)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{process}")).resolve()
+
+
 @dataclass(frozen=True, eq=False)
 class Unpacked:
     """Images and text files unpacked from an archive. The folder is removed when this object is garbage-collected.
@@ -58,7 +67,7 @@ class Unpacked:
 
     archive: Path
     sha256: str
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nvs-eval-")).resolve())
+    folder: Path = field(default_factory=_temporary_folder)
 
     def __post_init__(self) -> None:
         # tempfile.TemporaryDirectory would print a warning when it is removed this way.
@@ -156,7 +165,7 @@ def _readable(archive: Path) -> Iterator[None]:
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     if archive.name.lower().endswith(".zip"):
-        with open_file(archive) as file, zipfile.ZipFile(_Directory(archive, file)) as opened:
+        with open_file(archive) as file, zipfile.ZipFile(_Zip(io.FileIO(file.fileno(), closefd=False))) as opened:
             yield opened
         return
     suffix = next(suffix for suffix in _TARS if archive.name.lower().endswith(suffix))
@@ -172,27 +181,19 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path) -> list[A
     """
     members = list(islice(opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened, _MOST_MEMBERS + 1))
     if len(members) > _MOST_MEMBERS:
-        raise _too_many(archive)
+        raise InputError(
+            f"{archive} must contain at most {_MOST_MEMBERS} files and folders. Got more. Unpack it yourself and pass "
+            "the folder."
+        )
     return members
 
 
-def _too_many(archive: Path) -> InputError:
-    return InputError(
-        f"{archive} must contain at most {_MOST_MEMBERS} files and folders. Got more. Unpack it yourself and pass the "
-        "folder."
-    )
-
-
-class _Directory(io.BufferedReader):
+class _Zip(io.BufferedReader):
     """Zip archive whose directory, which zipfile reads at once, is not read if it is large."""
-
-    def __init__(self, archive: Path, file: BinaryIO) -> None:
-        super().__init__(io.FileIO(file.fileno(), closefd=False))
-        self._archive = archive
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > _LARGEST_DIRECTORY:
-            raise _too_many(self._archive)
+            raise ValueError(f"It must contain at most {_MOST_MEMBERS} files and folders")
         return super().read(size)
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
-from nvs_eval.errors import InputError, shortened
+from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.system.files import read_small
 
 _LARGEST_FILE = 4 * 2**20
@@ -33,7 +34,7 @@ class BoundedLoader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         self._weights: dict[yaml.Node, int] = {}
-        with _one_kind_of_error():
+        with _one_kind_of_error(text):
             super().__init__(text)
 
     def load(self) -> Any:
@@ -109,7 +110,7 @@ class UniqueKeyLoader(BoundedLoader):
 
 
 @contextmanager
-def _one_kind_of_error() -> Iterator[None]:
+def _one_kind_of_error(text: str = "") -> Iterator[None]:
     """Turn every error of PyYAML into a ValueError with a message of bounded length."""
     try:
         yield
@@ -117,16 +118,19 @@ def _one_kind_of_error() -> Iterator[None]:
         raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # A value that contradicts its tag (!!int x, a list as a key) raises the error of the failed conversion.
-        raise ValueError(_reason(error)) from error
+        raise ValueError(_reason(error, text)) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, text: str) -> str:
     """Return why a text is not YAML on one line, with the place in the text, but without lines of it."""
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"the character {quoted(chr(error.character))} in line {line} is not allowed"
     mark = getattr(error, "problem_mark", None)
     place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    text = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else repr(error))
+    problem = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else repr(error))
     context = getattr(error, "context", None)
-    reason = shortened(" ".join(text.split()).rstrip("."), _LONGEST_REASON)
+    reason = shortened(" ".join(problem.split()).rstrip("."), _LONGEST_REASON)
     return f"{f'{context}, ' if context else ''}{reason}{place}"
 
 

@@ -1,4 +1,4 @@
-"""Atomic writes, hashes of files, and locks of folders."""
+"""Atomic writes, and reading and hashes of files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,7 +41,7 @@ def write_whole(
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     temporary = temporary_name(target.parent)
     try:
         # Mode x never opens an existing file, and the kernel applies the umask, which all threads share.
@@ -53,7 +52,7 @@ def write_whole(
                 os.fsync(file.fileno())
         return _moved(temporary, target, replace=replace)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):  # A full or broken disk is reported by the error above.
             temporary.unlink(missing_ok=True)
@@ -119,7 +118,7 @@ def check_writable(path: Path) -> None:
     try:
         _probe(_target(path).parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def check_folder_writable(folder: Path) -> None:
@@ -134,14 +133,28 @@ def check_folder_writable(folder: Path) -> None:
         _probe(folder)
     except OSError as error:
         # Without the name of the temporary file, which differs each time.
-        raise _cannot_write(folder, OSError(error.errno, error.strerror)) from error
+        raise cannot_write(folder, OSError(error.errno, error.strerror)) from error
+
+
+def check_is_folder(folder: Path) -> None:
+    """Check that a folder, which need not exist or be writable, can exist.
+
+    Raises:
+        InputError: a file or a device has its name, or that of a folder above it.
+    """
+    if not _nearest(folder).is_dir():
+        raise cannot_write(folder, NotADirectoryError())
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or its nearest ancestor that exists."""
+    while not os.path.lexists(folder):  # A broken link cannot become a folder.
+        folder = folder.parent
+    return folder
 
 
 def _probe(folder: Path) -> None:
-    """Open a temporary file in a folder, or in its nearest ancestor that exists."""
-    while not os.path.lexists(folder):  # A broken link cannot become a folder.
-        folder = folder.parent
-    tempfile.TemporaryFile(dir=folder, prefix=_PREFIX).close()
+    tempfile.TemporaryFile(dir=_nearest(folder), prefix=_PREFIX).close()
 
 
 def _target(path: Path) -> Path:
@@ -157,7 +170,8 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """Return the message for a file or folder that cannot be written, for an error of the system."""
     # Without the name of the temporary file, which means nothing to the user.
     reason, advice = error.strerror or str(error), "Choose another folder, or free some space."
     if isinstance(error, NotADirectoryError | FileExistsError):
@@ -224,69 +238,3 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class FolderLock:
-    """A lock of a folder, which lasts until it is released or the process ends.
-
-    Attributes:
-        descriptor: file descriptor of the locked folder; None if the file system has no locks.
-    """
-
-    descriptor: int | None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether other processes are excluded."""
-        return self.descriptor is not None
-
-    def release(self) -> None:
-        """Release the lock."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-
-
-@contextmanager
-def folder_locked(folder: Path) -> Iterator[None]:
-    """Exclude other processes from a folder, which is created, as far as the file system has locks. Waits for others.
-
-    Raises:
-        InputError: the folder cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    lock = lock_folder(folder, wait=True)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
-def lock_folder(folder: Path, *, wait: bool = False) -> FolderLock | None:
-    """Lock a folder against other processes; return None if another one has locked or removed the folder.
-
-    With `wait`, wait for the lock instead.
-    """
-    try:
-        import fcntl
-
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    except (ImportError, OSError):  # Windows has no locks of folders. Too many files may be open.
-        return FolderLock(None)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
-            return FolderLock(descriptor)
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        os.close(descriptor)
-        return FolderLock(None)
-    os.close(descriptor)
-    return None

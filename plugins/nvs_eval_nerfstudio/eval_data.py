@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,10 +22,13 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from nvs_eval.errors import InputError, counted, listed, shortened, some
 from nvs_eval.images.formats import check_format
+from nvs_eval.system.files import open_file
 
 Split = Literal["test", "val", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _LONGEST_REASON = 300
+_LARGEST_SIDE = 65535
+"""Largest side of an image in most formats, in pixels."""
 
 
 def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
@@ -113,7 +117,37 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
         raise InputError(f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(missing, 1)}.")
     for path in (*outputs.image_filenames, *(outputs.mask_filenames or ())):
         check_format(Path(path))
+    check_parsed(outputs, parser.data)
     return outputs
+
+
+def check_parsed(outputs: DataparserOutputs, data: Path) -> None:
+    """Check what the libraries that read and render views would not: sizes of cameras, and kinds of further files.
+
+    Raises:
+        InputError: a camera is empty or larger than any image, or a file is a pipe, a device or a socket.
+    """
+    for path, size in zip(
+        outputs.image_filenames, view_sizes(outputs, range(len(outputs.image_filenames))), strict=True
+    ):
+        if not all(1 <= side <= _LARGEST_SIDE for side in size):
+            raise InputError(
+                f"Cameras in {data} must have 1 to {_LARGEST_SIDE} pixels per side. Got {size[0]}x{size[1]} for "
+                f"{Path(path).name}. Correct the size (`w` and `h` in a transforms.json)."
+            )
+    for path in filter(Path.exists, _files_in(outputs.metadata)):
+        open_file(path).close()
+
+
+def _files_in(value: object) -> Iterator[Path]:
+    """Yield the paths in the metadata of views, such as those of depths and semantics."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping | Sequence) and not isinstance(value, str | bytes):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _files_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _files_in(vars(value))
 
 
 def evaluated_split(config: TrainerConfig, split: Split) -> Literal["test", "val"]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from support.scenes import write_garden, write_masks, write_pngs
 
 from nvs_eval.cli import receipts
 from nvs_eval.evaluation import audit, rescoring, run_checkpoints, score_folders, suite
+from nvs_eval.report import loggers
+from nvs_eval.report.loggers.runs import LoggedRecord
 from nvs_eval.system import cache
 
 SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
@@ -97,6 +99,8 @@ CHANGES: dict[str, Callable[[], object]] = {
     "date of a render": lambda: os.utime("garden/ours/0001.png", (1, 1)),
     "new file": lambda: shutil.copy("garden/ours/0001.png", "garden/ours/0003.png"),
     "new file of references": lambda: shutil.copy("garden/gt/0001.png", "garden/gt/0003.png"),
+    "new file two folders deeper": lambda: _copied("garden/ours/0001.png", "garden/ours/a/b/0003.png"),
+    "new reference two folders deeper": lambda: _copied("garden/gt/0001.png", "garden/gt/a/b/0003.png"),
     "missing file": lambda: Path("garden/ours/0001.png").rename("elsewhere.png"),
     "protocol": lambda: Path("light.yaml").write_text(LIGHT.replace("composite", "drop")),
     "record": lambda: _edit(next(Path("nvs-eval-results").rglob("ours/final/*.json"))),
@@ -107,6 +111,11 @@ CHANGES: dict[str, Callable[[], object]] = {
     "damaged receipt": lambda: [file.write_text("{") for file in Path("cache/receipts").iterdir()],
     "lost receipt": lambda: shutil.rmtree("cache"),
 }
+
+
+def _copied(file: str, target: str) -> None:
+    Path(target).parent.mkdir(parents=True)
+    shutil.copy(file, target)
 
 
 def _edit(record: Path) -> None:
@@ -148,6 +157,22 @@ def test_other_command_has_no_receipt(
     if option in ("--overwrite", "--rehash"):
         assert cli(*SCORE).code == 0  # The new records are those of the plain command.
         assert opened == ["checked"]
+
+
+def test_a_repeated_command_logs_again(
+    cli: Callable[..., Said], opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[list[str]] = []
+
+    def log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:
+        logged.append([one.record.method for run in runs for one in run])
+        return []
+
+    monkeypatch.setattr(loggers, "open_sinks", lambda names: dict.fromkeys(names, log))
+    command = (*SCORE, "--log", "tensorboard")
+    assert cli(*command).code == cli(*command).code == 0
+    assert opened == ["checked"]
+    assert logged == [["ours", "theirs"]] * 2
 
 
 def test_upgraded_code_is_checked(cli: Callable[..., Said], opened: list[str], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from nvs_eval.evaluation.plan import Keep
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.evaluation.work_folder import Note, WorkFolder
 from nvs_eval.records.record import Record, read_record, record_file
-from nvs_eval.system.files import lock_folder
+from nvs_eval.system.locks import lock_folder
 
 
 def interrupt_at(index: int) -> Callable[[int], None]:

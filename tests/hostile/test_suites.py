@@ -49,7 +49,7 @@ CASES = {
     "method that acts": Case(suite(FILE.replace("ours:", '"a\\e]0;x\\a":')), r"x1b\]0;x", 0),
     "method of other fields": Case(suite(FILE.replace("reference:", f"{LONG[:900]}:")), r"'A{59}\.\.\."),
     "method of two commands": Case(suite(FILE.replace("reference:", "run:")), "either `score:`"),
-    "output that is a device": Case(suite(FILE + "output_dir: /dev/null\n"), "/dev/null", 3),
+    "output that is a device": Case(suite(FILE + "output_dir: /dev/null\n"), "/dev/null is not a folder"),
     "output with a zero": Case(suite(FILE + 'output_dir: "a\\0b"\n'), "s.yaml|x00b"),
     "unknown home": Case(suite(FILE + "output_dir: ~nobody-of-this-name/x\n"), "home folder is unknown"),
     "unknown home of renders": Case(of_path("~nobody-of-this-name/x"), "home folder is unknown"),
@@ -78,7 +78,8 @@ CASES = {
         "at most 100000 values",
     ),
     "device option": Case(suite(f"device: {LONG[:900]}\n{FILE}"), "device"),
-    "negative option": Case(suite(f"every: -1\n{FILE}"), "--every must be", 3),
+    "negative option": Case(suite(f"every: -1\n{FILE}"), "the method ours: --every must be"),
+    "output below a file": Case(suite(FILE + "output_dir: s.yaml/out\n"), "s.yaml is not a folder"),
     "background": Case(suite(f"background: {LONG[:900]}\n{FILE}"), r"A{50}"),
     "memory": Case(suite(f"max_memory: {'9' * 900}GB\n{FILE}"), "", 0),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import io
+import os
 import re
 import shutil
 import stat
@@ -36,6 +37,7 @@ from nvs_eval.errors import InputWarning
 from nvs_eval.images.files import save_png
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.sources.folders import open_folders
+from nvs_eval.system.owner import owner_tag
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "predictions/", "results/garden/"])
@@ -87,6 +89,18 @@ def test_unpacked_files_last_as_long_as_their_source(tmp_path: Path, temporary: 
     del views
     gc.collect()
     assert list(temporary.iterdir()) == []
+
+
+def test_files_that_a_killed_process_unpacked_are_removed(tmp_path: Path, temporary: Path) -> None:
+    host, process, start, _ = owner_tag().split("-")
+    ended = temporary / f"nvs-eval-unpacked-{host}-{process}-{int(start) + 1}-x"
+    others = [temporary / f"nvs-eval-unpacked-{'0' * 8}-12-34-x", temporary / "nvs-eval-unpacked-mine"]
+    for folder in (ended, *others):
+        write_pngs(folder, {"a": 1})
+        os.utime(folder, (1, 1))
+    sources = open_folders([pack(predictions(tmp_path / "p"), tmp_path / "p.zip")])
+    assert len({*temporary.iterdir()} - {*others}) == len(sources)
+    assert not ended.exists()
 
 
 def test_a_plain_archive_is_matched_and_named_after_itself(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def test_expanding_documents_are_refused_before_they_are_built(text: str, loader
     assert peak < 1e8
 
 
+def test_a_control_character_is_named_with_its_line() -> None:
+    with pytest.raises(ValueError, match=r"^the character '\\x1b' in line 3 is not allowed$"):
+        BoundedLoader("a: 1\nb: 2\nc: \x1b[0m\n").load()
+
+
 def test_number_of_values_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_yaml, "_MOST_VALUES", 1000)
     assert len(BoundedLoader(f"[{'1,' * 999}]").load()) == 999

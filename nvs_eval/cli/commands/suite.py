@@ -98,7 +98,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
                 say(suite.no_records())
         finally:
             code = _warn("Not done, ", result.not_done)
-        if code == 0 and not self.only:  # Tables show any record of the entries that are not chosen.
+        if code == 0 and not self.only:  # Other commands may write records of entries that are not chosen but shown.
             receipt.write(_again, [entry.options for entry in suite.entries])
         return code
 

@@ -1,11 +1,9 @@
-"""Hostile configurations and data of a nerfstudio run, given to `nvs-eval inspect` and `nvs-eval run`."""
+"""Hostile configurations of a nerfstudio run, given to `nvs-eval inspect` and `nvs-eval run`."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,23 +72,6 @@ def in_place_of_the_parser() -> None:
     write_run(lambda run: setattr(run.pipeline.datamanager.dataparser, "_target", MinimalDataParser))
 
 
-def transforms(change: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
-    """Change the description of the data."""
-
-    def make() -> None:
-        write_run()
-        path = Path("scene", "transforms.json")
-        content = json.loads(path.read_text())
-        change(content)
-        path.write_text(json.dumps(content))
-
-    return make
-
-
-def frames(**values: Any) -> Callable[[], None]:
-    return transforms(lambda content: [entry.update(values) for entry in content["frames"]])
-
-
 def laughs(opening: str, closing: str) -> str:
     lines = [f"a0: &a0 {opening}ha{closing}"]
     lines += [f"a{n}: &a{n} {opening}{', '.join([f'*a{n - 1}'] * 9)}{closing}" for n in range(1, 12)]
@@ -138,39 +119,6 @@ def large() -> None:
 
 UNKNOWN = r"is not known to load plain files only.*--trust"
 EXPANDS = r"at most 100000 values"
-
-
-def special(path: str, create: Callable[[str], object]) -> Callable[[], None]:
-    """Put a pipe or a device in the place of a file."""
-
-    def write() -> None:
-        write_run()
-        Path(path).unlink(missing_ok=True)
-        create(path)
-
-    return write
-
-
-def zeros(path: str) -> None:
-    os.symlink("/dev/zero", path)
-
-
-def frame(create: Callable[[str], object]) -> Callable[[], None]:
-    """Name a pipe or a device as the image of every frame."""
-
-    def write() -> None:
-        frames(file_path="special.png")()
-        create("scene/special.png")
-
-    return write
-
-
-def data(content: str) -> Callable[[], None]:
-    def write() -> None:
-        write_run()
-        Path("scene/transforms.json").write_text(content)
-
-    return write
 
 
 OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
@@ -224,18 +172,6 @@ OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
     "half a character": (field("method_name", r'"\ud800"'), r"method_name must be"),
     "a long value": (field("timestamp", f"[{'1, ' * 5000}]"), r"timestamp must be str\. Got \[1, 1"),
     "itself": (itself, r"pipeline must be"),
-    "data without frames": (transforms(lambda content: content.pop("frames")), r"cannot be parsed \(KeyError: [^`]*$"),
-    "poses of texts": (frames(transform_matrix="x"), r"cannot be (read|parsed)"),
-    "poses without rows": (frames(transform_matrix=[]), r"cannot be (read|parsed)"),
-    "a size that is a text": (transforms(lambda content: content.update(w="x")), r"cannot be (read|parsed)"),
-    "data that is a pipe": (special("scene/transforms.json", os.mkfifo), r"transforms\.json, which is a pipe"),
-    "data that is a device": (special("scene/transforms.json", zeros), r"transforms\.json, which is a pipe, a device"),
-    "an image that is a pipe": (frame(os.mkfifo), r"special\.png.*(pipe|regular file)"),
-    "an image that is a device": (frame(zeros), r"special\.png.*(pipe|regular file)"),
-    "data that is a list": (data("[1]"), r"cannot be parsed \(AttributeError: [^`]*$"),
-    "data that is null": (data("null"), r"cannot be parsed \(TypeError: [^`]*$"),
-    "images elsewhere": (frames(file_path="../../../../etc/passwd"), r"."),
-    "a camera of no kind": (transforms(lambda content: content.update(camera_model="X")), r"cannot be (read|parsed)"),
 }  # fmt: skip
 
 
@@ -290,82 +226,6 @@ def test_impossible_values(name: str, meets: Callable[[Case], Said]) -> None:
         return RUN
 
     meets(Case(write, message))
-
-
-# --- Classes of plugins -----------------------------------------------------------------------------------------------
-
-PLUGIN = """
-import pickle, subprocess, urllib.request
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Type
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
-from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio, NerfstudioDataParserConfig
-from nerfstudio.data.datasets.base_dataset import InputDataset
-
-class Parser(Nerfstudio): pass
-class Data(InputDataset): pass
-class OfData(VanillaDataManager[Data]): pass
-
-class Unpickles(VanillaDataManager):
-    def create_eval_dataset(self):
-        pickle.loads(Path("payload").read_bytes())
-
-class Starts(VanillaDataManager):
-    def create_eval_dataset(self):
-        try:
-            subprocess.run("touch canary", shell=True)
-        except Exception:
-            pass
-        return super().create_eval_dataset()
-
-class Fetches(VanillaDataManager):
-    def create_eval_dataset(self):
-        urllib.request.urlopen("http://127.0.0.1:1/")
-"""
-
-
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A registered plugin of a few classes."""
-    folder = tmp_path / "packages" / "ns_test_hostile"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("")
-    (folder / "config.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(folder.parent)
-    monkeypatch.setenv("NERFSTUDIO_METHOD_CONFIGS", "hostile=ns_test_hostile.config:method")
-    import ns_test_hostile.config as module  # pyright: ignore[reportMissingImports]
-
-    yield module
-    for name in [name for name in sys.modules if name.startswith("ns_test_hostile")]:
-        del sys.modules[name]
-
-
-OF_PLUGINS = {
-    "a data parser": ("dataparser", "Parser", rf"ns_test_hostile\.config\.Parser {UNKNOWN}"),
-    "a dataset": ("manager", "OfData", rf"ns_test_hostile\.config\.Data {UNKNOWN}"),
-    "a pickle": ("manager", "Unpickles", r"ns_test_hostile\.config\.Unpickles tried to unpickle posix\.system"),
-    "a program": ("manager", "Starts", r"ns_test_hostile\.config\.Starts tried to start a program \(.*touch canary\)"),
-    "the network": ("manager", "Fetches", r"ns_test_hostile\.config\.Fetches tried to use the network"),
-}
-
-
-@pytest.mark.parametrize(("place", "name", "message"), OF_PLUGINS.values(), ids=OF_PLUGINS.keys())
-def test_hostile_classes_of_plugins(
-    place: str, name: str, message: str, plugin: Any, meets: Callable[[Case], Said]
-) -> None:
-    def change(run: Any) -> None:
-        parent = run.pipeline.datamanager
-        (parent.dataparser if place == "dataparser" else parent)._target = getattr(plugin, name)
-
-    def make() -> list[str]:
-        import pickle
-
-        write_run(change)
-        Path("payload").write_bytes(pickle.dumps(Payload()))
-        return RUN
-
-    meets(Case(make, message))
 
 
 def test_trust_admits_what_was_refused(
