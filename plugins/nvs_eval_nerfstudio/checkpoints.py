@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,21 @@ def choose_steps(available: Iterable[int], wanted: Literal["last", "all"] | Sequ
     if not wanted:
         raise InputError(f"The list of steps is empty. Existing steps: {listed}.")
     return sorted(set(wanted))
+
+
+def chosen_checkpoints(
+    path: Path, config: TrainerConfig, steps: Literal["last", "all"] | Sequence[int], warn: Callable[[str], None]
+) -> dict[int, Path]:
+    """Return the checkpoints of the requested steps of a run, and warn if they are not beside its `config.yml`.
+
+    Raises:
+        InputError: if there are no checkpoints, or not of a requested step.
+    """
+    files = find_checkpoints(path, config)
+    folder = next(iter(files.values())).parent
+    if folder.parent.resolve() != path.parent.resolve():
+        warn(f"There are no checkpoints beside {path}. Using those in {folder}, the folder named in it.")
+    return {step: files[step] for step in choose_steps(files, steps)}
 
 
 # --- Reading one file ---

@@ -19,7 +19,7 @@ from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import choose_views
 from nvs_eval.sources.views import FailedView, View
 from nvs_eval_nerfstudio.admitted import reading
-from nvs_eval_nerfstudio.checkpoints import Checkpoint, choose_steps, find_checkpoints, load_checkpoint
+from nvs_eval_nerfstudio.checkpoints import Checkpoint, chosen_checkpoints, load_checkpoint
 from nvs_eval_nerfstudio.config import knows, load_config
 from nvs_eval_nerfstudio.downloads import downloads_explained
 from nvs_eval_nerfstudio.hook import original_target
@@ -69,11 +69,7 @@ def open_run(
         InputError: if the run, one of its checkpoints or its data is missing or cannot be read.
     """
     config = load_config(path, trust=trust)
-    checkpoints = find_checkpoints(path, config)
-    folder = next(iter(checkpoints.values())).parent
-    if folder.parent.resolve() != path.parent.resolve():
-        warn(f"There are no checkpoints beside {path}. Using those in {folder}, the folder named in it.")
-    chosen_steps = choose_steps(checkpoints, steps)
+    checkpoints = chosen_checkpoints(path, config, steps, warn)
     if note := note_on(config):
         warn(note)
     from nvs_eval_nerfstudio import eval_data
@@ -90,7 +86,7 @@ def open_run(
     doubts = [finding.text for finding in split_findings(training, held_out)]
     selection = selection_of(chosen.values(), all_names)
     run = Run(path, config, device, split, parsed, chosen, warn, selection, doubts, loaded, trust)
-    return [NerfstudioCheckpoint(run, step, checkpoints[step]) for step in chosen_steps]
+    return [NerfstudioCheckpoint(run, step, file) for step, file in checkpoints.items()]
 
 
 # Chunks sized for a GPU overflow the caches of a CPU. Smaller ones render the same values several times faster
