@@ -190,7 +190,7 @@ def test_upgraded_code_is_checked(cli: Callable[..., Said], opened: list[str], t
 def test_incomplete_and_just_changed_results_have_no_receipt(
     cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "RESOLUTION_NS", 2_000_000_000)
+    monkeypatch.setattr(cache, "RESOLUTION_NS", 10**18)
     assert cli(*SCORE).code == 0
     assert not Path("cache/receipts").exists()
     monkeypatch.setattr(cache, "RESOLUTION_NS", -(10**18))
