@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 _INPUTS = {"run": "load_config", "score": "renders"}
 # Entries whose records exist take fewer seconds, and the time left is shown from so many seconds on.
 _QUICK, _LONG = 2.0, 60.0
-# Paths that must exist; all missing ones are reported together.
-_PLACES = ("reference", "data", "masks")
+_PLACES = ("reference", "data", "masks")  # Paths that must exist; all missing ones are reported together.
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +197,8 @@ class SuiteRun:
     def no_records(self) -> str:
         """Return the reason why there is no table."""
         if count := sum(len(entry.earlier_records()) for entry in self.entries):
-            return f"No table: {counted(count, 'earlier record')} may belong to other renders than those that failed."
+            earlier = counted(count, "earlier record")
+            return f"No table: {earlier} may belong to other renders than those that failed now."
         return "No table: there are no records yet."
 
 
