@@ -46,6 +46,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
         split: held-out views: `every-8th` (the first of every eight images sorted by name), or `test` (the test views
             of the data set).
         scenes: scenes in the usual order of papers.
+        width: width of all images in pixels, if it tells them from those of another suite with the same scenes.
     """
 
     name: Name
@@ -55,6 +56,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     scenes: Annotated[
         tuple[Scene, ...], Meta(min_length=1, examples=["scenes: [{name: garden, folder: garden, factor: 4}]"])
     ]
+    width: Count | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,7 +136,8 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
         source: the paper or page, with its address.
         protocol: the protocol that the numbers were computed under.
         suites: names of the suites that the scenes belong to, since two suites have a scene called room.
-        scores: scores by scene and metric, in the unit of the metric, with all published digits.
+        scores: scores by scene and metric, in the unit of the metric, with all published digits. Empty if the source
+            has means alone.
         means: published means by suite and metric.
         differs: metrics that were computed differently from the protocol, with the reason.
         steps: number of training steps, or None if the source does not distinguish them.
@@ -146,7 +149,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
     source: Text
     protocol: PublishedProtocol
     suites: Annotated[tuple[Name, ...], Meta(min_length=1, examples=["suites: [mipnerf360]"])]
-    scores: Rows
+    scores: Rows = {}
     means: Rows = {}
     differs: Annotated[Mapping[Text, Text], Meta(min_length=1, examples=["ssim: windows wholly inside"])] = {}
     steps: Count | None = None
@@ -181,6 +184,10 @@ def parse_published(data: object) -> Published:
         InputError: a field is unknown, missing, of the wrong type or implausible. The message names it.
     """
     published = convert(data, Published, "published numbers")
+    if not (published.scores or published.means):
+        raise InputError(
+            "published numbers must have scores or means. Got neither. Add the numbers of a scene or suite."
+        )
     if repeated := [name for name in dict.fromkeys(published.suites) if published.suites.count(name) > 1]:
         raise InputError(f"suites must be distinct. Got {shortened(repeated[0])} twice. Remove one.")
     _check_plausible("scores", published.scores)

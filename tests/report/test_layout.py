@@ -347,7 +347,7 @@ def published(**changes: object) -> Published:
         "means": {"mipnerf360": {"psnr": "27.21"}},
         **changes,
     }
-    return parse_published(data)
+    return parse_published({field: value for field, value in data.items() if value is not None})
 
 
 OURS = [of("ours", 26.0, scene="garden", protocol=INRIA), of("ours", 26.6, scene="stump", protocol=INRIA)]
@@ -406,6 +406,61 @@ def test_a_published_scene_of_another_benchmark_is_an_error() -> None:
     # Scenes of all tables count, also for the table of room.
     tables = tables_of(ours("room", "garden"), layout(published=[theirs]))
     assert [texts(table, PSNR) for table in tables] == [["26.00", "30.6"], ["26.00", "27.4"]]
+
+
+def wide(width: int, *scenes: str) -> list[Record]:
+    """Return records of images with a width."""
+    records = (of("ours", 26.0, scene=scene, protocol=INRIA) for scene in scenes)
+    return [replace(each, views=[replace(view, width=width) for view in each.views]) for each in records]
+
+
+def test_numbers_of_images_of_1600_pixels_are_never_beside_those_of_other_widths() -> None:
+    official, at_1600 = published(), published(name="wide", suites=["mipnerf360-1600"], means=None)
+    message = (
+        r"\) has numbers for scenes of mipnerf360.* Got images of garden that are {} pixels wide, and those of mipnerf3"
+    )
+    for suite in (None, load_suite("mipnerf360"), load_suite("mipnerf360-1600")):
+        for theirs, width in ((official, 1600), (at_1600, 1237)):
+            with pytest.raises(InputError, match=message.format(width)):
+                tables_of(wide(width, "garden"), layout(published=[theirs], suite=suite))
+    for theirs, width, name in ((official, 1237, "mipnerf360"), (at_1600, 1600, "mipnerf360-1600")):
+        for suite in (None, load_suite(name)):
+            psnr, _ = tables_of(
+                wide(width, "garden", "stump"), layout(rows="method", columns="scene", published=[theirs], suite=suite)
+            )
+            assert texts(psnr, "garden") == ["26.00", "27.4"]
+    with pytest.raises(InputError, match=message.format("1237 and 1600")):
+        tables_of([*wide(1600, "garden"), *wide(1237, "garden")], layout(published=[official]))
+    with pytest.raises(InputError, match=r"Theirs \(wide\) has numbers"):
+        tables_of(wide(1237, "garden"), layout(published=[at_1600], suite=load_suite("mipnerf360-7")))
+
+
+def test_published_means_alone_stand_beside_the_mean_of_the_whole_suite() -> None:
+    theirs, suite = published(scores=None), load_suite("mipnerf360")
+    ours, wider = wide(1237, *suite.names), wide(1600, *suite.names)
+    (table,) = tables_of(ours, layout(rows="method", metrics=("psnr",), published=[theirs]))
+    assert (texts(table, PSNR), table.rows[1][0].mark) == (["26.00", "27.21"], "‡")
+    psnr = tables_of(ours, layout(rows="method", columns="scene", suite=suite, published=[theirs]))[0]
+    assert (texts(psnr, "garden"), texts(psnr, "mean of 9 scenes")) == (["26.00", ""], ["26.00", "27.21"])
+    with pytest.raises(InputError, match=r"of mipnerf360\. Got images of bicycle, .* that are 1600 pixels wide"):
+        tables_of(wider, layout(rows="method", published=[theirs]))
+    alone = r"^Theirs \(theirs\) has means over mipnerf360 alone\. Got a table of bicycle.*\. Use `--rows method`"
+    for chosen in (
+        layout(published=[theirs]),
+        layout(rows="method", published=[theirs], suite=load_suite("mipnerf360-7")),
+    ):
+        with pytest.raises(InputError, match=alone):
+            tables_of(ours, chosen)
+
+
+def test_published_means_alone_need_records_of_the_whole_suite() -> None:
+    theirs, suite = published(scores=None), load_suite("mipnerf360")
+    check_published([theirs], wide(1237, *suite.names))
+    message = (
+        r"^Records must have all scenes of mipnerf360 to be comparable with Theirs \(theirs\), which has means alone"
+    )
+    with pytest.raises(InputError, match=message):
+        check_published([theirs], wide(1237, *suite.names[1:]))
 
 
 def test_a_custom_suite_matches_scenes_by_name() -> None:

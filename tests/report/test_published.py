@@ -125,6 +125,14 @@ def test_the_numbers_of_some_files_are_these() -> None:
     assert load_published("nerfacto").steps == 70000
 
 
+def test_the_numbers_of_the_compressed_models_have_all_published_digits() -> None:
+    hac = load_published("hac-lowrate")
+    assert hac.scores["bicycle"] == {"psnr": "25.0472488", "ssim": "0.7415894", "lpips_vgg": "0.2642056"}
+    assert hac.scores["truck"]["psnr"] == "25.8835316"
+    assert (hac.suites[0], hac.differs) == ("mipnerf360-1600", {})
+    assert set(load_published("mesongs-c1").differs) == {"psnr", "ssim", "lpips_vgg"}
+
+
 def test_the_two_rooms_are_distinguished_by_suite() -> None:
     assert load_published("mipnerf360-nerfbaselines").suites == ("mipnerf360", "blender")
     assert load_published("mipnerf360-llff-nerfbaselines").suites == ("llff",)
@@ -160,6 +168,14 @@ def test_optional_fields() -> None:
 
     published = parse_published(changed(bare))
     assert (published.means, published.differs, published.steps, published.note) == ({}, {}, None, None)
+
+
+def test_means_alone_are_enough_but_something_is_needed() -> None:
+    data = changed(lambda d: (d.pop("scores"), d.pop("differs")))
+    assert (parse_published(data).scores, parse_published(data).metrics) == ({}, ("psnr",))
+    del data["means"]
+    with pytest.raises(InputError, match=r"^published numbers must have scores or means\. Got neither\."):
+        parse_published(data)
 
 
 @pytest.mark.parametrize(("text", "decimals"), [("26.550", 3), ("27", 0), ("26.5", 1)])
@@ -246,7 +262,7 @@ def test_a_scene_listed_twice_is_an_error(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(
-        InputError, match=r"^Unknown source of published numbers 'zipnerv'\. Did you mean 'zipnerf'\? Known: 2dgs-"
+        InputError, match=r"^Unknown source of published numbers 'zipnerv'\. Did you mean 'zipnerf'\? Known: 2dgs, "
     ):
         load_published("zipnerv")
 

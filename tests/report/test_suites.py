@@ -37,6 +37,7 @@ def test_the_suites_are_these() -> None:
         "deepblending": 2,
         "llff": 8,
         "mipnerf360": 9,
+        "mipnerf360-1600": 9,
         "mipnerf360-7": 7,
         "tanksandtemples": 2,
     }
@@ -63,6 +64,12 @@ def test_seven_scenes_are_the_nine_without_flowers_and_treehill() -> None:
     seven = {scene.name: scene for scene in load_suite("mipnerf360-7").scenes}
     assert set(nine) - set(seven) == {"flowers", "treehill"}
     assert seven == {name: nine[name] for name in seven}
+
+
+def test_the_scenes_at_1600_pixels_have_the_names_but_not_the_images_of_the_nine() -> None:
+    nine, wide = load_suite("mipnerf360"), load_suite("mipnerf360-1600")
+    assert (wide.names, wide.width, nine.width) == (nine.names, 1600, None)
+    assert not set(nine.scenes) & set(wide.scenes)
 
 
 def test_only_blender_has_a_test_split() -> None:
@@ -101,6 +108,7 @@ FACTOR = r"^scenes\[0\]\.factor must be a whole number of at least 1\. Got "
         (lambda d: d.pop("split"), r"^a suite lacks split: there is no default\.$"),
         (lambda d: d.update(split="every-9th"), r"^Unknown split 'every-9th'\. Did you mean 'every-8th'\?"),
         (lambda d: d.update(split=[8]), r"^split must be 'every-8th' or 'test'\. Got \[8\]\."),
+        (lambda d: d.update(width=0), r"^width must be a whole number of at least 1 or None\. Got 0\.$"),
         (lambda d: d.update(name=1), r"^name must be a string\. Got 1\."),
         (lambda d: d.update(title=" "), r"^title must be a string\. Got ' '\.$"),
         (lambda d: d.update(source=None), r"^source must be a string\. Got None\.$"),
@@ -166,5 +174,5 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
         load_suite("mipnerf36")
     assert str(refused.value) == (
         "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'? Known: blender, deepblending, llff, mipnerf360, "
-        "mipnerf360-7, tanksandtemples. A path must end in .yaml."
+        "mipnerf360-1600, mipnerf360-7, tanksandtemples. A path must end in .yaml."
     )

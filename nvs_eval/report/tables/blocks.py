@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,14 +25,14 @@ class Block:
         scenes: scenes of the tables, in their order.
         infos: facts of each metric, by key.
         layout: layout of the tables.
-        company: scenes of all tables together.
+        company: scenes of all tables together, with the widths of their images in pixels.
     """
 
     records: Sequence[Record]
     scenes: Sequence[str]
     infos: dict[str, MetricInfo]
     layout: Layout
-    company: Sequence[str]
+    company: Mapping[str, frozenset[int]]
 
     @property
     def metrics(self) -> list[str]:
@@ -154,7 +154,7 @@ def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
     for group in groups.values():
         present = {record.scene for record in group}
         of_group = scenes if suite else [scene for scene in scenes if scene in present]
-        parts.append(Block(group, of_group, _infos(group), layout, of_group))
+        parts.append(Block(group, of_group, _infos(group), layout, _widths(group, of_group)))
     counts_alone = _check_metrics(parts, layout)
     return [block for block in parts if block.metrics or counts_alone]
 
@@ -171,6 +171,14 @@ def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
             "these names with `--scene` when scoring, or omit `--suite`."
         )
     return names
+
+
+def _widths(records: Iterable[Record], scenes: Iterable[str]) -> dict[str, frozenset[int]]:
+    """Return the widths of the images of each scene. Scenes without records have none."""
+    widths: dict[str, frozenset[int]] = dict.fromkeys(scenes, frozenset())
+    for record in records:
+        widths[record.scene] |= {view.width for view in record.views}
+    return widths
 
 
 def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
