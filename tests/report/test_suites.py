@@ -39,6 +39,7 @@ def test_the_suites_are_these() -> None:
         "mipnerf360": 9,
         "mipnerf360-1600": 9,
         "mipnerf360-7": 7,
+        "scannetpp": 6,
         "tanksandtemples": 2,
     }
 
@@ -174,5 +175,5 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
         load_suite("mipnerf36")
     assert str(refused.value) == (
         "Unknown suite 'mipnerf36'. Did you mean 'mipnerf360'? Known: blender, deepblending, llff, mipnerf360, "
-        "mipnerf360-1600, mipnerf360-7, tanksandtemples. A path must end in .yaml."
+        "mipnerf360-1600, mipnerf360-7, scannetpp, tanksandtemples. A path must end in .yaml."
     )
