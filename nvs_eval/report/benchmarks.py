@@ -46,7 +46,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
         split: held-out views: `every-8th` (the first of every eight images sorted by name), or `test` (the test views
             of the data set).
         scenes: scenes in the usual order of papers.
-        width: width of all images in pixels, if it tells them from those of another suite with the same scenes.
+        width: width of all images in pixels, if another suite has the same scenes in other sizes, or None.
     """
 
     name: Name

@@ -373,7 +373,7 @@ def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
     protocol = {"name": theirs.protocol.name, "definition": {"round_means": None}, "fingerprint": fingerprint}
     for suite_name, means in theirs.means.items():
         suite = load_suite(suite_name)
-        views = [replace(row(), scores=dict.fromkeys(means, 15.0))]
+        views = [replace(row(), width=suite.width or 48, scores=dict.fromkeys(means, 15.0))]
         ours = replace(record(protocol=protocol), views=views, metrics=dict.fromkeys(means, INFO["psnr"]))
         named = [replace(ours, scene=scene) for scene in suite.names]
         decimals = dict.fromkeys(means, 9)
