@@ -374,11 +374,19 @@ def test_failing_entry_is_reported_and_others_continue(cli: Callable[..., Said],
 def test_failures_with_one_reason_are_reported_together(
     cli: Callable[..., Said], project: Path, pinned: Pinned
 ) -> None:
-    shutil.rmtree("nvs-eval-results", ignore_errors=True)
-    RESULTS.write_text("in the way", encoding="utf-8")
-    result = cli("suite", "suite.yaml", "--only", "3dgs")
+    Path("empty").mkdir()
+    result = cli("suite", changed(methods={"3dgs": {"score": "empty", "reference": "data/{scene}/test"}}))
     assert result.code == 3
     pinned("suite", result.err)
+
+
+def test_a_file_in_the_place_of_the_output_folder_is_an_error_before_any_work(
+    cli: Callable[..., Said], project: Path, scored: list[str]
+) -> None:
+    RESULTS.write_text("in the way", encoding="utf-8")
+    result = cli("suite", "suite.yaml")
+    error = "Error: nvs-eval-results cannot be written: nvs-eval-results is not a folder. Choose another folder.\n"
+    assert (result.code, result.err, scored) == (2, error, [])
 
 
 def test_earlier_records_are_mentioned_if_everything_fails(
