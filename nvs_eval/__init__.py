@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
     from nvs_eval.metrics.describe import Metric as Metric
     from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
-    from nvs_eval.metrics.mipnerf_average import mipnerf_average as mipnerf_average
-    from nvs_eval.metrics.psnr import mae as mae
-    from nvs_eval.metrics.psnr import mse as mse
-    from nvs_eval.metrics.psnr import psnr as psnr
+    from nvs_eval.metrics.mae.metric import mae as mae
+    from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.psnr.metric import mse as mse
+    from nvs_eval.metrics.psnr.metric import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim
     from nvs_eval.metrics.ssim.metric import ssim_map as ssim_map
     from nvs_eval.protocols import Protocol as Protocol
@@ -68,8 +68,9 @@ _PUBLIC = {
     "nvs_eval.metrics.colour_correction": ["correct_colours"],
     "nvs_eval.metrics.describe": ["Metric"],
     "nvs_eval.metrics.lpips.metric": ["load_lpips"],
-    "nvs_eval.metrics.mipnerf_average": ["mipnerf_average"],
-    "nvs_eval.metrics.psnr": ["mae", "mse", "psnr"],
+    "nvs_eval.metrics.mipnerf_average.metric": ["mipnerf_average"],
+    "nvs_eval.metrics.mae.metric": ["mae"],
+    "nvs_eval.metrics.psnr.metric": ["mse", "psnr"],
     "nvs_eval.metrics.ssim.metric": ["ssim", "ssim_map"],
     "nvs_eval.protocols": ["Protocol", "load_protocol", "named_protocols"],
     "nvs_eval.records.files": ["read_records"],

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from nvs_eval.errors import InputError, listed, quoted, unknown_name
 from nvs_eval.images.pixels import AlphaRule, Quantisation
-from nvs_eval.metrics.describe import Description, describe, family_of, without_defaults
+from nvs_eval.metrics.describe import Description, describe, family_of, has_parameter, without_defaults
 from nvs_eval.metrics.pair import MaskMeaning
 from nvs_eval.metrics.registry import AVERAGE, CORRECTED, about_of
 from nvs_eval.records.record import MetricInfo
@@ -155,14 +155,13 @@ class Protocol:
 
     @property
     def nets(self) -> list[Net]:
-        """LPIPS nets that the metrics use, sorted."""
-        return sorted({parameters["net"] for name, parameters in self.metrics.items() if _is_lpips(name)})
+        """Nets whose weights the metrics use, sorted."""
+        return sorted({net for description in self.descriptions for net in description.nets})
 
     @property
     def precision(self) -> Precision:
         """`fast` if any LPIPS metric is fast."""
-        fast = any(_is_lpips(name) and given.get("precision") == "fast" for name, given in self.metrics.items())
-        return "fast" if fast else "exact"
+        return "fast" if any(description.is_fast for description in self.descriptions) else "exact"
 
     @property
     def takes_masks(self) -> bool:
@@ -183,7 +182,7 @@ class Protocol:
     def with_precision(self, precision: Precision) -> Protocol:
         """Return this protocol with exact or fast LPIPS, which are different metrics. Other metrics do not change."""
         metrics = {name: dict(parameters) for name, parameters in self.metrics.items()}
-        for parameters in (parameters for name, parameters in metrics.items() if _is_lpips(name)):
+        for parameters in (parameters for name, parameters in metrics.items() if has_parameter(name, "precision")):
             parameters.pop("precision", None)
             parameters.update({"precision": precision} if precision != "exact" else {})
         return replace(self, metrics=metrics)
@@ -256,10 +255,6 @@ def _check_complete(data: object) -> None:
         if missing := [name for name, field in known.items() if field.required and name not in data]:
             verb = "is" if len(missing) == 1 else "are"
             raise InputError(f"{listed(missing)} {verb} missing: every field of a protocol must be given.")
-
-
-def _is_lpips(metric: str) -> bool:
-    return family_of(metric) == "lpips"
 
 
 def _check_together(protocol: Protocol) -> None:

@@ -28,7 +28,7 @@ install_import_hook(
         "nvs_eval.images.pixels",
         "nvs_eval.metrics.pair",
         "nvs_eval.metrics.lpips.metric",
-        "nvs_eval.metrics.psnr",
+        "nvs_eval.metrics.psnr.metric",
         "nvs_eval.metrics.ssim.metric",
     ],
     "support.shapes.check",

@@ -14,7 +14,7 @@ from nvs_eval.sources.views import View
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.space import in_units
 
-# Memory for LPIPS below which nothing is gained, and that of a device whose memory is unknown.
+# Memory for networks below which nothing is gained, and that of a device whose memory is unknown.
 _LEAST, _UNKNOWN = 2**24, 2**32
 _REQUESTED = re.compile(r"tried to allocate [\d.]+ \w+", re.IGNORECASE)
 
@@ -24,7 +24,7 @@ class Limits:
     """Limits of what is scored at a time. Lowered ones stay for all later views.
 
     Attributes:
-        memory: memory for LPIPS in addition to the images, in bytes; None for what is free.
+        memory: memory for LPIPS and DISTS in addition to the images, in bytes; None for what is free.
         renders: number of renders of a view that are scored together; None for all.
     """
 
@@ -50,14 +50,14 @@ class Limits:
     def _together(self, view: View) -> int:
         return min(self.renders or len(view.renders), len(view.renders))
 
-    def lower(self, view: View, device: torch.device, reason: str, *, uses_lpips: bool) -> None:
-        """Halve the number of renders that are scored together or, with a single one, the memory for LPIPS.
+    def lower(self, view: View, device: torch.device, reason: str, *, networks: str) -> None:
+        """Halve the number of renders that are scored together or, with a single one, the memory for networks.
 
         Args:
             view: view for which memory ran out.
             device: device that scores it.
             reason: message of the library.
-            uses_lpips: whether LPIPS is computed.
+            networks: metrics of networks that are computed, such as "LPIPS"; "" for none.
 
         Raises:
             ResourceError: There is nothing to lower.
@@ -70,16 +70,17 @@ class Limits:
             now = "renders are scored one at a time"
             if self.renders > 1:
                 now = f"at most {self.renders} renders are scored together"
-        elif uses_lpips and memory > _LEAST:
+        elif networks and memory > _LEAST:
             self.memory = memory // 2
-            now = f"renders are scored one at a time, and LPIPS uses at most {in_units(self.memory)}"
+            use = "use" if " and " in networks else "uses"
+            now = f"renders are scored one at a time, and {networks} {use} at most {in_units(self.memory)}"
         else:
             raise self._exhausted(view, device, requested)
         self._is_lowered = True
         self._news = f"Out of memory on {_place(device)}: from view {quoted(view.name)} on, {now}."
 
     def refusal(self, view: View, device: torch.device, error: ResourceError) -> ResourceError:
-        """Return the error of a protocol for which LPIPS lacks memory; after lowering, that of the device."""
+        """Return the error of a protocol for which a network lacks memory; after lowering, that of the device."""
         return self._exhausted(view, device, "") if self._is_lowered else error
 
     def _exhausted(self, view: View, device: torch.device, requested: str) -> ResourceError:

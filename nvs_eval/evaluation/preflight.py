@@ -11,7 +11,7 @@ import torch
 from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.scorer import Scorer
-from nvs_eval.metrics.lpips.metric import Lpips
+from nvs_eval.metrics.lpips.network import Network
 from nvs_eval.metrics.lpips.passes import memory_of
 from nvs_eval.system.devices import free_memory
 from nvs_eval.system.prefetch import GROUPS_AHEAD
@@ -52,17 +52,17 @@ class Work:
         """Bytes without which no view can be scored: its images, and what is made of a single pair."""
         return self.images(1 + self.results + 4)
 
-    def without_lpips(self, together: int) -> int:
+    def without_networks(self, together: int) -> int:
         """Return about the bytes that scoring takes if `together` renders of a view are scored together."""
         views = 1 + GROUPS_AHEAD if self.from_files else 1
         preparations = len({protocol.preparation for protocol in self.scorer.protocols})
         return self.images(views * (1 + self.results) + (1 + together) * (2 + preparations))
 
     @property
-    def of_lpips(self) -> int:
-        """Bytes that LPIPS takes; 0 if it lacks memory, which is an error of its protocols."""
+    def of_networks(self) -> int:
+        """Bytes that LPIPS and DISTS take; 0 if they lack memory, which is an error of their protocols."""
         scorer, together = self.scorer, self.scorer.limits.renders or self.results
-        networks = {metric.function for metric in scorer.metrics if isinstance(metric.function, Lpips)}
+        networks = {metric.function for metric in scorer.metrics if isinstance(metric.function, Network)}
         sizes = [0]
         for network in networks:
             with suppress(InputError):
@@ -89,13 +89,15 @@ def announce(works: Sequence[Work], callbacks: Callbacks) -> None:
                 "steps at once, or free some memory."
             )
         together = work.results
-        while free is not None and together > 1 and work.without_lpips(together) > free:
+        while free is not None and together > 1 and work.without_networks(together) > free:
             together = -(-together // 2)
         if together < work.results:
             work.scorer.limits.renders = together
     renders = sum(work.results * len(work.sizes) for work in works)
     if renders >= _LONG:
-        memory = max(work.without_lpips(work.scorer.limits.renders or work.results) + work.of_lpips for work in works)
+        memory = max(
+            work.without_networks(work.scorer.limits.renders or work.results) + work.of_networks for work in works
+        )
         available = "" if free is None else f"; {in_units(free)} are free"
         results = counted(sum(work.results for work in works), "result")
         callbacks.say(f"Scoring {results} with {renders} renders takes about {in_units(memory)} of memory{available}.")

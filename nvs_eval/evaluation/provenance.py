@@ -32,7 +32,7 @@ def _arithmetic(protocol: Protocol, device: torch.device) -> dict[str, Any]:
     arithmetic: dict[str, Any] = {"tf32": False, "precision": protocol.precision}
     if protocol.precision == "exact":
         return arithmetic
-    dtypes = {products(protocol.precision, device, net) for net in protocol.nets}
+    dtypes = {products("fast", device, net) for d in protocol.descriptions if d.is_fast for net in d.nets}
     return {**arithmetic, "lpips_products": " and ".join(sorted(dtypes))}
 
 

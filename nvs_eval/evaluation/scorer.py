@@ -12,16 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError, ResourceError, quoted
+from nvs_eval.errors import InputError, ResourceError, listed, quoted
 from nvs_eval.evaluation.limits import Limits
 from nvs_eval.evaluation.prepare import EmptyMask
 from nvs_eval.evaluation.shared_work import Job, SharedWork
 from nvs_eval.metrics.describe import Description, Metric
-from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.mipnerf_average import mipnerf_average
+from nvs_eval.metrics.lpips.network import Network
+from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
 from nvs_eval.metrics.weights.backbones import require
-from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import AVERAGE, Protocol
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import empty_caches, out_of_memory
@@ -75,9 +74,9 @@ class Scorer:
     Attributes:
         protocols: protocols to score under.
         device: device to compute on; views may be on any device.
-        weights_dir: folder to search first for LPIPS backbones.
-        max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free). Changes scores by at
-            most 1e-6.
+        weights_dir: folder to search first for backbones of LPIPS and DISTS.
+        max_memory: memory for LPIPS and DISTS in addition to the images, in bytes (default: what is free).
+            Changes scores by at most 1e-6.
 
     Raises:
         InputError: An argument has another type, or weights of a protocol are not available.
@@ -102,8 +101,8 @@ class Scorer:
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
-        """Identity (sha256) of the weights of each LPIPS net in use."""
-        nets: set[Net] = {net for protocol in self.protocols for net in protocol.nets}
+        """Identity (sha256) of the weights of each net in use."""
+        nets = {net for protocol in self.protocols for net in protocol.nets}
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property
@@ -147,8 +146,8 @@ class Scorer:
     def outcomes(self, view: View) -> list[Outcome]:
         """Return the outcome of a view for each protocol. An error of one protocol does not affect the others.
 
-        If the device runs out of memory, fewer renders are scored together, then LPIPS gets less memory. Scores change
-        by at most 1e-6.
+        If the device runs out of memory, fewer renders are scored together, then LPIPS and DISTS get less memory.
+        Scores change by at most 1e-6.
 
         Raises:
             ResourceError: Not even one render fits into memory.
@@ -165,8 +164,8 @@ class Scorer:
                 reason = str(error)
             # Here the error no longer keeps the images of the failed computation alive.
             empty_caches(self.device)
-            uses_lpips = any(protocol.nets for protocol in self.protocols)
-            self.limits.lower(view, self.device, reason, uses_lpips=uses_lpips)
+            kinds = dict.fromkeys(m.function.kind for m in self.metrics if isinstance(m.function, Network))
+            self.limits.lower(view, self.device, reason, networks=listed(list(kinds)))
 
     def _outcomes(self, view: View) -> list[Outcome]:
         with torch.inference_mode():
@@ -243,22 +242,15 @@ def _values(values: Sequence[float] | InputError, view: View) -> Sequence[float]
 
 
 def _undefined(metric: Metric, view: View, *, masked: bool) -> InputError:
-    """Return the error for a value that is NaN: an undefined metric, or an overflow in LPIPS.
+    """Return the error for a value that is NaN.
 
     Raises:
         EmptyMask: The mask leaves nothing to average.
     """
-    if isinstance(metric.function, Lpips):
-        return InputError(
-            f"{metric.name} of view {quoted(view.name)} is not a number: an activation of its network overflows at "
-            "this precision. Score without `--precision fast`."
-        )
-    if masked and "range:pair" not in metric.signature:
+    if masked and not metric.undefined:
         raise EmptyMask(
             f"The mask of view {quoted(view.name)} leaves {metric.name} nothing to average: it contains no pixel "
             "half a window from the border, or no whole window."
         )
-    return InputError(
-        f"{metric.name} is undefined for view {quoted(view.name)} (signature {metric.signature}). SSIM over the data "
-        "range of the pair has no value if both images have a single colour. Skip the view, or use another protocol."
-    )
+    undefined = f"{metric.name} is undefined for view {quoted(view.name)} (signature {metric.signature})."
+    return InputError(f"{undefined} {metric.undefined or 'Skip the view, or use another protocol.'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,8 +12,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.prepare import Prepared, SharedSteps, prepare, range_errors
 from nvs_eval.images.pixels import AlphaRule, by_planes
 from nvs_eval.metrics.describe import Metric
-from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.metrics.together import Request, Together, Values
 from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
 
@@ -111,30 +110,34 @@ class SharedWork:
         return len(self._images) - 1
 
     def compute(self, max_memory: int | None = None) -> None:
-        """Compute all requested metrics once. Images that enter a network in the same way pass it together.
+        """Compute all requested metrics once. Metrics that share work, such as a network's pass, do it together.
 
         Args:
-            max_memory: memory for LPIPS in addition to the images, in bytes (default: what is free).
+            max_memory: memory for networks in addition to the images, in bytes (default: what is free).
         """
         # Free the unprepared images, which are as large as the prepared ones.
         self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
-        learned: list[tuple[Job, Wanted]] = []
+        groups: dict[Callable[..., Values], dict[Job, Request]] = {}
         for job, metric in self._jobs.items():
             images = self._images[job[2]]
-            try:
-                if isinstance(metric.function, Lpips):
-                    metric.function.check_size(images.reference)
-                    wanted = Wanted(metric.function, images.reference, images.renders, images.mask)
-                    learned.append((job, wanted))
-                else:
-                    values = metric.function(images.reference, images.renders, mask=images.mask)
-                    count = len(images.renders)
-                    if not isinstance(values, Tensor) or tuple(values.shape) != (count,):  # A plugin's metric.
-                        shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
-                        raise InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")
-                    self.values[job] = values.tolist()
-            except InputError as error:
-                self.values[job] = error
-        scored = score_together([wanted for _, wanted in learned], max_memory)
-        for (job, _), values in zip(learned, scored, strict=True):
-            self.values[job] = values if isinstance(values, InputError) else values.tolist()
+            if isinstance(metric.function, Together):
+                request = Request(metric.function, images.reference, images.renders, images.mask)
+                groups.setdefault(metric.function.together, {})[job] = request
+            else:
+                self.values[job] = _values(metric, images)
+        for together, requests in groups.items():
+            for job, values in zip(requests, together(list(requests.values()), max_memory), strict=True):
+                self.values[job] = values if isinstance(values, InputError) else values.tolist()
+
+
+def _values(metric: Metric, images: _Images) -> Sequence[float] | InputError:
+    """Return the values of a metric that shares no work, or its error."""
+    try:
+        values = metric.function(images.reference, images.renders, mask=images.mask)
+    except InputError as error:
+        return error
+    count = len(images.renders)
+    if isinstance(values, Tensor) and tuple(values.shape) == (count,):
+        return values.tolist()
+    shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__  # A plugin's metric.
+    return InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")

@@ -8,7 +8,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 from typing import Protocol as Interface
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, quoted, shortened, unknown_name
 from nvs_eval.metrics.pair import MaskMeaning
-from nvs_eval.metrics.registry import AVERAGE, CORRECTED, FAMILIES, about_of, known_metrics
+from nvs_eval.metrics.registry import CORRECTED, FAMILIES, about_of, family_of_key, known_metrics
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.system.plugins import entry_names, load_entry
 from nvs_eval.system.schema import Field, convert_fields
 
@@ -53,6 +54,7 @@ class Metric:
         title: name in sentences and in LaTeX, for a metric of a plugin (default: the key).
         decimals: number of decimals in tables, for a metric of a plugin (default: 4).
         smallest: smallest height and width of an image that the function accepts, in pixels.
+        undefined: reason why a value may be NaN, as sentences (default: the mask of a view).
     """
 
     name: str
@@ -63,26 +65,43 @@ class Metric:
     title: str | None = None
     decimals: int | None = None
     smallest: int = 1
+    undefined: str = ""
 
 
 Load = Callable[[Path | None], Function]
 """Builds the function of a metric. The argument is the folder that is searched first for weights."""
-Described = tuple[str, Load, int]
-"""Signature of a built-in metric, the loader of its function, and its smallest height and width, in pixels."""
 
 
-@dataclass(frozen=True)
-class Description:
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What the `describe` of a built-in metric returns for the parameters of a protocol.
+
+    Attributes:
+        signature: as in `Metric`.
+        load: loads the function.
+        smallest: as in `Metric`.
+        undefined: as in `Metric`.
+        nets: backbones whose weights it needs.
+        is_fast: whether it computes below float32.
+    """
+
+    signature: str
+    load: Load = field(repr=False)
+    smallest: int = 1
+    undefined: str = ""
+    nets: tuple[Net, ...] = ()
+    is_fast: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(Described):
     """A metric as described by a protocol: a `Metric` whose function, which may read weights, is not loaded yet."""
 
     name: str
     unit: str
     higher_is_better: bool
-    signature: str
-    load: Load
     title: str | None = None
     decimals: int | None = None
-    smallest: int = 1
 
     def build(self, *, weights_dir: Path | None = None) -> Metric:
         """Load the function and return the metric.
@@ -90,7 +109,7 @@ class Description:
         Raises:
             InputError: the weights are unavailable or have the wrong hash.
         """
-        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "load"}
+        facts = {field.name: getattr(self, field.name) for field in fields(Metric) if field.name != "function"}
         return Metric(**facts, function=self.load(weights_dir))
 
 
@@ -110,21 +129,28 @@ def describe(name: str, parameters: Mapping[str, Any], mask: MaskMeaning = "vali
     """
     plain, family = name.removeprefix(CORRECTED), family_of(name)
     if family in FAMILIES:
-        make: Callable[..., Described] = _built_in(family)
+        make = _built_in(family)
         try:
             arguments = convert_fields(parameters, _parameters(make), name)
         except InputError as error:
             raise (
                 error if plain in known_metrics() else InputError(f"{error} {_PLUGIN.format(name=shortened(name))}")
             ) from error
-        signature, load, smallest = make(plain, mask, **arguments)
-        about = about_of(plain)
-        return Description(name, about.unit, bool(about.higher_is_better), signature, load, smallest=smallest)
+        about, made = about_of(plain), make(plain, mask, **arguments)
+        facts = {field.name: getattr(made, field.name) for field in fields(Described)}
+        return Description(name=name, unit=about.unit, higher_is_better=bool(about.higher_is_better), **facts)
     metric = _from_plugin(family, parameters, name)
-    facts = (metric.unit, metric.higher_is_better, metric.signature)
+    facts: dict[str, Any] = {field.name: getattr(metric, field.name) for field in fields(Metric)}
+    del facts["function"]
     suffix = plain.removeprefix(family).replace("_", " ")  # Several keys of one metric have different titles.
     title = metric.title and f"{metric.title}{suffix}"
-    return Description(name, *facts, lambda _: metric.function, title, metric.decimals, metric.smallest)
+    return Description(**facts | {"name": name, "title": title}, load=lambda _: metric.function)
+
+
+def has_parameter(name: str, parameter: str) -> bool:
+    """Return whether a metric of nvs-eval has a parameter, such as `precision`."""
+    family = family_of(name)
+    return family in FAMILIES and parameter in _parameters(_built_in(family))
 
 
 def without_defaults(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,16 +169,13 @@ def without_defaults(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]
 def family_of(name: str) -> str:
     """Return the longest registered name that a metric's key belongs to, without `cc_`, or the key itself."""
     key = name.removeprefix(CORRECTED)
-    if key == AVERAGE:
-        return key
     if "_" not in key or key in known_metrics():
-        return key.partition("_")[0]
-    names = [*FAMILIES, *entry_names(ENTRY_POINTS)]
-    return max((name for name in names if f"{key}_".startswith(f"{name}_")), key=len, default=key)
+        return family_of_key(key) or key
+    return family_of_key(key, *entry_names(ENTRY_POINTS)) or key
 
 
-def _built_in(family: str) -> Callable[..., Any]:
-    return getattr(importlib.import_module(f"nvs_eval.metrics.{FAMILIES[family]}"), f"describe_{family}")
+def _built_in(family: str) -> Callable[..., Described]:
+    return importlib.import_module(f"nvs_eval.metrics.{family}.metric").describe
 
 
 def _plugin_maker(family: str) -> Callable[..., Any] | None:
@@ -197,6 +220,7 @@ def _check_facts(metric: Metric, family: str) -> None:
         "decimals must be a whole number from 0 on, or None": metric.decimals is None
         or (isinstance(metric.decimals, int) and metric.decimals >= 0),
         "smallest must be a whole number from 1 on": isinstance(metric.smallest, int) and metric.smallest >= 1,
+        "undefined must be a string": isinstance(metric.undefined, str),
     }
     if wrong := [rule for rule, is_valid in valid.items() if not is_valid]:
         raise InputError(f"The plugin's metric {quoted(family)} is wrong: its {wrong[0]}. Got {quoted(metric)}.")

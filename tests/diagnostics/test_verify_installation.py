@@ -106,7 +106,7 @@ def test_random_weights_are_found(
 def test_wrong_weights_and_broken_metrics_are_results(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from nvs_eval.metrics import psnr
+    from nvs_eval.metrics.psnr import metric as psnr
 
     def find(net: Net, *, directory: Path | None = None) -> Found:
         return Found(net, "cache", tmp_path / net, "3 of its 10 tensors do not have the true values")

@@ -270,7 +270,7 @@ def test_changed_reference_is_found_and_named(file: Path, capsys: pytest.Capture
 
 
 def test_broken_metric_of_nvs_eval_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nvs_eval.metrics import psnr
+    from nvs_eval.metrics.psnr import metric as psnr
 
     correct = psnr.mse
     monkeypatch.setattr(psnr, "mse", lambda *images, **options: correct(*images, **options) * 1.01)
@@ -284,7 +284,7 @@ def test_broken_metric_of_nvs_eval_is_found(tmp_path: Path, monkeypatch: pytest.
 BROKEN = """
 import sys
 from nvs_eval.metrics.ssim import metric as ssim
-from nvs_eval.metrics import psnr
+from nvs_eval.metrics.psnr import metric as psnr
 import nvs_eval.images.pixels, nvs_eval.evaluation.scorer
 def broken(*_, **__): raise AssertionError("the second opinion must not call the verified code")
 for module in (psnr, ssim, nvs_eval.images.pixels, nvs_eval.evaluation.scorer):

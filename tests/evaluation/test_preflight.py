@@ -54,20 +54,20 @@ def test_the_estimate_is_near_what_scoring_takes(renders: int) -> None:
     with Allocator() as allocator:
         work.scorer.outcomes(scored)
     read = work.images(3 * (1 + renders))
-    assert allocator.peak == pytest.approx(work.without_lpips(renders) - read, rel=0.6)
+    assert allocator.peak == pytest.approx(work.without_networks(renders) - read, rel=0.6)
     assert work.least < allocator.peak + read
 
 
 def test_lpips_is_part_of_the_estimate(weights_folder: Callable[[Net], Path | None]) -> None:
     scorer = Scorer([changed(metrics={"lpips_alex": ALEX})], CPU, weights_folder("alex"), 10**9)
-    assert 10**7 < Work(scorer, 2, [SIZE]).of_lpips < 10**9
-    assert Work(scorer, 2, [(20, 20)]).of_lpips == 0  # An error of its protocol.
-    assert work_of(2, 1).of_lpips == 0
+    assert 10**7 < Work(scorer, 2, [SIZE]).of_networks < 10**9
+    assert Work(scorer, 2, [(20, 20)]).of_networks == 0  # An error of its protocol.
+    assert work_of(2, 1).of_networks == 0
 
 
 def test_as_many_renders_are_scored_together_as_fit(free: Callable[[int], None]) -> None:
     work = work_of(8, 1)
-    free(work.without_lpips(3))
+    free(work.without_networks(3))
     assert said(work) == []
     assert work.scorer.limits.renders == 2
     assert work.scorer.limits.provenance == {}

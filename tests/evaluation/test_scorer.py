@@ -20,8 +20,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image, save_png
 from nvs_eval.metrics.lpips import layers
-from nvs_eval.metrics.mipnerf_average import mipnerf_average
-from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
+from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.ssim.metric import KERNELS
 from nvs_eval.metrics.weights.pins import NETS, Net, backbone_sha256
 from nvs_eval.protocols import load_protocol

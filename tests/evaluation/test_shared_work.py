@@ -24,11 +24,11 @@ from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images import pixels
 from nvs_eval.images.pixels import by_planes, quantise
-from nvs_eval.metrics import psnr as psnr_metric
 from nvs_eval.metrics.describe import Described
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
-from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.psnr import metric as psnr_metric
+from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import Protocol, load_protocol, named_protocols
 from nvs_eval.sources.views import View
@@ -173,9 +173,9 @@ def psnr_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return psnr(reference, render, mask=mask)
 
     def describe(name: str, _: Any, *, data_range: float) -> Described:
-        return f"psnr|range:{data_range:g}|v1", lambda _: counted, 1
+        return Described(signature=f"psnr|range:{data_range:g}|v1", load=lambda _: counted)
 
-    monkeypatch.setattr(psnr_metric, "describe_psnr", describe)
+    monkeypatch.setattr(psnr_metric, "describe", describe)
     return calls
 
 
@@ -261,7 +261,7 @@ def test_images_are_prepared_once_per_kind_of_preparation(monkeypatch: pytest.Mo
 
 def test_unprepared_images_are_freed_before_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     unprepared, alive = [], []
-    on_device, compute = shared_work.SharedWork._on_device, shared_work.score_together
+    on_device, compute = shared_work.SharedWork._on_device, shared_work._values
 
     def watched(work: shared_work.SharedWork, rule: Any) -> Any:
         images = on_device(work, rule)
@@ -273,7 +273,7 @@ def test_unprepared_images_are_freed_before_scoring(monkeypatch: pytest.MonkeyPa
         return compute(*args)
 
     monkeypatch.setattr(shared_work.SharedWork, "_on_device", watched)
-    monkeypatch.setattr(shared_work, "score_together", late)
+    monkeypatch.setattr(shared_work, "_values", late)
     scored = view(float_image(0), float_image(1))
     scores(changed(quantise=rounding("round", "round")), scored)
     assert alive

@@ -25,7 +25,7 @@ from nvs_eval.images.pixels import (
     sha256_of_image,
     sha256_of_mask,
 )
-from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.psnr.metric import psnr
 
 LEVELS = torch.arange(256) / 255
 

@@ -19,7 +19,7 @@ from nvs_eval.diagnostics.verify.pair import affine, quadratic
 from nvs_eval.evaluation.prepare import prepare
 from nvs_eval.images.pixels import quantise
 from nvs_eval.metrics.colour_correction import Correction, correct_colours
-from nvs_eval.metrics.psnr import psnr
+from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.protocols import load_protocol
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

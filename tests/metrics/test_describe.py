@@ -14,7 +14,7 @@ from support.pairs import pairs
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.describe import Metric, describe
 from nvs_eval.metrics.lpips import metric as lpips_metric
-from nvs_eval.metrics.psnr import mse, psnr
+from nvs_eval.metrics.psnr.metric import mse, psnr
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim
 from nvs_eval.metrics.weights.pins import NETS, Net

@@ -23,8 +23,9 @@ from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.lpips.passes import Wanted
+from nvs_eval.metrics.lpips.network import Network
 from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Pass, Plan, bytes_needed, plan_passes
+from nvs_eval.metrics.together import Request
 from nvs_eval.metrics.weights.pins import NETS, Net
 
 LoadLpips = Callable[..., Lpips]
@@ -35,7 +36,8 @@ import sys
 from pathlib import Path
 import psutil, torch
 from nvs_eval.metrics.lpips import plan as lpips_plan
-from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.metrics.lpips.passes import score_together
+from nvs_eval.metrics.together import Request
 from nvs_eval.metrics.lpips.plan import bytes_needed
 from nvs_eval.metrics.lpips.metric import load_lpips
 
@@ -60,7 +62,7 @@ mask = torch.ones(1, height, width) if masked else None
 before = process.memory_info().rss
 Path("/proc/self/clear_refs").write_text("5")  # Resets the system's peak, which includes short peaks.
 with torch.inference_mode():
-    score_together([Wanted(metric, reference, renders, mask)], allowed or None)
+    score_together([Request(metric, reference, renders, mask)], allowed or None)
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 print(bytes_needed(*plans[-1]), 1024 * int(status["VmHWM"].split()[0]) - before)
 """
@@ -73,14 +75,14 @@ lpips_plan.free_memory = lambda device: max(0, limit - (process.memory_info().rs
 reference, renders = torch.rand(3, 180, 320), torch.rand(2, 3, 180, 320)
 for view in range(3):
     with torch.inference_mode():
-        (scores,) = score_together([Wanted(metric, reference, renders, None)])
+        (scores,) = score_together([Request(metric, reference, renders, None)])
     layers, images, rows = plans[-1]
     print(len({type(layer) for layer in layers}), images.renders, *scores.tolist())
 """
 MB = 10**6
 
 
-def score_together(wanted: list[Wanted], max_memory: int | None = None) -> list[Any]:
+def score_together(wanted: list[Request], max_memory: int | None = None) -> list[Any]:
     """Return values or errors, typed loosely for the tests."""
     return lpips_passes.score_together(wanted, max_memory)
 
@@ -140,7 +142,7 @@ def in_new_process(code: str, *arguments: object, folder: Path) -> str:
 def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     metric = lpips_of(net)
     reference, renders = noise(3, 130, 141), noise(2, 3, 130, 141, seed=1)
-    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    (plenty,) = score_together([Request(metric, reference, renders, None)])
     fed: list[int] = []
     scaled = Lpips.scaled
 
@@ -151,7 +153,7 @@ def test_less_memory_changes_no_score(net: Net, lpips_of: LoadLpips, monkeypatch
     monkeypatch.setattr(Lpips, "scaled", counting)
     layers = metric.layers_for(reference)
     least = bytes_needed(layers, Pass(1, 2, 1, 130, 141, pairs=2), 8)
-    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    (tight,) = score_together([Request(metric, reference, renders, None)], max_memory=least)
     assert max(fed) <= 8
     assert (tight - plenty).abs().max() <= 1e-6
 
@@ -160,17 +162,17 @@ def test_fewer_renders_pass_together_in_less_memory(lpips_of: LoadLpips, monkeyp
     metric = lpips_of("alex")
     reference, renders = noise(3, 131, 142), noise(5, 3, 131, 142, seed=1)
     renders[3] = reference
-    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    (plenty,) = score_together([Request(metric, reference, renders, None)])
     counts: list[int] = []
     stream_pass = lpips_passes._pass
 
-    def counting(parts: Any, images: Images, plan: Plan) -> None:
+    def counting(network: Network, parts: Any, images: Images, plan: Plan) -> None:
         counts.append(len(images) - 1)
-        stream_pass(parts, images, plan)
+        stream_pass(network, parts, images, plan)
 
     monkeypatch.setattr(lpips_passes, "_pass", counting)
     least = bytes_needed(metric.layers_for(reference), Pass(1, 2, 1, 131, 142, pairs=3), 1)
-    (tight,) = score_together([Wanted(metric, reference, renders, None)], max_memory=least)
+    (tight,) = score_together([Request(metric, reference, renders, None)], max_memory=least)
     assert counts == [2, 2]
     assert (tight - plenty).abs().max() <= 1e-6
     assert tight[3] == 0
@@ -179,15 +181,15 @@ def test_fewer_renders_pass_together_in_less_memory(lpips_of: LoadLpips, monkeyp
 def test_little_memory_is_enough_for_slow_layers(lpips_of: LoadLpips) -> None:
     metric = lpips_of("vgg")
     reference, renders = noise(3, 133, 201), noise(2, 3, 133, 201, seed=1)
-    (plenty,) = score_together([Wanted(metric, reference, renders, None)])
+    (plenty,) = score_together([Request(metric, reference, renders, None)])
     quick = bytes_needed(metric.layers_for(reference), Pass(1, 1, 1, 133, 201, pairs=1), 1)
     allowed = bytes_needed(metric.layers_for(reference, lean=True), Pass(1, 1, 1, 133, 201, pairs=1), 1)
     assert allowed < 0.6 * quick
     plan = plan_passes([Pairing(metric, [0, 0], [1, 2])], [reference], list(renders), Allowed(allowed))
     assert plan.layers == metric.layers_for(reference, lean=True)
-    (tight,) = score_together([Wanted(metric, reference, renders, None)], allowed)
+    (tight,) = score_together([Request(metric, reference, renders, None)], allowed)
     assert 0 < (tight - plenty).abs().max() <= 1e-6
-    (refused,) = score_together([Wanted(metric, reference, renders, None)], allowed // 2)
+    (refused,) = score_together([Request(metric, reference, renders, None)], allowed // 2)
     assert re.search(r"needs \d+ MB besides the images, .* MB may be used", str(refused))
 
 
@@ -217,7 +219,7 @@ def test_half_precision_images_are_exact(lpips_of: LoadLpips) -> None:
 
 def test_too_little_memory_is_an_error_before_computing(lpips_of: LoadLpips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lpips, "scaled", None)
-    wanted = Wanted(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
+    wanted = Request(lpips_of("squeeze"), noise(3, 64, 80), noise(1, 3, 64, 80, seed=1), None)
     (refused,) = score_together([wanted], max_memory=10**6)
     assert isinstance(refused, InputError)
     assert re.search(r"LPIPS with squeeze of a render of 80x64 needs \d+ MB .* 1 MB may be used", str(refused))

@@ -21,10 +21,11 @@ from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips import precision as lpips_precision
 from nvs_eval.metrics.lpips.layers import NETWORKS, SMALLEST, Backbone, Conv, Fire, Pool
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.lpips.passes import Wanted, score_together
+from nvs_eval.metrics.lpips.passes import score_together
 from nvs_eval.metrics.lpips.plan import Pass, bytes_needed
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.lpips.streaming import Stream
+from nvs_eval.metrics.together import Request
 from nvs_eval.metrics.weights.pins import NETS, Net
 
 CPU = torch.device("cpu")
@@ -175,7 +176,7 @@ def test_a_score_depends_only_on_its_pair(
         memory = None if more > 1 else int(bytes_needed(lean, one, 1) * 10**more)
         torch.set_num_threads(data.draw(st.integers(1, 2), label="threads"))
         try:
-            (together,) = score_together([Wanted(metric, reference, several, None)], memory)
+            (together,) = score_together([Request(metric, reference, several, None)], memory)
         finally:
             torch.set_num_threads(threads)
     assert isinstance(together, Tensor), together

@@ -17,8 +17,9 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.metrics.lpips.metric import Lpips
-from nvs_eval.metrics.mipnerf_average import mipnerf_average
-from nvs_eval.metrics.psnr import mae, mse, psnr
+from nvs_eval.metrics.mae.metric import mae
+from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
+from nvs_eval.metrics.psnr.metric import mse, psnr
 from nvs_eval.metrics.ssim.metric import KERNELS, ssim, ssim_map
 
 with_both_halves = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics.psnr import mse, psnr
+from nvs_eval.metrics.psnr.metric import mse, psnr
 
 # --- Closed forms -------------------------------------------------------------------------------------------------
 

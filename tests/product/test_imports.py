@@ -17,6 +17,7 @@ from support.records import record
 from support.scenes import write_pngs
 
 import nvs_eval
+from nvs_eval.metrics.registry import AVERAGE, FAMILIES
 from nvs_eval.records.record import write_record
 from nvs_eval.report.writers import FORMATS
 
@@ -45,7 +46,7 @@ LIGHT = (
     "report",
 )
 # Tables also show facts about metrics, whose functions need torch.
-LIGHT_METRICS = ("metrics.registry",)
+LIGHT_METRICS = ("metrics.registry", "metrics.about", *(f"metrics.{family}.about" for family in (*FAMILIES, AVERAGE)))
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "imageio", "lpips", "safetensors")
 # Packages of HEAVY that a room may import nevertheless.
 COMPUTING = {"comparison": ("numpy", "scipy")}

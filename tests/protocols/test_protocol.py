@@ -13,8 +13,8 @@ import yaml
 from support.protocols import LIGHT, protocol_file, protocol_of
 
 from nvs_eval.errors import InputError
-from nvs_eval.metrics import psnr
 from nvs_eval.metrics.describe import Described
+from nvs_eval.metrics.psnr import metric as psnr
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, parse_protocol
 
 ROUND = {"render": "round", "reference": "round"}
@@ -96,12 +96,12 @@ def test_fingerprint_depends_on_every_parameter(path: str, value: object) -> Non
 
 def test_new_version_of_a_metric_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = protocol_of(LIGHT)
-    describe = psnr.describe_psnr
+    describe = psnr.describe
 
     def second(name: str, mask: Any, *, data_range: float) -> Described:
-        return f"psnr|range:{data_range:g}|v2", *describe(name, mask, data_range=data_range)[1:]
+        return replace(describe(name, mask, data_range=data_range), signature=f"psnr|range:{data_range:g}|v2")
 
-    monkeypatch.setattr(psnr, "describe_psnr", second)
+    monkeypatch.setattr(psnr, "describe", second)
     after = protocol_of(LIGHT)
     assert after.definition == before.definition
     assert after.signatures["psnr"] == "psnr|range:1|q:round8|mask:valid-pixels|v2"

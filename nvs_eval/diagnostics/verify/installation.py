@@ -238,7 +238,7 @@ def _check_weights(net: Net, weights_dir: Path | None) -> Check:
 
 def _known_answers(nets: Sequence[Net], weights_dir: Path | None) -> Iterator[Check]:
     from nvs_eval.metrics.lpips.metric import load_lpips
-    from nvs_eval.metrics.psnr import psnr
+    from nvs_eval.metrics.psnr.metric import psnr
     from nvs_eval.metrics.ssim.metric import ssim
 
     pair = made_pair()

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError
 from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
+from nvs_eval.metrics.lpips.network import Comparing, Network, Pair, Rows
 from nvs_eval.metrics.lpips.precision import Precision
-from nvs_eval.metrics.lpips.streaming import Layer
 from nvs_eval.metrics.pair import mean_over_plane, needs_gradient, widest_float
 from nvs_eval.metrics.weights.pins import Net
 
@@ -28,14 +27,16 @@ _SCALE = (0.458, 0.448, 0.450)
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Network):
     """Options of an LPIPS, which `load_lpips` documents, and its weights."""
 
+    kind = "LPIPS"
+    advice = "; for a faster one, use `load_lpips(..., precision='fast')`"
     net: Net
     version: Literal["0.1", "0.0"]
     heads: Heads
     input: Scaling
-    normaliser: Normaliser
+    normaliser: Normaliser  # pyright: ignore[reportIncompatibleVariableOverride]: it is frozen.
     backbone: Backbone = field(repr=False)
     head_weights: Sequence[Tensor] = field(repr=False)
     clamp: bool = False
@@ -82,13 +83,6 @@ class Comparison:
         norm = torch.linalg.vector_norm(activation, dim=1, keepdim=True)
         return activation / (norm + 1e-10 if self.normaliser == "lpips" else (norm.square() + 1e-8).sqrt())
 
-    def layers_for(self, *images: Tensor, lean: bool = False) -> tuple[Layer, ...]:
-        """Return the network's layers for images; lean layers use less memory and more time."""
-        device, dtype = images[0].device, images[0].dtype
-        # Reduced precision must give identical bits regardless of the free memory, so it has no lean layers.
-        lean = lean and self.precision == "exact"
-        return self.backbone.layers(device, dtype, self.precision, plain=lean or needs_gradient(*images))
-
     def heads_for(self, images: Tensor) -> Sequence[Tensor]:
         """Return the channel weights of each tap on the images' device and in their dtype; they are moved only once."""
         place = (images.device, images.dtype)
@@ -97,18 +91,55 @@ class Comparison:
                 self._placed[place] = [head.to(*place) for head in self.head_weights]
         return self._placed[place]
 
-    def check_size(self, image: Tensor) -> None:
-        """Check that an image is large enough for the network.
+    @property
+    def name(self) -> str:
+        """Name in errors."""
+        return f"LPIPS with {self.net}"
 
-        Raises:
-            InputError: the image is too small; the message has the required size.
-        """
-        smallest = SMALLEST[self.net]
-        if min(image.shape[-2:]) < smallest:
-            raise InputError(
-                f"LPIPS with {self.net} requires images of at least {smallest}x{smallest} pixels. "
-                f"Got {image.shape[-1]}x{image.shape[-2]}."
-            )
+    @property
+    def smallest(self) -> int:
+        """Smallest height and width of an image, in pixels."""
+        return SMALLEST[self.net]
+
+    def comparing(
+        self, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]], like: Tensor, masks: Tensor | None
+    ) -> Distances:
+        """Return the distances of some pairs, which `add` fills."""
+        return Distances(self, pairs, sizes, like, masks)
+
+
+class Distances(Comparing):
+    """Weighted squared differences of some pairs of a pairing: planes `[pairs, 1, h, w]` at each tap."""
+
+    def __init__(
+        self,
+        lpips: Comparison,
+        pairs: Sequence[Pair],
+        sizes: Sequence[tuple[int, int]],
+        like: Tensor,
+        masks: Tensor | None,
+    ) -> None:
+        self.pairs = pairs
+        self.planes = [like.new_empty(len(pairs), 1, *size) for size in sizes]
+        self._lpips, self._masks, self._size = lpips, masks, like.shape[-2:]
+
+    def add(self, features: Rows) -> None:
+        """Compare the features of some rows of all images that pass together."""
+        compared: dict[tuple[int, int], Tensor] = {}
+        images, tap = features.images, features.tap
+        for place, pair in enumerate(self.pairs):
+            key = (pair.reference, pair.render)
+            if key not in compared:
+                difference = images[pair.reference].of(self._lpips) - images[pair.render].of(self._lpips)
+                head = self._lpips.heads_for(difference)[tap]
+                compared[key] = torch.nn.functional.conv2d(difference.square(), head)
+            rows = slice(features.top, features.top + compared[key].shape[2])
+            self.planes[tap][place, :, rows] = compared[key][0]
+
+    def value(self, place: int) -> Tensor:
+        """Return the value of a pair."""
+        mask = None if self._masks is None else self._masks[0]
+        return self._lpips.reduce([plane[place] for plane in self.planes], self._size, mask)
 
 
 def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:

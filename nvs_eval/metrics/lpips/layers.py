@@ -47,18 +47,29 @@ class Fire:
     tap: bool = False
 
 
-Definition = Conv | Pool | Fire
+@dataclass(frozen=True)
+class Image:
+    """The input itself, as a tap."""
 
 
-def _vgg(*blocks: tuple[int, ...]) -> tuple[Definition, ...]:
+@dataclass(frozen=True)
+class Smooth:
+    """Pooling by the root of weighted mean squares of 3x3 values, in place of max pooling in DISTS."""
+
+
+Definition = Conv | Pool | Fire | Image | Smooth
+
+
+def _vgg(*blocks: tuple[int, ...], pool: Pool | Smooth) -> tuple[Definition, ...]:
     layers: list[Definition] = []
     for block in blocks:
         if layers:
-            layers.append(Pool(2, 2))
+            layers.append(pool)
         layers += [Conv(f"features.{index}", padding=1, tap=index == block[-1]) for index in block]
     return tuple(layers)
 
 
+_VGG = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 NETWORKS: dict[str, tuple[Definition, ...]] = {
     "alex": (
         Conv("features.0", stride=4, padding=2, tap=True),
@@ -69,7 +80,8 @@ NETWORKS: dict[str, tuple[Definition, ...]] = {
         Conv("features.8", padding=1, tap=True),
         Conv("features.10", padding=1, tap=True),
     ),
-    "vgg": _vgg((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),
+    "vgg": _vgg(*_VGG, pool=Pool(2, 2)),
+    "dists": (Image(), *_vgg(*_VGG, pool=Smooth())),
     "squeeze": (
         Conv("features.0", stride=2, tap=True),
         Pool(3, 2, ceil=True),
@@ -87,7 +99,7 @@ NETWORKS: dict[str, tuple[Definition, ...]] = {
 }
 """The layers of each network up to its last tap."""
 
-SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
+SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17, "dists": 1}
 """Smallest height and width in pixels for which every layer has an output."""
 
 
@@ -144,6 +156,10 @@ class _LayerBuilder:
         match layer:
             case Pool(size, stride, ceil):
                 yield _Pooling(size=size, stride=stride, ceil=ceil)
+            case Image():
+                yield _Unchanged(size=1, tap=True, channels=3)
+            case Smooth():
+                yield _Smoothing(size=3, stride=2, padding=1)
             case Conv(name, stride, padding, tap):
                 yield self._convolution(name, stride=stride, padding=padding, tap=tap)
             case Fire(name, tap):
@@ -208,6 +224,30 @@ class _Pooling(Layer):
 
     def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
         return functional.max_pool2d(_joined(pieces), self.size, self.stride, ceil_mode=self.ceil)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Unchanged(Layer):
+    """The rows themselves."""
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        return _joined(pieces)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Smoothing(Layer):
+    """Root of the mean squares of 3x3 values, weighted by 1, 2, 1 along each axis."""
+
+    def __call__(self, pieces: Sequence[Tensor], *, top: int, bottom: int) -> Tensor:
+        squares = functional.pad(_joined(pieces).square(), (1, 1, top, bottom))
+        for dim in (2, 3):
+            count = (squares.shape[dim] - self.size) // self.stride + 1
+            first, middle, last = (
+                squares.narrow(dim, start, 2 * count - 1)[(slice(None),) * dim + (slice(None, None, 2),)]
+                for start in range(3)
+            )
+            squares = (first + last).add_(middle, alpha=2)
+        return squares.mul_(1 / 16).add_(1e-12).sqrt_() if not squares.requires_grad else (squares / 16 + 1e-12).sqrt()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

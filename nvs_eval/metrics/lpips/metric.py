@@ -19,9 +19,9 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.metrics.describe import Described
-from nvs_eval.metrics.lpips.distance import Comparison, Heads, MaskMeaning, Normaliser, Scaling, upsampled
+from nvs_eval.metrics.lpips.distance import Comparison, Distances, Heads, MaskMeaning, Normaliser, Scaling, upsampled
 from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
-from nvs_eval.metrics.lpips.passes import distances
+from nvs_eval.metrics.lpips.passes import compare, score_together
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import Mask, broadcast_shapes, checked_pair
@@ -48,6 +48,8 @@ class Lpips(Comparison):
     lower is better; `map` returns the value of each pixel. Both are differentiable with respect to both images, and the
     weights are constants.
     """
+
+    together = staticmethod(score_together)
 
     def __call__(
         self,
@@ -84,25 +86,6 @@ class Lpips(Comparison):
         """
         return upsampled(self._distances(*checked_pair(reference, render)), reference.shape[-2:])
 
-    def to(self, device: torch.device | str) -> Lpips:
-        """Return this LPIPS, as `module.to(device)` does; it is not needed, because the weights follow the images.
-
-        Raises:
-            InputError: the argument is not the name of a device. The dtype is the images', at least float32.
-        """
-        try:
-            torch.device(device)
-        except (RuntimeError, TypeError) as error:
-            raise InputError(
-                f"device must be a device such as 'cuda'. Got {quoted(device)}. LPIPS computes in the dtype of its "
-                "images, at least float32; for a faster one, use `load_lpips(..., precision='fast')`."
-            ) from error
-        return self
-
-    def eval(self) -> Lpips:
-        """Return this LPIPS, as `module.eval()` does; it is not needed, because there is no training mode."""
-        return self
-
     def _distances(self, reference: Tensor, render: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Return the weighted squared difference at each tap, `[..., 1, h, w]`."""
         reference, render = self.fed(reference, render, mask)
@@ -115,7 +98,8 @@ class Lpips(Comparison):
         owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         places = range(len(references), len(references) + len(renders))
         pairing = Pairing(self, owners.tolist(), places)
-        parts = [part.planes for (part,) in distances([pairing], references.unbind(), renders.unbind(), Allowed())]
+        compared = compare([pairing], references.unbind(), renders.unbind(), Allowed())
+        parts = [part.planes for (part,) in compared if isinstance(part, Distances)]
         planes = parts[0] if len(parts) == 1 else [torch.cat(tap) for tap in zip(*parts, strict=True)]
         return [plane.reshape(*batch, *plane.shape[1:]) for plane in planes]
 
@@ -180,7 +164,7 @@ def load_lpips(
     return Lpips(net, version, heads, input, normaliser, backbone, head_weights, clamp, mask_meaning, precision)
 
 
-def describe_lpips(
+def describe(
     name: str,
     mask: str,
     *,
@@ -214,4 +198,6 @@ def describe_lpips(
         ways: Any = {"version": version, "input": input, "normaliser": normaliser, "precision": precision}
         return load_lpips(net, clamp=clamp, mask_meaning=meaning, weights_dir=weights_dir, **ways)
 
-    return signature, load, SMALLEST[net]
+    undefined = "An activation of its network overflows at this precision. Score without `--precision fast`."
+    needs = {"nets": (net,), "is_fast": precision == "fast"}
+    return Described(signature=signature, load=load, smallest=SMALLEST[net], undefined=undefined, **needs)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import ResourceError
-from nvs_eval.metrics.lpips.distance import Comparison
+from nvs_eval.metrics.lpips.network import Network, Pair
 from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 from nvs_eval.metrics.pair import needs_gradient
 from nvs_eval.system.devices import free_memory, give_back_memory
@@ -41,7 +41,7 @@ class Pass:
         together: number of images that go through each layer together.
         height, width: size of each image, in pixels.
         pairs: number of pairs that are compared.
-        normalisers: number of normalisers that are applied to the features.
+        feature_bytes: bytes of a value of the features, in all normalised forms.
         copied: bytes of the copies made of the images.
         masked: whether the differences are upsampled to the size of the images.
     """
@@ -52,7 +52,7 @@ class Pass:
     height: int
     width: int
     pairs: int
-    normalisers: int = 1
+    feature_bytes: int = 4
     copied: int = 0
     masked: bool = False
 
@@ -83,8 +83,8 @@ def _bytes_needed(layers: tuple[_MetaLayer, ...], images: Pass, rows: int) -> in
         held = max(held, _held(stream))
     count = images.references + images.renders
     batches = -(-count // images.together)
-    # The normalised features of all images at a tap, and the intermediate results of one difference, in float32.
-    compared = 4 * tapped * (count * images.normalisers + 4)
+    # The normalised features of all images at a tap, and the intermediate results of one comparison.
+    compared = tapped * (count * images.feature_bytes + 16)
     sizes = [height * width for height, width in tap_sizes(layers, images.height, images.width)]
     weights, working = _of_layers(layers, images, rows)
     planes = 4 * images.pairs * sum(sizes)
@@ -147,24 +147,17 @@ class _MetaLayer(Layer):
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One pair of a pairing: its index, and the indices of its images among those that pass together."""
-
-    which: int
-    reference: int
-    render: int
-
-
-@dataclass(frozen=True)
 class Pairing:
-    """Pairs that an LPIPS compares: the reference with index `references[i]` and the image with index `renders[i]`.
+    """Pairs that a metric compares: the reference with index `references[i]` and the image with index `renders[i]`.
 
     Images are numbered references first, then renders, so that a render equal to a reference need not pass again.
+    The masks are `[1, 1, H, W]`, or one per pair.
     """
 
-    lpips: Comparison
+    network: Network
     references: Sequence[int]
     renders: Sequence[int]
+    masks: Tensor | None = None
 
     def within(self, start: int, count: int, *, among: int) -> list[Pair]:
         """Return the pairs of `count` renders from `start` on; pairs of two of the `among` references come first."""
@@ -232,13 +225,13 @@ class _Planning:
 
     def __init__(self, pairings: Sequence[Pairing], references: Images, renders: Images, allowed: Allowed) -> None:
         self._pairings = pairings
-        self._lpips = pairings[0].lpips
+        self._network = pairings[0].network
         self._references = references
         self._all = [*references, *renders]
         self._allowed = allowed
 
     def layers(self, *, lean: bool) -> tuple[Layer, ...]:
-        return self._lpips.layers_for(*self._all, lean=lean)
+        return self._network.layers_for(*self._all, lean=lean)
 
     def images(self, renders: int) -> Pass:
         """Return the images that pass side by side if `renders` renders do."""
@@ -251,7 +244,7 @@ class _Planning:
             min(at_once, among + renders),
             *self._references[0].shape[-2:],
             pairs=max(pairs.values(), default=0),
-            normalisers=len({pairing.lpips.normaliser for pairing in self._pairings}),
+            feature_bytes=sum({p.network.normaliser: p.network.feature_bytes for p in self._pairings}.values()),
             copied=self._allowed.copied,
             masked=self._allowed.masked,
         )
@@ -286,9 +279,9 @@ class _Planning:
         free = "of the free memory may be used. Stop other programs"
         limit = free if self._allowed.memory is None else "may be used. Raise --max-memory"
         return ResourceError(
-            f"LPIPS with {self._lpips.net} of a render of {images.width}x{images.height} needs "
+            f"{self._network.name} of a render of {images.width}x{images.height} needs "
             f"{math.ceil(bytes_needed(layers, images, 1) / 1e6)} MB besides the images, but only {memory // 10**6} MB "
-            f"{limit}, or use a protocol without this LPIPS."
+            f"{limit}, or use a protocol without this {self._network.kind}."
         )
 
 

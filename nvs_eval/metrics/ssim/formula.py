@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -92,6 +92,8 @@ KERNELS: dict[str, Kernel] = {
 """The named kernels, each with the tools that use it."""
 
 
+Maps = Literal["ssim", "contrast"]
+"""SSIM, and its factor of contrast and structure, `(2 cov + C2) / (var_x + var_y + C2)`."""
 Blur = Callable[[Tensor], Tensor]
 """Maps `[c, h, w]` to one value per window."""
 # A variance floor of this share of C2 changes an SSIM by at most twice this share.
@@ -164,18 +166,25 @@ class Plain:
 
     def scores(self, y: Planes) -> Tensor:
         """Return the map of one render."""
+        return self.maps(y, ("ssim",))["ssim"]
+
+    def maps(self, y: Planes, names: Sequence[Maps]) -> dict[Maps, Tensor]:
+        """Return some maps of one render."""
         mean = self._blur(y.values)
         similar = self._blur(torch.addcmul(self._both, self._double, y.values))
         total = self._blur(torch.addcmul(self._square, y.values, y.values))
         product, squares = self._with(self._means, mean)
         similar -= product  # 2 cov + C2
         total -= squares  # var_x + var_y + C2
+        maps: dict[Maps, Tensor] = {"contrast": similar / total} if "contrast" in names else {}
+        if "ssim" not in names:
+            return maps
         if y.level is not None:
             product, squares = self._with(self._lifted, y.lift(mean))
         product *= similar
         squares *= total
         product /= squares
-        return product
+        return {"ssim": product, **maps}
 
     def _of_mean(self, mean: Tensor) -> tuple[Tensor, Tensor]:
         return 2 * mean, torch.addcmul(self._c1, mean, mean)

@@ -16,21 +16,22 @@ to several 1e-5 of SSIM.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from numbers import Real
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-import torch
 from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
 from nvs_eval.errors import InputError, quoted, unknown_name
-from nvs_eval.metrics.describe import Described, NotNegative, Positive, all_digits
+from nvs_eval.metrics.describe import Described, NotNegative, Positive
 from nvs_eval.metrics.pair import Mask, MaskMeaning, check_data_range, checked_pair, widest_float
-from nvs_eval.metrics.ssim.formula import KERNELS, Kernel
+from nvs_eval.metrics.ssim.averages import Windows
+from nvs_eval.metrics.ssim.formula import KERNELS, Kernel, Maps
 from nvs_eval.metrics.ssim.pairs import Block, Member, Pairs, map_size
+from nvs_eval.metrics.ssim.windowed import Windowed
 
 DataRange = Annotated[Positive | Literal["pair"], Meta(description="a finite number above 0 or 'pair'")]
 
@@ -68,39 +69,12 @@ def ssim(
         InputError: the shapes, dtypes or data range do not fit, the images are smaller than the window, the kernel or
             the meaning of the mask is unknown, or `dycheck` is used with a kernel that pads.
     """
-    reference, render = checked_pair(reference, render, mask)
-    extent = _extent(data_range)
-    how = _kernel(kernel, reference, variance_floor)
+    how = kernel_of(kernel, variance_floor)
     if mask_meaning not in get_args(MaskMeaning):
         raise unknown_name("mask meaning of SSIM", mask_meaning, get_args(MaskMeaning))
-    weights = None
-    if mask is not None and mask_meaning == "dycheck":
-        if how.padding != "valid" or how.sample_covariance:
-            raise InputError(
-                f"dycheck's mask is defined only for SSIM without padding. Got the kernel {quoted(kernel)}."
-            )
-    elif mask is not None:
-        weights = _whole_windows(mask, how) if mask_meaning == "windows" else _centre(mask, map_size(reference, how))
-        mask = None
-
-    def add_up(member: Member, block: Block, scores: Tensor) -> Tensor | float:
-        # With float64 sums, the value does not depend on the number of blocks, to far below any tolerance.
-        total = (scores if member.weights is None else scores * block.of_map(member.weights)).sum()
-        # Small tensors kept between the planes of blocks would fragment memory, which would grow with the image.
-        return total if total.requires_grad or total.device.type != "cpu" else total.item()
-
-    pairs = Pairs(reference, render, mask, weights)
-    sums = pairs.score(how, extent, add_up)
-    wide = widest_float(reference.device)
-    if not sums:
-        return reference.new_empty(pairs.batch, dtype=wide)
-    channels = 3 if how.grey is None else 1
-    if weights is None:
-        count = channels * torch.Size(map_size(reference, how)).numel()
-    else:
-        count = channels * weights.sum(dim=(-3, -2, -1), dtype=wide)
-    totals = [torch.as_tensor(sum(parts), dtype=wide, device=reference.device) for parts in sums]
-    return torch.stack(totals).reshape(pairs.batch) / count
+    if mask is not None and mask_meaning == "dycheck" and (how.padding != "valid" or how.sample_covariance):
+        raise InputError(f"dycheck's mask is defined only for SSIM without padding. Got the kernel {quoted(kernel)}.")
+    return windowed(kernel, how, data_range, mask_meaning)(reference, render, mask=mask)
 
 
 def ssim_map(
@@ -118,21 +92,23 @@ def ssim_map(
         InputError: `ssim` would raise it.
     """
     reference, render = checked_pair(reference, render)
-    extent = _extent(data_range)
-    how = _kernel(kernel, reference, None)
+    function = windowed(kernel, kernel_of(kernel), data_range)
+    if error := function.too_small(reference):
+        raise error
+    how = function.windows.how
     pairs = Pairs(reference, render)
     shape = (pairs.batch.numel(), 3 if how.grey is None else 1, *map_size(reference, how))
     values = reference.new_empty(shape, dtype=widest_float(reference.device))
 
-    def put(member: Member, block: Block, scores: Tensor) -> None:
+    def put(member: Member, block: Block, maps: Mapping[Maps, Tensor]) -> None:
         channels = block.channels if how.grey is None else slice(0, 1)
-        block.of_map(values[member.position, channels]).copy_(scores)
+        block.of_map(values[member.position, channels]).copy_(maps["ssim"])
 
-    pairs.score(how, extent, put)
+    pairs.score(how, function.windows.extent, put)
     return values.reshape(*pairs.batch, *shape[1:])
 
 
-def describe_ssim(
+def describe(
     name: str,
     mask: MaskMeaning,
     *,
@@ -145,52 +121,48 @@ def describe_ssim(
     Raises:
         InputError: the kernel does not support the meaning of the mask.
     """
-    shown = "pair" if data_range == "pair" else all_digits(data_range)
-    how = KERNELS[kernel]
-    if variance_floor is not None:
-        how = replace(how, variance_floor=variance_floor)
+    return described_function(name, mask, kernel, data_range, variance_floor).described("ssim")
+
+
+def described_function(
+    name: str, mask: MaskMeaning, kernel: str, data_range: float | Literal["pair"], variance_floor: float | None = None
+) -> Windowed:
+    """Return the function of the SSIM of a protocol.
+
+    Raises:
+        InputError: the kernel does not support the meaning of the mask.
+    """
+    how = kernel_of(kernel, variance_floor)
     if mask == "dycheck" and (how.padding != "valid" or how.sample_covariance):
         raise InputError(f"{name} has the kernel {quoted(kernel)}, which does not support `mask: dycheck`. Use dmpix.")
-    make: Any = ssim  # The arguments were checked above.
-    function = partial(make, kernel=kernel, data_range=data_range, variance_floor=variance_floor, mask_meaning=mask)
-    return f"ssim|{how.signature(shown)}|v1", lambda _: function, how.smallest
+    return windowed(kernel, how, data_range, mask)
 
 
-def _extent(data_range: float | Literal["pair"]) -> float | Literal["pair"]:
-    if isinstance(data_range, str) and data_range == "pair":
-        return "pair"
-    return check_data_range(data_range, other=", or 'pair' for the range of each pair (None in torchmetrics)")
+def windowed(
+    kernel: str, how: Kernel, data_range: float | Literal["pair"], meaning: MaskMeaning = "valid-pixels"
+) -> Windowed:
+    """Return the function of an SSIM.
+
+    Raises:
+        InputError: the data range is not a number from 1e-12 to 1e12, or `pair`.
+    """
+    extent = data_range
+    if not isinstance(data_range, str) or data_range != "pair":
+        other = ", or 'pair' for the range of each pair (None in torchmetrics)"
+        extent = check_data_range(data_range, other=other)
+    return Windowed(f"SSIM with the kernel {quoted(kernel)}", Windows(how, extent, meaning))
 
 
-def _kernel(name: str, image: Tensor, variance_floor: float | None) -> Kernel:
+def kernel_of(name: str, variance_floor: float | None = None) -> Kernel:
+    """Return a kernel, with another lower bound of variances if one is given.
+
+    Raises:
+        InputError: the kernel is unknown, or the bound is not a finite number of at least 0.
+    """
     if name not in tuple(KERNELS):
         raise unknown_name("SSIM kernel", name, KERNELS)
-    how = KERNELS[name]
-    if variance_floor is not None:
-        if not isinstance(variance_floor, Real) or not 0 <= variance_floor < math.inf:
-            raise InputError(f"variance_floor must be a finite number, at least 0. Got {quoted(variance_floor)}.")
-        how = replace(how, variance_floor=variance_floor)
-    height, width = image.shape[-2:]
-    if min(height, width) < how.smallest:
-        raise InputError(
-            f"SSIM with the kernel {quoted(name)} requires images of at least {how.smallest}x{how.smallest} pixels. "
-            f"Got {width}x{height}."
-        )
-    return how
-
-
-def _centre(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the part of a mask that the map covers."""
-    top, left = (mask.shape[-2] - size[0]) // 2, (mask.shape[-1] - size[1]) // 2
-    return mask[..., top : top + size[0], left : left + size[1]]
-
-
-def _whole_windows(mask: Tensor, how: Kernel) -> Tensor:
-    """Return 1 for each window whose pixels all have weight 1, and 0 otherwise."""
-    inside = (mask >= 1).to(torch.float32)
-    if how.padding != "valid":
-        inside = torch.nn.functional.pad(inside, (how.border,) * 4, value=1.0)
-    size = len(how.taps)
-    for dim in (-2, -1):
-        inside = inside.unfold(dim, size, 1).amin(dim=-1)
-    return inside
+    if variance_floor is None:
+        return KERNELS[name]
+    if not isinstance(variance_floor, Real) or not 0 <= variance_floor < math.inf:
+        raise InputError(f"variance_floor must be a finite number, at least 0. Got {quoted(variance_floor)}.")
+    return replace(KERNELS[name], variance_floor=variance_floor)

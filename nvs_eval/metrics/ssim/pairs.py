@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, widest_float
-from nvs_eval.metrics.ssim.formula import Constants, Kernel, Planes
-from nvs_eval.metrics.ssim.shares import STEP, share_of
+from nvs_eval.metrics.ssim.formula import Constants, Kernel, Maps, Plain, Planes
+from nvs_eval.metrics.ssim.shares import STEP, blur, share_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -203,9 +203,14 @@ class Pairs:
         self.batch = broadcast_shapes(*(images.shape[:-3] for images in self._given))
 
     def score(
-        self, how: Kernel, data_range: float | Literal["pair"], consume: Callable[[Member, Block, Tensor], Result]
+        self,
+        how: Kernel,
+        data_range: float | Literal["pair"],
+        consume: Callable[[Member, Block, Mapping[Maps, Tensor]], Result],
+        *,
+        maps: Sequence[Maps] = ("ssim",),
     ) -> list[list[Result]]:
-        """Call `consume` with each block of the map of each pair, and return the results per pair."""
+        """Call `consume` with each block of the maps of each pair, and return the results per pair."""
         centred = data_range == "pair"
         device, graph = self._reference.device, needs_gradient(*self._given)
         if centred:
@@ -215,7 +220,7 @@ class Pairs:
         blocks = blocks_of(map_size(self._reference, how), how, device, whole=graph)
         results: list[list[Result]] = [[] for _ in range(self.batch.numel())]
         for group in self._groups(extents):
-            work = partial(_score_block, group=group, how=how, consume=consume, centred=centred, graph=graph)
+            work = partial(_score_block, group=group, how=how, consume=consume, maps=maps, centred=centred, graph=graph)
             # With gradients there is a single block, and other devices process one block at a time.
             serial = graph or device.type != "cpu"
             for block_results in map(work, blocks) if serial else map_in_threads(work, blocks):
@@ -233,15 +238,15 @@ class Pairs:
         mask, weights = self._mask, self._weights
         groups: dict[object, _Group] = {}
         for position, index in enumerate(np.ndindex(*self.batch)):
-            extent = extents[_place(extents, index)].reshape(())
+            extent = extents[place_in(extents, index)].reshape(())
             # Ranges of equal value still have separate gradients.
             which = position if extent.requires_grad else extent.item()
-            place, masked = _place(self._reference, index), None if mask is None else _place(mask, index)
+            place, masked = place_in(self._reference, index), None if mask is None else place_in(mask, index)
             if (place, which, masked) not in groups:
                 kept = None if mask is None else mask[masked]
                 groups[place, which, masked] = _Group(self._reference[place], extent, kept)
-            weighed = None if weights is None else weights[_place(weights, index)]
-            member = Member(position, self._render[_place(self._render, index)], weighed)
+            weighed = None if weights is None else weights[place_in(weights, index)]
+            member = Member(position, self._render[place_in(self._render, index)], weighed)
             groups[place, which, masked].members.append(member)
         return groups.values()
 
@@ -251,7 +256,8 @@ def _score_block(
     *,
     group: _Group,
     how: Kernel,
-    consume: Callable[[Member, Block, Tensor], Result],
+    consume: Callable[[Member, Block, Mapping[Maps, Tensor]], Result],
+    maps: Sequence[Maps],
     centred: bool,
     graph: bool,
 ) -> list[Result]:
@@ -263,9 +269,17 @@ def _score_block(
 
     x, constants = planes(group.reference), Constants.of(group.extent, how)
     mask = None if group.mask is None else planes_of(group.mask, block, how)
-    share = share_of(x, constants, how, mask=mask, graph=graph)
     rows, columns = block.size
-    return [consume(m, block, share.scores(planes(m.render))[:, :rows, :columns]) for m in group.members]
+    if "contrast" in maps:
+        plain = Plain(x, constants, partial(blur, taps=how.taps))
+        made = (plain.maps(planes(member.render), maps) for member in group.members)
+    else:
+        share = share_of(x, constants, how, mask=mask, graph=graph)
+        made = ({"ssim": share.scores(planes(member.render))} for member in group.members)
+    return [
+        consume(member, block, {name: values[:, :rows, :columns] for name, values in of_member.items()})
+        for member, of_member in zip(group.members, made, strict=True)
+    ]
 
 
 def _extent(image: Tensor, how: Kernel) -> Tensor:
@@ -281,7 +295,7 @@ def map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
     return image.shape[-2] - lost, image.shape[-1] - lost
 
 
-def _place(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
+def place_in(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
     """Return the index into images that broadcast to the batch, for an index into the batch."""
     batch = images.shape[:-3]
     return tuple(0 if n == 1 else i for i, n in zip(index[len(index) - len(batch) :], batch, strict=True))

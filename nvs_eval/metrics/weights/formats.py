@@ -26,6 +26,7 @@ from nvs_eval.metrics.weights.pins import (
     Pin,
     Version,
     backbone_pins,
+    dists_pins,
     find_fault,
     head_pins,
 )
@@ -89,10 +90,10 @@ def load_heads(net: Net, version: Version) -> Heads:
         InputError: the net or version is unknown, the package is not installed, or its file is wrong.
     """
     head_pins(net, version)  # Raises for an unknown name, with or without the package.
-    package = importlib.util.find_spec("lpips")
-    if package is None or not package.submodule_search_locations:
+    folder = _package_folder("lpips")
+    if folder is None:
         raise InputError("The heads of LPIPS are in the package lpips, which is not installed. Run pip install lpips.")
-    path = Path(package.submodule_search_locations[0], "weights", f"v{version}", f"{net}.pth")
+    path = folder / "weights" / f"v{version}" / f"{net}.pth"
     return [head.clone() for head in _read_heads(net, version, path, state_of(path))]
 
 
@@ -104,6 +105,35 @@ def _read_heads(net: Net, version: Version, path: Path, _: tuple[int, ...]) -> H
     if fault := find_fault(tensors, pins):
         raise InputError(f"The LPIPS heads in {path} are wrong: {fault}. Reinstall the package lpips.")
     return [tensors[name].clone() for name in pins]  # Copies, so that the mapped file can be closed.
+
+
+def load_dists_weights() -> tuple[Float32[Tensor, "1 c 1 1"], Float32[Tensor, "1 c 1 1"]]:
+    """Load the verified weights alpha and beta of DISTS, for all channels of the image and the taps.
+
+    They are in a file of the package `dists-pytorch`, which is located but not imported.
+
+    Raises:
+        InputError: the package is not installed, or its file is wrong.
+    """
+    folder = _package_folder("DISTS_pytorch")
+    if folder is None:
+        raise InputError(
+            "The weights of DISTS are in the package dists-pytorch (20 kB), which is not installed. Run pip install "
+            "dists-pytorch. Without internet, run pip download --no-deps dists-pytorch on another machine, and pip "
+            "install --no-deps its file here."
+        )
+    path = folder / "weights.pt"
+    tensors, pins = read_tensors(path), dists_pins()
+    if fault := find_fault(tensors, pins):
+        raise InputError(f"The weights of DISTS in {path} are wrong: {fault}. Reinstall the package dists-pytorch.")
+    return tensors["alpha"].clone(), tensors["beta"].clone()
+
+
+def _package_folder(name: str) -> Path | None:
+    """Return the folder of an installed package; None if there is none."""
+    package = importlib.util.find_spec(name)
+    locations = package.submodule_search_locations if package else None
+    return Path(locations[0]) if locations else None
 
 
 # The `lpips` package divides a backbone into slices; these are the indices of torchvision's layers where they start.

@@ -1,4 +1,4 @@
-"""Pins of the LPIPS weights, and the comparison of tensors with them."""
+"""Pins of the weights of LPIPS and DISTS, and the comparison of tensors with them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def head_pins(net: Net, version: Version) -> dict[str, Pin]:
     return _pin_file().heads[version][net]
 
 
+def dists_pins() -> dict[str, Pin]:
+    """Return the pins of alpha and beta of DISTS under the names of the package dists-pytorch."""
+    return _pin_file().dists
+
+
 def backbone_sha256(net: Net) -> str:
     """Return one sha256 for a net's backbone: over the lines ``<name> <sha256>`` of its tensors, in order."""
     lines = "".join(f"{name} {pin.sha256}\n" for name, pin in backbone_pins(net).items())
@@ -114,6 +119,7 @@ def _shape(shape: Iterable[int]) -> str:
 class _PinFile(msgspec.Struct):
     backbones: dict[Net, dict[str, Pin]]
     heads: dict[Version, dict[Net, dict[str, Pin]]]
+    dists: dict[str, Pin]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Pixel errors: mean squared error, the peak signal-to-noise ratio computed from it, and mean absolute error."""
+"""The mean squared error, and the peak signal-to-noise ratio computed from it."""
 
 from __future__ import annotations
 
@@ -64,27 +64,7 @@ def psnr(
     return 10 * torch.log10(check_data_range(data_range) ** 2 / mse(reference, render, mask=mask))
 
 
-def mae(
-    reference: Float[Tensor, "*#batch 3 h w"],
-    render: Float[Tensor, "*#batch 3 h w"],
-    *,
-    mask: Mask | None = None,
-) -> Float[Tensor, "*batch_out"]:
-    """Mean absolute error over channels and pixels; lower is better. Arguments and errors as for `mse`.
-
-    Returns:
-        `[...]` float64, in units of the images.
-    """
-    reference, render = checked_pair(reference, render, mask)
-    return mean_over_plane((reference - render).abs_(), mask)
-
-
-def describe_psnr(_: str, __: MaskMeaning, *, data_range: Positive) -> Described:
+def describe(_: str, __: MaskMeaning, *, data_range: Positive) -> Described:
     """Describe the PSNR of a protocol."""
     function = partial(psnr, data_range=check_data_range(data_range))
-    return f"psnr|range:{all_digits(data_range)}|v1", lambda _: function, 1
-
-
-def describe_mae(_: str, __: MaskMeaning) -> Described:
-    """Describe the MAE of a protocol."""
-    return "mae|v1", lambda _: mae, 1
+    return Described(signature=f"psnr|range:{all_digits(data_range)}|v1", load=lambda _: function)

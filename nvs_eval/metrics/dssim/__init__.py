@@ -1,0 +1,1 @@
+"""D-SSIM: three dissimilarities that papers report under one name."""

@@ -1,0 +1,1 @@
+"""The average error of mip-NeRF."""

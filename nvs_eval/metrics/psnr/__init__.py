@@ -1,0 +1,1 @@
+"""PSNR, and the mean squared error that it is computed from."""
