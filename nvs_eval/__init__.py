@@ -35,9 +35,13 @@ if TYPE_CHECKING:
     from nvs_eval.images.files import load_image as load_image
     from nvs_eval.metrics.colour_correction import correct_colours as correct_colours
     from nvs_eval.metrics.describe import Metric as Metric
+    from nvs_eval.metrics.dists.metric import load_dists as load_dists
+    from nvs_eval.metrics.flip.metric import flip as flip
+    from nvs_eval.metrics.flip.metric import flip_map as flip_map
     from nvs_eval.metrics.lpips.metric import load_lpips as load_lpips
     from nvs_eval.metrics.mae.metric import mae as mae
     from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average as mipnerf_average
+    from nvs_eval.metrics.ms_ssim.metric import ms_ssim as ms_ssim
     from nvs_eval.metrics.psnr.metric import mse as mse
     from nvs_eval.metrics.psnr.metric import psnr as psnr
     from nvs_eval.metrics.ssim.metric import ssim as ssim
@@ -67,9 +71,12 @@ _PUBLIC = {
     "nvs_eval.images.files": ["Reading", "load_image"],
     "nvs_eval.metrics.colour_correction": ["correct_colours"],
     "nvs_eval.metrics.describe": ["Metric"],
+    "nvs_eval.metrics.dists.metric": ["load_dists"],
+    "nvs_eval.metrics.flip.metric": ["flip", "flip_map"],
     "nvs_eval.metrics.lpips.metric": ["load_lpips"],
     "nvs_eval.metrics.mipnerf_average.metric": ["mipnerf_average"],
     "nvs_eval.metrics.mae.metric": ["mae"],
+    "nvs_eval.metrics.ms_ssim.metric": ["ms_ssim"],
     "nvs_eval.metrics.psnr.metric": ["mse", "psnr"],
     "nvs_eval.metrics.ssim.metric": ["ssim", "ssim_map"],
     "nvs_eval.protocols": ["Protocol", "load_protocol", "named_protocols"],

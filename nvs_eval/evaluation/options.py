@@ -39,9 +39,9 @@ class ProtocolOptions:
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:1, ..."""
     weights_dir: Path | None = None
-    """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
+    """Folder to search first for backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
     max_memory: str | None = None
-    """Memory for LPIPS in addition to the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
+    """Memory for LPIPS and DISTS besides the images, such as 2GB, 1500MB or 0.5GiB (default: the free memory)."""
     rehash: bool = False
     """Read all files again, also those whose size and dates have not changed since they were read."""
 
@@ -90,7 +90,7 @@ class ProtocolOptions:
 
     @property
     def memory_limit(self) -> int | None:
-        """Memory for LPIPS in addition to the images, in bytes; None for what is free.
+        """Memory for LPIPS and DISTS in addition to the images, in bytes; None for what is free.
 
         Raises:
             InputError: `max_memory` is not an amount of memory.
@@ -270,7 +270,7 @@ class SuiteOptions:
     precision: Literal["exact", "fast"] | None = None
     """LPIPS precision, exact or fast (default: the file's)."""
     max_memory: str | None = None
-    """Memory for LPIPS in addition to the images, such as 2GB (default: the file's)."""
+    """Memory for LPIPS and DISTS in addition to the images, such as 2GB (default: the file's)."""
     rehash: bool = False
     """Read all files again, also those whose size and dates have not changed since they were read."""
     overwrite: bool = False

@@ -145,7 +145,7 @@ def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "psrn",
             {},
-            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: lpips_alex, lpips_squeeze, lpips_vgg, mae, mip",
+            r"Unknown metric 'psrn'\. Did you mean 'psnr'\? Known: dists, dssim_ms, dssim_range1, ",
         ),
         ("psnr", {}, r"psnr lacks data_range: there is no default"),
         ("psnr", {"range": 1}, r"field of psnr 'range'\. Did you mean 'data_range'\?"),

@@ -186,5 +186,5 @@ def test_wrong_input_is_an_error(reference: Tensor, render: Tensor, mask: Tensor
     [(IMAGE, IMAGE[..., :7]), (IMAGE, IMAGE.byte()), (IMAGE.expand(2, 3, 6, 8), IMAGE.expand(5, 3, 6, 8))],
 )
 def test_shapes_in_annotations_are_checked_under_test(reference: Tensor, render: Tensor) -> None:
-    with pytest.raises(TypeCheckError, match=r"nvs_eval\.metrics\.psnr\.psnr"):
+    with pytest.raises(TypeCheckError, match=r"nvs_eval\.metrics\.psnr\.metric\.psnr"):
         psnr(reference, render)

@@ -1,16 +1,35 @@
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
-from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics, label_of
+from nvs_eval import metrics
+from nvs_eval.metrics.registry import AVERAGE, FAMILIES, about_of, family_of_key, known_metrics, label_of
 from nvs_eval.records.schema import MetricInfo
 
 
 def test_every_family_has_facts_under_its_keys() -> None:
     assert list(known_metrics()) == [
-        "psnr", "ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "mae", "mipnerf_average",
+        "psnr", "ssim", "ms_ssim", "lpips_alex", "lpips_vgg", "lpips_squeeze", "dists", "flip", "mae",
+        "dssim_ms", "dssim_range1", "dssim_range2", "mipnerf_average",
     ]  # fmt: skip
-    assert {key.partition("_")[0] for key in known_metrics()} == {*FAMILIES, "mipnerf"}
+    assert {family_of_key(key) for key in known_metrics()} == {*FAMILIES, AVERAGE}
+
+
+def test_folder_of_a_family_has_its_facts_and_its_maker() -> None:
+    folders = {path.parent.name for path in Path(metrics.__path__[0]).glob("*/about.py")}
+    assert folders == {*FAMILIES, AVERAGE}
+    for family in FAMILIES:
+        made = import_module(f"nvs_eval.metrics.{family}.metric").describe
+        assert made.__module__ == f"nvs_eval.metrics.{family}.metric"
+
+
+def test_family_of_a_key_is_the_longest_that_begins_it() -> None:
+    keys = {"ms_ssim": "ms_ssim", "ms_ssim_again": "ms_ssim", "ssim_ms": "ssim", "dssim_ms": "dssim", "ms": ""}
+    assert {key: family_of_key(key) for key in keys} == keys
+    assert family_of_key("psnr_hvs_2", "psnr_hvs", "hvs") == "psnr_hvs"
 
 
 def test_facts_match_the_tables() -> None:
@@ -18,10 +37,16 @@ def test_facts_match_the_tables() -> None:
     assert shown == {
         "psnr": ("dB", True, 2),
         "ssim": ("", True, 3),
+        "ms_ssim": ("", True, 3),
         "lpips_alex": ("", False, 3),
         "lpips_vgg": ("", False, 3),
         "lpips_squeeze": ("", False, 3),
+        "dists": ("", False, 3),
+        "flip": ("", False, 3),
         "mae": ("", False, 4),
+        "dssim_ms": ("", False, 4),
+        "dssim_range1": ("", False, 4),
+        "dssim_range2": ("", False, 4),
         "mipnerf_average": ("", False, 4),
     }
 
@@ -35,7 +60,8 @@ def test_corrected_metric_has_the_facts_of_the_plain_one() -> None:
 
 def test_labels_are_the_titles_in_tables() -> None:
     assert [label_of(key) for key in known_metrics()] == [
-        "PSNR", "SSIM", "LPIPS (Alex)", "LPIPS (VGG)", "LPIPS (Squeeze)", "MAE", "average error",
+        "PSNR", "SSIM", "MS-SSIM", "LPIPS (Alex)", "LPIPS (VGG)", "LPIPS (Squeeze)", "DISTS", "FLIP", "MAE",
+        "D-SSIM (MS)", "D-SSIM (range 1)", "D-SSIM (range 2)", "average error",
     ]  # fmt: skip
     assert [label_of(key) for key in ("cc_psnr", "ssim_reflect", "cc_ssim_reflect", "cc_sharpness")] == [
         "cc-PSNR", "ssim_reflect", "cc_ssim_reflect", "cc_sharpness",

@@ -94,6 +94,10 @@ def made_up_protocols() -> dict[str, Protocol]:
         "ssim_valid_floor": {**VALID, "variance_floor": 0.004},
         "ssim_dmpix_floor": {"kernel": "dmpix", "data_range": 1, "variance_floor": 0.002},
         "ssim_reflect_floor": {"kernel": "reflect", "data_range": 1, "variance_floor": 0.003},
+        "dssim_range1": {"kernel": "zero"},
+        "dssim_range2": {"kernel": "uniform7-rgb"},
+        "flip": {},
+        "flip_far": {"pixels_per_degree": 30},
     }
     networks = {
         "psnr": PSNR,
@@ -113,7 +117,13 @@ def made_up_protocols() -> dict[str, Protocol]:
         changed(BARE, name="bbox", mask="bbox", metrics=masked),
         changed(BARE, name="multiply", mask="multiply", metrics=masked),
         changed(BARE, name="windows", mask="windows", metrics=without_lpips),
-        changed(BARE, name="rounded mask", mask="valid-pixels", metrics=MASKED, quantise=rounding(mask="round")),
+        changed(
+            BARE,
+            name="rounded mask",
+            mask="valid-pixels",
+            metrics={**MASKED, "flip": {}},
+            quantise=rounding(mask="round"),
+        ),
         changed(BARE, name="crop", crop=3, mask="valid-pixels", metrics=masked),
         changed(BARE, name="right half, crop", region="right-half", crop=2, mask="bbox", metrics=without_lpips),
         _corrected("quadratic", "quadratic", out_of_range="clamp"),

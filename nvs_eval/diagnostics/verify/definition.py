@@ -42,7 +42,13 @@ def verifiable(record: Record) -> list[str]:
 _TITLES = {
     "psnr": "PSNR",
     "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
     "mae": "MAE",
+    "dists": "DISTS",
+    "flip": "FLIP",
+    "dssim_ms": "D-SSIM (MS)",
+    "dssim_range1": "D-SSIM (range 1)",
+    "dssim_range2": "D-SSIM (range 2)",
     "lpips_alex": "LPIPS (Alex)",
     "lpips_vgg": "LPIPS (VGG)",
     "lpips_squeeze": "LPIPS (Squeeze)",

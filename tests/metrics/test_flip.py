@@ -1,0 +1,237 @@
+"""FLIP, against its definition in two dimensions and against NVIDIA's flip-evaluator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import correlate
+from support.agreement import assert_agree, generator
+from support.pairs import array_masks, array_pairs, pairs
+from torch import Tensor
+
+from nvs_eval.errors import InputError
+from nvs_eval.metrics.describe import describe
+from nvs_eval.metrics.flip import metric as module
+from nvs_eval.metrics.flip.metric import PIXELS_PER_DEGREE, flip, flip_map
+
+with_every_pair = pytest.mark.parametrize("name", pairs())
+
+
+# --- The definition, with filters in two dimensions -------------------------------------------------------------------
+
+INVERSE = np.array([1.052156925, 1.0, 0.918357670])
+ILLUMINANT = np.array([0.950428545, 1.0, 1.088900371])
+FORWARD = np.array(
+    [
+        [10135552 / 24577794, 8788810 / 24577794, 4435075 / 24577794],
+        [2613072 / 12288897, 8788810 / 12288897, 887015 / 12288897],
+        [1425312 / 73733382, 8788810 / 73733382, 70074185 / 73733382],
+    ]
+)
+BACKWARD = np.array(
+    [
+        [3.241003275, -1.537398934, -0.498615861],
+        [-0.969224334, 1.875930071, 0.041554224],
+        [0.055639423, -0.204011202, 1.057148933],
+    ]
+)
+
+
+def opponents(image: np.ndarray) -> np.ndarray:
+    linear = np.where(image > 0.04045, ((image + 0.055) / 1.055) ** 2.4, image / 12.92)
+    x, y, z = np.moveaxis(linear @ FORWARD.T * INVERSE, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def adjusted(linear: np.ndarray) -> np.ndarray:
+    relative, delta = linear @ FORWARD.T * INVERSE, 6 / 29
+    x, y, z = np.moveaxis(np.where(relative > delta**3, np.cbrt(relative), relative / 3 / delta**2 + 4 / 29), -1, 0)
+    lightness = 116 * y - 16
+    return np.stack([lightness, 5 * lightness * (x - y), 2 * lightness * (y - z)], axis=-1)
+
+
+def seen_colours(image: np.ndarray, ppd: float) -> np.ndarray:
+    reach = math.ceil(3 * math.sqrt(0.04 / (2 * math.pi**2)) * ppd)
+    square = (np.mgrid[-reach : reach + 1, -reach : reach + 1] ** 2).sum(axis=0) / ppd**2
+    filtered = []
+    for plane, terms in zip(
+        np.moveaxis(opponents(image), -1, 0),
+        (((1, 0.0047),), ((1, 0.0053),), ((34.1, 0.04), (13.5, 0.025))),
+        strict=True,
+    ):
+        weights = sum(a * math.sqrt(math.pi / b) * np.exp(-(math.pi**2) * square / b) for a, b in terms)
+        filtered.append(correlate(plane, weights / weights.sum(), mode="nearest"))
+    y = (filtered[0] + 16) / 116
+    xyz = np.stack([y + filtered[1] / 500, y, y - filtered[2] / 200], axis=-1) * ILLUMINANT
+    return adjusted(np.clip(xyz @ BACKWARD.T, 0, 1))
+
+
+def features(image: np.ndarray, ppd: float, *, point: bool) -> np.ndarray:
+    y, sigma = (opponents(image)[..., 0] + 16) / 116, 0.5 * 0.082 * ppd
+    reach = math.ceil(3 * sigma)
+    down, across = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    weights = (across**2 / sigma**2 - 1 if point else -across) * np.exp(-(down**2 + across**2) / (2 * sigma**2))
+    weights = np.where(weights > 0, weights / weights[weights > 0].sum(), -weights / weights[weights < 0].sum())
+    return np.hypot(correlate(y, weights, mode="nearest"), correlate(y, weights.T, mode="nearest"))
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (np.abs(a[..., 0] - b[..., 0]) + np.hypot(a[..., 1] - b[..., 1], a[..., 2] - b[..., 2])) ** 0.7
+
+
+def definition(reference: np.ndarray, render: np.ndarray, ppd: float = PIXELS_PER_DEGREE) -> np.ndarray:
+    """Return the map of FLIP of two images `[H, W, 3]` in float64."""
+    colour = distance(seen_colours(reference, ppd), seen_colours(render, ppd))
+    most = distance(adjusted(np.array([0.0, 1.0, 0.0])), adjusted(np.array([0.0, 0.0, 1.0])))
+    knee = 0.4 * most
+    colour = np.where(colour < knee, 0.95 * colour / knee, 0.95 + 0.05 * (colour - knee) / (most - knee))
+    edges, points = (
+        np.abs(features(reference, ppd, point=point) - features(render, ppd, point=point)) for point in (False, True)
+    )
+    return colour ** (1 - np.sqrt(np.maximum(edges, points) / math.sqrt(2)))
+
+
+@with_every_pair
+def test_agrees_with_the_definition(name: str) -> None:
+    arrays = [image.astype(np.float64) for image in array_pairs()[name]]
+    reference, render = pairs()[name]
+    expected = definition(*arrays)
+    # Where colours are nearly equal, the power of 0.7 enlarges rounding errors.
+    assert_agree(flip_map(reference.double(), render.double()), expected, "float64", times=1e4)
+    assert_agree(flip(reference, render), expected.mean(), "float32")
+
+
+@pytest.mark.parametrize("ppd", [1, 7.5, 30, 120])
+def test_agrees_with_the_definition_at_other_distances(ppd: float) -> None:
+    reference, render = pairs()["photograph and noise"]
+    expected = definition(*(image.astype(np.float64) for image in array_pairs()["photograph and noise"]), ppd)
+    assert_agree(flip(reference, render, pixels_per_degree=ppd), expected.mean(), "float32")
+
+
+@with_every_pair
+def test_agrees_with_flip_evaluator(name: str) -> None:
+    peer = pytest.importorskip("flip_evaluator")
+    theirs, _, parameters = peer.evaluate(*array_pairs()[name], "LDR", applyMagma=False)
+    assert parameters["ppd"] == pytest.approx(PIXELS_PER_DEGREE, rel=1e-6)
+    ours = flip_map(*pairs()[name])
+    # It computes in float32; its mean is taken in float64, because its own sum is a float32.
+    assert_agree(ours.mean(), theirs.astype(np.float64).mean(), "float32 peer")
+    assert np.abs(theirs.squeeze() - ours.numpy()).max() < 5e-3
+    assert np.abs(theirs.squeeze() - ours.numpy()).mean() < 1e-5
+
+
+# --- The form of a metric ---------------------------------------------------------------------------------------------
+
+
+def test_value_is_the_mean_of_the_map_and_known_for_extremes() -> None:
+    reference, render = pairs()["photograph and noise"]
+    assert_agree(flip(reference, render), flip_map(reference, render).mean(), "float64")
+    assert_agree(flip(reference, reference), 0.0, "float64")
+    flat = torch.zeros(3, 12, 9)
+    green, blue = flat.clone(), flat.clone()
+    green[1], blue[2] = 1, 1
+    assert_agree(flip(green, blue), 1.0, "float32")  # The largest difference of all.
+
+
+def test_several_renders_equal_single_ones_and_any_broadcast() -> None:
+    reference, render = pairs()["photograph and noise"]
+    renders = torch.stack([render, reference, reference.flip(-1)])
+    assert_agree(flip(reference, renders), torch.stack([flip(reference, one) for one in renders]), "float64")
+    both = torch.stack([reference, render])
+    expected = torch.stack([flip(one, renders) for one in both])
+    assert_agree(flip(both[:, None], renders[None].expand(2, -1, -1, -1, -1)), expected, "float64")
+    maps = flip_map(both[:, None], renders[None].expand(2, -1, -1, -1, -1))
+    assert_agree(maps.mean(dim=(-2, -1)), expected, "float64")
+    assert flip(both[:0], renders[:1]).shape == (0,)
+
+
+@pytest.mark.parametrize("tile", [(16, 24), (40, 512), (9, 50)])
+def test_tiles_equal_the_whole(tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, render = pairs()["odd sizes"]
+    whole = flip_map(reference, render)
+    monkeypatch.setattr(module, "_TILE", tile)
+    assert_agree(flip_map(reference, render), whole, "float64", times=1e3)
+    assert_agree(flip(reference, render), whole.mean(), "float64")
+
+
+def test_a_reference_is_seen_once_for_all_its_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, render = pairs()["photograph and noise"]
+    images: list[Tensor] = []
+    see = module._seen
+
+    def counted(image: Tensor, *arguments: Any) -> Any:
+        images.append(image)
+        return see(image, *arguments)
+
+    monkeypatch.setattr(module, "_seen", counted)
+    flip(reference, torch.stack([render, render, reference]))
+    assert len(images) == 1 + 3
+
+
+@with_every_pair
+def test_mask_weighs_the_map(name: str) -> None:
+    reference, render = pairs()[name]
+    weights = array_masks()[name].astype(np.float64)
+    mask = torch.from_numpy(array_masks()[name])[None]
+    expected = (flip_map(reference, render).numpy() * weights).sum() / weights.sum()
+    assert_agree(flip(reference, render, mask=mask), expected, "float32")
+    assert_agree(flip(reference, render, mask=torch.ones_like(mask)), flip(reference, render), "float64")
+
+
+def test_values_outside_the_range_are_clamped() -> None:
+    reference, render = pairs()["photograph and noise"]
+    beyond = 1.3 * render - 0.1
+    assert_agree(flip(reference, beyond), flip(reference, beyond.clamp(0, 1)), "float64")
+
+
+def test_gradient_is_the_slope() -> None:
+    # Within the range, because values are clamped.
+    images = (0.1 + 0.8 * image[:, :24, :20].double() for image in pairs()["photograph and noise"])
+    reference, render = (image.requires_grad_() for image in images)
+    flip(reference, render).backward()
+    step = 1e-6 * torch.randn(render.shape, generator=generator(1), dtype=torch.float64)
+    with torch.no_grad():
+        slope = (flip(reference, render + step) - flip(reference, render - step)) / 2
+    assert render.grad is not None
+    assert reference.grad is not None
+    assert slope.item() == pytest.approx((render.grad * step).sum().item(), rel=1e-4)
+    assert reference.grad.isfinite().all()
+
+
+def test_gradient_of_equal_images_is_finite() -> None:
+    image = torch.full((3, 12, 12), 0.5, dtype=torch.float64, requires_grad=True)
+    flip(image, image.detach()).backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+
+
+# --- Protocols --------------------------------------------------------------------------------------------------------
+
+
+def test_signature_has_the_pixels_per_degree() -> None:
+    assert describe("flip", {}).signature == "flip|ppd:67.02064327658226|v1"
+    assert describe("flip", {"pixels_per_degree": 30}).signature == "flip|ppd:30|v1"
+    assert describe("flip_far", {"pixels_per_degree": 30.5}).signature == "flip|ppd:30.5|v1"
+    reference, render = pairs()["odd sizes"]
+    metric = describe("flip", {"pixels_per_degree": 30}).build()
+    assert_agree(metric.function(reference, render), flip(reference, render, pixels_per_degree=30), "float64")
+
+
+@pytest.mark.parametrize("ppd", [0, 0.5, 1001, math.nan, "67", True])
+@pytest.mark.usefixtures("unchecked")
+def test_pixels_per_degree_out_of_range_are_an_error(ppd: Any) -> None:
+    image = torch.rand(3, 8, 8)
+    with pytest.raises(InputError, match="pixels_per_degree"):
+        flip(image, image, pixels_per_degree=ppd)
+    with pytest.raises(InputError, match="pixels_per_degree"):
+        describe("flip", {"pixels_per_degree": ppd})
+
+
+@pytest.mark.parametrize("mask", ["windows", "dycheck"])
+def test_masks_that_are_not_defined_are_an_error(mask: Any) -> None:
+    with pytest.raises(InputError, match=rf"does not support `mask: {mask}`. Use valid-pixels, multiply, fill or bbox"):
+        describe("flip", {}, mask)
