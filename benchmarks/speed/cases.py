@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.speed.contenders import (
     Contender,
+    Score,
     Target,
-    fused_ssim,
-    lpips_package,
+    our_dists,
+    our_flip,
     our_lpips,
+    our_ms_ssim,
     our_scorer,
     our_ssim,
+)
+from benchmarks.speed.images import MADE, RENDERS, Kind
+from benchmarks.speed.peers import (
+    dists_pytorch,
+    flip_evaluator,
+    fused_ssim,
+    lpips_package,
     pytorch_msssim,
+    pytorch_msssim_scales,
     scikit_image,
     torchmetrics_lpips,
     torchmetrics_ssim,
 )
-from benchmarks.speed.images import MADE, RENDERS, Kind
 from nvs_eval.metrics.weights.pins import Net
+
+if TYPE_CHECKING:
+    import torch
 
 FIVE = {
     "lpips_alex": "lpips alex",
@@ -60,6 +73,18 @@ def _vgg() -> tuple[Contender, ...]:
     )
 
 
+def _against(
+    name: str, ours: Callable[[torch.device], Score], peer: Contender, error: float = 1e-6
+) -> tuple[Contender, ...]:
+    """Return our function, for one render and for several, and its only peer."""
+    exact = (name,)
+    return (
+        Contender("nvs-eval, K=1", "ours", ours, exact, error, targets=(Target(ratio=1),)),
+        Contender("nvs-eval, K=4", "ours", ours, exact, error, renders=RENDERS, targets=(Target(ratio=1),)),
+        peer,
+    )
+
+
 _FUSED = Target(ratio=1 / 1.3, device="cuda", peer="fused-ssim")
 
 WORKS: dict[str, tuple[Contender, ...]] = {
@@ -76,6 +101,13 @@ WORKS: dict[str, tuple[Contender, ...]] = {
         Contender("torchmetrics", "peer", torchmetrics_ssim, ("ssim reflect",), _PEER),
         Contender("fused-ssim", "peer", fused_ssim, ("ssim valid",), _PEER, only="cuda"),
     ),
+    "ms_ssim": _against(
+        "ms_ssim", our_ms_ssim, Contender("pytorch-msssim", "peer", pytorch_msssim_scales, ("ms_ssim",), _PEER)
+    ),
+    "flip": _against(
+        "flip", our_flip, Contender("flip-evaluator", "peer", flip_evaluator, ("flip",), _PEER, only="cpu"), 1e-5
+    ),
+    "dists": _against("dists", our_dists, Contender("dists-pytorch", "peer", dists_pytorch, ("dists",), _PEER), 1e-5),
     # Compares all five metrics in one scorer with five scorers, one after the other.
     "five together": (
         Contender(
@@ -119,7 +151,16 @@ class Case:
 
 
 # Seconds per round on one core at 540p. The available time is distributed in proportion.
-_SHARES = {"lpips_vgg": 40.0, "lpips_alex": 3.0, "lpips_squeeze": 4.0, "ssim": 2.0, "five together": 13.0}
+_SHARES = {
+    "lpips_vgg": 40.0,
+    "lpips_alex": 3.0,
+    "lpips_squeeze": 4.0,
+    "ssim": 2.0,
+    "ms_ssim": 3.0,
+    "flip": 5.0,
+    "dists": 30.0,
+    "five together": 13.0,
+}
 _PIXELS = {"540p": 1, "1080p": 4, "4K": 16}
 
 
@@ -141,9 +182,14 @@ def _timed(work: str, size: str, images: Kind, threads: int) -> Case:
     return Case(work, size, images, threads, share=_SHARES[work] * _PIXELS[size] / threads)
 
 
-MEMORY_CASES = tuple(
-    Case(work, size, "photo", 2, share=0, memory=True)
-    for work, size in (("ssim", "4K"), ("lpips_alex", "4K"), ("lpips_vgg", "1080p"), ("lpips_vgg", "4K"))
+_MEASURED = (
+    ("ssim", "4K"),
+    ("lpips_alex", "4K"),
+    ("lpips_vgg", "1080p"),
+    ("lpips_vgg", "4K"),
+    ("flip", "4K"),
+    ("dists", "4K"),
 )
+MEMORY_CASES = tuple(Case(work, size, "photo", 2, share=0, memory=True) for work, size in _MEASURED)
 MEMORY_TARGETS = {"memory/lpips_vgg/4K/photo": (Target(below=1.5e9),)}
 """Targets for peak memory. They apply to contenders that score one render."""

@@ -1,4 +1,4 @@
-"""Contenders: nvs-eval and its peers, each called through its public entry point with default settings.
+"""Contenders: the functions of nvs-eval with default settings. The peers are in `peers`.
 
 A contender is built once per case, before timing, and then called with a reference `[3, H, W]` and its renders
 `[K, 3, H, W]`, float32 in [0, 1] on the device. It returns its values, render by render. Peers score single pairs: each
@@ -7,13 +7,9 @@ round uses one of the renders.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -118,6 +114,31 @@ def our_ssim(device: torch.device) -> Score:
     return _without_gradients(ssim)
 
 
+def our_ms_ssim(device: torch.device) -> Score:
+    """Return `ms_ssim`, on K renders at once."""
+    from nvs_eval.metrics.ms_ssim.metric import ms_ssim
+
+    return _without_gradients(ms_ssim)
+
+
+def our_flip(device: torch.device) -> Score:
+    """Return `flip`, on K renders at once."""
+    from nvs_eval.metrics.flip.metric import flip
+
+    return _without_gradients(flip)
+
+
+def our_dists(device: torch.device) -> Score:
+    """Return `load_dists`, on K renders at once."""
+    from nvs_eval.errors import InputError
+    from nvs_eval.metrics.dists.metric import load_dists
+
+    try:
+        return _without_gradients(load_dists())
+    except InputError as error:
+        raise Missing(str(error)) from error
+
+
 def our_scorer(*groups: tuple[str, ...]) -> Callable[[torch.device], Score]:
     """Return a contender that runs one scorer per group of metrics, one after the other."""
 
@@ -156,127 +177,3 @@ def _protocol(metrics: Sequence[str]) -> Any:
             "round_means": None,
         }
     )
-
-
-# --- Peers ----------------------------------------------------------------------------------------------------------
-
-
-def _quietly(make: Callable[..., Any], **options: Any) -> Any:
-    with warnings.catch_warnings():
-        # Both peers build torchvision's models with arguments that have been renamed.
-        warnings.simplefilter("ignore", UserWarning)
-        return make(**options)
-
-
-def lpips_package(net: str) -> Callable[[torch.device], Score]:
-    """Return a contender that calls `lpips.LPIPS(net=...)` under `no_grad`."""
-
-    def make(device: torch.device) -> Score:
-        import lpips
-        import torch
-
-        module = _quietly(lpips.LPIPS, net=net, verbose=False).to(device)
-
-        def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-            with torch.no_grad():
-                return [module(reference[None], render[None], normalize=True).item() for render in renders]
-
-        return score
-
-    return make
-
-
-def torchmetrics_lpips(net: str, *, tf32: bool = False) -> Callable[[torch.device], Score]:
-    """Return a contender that calls `LearnedPerceptualImagePatchSimilarity` under `no_grad`.
-
-    With `tf32`, convolutions use TF32, which is torch's default on CUDA.
-    """
-
-    def make(device: torch.device) -> Score:
-        import torch
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-        made = _quietly(LearnedPerceptualImagePatchSimilarity, net_type=net, normalize=True).to(device)
-
-        def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-            with torch.no_grad(), _tf32() if tf32 else nullcontext():
-                values = [made(render[None], reference[None]).item() for render in renders]
-            made.reset()
-            return values
-
-        return score
-
-    return make
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    """Enable TF32 in cuDNN's convolutions, which the benchmark disables otherwise."""
-    import torch
-
-    backends: Any = torch.backends
-    convolutions = backends.cudnn.conv
-    convolutions.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        convolutions.fp32_precision = "ieee"
-
-
-def torchmetrics_ssim(device: torch.device) -> Score:
-    """Return torchmetrics' functional SSIM with `data_range=1`. It mirrors the borders, so its values differ."""
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    measure: Any = structural_similarity_index_measure
-
-    def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-        with torch.no_grad():
-            return [measure(render[None], reference[None], data_range=1.0).item() for render in renders]
-
-    return score
-
-
-def pytorch_msssim(device: torch.device) -> Score:
-    """`pytorch_msssim.ssim` with `data_range=1`."""
-    import pytorch_msssim
-    import torch
-
-    def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-        with torch.no_grad():
-            return [pytorch_msssim.ssim(render[None], reference[None], data_range=1.0).item() for render in renders]
-
-    return score
-
-
-def fused_ssim(device: torch.device) -> Score:
-    """Return `fused_ssim` with the padding `valid`. It runs on CUDA only."""
-    try:
-        from fused_ssim import fused_ssim as measure  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise Missing("fused-ssim is not installed") from error
-
-    def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-        return [measure(render[None], reference[None], padding="valid", train=False).item() for render in renders]
-
-    return score
-
-
-def scikit_image(device: torch.device) -> Score:
-    """Return `structural_similarity` with the Gaussian window, on float32 arrays."""
-    from skimage.metrics import structural_similarity
-
-    options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    measure: Any = structural_similarity
-
-    def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
-        a = _channels_last(reference)
-        pairs = [(a, _channels_last(render)) for render in renders]
-        return [float(measure(*pair, data_range=1, channel_axis=-1, **options)) for pair in pairs]
-
-    return score
-
-
-def _channels_last(image: torch.Tensor) -> np.ndarray[Any, Any]:
-    """Return an image as `[H, W, 3]`, the layout of a decoded file."""
-    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())

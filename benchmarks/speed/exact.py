@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.speed.images import Array
 from benchmarks.speed.places import ROOT
 from nvs_eval.metrics.weights.backbones import load_backbone
+from nvs_eval.metrics.weights.formats import load_dists_weights
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.system.files import write_whole
 
@@ -110,6 +111,65 @@ def _lpips(net: Net) -> Callable[[Array], list[float]]:
     return value
 
 
+def _ms_ssim(stack: Array) -> list[float]:
+    """Return pytorch-msssim's values with float64 images and a float64 window."""
+    import pytorch_msssim
+    import torch
+
+    place = torch.arange(11, dtype=torch.float64) - 5
+    taps = torch.exp(-(place**2) / (2 * 1.5**2))
+    window = (taps / taps.sum())[None, None].repeat(3, 1, 1, 1)
+    images = [_tensor(image) for image in stack]
+    return [float(pytorch_msssim.ms_ssim(images[0], image, data_range=1, win=window)) for image in images[1:]]
+
+
+def _flip(stack: Array) -> list[float]:
+    """Return the means of flip-evaluator's maps, which are float32, in float64."""
+    import flip_evaluator  # pyright: ignore[reportMissingImports]
+
+    images = [np.ascontiguousarray(image / 255, dtype=np.float32) for image in stack]
+    maps = (flip_evaluator.evaluate(images[0], image, "LDR", applyMagma=False)[0] for image in images[1:])
+    return [float(np.mean(errors, dtype=np.float64)) for errors in maps]
+
+
+def _dists(stack: Array) -> list[float]:
+    """Return DISTS with torchvision's layers, in which root mean squares replace max pooling."""
+    import torch
+
+    alpha, beta = (weights.double().flatten() for weights in load_dists_weights())
+    alpha, beta = alpha / (alpha.sum() + beta.sum()), beta / (alpha.sum() + beta.sum())
+    totals, start = [1.0] * (len(stack) - 1), 0
+    with torch.inference_mode():
+        compared, inputs = [_tensor(image) for image in stack], [_network_input(image) for image in stack]
+        for layers in ((), *_slices("vgg")):
+            for layer in layers:
+                inputs = [
+                    _root_mean_square(x) if isinstance(layer, torch.nn.MaxPool2d) else _applied(layer, x)
+                    for x in inputs
+                ]
+                compared = inputs
+            mean = [image.mean((0, 2, 3)) for image in compared]
+            centred = [image - m[:, None, None] for image, m in zip(compared, mean, strict=True)]
+            variance = [image.square().mean((0, 2, 3)) for image in centred]
+            part = slice(start, start + len(mean[0]))
+            for index in range(1, len(stack)):
+                means = (2 * mean[0] * mean[index] + 1e-6) / (mean[0] ** 2 + mean[index] ** 2 + 1e-6)
+                covariance = (centred[0] * centred[index]).mean((0, 2, 3))
+                structure = (2 * covariance + 1e-6) / (variance[0] + variance[index] + 1e-6)
+                totals[index - 1] -= float((alpha[part] * means + beta[part] * structure).sum())
+            start = part.stop
+    return totals
+
+
+def _root_mean_square(images: Any) -> Any:
+    import torch
+
+    taps = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
+    window = (taps[:, None] * taps / 16)[None, None].expand(images.shape[1], -1, -1, -1)
+    squares = torch.nn.functional.conv2d(images**2, window, stride=2, padding=1, groups=len(window))
+    return (squares + 1e-12).sqrt()
+
+
 def _network_input(image: Array) -> Any:
     import torch
 
@@ -174,6 +234,9 @@ DEFINITIONS: dict[str, Callable[[Array], list[float]]] = {
     "psnr": _psnr,
     "ssim valid": _ssim_valid,
     "ssim reflect": _ssim_reflect,
+    "ms_ssim": _ms_ssim,
+    "flip": _flip,
+    "dists": _dists,
     "lpips alex": _lpips("alex"),
     "lpips vgg": _lpips("vgg"),
     "lpips squeeze": _lpips("squeeze"),

@@ -26,7 +26,18 @@ _FLAGS = (
     "sve",
     "bf16",
 )
-_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "lpips", "torchmetrics", "pytorch-msssim", "scikit-image")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "torchvision",
+    "lpips",
+    "torchmetrics",
+    "pytorch-msssim",
+    "flip-evaluator",
+    "dists-pytorch",
+    "scikit-image",
+)
 _PACKAGES += ("fused-ssim", "pillow", "nerfstudio", "nvs-eval")
 # Files that the benchmark itself writes do not change the code.
 _WRITTEN = ("benchmarks/results", "benchmarks/speed/exact.json", "docs/speed.md")

@@ -21,6 +21,7 @@ from nvs_eval.metrics.lpips.network import Network
 from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.registry import CORRECTED
 from nvs_eval.metrics.weights.backbones import require
+from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import AVERAGE, Protocol
 from nvs_eval.sources.views import View
 from nvs_eval.system.devices import empty_caches, out_of_memory
@@ -102,7 +103,7 @@ class Scorer:
     @cached_property
     def weights(self) -> Mapping[str, str]:
         """Identity (sha256) of the weights of each net in use."""
-        nets = {net for protocol in self.protocols for net in protocol.nets}
+        nets: set[Net] = {net for protocol in self.protocols for net in protocol.nets}
         return require(sorted(nets), directory=self.weights_dir)
 
     @cached_property

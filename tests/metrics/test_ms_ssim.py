@@ -191,8 +191,9 @@ def test_metrics_of_the_same_windows_share_them(monkeypatch: pytest.MonkeyPatch)
 
 def test_image_too_small_for_one_metric_is_scored_by_the_others() -> None:
     reference, render = torch.rand(3, 20, 30), torch.rand(3, 20, 30)
-    function, other = (describe(name, given).build().function for name, given in (("ssim", VALID), ("ms_ssim", MS)))
-    requests = [Request(one, reference, render[None], None) for one in (function, other)]
-    value, error = function.together(requests)  # pyright: ignore[reportFunctionMemberAccess]
+    named = (("ssim", VALID), ("ms_ssim", MS))
+    functions: list[Any] = [describe(name, given).build().function for name, given in named]
+    requests = [Request(one, reference, render[None], None) for one in functions]
+    value, error = functions[0].together(requests)
     assert_agree(value, ssim(reference, render[None]), "float64")
     assert "MS-SSIM requires images of at least 161x161 pixels. Got 30x20." in str(error)

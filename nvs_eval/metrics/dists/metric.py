@@ -36,10 +36,9 @@ class Dists(Network):
     is differentiable with respect to both images, and the weights are constants.
     """
 
-    kind = name = "DISTS"
+    kind = "DISTS"
     normaliser = "float64"
     feature_bytes = 8
-    smallest = SMALLEST["dists"]
     together = staticmethod(score_together)
 
     backbone: Backbone = field(repr=False)
@@ -78,6 +77,16 @@ class Dists(Network):
         compared = compare([pairing], references.unbind(), renders.unbind(), Allowed())
         values = [part.value(place) for (part,) in compared for place in range(len(part.pairs))]
         return torch.stack(values).reshape(batch)
+
+    @property
+    def name(self) -> str:
+        """Name in errors."""
+        return "DISTS"
+
+    @property
+    def smallest(self) -> int:
+        """Smallest height and width of an image, in pixels."""
+        return SMALLEST["dists"]
 
     @property
     def feed(self) -> Hashable:
@@ -132,6 +141,6 @@ def describe(name: str, mask: MaskMeaning) -> Described:
     return Described(
         signature="dists|net:vgg|weights:0.1|v1",
         load=lambda weights_dir: load_dists(weights_dir=weights_dir),
-        smallest=Dists.smallest,
+        smallest=SMALLEST["dists"],
         nets=("vgg",),
     )

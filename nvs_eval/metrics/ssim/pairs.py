@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, widest_float
 from nvs_eval.metrics.ssim.formula import Constants, Kernel, Maps, Plain, Planes
-from nvs_eval.metrics.ssim.shares import STEP, blur, share_of
+from nvs_eval.metrics.ssim.shares import STEP, Share, blur, share_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -271,15 +271,19 @@ def _score_block(
     mask = None if group.mask is None else planes_of(group.mask, block, how)
     rows, columns = block.size
     if "contrast" in maps:
-        plain = Plain(x, constants, partial(blur, taps=how.taps))
-        made = (plain.maps(planes(member.render), maps) for member in group.members)
+        of_render = partial(Plain(x, constants, partial(blur, taps=how.taps)).maps, names=maps)
     else:
         share = share_of(x, constants, how, mask=mask, graph=graph)
-        made = ({"ssim": share.scores(planes(member.render))} for member in group.members)
-    return [
-        consume(member, block, {name: values[:, :rows, :columns] for name, values in of_member.items()})
-        for member, of_member in zip(group.members, made, strict=True)
-    ]
+        of_render = partial(_only_ssim, share)
+    results: list[Result] = []
+    for member in group.members:
+        made = of_render(planes(member.render))
+        results.append(consume(member, block, {name: made[name][:, :rows, :columns] for name in maps}))
+    return results
+
+
+def _only_ssim(share: Share, render: Planes) -> dict[Maps, Tensor]:
+    return {"ssim": share.scores(render)}
 
 
 def _extent(image: Tensor, how: Kernel) -> Tensor:
