@@ -121,6 +121,12 @@ def broadcast_shapes(*shapes: torch.Size) -> torch.Size:
     return torch.Size(np.broadcast_shapes(*shapes))
 
 
+def place_in(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index into images that broadcast to the batch, for an index into the batch."""
+    batch = images.shape[:-3]
+    return tuple(0 if n == 1 else i for i, n in zip(index[len(index) - len(batch) :], batch, strict=True))
+
+
 def mean_over_plane(values: Float[Tensor, "*#batch c h w"], mask: Mask | None = None) -> Float[Tensor, "*batch_out"]:
     """Return the (weighted) mean over channels and pixels, summed in float64.
 

@@ -21,7 +21,8 @@ from nvs_eval.errors import InputError
 from nvs_eval.images.files import load_image
 from nvs_eval.metrics.lpips import passes as lpips_passes
 from nvs_eval.metrics.lpips import plan as lpips_plan
-from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
+from nvs_eval.metrics.lpips.architectures import SMALLEST
+from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.metric import Heads, Lpips, Normaliser, load_lpips
 from nvs_eval.metrics.weights.pins import NETS, Net
 

@@ -19,7 +19,8 @@ from torch.nn import functional
 from nvs_eval.metrics.lpips import layers, winograd
 from nvs_eval.metrics.lpips import plan as lpips_plan
 from nvs_eval.metrics.lpips import precision as lpips_precision
-from nvs_eval.metrics.lpips.layers import NETWORKS, SMALLEST, Backbone, Conv, Fire, Pool
+from nvs_eval.metrics.lpips.architectures import NETWORKS, SMALLEST, Conv, Fire, Pool
+from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.metric import Lpips
 from nvs_eval.metrics.lpips.passes import score_together
 from nvs_eval.metrics.lpips.plan import Pass, bytes_needed

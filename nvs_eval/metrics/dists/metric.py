@@ -19,7 +19,8 @@ from torch import Tensor
 from nvs_eval.errors import InputError
 from nvs_eval.metrics.describe import Described
 from nvs_eval.metrics.dists.statistics import CHANNELS, DEVIATION, MEAN, Statistics, Weights
-from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
+from nvs_eval.metrics.lpips.architectures import SMALLEST
+from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.network import Network, Pair
 from nvs_eval.metrics.lpips.passes import compare, score_together
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing

@@ -16,8 +16,16 @@ from torch import Tensor
 from nvs_eval.errors import InputError, quoted
 from nvs_eval.metrics.describe import Described, Positive, all_digits
 from nvs_eval.metrics.flip.formula import Filters, Seen, difference, filters_for, seen
-from nvs_eval.metrics.pair import Mask, MaskMeaning, broadcast_shapes, checked_pair, needs_gradient, widest_float
-from nvs_eval.metrics.ssim.pairs import map_in_threads, place_in
+from nvs_eval.metrics.pair import (
+    Mask,
+    MaskMeaning,
+    broadcast_shapes,
+    checked_pair,
+    needs_gradient,
+    place_in,
+    widest_float,
+)
+from nvs_eval.metrics.ssim.pairs import map_in_threads
 from nvs_eval.metrics.ssim.shares import STEP
 
 Result = TypeVar("Result")

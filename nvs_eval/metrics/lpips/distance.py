@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
+from nvs_eval.metrics.lpips.architectures import SMALLEST
+from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.network import Comparing, Network, Pair, Rows
 from nvs_eval.metrics.lpips.precision import Precision
 from nvs_eval.metrics.pair import mean_over_plane, needs_gradient, widest_float

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, quoted, unknown_name
 from nvs_eval.metrics.describe import Described
+from nvs_eval.metrics.lpips.architectures import SMALLEST
 from nvs_eval.metrics.lpips.distance import Comparison, Distances, Heads, MaskMeaning, Normaliser, Scaling, upsampled
-from nvs_eval.metrics.lpips.layers import SMALLEST, Backbone
+from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.passes import compare, score_together
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, widest_float
+from nvs_eval.metrics.pair import broadcast_shapes, needs_gradient, place_in, widest_float
 from nvs_eval.metrics.ssim.formula import Constants, Kernel, Maps, Plain, Planes
 from nvs_eval.metrics.ssim.shares import STEP, Share, blur, share_of
 
@@ -297,9 +297,3 @@ def map_size(image: Tensor, how: Kernel) -> tuple[int, int]:
     """Return the number of rows and columns of a map."""
     lost = len(how.taps) - 1 if how.padding == "valid" else 0
     return image.shape[-2] - lost, image.shape[-1] - lost
-
-
-def place_in(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the index into images that broadcast to the batch, for an index into the batch."""
-    batch = images.shape[:-3]
-    return tuple(0 if n == 1 else i for i, n in zip(index[len(index) - len(batch) :], batch, strict=True))
