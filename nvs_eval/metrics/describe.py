@@ -74,7 +74,7 @@ Load = Callable[[Path | None], Function]
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """What the `describe` of a built-in metric returns for the parameters of a protocol.
+    """Result of the `describe` of a built-in metric for the parameters of a protocol.
 
     Attributes:
         signature: as in `Metric`.

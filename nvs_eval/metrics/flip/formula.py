@@ -1,4 +1,4 @@
-"""The formula of FLIP on a tile: what an eye sees of an image, and the difference of what it sees of two.
+"""The formula of FLIP on a tile: the appearance of an image, and the difference of two appearances.
 
 P. Andersson et al., "FLIP: a difference evaluator for alternating images", 2020, for images of low dynamic range.
 Filters are applied along one axis after the other, as in NVIDIA's own implementation. Everything is computed in
@@ -91,7 +91,7 @@ def _balanced(weights: list[float]) -> Taps:
 
 
 class Seen(NamedTuple):
-    """What is seen of an image: its colours `[3, h, w]`, and the strength of edges and of points `[h, w]`."""
+    """Appearance of an image: its colours `[3, h, w]`, and the strength of edges and of points `[h, w]`."""
 
     colours: Tensor
     edges: Tensor
@@ -99,7 +99,7 @@ class Seen(NamedTuple):
 
 
 def seen(image: Tensor, filters: Filters) -> Seen:
-    """Return what is seen of an sRGB image in [0, 1], `[3, h + 2 reach, w + 2 reach]` in float64."""
+    """Return the appearance of an sRGB image in [0, 1], `[3, h + 2 reach, w + 2 reach]` in float64."""
     x, y, z = _applied(_TO_XYZ, _linear(image))
     across = filters.reach - len(filters.gauss) // 2
     inner = y[across : y.shape[0] - across, across : y.shape[1] - across]

@@ -145,7 +145,7 @@ def _score(
 ) -> tuple[torch.Size, list[list[Result]]]:
     """Call `consume` with the map and the weights of each tile of each pair, and return the results per pair.
 
-    What is seen of a tile of a reference is computed once for all its renders.
+    The appearance of a tile of a reference is computed once for all its renders.
     """
     given = [images for images in (reference, render, mask) if images is not None]
     batch, graph = broadcast_shapes(*(images.shape[:-3] for images in given)), needs_gradient(*given)
@@ -182,7 +182,7 @@ def _score_tile(
 
 
 def _seen(image: Tensor, tile: _Tile, filters: Filters) -> Seen:
-    """Return what is seen of a tile of an image `[3, H, W]`, whose border pixels are repeated outside."""
+    """Return the appearance of a tile of an image `[3, H, W]`, whose border pixels are repeated outside."""
     places = []
     for part, size in zip(tile, image.shape[-2:], strict=True):
         # Whole products: the number of outputs along each axis is a multiple of their step.

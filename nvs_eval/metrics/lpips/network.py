@@ -1,4 +1,4 @@
-"""The metrics that compare activations of a network: what differs between them, for the code that passes the images."""
+"""Interface between the metrics that compare activations of a network and the code that passes the images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Rows:
 
 
 class Comparing(ABC):
-    """What is kept of the activations of some pairs, `pairs`, to get their values."""
+    """Comparison of the activations of some pairs, `pairs`, which accumulates their values row by row."""
 
     pairs: Sequence[Pair]
 
@@ -114,7 +114,7 @@ class Network(Together, ABC):
     def comparing(
         self, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]], like: Tensor, masks: Tensor | None
     ) -> Comparing:
-        """Return what is kept of some pairs.
+        """Return a new comparison of some pairs.
 
         Args:
             pairs: the pairs.

@@ -101,8 +101,9 @@ def _scored(functions: Sequence[Windowed], reference: Tensor, render: Tensor, ma
     """Return the value of each function, or its error; they have the same windows."""
     fitting = [function for function in functions if not function.too_small(reference)]
     scales = [function for function in fitting if function.scales]
-    wanted: dict[Maps, bool] = {"ssim": len(fitting) > len(scales), "contrast": bool(scales)}
-    maps = [name for name, is_wanted in wanted.items() if is_wanted]
+    maps: list[Maps] = ["ssim"] if len(fitting) > len(scales) else []
+    if scales:
+        maps.append("contrast")
     windows = functions[0].windows
     ssim = ms_ssim = reference
     if maps:
