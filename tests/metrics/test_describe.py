@@ -47,6 +47,16 @@ def test_ssim(kernel: str, data_range: Any) -> None:
     assert_agree(metric.function(reference, render, mask=mask), expected, "float64")
 
 
+def test_psnr_of_clamped_images() -> None:
+    plain, clamped = (describe("psnr", {"data_range": 1, "clamp": clamp}).build() for clamp in (False, True))
+    assert (plain.signature, clamped.signature) == ("psnr|range:1|v1", "psnr|range:1|clamp|v1")
+    reference, render = (2 * image - 0.5 for image in pairs()["odd sizes"])
+    mask = torch.linspace(0, 1, 37 * 53).reshape(1, 37, 53)
+    expected = plain.function(reference.clamp(0, 1), render.clamp(0, 1), mask=mask)
+    assert clamped.function(reference, render, mask=mask) == expected
+    assert abs(plain.function(reference, render, mask=mask) - expected) > 0.1
+
+
 def test_mae() -> None:
     metric = describe("mae", {}).build()
     assert (metric.name, metric.unit, metric.higher_is_better, metric.signature) == ("mae", "", False, "mae|v1")
@@ -107,6 +117,7 @@ def test_lpips(
 
 def test_parameters_that_change_a_number_are_in_the_signature() -> None:
     described = [describe("psnr", {"data_range": data_range}) for data_range in (1, 255, 1.0000001)]
+    described.append(describe("psnr", {"data_range": 1, "clamp": True}))
     described += [
         describe("ssim", {"kernel": kernel, "data_range": data_range})
         for kernel in KERNELS
@@ -124,7 +135,11 @@ def test_parameters_that_change_a_number_are_in_the_signature() -> None:
         for scaling in ("scaled", "unscaled")
         for more in ({}, {"normaliser": "torchmetrics"}, {"clamp": True})
     ]
-    assert len({metric.signature for metric in described}) == len(described) == 3 + 3 * 7 + 2 * 7 + 36
+    assert (
+        len({metric.signature for metric in described})
+        == len(described)
+        == 4 + 3 * len(KERNELS) + 2 * len(KERNELS) + 36
+    )
 
 
 def test_describing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +321,7 @@ def test_unknown_or_uninstalled_metric_advises_the_plugin() -> None:
         describe("gradient", {})
     with pytest.raises(InputError, match=r"'luma'.* If psnr_y is a metric of a plugin, install the plugin\."):
         describe("psnr_y", {"luma": "bt601"})
-    with pytest.raises(InputError, match=r"'luma'\. Known: data_range\.$"):
+    with pytest.raises(InputError, match=r"'luma'\. Known: clamp, data_range\.$"):
         describe("psnr", {"luma": "bt601"})
 
 

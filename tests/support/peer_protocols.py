@@ -11,12 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 from support.peer_scores import (
+    CLIPPED_PSNR,
+    INRIA_SSIM,
     MAE,
     MSSSIM,
     PSNR,
+    SKIMAGE_GAUSS,
     SKIMAGE_GREY,
     SKIMAGE_PSNR,
     SKIMAGE_SSIM,
+    SKIMAGE_UNIFORM,
     Array,
     Peer,
     golden,
@@ -118,6 +122,7 @@ TM_SSIM, TM_SSIM_OF_PAIR = torchmetrics_ssim(1.0), torchmetrics_ssim(None)
 TM_ALEX, TM_VGG_UNSCALED = torchmetrics_lpips("alex"), torchmetrics_lpips("vgg", scaled=False)
 TM_VGG_CLAMPED = torchmetrics_lpips("vgg", clamp=True)
 DMPIX, NO_FLOOR = reference_ssim(SSIMS["dmpix"]), reference_ssim(DMPIX_WITHOUT_FLOOR)
+ZERO = [INRIA_SSIM, reference_ssim(SSIMS["zero"])]
 LIVE = [SKIMAGE_PSNR, SKIMAGE_SSIM, MSSSIM, TM_SSIM, TM_ALEX, TM_VGG_UNSCALED, TM_VGG_CLAMPED, DMPIX]
 
 
@@ -199,12 +204,39 @@ PROTOCOLS: dict[str, Tool] = {
     "inria-3dgs": Tool(
         {
             "psnr": [SKIMAGE_PSNR],
-            "ssim": [reference_ssim(SSIMS["zero"])],
+            "ssim": ZERO,
             "lpips_vgg": [lpips("vgg", scaled=False)],
         },
         beyond="clipped",
         render="round",
         reference="round",
+    ),
+    "ever": Tool(
+        {"psnr": [SKIMAGE_PSNR], "ssim": ZERO, "lpips_vgg": [lpips("vgg")]},
+        beyond="clipped",
+        render="round",
+        reference="round",
+    ),
+    "nvs-bench": Tool(
+        {"psnr": [SKIMAGE_PSNR], "ssim": [TM_SSIM_OF_PAIR], "lpips_vgg": [torchmetrics_lpips("vgg")]},
+        beyond="clipped",
+        render="round",
+        reference="round",
+    ),
+    "pixelsplat": Tool(
+        {
+            "psnr": [CLIPPED_PSNR],
+            "ssim": [SKIMAGE_GAUSS, reference_ssim(SSIMS["valid-sample"])],
+            "lpips_vgg": [lpips("vgg")],
+        }
+    ),
+    "long-lrm": Tool(
+        {
+            "psnr": [SKIMAGE_PSNR],
+            "ssim": [SKIMAGE_UNIFORM, reference_ssim(SSIMS["uniform7-rgb"])],
+            "lpips_vgg": [lpips("vgg")],
+        },
+        beyond="clipped",
     ),
     "multinerf": MULTINERF,
     "nerfbaselines": NERFBASELINES,

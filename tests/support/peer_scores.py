@@ -89,10 +89,43 @@ def _skimage_psnr(case: Case) -> Answer:
         return float(peak_signal_noise_ratio(*case.doubles, data_range=1)), None
 
 
+def _clipped_psnr(case: Case) -> Answer:
+    reference, render = (image.clip(0, 1) for image in case.doubles)
+    with np.errstate(divide="ignore"):
+        return float(-10 * np.log10(np.mean((reference - render) ** 2))), None
+
+
 def _skimage_ssim(case: Case) -> Answer:
     options: dict[str, Any] = {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
     score: Any = structural_similarity  # By its type, it might also return a map.
     return float(score(*case.doubles, data_range=1, channel_axis=-1, **options)), None
+
+
+def _skimage_ssim_of_channels(options: dict[str, Any], case: Case) -> Answer:
+    # The tools pass channels first, in float32.
+    score: Any = structural_similarity
+    exact, single = (
+        float(score(*(image[0].numpy() for image in case.tensors(kind)), channel_axis=0, data_range=1.0, **options))
+        for kind in (np.float64, np.float32)
+    )
+    return exact, single
+
+
+def _inria_ssim(case: Case) -> Answer:
+    # Two-dimensional windows of conv2d, which pads with zeros.
+    def score(kind: Any) -> float:
+        x, y = case.tensors(kind)
+        line = torch.exp(-((torch.arange(11, dtype=x.dtype) - 5) ** 2) / (2 * 1.5**2))
+        line = line / line.sum()
+        window = torch.outer(line, line).expand(3, 1, 11, 11).contiguous()
+        blur = partial(torch.nn.functional.conv2d, weight=window, padding=5, groups=3)
+        mean_x, mean_y = blur(x), blur(y)
+        var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+        cov = blur(x * y) - mean_x * mean_y
+        luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+        return (luminance * (2 * cov + 0.03**2) / (var_x + var_y + 0.03**2)).mean().item()
+
+    return score(np.float64), score(np.float32)
 
 
 def _skimage_ssim_of_grey(case: Case) -> Answer:
@@ -213,6 +246,10 @@ def _golden(file: str, metric: str, case: Case) -> Answer:
 
 SKIMAGE_PSNR = Peer("scikit-image", _skimage_psnr)
 SKIMAGE_SSIM = Peer("scikit-image", _skimage_ssim)
+CLIPPED_PSNR = Peer("numpy", _clipped_psnr)
+SKIMAGE_GAUSS = Peer("scikit-image", partial(_skimage_ssim_of_channels, {"win_size": 11, "gaussian_weights": True}))
+SKIMAGE_UNIFORM = Peer("scikit-image", partial(_skimage_ssim_of_channels, {}))
+INRIA_SSIM = Peer("torch", _inria_ssim)
 SKIMAGE_GREY = Peer("scikit-image", _skimage_ssim_of_grey)
 MSSSIM = Peer("pytorch-msssim", _msssim)
 PSNR, MAE = Peer("reference", _psnr), Peer("reference", _mae)

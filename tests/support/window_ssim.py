@@ -48,6 +48,8 @@ class Tool:
 TOOLS = {
     # Wang's SSIM over windows inside the image: pytorch-msssim, scikit-image with gaussian_weights.
     "valid": Tool(),
+    # scikit-image with gaussian_weights and its default use_sample_covariance: pixelSplat.
+    "valid-sample": Tool(sample=True),
     # DeepMind's dm_pix.
     "dmpix": Tool(least_variance=float(np.finfo(np.float32).eps) ** 2, bounded=True),
     # torchmetrics from 1.4.2.

@@ -95,6 +95,7 @@ class _Definition(_Strict):
 
 class _Psnr(_Strict):
     data_range: _Positive
+    clamp: bool = False
 
 
 class _Mae(_Strict):
@@ -102,7 +103,7 @@ class _Mae(_Strict):
 
 
 class _Ssim(_Strict):
-    kernel: Literal["valid", "dmpix", "reflect", "zero", "uniform7-rgb", "uniform7-gray", "luma5"]
+    kernel: Literal["valid", "valid-sample", "dmpix", "reflect", "zero", "uniform7-rgb", "uniform7-gray", "luma5"]
     data_range: _Positive | Literal["pair"]
     variance_floor: Annotated[float, msgspec.Meta(ge=0)] | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from nvs_eval.errors import InputError, quoted
 
 Images = tuple[Array, ...]
 
-_SIDES = {"valid": 11, "dmpix": 11, "reflect": 11, "zero": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "luma5": 5}
+_SIDES = {"uniform7-rgb": 7, "uniform7-gray": 7, "luma5": 5}
+_SIDES |= dict.fromkeys(("valid", "valid-sample", "dmpix", "reflect", "zero"), 11)
 _PADDING = {"reflect": "reflect", "zero": "constant"}
 _FLOORS = {"dmpix": float(np.finfo(np.float32).eps) ** 2, "reflect": 0.0}
 # Relative to SSIM's constant, a smaller variance changes no digit that is compared.
@@ -78,6 +79,8 @@ class SecondOpinion:
             return float(prepared.mask.mean())
         pair = apply_mask(prepared, meaning)
         if family == "psnr":
+            if parameters.get("clamp"):
+                pair = replace(pair, reference=pair.reference.clip(0, 1), render=pair.render.clip(0, 1))
             return psnr(pair, float(parameters["data_range"]))
         if family == "mae":
             return mae(pair)
@@ -153,10 +156,11 @@ def ssim_map(pair: Pair, kernel: str, extent: float = 1.0, floor: float | None =
         images = tuple(np.pad(image, ((border, border), (border, border), (0, 0)), mode=mode) for image in images)
     uniform = kernel.startswith("uniform7")
     if floor > _IMMATERIAL * (0.03 * extent) ** 2:
-        if uniform:
-            raise Unknown(f"scikit-image's uniform window has no least variance, but variance_floor is {floor:g}.")
+        if uniform or kernel == "valid-sample":
+            raise Unknown(f"scikit-image's sample variances have no least value, but variance_floor is {floor:g}.")
         return _map(images, _inside, extent, floor, clamp_covariance=kernel == "dmpix")
-    window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    sample = kernel == "valid-sample"
+    window = {} if uniform else {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": sample}
     values = structural_similarity(*images, data_range=extent, channel_axis=2, full=True, **window)[1]
     return values[border:-border, border:-border]
 

@@ -21,10 +21,10 @@ _LPIPS = About(
         "input:unscaled": "feeds the network [0, 1] unscaled",
         "norm:lpips": "normalises features as the lpips package does",
         "norm:torchmetrics": "normalises features as torchmetrics does",
-        "clamp": "clamps the network's input to [0, 1]",
+        "clamp": "clamps the images to [0, 1] first",
         "precision:fast": "multiplies in fewer bits (`--precision fast`)",
     },
-    absences={"clamp": "feeds the network unclamped", "precision": "multiplies in float32"},
+    absences={"clamp": "does not clamp the images first", "precision": "multiplies in float32"},
 )
 ABOUT = {
     "lpips_alex": replace(_LPIPS, title="LPIPS (Alex)", latex=r"LPIPS\textsubscript{Alex}"),

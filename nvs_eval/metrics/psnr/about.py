@@ -13,6 +13,7 @@ ABOUT = {
         decimals=2,
         latex="PSNR",
         bounds=(10.0, 60.0),
-        phrases={"range:*": "has data range {}"},
+        phrases={"range:*": "has data range {}", "clamp": "clamps the images to [0, 1] first"},
+        absences={"clamp": "does not clamp the images first"},
     )
 }

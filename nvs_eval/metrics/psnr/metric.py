@@ -64,7 +64,12 @@ def psnr(
     return 10 * torch.log10(check_data_range(data_range) ** 2 / mse(reference, render, mask=mask))
 
 
-def describe(_: str, __: MaskMeaning, *, data_range: Positive) -> Described:
-    """Describe the PSNR of a protocol."""
-    function = partial(psnr, data_range=check_data_range(data_range))
-    return Described(signature=f"psnr|range:{all_digits(data_range)}|v1", load=lambda _: function)
+def _clamped_psnr(reference: Tensor, render: Tensor, *, mask: Tensor | None = None, data_range: float) -> Tensor:
+    return psnr(reference.clamp(0, 1), render.clamp(0, 1), mask=mask, data_range=data_range)
+
+
+def describe(_: str, __: MaskMeaning, *, data_range: Positive, clamp: bool = False) -> Described:
+    """Describe the PSNR of a protocol, with `clamp` of both images clamped to [0, 1]."""
+    function = partial(_clamped_psnr if clamp else psnr, data_range=check_data_range(data_range))
+    signature = f"psnr|range:{all_digits(data_range)}{'|clamp' if clamp else ''}|v1"
+    return Described(signature=signature, load=lambda _: function)

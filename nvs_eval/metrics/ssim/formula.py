@@ -76,6 +76,8 @@ _FIVE = (0.120078, 0.233881, 0.292082, 0.233881, 0.120078)
 KERNELS: dict[str, Kernel] = {
     # pytorch-msssim, skimage(gaussian_weights=True, use_sample_covariance=False), torchmetrics <= 1.4.1
     "valid": Kernel(_GAUSS, "gauss11s1.5"),
+    # skimage(gaussian_weights=True): pixelSplat and its successors
+    "valid-sample": Kernel(_GAUSS, "gauss11s1.5", sample_covariance=True),
     # dm_pix: multinerf, camp_zipnerf, nerfbaselines
     "dmpix": Kernel(_GAUSS, "gauss11s1.5", variance_floor=_FLOAT32_EPSILON**2, clamp_covariance=True),
     # torchmetrics >= 1.4.2
