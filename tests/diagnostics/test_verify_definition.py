@@ -102,7 +102,7 @@ def test_metric_without_second_opinion_is_listed(file: Path, capsys: pytest.Capt
 
     change(file, with_metric)
     assert main(["verify", str(file)]) == 0
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(metric)]
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(label_of(metric))]
     assert row.rstrip().endswith("not verified: no independent implementation")
 
 
@@ -197,6 +197,16 @@ def test_default_least_variance_is_the_kernels(tmp_path: Path) -> None:
     text = variant(metrics={"ssim": {"kernel": "dmpix", "data_range": 1, "variance_floor": None}})
     (file,) = score(write_scene(tmp_path, PAIRS[:2]), text)
     assert main(["verify", str(file)]) == 0
+
+
+def test_metrics_without_a_second_opinion_are_named_and_not_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = variant(metrics={"flip": {}, "dssim_range2": {"kernel": "zero"}})
+    (file,) = score(write_scene(tmp_path, PAIRS[:1]), text)
+    assert main(["verify", str(file)]) == 0
+    rows = [row.split("  ")[0] for row in capsys.readouterr().out.splitlines() if "not verified: no indep" in row]
+    assert rows == ["FLIP", "D-SSIM (range 2)"]
 
 
 def test_labels_are_those_of_other_tables() -> None:

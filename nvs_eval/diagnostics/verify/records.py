@@ -119,7 +119,7 @@ class Report:
                 (label_of(worst.metric), worst.deviation_text, worst.view, digits(worst.tolerance), worst.verdict)
                 for worst in worst_of(self.compared)
             ),
-            *((self.record.metrics[metric].title or metric, *unverified) for metric in unknown),
+            *((self.record.metrics[metric].title or label_of(metric), *unverified) for metric in unknown),
         ]
 
     @property
