@@ -11,7 +11,6 @@ import io
 import pickle
 import pickletools
 import re
-import struct
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,17 +20,20 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-_LARGEST_PICKLE = 2**25
-_MOST_OPCODES = 2_000_000
+from nvs_eval.system.torch_zip import UnreadableError, check_checksums, check_entries, check_storages
+
+_MOST_OPCODES = 500_000
 _LARGEST_TUPLE = 10_000
 _PICKLES_OF_THE_OLD_FORMAT = 5
 _MOST_ARGUMENTS = 2**22
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_TO_THE_MARK = {"SETITEMS", "APPENDS", "ADDITEMS"}
-_DROPPED = {"SETITEM": 2, "APPEND": 1, "BUILD": 1, "POP": 1}
+_TO_THE_MARK = {"SETITEMS", "APPENDS"}
+_DROPPED = {"SETITEM": 2, "APPEND": 1, "BUILD": 1}
 _TEXT = (str, bytes)
-_UNUSED = {"NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "INST", "OBJ"}
-_NEUTRAL = {"PROTO", "FRAME", "STOP"}
+_PUT = {"BINPUT", "LONG_BINPUT"}
+_GET = {"BINGET", "LONG_BINGET"}
+_PLAIN = {"NONE", "NEWFALSE", "NEWTRUE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "BININT", "BININT1", "BININT2"}
+_PLAIN |= {"BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "LONG1"}
 _ADMITTED = {
     "collections OrderedDict",
     "collections Counter",  # Milestones of the schedulers of torch.
@@ -49,8 +51,13 @@ _ADMITTED = {
 """Functions and classes of a saved state, beside kinds of storages and numbers. torch has to admit them too."""
 
 
-def load_torch(path: Path) -> Any:
+def load_torch(path: Path, *, checksums: bool = False) -> Any:
     """Read a file of `torch.save` onto the CPU. Tensors may be memory-mapped from the file.
+
+    Args:
+        path: file.
+        checksums: whether to read all of a zip archive and compare its checksums. Not needed if the values are compared
+            with known ones.
 
     Raises:
         ValueError: the file is damaged, contains more than tensors and plain values, or would inflate. The message is
@@ -58,26 +65,32 @@ def load_torch(path: Path) -> Any:
     """
     try:
         is_zip = zipfile.is_zipfile(path)
-        _check_zip(path) if is_zip else _check_old(path)
+        _check_zip(path, checksums=checksums) if is_zip else _check_old(path)
         # Memory mapping avoids reading what is not used, such as the classifier of VGG16, 0.5 GB.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         # The rest of torch's message explains how to disable the protection.
-        pattern = r"(GLOBAL \S+)|WeightsUnpickler error: (?:Unsupported global: )?(.*)"
-        match = re.search(pattern, str(error), re.MULTILINE)
-        reason = (match[1] or match[2]) if match else str(error).split(". ", 1)[0]
-        raise _unknown(reason) from error
-    except ValueError:
+        pattern = r"(GLOBAL \S+)|WeightsUnpickler error:\s+(?:Unsupported global: )?(.+)"
+        match = re.search(pattern, str(error))
+        raise _unknown((match and (match[1] or match[2])) or _reason(error)) from error
+    except UnreadableError:
         raise
     except Exception as error:  # Damaged bytes can raise any error.
-        reason = (str(error) or repr(error)).split("\n", 1)[0]
-        raise ValueError(f"it is damaged or not a file of torch: {reason[:200]}") from error
+        raise UnreadableError(f"it is damaged or not a file of torch: {_reason(error)}") from error
     _check_attributes(content)
     return content
 
 
-def _unknown(what: str) -> ValueError:
-    return ValueError(f"it contains more than weights or is damaged: {what[:200]}")
+def _reason(error: Exception) -> str:
+    """Return the first sentence of torch's own errors. Those of Python are on objects that the user does not know."""
+    text = str(error).strip()
+    if not isinstance(error, RuntimeError | pickle.UnpicklingError) or re.search("INTERNAL ASSERT|enforce fail", text):
+        return "its structure is broken"
+    return re.split(r"\.\s|\n", text, maxsplit=1)[0].rstrip(".")[:200]
+
+
+def _unknown(what: str) -> UnreadableError:
+    return UnreadableError(f"it contains more than weights or is damaged: {what[:200]}")
 
 
 def fault_of(tensor: Tensor) -> str | None:
@@ -100,34 +113,12 @@ def _check_attributes(content: object) -> None:
             raise _unknown(f"the attribute {str(min(names, key=str))[:60]!r}")
 
 
-def _check_zip(path: Path) -> None:
-    _check_directory(path)
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):  # By this name torch recognises it.
-        raise ValueError("it is a program (TorchScript), not weights. Save its state_dict() with torch.save")
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-        raise ValueError("its entries must not be compressed or encrypted")
-    if any(entry.file_size > _LARGEST_PICKLE for entry in entries if entry.filename.lower().endswith(".pkl")):
-        raise ValueError(f"the structure of its tensors must have at most {_LARGEST_PICKLE // 2**20} MiB")
-    # torch finds the entry by rules of its own, for example in any case.
-    _check_pickle(io.BytesIO(torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")))
-
-
-def _check_directory(path: Path) -> None:
-    """Check that the directory ends the file, because readers disagree on which one to use otherwise."""
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - 98))
-        tail = file.read().rjust(98, b"\0")
-    length, start, comment = struct.unpack("<IIH", tail[-10:])
-    end = size - 22
-    if tail[-42:-38] == b"PK\6\7":  # A large archive has a second record and its location.
-        end = size - 98 if tail[:4] == b"PK\6\6" else -1
-        length, start = struct.unpack("<QQ", tail[40:56])
-        end = end if struct.unpack("<Q", tail[-34:-26]) == (end,) else -1
-    if tail[-22:-18] != b"PK\5\6" or comment or start + length != end:
-        raise ValueError("its directory must be its only one and its end")
+def _check_zip(path: Path, *, checksums: bool) -> None:
+    sizes = check_entries(path)
+    reader = torch._C.PyTorchFileReader(str(path))
+    check_storages(reader, sizes, _check_pickle(io.BytesIO(reader.get_record("data.pkl"))))
+    if checksums:
+        check_checksums(path)
 
 
 def _check_old(path: Path) -> None:
@@ -135,7 +126,7 @@ def _check_old(path: Path) -> None:
         storages = [_check_pickle(file) for _ in range(_PICKLES_OF_THE_OLD_FORMAT)]
     # torch takes the memory of all storages before it reads the first.
     if sum(sum(sizes.values()) for sizes in storages) > path.stat().st_size:
-        raise ValueError("its tensors must not be larger than the file")
+        raise UnreadableError("its tensors must not be larger than the file")
 
 
 def _check_pickle(stream: IO[bytes]) -> dict[str, int]:
@@ -147,7 +138,7 @@ def _check_pickle(stream: IO[bytes]) -> dict[str, int]:
     parts = _Parts()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= _MOST_OPCODES:
-            raise ValueError(f"the structure of its tensors must have at most {_MOST_OPCODES} parts")
+            raise UnreadableError(f"the structure of its tensors must have at most {_MOST_OPCODES} parts")
         parts.follow(opcode.name, argument)
     return parts.storages
 
@@ -176,7 +167,7 @@ class _Parts:
         self._arguments = 0
 
     def follow(self, opcode: str, argument: object) -> None:
-        """Follow an operation, or raise ValueError if it makes a large tuple or calls more than a saved state needs."""
+        """Follow an operation, or raise an error if it makes a large tuple or calls more than a saved state needs."""
         stack = self._stack
         if opcode == "MARK":
             self._marks.append(len(stack))
@@ -186,17 +177,20 @@ class _Parts:
             self._drop(len(stack) - self._marks.pop())
         elif opcode in _DROPPED:
             self._drop(_DROPPED[opcode])
-        elif opcode.endswith("PUT"):
+        elif opcode in _PUT:
             self._memo[argument] = stack[-1]
-        elif opcode not in _NEUTRAL:
+        elif opcode == "PROTO":
+            if argument != 2:
+                raise _unknown(f"the pickle protocol {argument}")
+        elif opcode != "STOP":
             part = self._made(opcode, argument)  # It may take from the stack.
             stack.append(part)
 
     def _made(self, opcode: str, argument: object) -> _Part:
         """Return the object that an operation puts on the stack, after taking what it needs."""
-        if opcode in _UNUSED:
-            raise _unknown(f"the operation {opcode}")
-        if opcode.endswith("GET"):
+        if opcode in _PLAIN:
+            return _Part(1, len(argument) if isinstance(argument, _TEXT) else 0, argument)
+        if opcode in _GET:
             return self._memo[argument]
         if opcode == "GLOBAL":
             return _Part(content=_admitted(str(argument)))
@@ -207,7 +201,9 @@ class _Parts:
             self._call(function, arguments)
         elif opcode == "BINPERSID":
             self._refer(self._stack.pop().content)
-        return _Part(1, len(argument) if isinstance(argument, _TEXT) else 0, argument)
+        else:  # torch writes no other operation.
+            raise _unknown(f"the operation {opcode}")
+        return _Part()
 
     def _refer(self, arguments: object) -> None:
         """Follow a reference to a storage: ("storage", kind, key, device, number of values, ...)."""
@@ -215,9 +211,10 @@ class _Parts:
             case ["storage", str(kind), str(key), str(), int(count), *_] if count >= 0:
                 storage = getattr(torch, kind.partition(" ")[2])
                 size = count * getattr(storage, "_dtype", torch.uint8).itemsize  # `dtype` would warn.
-                self.storages[key] = max(size, self.storages.get(key, 0))
+                if self.storages.setdefault(key, size) != size:
+                    raise UnreadableError("it is damaged: its tensors disagree on the size of their values")
             case _:
-                raise ValueError("it is damaged: it refers to what is no storage")
+                raise UnreadableError("it is damaged: it refers to what is no storage")
 
     def _drop(self, count: int) -> None:
         if count:
@@ -228,20 +225,20 @@ class _Parts:
         parts = tuple(self._stack[start:])
         self._stack[start:] = [_Part(1 + sum(part.size for part in parts), len(parts), parts)]
         if self._stack[-1].size > _LARGEST_TUPLE:
-            raise ValueError(f"it contains a tuple of more than {_LARGEST_TUPLE} values")
+            raise UnreadableError(f"it contains a tuple of more than {_LARGEST_TUPLE} values")
 
     def _call(self, function: object, arguments: object) -> None:
         if not isinstance(function, str) or not isinstance(arguments, tuple):
-            raise ValueError("it is damaged: it calls what is no function")
+            raise UnreadableError("it is damaged: it calls what is no function")
         self._arguments += 1 + sum(part.length for part in arguments)
         if self._arguments > _MOST_ARGUMENTS:
-            raise ValueError(f"the structure of its tensors must have at most {_MOST_ARGUMENTS} arguments")
+            raise UnreadableError(f"the structure of its tensors must have at most {_MOST_ARGUMENTS} arguments")
         if function == "_codecs encode" and [part.content for part in arguments[1:]] != ["latin1"]:
             raise _unknown("_codecs.encode to another code than latin1")
 
 
 def _admitted(name: str) -> str:
-    """Return the name of a global ("module name") that a saved state needs, or raise ValueError."""
+    """Return the name of a global ("module name") that a saved state needs, or raise an error."""
     module, _, attribute = name.partition(" ")
     is_storage = re.fullmatch(r"[A-Z][A-Za-z0-9]*Storage", attribute)
     if name in _ADMITTED or (

@@ -17,14 +17,15 @@ from typing import Any, Generic, Protocol, get_args, get_origin
 from nvs_eval.system.untrusted import refusing
 from nvs_eval_nerfstudio.quiet import quiet
 
-_OURS = frozenset({"nerfstudio", "nvs_eval", "nvs_eval_nerfstudio"})
+OURS = frozenset({"nvs_eval", "nvs_eval_nerfstudio"})
+"""Packages of nvs-eval, of which a configuration may name the hook only."""
 _GROUPS = ("nerfstudio.method_configs", "nerfstudio.dataparser_configs")
 _VARIABLES = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
 
 
 def admitted_packages() -> frozenset[str]:
     """Return the packages whose classes a configuration may name: nerfstudio, nvs-eval and registered plugins."""
-    names = set(_OURS)
+    names = {"nerfstudio", *OURS}
     for point in (point for group in _GROUPS for point in entry_points(group=group)):
         names.add(point.module.split(".")[0])
         if point.dist is not None:
@@ -106,5 +107,5 @@ def reading(path: Path, *, trust: bool) -> Iterator[None]:
         if trust:
             yield
             return
-        with refusing(path, owners=admitted_packages() - {"nvs_eval", "nvs_eval_nerfstudio"}):
+        with refusing(path, owners=admitted_packages() - OURS):
             yield

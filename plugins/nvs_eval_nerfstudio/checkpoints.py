@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, quoted, shortened
 from nvs_eval.system.hashes import remembered_sha256
 from nvs_eval.system.torch_files import fault_of, load_torch
 
@@ -119,13 +119,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"The checkpoint {path} must be a zip archive. The file is incomplete or not a checkpoint.")
     try:
         with _numpy_ignored():
-            state = load_torch(path)
+            state = load_torch(path, checksums=True)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"The checkpoint {path} is refused, because {error}.") from error
     step, pipeline = _contents(path, state)
-    return Checkpoint(step, _without_ddp(pipeline), sha256)
+    return Checkpoint(step, _without_ddp(pipeline, path), sha256)
 
 
 class _Ignored:
@@ -162,11 +162,13 @@ def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
     if not isinstance(state, dict) or not isinstance(state.get("pipeline"), dict) or type(state.get("step")) is not int:
         raise InputError(f"{path} is not a nerfstudio checkpoint: it must contain 'step' and 'pipeline'.")
     step, pipeline = state["step"], state["pipeline"]
-    if wrong := [key for key, value in pipeline.items() if not isinstance(key, str) or not isinstance(value, Tensor)]:
-        raise InputError(
-            f"{path} is not a nerfstudio checkpoint: {str(wrong[0])[:60]!r} in its pipeline is not a tensor."
-        )
     for key, tensor in pipeline.items():
+        if not isinstance(key, str):
+            raise InputError(
+                f"{path} is not a nerfstudio checkpoint: the names in its pipeline must be texts. Got {quoted(key)}."
+            )
+        if not isinstance(tensor, Tensor):
+            raise InputError(f"{path} is not a nerfstudio checkpoint: {key[:60]!r} in its pipeline is not a tensor.")
         if fault := fault_of(tensor):
             raise InputError(f"The checkpoint {path} is refused, because its tensor {key[:60]} {fault}.")
     if (name := _CHECKPOINT_NAME.fullmatch(path.name)) and int(name[1]) != step:
@@ -175,10 +177,27 @@ def _contents(path: Path, state: object) -> tuple[int, dict[str, Tensor]]:
     return step, dict(pipeline)
 
 
-def _without_ddp(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_ddp(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Strip the prefixes of multi-GPU training, as nerfstudio does in `load_pipeline` and `load_state_dict`."""
-    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    state = renamed(state, lambda key: key.removeprefix("module."), path)
     # If only some entries have the prefix, "module" is the name of a submodule of the model.
     if all(key.startswith("_model.module.") for key in state if key.startswith("_model.")):
         state = {key.replace("_model.module.", "_model.", 1): tensor for key, tensor in state.items()}
     return state
+
+
+def renamed(state: Mapping[str, Tensor], rename: Callable[[str], str], path: Path) -> dict[str, Tensor]:
+    """Rename the entries of a state.
+
+    Raises:
+        InputError: if two of them would have one name. `path` is the checkpoint, for the message.
+    """
+    result: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        if (name := rename(key)) in result:
+            raise InputError(
+                f"The checkpoint {path} contains {shortened(name)} twice, because {shortened(key)} is another name of "
+                "it. Remove one of them."
+            )
+        result[name] = tensor
+    return result

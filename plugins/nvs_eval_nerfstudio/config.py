@@ -22,7 +22,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -32,7 +32,7 @@ import yaml
 from nvs_eval.errors import InputError
 from nvs_eval.system.bounded_yaml import BoundedLoader, read_yaml
 from nvs_eval.system.untrusted import Refused
-from nvs_eval_nerfstudio.admitted import admitted_packages, fits, reading, unreviewed
+from nvs_eval_nerfstudio.admitted import OURS, admitted_packages, fits, reading, unreviewed
 from nvs_eval_nerfstudio.field_types import check_field_types
 from nvs_eval_nerfstudio.quiet import import_nerfstudio, quiet
 from nvs_eval_nerfstudio.yaml_calls import CALLS, by_value, windows_path
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
 
 _BEGINNING = b"!!python/object:"
+_HOOK = "nvs_eval_nerfstudio.hook.Instrumented"
 
 
 def knows(path: Path) -> bool:
@@ -171,17 +172,26 @@ class ConfigLoader(BoundedLoader):
             if key not in fields and inspect.isroutine(inspect.getattr_static(cls, key, None)):
                 raise self._refusal(node, f"{key!r} would replace a method")
         state = _defaults(field for name, field in fields.items() if name not in state) | state
-        if "_target" in state:
-            default = _defaults(field for name, field in fields.items() if name == "_target").get("_target")
-            self._check_target(state["_target"], default, node)
+        self._check_targets(cls, fields, state, node)
         return state
+
+    def _check_targets(self, cls: Any, fields: Mapping[str, Any], state: Mapping[str, Any], node: yaml.Node) -> None:
+        """Check the class that a configuration, or the hook in the place of a pipeline, would build."""
+        from nerfstudio.pipelines.base_pipeline import Pipeline
+
+        from nvs_eval_nerfstudio.hook import Instrumented
+
+        if cls is Instrumented:
+            self._check_target(state.get("original"), Pipeline, node)
+        elif "_target" in state:
+            default = _defaults(field for name, field in fields.items() if name == "_target").get("_target")
+            if not (isinstance(state["_target"], Instrumented) and fits(Pipeline, default)):
+                self._check_target(state["_target"], default, node)
 
     def _check_target(self, target: Any, default: Any, node: yaml.Node) -> None:
         """Check the class that a configuration would build."""
-        if not _is_target(target):
-            raise self._refusal(node, "its _target is not a class")
-        if dataclasses.is_dataclass(target) and not isinstance(target, type):
-            return  # A plain value that replaces the class, such as `Instrumented`.
+        if not isinstance(target, type) and typing.get_origin(target) is None:
+            raise self._refusal(node, "it names no class to build (_target)")
         if not fits(target, default):
             raise self._refusal(node, f"its _target must be of the kind of {getattr(default, '__name__', default)}")
         if not self._trust and (name := unreviewed(target)):
@@ -192,6 +202,8 @@ class ConfigLoader(BoundedLoader):
         """Return the class or function of this name. Its module is imported only if its package is admitted."""
         module_name, _, attribute = name.rpartition(".")
         package = module_name.split(".")[0]
+        if package in OURS and name != _HOOK:
+            raise self._refusal(node, "of nvs-eval a configuration may name only the hook, Instrumented")
         optimiser = module_name.startswith("torch.optim.")
         if not optimiser and package not in self._admitted:
             raise self._refusal(node, self._why_foreign(package))
@@ -244,11 +256,6 @@ def _defaults(fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
         elif field.default_factory is not dataclasses.MISSING:
             defaults[field.name] = field.default_factory()
     return defaults
-
-
-def _is_target(value: object) -> bool:
-    """Return whether a value is a class, a parametrised generic, or a dataclass that replaces one (`Instrumented`)."""
-    return isinstance(value, type) or typing.get_origin(value) is not None or dataclasses.is_dataclass(value)
 
 
 def _is_optimiser(value: object) -> bool:

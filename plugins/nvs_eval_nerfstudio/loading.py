@@ -17,11 +17,10 @@ from torch import Tensor
 
 from nvs_eval.errors import InputError, shortened, some
 from nvs_eval.metrics.weights.pins import NETS, backbone_pins, find_fault, head_pins
+from nvs_eval_nerfstudio.checkpoints import Checkpoint, renamed
 
 if TYPE_CHECKING:
     from nerfstudio.pipelines.base_pipeline import Pipeline
-
-    from nvs_eval_nerfstudio.checkpoints import Checkpoint
 
 LpipsEntries = Literal["absent", "true", "other"]
 """LPIPS network in a checkpoint, which ns-eval would use: absent, the published one, or a different one."""
@@ -52,7 +51,7 @@ def load_into(pipeline: Pipeline, checkpoint: Checkpoint, *, path: Path, warn: C
             finite value. The message names it.
     """
     built = pipeline.state_dict()
-    entries = _renamed(checkpoint.pipeline, built)
+    entries = _renamed(checkpoint.pipeline, built, path)
     values = ValueFaults.of({key: tensor for key, tensor in entries.items() if not _is_metric(key)}, built)
     failure = None
     try:
@@ -95,10 +94,10 @@ def _published_name(key: str) -> str:
     return re.sub(r"^net\.lins?\.?(\d)", r"lin\1", key)
 
 
-def _renamed(entries: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(entries: Mapping[str, Tensor], built: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Rename Gaussians that older versions of splatfacto saved without the prefix `gauss_params`."""
     new_names = {f"{_MODEL}{name}": f"{_MODEL}gauss_params.{name}" for name in _SPLATS}
-    return {new_names[key] if new_names.get(key) in built else key: tensor for key, tensor in entries.items()}
+    return renamed(entries, lambda key: new_names[key] if new_names.get(key) in built else key, path)
 
 
 def _prepared(entries: Mapping[str, Tensor], built: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -32,6 +32,14 @@ TAG = "!!python/object:nerfstudio."
 LEFT = "  _target: !!python/name:nerfstudio.data.datamanagers.base_datamanager.VanillaDataManager ''"
 
 
+HOOK = "_target: &hook !!python/object:nvs_eval_nerfstudio.hook.Instrumented"
+
+
+def hooked(field: str) -> Callable[[], None]:
+    """Put the hook in the place of the pipeline's class."""
+    return text(r"^  _target: !!python/name:nerfstudio\.pipelines\S+ ''", f"  {HOOK}\n    {field}")
+
+
 def config(change: Callable[[Any], object]) -> Callable[[], None]:
     return lambda: write_run(change)
 
@@ -142,6 +150,21 @@ OF_BOTH: dict[str, tuple[Callable[[], None], str]] = {
     "a model in place of a pipeline": (
         text(r"!!python/name:nerfstudio.pipelines\S+ ''", "!!python/name:nerfstudio.models.nerfacto.NerfactoModel ''"),
         r"must be of the kind of VanillaPipeline",
+    ),
+    "the hook of a text": (hooked("original: os.system"), r"Instrumented is refused: it names no class to build"),
+    "the hook of a list": (hooked("original: [1]"), r"Instrumented is refused: it names no class to build"),
+    "the hook of nothing": (hooked("protocols: []"), r"Instrumented is refused: it names no class to build"),
+    "the hook of itself": (hooked("original: *hook"), r"Instrumented is refused: it names no class to build"),
+    "the hook of a server": (
+        hooked("original: !!python/name:nerfstudio.viewer.viewer.Viewer ''"), r"must be of the kind of Pipeline"
+    ),
+    "the hook in place of a data manager": (
+        text(LEFT, f"  {HOOK}\n      original: {LEFT.partition(': ')[2]}"), r"it names no class to build"
+    ),
+    "a configuration as class": (text(LEFT, f"  _target: {TAG}configs.base_config.MachineConfig {{}}"), "no class"),
+    "our command in place of a function": (
+        text(r"!!python/name:nerfstudio\.data\.utils\S+ ''", "!!python/name:nvs_eval.cli.main.main ''"),
+        r"of nvs-eval a configuration may name only the hook",
     ),
     "aliases": (whole(laughs("[", "]")), EXPANDS),
     "aliases of tuples": (whole(laughs("!!python/tuple [", "]")), EXPANDS),
