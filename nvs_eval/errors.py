@@ -33,6 +33,10 @@ class InputWarning(UserWarning):
         self.kind = kind
 
 
+class FileError(InputError):
+    """A file that is damaged, unreadable or not of the expected kind. An image costs its own view."""
+
+
 class ResourceError(InputError):
     """Lack of memory or of a package. It concerns every view, so a command cannot go on without the view."""
 

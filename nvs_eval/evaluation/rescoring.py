@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from nvs_eval.records.comparable import main_records
 from nvs_eval.records.files import read_record_files
 from nvs_eval.records.record import Record, read_record, record_file
 from nvs_eval.records.result_id import ResultId, check_distinct
+from nvs_eval.sources.folders import report_damaged
 from nvs_eval.sources.image_source import ImageFiles, reading_of
 from nvs_eval.system.hashes import forget_hashes, remembered_sha256
 
@@ -55,7 +56,13 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
             groups.setdefault((root, missing), []).append(result)
     # Creating the jobs checks everything before anything is scored.
     jobs = [
-        Rescoring(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
+        Rescoring(
+            Session(root, callbacks.command),
+            group,
+            [p for p in protocols if p.fingerprint in missing],
+            options,
+            callbacks.warn,
+        )
         for (root, missing), group in groups.items()
     ]
     for job in jobs:
@@ -153,6 +160,7 @@ class Rescoring:
         results: Sequence[Result],
         protocols: Sequence[Protocol],
         options: RescoreOptions | RunOptions,
+        warn: Callable[[str], None],
     ) -> None:
         self.session = session
         self._places = Places(session.output_dir, options.overwrite, renamable=False)
@@ -170,6 +178,7 @@ class Rescoring:
             self._sources.append(source.checked({protocol.alpha for protocol in protocols}))
             for result, renders in zip(group, sets, strict=True):
                 result.check_renders(source, renders)
+        report_damaged(self._sources, warn)
         check_sizes(protocols, [size for source in self._sources for size in source.sizes.items()])
         # Several selections of one result have files of their own.
         check_distinct({(result.file.parent, result.record.cell[0]): result.record.id for result in results}.values())

@@ -80,7 +80,7 @@ def _score_kept(
     """
     kept = {job: result for job in group if (result := kept_result(job, session.output_dir, protocols))}
     try:
-        rescoring = Rescoring(session, list(kept.values()), protocols, options)
+        rescoring = Rescoring(session, list(kept.values()), protocols, options, callbacks.warn)
     except InputError:
         return []  # The renders have changed. Any other fault is found again.
     for job in kept:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, ResourceError, some
 from nvs_eval.images.stored import DamagedError, Layers, Stored, Tags, check_size
 from nvs_eval.images.tags import colours_of_primaries
 
@@ -100,7 +100,8 @@ def _library(path: Path) -> Any:
     try:
         import OpenEXR
     except ImportError as error:
-        raise InputError(f"{path}: reading EXR requires OpenEXR ({error}). Run pip install 'nvs-eval[exr]'.") from error
+        reason = f"{path}: reading EXR requires OpenEXR ({error}). Run pip install 'nvs-eval[exr]'."
+        raise ResourceError(reason) from error
     return OpenEXR
 
 

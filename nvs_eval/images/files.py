@@ -17,7 +17,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from nvs_eval.errors import InputError, InputWarning, ResourceError, shortened
+from nvs_eval.errors import FileError, InputError, InputWarning, ResourceError, shortened
 from nvs_eval.images.formats import read_header
 from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
 from nvs_eval.images.stored import DamagedError, Stored, check_size, memory_for, warn
@@ -128,6 +128,7 @@ def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection
         alpha: alpha rules to check instead of the one in `reading`.
 
     Raises:
+        FileError: the file itself is at fault.
         InputError: `load_image` would raise it, except for damaged pixels, which are not read.
     """
     reading = reading or Reading()
@@ -183,8 +184,13 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
     """Open an image file and read its header; errors of the readers become errors that name the file."""
     reading = reading or Reading()
     with explained(path, "an image"), open_file(path) as file:
-        stored = read_header(file, path, reading.exr_layer)
-        check_size(path, stored.shape, reading.max_pixels)
+        try:
+            stored = read_header(file, path, reading.exr_layer)
+            check_size(path, stored.shape, reading.max_pixels)
+        except ResourceError:
+            raise
+        except InputError as error:
+            raise FileError(str(error)) from error
         yield stored
 
 
@@ -197,7 +203,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
         what: noun for its content, such as "an image".
 
     Raises:
-        InputError: a decoder failed.
+        FileError: a decoder failed.
     """
     try:
         yield
@@ -211,7 +217,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
             reason = f"it is damaged or truncated ({reason})"
-        raise InputError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error
+        raise FileError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error
 
 
 def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:

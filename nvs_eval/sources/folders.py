@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,23 @@ def open_folders(
             warn=warn,
         )
     ]
-    return [source.checked(alpha) for source in _grouped(render_sets, reading or Reading())]
+    sources = [source.checked(alpha) for source in _grouped(render_sets, reading or Reading())]
+    report_damaged(sources, warn)
+    return sources
+
+
+def report_damaged(sources: Sequence[ImageFiles], warn: Callable[[str], None]) -> None:
+    """Warn of the files whose headers show that they are damaged. Each costs its view.
+
+    Raises:
+        FileError: no view can be scored; the message names the first file.
+    """
+    errors = [error for source in sources for error in source.damaged.values()]
+    if errors and not any(source.sizes for source in sources):
+        raise errors[0]
+    if errors:
+        what = "1 file is" if len(errors) == 1 else f"{len(errors)} files are"
+        warn(f"{what} damaged. Views that need {'it' if len(errors) == 1 else 'them'} will not be scored. {errors[0]}")
 
 
 def _check_folders(renders: Sequence[Path]) -> None:
@@ -149,10 +166,15 @@ def _grouped(render_sets: Sequence[RenderSet], reading: Reading) -> list[ImageFi
     hash_file = functools.cache(remembered_sha256)
     sha256 = functools.cache(functools.partial(Picture.sha256, hash_file=hash_file))
 
+    def same(one: Picture, other: Picture) -> bool:
+        try:
+            return one == other or sha256(one) == sha256(other)  # Identical files need no hash.
+        except InputError:
+            return False  # A damaged reference costs the view of its own result alone.
+
     def belongs(render_set: RenderSet, first: RenderSet) -> bool:
         pairs = zip(render_set.references.values(), first.references.values(), strict=True)
-        # Identical files need no hash.
-        return render_set.masks == first.masks and all(a == b or sha256(a) == sha256(b) for a, b in pairs)
+        return render_set.masks == first.masks and all(starmap(same, pairs))
 
     groups_by_views: dict[tuple[str, ...], list[list[RenderSet]]] = {}
     for render_set in render_sets:

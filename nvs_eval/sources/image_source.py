@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
-from nvs_eval.errors import InputError, ResourceError, counted, quoted
+from nvs_eval.errors import FileError, InputError, ResourceError, counted, quoted
 from nvs_eval.images.files import Header, Reading, probe_image
 from nvs_eval.images.pixels import AlphaRule
 from nvs_eval.images.stored import check_memory, image_bytes, warn
@@ -65,7 +65,8 @@ class ImageFiles:
     Attributes:
         sets: render sets with the same references and masks; a view has one render from each, in this order.
         reading: how to read grey and linear images, and the background for protocols that composite alpha.
-        sizes: width and height of each view in pixels, by name; empty if not checked.
+        sizes: width and height in pixels of each view that can be read, by name; empty if not checked.
+        damaged: errors of the files that cannot be read, in the order of the views; empty if not checked.
         hash_file: returns the sha256 of a file, computed once, for results that are identified by their files; None
             otherwise.
     """
@@ -73,6 +74,7 @@ class ImageFiles:
     sets: Sequence[RenderSet]
     reading: Reading = field(default_factory=Reading)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    damaged: Mapping[Path, FileError] = field(default_factory=dict)
     hash_file: FileHash | None = None
 
     @property
@@ -126,12 +128,16 @@ class ImageFiles:
 
     def _load(self, picture: Picture) -> Layers:
         """Read the file of a picture. It is hashed first, after which the system has it in memory."""
+        if picture.path in self.damaged:  # It may be far too large to be hashed.
+            raise self.damaged[picture.path]
         if self.hash_file is not None:
             picture.identity(self.hash_file)
         return picture.load_file(self.reading)
 
     def inputs_sha256(self, renders: RenderSet, names: Collection[str]) -> dict[str, str]:
         """Return the identity of the files of some views: a hash over their names and bytes, without paths and dates.
+
+        Damaged files are not read.
 
         Args:
             renders: one of the sets.
@@ -143,7 +149,10 @@ class ImageFiles:
         hash_file = self.hash_file or remembered_sha256
 
         def digest(pictures: Mapping[str, Picture]) -> str:
-            return sha256_of_lines(f"{name} {pictures[name].identity(hash_file)}" for name in sorted(names))
+            return sha256_of_lines(f"{name} {identity(pictures[name])}" for name in sorted(names))
+
+        def identity(picture: Picture) -> str:
+            return "damaged" if picture.path in self.damaged else picture.identity(hash_file)
 
         return {"renders": digest(renders.renders), "references": digest(self.references)}
 
@@ -176,28 +185,35 @@ class ImageFiles:
         return [self.references[name], *(render_set.renders[name] for render_set in self.sets)]
 
     def checked(self, alpha: Collection[AlphaRule] = ("composite",)) -> ImageFiles:
-        """Return the source with its sizes. Check the header of every file once.
+        """Return the source with its sizes and its damaged files. Check the header of every file once.
 
-        Each file must exist, have usable channels and sRGB colours, and have the size and orientation of its reference.
+        Each file must have usable channels and sRGB colours, and the size and orientation of its reference.
 
         Args:
             alpha: alpha rules of the protocols. Images with alpha must satisfy all of them.
 
         Raises:
-            InputError: a file is unusable; the message names it.
+            InputError: a file is unusable, but not damaged, or no view can be read; the message names it.
         """
-        probe = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
+        damaged: dict[Path, FileError] = {}
+        read = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
         headers: dict[str, Header] = {}
         for name in self.references:
             reference, *renders = self._pictures(name)
-            headers[name] = reference.header(probe)
-            for render in renders:
-                self._check_pair(name, (reference, headers[name]), (render, render.header(probe)))
-            check_memory(f"View {quoted(name)}", image_bytes(headers[name].size) * (1 + len(renders)))
+            header = _header(reference, read, damaged)
+            theirs = [_header(render, read, damaged) for render in renders]
+            if header is None or not any(theirs):
+                continue
+            headers[name] = header
+            for render, other in zip(renders, theirs, strict=True):
+                if other is not None:
+                    self._check_pair(name, (reference, header), (render, other))
+            check_memory(f"View {quoted(name)}", image_bytes(header.size) * (1 + len(renders)))
         sizes = {name: header.size for name, header in headers.items()}
         orientations = {name: header.orientation for name, header in headers.items()}
         if self.masks is not None:
-            self.masks.check(sizes, None if self.reading.ignore_orientation else orientations)
+            damaged |= (masks := self.masks.check(sizes, None if self.reading.ignore_orientation else orientations))
+            sizes = {name: size for name, size in sizes.items() if self.masks.files[name] not in masks}
         turned = [name for name, orientation in orientations.items() if orientation != 1]
         if turned and not self.reading.ignore_orientation:
             with naming(self.references[turned[0]].archive):
@@ -206,7 +222,7 @@ class ImageFiles:
                     "has an EXIF orientation",
                     f"Stored pixels are scored; they are not rotated ({counted(len(turned), 'view')}).",
                 )
-        return replace(self, sizes=sizes)
+        return replace(self, sizes=sizes, damaged=damaged)
 
     def _check_pair(self, name: str, reference: tuple[Picture, Header], render: tuple[Picture, Header]) -> None:
         """Check that a render has the size and orientation of its reference."""
@@ -221,6 +237,16 @@ class ImageFiles:
                 f"reference {reference_file} is {ours.size[0]}x{ours.size[1]}. Images are never resized. Render at the "
                 "reference's size."
             )
+
+
+def _header(picture: Picture, read: Callable[[Path], Header], damaged: dict[Path, FileError]) -> Header | None:
+    """Return the header of a picture, or add its error to those of the damaged files and return None."""
+    if picture.path not in damaged:
+        try:
+            return picture.header(read)
+        except FileError as error:
+            damaged[picture.path] = error
+    return None
 
 
 def _render(render_set: RenderSet, name: str, picture: Picture, layers: Layers | InputError) -> Render | InputError:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nvs_eval.errors import InputError, quoted, shortened, some
+from nvs_eval.errors import FileError, InputError, quoted, shortened, some
 from nvs_eval.images.arrays import open_array
 from nvs_eval.images.files import Header, decode, explained, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
@@ -95,20 +95,24 @@ class Masks:
         """
         return self._shared_sha256 or sha256_of_mask(self.load(name))
 
-    def check(self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None = None) -> None:
-        """Check that each view has a mask of its width and height.
+    def check(
+        self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None = None
+    ) -> dict[Path, FileError]:
+        """Check that each view has a mask of its width and height. Return the errors of damaged masks.
 
         Args:
             sizes: width and height of each view, by name.
             orientations: EXIF orientation of each view, which its mask must have (default: not checked).
 
         Raises:
-            InputError: a mask is missing or has another size or orientation; the message names it.
+            InputError: a mask is missing or has another size or orientation, or all are damaged; the message names it.
         """
         with naming(self.archive):
-            self._check(sizes, orientations)
+            return self._check(sizes, orientations)
 
-    def _check(self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None) -> None:
+    def _check(
+        self, sizes: Mapping[str, tuple[int, int]], orientations: Mapping[str, int] | None
+    ) -> dict[Path, FileError]:
         missing = [name for name in sizes if name not in self.files]
         if missing:
             raise InputError(
@@ -116,8 +120,13 @@ class Masks:
                 f"{len(sizes)} views have none: {some(missing)}. The masks are {some(self.files)}."
             )
         probe = cache(probe_mask)
+        damaged: dict[Path, FileError] = {}
         for name, size in sizes.items():
-            header = probe(self.files[name])
+            try:
+                header = probe(self.files[name])
+            except FileError as error:
+                damaged[self.files[name]] = error
+                continue
             if orientations is not None:
                 files = {"image": orientations[name], f"mask {self.files[name]}": header.orientation}
                 check_orientation(name, files)
@@ -127,6 +136,9 @@ class Masks:
                     f"View {quoted(name)}: the mask {self.files[name]} is {mask_size[0]}x{mask_size[1]}, but the "
                     f"image is {size[0]}x{size[1]}. Masks are never resized. Provide one of the image's size."
                 )
+        if damaged and damaged.keys() >= {self.files[name] for name in sizes}:
+            raise next(iter(damaged.values()))
+        return damaged
 
 
 @dataclass(frozen=True)

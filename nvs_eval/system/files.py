@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import FileError, InputError
 from nvs_eval.system.folders import shown
 from nvs_eval.system.owner import owner_tag, remove_abandoned
 from nvs_eval.system.space import in_units
@@ -189,7 +189,7 @@ def open_file(path: Path, what: str = "") -> BinaryIO:
         what: description of the file, with which messages begin (default: its path).
 
     Raises:
-        InputError: it is a pipe, a device or a socket.
+        FileError: it is a pipe, a device or a socket.
         OSError: it cannot be read.
     """
 
@@ -200,7 +200,7 @@ def open_file(path: Path, what: str = "") -> BinaryIO:
     def check(mode: int) -> None:
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # Opening a folder is an error of the system.
             kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-            raise InputError(f"{what or path} must be a regular file. Got {kind}. Save its content to a file.")
+            raise FileError(f"{what or path} must be a regular file. Got {kind}. Save its content to a file.")
 
     file = open(path, "rb", opener=opener)
     check(os.fstat(file.fileno()).st_mode)  # Another file may have taken its place.

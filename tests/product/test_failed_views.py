@@ -103,6 +103,20 @@ def test_damaged_file_costs_its_view(
         assert (len(record.views), record.selection, record.failed) == (4, None, {})
 
 
+def test_cut_file_costs_its_view_alone_also_in_a_suite(cli: Callable[..., Said], pinned: Pinned) -> None:
+    content = Path("bush/theirs/0002.png").read_bytes()
+    Path("bush/theirs/0002.png").write_bytes(content[: len(content) // 2])
+    pinned("score", cli(*SCORE[:-2]).err)
+    text = "scenes: [bush]\nprotocol: [light.yaml]\nreference: '{scene}/gt'\noutput_dir: out\n"
+    methods = "methods:\n  ours: {score: '{scene}/ours'}\n  theirs: {score: '{scene}/theirs'}\n"
+    Path("suite.yaml").write_text(text + methods)
+    result = cli("suite", "suite.yaml")
+    assert result.code == 3
+    assert "the records are incomplete. bush/theirs: 1 of 4 views failed (0002)" in result.err
+    ours, theirs = nvs_eval.read_records("out")
+    assert ([len(ours.views), len(theirs.views)], list(theirs.failed)) == ([4, 3], ["0002"])
+
+
 def test_failed_view_never_replaces_a_whole_record_unasked(cli: Callable[..., Said]) -> None:
     assert cli(*SCORE).code == 0
     whole = {file: file.read_bytes() for file in places()}

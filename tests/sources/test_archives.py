@@ -155,7 +155,10 @@ def test_errors_name_the_archive_and_the_file_in_it(tmp_path: Path) -> None:
     damaged = folder / "color" / "cam0" / "DSC07956.png"
     damaged.write_bytes(damaged.read_bytes()[:20])
     archive = pack(folder, tmp_path / "p.zip")
-    assert refusal(archive).startswith(f"{archive}/color/cam0/DSC07956.png cannot be read as an image")
+    (source,) = open_folders([archive])
+    (error,) = source.damaged.values()
+    assert str(error).startswith(f"{archive}/color/cam0/DSC07956.png cannot be read as an image")
+    assert str(error) in [str(reason) for view in source for reason in view.failed.values()]
     save_png(damaged, image(1, height=HEIGHT + 1))
     archive = pack(folder, tmp_path / "q.tar.gz")
     assert refusal(archive).startswith(

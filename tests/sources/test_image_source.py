@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,12 +158,72 @@ def test_sizes_that_differ_are_an_error_before_scoring(garden: Path, pinned: Pin
     pinned("sources", refusal(garden / "ours", reference=garden / "gt"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all"])
-def test_a_file_that_is_not_an_image_is_named_before_scoring(garden: Path, content: bytes) -> None:
-    (garden / "ours" / "0002.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot be read as an image|must be an image \(PNG") as error:
-        open_folders([garden / "ours"], reference=garden / "gt")
-    assert str(garden / "ours" / "0002.png") in str(error.value)
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def text(file: Path) -> None:
+    file.write_bytes(b"no image at all")
+
+
+def dangling(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.parent / "gone.png")
+
+
+def pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def other_size(file: Path) -> None:
+    """Write a header of an image of 2x2, which lacks its checksum."""
+    content = bytearray(file.read_bytes())
+    content[16:24] = struct.pack(">II", 2, 2)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, text, dangling, pipe, other_size])
+@pytest.mark.parametrize(("damaged", "failed"), [("ours", [0]), ("gt", [0, 1]), ("masks", [0, 1])])
+def test_a_file_without_a_header_costs_its_view_and_is_named_before_scoring(
+    damage: Callable[[Path], None], damaged: str, failed: list[int], garden: Path
+) -> None:
+    for name in NAMES:
+        save_png(garden / "masks" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
+    damage(file := garden / damaged / "0002.png")
+    said: list[str] = []
+    folders = [garden / "ours", garden / "theirs"]
+    (source,) = open_folders(folders, reference=garden / "gt", masks=garden / "masks", warn=said.append)
+    (warning,) = said
+    assert warning.startswith(f"1 file is damaged. Views that need it will not be scored. {file} ")
+    assert ("0002" in source.sizes) == (damaged == "ours")
+    by_name = {view.name: view for view in source}
+    assert [list(by_name[name].failed) for name in ("0001", "0002", "0003")] == [[], failed, []]
+    assert all(str(file) in str(error) for error in by_name["0002"].failed.values())
+
+
+@pytest.mark.parametrize("folder", ["ours", "gt", "masks"])
+def test_views_that_are_all_damaged_are_an_error_before_scoring(folder: str, garden: Path) -> None:
+    for name in NAMES:
+        save_png(garden / "masks" / f"{name}.png", torch.ones(HEIGHT, WIDTH, 3))
+        emptied(garden / folder / f"{name}.png")
+    if folder == "masks":
+        save_png(garden / "masks" / "other.png", torch.ones(HEIGHT, WIDTH, 3))
+    with pytest.raises(InputError, match=rf"{folder}/0001\.png cannot be read as an? \w+: it is empty"):
+        open_folders([garden / "ours"], reference=garden / "gt", masks=garden / "masks")
+
+
+def test_a_result_whose_files_are_all_damaged_does_not_end_the_others(tmp_path: Path) -> None:
+    folders = [gsplat(tmp_path / name, 29999) for name in ("ours", "theirs")]
+    for file in (folders[1] / "renders").iterdir():
+        cut(file)
+    sources = open_folders([tmp_path / "ours", tmp_path / "theirs"])
+    assert [(len(source.sizes), len(source.damaged)) for source in sources] == [(2, 0), (0, 2)]
+    assert [len(view.failed) for source in sources for view in source] == [0, 0, 1, 1]
 
 
 def test_a_lack_of_memory_is_no_fault_of_a_view(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,28 +263,6 @@ def test_a_damaged_file_costs_the_results_that_need_it(damaged: str, failed: set
         (left,) = {0, 1} - failed
         (view,) = views_of([first])
         assert [render.file for render in view.renders] == [garden / ["ours", "theirs"][left] / "0001.png"]
-
-
-def test_a_cut_off_file_is_reported_before_scoring(garden: Path) -> None:
-    file = garden / "ours" / "0002.png"
-    file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image: it is damaged or truncated"):
-        open_folders([garden / "ours"], reference=garden / "gt")
-
-
-def test_a_broken_link_is_an_error(garden: Path) -> None:
-    (garden / "ours" / "0002.png").unlink()
-    (garden / "ours" / "0002.png").symlink_to(garden / "gone.png")
-    with pytest.raises(InputError, match=r"0002\.png cannot be read as an image"):
-        open_folders([garden / "ours"], reference=garden / "gt", allow_missing=True)
-
-
-def test_an_unreadable_reference_is_named(garden: Path) -> None:
-    reference = garden / "gt" / f"{next(iter(NAMES))}.png"
-    reference.unlink()
-    reference.symlink_to("/nowhere")
-    with pytest.raises(InputError, match=rf"{reference.name} cannot be read"):
-        open_folders([garden / "ours"], reference=garden / "gt")
 
 
 def test_a_canvas_of_odd_width_is_named(tmp_path: Path, pinned: Pinned) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import FileError, InputError
 from nvs_eval.images.files import Reading, load_layers, stored_header
 from nvs_eval.sources.layouts.layout import Contents, IncompleteError, Layout, RenderFiles, from_canvases, matching
 
@@ -28,13 +29,23 @@ def _read_ns_eval(folder: Path, place: Path) -> Contents | None:
     canvases = {match[1] or match[2]: path for path, match in matching(folder, _CANVAS)}
     if not canvases:
         return None
-    canvas = next(iter(canvases.values()))
-    parts, certain = _parts(canvas)
+    canvas, parts, certain = _first_readable(list(canvases.values()))
     assumed = (
         f"{canvas} has no accumulation image beside it. It is read as {parts} images side by side, of which the first "
         "is the reference and the last the render."
     )
     return Contents([from_canvases(canvases, parts=parts)], place, warnings=() if certain else (assumed,))
+
+
+def _first_readable(canvases: Sequence[Path]) -> tuple[Path, int, bool]:
+    """Return the first canvas that is not damaged, with what `_parts` returns."""
+    for canvas in canvases:
+        try:
+            return canvas, *_parts(canvas)
+        except FileError:
+            if canvas == canvases[-1]:
+                raise
+    raise AssertionError
 
 
 def _parts(canvas: Path) -> tuple[int, bool]:
