@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -56,15 +56,10 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
             groups.setdefault((root, missing), []).append(result)
     # Creating the jobs checks everything before anything is scored.
     jobs = [
-        Rescoring(
-            Session(root, callbacks.command),
-            group,
-            [p for p in protocols if p.fingerprint in missing],
-            options,
-            callbacks.warn,
-        )
+        Rescoring(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
         for (root, missing), group in groups.items()
     ]
+    report_damaged([source for job in jobs for source in job.sources], callbacks.warn)
     for job in jobs:
         records += [(job.session.output_dir, record) for record in job.run(callbacks)]
     report_lost([error for job in jobs for error in job.session.errors], records, callbacks)
@@ -160,7 +155,6 @@ class Rescoring:
         results: Sequence[Result],
         protocols: Sequence[Protocol],
         options: RescoreOptions | RunOptions,
-        warn: Callable[[str], None],
     ) -> None:
         self.session = session
         self._places = Places(session.output_dir, options.overwrite, renamable=False)
@@ -170,16 +164,15 @@ class Rescoring:
             files = [(name, picture.path.resolve()) for name, picture in result.references().items()]
             reading = str(result.record.provenance.get("reading"))
             groups.setdefault((result.record.scene, reading, str(result.masks), *files), []).append(result)
-        self._sources = []
+        self.sources = []
         for group in groups.values():
             references = group[0].references()
             sets = [result.render_set(references) for result in group]
             source = ImageFiles(sets, reading_of(group[0].record), hash_file=cache(remembered_sha256))
-            self._sources.append(source.checked({protocol.alpha for protocol in protocols}))
+            self.sources.append(source.checked({protocol.alpha for protocol in protocols}))
             for result, renders in zip(group, sets, strict=True):
                 result.check_renders(source, renders)
-        report_damaged(self._sources, warn)
-        check_sizes(protocols, [size for source in self._sources for size in source.sizes.items()])
+        check_sizes(protocols, [size for source in self.sources for size in source.sizes.items()])
         # Several selections of one result have files of their own.
         check_distinct({(result.file.parent, result.record.cell[0]): result.record.id for result in results}.values())
         self._results = {result.record.id: result for result in results}
@@ -189,7 +182,7 @@ class Rescoring:
     def run(self, callbacks: Callbacks) -> list[Record]:
         """Score the renders and write the records."""
         records = []
-        for source in self._sources:
+        for source in self.sources:
             results = [self._results[result] for result in source.ids]
             inputs = {result.record.id: of_record(result.record, result.file) for result in results}
             with open_partial(self._places, inputs, self._scorer, callbacks) as partial:

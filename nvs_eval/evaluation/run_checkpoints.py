@@ -80,9 +80,11 @@ def _score_kept(
     """
     kept = {job: result for job in group if (result := kept_result(job, session.output_dir, protocols))}
     try:
-        rescoring = Rescoring(session, list(kept.values()), protocols, options, callbacks.warn)
+        rescoring = Rescoring(session, list(kept.values()), protocols, options)
     except InputError:
         return []  # The renders have changed. Any other fault is found again.
+    if any(source.damaged for source in rescoring.sources):
+        return []
     for job in kept:
         group.remove(job)
         under = some((protocol.label for protocol in protocols), 3)
