@@ -108,11 +108,12 @@ def compare(
         resamples: number of bootstrap resamples.
 
     Returns:
-        One comparison per split and protocol. `comparison.pairs[0].words` states the result in sentences, and
-        `comparison.pairs[0].differences["psnr"].interval` contains the numbers.
+        One comparison per split and protocols with numbers in common. `comparison.pairs[0].words` states the result in
+        sentences, and `comparison.pairs[0].differences["psnr"].interval` contains the numbers.
 
     Raises:
-        InputError: There are not two sides of one protocol, or they share no view or metric, or their images differ.
+        InputError: There are not two sides with a number in common, or they share no view or metric, or their images
+            differ.
     """
     from nvs_eval.comparison.compare import compare
 

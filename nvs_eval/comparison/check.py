@@ -15,9 +15,11 @@ from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, interv
 from nvs_eval.comparison.statistics.scores import SceneScores, Scores
 from nvs_eval.comparison.tables import difference_cell, exceeds, heading, mean_cell
 from nvs_eval.errors import InputError, counted, some
+from nvs_eval.metrics.registry import base_of
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, methods_of
 from nvs_eval.records.incomplete import check_complete
+from nvs_eval.records.joint import joint
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import table_from, text_column
 from nvs_eval.report.tables.table import Cell, Column, Table, decimals
@@ -29,7 +31,9 @@ _NO_METHOD = (
     "names that they have in the baseline (`--method` when scoring), or use `--runs mean` if runs are seeds."
 )
 _NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it as well."
-_INCOMPLETE = "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}."
+_INCOMPLETE = (
+    "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}.{advice}"
+)
 _SUMMARY = "{scores} compared with the baseline: {worse}."
 _BEYOND_NOISE = "{count} got worse by more than the tolerance and noise"
 _BLIND = "{count} got worse by more than the tolerance, with too few views to show noise"
@@ -208,16 +212,18 @@ def check(
     checks: list[MetricCheck] = []
     new_records = by_protocol(new)
     for protocol, old_records in by_protocol(baseline).items():
-        if protocol not in new_records:
+        same = new_records.get(protocol)
+        parts = [(same, old_records)] if same else [part.sides for part in joint(new, old_records, whole=False)]
+        both = next((sides for sides in parts if all(sides)), None)
+        if both is None:
             got = some(map(_protocol, new_records.values()))
             advice = precision_advice([*old_records, *new])
             raise InputError(_NO_PROTOCOL.format(old=_protocol(old_records), new=got, advice=advice))
-        new_sides = _by_name(methods_of(new_records[protocol], runs=runs))
-        old_sides = _by_name(methods_of(old_records, runs=runs))
+        new_sides, old_sides = (_by_name(methods_of(records, runs=runs)) for records in both)
         for name, old in old_sides.items():
             side = new_sides.get(name) or _only_run(new_sides, old_sides, name)
             checks += _check_method(name, old, side, tolerances, resamples)
-    metrics = dict.fromkeys(check.difference.metric for check in checks)
+    metrics = dict.fromkeys(base_of(check.difference.metric) for check in checks)
     if unknown := set(tolerances) - set(metrics):
         raise InputError(_UNKNOWN_METRICS.format(unknown=", ".join(sorted(unknown)), metrics=", ".join(metrics)))
     return CheckResult(checks)
@@ -259,7 +265,7 @@ def _check_method(
     for scene in [*old.records, None] if len(old.records) > 1 else old.records:
         comparison = compare_contenders([old, new], scenes=None if scene is None else [scene], resamples=resamples)
         for metric, difference in comparison.pairs[0].differences.items():
-            tolerance = tolerances.get(metric, default_tolerance(metric, difference.info))
+            tolerance = tolerances.get(base_of(metric), default_tolerance(metric, difference.info))
             identity = (name, scene, comparison.protocol, comparison.fingerprint)
             checks.append(MetricCheck(*identity, difference, *_finite_interval(difference, resamples), tolerance))
     return checks
@@ -292,7 +298,9 @@ def _check_complete(name: str, old: Contender, new: Contender) -> None:
             required = dict.fromkeys(name for record in records for name in _names(record, kind))
             scored = set.intersection(*(set(_names(record, kind)) for record in new.records[scene]))
             if missing := [name for name in required if name not in scored]:
-                raise InputError(_INCOMPLETE.format(scene=scene, name=name, kind=kind, missing=some(missing)))
+                advice = precision_advice([*records, *new.records[scene]]) if kind == "metrics" else ""
+                place = {"scene": scene, "name": name, "kind": kind, "missing": some(missing)}
+                raise InputError(_INCOMPLETE.format(**place, advice=advice))
 
 
 def _names(record: Record, kind: str) -> list[str]:

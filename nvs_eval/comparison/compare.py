@@ -18,9 +18,11 @@ from nvs_eval.comparison.statistics.ranks import holm, signed_ranks
 from nvs_eval.comparison.statistics.scores import Array
 from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.metrics.registry import keys_of
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_of
 from nvs_eval.records.incomplete import failures
+from nvs_eval.records.joint import Joint, joint
 from nvs_eval.records.record import Record
 
 # Number of pairs whose draws are made together: many are faster, and take more memory.
@@ -46,7 +48,7 @@ def compare(
     resamples: int = RESAMPLES,
     on_pairs: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[Comparison]:
-    """Compare results on the views that they share: one comparison per split and protocol.
+    """Compare results on the views that they share: one comparison of all results that have numbers in common.
 
     Args:
         groups: records by the user's name for them. Several groups are one side each; in a single group, each method
@@ -58,12 +60,11 @@ def compare(
         on_pairs: called with the number of pairs of a comparison that are compared, and that of all its pairs.
 
     Raises:
-        InputError: no two sides have the same protocol; or two share no view or metric, or differ in their images.
+        InputError: no two sides have a number in common; or two share no view or metric, or differ in their images.
     """
-    matched = contenders_of(groups, runs=runs)
     return [
-        compare_contenders(contenders, metrics=metrics, resamples=resamples, on_pairs=on_pairs)
-        for contenders in matched
+        compare_contenders(contenders, metrics=metrics, resamples=resamples, on_pairs=on_pairs, group=group)
+        for contenders, group in _matched(groups, runs=runs)
     ]
 
 
@@ -83,22 +84,24 @@ def compare_contenders(
     scenes: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     on_pairs: Callable[[int, int], None] = lambda done, count: None,
+    group: Joint | None = None,
 ) -> Comparison:
     """Compare every contender with all later ones.
 
     Args:
-        contenders: at least two contenders of the same split and protocol.
+        contenders: at least two contenders of the same split and protocol, or of records that share a table.
         metrics: metrics to compare (default: all).
         scenes: scenes to compare on (default: all that both contenders of a pair have).
         resamples: number of bootstrap resamples.
         on_pairs: called with the number of pairs that are compared, and that of all pairs.
+        group: how the records share a table, if they are of several protocols.
 
     Raises:
         InputError: no contender has one of the metrics; or two share no view or metric, or differ in their images.
     """
     scored = {name for contender in contenders for record in contender.all_records for name in record.metrics}
     for metric in metrics:
-        if metric not in scored:
+        if not keys_of(metric, scored):
             raise unknown_name("metric", metric, scored)
     first = contenders[0].all_records[0]
     both = _shared_by_pairs(contenders, scenes)
@@ -112,7 +115,7 @@ def compare_contenders(
     while some_pairs := list(itertools.islice(both, _PAIRS_AT_ONCE)):
         pairs += _pairs(some_pairs, metrics, resamples)
         on_pairs(len(pairs), count)
-    comparison = Comparison(first.split, first.protocol_title, first.fingerprint, _corrected(pairs))
+    comparison = Comparison(first.split, first.protocol_title, first.fingerprint, _corrected(pairs), group)
     describe = partial(pair_words, comparison)
     return replace(comparison, pairs=[replace(pair, describe=describe) for pair in comparison.pairs])
 
@@ -154,7 +157,7 @@ def _chosen(both: Shared, metrics: Sequence[str]) -> list[str]:
     Raises:
         InputError: they share none of them.
     """
-    chosen = [metric for metric in (metrics or both.infos) if metric in both.infos]
+    chosen = [key for metric in metrics for key in keys_of(metric, both.infos)] if metrics else list(both.infos)
     if not chosen:
         raise InputError(
             f"{both.a.name} and {both.b.name} share none of the metrics {', '.join(metrics)}. "
@@ -175,30 +178,48 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 def contenders_of(
     groups: Mapping[str, Sequence[Record]], *, runs: Literal["each", "mean"] = "each"
 ) -> list[list[Contender]]:
-    """Return the contenders of each split and protocol that has at least two, with the last checkpoint of each run.
+    """Return the contenders that have numbers in common, if there are at least two, at the last step of each run.
 
     Takes the arguments of `compare`.
 
     Raises:
-        InputError: one of several groups contains more than one method or run; or no split and protocol has two
-            contenders.
+        InputError: one of several groups contains more than one method or run; or no two contenders have a number in
+            common.
     """
-    sides: dict[tuple[str, str], list[tuple[str, Contender]]] = {}
-    for group, records in groups.items():
-        for protocol, members in by_protocol(records).items():
+    return [contenders for contenders, _ in _matched(groups, runs=runs)]
+
+
+def _matched(
+    groups: Mapping[str, Sequence[Record]], *, runs: Literal["each", "mean"]
+) -> list[tuple[list[Contender], Joint]]:
+    matched = []
+    for part in _parts(groups):
+        sides: list[tuple[str, Contender]] = []
+        for group, members in zip(groups, part.sides, strict=True):
             contenders = methods_of(members, runs=runs)
             if len(groups) > 1 and len(contenders) > 1:
                 raise InputError(_SEVERAL.format(group=group, names=some(side.name for side in contenders)))
-            sides.setdefault(protocol, []).extend((group, contender) for contender in contenders)
-    comparable = [_with_labels(contenders) for contenders in sides.values() if len(contenders) > 1]
-    if not comparable:
-        got = (
-            f"{group} ({some(dict.fromkeys(map(_with_protocol, records)), whole=True)})"
-            for group, records in groups.items()
-        )
-        advice = precision_advice([record for records in groups.values() for record in records])
-        raise InputError(_NOT_TWO.format(groups=", ".join(got), advice=advice))
-    return comparable
+            sides += [(group, contender) for contender in contenders]
+        if len(sides) > 1:
+            matched.append((_with_labels(sides), part))
+    if matched:
+        return matched
+    got = (
+        f"{group} ({some(dict.fromkeys(map(_with_protocol, records)), whole=True)})"
+        for group, records in groups.items()
+    )
+    advice = precision_advice([record for records in groups.values() for record in records])
+    raise InputError(_NOT_TWO.format(groups=", ".join(got), advice=advice))
+
+
+def _parts(groups: Mapping[str, Sequence[Record]]) -> list[Joint]:
+    """Group records by numbers in common; over only some scenes or views if nothing else is comparable."""
+    parts = joint(*groups.values())
+    several = any(
+        len({(place, record.method, record.run) for place, side in enumerate(part.sides) for record in side}) > 1
+        for part in parts
+    )
+    return parts if several else joint(*groups.values(), whole=False)
 
 
 def _with_labels(sides: Sequence[tuple[str, Contender]]) -> list[Contender]:
@@ -226,16 +247,18 @@ def _with_protocol(record: Record) -> str:
 
 def left_out_notes(groups: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     """Yield notes on splits and protocols that some groups lack, which are skipped or compared without these groups."""
-    owners: dict[tuple[str, str], dict[str, Record]] = {}
-    everyone: dict[str, None] = {}
-    for group, records in groups.items():
-        for record in records:
-            owner = group if len(groups) > 1 else record.method
-            owners.setdefault((record.split, record.fingerprint), {}).setdefault(owner, record)
-            everyone[owner] = None
-    for (split, fingerprint), by_owner in owners.items():
+    parts: list[dict[str, Record]] = []
+    for part in _parts(groups):
+        owners: dict[str, Record] = {}
+        for group, records in zip(groups, part.sides, strict=True):
+            for record in records:
+                owners.setdefault(group if len(groups) > 1 else record.method, record)
+        parts.append(owners)
+    everyone = dict.fromkeys(owner for owners in parts for owner in owners)
+    for by_owner in parts:
         (first, *others), missing = by_owner, [owner for owner in everyone if owner not in by_owner]
-        views = f"{split} views under {by_owner[first].protocol_title} ({fingerprint})"
+        record = by_owner[first]
+        views = f"{record.split} views under {record.protocol_title} ({record.fingerprint})"
         if missing and not others:
             yield f"Skipped {views}: only {first} has them."
         elif missing:

@@ -15,6 +15,7 @@ from nvs_eval.comparison.statistics.ranks import SignedRank, Wins, wins
 from nvs_eval.comparison.statistics.scores import Scores
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.groups import Contender
+from nvs_eval.records.joint import Joint
 from nvs_eval.records.record import MetricInfo
 
 SIGNIFICANT = 0.05
@@ -221,12 +222,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contenders of one split and protocol, every one compared with all later ones."""
+    """Contenders of one split that have numbers in common, every one compared with all later ones.
+
+    Attributes:
+        split: split of the views.
+        protocol: name of the protocol; several are joined by a plus sign.
+        fingerprint: fingerprint of the protocol; several are joined likewise.
+        pairs: the pairs.
+        group: how the records share a table; None for records of one protocol.
+    """
 
     split: str
     protocol: str
     fingerprint: str
     pairs: Sequence[Pair]
+    group: Joint | None = None
 
     @cached_property
     def tests(self) -> int:

@@ -9,6 +9,7 @@ from nvs_eval.comparison.dependence import dependence_words
 from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
 from nvs_eval.comparison.tables import amount, between, digits_of, p_text, place_name, unit_of
 from nvs_eval.errors import counted, listed, some
+from nvs_eval.report.tables.notes import joint_notes
 from nvs_eval.report.words import capitalised
 
 # Phrases of the overview, by kind of verdict.
@@ -64,8 +65,14 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
         *_by_metric({metric: interval.reason for metric, interval in intervals.items()}),
         *dict.fromkeys(interval.note for interval in intervals.values() if interval.note),
         *_infinite_words(pair, differences),
-        *(f"{note}." for note in pair.shared.notes),
+        *(f"{note}." for note in (*pair.shared.notes, *_joint_notes(comparison, pair))),
     ]
+
+
+def _joint_notes(comparison: Comparison, pair: Pair) -> Iterator[str]:
+    if comparison.group is not None:
+        infos = {metric: difference.info for metric, difference in pair.differences.items()}
+        yield from joint_notes(comparison.group, infos, shown=infos)
 
 
 def overview(comparison: Comparison) -> list[str]:

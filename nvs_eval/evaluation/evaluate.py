@@ -117,6 +117,7 @@ def evaluate(
             protocol=rows.protocol.stamp,
             metrics=rows.protocol.infos,
             views=rows.rows(index),
+            neutral=rows.neutral(index),
             provenance=_provenance(scorer, rows, index, session, provenance[index] if provenance else {}),
         )
         for index, result in enumerate(ids)

@@ -60,7 +60,9 @@ class KeptFiles:
             reference = relative_path(self.references / f"{row.name}{extension}", self.result)
             render = "".join(f"{self.renders}/{row.name}{extension}" for extension in RENDERS[self.keep]) or None
             rows.append(replace(row, render=render, reference=reference if render else None))
-        return replace(record, views=rows, provenance=provenance)
+        # Checkpoints render floats. That they were scored from 8-bit copies must not look as if these were the renders.
+        neutral = [step for step in record.neutral if step != "q-render"]
+        return replace(record, views=rows, provenance=provenance, neutral=tuple(neutral))
 
 
 def kept_files(folder: Path, extensions: Collection[str]) -> dict[Path, Path]:

@@ -119,14 +119,24 @@ class Result:
         # PNGs written by `nvs-eval run` are 8-bit copies of float renders.
         if _FROM_RUN not in self.record.provenance or all(render.suffix == ".npy" for render in renders):
             return
-        # A protocol with `out_of_range: error` has checked every render, so nothing was clamped in the PNGs.
-        in_range = self.record.protocol["definition"].get("out_of_range") == "error"
         rounds = protocol.quantise.render == "round" and protocol.colour_correction == "none"
-        if not (rounds and (in_range or protocol.out_of_range == "clamp")):
+        if not (rounds and (self._was_in_range or protocol.out_of_range == "clamp")):
             raise InputError(
                 f"{self.file}: the kept renders are 8-bit copies, but {quoted(protocol.name)} scores floats or values "
                 f"outside [0, 1]. Run the checkpoint again under {protocol.name}, or with `--keep-renders all`."
             )
+
+    @property
+    def _was_in_range(self) -> bool:
+        """Whether the original renders were in [0, 1], so that nothing was clamped in 8-bit copies."""
+        return "range" in self.record.neutral or self.record.protocol["definition"].get("out_of_range") == "error"
+
+    @property
+    def _changed_in_copies(self) -> set[str]:
+        """Steps that may have changed the original renders, although they do not change the kept ones."""
+        if _FROM_RUN not in self.record.provenance:
+            return set()
+        return {"q-render"} if self._was_in_range else {"q-render", "range"}
 
     def check_renders(self, source: ImageFiles, renders: RenderSet) -> None:
         """Check that renders have not changed since the record was written, if it has hashes of their files.
@@ -199,7 +209,9 @@ class Result:
         for key, entries in earlier.items():
             if merged := {**entries, **provenance.get(key, {})}:
                 provenance[key] = merged
-        return replace(record, views=rows, provenance=provenance)
+        lost = self._changed_in_copies | ({"q-reference"} if copies else set())
+        neutral = tuple(step for step in record.neutral if step not in lost)
+        return replace(record, views=rows, provenance=provenance, neutral=neutral)
 
 
 def _sha256_if_readable(sha256: Callable[[], str]) -> str | None:

@@ -183,16 +183,17 @@ class _Line(msgspec.Struct):
     failed: str | None = None
     skipped: str | None = None
     mask_sha256: str | None = None
+    neutral: frozenset[str] = frozenset()
 
     def entry(self) -> Entry:
         failed = None if self.failed is None else InputError(self.failed)
-        return Entry(self.row, failed, self.skipped, self.mask_sha256)
+        return Entry(self.row, failed, self.skipped, self.mask_sha256, self.neutral)
 
 
 def _plain(name: str, images: str, entry: Entry) -> dict[str, Any]:
     reasons = {"failed": entry.failed and str(entry.failed), "skipped": entry.skipped, "mask_sha256": entry.mask_sha256}
     row = None if entry.row is None else plain_row(asdict(entry.row))
-    plain = {"row": row, **reasons}
+    plain = {"row": row, "neutral": sorted(entry.neutral) or None, **reasons}
     return {"name": name, "images": images, **{key: value for key, value in plain.items() if value is not None}}
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError, quoted
-from nvs_eval.images.pixels import RANGE_TOLERANCE, Quantisation, clamp_to_range, crop_border, quantise
+from nvs_eval.images.pixels import (
+    RANGE_TOLERANCE,
+    Quantisation,
+    clamp_to_range,
+    crop_border,
+    is_quantised,
+    quantise,
+)
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
@@ -21,18 +29,29 @@ class SharedSteps:
     Attributes:
         corrections: colour corrections: kind, reference, renders, and corrected renders.
         quantised: images and their quantised versions, by the image's identity and the rule.
+        levels: images, and which of them have only 8-bit levels, by the identity of the image or batch.
     """
 
     corrections: list[tuple[str, Tensor, Tensor, Tensor]] = field(default_factory=list)
     quantised: dict[tuple[int, Quantisation], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    levels: dict[int, tuple[Tensor, Sequence[bool]]] = field(default_factory=dict)
 
     def quantise(self, image: Tensor, rule: Quantisation) -> Tensor:
         """Quantise an image by a rule, once."""
         key = (id(image), rule)
         if key not in self.quantised:
+            # Rounding changes no level; truncating one above 1 may.
+            same = rule == "none" or (rule == "round" and all(self.are_levels(image)))
             # Keep the image too, so that no other object can get its identity.
-            self.quantised[key] = (image, quantise(image, rule))
+            self.quantised[key] = (image, image if same else quantise(image, rule))
         return self.quantised[key][1]
+
+    def are_levels(self, images: Tensor) -> Sequence[bool]:
+        """Return which images of a batch `[K, 3, H, W]`, or whether one `[3, H, W]`, have only 8-bit levels."""
+        if id(images) not in self.levels:
+            batch = images if images.ndim > 3 else images[None]
+            self.levels[id(images)] = (images, [is_quantised(image) for image in batch])
+        return self.levels[id(images)][1]
 
 
 class EmptyMask(InputError):
@@ -49,6 +68,7 @@ class Prepared:
         corrected: renders after colour correction; None if the protocol has none.
         mask: weights for the metrics, `[1, H, W]`; None without a mask, or if it was applied to the images.
         coverage: mean of the mask, if there was one.
+        levels: whether the reference, and each render, had only 8-bit levels before quantisation.
     """
 
     reference: Tensor
@@ -56,6 +76,7 @@ class Prepared:
     corrected: Tensor | None
     mask: Tensor | None
     coverage: float | None
+    levels: Sequence[bool]
 
 
 def range_errors(view: View, protocol: Protocol) -> dict[int, InputError]:
@@ -144,6 +165,7 @@ def prepare(
         corrected=None if fitted is None else _cut(steps.quantise(fitted, rules.render), protocol),
         mask=None,
         coverage=None,
+        levels=(*steps.are_levels(reference), *steps.are_levels(renders)),
     )
     if mask is not None and protocol.takes_masks:
         mask = _cut(quantise(mask, rules.mask), protocol)

@@ -19,6 +19,7 @@ from nvs_eval.images.pixels import AlphaRule, sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import ViewRow
 from nvs_eval.records.result_id import ResultId
+from nvs_eval.records.signatures import NEUTRAL
 from nvs_eval.sources.views import FailedView, View
 
 
@@ -31,12 +32,14 @@ class Entry:
         failed: error that prevented them.
         skipped: reason why the view is left out: its mask is empty.
         mask_sha256: hash of the mask of a skipped view.
+        neutral: steps that changed nothing in the scores.
     """
 
     row: ViewRow | None = None
     failed: InputError | None = None
     skipped: str | None = None
     mask_sha256: str | None = None
+    neutral: frozenset[str] = frozenset()
 
 
 Entries = MutableMapping[str, Entry]
@@ -73,6 +76,11 @@ class Rows:
         """Return whether a result has any row."""
         return any(entry.row is not None for entry in self.entries[index].values())
 
+    def neutral(self, index: int) -> tuple[str, ...]:
+        """Return the steps that changed nothing in any row of a result."""
+        of_rows = [entry.neutral for _, entry in self._in_order(index) if entry.row is not None]
+        return tuple(step for step in NEUTRAL if all(step in steps for steps in of_rows))
+
     def failed(self, index: int) -> dict[str, InputError]:
         """Return the errors of the views of a result that could not be scored, by name."""
         return {name: entry.failed for name, entry in self._in_order(index) if entry.failed is not None}
@@ -88,7 +96,8 @@ class Rows:
         self.fail(view.name, {**view.failed, **{results[place]: error for place, error in errors.items()}})
         for place, index in enumerate(results):
             if place not in errors:
-                self.entries[index][view.name] = Entry(self._row(view, place, index, outcome, hashes))
+                row = self._row(view, place, index, outcome, hashes)
+                self.entries[index][view.name] = Entry(row, neutral=outcome.neutral[place])
 
     def fail(self, name: str, errors: Mapping[int, InputError]) -> None:
         """Add a view that cannot be scored for some results, with their errors."""

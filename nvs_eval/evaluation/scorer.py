@@ -40,6 +40,7 @@ class Outcome:
         error: error of this protocol on all renders; `EmptyMask` if the view is to be skipped.
         failed: errors of this protocol on each render that has one of its own, by index.
         reference: reference with its alpha composited or dropped, `[H, W, 3]`; None if it has no alpha.
+        neutral: steps that changed nothing in the scores of each render.
     """
 
     scores: Scores
@@ -47,6 +48,7 @@ class Outcome:
     error: InputError | None = None
     failed: Mapping[int, InputError] = field(default_factory=dict)
     reference: Tensor | None = None
+    neutral: Sequence[frozenset[str]] = ()
 
     @classmethod
     def of_parts(cls, parts: Sequence[Outcome], sizes: Sequence[int]) -> Outcome:
@@ -65,7 +67,9 @@ class Outcome:
             name: [score for part, none in zip(parts, undefined, strict=True) for score in part.scores.get(name, none)]
             for name in scored[0].scores
         }
-        return cls(scores, scored[0].coverage, failed=failed, reference=scored[0].reference)
+        nothing = [[frozenset[str]()] * size for size in sizes]
+        neutral = [steps for part, none in zip(parts, nothing, strict=True) for steps in part.neutral or none]
+        return cls(scores, scored[0].coverage, failed=failed, reference=scored[0].reference, neutral=neutral)
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ class Scorer:
             for name, metric in self._metrics[index].items()
         }
         reference = None if work.view.reference_alpha is None else work.opaque_reference(protocol.alpha)
-        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed)
+        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed, work.neutral(protocol))
 
     def _outcome(self, work: SharedWork, index: int, plan: _Plan | Outcome) -> Outcome:
         if isinstance(plan, Outcome):
@@ -214,7 +218,7 @@ class Scorer:
             parts = zip(*(scores[part] for part in _parts(protocol)), strict=True)
             scores[AVERAGE] = [mipnerf_average(*values) for values in parts]
         ordered = {name: scores[name] for name in protocol.metrics}
-        return Outcome(ordered, plan.coverage, failed=failed, reference=plan.reference)
+        return Outcome(ordered, plan.coverage, failed=failed, reference=plan.reference, neutral=plan.neutral)
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,7 @@ class _Plan:
     masked: bool
     reference: Tensor | None
     failed: Mapping[int, InputError]
+    neutral: Sequence[frozenset[str]]
 
 
 def _parts(protocol: Protocol) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.neutral import neutral_steps
 from nvs_eval.evaluation.prepare import Prepared, SharedSteps, prepare, range_errors
 from nvs_eval.images.pixels import AlphaRule, by_planes
 from nvs_eval.metrics.describe import Metric
@@ -86,6 +87,10 @@ class SharedWork:
             batch = torch.stack(renders) if len(renders) > 1 else renders[0][None]
             self._opaque[rule] = (view, reference, batch)
         return self._opaque[rule]
+
+    def neutral(self, protocol: Protocol) -> list[frozenset[str]]:
+        """Return the steps of a protocol that change nothing in the score of each render."""
+        return neutral_steps(self.view, self._on_device(protocol.alpha)[0], self.prepare(protocol), protocol)
 
     def opaque_reference(self, rule: AlphaRule) -> Tensor:
         """Return the reference without alpha, `[H, W, 3]`, as prepared images use it."""

@@ -152,12 +152,13 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
     Returns:
         The levels divided by 255, in the image's dtype. If all values are levels already, the image itself.
     """
-    if rule == "none":
-        return image
+    return image if rule == "none" or is_quantised(image, rule) else _at_levels(image, rule)
+
+
+def is_quantised(image: Float[Tensor, "*shape"], rule: Quantisation = "round") -> bool:
+    """Return whether quantising changes no value. In [0, 1], rounding and truncating then change none."""
     # In parts that stay in the cache, because allocating whole images takes longer than the comparison.
-    if all(torch.equal(_at_levels(part, rule), part) for part in image.flatten().split(_VALUES_AT_ONCE)):
-        return image
-    return _at_levels(image, rule)
+    return all(torch.equal(_at_levels(part, rule), part) for part in image.flatten().split(_VALUES_AT_ONCE))
 
 
 def _at_levels(image: Tensor, rule: Quantisation) -> Tensor:

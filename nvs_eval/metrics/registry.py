@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Protocol
@@ -55,6 +55,26 @@ class Recorded(Protocol):
     def decimals(self) -> int | None: ...  # noqa: D102
 
 
+_SHORT = {
+    "pad:valid": "no padding", "pad:zero": "zero padding", "pad:reflect": "mirrored", "pad:symmetric": "edge repeated",
+    "win:gauss11s1.5": "Gaussian", "win:uniform7": "uniform", "win:ngp5": "5 pixels", "range:pair": "range of pair",
+    "no grey": "RGB", "grey:bt709": "luminance", "grey:bt601-8bit": "8-bit grey",
+    "cov:population": "population", "cov:sample": "sample", "covclamp": "clamped", "no covclamp": "not clamped",
+    "no floor": "no floor", "input:scaled": "scaled", "input:unscaled": "unscaled", "norm:lpips": "lpips norm",
+    "norm:torchmetrics": "torchmetrics norm", "clamp": "clamped", "no clamp": "unclamped",
+    "precision:fast": "fast", "no precision": "exact",
+    "cc:affine": "affine", "cc:quadratic": "quadratic", "q:float": "float", "q:round8": "8-bit",
+    "q:trunc8": "truncated", "q:round8/float": "8-bit render", "q:round8/trunc8": "truncated reference",
+    "alpha:drop": "alpha dropped", "no alpha": "composited", "beyond:clamp": "clamped", "beyond:keep": "unclamped",
+    "no beyond": "in range", "region:right-half": "right half", "no region": "whole image", "no crop": "uncropped",
+    "no mask": "no masks", "mask:valid-pixels": "valid pixels", "mask:multiply": "multiplied by masks",
+    "mask:fill": "filled masks", "mask:bbox": "box of masks", "mask:windows": "windows in masks",
+    "mask:dycheck": "masks as dycheck", "no qmask": "float masks", "qmask:round8": "8-bit masks",
+    "qmask:trunc8": "truncated masks",
+}  # fmt: skip
+"""Short words for parts of signatures in headings, where numbers of one metric stand side by side."""
+
+
 def known_metrics() -> Mapping[str, About]:
     """Return the facts of each built-in metric, by key, in the order of lists."""
     return _METRICS
@@ -67,13 +87,32 @@ def family_of_key(key: str, *others: str) -> str:
     return max((name for name in (*FAMILIES, *others) if f"{key}_".startswith(f"{name}_")), key=len, default="")
 
 
+def base_of(key: str) -> str:
+    """Return the metric of a column's key, which may name parts of its signature: `ssim` of `ssim[pad:zero]`."""
+    return key.partition("[")[0]
+
+
+def keys_of(metric: str, keys: Iterable[str]) -> list[str]:
+    """Return those of some keys that are columns of a metric, or the column with this key."""
+    return [key for key in keys if metric in (key, base_of(key))]
+
+
+def _parts_words(key: str) -> str:
+    """Return the parts that a column's key names, in short words: "zero padding"; "" if it names none."""
+    parts = key.partition("[")[2].removesuffix("]")
+    return ", ".join(_SHORT.get(part) or part.replace(":", " ") for part in parts.split("|")) if parts else ""
+
+
 def about_of(metric: str, info: Recorded | None = None) -> About:
     """Return the facts of a metric.
 
     Args:
-        metric: its key. `ssim_reflect` is an SSIM whose only name is its key.
+        metric: its key. `ssim_reflect` is an SSIM whose only name is its key, and `ssim[pad:zero]` a column of SSIM.
         info: its entry in a record, for a metric of a plugin, which need not be installed.
     """
+    if words := _parts_words(metric):
+        about = about_of(base_of(metric), info)
+        return replace(about, title=_with(about.title, words), latex="")
     plain = metric.removeprefix(CORRECTED)
     about = _METRICS.get(plain) or _variant(plain, info)
     if plain == metric:
@@ -88,11 +127,18 @@ def label_of(metric: str, info: Recorded | None = None) -> str:
         metric: its key, which is the label of a metric without a title.
         info: its entry in a record, for a metric of a plugin.
     """
+    if words := _parts_words(metric):
+        return _with(label_of(base_of(metric), info), words)
     plain = metric.removeprefix(CORRECTED)
     title = about_of(plain, info).title
     if plain == metric:
         return title
     return metric if title == plain else f"cc-{title}"
+
+
+def _with(title: str, words: str) -> str:
+    """Return a title with more words in brackets: "SSIM (zero padding)", "LPIPS (VGG, unscaled)"."""
+    return f"{title.removesuffix(')')}, {words})" if title.endswith(")") else f"{title} ({words})"
 
 
 def _variant(key: str, info: Recorded | None) -> About:

@@ -1,4 +1,4 @@
-"""Rules of comparison: records rank together if views, references, masks and protocol are the same."""
+"""Rules of comparison: records rank together if views, references and masks are the same (see also `joint`)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | No
 def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -> None:
     """Check that the records of each block (`blocks_of`) were scored on the same views, references and masks.
 
-    Unit, direction and signature of a metric must also be the same in all records of a protocol, over all scenes.
+    Unit and direction of a metric must also be the same in all records that have its signature, over all scenes.
 
     Args:
         records: any number of records, of any scenes and protocols.
@@ -166,20 +166,19 @@ def precision_advice(records: Sequence[Record]) -> str:
 
 
 def _check_metrics(records: Sequence[Record], files: Mapping[int, Path]) -> None:
-    """Check that each metric is the same in all records of a fingerprint, which covers it."""
+    """Check that each metric has one unit and direction under one signature, which decides what is ranked together."""
     first_of: dict[tuple[str, str], tuple[MetricInfo, Record]] = {}
     for record in records:
         for metric, info in record.metrics.items():
-            first, other = first_of.setdefault((record.fingerprint, metric), (info, record))
+            first, other = first_of.setdefault((metric, info.signature), (info, record))
             if info != first:
                 facts = "; ".join(
                     f"{holder.scene}, {_named(holder, files)}, has {values}"
                     for holder, values in zip((other, record), _differing(first, info), strict=True)
                 )
                 raise InputError(
-                    f"{metric} must be the same metric in all records of protocol {record.protocol_title} "
-                    f"({record.fingerprint}): {facts}. One record was edited without updating the fingerprint. Score "
-                    "again, or omit one of them."
+                    f"{metric} must have one unit and direction in all records of its signature {info.signature}: "
+                    f"{facts}. One record was edited. Score again, or omit one of them."
                 )
 
 

@@ -43,6 +43,7 @@ class Record:
         provenance: software, device, files and times behind the scores.
         selection: identifier of the views that were to be scored if they are a part of the split; None for all.
         step_name: name of a checkpoint without a step number, or None.
+        neutral: steps that changed nothing, in the order of `records.signatures.NEUTRAL`; empty if unknown.
     """
 
     scene: str
@@ -56,6 +57,7 @@ class Record:
     provenance: Mapping[str, Any]
     selection: str | None = None
     step_name: str | None = None
+    neutral: Sequence[str] = ()
 
     @property
     def id(self) -> ResultId:
@@ -214,6 +216,7 @@ def to_plain(record: Record) -> dict[str, Any]:
         "means": _mark_infinite(record.means),
         "views_sha256": record.views_sha256,
         "references_sha256": record.references_sha256,
+        **({"neutral": list(record.neutral)} if record.neutral else {}),
         "provenance": plain["provenance"],
     }
 

@@ -118,6 +118,7 @@ class Stored(msgspec.Struct):
     provenance: dict[str, Any]
     selection: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")] | None = None
     step_name: _Name | None = None
+    neutral: tuple[str, ...] = ()
 
 
 class _Definition(msgspec.Struct):

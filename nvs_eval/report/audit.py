@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nvs_eval.errors import counted, listed
 from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
+from nvs_eval.records.signatures import parts_of
 from nvs_eval.report.tables.columns import number_columns, table_from, text_column
 from nvs_eval.report.tables.notes import infinite_notes, left_out_notes
 from nvs_eval.report.tables.table import (
@@ -21,7 +22,7 @@ from nvs_eval.report.tables.table import (
     shown,
     visible,
 )
-from nvs_eval.report.words import absence, capitalised, parts_of, phrase
+from nvs_eval.report.words import absence, capitalised, phrase
 
 _CAPTION = "in brackets: difference from {protocol}; not ranked"
 _FIRST = "{owner} {metric} {value} ({protocol})"

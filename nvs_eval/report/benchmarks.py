@@ -6,7 +6,9 @@ from papers and pages of tools, with their source and protocol; docs/published.m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +17,7 @@ from msgspec import Meta, Struct
 from nvs_eval.errors import InputError, shortened, unknown_name
 from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.system.schema import Count, Name, Text, convert
-from nvs_eval.system.yaml_files import find_file, named_files, read_as
+from nvs_eval.system.yaml_files import config_folder, find_file, named_files, read_as
 
 
 class Scene(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,6 +167,12 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
 def named_published() -> dict[str, Path]:
     """Return the files of the published numbers that come with nvs-eval, by name."""
     return named_files("published")
+
+
+@cache
+def named_signatures() -> Mapping[str, Mapping[str, str]]:
+    """Return the signatures of the metrics of named protocols, by fingerprint and metric."""
+    return json.loads((config_folder() / "signatures.json").read_text(encoding="utf-8"))
 
 
 def load_published(name_or_path: str | Path) -> Published:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -54,7 +55,7 @@ def plot_files(output: Path, scenes: Sequence[SceneCurves]) -> list[Path]:
     """Return the file of each figure. Names of several figures get the scene, split or protocol that differs."""
     if len(scenes) == 1:
         return [output]
-    identities = [(one.scene, one.split, one.protocol.replace(", ", "-"), one.fingerprint) for one in scenes]
+    identities = [(one.scene, one.split, re.sub(r", | \+ ", "-", one.protocol), one.fingerprint) for one in scenes]
     scene, split, protocol, _ = (len(set(part)) > 1 for part in zip(*identities, strict=True))
     # Two versions of a protocol file have the same name, and different fingerprints.
     fingerprint = len({identity[:3] for identity in identities}) < len(identities)

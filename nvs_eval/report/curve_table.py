@@ -45,7 +45,7 @@ def curve_table(curves: SceneCurves) -> Table:
     return table_from(
         f"{curves.scene}, {curves.split} views, over the steps",
         columns,
-        notes=[*_steps_notes(rows), _HOW, *_progress_notes(rows)],
+        notes=[*_steps_notes(rows), _HOW, *_progress_notes(rows), *curves.notes],
         caption=f"protocol {curves.protocol} ({curves.fingerprint})",
         shared={name: getattr(curves, name) for name in ("scene", "split", "protocol", "fingerprint")},
         signatures=[info.signature for info in curves.infos.values()],

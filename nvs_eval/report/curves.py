@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.metrics.registry import keys_of
 from nvs_eval.records.comparable import difference, usual_of
+from nvs_eval.records.joint import joint_by_scene
 from nvs_eval.records.record import MetricInfo, Record
+from nvs_eval.report.tables.notes import joint_notes
 
 
 class Improved(Protocol):
@@ -82,6 +85,7 @@ class SceneCurves:
         protocol: name of the protocol.
         fingerprint: fingerprint of the protocol.
         curves: at least one curve; those of a run are adjacent.
+        notes: remarks on curves of several protocols.
     """
 
     scene: str
@@ -89,6 +93,7 @@ class SceneCurves:
     protocol: str
     fingerprint: str
     curves: Sequence[Curve]
+    notes: Sequence[str] = ()
 
     @property
     def infos(self) -> dict[str, MetricInfo]:
@@ -126,28 +131,33 @@ def curves_of(
         InputError: no run has several steps, a named metric has no curve, or the records of a scene were not scored on
             the same views, references and masks.
     """
-    runs, _ = runs_of(records)
+    _check_same_scenes(records, files)
+    scenes = list(dict.fromkeys(record.scene for record in records))
+    groups = [(group, runs_of(group.records)[0]) for group in joint_by_scene(records, scenes)]
+    runs = [run for _, of_group in groups for run in of_group]
     if not runs:
         raise InputError(
             "A curve needs records of several steps of one run under one protocol. Got "
             f"{some((record.id.label for record in records), 3, whole=True)}. Make them with "
             "`nvs-eval run --load-config CONFIG --steps all`."
         )
-    places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
-    scenes: dict[tuple[str, str, str], list[list[Record]]] = {}
-    for run in runs:
-        scenes.setdefault((run[0].scene, run[0].split, run[0].fingerprint), []).append(run)
-    for together in scenes.values():
-        _check_same([record for run in together for record in run], places)
     known = {metric for run in runs for metric in _metrics(run)}
     for metric in metrics:
-        if metric not in known:
+        if not keys_of(metric, known):
             raise unknown_name("metric", metric, known)
     of_scenes = []
-    for (scene, split, fingerprint), together in scenes.items():
-        shown = [(run, metric) for run in together for metric in metrics or _metrics(run) if metric in _metrics(run)]
-        if curves := [_curve(run, metric, improved) for run, metric in shown]:
-            of_scenes.append(SceneCurves(scene, split, together[0][0].protocol_title, fingerprint, curves))
+    for group, together in groups:
+        shown = [
+            (run, key)
+            for run in together
+            for metric in metrics or _metrics(run)
+            for key in keys_of(metric, _metrics(run))
+        ]
+        if curves := [_curve(run, key, improved) for run, key in shown]:
+            first = together[0][0]
+            identity = (first.scene, first.split, first.protocol_title, first.fingerprint)
+            infos = {curve.metric: curve.info for curve in curves}
+            of_scenes.append(SceneCurves(*identity, curves, [*joint_notes(group, infos, shown=infos)]))
     return of_scenes
 
 
@@ -202,6 +212,16 @@ def _after(run: Sequence[Record], record: Record) -> Sequence[Record]:
 def _step(record: Record) -> int:
     assert record.step is not None
     return record.step
+
+
+def _check_same_scenes(records: Sequence[Record], files: Sequence[Path]) -> None:
+    """Check that the curves of each scene and protocol are of the same images."""
+    places = {id(record): file for record, file in zip(records, files, strict=True)} if files else {}
+    scenes: dict[tuple[str, str, str], list[Record]] = {}
+    for run in runs_of(records)[0]:
+        scenes.setdefault((run[0].scene, run[0].split, run[0].fingerprint), []).extend(run)
+    for together in scenes.values():
+        _check_same(together, places)
 
 
 def _check_same(records: Sequence[Record], places: Mapping[int, Path]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nvs_eval.errors import listed, quoted
 from nvs_eval.metrics.registry import FAMILIES, about_of, known_metrics
+from nvs_eval.records.signatures import parts_of
 
 # Parts of metrics are described in the registry; these are the parts that the preparation adds.
 _PHRASES: dict[str, str] = {
@@ -54,18 +55,6 @@ _ABSENT: dict[str, str] = {
 def capitalised(text: str) -> str:
     """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
-
-
-def split_signature(signature: str) -> list[str]:
-    """Split a signature into its parts, the family first. Signatures of other metrics in brackets stay whole."""
-    return re.findall(r"(?:\[[^\]]*\]|[^|\[])+", signature)
-
-
-def parts_of(signature: str) -> dict[str, str]:
-    """Return the parts of a signature after the family, by topic: {"pad": "pad:zero", ...}."""
-    return {
-        "v" if re.fullmatch(r"v\d+", part) else part.partition(":")[0]: part for part in split_signature(signature)[1:]
-    }
 
 
 def phrase(part: str) -> str:

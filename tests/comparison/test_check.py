@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.commands import Said
 from support.pinned import Pinned
-from support.records import record, row
+from support.records import record, row, under
 
 from nvs_eval.cli import main
 from nvs_eval.comparison.check import CheckResult, check, default_tolerance
@@ -160,7 +160,7 @@ MINE = {"name": "mine", "definition": {"round_means": None}, "fingerprint": "000
         pytest.param(of(scene="garden"), id="scene"),
         pytest.param(replace(OLD, views=OLD.views[:7]), id="view"),
         pytest.param(replace(OLD, metrics={"psnr": OLD.metrics["psnr"]}), id="metric"),
-        pytest.param(of(protocol=MINE), id="protocol"),
+        pytest.param(under(OLD, MINE), id="protocol"),
         pytest.param(replace(OLD, views=[replace(view, width=7) for view in OLD.views]), id="references"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 import scipy.stats
 from support.commands import Said
 from support.pinned import Pinned
+from support.records import under
 from support.two_sides import GAINS, A, B, base, contenders, many, of, pair_of
 
 from nvs_eval.cli import main
@@ -119,9 +120,9 @@ def test_one_of_several_groups_with_several_methods_is_an_error(pinned: Pinned) 
 def test_sides_are_compared_under_each_shared_protocol(pinned: Pinned) -> None:
     inria = {"name": "inria-3dgs", "definition": {"round_means": None}, "fingerprint": "82a74b27"}
     with pytest.raises(InputError) as error:
-        contenders_of({"one": [A], "other": [replace(B, protocol=inria)]})
+        contenders_of({"one": [A], "other": [under(B, inria)]})
     pinned("compare", error.value)
-    both = {"one": [A, replace(A, protocol=inria)], "other": [B, replace(B, protocol=inria)]}
+    both = {"one": [A, under(A, inria)], "other": [B, under(B, inria)]}
     assert [[side.name for side in sides] for sides in contenders_of(both)] == [["a", "b"], ["a", "b"]]
     with pytest.raises(InputError, match="a under standard"):
         contenders_of({"all": [A]})
@@ -130,8 +131,8 @@ def test_sides_are_compared_under_each_shared_protocol(pinned: Pinned) -> None:
 def test_protocols_that_some_sides_lack_are_noted(pinned: Pinned) -> None:
     inria = {"name": "inria-3dgs", "definition": {"round_means": None}, "fingerprint": "82a74b27"}
     a, b, c = (f"out/{name}" for name in "abc")
-    both = [A, replace(A, protocol=inria)]
-    assert list(left_out_notes({a: both, b: [B, replace(B, protocol=inria)]})) == []
+    both = [A, under(A, inria)]
+    assert list(left_out_notes({a: both, b: [B, under(B, inria)]})) == []
     for groups in (
         {a: both, b: [B]},
         {a: both, b: both, c: [B]},
@@ -191,7 +192,7 @@ def test_earlier_checkpoints_are_skipped_with_a_note(
 
 def test_several_protocols_have_headings(tmp_path: Path, command: Callable[..., str]) -> None:
     for record in (A, B):
-        mine = replace(record, protocol={**record.protocol, "name": "mine", "fingerprint": "00000000"})
+        mine = under(record, {**record.protocol, "name": "mine", "fingerprint": "00000000"})
         write_record(record_file(mine, tmp_path / "out"), mine)
     printed = command("out")
     assert printed.startswith("protocol mine (00000000):\nb is better than a")
@@ -202,7 +203,7 @@ def test_protocol_that_only_one_side_has_is_noted_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Callable[..., str], pinned: Pinned
 ) -> None:
     plain = command("out/fox/a", "out/fox/b")
-    mine = replace(A, protocol={**A.protocol, "name": "mine", "fingerprint": "00000000"})
+    mine = under(A, {**A.protocol, "name": "mine", "fingerprint": "00000000"})
     write_record(record_file(mine, tmp_path / "out"), mine)
     assert main(["compare", "out/fox/a", "out/fox/b"]) == 0
     printed = capsys.readouterr()

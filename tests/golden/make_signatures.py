@@ -14,6 +14,7 @@ from support.formula import Values, signature_scores
 from support.protocols import made_up_protocols
 
 from nvs_eval.protocols import load_protocol, named_protocols
+from nvs_eval.system.yaml_files import config_folder
 
 values: Values = {}
 for protocol in [*map(load_protocol, named_protocols()), *made_up_protocols().values()]:
@@ -22,3 +23,7 @@ for protocol in [*map(load_protocol, named_protocols()), *made_up_protocols().va
         assert all(abs(before[view] - number) < 1e-6 for view, number in numbers.items()), signature
 golden = {"made_by": f"torch {version('torch')}, on the CPU", "values": dict(sorted(values.items()))}
 Path(__file__).with_name("signatures.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+# The signatures of named protocols, which published numbers are compared by.
+named = {protocol.fingerprint: protocol.signatures for protocol in map(load_protocol, named_protocols())}
+(config_folder() / "signatures.json").write_text(json.dumps(named, indent=1) + "\n")

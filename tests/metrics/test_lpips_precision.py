@@ -379,13 +379,13 @@ def test_every_table_format_names_fast(format: str, choices: dict[str, Any]) -> 
     assert text.count(QUICK.fingerprint) == text.count(EXACT.fingerprint) > 0
 
 
-def test_fast_and_exact_are_separate_blocks(tmp_path: Path, cli: Callable[..., Said]) -> None:
+def test_fast_and_exact_are_separate_columns(tmp_path: Path, cli: Callable[..., Said]) -> None:
     for scored in (EXACT, QUICK):
         write_record(record_file(scored, tmp_path), scored)
 
     def shown(*protocols: str) -> list[bool]:
         out = cli("table", str(tmp_path), "--protocol", *protocols).out
-        return [f"({scored.fingerprint})" in out for scored in (EXACT, QUICK)]
+        return [scored.fingerprint in out for scored in (EXACT, QUICK)]
 
     assert shown("inria-3dgs") == [True, True]
     assert shown("inria-3dgs, fast") == shown(QUICK.fingerprint) == [False, True]
@@ -404,16 +404,24 @@ def test_a_data_frame_names_fast() -> None:
 
 def test_fast_and_exact_are_not_compared() -> None:
     other = replace(QUICK, method="splatfacto")
+    (sides,) = contenders_of({"a": [EXACT], "b": [other]})
+    compared = compare_contenders(sides, resamples=200).pairs[0]
+    assert [*compared.differences] == ["psnr", "ssim"]
+    skipped = [f"Skipped LPIPS (VGG, {word}), which some records lack" for word in ("exact", "fast")]
+    assert sorted(compared.shared.notes) == skipped
+
+    def alone(scored: Record) -> Record:
+        views = [replace(view, scores={"lpips_vgg": view.scores["lpips_vgg"]}) for view in scored.views]
+        return replace(scored, metrics={"lpips_vgg": scored.metrics["lpips_vgg"]}, views=views)
+
     with pytest.raises(InputError) as error:
-        contenders_of({"a": [EXACT], "b": [other]})
+        contenders_of({"a": [alone(EXACT)], "b": [alone(other)]})
     assert "a (nerfacto under inria-3dgs), b (splatfacto under inria-3dgs, fast)" in str(error.value)
     assert str(error.value).endswith(ADVICE)
     with pytest.raises(InputError) as plain:
         contenders_of({"a": [EXACT], "b": [of("standard", fast=True)]})
     assert "different metrics" not in str(plain.value)
-    assert [*left_out_notes({"a": [EXACT, QUICK], "b": [replace(EXACT, method="b")]})] == [
-        f"Skipped test views under inria-3dgs, fast ({QUICK.fingerprint}): only a has them."
-    ]
+    assert [*left_out_notes({"a": [EXACT, QUICK], "b": [replace(EXACT, method="b")]})] == []
     (sides,) = contenders_of({"a": [QUICK], "b": [other]})
     assert compare_contenders(sides, resamples=200).protocol == "inria-3dgs, fast"
 
@@ -422,9 +430,10 @@ def test_fast_and_exact_are_not_compared() -> None:
 def test_neither_is_a_baseline_of_the_other(new: Record, baseline: Record) -> None:
     with pytest.raises(InputError) as error:
         check([new], [baseline])
+    lacking = "precision:fast" if baseline.fast else "no precision"
     assert str(error.value) == (
-        f"The new results must be scored under the baseline's {baseline.protocol_title} ({baseline.fingerprint}), test "
-        f"views. Got {new.protocol_title} ({new.fingerprint}), test views. {ADVICE}"
+        f"fox: the new results of nerfacto lack the metrics lpips_vgg[{lacking}] of the baseline. Score the same "
+        f"metrics. {ADVICE}"
     )
     assert {result.protocol for result in check([QUICK], [QUICK], resamples=200).checks} == {"inria-3dgs, fast"}
 
@@ -434,17 +443,12 @@ def test_published_numbers_are_exact() -> None:
     scene = next(iter(published.scores))
     exact, fast = (replace(scored, scene=scene) for scored in (EXACT, QUICK))
     check_published([published], [exact, fast])
-    with pytest.raises(InputError) as error:
-        check_published([published], [fast])
-    assert f"inria-3dgs, fast ({QUICK.fingerprint})" in str(error.value)
-    assert "Score with `--protocol inria-3dgs` and `--precision exact`, rescore" in str(error.value)
+    check_published([published], [fast])
     with pytest.raises(InputError, match="Score with `--protocol inria-3dgs`, rescore"):
         check_published([published], [replace(of("standard", fast=True), scene=scene)])
-    text = nvs_eval.table([fast], with_published="3dgs", allow_mixed=True)
-    assert f"† 3DGS: protocol inria-3dgs ({EXACT.fingerprint}), with exact LPIPS" in text
-    assert "exact LPIPS" not in nvs_eval.table([exact], with_published="3dgs", allow_mixed=True)
-    other = replace(of("standard", fast=True), scene=scene)
-    assert "exact LPIPS" not in nvs_eval.table([other], with_published="3dgs", allow_mixed=True)
+    text = nvs_eval.table([fast], with_published="3dgs")
+    assert f"‡ 3DGS: LPIPS (VGG) is another number under protocol inria-3dgs ({EXACT.fingerprint})" in text
+    assert "another number" not in nvs_eval.table([exact], with_published="3dgs")
 
 
 def test_an_audit_names_fast() -> None:
@@ -461,10 +465,13 @@ def test_an_audit_names_fast() -> None:
 
 def test_curves_name_fast() -> None:
     runs = [of("inria-3dgs", 0.5 / step, fast=fast, step=step, run="a") for fast in (False, True) for step in (1, 2)]
-    exact, fast = curves_of(runs, lambda *_, **__: True)
+    (exact,), (fast,) = (curves_of(of_precision, lambda *_, **__: True) for of_precision in (runs[:2], runs[2:]))
     assert curve_table(fast).caption == f"protocol inria-3dgs, fast ({QUICK.fingerprint})"
     files = plot_files(Path("c.pdf"), [exact, fast])
     assert [file.name for file in files] == ["c-inria-3dgs.pdf", "c-inria-3dgs-fast.pdf"]
+    (both,) = curves_of(runs, lambda *_, **__: True)
+    metrics = [curve.metric for curve in both.curves]
+    assert metrics == ["psnr", "ssim", "lpips_vgg[no precision]", "lpips_vgg[precision:fast]"]
 
 
 def test_logged_scores_have_a_separate_label() -> None:

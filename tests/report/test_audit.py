@@ -14,9 +14,10 @@ from support.records import record, row
 from nvs_eval.errors import listed
 from nvs_eval.protocols import load_protocol, named_protocols
 from nvs_eval.records.record import Record
+from nvs_eval.records.signatures import parts_of, split_signature
 from nvs_eval.report.audit import audit_table, audit_words
 from nvs_eval.report.tables.table import Table
-from nvs_eval.report.words import absence, parts_of, phrase, split_signature
+from nvs_eval.report.words import absence, phrase
 
 
 def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> Record:

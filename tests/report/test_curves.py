@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.commands import Said
-from support.records import record, row
+from support.records import record, row, under
 
 from nvs_eval.cli import main
 from nvs_eval.comparison.noise import improved
@@ -124,10 +124,9 @@ def test_the_predicate_is_asked_of_the_earlier_record_first() -> None:
 
 
 def test_curves_are_of_one_scene_split_protocol_method_and_run() -> None:
-    other = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
-    changes: list[dict[str, Any]] = [{}, {"scene": "owl"}, {"split": "train"}, {"protocol": other}]
-    alone = [{"method": "splatfacto"}, {"run": None}]
-    found = curves_of([each for change in (*changes, *alone) for each in run_of(20, 25, **change)], by(0.5))
+    changes: list[dict[str, Any]] = [{}, {"scene": "owl"}, {"split": "train"}, {"method": "splatfacto"}, {"run": None}]
+    records = [each for change in changes for each in run_of(20, 25, **change)]
+    found = curves_of([*records, *map(under, run_of(20, 25))], by(0.5))
     assert [(each.scene, each.split, each.fingerprint) for each in found] == [
         ("fox", "test", "9f2c51ab"),
         ("owl", "test", "9f2c51ab"),

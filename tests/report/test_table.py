@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.records import INFO, record, row
+from support.records import INFO, record, row, under
 from support.tables import table_of_rows
 
 from nvs_eval.errors import InputError
@@ -139,12 +139,11 @@ def test_one_row_per_view_on_request() -> None:
 
 
 def test_scenes_splits_and_protocols_are_separate_blocks() -> None:
-    other = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
     records = [
         scored("a", 28.0, 0.8, 0.1),
         scored("b", 27.0, 0.7, 0.2, scene="garden"),
         scored("c", 30.0, 0.9, 0.1, split="train"),
-        scored("d", 26.0, 0.6, 0.3, protocol=other),
+        under(scored("d", 26.0, 0.6, 0.3)),
         scored("e", 25.0, 0.5, 0.4),
     ]
     blocks = [(table.title, table.caption.split()[1], column(table, "method")) for table in tables_of(records)]

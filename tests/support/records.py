@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from support.scenes import HEIGHT, WIDTH
@@ -45,6 +45,18 @@ def record(views: Sequence[ViewRow] = (row(),), **changes: Any) -> Record:
         "provenance": {"nvs_eval": "0.1.0"},
     }
     return Record(**{**values, **changes})
+
+
+OTHER = {"name": "other", "definition": {"round_means": None}, "fingerprint": "00000000"}
+
+
+def under(scored: Record, protocol: Mapping[str, Any] = OTHER) -> Record:
+    """Return a record under another protocol, which does not quantise, so that all of its numbers are others."""
+    metrics = {
+        name: replace(info, signature=info.signature.replace("q:round8", "q:float"))
+        for name, info in scored.metrics.items()
+    }
+    return replace(scored, protocol=protocol, metrics=metrics)
 
 
 def rows(records: Sequence[Record], step: int) -> list[list[dict[str, Any]]]:

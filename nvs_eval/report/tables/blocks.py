@@ -7,43 +7,59 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nvs_eval.errors import InputError, some, unknown_name
+from nvs_eval.metrics.registry import base_of, keys_of
 from nvs_eval.records.comparable import difference, usual_of
-from nvs_eval.records.groups import Contender, by_protocol, checkpoints_of, methods_of
+from nvs_eval.records.groups import Contender, checkpoints_of, methods_of
+from nvs_eval.records.joint import Joint, JointRecord, joint, joint_by_scene
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.columns import COUNTS, own_names
 from nvs_eval.report.tables.layout import Layout
-from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_row
+from nvs_eval.report.tables.published_rows import PublishedRow, Row, numbers_of, published_row
 from nvs_eval.report.tables.table import ODD, PARTIAL, decimals
 
 
 @dataclass(frozen=True)
 class Block:
-    """The records of one split and protocol, with the rows of their tables.
+    """The records of one split that share a table, with the rows of their tables.
 
     Attributes:
-        records: at least one record.
+        joint: at least one record, with the columns.
         scenes: scenes of the tables, in their order.
         infos: facts of each metric, by key.
         layout: layout of the tables.
         company: scenes of all tables together, with the widths of their images in pixels.
     """
 
-    records: Sequence[Record]
+    joint: Joint
     scenes: Sequence[str]
     infos: dict[str, MetricInfo]
     layout: Layout
     company: Mapping[str, frozenset[int]]
 
-    @property
+    @cached_property
+    def records(self) -> list[Record]:
+        """The records, those of one result merged."""
+        return self.joint.records
+
+    @cached_property
     def metrics(self) -> list[str]:
-        """Metrics to show, in their order."""
+        """Keys of the columns of scores to show, in their order."""
         chosen = self.layout.options.metrics
-        return [metric for metric in dict.fromkeys(chosen) if metric in self.infos] if chosen else list(self.infos)
+        return [key for name in dict.fromkeys(chosen) for key in self.keys_of(name)] if chosen else list(self.infos)
+
+    def keys_of(self, metric: str) -> list[str]:
+        """Return the keys of the columns of a metric, or of the column with this key."""
+        return keys_of(metric, self.infos)
 
     @cached_property
     def decimals(self) -> dict[str, int]:
         """Number of decimals of each metric."""
         return {metric: decimals(metric, info, self.layout.decimals) for metric, info in self.infos.items()}
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether rows may lack columns because they were scored under other protocols."""
+        return any(isinstance(record, JointRecord) for record in self.records)
 
     @property
     def several(self) -> bool:
@@ -61,16 +77,6 @@ class Block:
         prefix = f"{self.layout.suite.title}, " if suite and self.layout.suite else ""
         return f"{prefix}{subject}, {self.records[0].split} views"
 
-    @property
-    def by_scene(self) -> list[Block]:
-        """One block per scene that has records."""
-        parts = {scene: [record for record in self.records if record.scene == scene] for scene in self.scenes}
-        return [
-            replace(self, records=records, scenes=[scene], infos=_infos(records))
-            for scene, records in parts.items()
-            if records
-        ]
-
     # --- Rows ---
 
     @cached_property
@@ -82,16 +88,22 @@ class Block:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Contenders and published rows of this protocol (of any protocol with `--allow-mixed`), sorted by `--sort`.
+        """Contenders, and published rows that have a number of a column (any with `--allow-mixed`), sorted by `--sort`.
 
         Raises:
             InputError: published numbers are of another benchmark.
         """
-        layout, record = self.layout, self.records[0]
+        layout = self.layout
         published = [
-            published_row(source, record, self.scenes, company=self.company, suite=layout.suite)
+            published_row(
+                source,
+                self.joint.columns,
+                self.scenes,
+                company=self.company,
+                suite=layout.suite,
+                allow_mixed=layout.options.allow_mixed,
+            )
             for source in layout.published
-            if layout.options.allow_mixed or source.protocol.fingerprint == record.fingerprint
         ]
         rows = [*self.contenders, *(row for row in published if row)]
         by = layout.options.sort
@@ -101,10 +113,11 @@ class Block:
 
     def place(self, row: Row, metric: str, scenes: Sequence[str]) -> tuple[int, float]:
         """Return the sort key of a row over some scenes: best first, then without a rank, then without a mean."""
+        metric = next(iter(self.keys_of(metric)), metric)
         value = row.mean(metric, scenes, self.layout.options.mean)
         if value is None:
             return 2, 0.0
-        unranked = isinstance(row, PublishedRow) and metric in row.published.differs
+        unranked = isinstance(row, PublishedRow) and row.differs(metric)
         up = metric in self.infos and self.infos[metric].higher_is_better
         return int(unranked), -value if up else value
 
@@ -139,24 +152,43 @@ class Block:
         return not any(ODD in mark for mark in marks) and len({PARTIAL in mark for mark in marks}) < 2
 
 
-def blocks(records: Sequence[Record], layout: Layout) -> list[Block]:
-    """Group records by split and protocol, in their order. Records of scenes outside the suite are skipped.
+def blocks(records: Sequence[Record], layout: Layout, *, by_scene: bool = False) -> list[Block]:
+    """Group records that share a table, in their order. Records of scenes outside the suite are skipped.
+
+    Args:
+        records: any number of records.
+        layout: layout of the tables.
+        by_scene: whether each scene has tables of its own.
 
     Raises:
         InputError: no record is of the suite, or none has a metric of `--metrics` or `--sort`.
+    """
+    records, scenes = of_suite(records, layout)
+    others = numbers_of(layout.published, records)
+    groups = joint_by_scene(records, scenes, others=others) if by_scene else joint(records, others=others)
+    of_split = {split: _widths(r for r in records if r.split == split) for split in {r.split for r in records}}
+    parts = []
+    for group in groups:
+        widths = of_split[group.records[0].split] if by_scene else _widths(group.records)
+        company = {scene: widths.get(scene, frozenset[int]()) for scene in scenes if layout.suite or scene in widths}
+        present = {record.scene for record in group.records}
+        of_group = scenes if layout.suite and not by_scene else [scene for scene in scenes if scene in present]
+        parts.append(Block(group, of_group, _infos(group), layout, company))
+    counts_alone = check_metrics([block.infos for block in parts], records, layout)
+    return [block for block in parts if block.metrics or counts_alone]
+
+
+def of_suite(records: Sequence[Record], layout: Layout) -> tuple[list[Record], list[str]]:
+    """Return the records of the suite's scenes, with its names of them, and its scenes; without a suite, all.
+
+    Raises:
+        InputError: no record is of the suite.
     """
     if suite := layout.suite:
         with_scenes = [(record, suite.scene(record.scene)) for record in records]
         records = [replace(record, scene=scene.name) if scene else record for record, scene in with_scenes]
     scenes = _scenes(records, layout)
-    groups = by_protocol([record for record in records if record.scene in scenes])
-    parts = []
-    for group in groups.values():
-        present = {record.scene for record in group}
-        of_group = scenes if suite else [scene for scene in scenes if scene in present]
-        parts.append(Block(group, of_group, _infos(group), layout, _widths(group, of_group)))
-    counts_alone = _check_metrics(parts, layout)
-    return [block for block in parts if block.metrics or counts_alone]
+    return [record for record in records if record.scene in scenes], scenes
 
 
 def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
@@ -173,19 +205,29 @@ def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:
     return names
 
 
-def _widths(records: Iterable[Record], scenes: Iterable[str]) -> dict[str, frozenset[int]]:
-    """Return the widths of the images of each scene. Scenes without records have none."""
-    widths: dict[str, frozenset[int]] = dict.fromkeys(scenes, frozenset())
+def _widths(records: Iterable[Record]) -> dict[str, frozenset[int]]:
+    """Return the widths of the images of each scene."""
+    widths: dict[str, set[int]] = {}
     for record in records:
-        widths[record.scene] |= {view.width for view in record.views}
-    return widths
+        widths.setdefault(record.scene, set()).update(view.width for view in record.views)
+    return {scene: frozenset(several) for scene, several in widths.items()}
 
 
-def _check_metrics(blocks: Sequence[Block], layout: Layout) -> bool:
-    """Check the metrics of the options. Return whether only counts are selected."""
+def check_metrics(metrics: Iterable[Iterable[str]], records: Sequence[Record], layout: Layout) -> bool:
+    """Check the metrics of the options. Return whether only counts are selected.
+
+    Args:
+        metrics: keys of metrics, or of columns.
+        records: records of the tables.
+        layout: layout of the tables.
+
+    Raises:
+        InputError: a metric of `--metrics` or `--sort` is unknown.
+    """
     options = layout.options
-    known = list(dict.fromkeys(metric for block in blocks for metric in block.infos))
-    counts = {*COUNTS, *(name for block in blocks for name in own_names(block.records))} if options.metrics else set()
+    keys = dict.fromkeys(key for several in metrics for key in several)
+    known = list(dict.fromkeys(name for key in keys for name in (base_of(key), key)))
+    counts = {*COUNTS, *own_names(records)} if options.metrics else set()
     for metric in options.metrics:
         if metric not in known and metric not in counts:
             raise unknown_name("metric", metric, [*known, *counts])
@@ -205,9 +247,10 @@ def _by_method(row: Row) -> tuple[str, str, int, str]:
     return row.method, row.run or "", -1 if row.step is None else row.step, row.step_name or ""
 
 
-def _infos(records: Sequence[Record]) -> dict[str, MetricInfo]:
-    """Return the facts of all metrics of the records, by key."""
+def _infos(group: Joint) -> dict[str, MetricInfo]:
+    """Return the facts of all columns of scores, by key."""
     infos: dict[str, MetricInfo] = {}
-    for record in records:
+    for record in group.records:
         infos |= {name: info for name, info in record.metrics.items() if name not in infos}
-    return infos
+    keys = [column.key for column in group.columns]
+    return {key: infos[key] for key in keys if key in infos}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.metrics.registry import about_of
 from nvs_eval.records.groups import last_steps
-from nvs_eval.records.record import Record
+from nvs_eval.records.joint import Joint
+from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.report.tables.blocks import Block
 from nvs_eval.report.tables.published_rows import PublishedRow, Row, published_notes
 from nvs_eval.report.tables.table import ODD, PARTIAL
@@ -21,9 +22,10 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
     """Yield the notes of a table with some rows and metrics of a block."""
     records = [record for row in rows for record in row.records_of(block.scenes)]
     yield from _odd_notes(block)
+    yield from joint_notes(block.joint, block.infos, shown=metrics)
     published = [row for row in rows if isinstance(row, PublishedRow)]
     published.sort(key=lambda row: block.layout.published.index(row.published))
-    yield from published_notes(published, block.records[0], metrics)
+    yield from published_notes(published, metrics)
     if not block.ranks(rows):
         yield "Not all rows are comparable, so none is ranked."
     if block.several:
@@ -36,6 +38,34 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
         counts = {len(row.records_of([scene])) for scene in block.scenes} - {0}
         if max(counts, default=1) > 1:
             yield f"{row.name}: mean of {' or '.join(map(str, sorted(counts)))} runs per scene"
+
+
+_NEUTRAL = {
+    "alpha": "no image has alpha",
+    "range": "all values are in [0, 1]",
+    "q-reference": "the references have 8-bit levels",
+    "q-render": "the renders have 8-bit levels",
+    "mask": "there are no masks",
+    "clamps": "no window of SSIM is clamped",
+}
+
+
+def joint_notes(group: Joint, infos: Mapping[str, MetricInfo], *, shown: Collection[str]) -> Iterator[str]:
+    """State which columns have values of several signatures that are the same number, and which protocols are apart.
+
+    Args:
+        group: records that share a table or a comparison.
+        infos: facts of the columns, by key.
+        shown: keys of the columns that are shown.
+    """
+    for (protocols, steps), keys in group.unified.items():
+        if titles := [about_of(key, infos[key]).title for key in keys if key in shown]:
+            verb = "is" if len(titles) == 1 else "are"
+            under = f" under {listed(protocols)}" if len(protocols) > 1 else ""
+            why = listed([_NEUTRAL[step] for step in steps])
+            yield f"{listed(titles)} {verb} one number{under} here: {why}"
+    for (protocol, other), why in group.apart.items():
+        yield f"{other} is apart from {protocol}, with which it has numbers in common: {why}"
 
 
 def _odd_notes(block: Block) -> Iterator[str]:

@@ -9,10 +9,20 @@ from statistics import fmean
 from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
-from nvs_eval.metrics.registry import about_of
+from nvs_eval.metrics.registry import about_of, base_of
 from nvs_eval.records.groups import Contender
+from nvs_eval.records.joint import Column, Other
 from nvs_eval.records.record import Record
-from nvs_eval.report.benchmarks import Published, Scene, Suite, decimals_of, load_suite, named_suites
+from nvs_eval.records.signatures import same_number
+from nvs_eval.report.benchmarks import (
+    Published,
+    Scene,
+    Suite,
+    decimals_of,
+    load_suite,
+    named_signatures,
+    named_suites,
+)
 from nvs_eval.report.tables.table import DIFFERS, ODD, PUBLISHED
 
 
@@ -25,6 +35,7 @@ class PublishedRow:
         scores: scores by scene and metric.
         means: published means over all scenes by metric, computed from more decimals than the scenes show.
         mark: mark that the notes explain.
+        metrics: published metric of each column that has a number, by the column's key.
     """
 
     run: ClassVar[None] = None
@@ -35,6 +46,7 @@ class PublishedRow:
     scores: Mapping[str, Mapping[str, str]]
     means: Mapping[str, str]
     mark: str
+    metrics: Mapping[str, str]
 
     @property
     def method(self) -> str:
@@ -49,7 +61,12 @@ class PublishedRow:
 
     def has(self, metric: str) -> bool:
         """Return whether any scene, or a published mean, has a metric."""
-        return metric in self.means or any(metric in scores for scores in self.scores.values())
+        name = self.metrics.get(metric)
+        return name in self.means or any(name in scores for scores in self.scores.values())
+
+    def differs(self, metric: str) -> bool:
+        """Return whether the numbers of a column were computed differently from their protocol."""
+        return self.metrics.get(metric) in self.published.differs
 
     def mean(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"] = "scenes") -> float | None:
         """Return the mean over scenes, published or computed; None over views, or if a scene lacks the metric."""
@@ -61,10 +78,10 @@ class PublishedRow:
         return min(map(decimals_of, self._values(metric, scenes, over)))
 
     def _values(self, metric: str, scenes: Sequence[str], over: Literal["scenes", "views"]) -> list[str]:
-        several = len(scenes) > 1
-        if several and over == "scenes" and metric in self.means:
-            return [self.means[metric]]
-        values = [self.scores[scene][metric] for scene in scenes if metric in self.scores.get(scene, ())]
+        several, name = len(scenes) > 1, self.metrics.get(metric, "")
+        if several and over == "scenes" and name in self.means:
+            return [self.means[name]]
+        values = [self.scores[scene][name] for scene in scenes if name in self.scores.get(scene, ())]
         return [] if len(values) < len(scenes) or (several and over == "views") else values
 
 
@@ -72,28 +89,48 @@ Row = Contender | PublishedRow
 """Source of the scores of a row."""
 
 
+def numbers_of(published: Sequence[Published], records: Sequence[Record]) -> list[Other]:
+    """Return the numbers that are published, by the signatures of their protocols, as far as these are known.
+
+    Args:
+        published: published numbers.
+        records: records whose signatures are used for their protocols; those of other named protocols are known.
+    """
+    signatures: dict[str, dict[str, str]] = {}
+    for record in records if published else ():
+        of_protocol = signatures.setdefault(record.fingerprint, {})
+        of_protocol |= {name: info.signature for name, info in record.metrics.items() if name not in of_protocol}
+    numbers = []
+    for source in published:
+        protocol = source.protocol
+        known = {**named_signatures().get(protocol.fingerprint, {}), **signatures.get(protocol.fingerprint, {})}
+        numbers += [Other(name, known[name], protocol.name, source.name) for name in source.metrics if name in known]
+    return numbers
+
+
 def check_published(published: Sequence[Published], records: Sequence[Record]) -> None:
-    """Check that published numbers are comparable with records: some share their protocol and a scene.
+    """Check that published numbers are comparable with records: some have a number and a scene in common.
 
     Args:
         published: published numbers.
         records: at least one record.
 
     Raises:
-        InputError: published numbers share no protocol or no scene with the records. The message names them.
+        InputError: published numbers share no number or no scene with the records. The message names them.
     """
     titles = {record.fingerprint: record.protocol_title for record in records}
     for source in published:
-        if source.protocol.fingerprint not in titles:
-            exact = " and `--precision exact`" if any(_only_faster(record, source) for record in records) else ""
+        others = numbers_of([source], records)
+        sharing = [record for record in records if any(_has(record, other) for other in others)]
+        if not sharing:
             raise InputError(
                 f"Records must have the protocol of {source.title}, {source.protocol.name} "
                 f"({source.protocol.fingerprint}), to be comparable. Got "
                 f"{some(f'{name} ({fingerprint})' for fingerprint, name in titles.items())}. "
-                f"Score with `--protocol {source.protocol.name}`{exact}, rescore kept renders, or use `--allow-mixed` "
+                f"Score with `--protocol {source.protocol.name}`, rescore kept renders, or use `--allow-mixed` "
                 "to print them side by side, marked."
             )
-        _check_scenes(source, {record.scene for record in records if record.fingerprint == source.protocol.fingerprint})
+        _check_scenes(source, {record.scene for record in sharing})
 
 
 def _check_scenes(source: Published, scenes: Collection[str]) -> None:
@@ -112,39 +149,48 @@ def _check_scenes(source: Published, scenes: Collection[str]) -> None:
         )
 
 
-def _only_faster(record: Record, published: Published) -> bool:
-    """Return whether a record differs from the published protocol only by fast LPIPS."""
-    return record.fast and record.protocol["name"] == published.protocol.name
+def _has(record: Record, other: Other) -> bool:
+    """Return whether a record has a published number."""
+    info = record.metrics.get(other.metric)
+    return info is not None and same_number(info.signature, record.neutral, other.signature)
 
 
 def published_row(
     published: Published,
-    record: Record,
+    columns: Sequence[Column],
     scenes: Sequence[str],
     *,
     company: Mapping[str, frozenset[int]],
     suite: Suite | None,
+    allow_mixed: bool,
 ) -> PublishedRow | None:
-    """Return the row of published numbers in a table; None if they have no number for its scenes.
+    """Return the row of published numbers in a table; None if they have no number for its columns and scenes.
 
     Args:
         published: source of the numbers.
-        record: any record of the table, for its protocol.
+        columns: columns of the table.
         scenes: scenes of the table.
         company: scenes of all tables together, with the widths of their images in pixels (none for a missing scene).
         suite: suite of the table, or None.
+        allow_mixed: whether numbers of which none is that of a column are in columns of the same metrics, marked.
 
     Raises:
         InputError: the numbers are of scenes with the same names in another benchmark or of images of another width, or
             are means and the table has none.
     """
+    metrics = {column.key: column.metric for column in columns if column.has_number(published.name)}
+    mark = PUBLISHED
+    if not metrics and allow_mixed:
+        first = {column.metric: column.key for column in reversed(columns)}
+        metrics, mark = {key: metric for metric, key in first.items()}, PUBLISHED + ODD
     suites = [load_suite(name) for name in published.suites]
     same_names = [scene for scene in scenes if scene in published.scores]
     scores = {scene: published.scores[scene] for scene in same_names if _is_of(scene, suites, company, suite)}
     means = _means(published, scenes, company, suite)
+    if not metrics:
+        return None
     if scores or means:
-        same = published.protocol.fingerprint == record.fingerprint
-        return PublishedRow(published, scores, means, PUBLISHED if same else PUBLISHED + ODD)
+        return PublishedRow(published, scores, means, mark, metrics)
     whole = any(set(load_suite(name).names) == set(scenes) for name in published.means)
     if same_names or (whole and not published.scores):
         raise InputError(f"{published.title} ({published.name}) {_other_images(suites, same_names or scenes, company)}")
@@ -215,16 +261,25 @@ def _other_images(suites: Sequence[Suite], scenes: Sequence[str], company: Mappi
     )
 
 
-def published_notes(rows: Sequence[PublishedRow], record: Record, metrics: Sequence[str]) -> Iterator[str]:
-    """Yield notes on the sources of published rows, and on metrics that were computed differently."""
+def published_notes(rows: Sequence[PublishedRow], metrics: Sequence[str]) -> Iterator[str]:
+    """Yield notes on the sources of published rows, and on their numbers that are others or differ.
+
+    Args:
+        rows: published rows of a table.
+        metrics: keys of the columns that are shown.
+    """
     for row in rows:
         published = row.published
-        if published.protocol.fingerprint != record.fingerprint:
-            exact = ", with exact LPIPS" if _only_faster(record, published) else ""
-            yield f"{ODD} {row.name}: protocol {published.protocol.name} ({published.protocol.fingerprint}){exact}"
+        protocol = f"protocol {published.protocol.name} ({published.protocol.fingerprint})"
+        if ODD in row.mark:
+            yield f"{ODD} {row.name}: {protocol}"
         yield f"{PUBLISHED} {row.name}: published in {published.source}; views could not be compared"
+        if others := [m for m in published.metrics if m in map(base_of, metrics) and m not in row.metrics.values()]:
+            verb = "is another number" if len(others) == 1 else "are other numbers"
+            yield f"{PUBLISHED} {row.name}: {listed([about_of(m).title for m in others])} {verb} under {protocol}"
         if published.note:
             yield f"{PUBLISHED} {row.name}: {published.note}"
-        for metric, reason in published.differs.items():
-            if metric in metrics:
+        for metric in metrics:
+            if row.differs(metric):
+                reason = published.differs[row.metrics[metric]]
                 yield f"{DIFFERS} {about_of(metric).title} of {row.name} has no rank: {reason}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nvs_eval.errors import printable
-from nvs_eval.metrics.registry import CORRECTED, About, about_of, label_of
+from nvs_eval.metrics.registry import CORRECTED, About, about_of, base_of, label_of
 from nvs_eval.records.record import MetricInfo
 
 ODD = "†"
@@ -152,6 +152,7 @@ def decimals(metric: str, info: MetricInfo | None = None, chosen: Mapping[str, i
         info: entry of the metric in a record.
         chosen: decimals by key, or by the key up to the first underscore (default: the metric's).
     """
+    metric = base_of(metric)
     plain = metric.removeprefix(CORRECTED)
     for name in (metric, plain, plain.partition("_")[0]):
         if chosen and name in chosen:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from nvs_eval.errors import unknown_name
-from nvs_eval.records.groups import Contender, last_steps
+from nvs_eval.records.groups import Contender, by_protocol, last_steps
 from nvs_eval.records.record import Record
-from nvs_eval.report.tables.blocks import Block, blocks
+from nvs_eval.report.tables.blocks import Block, blocks, check_metrics, of_suite
 from nvs_eval.report.tables.columns import (
     COUNTS,
     OWN,
@@ -32,7 +32,7 @@ from nvs_eval.report.tables.table import DIFFERS, TIED, Cell, Column, Table, met
 
 
 def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
-    """Return the tables of records. Different splits and protocols are never in one table.
+    """Return the tables of records. A column has one number, by definition; different splits are never in one table.
 
     Args:
         records: any number of records, no two of the same cell (scene, method, run, step, split, fingerprint).
@@ -41,7 +41,9 @@ def tables_of(records: Sequence[Record], layout: Layout | None = None) -> list[T
     Raises:
         InputError: a name in the layout is unknown, or the layout does not fit the records.
     """
-    return [table for block in blocks(records, layout or Layout()) for table in _tables_of_block(block)]
+    layout = layout or Layout()
+    by_scene = layout.options.rows == "checkpoint" and layout.options.columns == "metric"
+    return [table for block in blocks(records, layout, by_scene=by_scene) for table in _tables_of_block(block)]
 
 
 def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> list[Table]:
@@ -55,12 +57,10 @@ def per_view_tables(records: Sequence[Record], layout: Layout | None = None) -> 
     """
     layout = layout or Layout()
     options = replace(layout.options, rows="checkpoint", columns="metric")
-    with_metrics = [
-        block for block in blocks(records, replace(layout, options=options, published=(), tied=None)) if block.metrics
-    ]
     if layout.options.rows != "checkpoint":
-        with_metrics = [replace(block, records=last_steps(block.records)) for block in with_metrics]
-    return [_view_table(part) for block in with_metrics for part in block.by_scene]
+        records = [record for same in by_protocol(records).values() for record in last_steps(same)]
+    of_scenes = blocks(records, replace(layout, options=options, published=(), tied=None), by_scene=True)
+    return [_view_table(block) for block in of_scenes if block.metrics]
 
 
 def shown_tables(records: Sequence[Record], layout: Layout, *, per_view: bool, format: str) -> list[Table]:
@@ -104,14 +104,16 @@ def chosen_records(records: Sequence[Record], layout: Layout) -> list[Record]:
         if metric not in known:  # Counts, such as `views`, are not metrics.
             raise unknown_name("metric", metric, known)
     chosen = Layout(options=TableOptions(metrics=metrics), suite=layout.suite)
-    return [
-        _with_metrics(record, block.metrics, metrics) for block in blocks(records, chosen) for record in block.records
-    ]
+    of_scenes, _ = of_suite(records, chosen)
+    counts_alone = check_metrics([record.metrics for record in of_scenes], of_scenes, chosen)
+    grouped = [record for same in by_protocol(of_scenes).values() for record in same]
+    having = [record for record in grouped if not metrics or counts_alone or any(map(record.metrics.get, metrics))]
+    return [_with_metrics(record, metrics) for record in having]
 
 
-def _with_metrics(record: Record, shown: Sequence[str], chosen: Sequence[str]) -> Record:
-    """Return a record with some of its metrics, and with the model's own that were chosen (default: all of them)."""
-    views = record.views
+def _with_metrics(record: Record, chosen: Sequence[str]) -> Record:
+    """Return a record with the metrics that were chosen, among them the model's own (default: all of them)."""
+    views, shown = record.views, dict.fromkeys(chosen or record.metrics)
     if chosen:
         own = {name.removeprefix(OWN) for name in chosen if name.startswith(OWN)}
         views = [
@@ -134,7 +136,7 @@ def _tables_of_block(block: Block) -> list[Table]:
         return [_scene_table(block, contender) for contender in block.contenders]
     if options.rows == "method":
         return [_row_table(block)]
-    return [_row_table(part, counts=COUNTS) for part in block.by_scene]
+    return [_row_table(block, counts=COUNTS)]
 
 
 def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
@@ -144,9 +146,9 @@ def _row_table(block: Block, *, counts: Iterable[str] = ()) -> Table:
     rows = block.rows_with([] if block.several and block.layout.options.mean == "views" else metrics)
     columns = _identity_columns(block, rows)
     for name in dict.fromkeys(block.layout.options.metrics or (*metrics, *counts)):
-        if name in metrics:
-            columns.append(_score_column(metric_column(name, block.infos[name]), block, rows, block.scenes))
-        elif is_count(name):
+        for key in block.keys_of(name):
+            columns.append(_score_column(metric_column(key, block.infos[key]), block, rows, block.scenes))
+        if is_count(name):
             columns += count_columns(name, [row.records_of(block.scenes) for row in rows])
     scene = block.mean_name if block.several else block.scenes[0]
     return _table(block.title(scene, suite=block.several), columns, block, rows, metrics, scene=scene)
@@ -165,7 +167,7 @@ def _metric_table(block: Block, metric: str) -> Table:
 
 def _scene_table(block: Block, contender: Contender) -> Table:
     """Return the table of one method, with a row per scene, a column per metric and the mean over several scenes."""
-    block = replace(block, records=contender.all_records)
+    block = replace(block, joint=replace(block.joint, sides=[contender.all_records]))
     scenes, by = list(block.scenes), block.layout.options.sort
     if by not in (None, "method"):
         scenes = sorted(scenes, key=lambda scene: block.place(contender, by, [scene]))
@@ -177,10 +179,10 @@ def _scene_table(block: Block, contender: Contender) -> Table:
         counted.append(contender.records_of(scenes) if all(counted) else [])
     columns = [text_column("scene", [*scenes, block.mean_name] if block.several else scenes)]
     for name in dict.fromkeys(block.layout.options.metrics or (*block.metrics, "views")):
-        if name in block.metrics:
-            cells = [_mean_cell(block, contender, row, name) for row in rows]
-            columns.append(metric_column(name, block.infos[name], cells))
-        elif is_count(name):
+        for key in block.keys_of(name):
+            cells = [_mean_cell(block, contender, row, key) for row in rows]
+            columns.append(metric_column(key, block.infos[key], cells))
+        if is_count(name):
             columns += count_columns(name, counted)
     step = contender.step_name if contender.step is None else contender.step
     identity = {"method": contender.method, "run": contender.run, "step": step}
@@ -195,7 +197,9 @@ def _view_table(block: Block) -> Table:
     columns = [text_column("view", [view.name for _, view in views])]
     columns += _identity_columns(block, [row for row, _ in views])
     for metric in block.metrics:
-        cells = [score_cell(view.scores.get(metric), block.decimals[metric]) for _, view in views]
+        lacking = Cell("-" if block.is_joint else "")
+        values = [view.scores.get(metric) for _, view in views]
+        cells = [lacking if value is None else score_cell(value, block.decimals[metric]) for value in values]
         columns.append(metric_column(metric, block.infos[metric], cells))
     for name in filter(is_count, block.layout.options.metrics):
         columns += own_columns(name, [view for _, view in views])
@@ -249,9 +253,11 @@ def _mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Ce
     """Return the cell of a mean over scenes, with at most the published decimals."""
     over, digits = block.layout.options.mean, block.decimals[metric]
     value = row.mean(metric, scenes, over)
+    if value is None and block.is_joint and not row.has(metric):
+        return Cell("-")
     if value is None or isinstance(row, Contender):
         return score_cell(value, digits)
-    mark = DIFFERS if metric in row.published.differs else ""
+    mark = DIFFERS if row.differs(metric) else ""
     return score_cell(value, min(digits, row.decimals(metric, scenes, over)), mark=mark)
 
 

@@ -11,8 +11,8 @@ from textwrap import wrap
 from rich.cells import cell_len, chop_cells
 from rich.text import Span, Text
 
+from nvs_eval.records.signatures import split_signature
 from nvs_eval.report.tables.table import Cell, Column, Table
-from nvs_eval.report.words import split_signature
 from nvs_eval.report.writers.registry import Style
 from nvs_eval.system.terminal import SafeConsole
 
