@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import site
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,16 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nvs_eval.errors import InputError, InputWarning
+from nvs_eval.errors import InputWarning
+from nvs_eval.records.schema import MOST_BYTES
 from nvs_eval.system.cache import cache_folder, remove_oldest, stamp_of
-from nvs_eval.system.files import write_whole
+from nvs_eval.system.files import read_small, write_whole
+from nvs_eval.system.folders import INTERNAL
 from nvs_eval.system.reads import Reads, State, UnsettledError, is_below, watched_reads
 
 if TYPE_CHECKING:
     from nvs_eval.evaluation.callbacks import Callbacks
     from nvs_eval.records.record import Record
 
-_MOST = 1000
+_MOST, _MOST_BYTES = 1000, 2**27
 _WRITTEN = ("output_dir", "log_dir", "output", "weights_dir")
 """Options that are paths but not inputs."""
 _NAMES_OR_PATHS = ("records", "protocol")
@@ -75,19 +78,15 @@ class Receipt:
 
     def find(self, callbacks: Callbacks) -> Records | None:
         """Return the records and give the messages again, if nothing has changed since. Imports no torch."""
-        from nvs_eval.records.record import read_record
-
         if self._place is None or not self._is_allowed:
             return None
         try:
-            stored = msgspec.json.decode(self._place.read_bytes(), type=_Stored)
+            stored = msgspec.json.decode(read_small(self._place, _MOST_BYTES), type=_Stored)
             same_code = all(stamp_of(file) == stamp for file, stamp in stored.code.items())
-            if not same_code or not stored.state.is_current():
+            if not stored.records or not same_code or not stored.state.is_current():
                 return None
-            if any(_sha256(Path(file)) != digest for _, file, digest in stored.records):
-                return None
-            records = [(Path(root), read_record(Path(file))) for root, file, _ in stored.records]
-        except (OSError, ValueError, InputError):
+            records = [(Path(root), _unchanged(Path(file), digest)) for root, file, digest in stored.records]
+        except (OSError, ValueError):
             return None
         calls = {"say": callbacks.say, "warn": callbacks.warn, "doubt": callbacks.doubt}
         for kind, text in stored.messages:
@@ -119,11 +118,12 @@ class Receipt:
         files = [(str(root), str(record_file(record, root))) for root, record in records]
         given = {os.path.abspath(path) for options in (self._command, *inputs) for path in _paths(options)}
         ignored = {os.path.abspath(file) for _, file in files}
+        written = {os.path.abspath(folder) for kind in ("receipts", "hashes") if (folder := cache_folder(kind))}
         if not hasattr(self._command, "records"):  # The records that `rescore` reads are in the same folder.
-            written = {os.path.dirname(file) for file in ignored}
+            written |= {os.path.dirname(file) for file in ignored}
             written |= {os.path.abspath(root / record.id.folder.parts[0] / "references") for root, record in records}
-            # Inputs can be in such a folder, too.
-            ignored |= {folder for folder in written if not any(is_below(path, [folder]) for path in given)}
+        # Inputs can be in such a folder, too.
+        ignored |= {folder for folder in written if not any(is_below(path, [folder]) for path in given)}
         state = reads.state(map(Path, given), sorted(ignored))
         hashes = [(root, file, _sha256(Path(file))) for root, file in files]
         return msgspec.json.encode(_Stored(repr(self._command), _code(), state, hashes, messages))
@@ -203,9 +203,28 @@ def _installed() -> list[str]:
 def _code() -> dict[str, tuple[int, ...]]:
     """Return the stamps of the loaded modules that belong to no installed package, such as a clone of nvs-eval."""
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    own = (file for file in files if file and not file.startswith((sys.prefix, sys.base_prefix)))
+    installed = [os.path.dirname(os.__file__), *site.getsitepackages()]
+    own = (file for file in files if file and not is_below(file, installed))
     return {file: stamp_of(file) for file in own if os.path.isfile(file)}
 
 
+def _unchanged(file: Path, digest: str) -> Record:
+    """Read a record that has a SHA-256, whose images are there, and that no interrupted command left files beside.
+
+    Raises:
+        ValueError: it is another record, or incomplete.
+        OSError: it cannot be read.
+    """
+    from nvs_eval.records.record import read_record
+
+    folder = file.parent
+    if _sha256(file) == digest and not any(name.startswith(INTERNAL) for name in os.listdir(folder)):
+        record = read_record(file)
+        images = [path for row in record.views for path in (row.render, row.reference) if path is not None]
+        if all(os.path.exists(os.path.join(folder, path)) for path in images):
+            return record
+    raise ValueError
+
+
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(read_small(file, MOST_BYTES)).hexdigest()

@@ -166,7 +166,7 @@ def origin_of(record: Record, file: Path) -> str:
 
 
 def _common(paths: Iterable[str | Path]) -> str:
-    """Return the common folder of paths, relative to the current folder if it is below it."""
+    """Return the common folder of paths, relative to the current folder if it is in it."""
     common = Path(os.path.commonpath({os.path.realpath(path) for path in paths}))
     here = Path.cwd().resolve()
-    return str(common.relative_to(here) if common.is_relative_to(here) else common)
+    return str(common.relative_to(here) if here in common.parents else common)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from nvs_eval.errors import InputError, counted, listed, quoted, some
 from nvs_eval.evaluation.callbacks import Callbacks
@@ -102,10 +103,11 @@ def is_evaluated(options: RunOptions) -> bool:
     return not waiting
 
 
-_KEPT: dict[Keep, str] = {
+_KEPT = {
     "all": "its renders are kept as floats",
     "none": "its renders are not kept",
     "png": "its renders are kept only with 8 bits",
+    "lost": "its kept renders are no longer there",
 }
 _Group = tuple[list[Job], list[Protocol]]
 """Jobs, and the protocols to score them under."""
@@ -137,17 +139,19 @@ def _finished(groups: Sequence[_Group], options: RunOptions, callbacks: Callback
 
 def _report_finished(job: Job, finished: Mapping[str, Record], options: RunOptions, callbacks: Callbacks) -> None:
     names = some((record.protocol_title for record in finished.values()), 3)
-    kept = {_kept(record) for record in finished.values()}
+    folder = (options.output_dir or RESULTS) / job.id.folder
+    kept = {_kept(record, folder) for record in finished.values()}
     known = [words for keep, words in _KEPT.items() if keep in kept and options.keep_renders not in kept]
     words = f", and {listed(known)}" if known else ""
     callbacks.say(f"{job.id} is already scored under {names}{words}. Use --overwrite to render and score it again.")
-    folder = (options.output_dir or RESULTS) / job.id.folder
     remove_leftovers(folder, job.checkpoint.provenance, job.checkpoint.names, finished)
 
 
-def _kept(record: Record) -> Keep:
-    """Return which renders of a record were kept, as `--keep-renders` names them."""
+def _kept(record: Record, folder: Path) -> Keep | Literal["lost"]:
+    """Return which renders of a record in a folder were kept, as `--keep-renders` names them, or that some are gone."""
     files = [row.render for row in record.views if row.render]
+    if not all((folder / file).exists() for file in files):
+        return "lost"
     return "none" if not files else "all" if files[0].endswith(".npy") else "png"
 
 

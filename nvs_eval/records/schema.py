@@ -23,7 +23,7 @@ from nvs_eval.system.schema import convert
 SCHEMA_VERSION = 1
 _OTHER_MARKS = re.compile(rb'"\s+:|\\u0022')
 """Ends of keys, and quotation marks, in the forms that msgspec does not write."""
-_MOST_BYTES, _MOST_VALUES = 2**26, 4_000_000
+MOST_BYTES, _MOST_VALUES = 2**26, 4_000_000
 
 if TYPE_CHECKING:
     Score = float
@@ -159,7 +159,7 @@ def read_stored(path: Path) -> Stored:
         InputError: the file cannot be read, is damaged, from a newer nvs-eval, or lacks a field.
     """
     try:
-        data = read_small(path, _MOST_BYTES)
+        data = read_small(path, MOST_BYTES)
     except IsADirectoryError as error:
         raise InputError(f"The record {path} is a folder. Pass its .json file.") from error
     except OSError as error:

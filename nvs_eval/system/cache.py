@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -40,12 +41,25 @@ def stamp_of(path: Path | str) -> tuple[int, ...]:
 def is_settled(stamp: tuple[int, ...], time_ns: int) -> bool:
     """Return whether a file was last changed so long before a time that a later change has another stamp.
 
-    Some file systems store times with a resolution of two seconds.
+    Some file systems store times with a resolution of two seconds. A file in memory can change through a mapping
+    without a new time, so it never counts.
     """
-    return max(stamp[1], stamp[2]) < time_ns - RESOLUTION_NS
+    return max(stamp[1], stamp[2]) < time_ns - RESOLUTION_NS and stamp[4] not in _devices_in_memory()
 
 
 RESOLUTION_NS = 2_000_000_000
+
+
+@functools.cache
+def _devices_in_memory() -> frozenset[int]:
+    """Return the devices of file systems in memory; none on a system that does not list them."""
+    devices = set()
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            mount, _, kind = line.partition(" - ")
+            if kind.startswith(("tmpfs ", "ramfs ")):
+                devices.add(os.makedev(*map(int, mount.split()[2].split(":"))))
+    return frozenset(devices)
 
 
 def remove_oldest(folder: Path, most: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nvs_eval.errors import InputError
 
-_INTERNAL = (".nvs-eval-", ".rendering-", ".partial")
+INTERNAL = (".nvs-eval-", ".rendering-", ".partial")
 """Beginnings of the names of our files and folders of work in progress."""
 
 
@@ -54,4 +54,4 @@ def is_too_long(name: str, folder: Path) -> bool:
 
 def shown(path: Path) -> Path:
     """Return a path without the names of our temporary files and folders, which mean nothing to the user."""
-    return Path(*(part for part in path.parts if not part.startswith(_INTERNAL)))
+    return Path(*(part for part in path.parts if not part.startswith(INTERNAL)))

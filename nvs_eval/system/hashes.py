@@ -15,23 +15,25 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from nvs_eval.errors import InputError
 from nvs_eval.system.cache import cache_folder, is_settled, remove_oldest, stamp_of
-from nvs_eval.system.files import file_sha256, write_whole
+from nvs_eval.system.files import file_sha256, read_small, write_whole
 from nvs_eval.system.reads import REMEMBERED
 
 _MOST_FOLDERS = 2000
 _MOST_FILES = 50_000
 """Files of one folder that are remembered."""
+_MOST_BYTES = 2**26
 
 
 class _Known(msgspec.Struct, array_like=True):
     """Hash of a file and the stamp that it had."""
 
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     stamp: tuple[int, ...]
 
 
@@ -107,8 +109,8 @@ def _store(folder: _Folder) -> None:
 
 def _stored(folder: str) -> _Folder | None:
     if (place := _file_of(folder)) is not None:
-        with suppress(OSError, ValueError):
-            stored = msgspec.json.decode(place.read_bytes(), type=_Folder)
+        with suppress(OSError, ValueError):  # A damaged file is that of no folder.
+            stored = msgspec.json.decode(read_small(place, _MOST_BYTES), type=_Folder)
             return stored if stored.folder == folder else None
     return None
 

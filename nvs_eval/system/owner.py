@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from nvs_eval.system.reads import unwatched
+
 _TAG = re.compile(r"([0-9a-f]{8})-(\d+)-(\d+)-")
 _LONGEST_PAUSE = 24 * 60 * 60
 """Seconds without a write after which files of a process that cannot be observed are taken for abandoned."""
@@ -41,7 +43,7 @@ def is_abandoned(path: Path) -> bool:
 
 def remove_abandoned(folder: Path, prefix: str) -> None:
     """Remove the temporary files and folders with a prefix whose process has ended. Errors are ignored."""
-    with suppress(OSError):
+    with suppress(OSError), unwatched():
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.name.startswith(prefix)]
         for path in (folder / name for name in names):

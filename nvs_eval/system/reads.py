@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +15,16 @@ from typing import Any
 
 import msgspec
 
-from nvs_eval.system.cache import cache_folder, cache_root, is_settled, stamp_of
+from nvs_eval.system.cache import is_settled, stamp_of
 
-_SYSTEM = ("/proc", "/sys", "/etc", "/usr", "/lib", "/lib64")
+_SYSTEM = ("/proc", "/sys")
+"""File systems of the kernel, which contain no files of users."""
 _MOST_ENTRIES = 200_000
 REMEMBERED = "nvs_eval.remembered"
 """Audit event, with the arguments of `open`, of a file whose hash is known, so that it is not opened."""
+_EVENTS = ("open", REMEMBERED, "os.listdir", "os.scandir", "tempfile.mkdtemp")
 _CODE = (".py", ".pyc", ".so")
+_OF_PACKAGES = (".dist-info", ".egg-info")
 Stamp = tuple[int, ...] | None
 """Stamp of a file; None if it does not exist."""
 
@@ -75,14 +78,18 @@ class Reads:
         self._started = time.time_ns()
         self._files: dict[str, Stamp] = {}
         self._listed: set[str] = set()
+        self._made: set[str] = set()
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
         """Note an event of the audit hook."""
         name = os.path.abspath(os.fsdecode(args[0])) if isinstance(args[0], str | bytes) else ""
-        if event.startswith("os."):
+        if event == "tempfile.mkdtemp":
+            self._made |= {name, os.path.realpath(name)}
+        elif event.startswith("os."):
             self._listed.add(name or os.getcwd())
         elif name and name not in self._files and not name.endswith(_CODE) and not _writes(*args[1:]):
-            self._files[name] = _stamp(name)
+            if not os.path.isdir(name):  # Removing a folder opens it.
+                self._files[name] = _stamp(name)
 
     def state(self, given: Iterable[Path], ignored: Collection[str]) -> State:
         """Return the state of all that was read.
@@ -97,12 +104,8 @@ class Reads:
         """
         roots = [os.path.abspath(path) for path in given]
         trees = [root for root in roots if os.path.isdir(root)]
-        skipped = (*ignored, *_SYSTEM, sys.prefix, sys.base_prefix, *_temporary())
-        files = {
-            name: stamp
-            for name, stamp in self._files.items()
-            if not is_below(name, skipped) and (os.path.isfile(name) or not os.path.exists(name))
-        }
+        skipped = (*ignored, *self._made)
+        files = {name: stamp for name, stamp in self._files.items() if _is_input(name, skipped)}
         files |= {root: stamp_of(root) for root in roots if root not in trees and root not in files}
         for name, stamp in files.items():
             if _stamp(name) != stamp or (stamp is not None and not is_settled(stamp, self._started)):
@@ -113,7 +116,7 @@ class Reads:
         found = [name for name in files if name not in roots and not is_below(name, trees)]
         beside = {os.path.dirname(name) for name in found} - above
         around = {os.path.dirname(folder) for folder in beside} - above - beside
-        listed = {name for name in self._listed if not is_below(name, (*skipped, *trees))} - beside - around
+        listed = {name for name in self._listed if not is_below(name, (*skipped, *trees, *_SYSTEM))} - beside - around
         # Images of another size may be in a folder beside those that were read.
         wanted = [(trees, None, True), (beside, 1, True), (around, 1, False), (listed, 0, False)]
         return State(
@@ -129,6 +132,7 @@ class Reads:
 
 
 _active: list[Reads] = []
+_thread = threading.local()
 
 
 @functools.cache
@@ -136,7 +140,7 @@ def _install_hook() -> None:
     """Install the audit hook, once, because it cannot be removed."""
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if _active and event in ("open", REMEMBERED, "os.listdir", "os.scandir"):
+        if _active and event in _EVENTS and not getattr(_thread, "is_unwatched", False):
             _active[-1].note(event, args)
 
     sys.addaudithook(hook)
@@ -153,6 +157,16 @@ def watched_reads() -> Iterator[Reads]:
         _active.pop()
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Let this thread read and list what is no input, such as files to remove."""
+    _thread.is_unwatched = True
+    try:
+        yield
+    finally:
+        _thread.is_unwatched = False
+
+
 def _writes(mode: str | None, flags: int) -> bool:
     return any(letter in mode for letter in "wxa+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
 
@@ -163,21 +177,16 @@ def _stamp(path: str) -> Stamp:
     return None
 
 
-def _temporary() -> list[str]:
-    """Return folders whose files come and go: caches, and those that archives are unpacked into."""
-    places = [place for place in (cache_folder("."), cache_root()) if place]
-    unpacked = os.path.join(tempfile.gettempdir(), "nvs-eval-*")
-    return [*(os.path.abspath(path) for path in places), unpacked, os.path.realpath(unpacked)]
+def _is_input(name: str, skipped: Collection[str]) -> bool:
+    """Return whether a file that was opened can be an input, not one of the kernel or the metadata of a package."""
+    if name in sys.path or os.path.dirname(name).endswith(_OF_PACKAGES) or is_below(name, skipped):
+        return False
+    return (os.path.isfile(name) or not os.path.exists(name)) and not is_below(os.path.realpath(name), _SYSTEM)
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:
-    """Return whether a path is one of some folders or below it. A `*` ends the beginning of a name."""
-    for folder in folders:
-        if folder.endswith("*") and path.startswith(folder[:-1]):
-            return True
-        if path == folder or path.startswith(folder.rstrip(os.sep) + os.sep):
-            return True
-    return False
+    """Return whether a path is one of some folders or below it."""
+    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
 
 
 def _folder(

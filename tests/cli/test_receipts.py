@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 from support.checkpoints import FakeCheckpoint, Opener
 from support.commands import Said
-from support.protocols import FLOAT, IGNORING, LIGHT, protocol_file
-from support.scenes import write_garden, write_masks, write_pngs
+from support.protocols import LIGHT
+from support.receipts import SCORE
+from support.scenes import write_masks, write_pngs
 
-from nvs_eval.cli import receipts
 from nvs_eval.evaluation import audit, rescoring, run_checkpoints, score_folders, suite
 from nvs_eval.report import loggers
 from nvs_eval.report.loggers.runs import LoggedRecord
 from nvs_eval.system import cache
 
-SCORE = ("score", "garden/ours", "garden/theirs", "--reference", "garden/gt", "--protocol", "light.yaml")
+pytestmark = pytest.mark.usefixtures("garden")
+
 COMMANDS = {
     "score": SCORE,
     "score in order": (*SCORE, "--match", "order", "--masks", "masks", "--per-view", "--output-dir", "ordered"),
@@ -31,44 +32,6 @@ COMMANDS = {
     "suite": ("suite", "suite.yaml", "--format", "markdown"),
     "run": ("run", "--load-config", "config.yml", "--steps", "all", "--protocol", "light.yaml"),
 }
-SUITE = """\
-scenes: [garden]
-protocol: light.yaml
-output_dir: of suite
-methods:
-  ours: {score: "{scene}/ours", reference: "{scene}/gt"}
-"""
-
-
-@pytest.fixture(autouse=True)
-def garden(here: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said]) -> Path:
-    for text, name in ((LIGHT, "light"), (FLOAT, "float"), (IGNORING, "ignoring")):
-        protocol_file(here, text, f"{name}.yaml")
-    shutil.rmtree("garden")
-    write_masks(Path("masks"), {"0001": 1.0, "0002": 0.5})
-    (here / "suite.yaml").write_text(SUITE)
-    (here / "config.yml").touch()
-    write_garden(here / "garden")
-    assert cli(*SCORE, "--output-dir", "earlier").code == 0
-    monkeypatch.setenv("NVS_EVAL_CACHE", str(here / "cache"))
-    monkeypatch.setattr(cache, "RESOLUTION_NS", -(10**18))  # Files that were written just now count.
-    return here / "garden"
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Commands that are not answered by a receipt."""
-    calls: list[str] = []
-    place = receipts.Receipt.find
-
-    def find(self: receipts.Receipt, callbacks: object) -> object:
-        found = place(self, callbacks)  # pyright: ignore[reportArgumentType]
-        if found is None:
-            calls.append("checked")
-        return found
-
-    monkeypatch.setattr(receipts.Receipt, "find", find)
-    return calls
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -109,13 +72,38 @@ CHANGES: dict[str, Callable[[], object]] = {
     "layout": lambda: Path("garden/ours/cfg_args").write_text("Namespace(sh_degree=3)"),
     "mask": lambda: write_masks(Path("masks"), {"0001": 0.25}),
     "damaged receipt": lambda: [file.write_text("{") for file in Path("cache/receipts").iterdir()],
+    "receipt of no records": lambda: _edit_receipt(records=[]),
+    "pipe in place of a receipt": lambda: _make_pipes(Path("cache/receipts")),
     "lost receipt": lambda: shutil.rmtree("cache"),
+    "leftover of a killed command": lambda: _leave(next(Path("nvs-eval-results").rglob("ours/final/*.json"))),
+    "record that is a device": lambda: _replace_by_device(next(Path("nvs-eval-results").rglob("ours/final/*.json"))),
 }
 
 
 def _copied(file: str, target: str) -> None:
     Path(target).parent.mkdir(parents=True)
     shutil.copy(file, target)
+
+
+def _edit_receipt(**changes: object) -> None:
+    (receipt,) = Path("cache/receipts").iterdir()
+    receipt.write_text(json.dumps(json.loads(receipt.read_text()) | changes))
+
+
+def _make_pipes(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+        os.mkfifo(file)
+
+
+def _leave(record: Path) -> None:
+    (record.parent / ".partial").mkdir()
+    (record.parent / ".partial" / f"{record.stem}.jsonl").touch()
+
+
+def _replace_by_device(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
 
 
 def _edit(record: Path) -> None:
@@ -125,17 +113,20 @@ def _edit(record: Path) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_change_is_never_missed(change: str, cli: Callable[..., Said], opened: list[str]) -> None:
+def test_change_is_never_missed(
+    change: str, cli: Callable[..., Said], opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = (*SCORE, "--masks", "masks")
     assert cli(*command).code == 0
     opened.clear()
     CHANGES[change]()
     result = cli(*command)
     assert opened == ["checked"]
-    with_cache = dict(os.environ)
-    os.environ["NVS_EVAL_CACHE"] = ""
-    assert cli(*command).code == result.code
-    os.environ.update(with_cache)
+    assert not list(Path("nvs-eval-results").rglob(".partial"))
+    monkeypatch.setenv("NVS_EVAL_CACHE", "")
+    again = cli(*command)
+    assert again.code == result.code
+    assert again.err == result.err or "Record: " in result.err
 
 
 @pytest.mark.parametrize(
@@ -206,6 +197,7 @@ import sys
 from nvs_eval.cli import main
 from nvs_eval.system import cache
 cache.RESOLUTION_NS = -10**18
+cache._devices_in_memory = frozenset
 codes = [main(command) for command in %r]
 heavy = sorted({"torch", "nerfstudio", "numpy"} & {name.split(".")[0] for name in sys.modules})
 print(codes, heavy, file=sys.__stderr__)
@@ -222,31 +214,11 @@ def test_repeated_command_imports_no_torch(tmp_path: Path) -> None:
     assert lines == ["[0, 0, 0, 0, 0] ['numpy', 'torch']", "[0, 0, 0, 0, 0] []"]
 
 
-@pytest.mark.parametrize("output", [".", "garden", "garden/ours"])
-def test_renders_in_the_output_folder_are_checked(
-    output: str, garden: Path, cli: Callable[..., Said], opened: list[str]
-) -> None:
-    command = (*SCORE, "--output-dir", output)
-    assert [cli(*command).code for _ in range(3)] == [0, 0, 0]
-    assert len(opened) in (1, 2)  # The first command changes a folder that it reads.
-    write_pngs(garden / "ours", {"0001": 77})
-    opened.clear()
-    assert cli(*command).code == 2
-    assert opened
-
-
-@pytest.mark.parametrize("place", ["cache", "home"])
-def test_a_protocol_in_a_cache_is_checked(
-    place: str, garden: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del garden
-    monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
-    Path(place).mkdir(exist_ok=True)
-    file = Path(place, "light.yaml")
-    file.write_text(LIGHT)
-    command = (*SCORE[:-1], str(file))
+def test_lost_renders_of_a_run_are_reported(cli: Callable[..., Said], opener: Opener, opened: list[str]) -> None:
+    command = COMMANDS["run"]
     assert [cli(*command).code for _ in range(2)] == [0, 0]
-    before = sorted(Path("nvs-eval-results").rglob("*.json"))
-    file.write_text(LIGHT.replace("crop: 0", "crop: 1") if "crop: 0" in LIGHT else LIGHT + "crop: 1\n")
-    assert cli(*command).code == 0
-    assert sorted(Path("nvs-eval-results").rglob("*.json")) != before
+    assert opened == ["checked"]
+    shutil.rmtree("nvs-eval-results/fox/fake/base/500/renders")
+    assert cli(*command).err.count("and its kept renders are no longer there") == 1
+    assert opened == ["checked"] * 2
+    assert len(opener.rendered) == 6

@@ -18,7 +18,7 @@ from support.scenes import masks_in
 
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.inputs import of_checkpoint, of_record
+from nvs_eval.evaluation.inputs import of_checkpoint, of_record, origin_of
 from nvs_eval.evaluation.resume import Places
 from nvs_eval.records.record import Record, read_record, record_file, write_record
 
@@ -95,6 +95,16 @@ def test_record_of_another_name_is_never_replaced(overwrite: bool, tmp_path: Pat
     with pytest.raises(InputError, match=r"another result, 'fox', 'a/b/base/1', whose name leads to the same file as"):
         finished(tmp_path, method="a_b", overwrite=overwrite)
     assert read_record(record_file(record, tmp_path)) == record
+
+
+@pytest.mark.parametrize("here", ["renders", "."])
+def test_folder_of_the_renders_is_named_in_full_from_within(
+    here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "renders").mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    origin = origin_of(record_of([replace(row("a"), render="renders/a.png")]), tmp_path / "record.json")
+    assert origin == (str(tmp_path.resolve() / "renders") if here == "renders" else "renders")
 
 
 def test_records_under_other_masks_are_different(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ def sha256(content: bytes) -> str:
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NVS_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "RESOLUTION_NS", -(10**18))  # Files that were written just now are remembered.
+    monkeypatch.setattr(cache, "_devices_in_memory", frozenset)  # Temporary folders can be in memory.
     (tmp_path / "images").mkdir()
     file = tmp_path / "images" / "a.png"
     file.write_bytes(b"first")
@@ -83,6 +86,46 @@ def test_file_that_was_changed_just_now_is_not_remembered(
     known.save()
     assert read == [file, file]
     assert not (file.parents[1] / "cache").exists()
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="the system has no /dev/shm")
+def test_file_in_memory_is_not_remembered(tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVS_EVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "RESOLUTION_NS", -(10**18))
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(b"first")
+        file.flush()
+        known = HashCache()
+        with mmap.mmap(file.fileno(), 5) as mapping:
+            mapping[:] = b"other"
+            stamp = cache.stamp_of(file.name)
+            assert known.sha256(Path(file.name)) == sha256(b"other")
+            mapping[:] = b"first"
+            assert cache.stamp_of(file.name) == stamp
+            assert known.sha256(Path(file.name)) == sha256(b"first")
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("sha", ["0" * 63, "0" * 64 + "\n", "A" * 64, "\u0660" * 64, 5, None])
+def test_damaged_hash_is_ignored(sha: object, file: Path) -> None:
+    known = HashCache()
+    known.sha256(file)
+    known.save()
+    (stored,) = (file.parents[1] / "cache" / "hashes").iterdir()
+    plain = json.loads(stored.read_bytes())
+    plain["files"]["a.png"][0] = sha
+    stored.write_text(json.dumps(plain))
+    assert HashCache().sha256(file) == sha256(b"first")
+
+
+def test_pipe_in_the_cache_is_ignored(file: Path) -> None:
+    known = HashCache()
+    known.sha256(file)
+    known.save()
+    (stored,) = (file.parents[1] / "cache" / "hashes").iterdir()
+    stored.unlink()
+    os.mkfifo(stored)
+    assert HashCache().sha256(file) == sha256(b"first")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"folder": "/elsewhere", "files": {}}', b"[1, 2]", b"\xff\xfe"])

@@ -1,0 +1,3 @@
+"""Fixtures of receipts."""
+
+from support.receipts import garden, opened  # noqa: F401
