@@ -110,10 +110,12 @@ def memory_advice() -> Iterator[None]:
 
 
 def _advice(where: str, error: BaseException) -> str:
-    reason = (str(error).splitlines() or [""])[0]
+    reason = next(iter(str(error).splitlines()), "").strip().rstrip(".")
     return (
-        f"Out of memory on {where}: {reason} Lower `--eval-num-rays-per-chunk` if it happened while rendering; score "
-        "fewer folders, steps or configs at once if it happened while scoring; or use `--device cpu`."
+        f"Out of memory on {where}{f': {reason}' if reason else ''}. Lower `--eval-num-rays-per-chunk` if it happened "
+        "while rendering; score fewer folders, steps or configs at once if it happened while scoring; or use "
+        "`--device cpu`. If the size is absurd, correct the number in the run that asks for it (such as "
+        "num_nerf_samples_per_ray or log2_hashmap_size in its config.yml, or a count in its data)."
     )
 
 

@@ -96,13 +96,13 @@ def _install() -> None:
 
     def start_thread(self: threading.Thread) -> None:
         if _current.get() is not None:  # A context variable is not inherited by itself.
-            self.run = functools.partial(copy_context().run, self.run)
+            self.run = functools.partial(copy_context().run, functools.partial(_without_report, self.run))
         start(self)
 
     def start_raw_thread(function: Any, arguments: Any, keywords: Any = MappingProxyType({}), /) -> int:
         if _current.get() is None:
             return start_raw(function, arguments, dict(keywords))
-        return start_raw(copy_context().run, (function, *arguments), dict(keywords))
+        return start_raw(copy_context().run, (_without_report, function, *arguments), dict(keywords))
 
     threading.Thread.start, _thread.start_new_thread = start_thread, start_raw_thread
     try:
@@ -116,6 +116,16 @@ def _install() -> None:
         return start_process(*arguments)
 
     processes.fork_exec = fork_exec
+
+
+def _without_report(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+    """Call what a thread runs. Python would print the error of a thread, also a refusal, which ends the command."""
+    try:
+        function(*arguments, **keywords)
+    except Exception:
+        scope = _current.get()
+        if scope is None or not scope.refusals:
+            raise
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, get_args, get_origin
 
 from nvs_eval.system.untrusted import refusing
+from nvs_eval_nerfstudio.decoders import images_checked
 from nvs_eval_nerfstudio.quiet import quiet
 
 OURS = frozenset({"nvs_eval", "nvs_eval_nerfstudio"})
@@ -69,14 +70,14 @@ def unreviewed(target: Any) -> str | None:
     from nerfstudio.data.dataparsers.base_dataparser import DataParser
     from torch.utils.data import Dataset
 
-    for kind in _parts(target):
+    for kind in parts(target):
         name = f"{kind.__module__}.{kind.__qualname__}"
         if issubclass(kind, DataParser | Dataset) and kind is not Dataset and name not in _REVIEWED:
             return name
     return None
 
 
-def _parts(target: Any) -> Iterator[type]:
+def parts(target: Any) -> Iterator[type]:
     """Yield a class and the classes that it is parametrised with, such as the dataset of a data manager."""
     kind = get_origin(target) or target
     bases = [base for part in getattr(kind, "__mro__", ()) for base in vars(part).get("__orig_bases__", ())]
@@ -103,7 +104,7 @@ def reading(path: Path, *, trust: bool) -> Iterator[None]:
     Raises:
         InputError: an action was refused, or nerfstudio prompts the user.
     """
-    with quiet():
+    with quiet(), images_checked():
         if trust:
             yield
             return

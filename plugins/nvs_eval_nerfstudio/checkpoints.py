@@ -41,9 +41,11 @@ def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path
         matches = ((_CHECKPOINT_NAME.fullmatch(file.name), file) for file in files if file.is_file())
         if steps := sorted((int(name[1]), file) for name, file in matches if name):
             return dict(steps)
+    folder = config.relative_model_dir
+    advice = "relative_model_dir must be the name of a folder" if folder.is_absolute() else f"Put the folder {folder}"
     raise InputError(
         f"The run {config_path} has no checkpoints: there is no step-*.ckpt in {beside} or {recorded}. "
-        f"Put the folder {config.relative_model_dir} beside config.yml."
+        f"{advice} beside config.yml."
     )
 
 

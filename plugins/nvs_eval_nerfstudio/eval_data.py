@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -22,13 +24,12 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from nvs_eval.errors import InputError, counted, listed, shortened, some
 from nvs_eval.images.formats import check_format
-from nvs_eval.system.files import open_file
+from nvs_eval_nerfstudio.parsed import check_parsed, check_references
 
 Split = Literal["test", "val", "train"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 _LONGEST_REASON = 300
-_LARGEST_SIDE = 65535
-"""Largest side of an image in most formats, in pixels."""
+_LARGEST_JSON = 2**26
 
 
 def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
@@ -60,6 +61,7 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
             )
         )
     manager.dataparser.data = Path(recorded)
+    _check_bounds(manager.dataparser)
     manager._target = _in_this_process(manager._target)
     # Do not read the whole training set into memory to render a few held-out views.
     for name, value in (
@@ -70,6 +72,19 @@ def prepare_data(config: TrainerConfig, *, data: Path | None) -> None:
     ):
         if hasattr(manager, name):
             setattr(manager, name, value)
+
+
+def _check_bounds(parser: Any) -> None:
+    """Check numbers of a dataparser with which it would not end, or hold no view out."""
+    if (every := getattr(parser, "eval_interval", 1)) < 1:
+        raise InputError(f"eval_interval of the dataparser must be at least 1. Got {every}. Correct it in config.yml.")
+    files = [parser.data] if parser.data.is_file() else parser.data.glob("*.json")
+    for file in files:
+        if (size := file.stat().st_size) > _LARGEST_JSON:
+            raise InputError(
+                f"{file} must have at most {_LARGEST_JSON // 2**20} MiB, which is some 100,000 frames. Got "
+                f"{size // 2**20} MiB. Split the scene."
+            )
 
 
 def _in_this_process(target: Any) -> Any:
@@ -83,6 +98,15 @@ def _in_this_process(target: Any) -> Any:
     return VanillaDataManager if target is ParallelDataManager else target
 
 
+def _file_read(error: BaseException) -> Path | None:
+    """Return the file that was open where an error was raised."""
+    file = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        names = (getattr(value, "name", None) for value in frame.f_locals.values() if isinstance(value, io.IOBase))
+        file = next((Path(name) for name in names if isinstance(name, str)), file)
+    return file
+
+
 @contextmanager
 def parsing(data: Path) -> Iterator[None]:
     """Turn any error of a dataparser into an InputError that names its data."""
@@ -92,6 +116,11 @@ def parsing(data: Path) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {shortened(str(error), _LONGEST_REASON)}"
+        if isinstance(error, struct.error | MemoryError) and (file := _file_read(error)):
+            raise InputError(
+                f"The data of this run at {data} cannot be parsed: {file} is cut, or a count in it is wrong. Copy it "
+                "again, or run COLMAP again."
+            ) from error
         if isinstance(error, FileNotFoundError | AssertionError | SystemExit):  # Parsers assert that files exist.
             raise InputError(
                 f"The data of this run at {data} cannot be read: {reason}. If it is elsewhere, pass its location with "
@@ -117,37 +146,9 @@ def parse_views(config: TrainerConfig, split: Split) -> DataparserOutputs:
         raise InputError(f"{counted(len(missing), f'{split} image')} of this run cannot be found: {some(missing, 1)}.")
     for path in (*outputs.image_filenames, *(outputs.mask_filenames or ())):
         check_format(Path(path))
+    check_references(config.pipeline.datamanager, outputs)
     check_parsed(outputs, parser.data)
     return outputs
-
-
-def check_parsed(outputs: DataparserOutputs, data: Path) -> None:
-    """Check what the libraries that read and render views would not: sizes of cameras, and kinds of further files.
-
-    Raises:
-        InputError: a camera is empty or larger than any image, or a file is a pipe, a device or a socket.
-    """
-    for path, size in zip(
-        outputs.image_filenames, view_sizes(outputs, range(len(outputs.image_filenames))), strict=True
-    ):
-        if not all(1 <= side <= _LARGEST_SIDE for side in size):
-            raise InputError(
-                f"Cameras in {data} must have 1 to {_LARGEST_SIDE} pixels per side. Got {size[0]}x{size[1]} for "
-                f"{Path(path).name}. Correct the size (`w` and `h` in a transforms.json)."
-            )
-    for path in filter(Path.exists, _files_in(outputs.metadata)):
-        open_file(path).close()
-
-
-def _files_in(value: object) -> Iterator[Path]:
-    """Yield the paths in the metadata of views, such as those of depths and semantics."""
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, Mapping | Sequence) and not isinstance(value, str | bytes):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _files_in(part)
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield from _files_in(vars(value))
 
 
 def evaluated_split(config: TrainerConfig, split: Split) -> Literal["test", "val"]:

@@ -32,6 +32,8 @@ def check_field_types(path: Path, config: TrainerConfig) -> None:
     for name, value, hint in _fields(config, ""):
         if name.partition(".")[0] in _USED and not _fits(value, hint):
             kind = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            if isinstance(value, str | PurePath) and not _is_text(str(value)):
+                kind = "a text without NUL and lone surrogates (halves of characters)"
             raise InputError(
                 f"{path} is not the config.yml of a nerfstudio run: {name} must be {kind[:80]}. Got "
                 f"{reprlib.repr(value)[:60]}."

@@ -33,7 +33,8 @@ def inspect_run(path: Path, *, data: Path | None, trust: bool = False) -> RunDat
         InputError: if the configuration or the data cannot be read.
     """
     config = load_config(path, trust=trust)
-    from nvs_eval_nerfstudio.eval_data import check_parsed, parsing, prepare_data, view_names, without_points
+    from nvs_eval_nerfstudio.eval_data import parsing, prepare_data, view_names, without_points
+    from nvs_eval_nerfstudio.parsed import check_parsed, check_references
     from nvs_eval_nerfstudio.third_party import note_on
 
     with reading(path, trust=trust):
@@ -45,6 +46,7 @@ def inspect_run(path: Path, *, data: Path | None, trust: bool = False) -> RunDat
             training, held_out = (built.get_dataparser_outputs(split=split) for split in ("train", "test"))
     for parsed in (training, held_out):
         check_parsed(parsed, parser.data)
+    check_references(manager, held_out)
     names = view_names(held_out.image_filenames) if held_out.image_filenames else []
     train_names = _below(parser.data, training.image_filenames)
     return RunData(

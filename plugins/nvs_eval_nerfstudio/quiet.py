@@ -26,6 +26,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         for category in (DeprecationWarning, FutureWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"nerfstudio(\.|$)")
         warnings.filterwarnings("ignore", category=UserWarning, module=r"(nerfstudio|torch|torchmetrics)(\.|$)")
         try:
             with redirect_stdout(output), _questions_refused(output):

@@ -96,10 +96,13 @@ _CPU_RAYS_PER_CHUNK = 2048
 
 def _set_chunk(config: TrainerConfig, rays: int | None, device: torch.device) -> None:
     model = config.pipeline.model
-    if rays is not None and rays < 1:
-        raise InputError(f"--eval-num-rays-per-chunk must be at least 1. Got {rays}.")
     default = model.eval_num_rays_per_chunk
-    model.eval_num_rays_per_chunk = rays or (min(default, _CPU_RAYS_PER_CHUNK) if device.type == "cpu" else default)
+    option = "eval_num_rays_per_chunk in config.yml" if rays is None else "--eval-num-rays-per-chunk"
+    if (chosen := default if rays is None else rays) < 1:
+        raise InputError(f"{option} must be at least 1. Got {chosen}.")
+    model.eval_num_rays_per_chunk = (
+        min(chosen, _CPU_RAYS_PER_CHUNK) if rays is None and device.type == "cpu" else chosen
+    )
 
 
 @dataclass(frozen=True, eq=False)

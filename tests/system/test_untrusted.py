@@ -195,6 +195,23 @@ def test_threads_inherit_the_scope() -> None:
         outside.join()
 
 
+def test_refusals_in_threads_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", reports.append)
+
+    def run_in_a_thread(target: Callable[[], Any]) -> None:
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+
+    with pytest.raises(Refused, match="touch canary"), refusing("config.yml"):
+        run_in_a_thread(lambda: os.system("touch canary"))
+    assert not reports
+    with refusing("config.yml"):
+        run_in_a_thread(lambda: 1 // 0)
+    assert len(reports) == 1
+
+
 def test_threads_of_a_closed_scope_stay_inside() -> None:
     errors: list[BaseException] = []
     late = threading.Event()

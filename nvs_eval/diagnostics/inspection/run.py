@@ -83,7 +83,7 @@ class ImageFiles:
         self.readable: list[tuple[DataView, StoredImage]] = []
         self.unusable: dict[str, list[str]] = {"missing": [], "unreadable": []}
         for view in views:
-            if not view.file.is_file():
+            if not view.file.exists():
                 self.unusable["missing"].append(str(view.file))
                 continue
             try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from support.commands import Said
 from support.hostile import Case
@@ -17,6 +18,11 @@ pytest.importorskip("nerfstudio", reason="nerfstudio is not installed", exc_type
 from support.tiny_run import INSPECT, RUN, write_run
 
 from nvs_eval_nerfstudio import source
+from nvs_eval_nerfstudio.quiet import import_nerfstudio
+
+import_nerfstudio()
+
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +85,35 @@ def sized(**size: Any) -> Callable[[], None]:
     return transforms(lambda content: content.update(size))
 
 
+def picture(mode: str) -> Callable[[], None]:
+    """Store the images of all views in a mode of Pillow."""
+
+    def write() -> None:
+        write_run()
+        for path in Path("scene", "images").iterdir():
+            with PIL.Image.open(path) as image:
+                size = image.size
+            PIL.Image.new(mode, size).save(path)
+
+    return write
+
+
+def blender(content: bytes) -> Callable[[], None]:
+    """Put bytes in the place of the first image of data in the format of Blender."""
+
+    def write() -> None:
+        write_run(
+            lambda run: setattr(run.pipeline.datamanager, "dataparser", BlenderDataParserConfig(data=Path("scene")))
+        )
+        for split in ("train", "val", "test"):
+            entries = [{"file_path": "./x", "transform_matrix": [[1.0] * 4] * 4}]
+            Path("scene", f"transforms_{split}.json").write_text(json.dumps({"camera_angle_x": 1, "frames": entries}))
+        Path("scene", "x.png").write_bytes(content)
+
+    return write
+
+
+NAN = float("nan")
 SIZE = r"Cameras in scene must have 1 to 65535 pixels per side\. Got {} for "
 CASES: dict[str, tuple[Callable[[], None], str]] = {
     "data without frames": (transforms(lambda content: content.pop("frames")), r"cannot be parsed \(KeyError: [^`]*$"),
@@ -95,6 +130,11 @@ CASES: dict[str, tuple[Callable[[], None], str]] = {
     "a camera of no kind": (transforms(lambda content: content.update(camera_model="X")), r"cannot be (read|parsed)"),
     "an endless camera": (sized(w=10**7), SIZE.format(r"10000000x\d+")),
     "a negative camera": (sized(h=-4), SIZE.format(r"\d+x-4")),
+    "a pose of no numbers": (frames(transform_matrix=[[NAN] * 4] * 4), "must have finite poses. Got nan"),
+    "no focal length": (transforms(lambda content: content.update(fl_x=0)), "finite focal lengths above 0. Got 0x"),
+    "a playlist": (blender(b"#EXTM3U\n#EXT-X-TARGETDURATION:1\nhttp://127.0.0.1:9/x.ts\n"), "must be an image"),
+    "a palette": (picture("P"), "must be a grey, RGB or RGBA image of 8 bits.*Got a palette"),
+    "16 bits": (picture("I;16"), r"must be a grey, RGB or RGBA image of 8 bits.*Got I;16 \(more than 8 bits\)"),
     "a camera without pixels": (sized(w=0), SIZE.format(r"0x\d+")),
 }  # fmt: skip
 
