@@ -75,7 +75,8 @@ def quoted(value: object) -> str:
         text = repr(value[: LONGEST_SHOWN + 1] if isinstance(value, str | bytes) else value)
     except (RecursionError, ValueError):  # Nested too deeply, or an integer with too many digits.
         text = f"a {type(value).__name__}"
-    return shortened(text)
+    shown = shortened(text)
+    return f"{shown}{text[-1]}" if shown != text and isinstance(value, str | bytes) and shown.endswith("...") else shown
 
 
 def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nvs_eval.metrics.weights.pins import Net
 
 DEFAULT = "standard"
+_MOST_METRICS = 64
 _AVERAGED = ("psnr", "ssim", "lpips")
 
 Decimals = Annotated[int, Meta(ge=0)]
@@ -222,9 +223,19 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """Load a protocol by name, or from a YAML file.
 
     Raises:
-        InputError: the name is unknown, or the file is not a protocol. The message names the field.
+        InputError: the name is unknown, the file is not a protocol, or its name is that of a protocol of nvs-eval with
+            another definition. The message names the field.
     """
-    return read_as(find_file(name_or_path, "protocol", named_protocols()), "protocol", parse_protocol)
+    named = named_protocols()
+    file = find_file(name_or_path, "protocol", named)
+    protocol = read_as(file, "protocol", parse_protocol)
+    own = named.get(protocol.name, file)
+    if own != file and protocol.fingerprint != (theirs := load_protocol(own)).fingerprint:
+        raise InputError(
+            f"The protocol file {file}: name {quoted(protocol.name)} belongs to the protocol {theirs.fingerprint} of "
+            f"nvs-eval, which is defined otherwise than this one ({protocol.fingerprint}). Choose another name."
+        )
+    return protocol
 
 
 def named_protocols() -> dict[str, Path]:
@@ -239,6 +250,9 @@ def parse_protocol(data: object) -> Protocol:
         InputError: a field is missing or unknown, or its value is. The message names the field.
     """
     _check_complete(data)
+    given = data.get("metrics") if isinstance(data, Mapping) else None
+    if isinstance(given, Mapping) and len(given) > _MOST_METRICS:
+        raise InputError(f"metrics must be at most {_MOST_METRICS}. Got {len(given)}. Split the protocol.")
     protocol = convert(data, Protocol, "a protocol")
     # Defaults are removed, so that writing them in a file does not change the fingerprint.
     metrics = {name: without_defaults(name, parameters) for name, parameters in protocol.metrics.items()}

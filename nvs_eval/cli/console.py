@@ -6,6 +6,7 @@ import itertools
 import re
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _NO_BREAK = "\xa0"
 # Seconds until the first line of a log, and between later ones, which become rarer in work of hours and days.
 _FIRST_LINE, _SHORTEST, _LONGEST = 10.0, 20.0, 600.0
+_SOON = 1.0  # Seconds until checks of files are announced.
 
 
 def results() -> SafeConsole:
@@ -105,8 +107,36 @@ def input_warnings() -> Iterator[None]:
 def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     """Show progress on stderr, as a bar or as lines of a log; yield a callback to call after each step."""
     steps = itertools.count(1)
-    with progress_to(title) as show:
-        yield lambda: show(next(steps), total)
+    with progress_to(title) as show, _said_after(_FIRST_LINE, f"{title}: 0 of {total}, time unknown so far") as cancel:
+
+        def advance() -> None:
+            cancel()
+            show(next(steps), total)
+
+        yield advance
+
+
+@contextmanager
+def wait(sentence: str) -> Iterator[None]:
+    """Print what is done on stderr if it takes more than a second."""
+    with _said_after(_SOON, sentence):
+        yield
+
+
+@contextmanager
+def _said_after(seconds: float, sentence: str) -> Iterator[Callable[[], None]]:
+    """Print a sentence in a log after some time, unless the callback that is yielded was called before, or at the end.
+
+    A bar shows by itself that nothing is done yet.
+    """
+    timer = threading.Timer(seconds, say, [sentence])
+    timer.daemon = True
+    if not sys.stderr.isatty() or seconds == _SOON:
+        timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class _Wrapped(str):
 
 def description(command: type) -> str:
     """Return the docstring of a command, wrapped to the terminal's width, but not wider than 80 columns."""
-    width = min(_WIDTH, shutil.get_terminal_size().columns)
+    width = min(_WIDTH, max(_LEAST_WIDTH, shutil.get_terminal_size().columns))
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return _Wrapped("\n\n".join(textwrap.fill(text, width) for text in paragraphs))
 

@@ -11,14 +11,16 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial, reduce
 from importlib import import_module
 from operator import or_
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from nvs_eval.cli import stopping
 from nvs_eval.errors import InputError, printable, quoted, shortened
+from nvs_eval.system.output import drop_output, writing
 
 EXIT_INPUT, EXIT_FAULT = 2, 70
 
@@ -75,7 +77,6 @@ def main(args: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     from nvs_eval.cli.console import input_warnings, say
     from nvs_eval.system.library_caches import redirect_caches
-    from nvs_eval.system.output import drop_output
 
     _prepare_streams()
     redirect_caches()
@@ -86,7 +87,8 @@ def _main(arguments: list[str]) -> int:
             with input_warnings():
                 return _run(arguments) if arguments else _print_help()
         finally:
-            sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
+            with writing(sys.stdout):
+                sys.stdout.flush()  # Fail here, even after --help, and not at interpreter exit.
     except BaseException as error:
         stops = stopping.is_stopped() or isinstance(error, KeyboardInterrupt)
         if isinstance(error, SystemExit) and not stops:
@@ -138,7 +140,11 @@ def _explained_by_system(error: BaseException) -> str:
 
 
 def _run(args: Sequence[str]) -> int:
-    return _print_version() if args[:1] == [_VERSION] else parse(args).run()
+    if args[:1] == [_VERSION]:
+        return _print_version()
+    with writing(sys.stdout):  # By --help.
+        command = parse(args)
+    return command.run()
 
 
 def parse(args: Sequence[str]) -> Any:
@@ -182,7 +188,7 @@ def _checked(args: Sequence[str], parsed: Any) -> Any:
     """Return the parsed command after checks that tyro does not make."""
     _check_method(args)
     _check_once(args, parsed)
-    return parsed
+    return replace(parsed, **_expanded(parsed))
 
 
 def _check_method(args: Sequence[str]) -> None:
@@ -204,6 +210,27 @@ def _check_once(args: Sequence[str], parsed: Any) -> None:
         if times > 1 and isinstance(getattr(parsed, field.name), tuple):
             option = max(options, key=given.__getitem__)
             raise InputError(f"{option} must be given once. Got it {times} times. Name all values after one {option}.")
+
+
+def _expanded(parsed: Any) -> dict[str, Any]:
+    """Return the options whose paths begin with a home folder (`~/x`), with that folder.
+
+    Raises:
+        InputError: there is no such user.
+    """
+
+    def expand(path: Any) -> Any:
+        if not isinstance(path, Path) or not path.parts or path.parts[0][0] != "~" or os.path.lexists(path.parts[0]):
+            return path
+        try:
+            return path.expanduser()
+        except RuntimeError as error:
+            name = quoted(path.parts[0][1:])
+            raise InputError(f"{path} begins with the home folder of {name}, but there is no such user.") from error
+
+    values = {field.name: getattr(parsed, field.name) for field in fields(parsed)}
+    new = {name: tuple(map(expand, v)) if isinstance(v, tuple) else expand(v) for name, v in values.items()}
+    return {name: value for name, value in new.items() if value != values[name]}
 
 
 def _print_help() -> int:

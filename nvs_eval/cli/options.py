@@ -157,13 +157,14 @@ class LayoutOptions(TableOptions):
 
 def callbacks() -> Callbacks:
     """Make the callbacks that print progress and messages on stderr."""
-    from nvs_eval.cli.console import progress, say
+    from nvs_eval.cli.console import progress, say, wait
     from nvs_eval.evaluation.callbacks import Callbacks
 
     return Callbacks(
         command=(Path(sys.argv[0]).name, *sys.argv[1:]),  # The command line as typed.
         progress=progress,
         say=say,
+        wait=wait,
         warn=lambda message: say(message, style="yellow"),
         doubt=lambda message: say(message, style="yellow"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Callbacks:
         command: command line or name of the function, for the records.
         progress: shows progress.
         say: called with each message.
+        wait: context manager that tells what is done if it takes more than a second.
         warn: called with each warning.
         doubt: called with each sentence that makes scores doubtful, to be shown beside them.
         on_refusal: called with a protocol that cannot score the views (default: the error is one of the results).
@@ -46,6 +47,7 @@ class Callbacks:
     command: tuple[str, ...] = ()
     progress: Progress = _no_progress
     say: Callable[[str], None] = lambda message: None
+    wait: Callable[[str], AbstractContextManager[object]] = nullcontext
     warn: Callable[[str], None] = lambda message: None
     doubt: Callable[[str], None] = lambda message: None
     on_refusal: Refusal | None = None

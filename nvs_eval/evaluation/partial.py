@@ -29,7 +29,7 @@ from nvs_eval.evaluation.resume import Places, partial_file
 from nvs_eval.evaluation.rows import Entries, Entry
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import plain_row, record_name
+from nvs_eval.records.record import Record, plain_row, record_name
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.records.schema import ViewRow, read_infinities
 from nvs_eval.system.folders import shown
@@ -74,6 +74,11 @@ class Partial:
     def __exit__(self, *_: object) -> None:
         for file in self.files.values():
             file.close()
+
+    def finish(self, record: Record) -> None:
+        """Remove the file of a record that is written."""
+        if file := self.files.get((record.id, record.fingerprint)):
+            file.remove()
 
     def remove(self) -> None:
         """Remove the files, after the records are written."""

@@ -17,8 +17,8 @@ from nvs_eval.system.devices import free_memory
 from nvs_eval.system.prefetch import GROUPS_AHEAD
 from nvs_eval.system.space import in_units, too_little
 
-# Number of renders from which on work is long enough to be announced.
-_LONG = 500
+# Numbers of renders and of their pixels from which on work is long enough to be announced.
+_LONG, _LARGE = 500, 2 * 10**8
 _BYTES_PER_PIXEL = 12
 
 
@@ -94,10 +94,14 @@ def announce(works: Sequence[Work], callbacks: Callbacks) -> None:
         if together < work.results:
             work.scorer.limits.renders = together
     renders = sum(work.results * len(work.sizes) for work in works)
-    if renders >= _LONG:
+    pixels = sum(work.results * sum(width * height for width, height in work.sizes) for work in works)
+    if renders >= _LONG or pixels >= _LARGE:
         memory = max(
             work.without_networks(work.scorer.limits.renders or work.results) + work.of_networks for work in works
         )
         available = "" if free is None else f"; {in_units(free)} are free"
         results = counted(sum(work.results for work in works), "result")
-        callbacks.say(f"Scoring {results} with {renders} renders takes about {in_units(memory)} of memory{available}.")
+        callbacks.say(
+            f"{results} with {renders} renders of {pixels / 1e6:.0f} megapixels: images and networks take about "
+            f"{in_units(memory)} of memory{available}."
+        )

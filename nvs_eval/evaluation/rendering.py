@@ -96,7 +96,7 @@ class Evaluation:
                 )
             peak_memory = {"peak_memory_bytes": store.peak_memory_bytes}
             records = [replace(r, provenance={**r.provenance, **peak_memory}) for r in records]
-            published = self._publish(store, records)
+            published = self._publish(store, records, partial)
             partial.remove()
         return published
 
@@ -137,11 +137,11 @@ class Evaluation:
             records = []
             for store in group:
                 own = [record for record in scored if record.id.folder == store.job.id.folder]
-                records += self._publish(store, own)
+                records += self._publish(store, own, partial)
             partial.remove()
         return records
 
-    def _publish(self, store: RenderStore, records: Sequence[Record]) -> list[Record]:
+    def _publish(self, store: RenderStore, records: Sequence[Record], partial: Partial) -> list[Record]:
         """Move the renders to keep to their place, and write the records with their paths."""
         if not records:
             store.discard()
@@ -152,7 +152,7 @@ class Evaluation:
             finished = self.places.finished(job.id, self.scorer.protocols, inputs)
             published = store.publish([r for r in records if r.fingerprint not in finished], self.scorer.protocols)
             by_result = {record.id: inputs for record in published}
-            written = self.places.write(published, self.scorer.protocols, by_result, self.callbacks)
+            written = self.places.write(published, self.scorer.protocols, by_result, self.callbacks, partial.finish)
             store.discard()
             return [*finished.values(), *written]
 

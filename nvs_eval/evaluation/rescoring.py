@@ -190,6 +190,6 @@ class Rescoring:
                     self._results[record.id].carry_over(record, self._copies[record.id])
                     for record in score_files(source, self._scorer, self.session, callbacks, partial)
                 ]
-                records += self._places.write(scored, self._scorer.protocols, inputs, callbacks)
+                records += self._places.write(scored, self._scorer.protocols, inputs, callbacks, partial.finish)
                 partial.remove()
         return records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,6 +65,11 @@ class Places:
         folder = self.output_dir / result.folder
         for protocol in protocols:
             name = record_name(protocol.name, protocol.fingerprint, result.selection, incomplete=True)
+            if any("\ud800" <= char <= "\udfff" for char in protocol.name):
+                raise InputError(
+                    f"The name of a protocol must be Unicode, because it becomes that of a file. Got "
+                    f"{quoted(protocol.name)}. Choose another name."
+                )
             if is_too_long(name, folder):
                 raise InputError(
                     f"The name of a protocol becomes that of a file. Got {quoted(protocol.name)}, which is too long "
@@ -137,6 +142,7 @@ class Places:
         protocols: Sequence[Protocol],
         inputs: Mapping[ResultId, Inputs],
         callbacks: Callbacks,
+        on_written: Callable[[Record], object] = lambda record: None,
     ) -> list[Record]:
         """Write records and report their paths.
 
@@ -145,6 +151,7 @@ class Places:
             protocols: protocols of the records.
             inputs: inputs of each result.
             callbacks: callbacks for messages.
+            on_written: called with each record after it is written.
 
         Returns:
             The records, with the existing one of the same inputs, where another command wrote one in the meantime.
@@ -158,6 +165,7 @@ class Places:
             try:
                 protocol, of_result = by_fingerprint[record.fingerprint], inputs[record.id]
                 written.append(self._write(record, protocol, of_result, callbacks))
+                on_written(record)
             except InputError as error:
                 errors.append(error)
         if errors:

@@ -41,10 +41,12 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
         forget_hashes()
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
-    sources = _open(options, protocols, callbacks)
+    with callbacks.wait(f"Checking the images of {counted(len(options.renders), 'folder')}."):
+        sources = _open(options, protocols, callbacks)
     sizes = [size for source in sources for size in source.sizes.items()]
     protocols = check_sizes(protocols, sizes, callbacks.on_refusal)
-    records, waiting = _finished(sources, protocols, options)
+    with callbacks.wait("Comparing the images with those of existing records."):
+        records, waiting = _finished(sources, protocols, options)
     for result, of_result in groupby(records, lambda record: record.id):
         scored = some((record.protocol_title for record in of_result), 3)
         callbacks.say(f"{result} is already scored under {scored}. Use --overwrite to score it again.")
@@ -63,7 +65,7 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
         places, inputs = Places.of(options), {renders.id: of_files(source, renders) for renders in source.sets}
         with open_partial(places, inputs, scorer, callbacks) as partial:
             scored = score_files(source, scorer, session, callbacks, partial)
-            records += places.write(scored, scorer.protocols, inputs, callbacks)
+            records += places.write(scored, scorer.protocols, inputs, callbacks, partial.finish)
             partial.remove()
     report_lost(session.errors, records, callbacks)
     order = [result.folder for source in sources for result in source.ids]

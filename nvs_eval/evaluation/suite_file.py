@@ -29,6 +29,7 @@ KINDS: Mapping[str, type[RunOptions | ScoreOptions]] = {"score": ScoreOptions, "
 # Options set by the file's own keys or by the command line.
 _NOT_OPTIONS = ("load_config", "renders", "scene", "method", "output_dir", "overwrite", "rehash", "trust")
 _EXAMPLE = "methods: {3dgs: {score: 'output/3dgs/{scene}'}}"
+_MOST_SEARCHED = 200_000
 _SCENES = "scenes: [fox, garden]"
 _LIST_OF_SCENES = (
     "a list of scenes without methods. Write a file with `suite: {}` and `methods:`; docs/suites.md has an example."
@@ -82,12 +83,13 @@ class SuiteFile:
         """Return the path if it exists, or else all matches of the pattern, sorted.
 
         Raises:
-            InputError: It has an unknown placeholder.
+            InputError: It has an unknown placeholder, or `**` in it stands for too many folders.
         """
         if os.path.exists(path := self.path(text, values)):  # False for a path that is too long.
             return [path]  # A real name may contain brackets.
         names = {name: glob.escape(value) for name, value in values.items()}
         pattern = Path(glob.escape(str(self.file.parent))) / _expanded(_filled(text, names))
+        _check_reach(text, pattern)
         return [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]
 
 
@@ -222,9 +224,11 @@ def _method(name: str, entry: object, common: Mapping[str, Any], allowed: Mappin
         )
     (command,) = commands
     options = {option: value for option, value in entry.items() if option != command}
-    for option in options:
-        if option not in allowed[command]:
+    for option, value in {**common, **options}.items():
+        if option in options and option not in allowed[command]:
             raise unknown_name(f"`nvs-eval {command}` option of the method {name}:", str(option), allowed[command])
+        if value == []:
+            raise InputError(f"{option} must have at least one value. Got none. Remove it to use the default.")
     paths: Any = Annotated[tuple[Text, ...], Meta(min_length=1, examples=[f"{command}: 'output/{{scene}}'"])]
     inputs = convert(entry[command], paths, f"methods.{name}.{command}")
     return Method(name, command, inputs, {**{key: common[key] for key in allowed[command] if key in common}, **options})
@@ -244,6 +248,21 @@ def _expanded(text: str) -> Path:
         raise InputError(
             f"{quoted(text)} begins with ~, but that home folder is unknown. Write the path out."
         ) from error
+
+
+def _check_reach(text: str, pattern: Path) -> None:
+    """Check that few enough files lie below the folder in which `**` of a pattern searches."""
+    if "**" not in pattern.parts:
+        return
+    start = pattern.parts[: next(index for index, part in enumerate(pattern.parts) if glob.has_magic(part))]
+    count = 0
+    for _, folders, files in os.walk(Path(*start)):
+        count += len(folders) + len(files)
+        if count > _MOST_SEARCHED:
+            raise InputError(
+                f"{quoted(text)} must search at most {_MOST_SEARCHED} files. More lie below {Path(*start)}. Write more "
+                "of the path before `**`."
+            )
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

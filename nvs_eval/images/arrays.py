@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from nvs_eval.errors import InputError, shortened
-from nvs_eval.images.stored import Stored
+from nvs_eval.images.stored import DamagedError, Stored
 from nvs_eval.system.files import open_file
 
 
@@ -20,7 +20,15 @@ def open_array(path: Path) -> np.ndarray:
         Exception: NumPy cannot read it.
     """
     open_file(path).close()  # The library would wait for a pipe.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        with np.errstate(over="ignore"):  # The library multiplies the numbers of the shape.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        if any(clue in str(error) for clue in ("object at 0x", "too big")) or not isinstance(
+            error, ValueError | MemoryError
+        ):
+            raise DamagedError("its header is invalid") from error
+        raise
     if not isinstance(array, np.memmap):
         raise ValueError("it is no NPY file")
     if array.offset + array.nbytes < path.stat().st_size:

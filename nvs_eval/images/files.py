@@ -216,7 +216,9 @@ def explained(path: Path, what: str) -> Iterator[None]:
     except Exception as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
         if isinstance(error, _DAMAGED):
-            reason = f"it is damaged or truncated ({reason})"
+            # Pillow wraps errors of Python, whose words are about its code.
+            is_plain = not isinstance(error.__cause__ or error, struct.error | LookupError | TypeError)
+            reason = "it is damaged or truncated" + (f" ({reason})" if is_plain else "")
         raise FileError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error
 
 

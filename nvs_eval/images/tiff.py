@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import struct
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +18,7 @@ from nvs_eval.errors import InputError, counted
 from nvs_eval.images.stored import DamagedError, Stored, Tags
 from nvs_eval.images.tags import colours_of_primaries
 
-_MOST_PAGES = 100
+_MOST_PAGES, _MOST_TAGS = 100, 4096
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _COLOURS: dict[int, int] = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3, PHOTOMETRIC.YCBCR: 3}
 _ORIENTATION, _WHITE, _PRIMARIES, _ICC, _DNG = 274, 318, 319, 34675, 50706
@@ -33,7 +34,9 @@ def read(file: BinaryIO, path: Path) -> Stored:
     tiff = tifffile.TiffFile(file)
     # A page takes six bytes, and a while to read.
     pages = [page for page in islice(tiff.pages, _MOST_PAGES) if not getattr(page, "is_reduced", False)]
-    if not pages or _DNG in tiff.pages.first.tags:
+    if not pages:
+        raise DamagedError("it has no image")
+    if _DNG in tiff.pages.first.tags:
         raise InputError(f"{path} must be an image. Got the raw data of a camera. Develop it to PNG or 16-bit TIFF.")
     page, images = pages[0].aspage(), len(pages)
     if tiff.is_imagej:  # Its stacks can have one page.
@@ -43,7 +46,7 @@ def read(file: BinaryIO, path: Path) -> Stored:
     channels = _channels(path, page)
     _check_complete(page, tiff.filehandle.size)
     floats = page.dtype is not None and page.dtype.kind == "f"
-    icc, orientation = page.tags.valueof(_ICC) or b"", int(page.tags.valueof(_ORIENTATION) or 1)
+    icc, orientation = _profile(page), int(page.tags.valueof(_ORIENTATION) or 1)
     tags = Tags(icc=icc, orientation=orientation, colours="" if icc else _primaries(page))
     shape = (page.imagelength, page.imagewidth, channels)
     return Stored(
@@ -53,6 +56,18 @@ def read(file: BinaryIO, path: Path) -> Stored:
         tags=tags,
         lossy=page.compression in _LOSSY,
     )
+
+
+def _profile(page: tifffile.TiffPage) -> bytes:
+    """Return the ICC profile of a page; a byte that is no profile if its tag is damaged, which the library drops."""
+    if _ICC in page.tags:
+        return page.tags.valueof(_ICC) or b""
+    file, form = page.parent.filehandle, page.parent.tiff
+    file.seek(page.offset)
+    count = int.from_bytes(file.read(form.tagnosize), "little" if form.byteorder == "<" else "big")
+    code = struct.pack(f"{form.byteorder}H", _ICC)
+    entries = file.read(min(count, _MOST_TAGS) * form.tagsize)
+    return b"?" if code in {entries[at : at + 2] for at in range(0, len(entries), form.tagsize)} else b""
 
 
 def _primaries(page: tifffile.TiffPage) -> str:

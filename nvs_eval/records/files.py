@@ -114,7 +114,7 @@ def _read_into(read: dict[object, tuple[Path, Record] | None], named: set[object
 
     The key of a file that is itself the name is added to `named`.
     """
-    if os.path.isfile(name):
+    if os.path.exists(name) and not os.path.isdir(name):
         file = Path(name)
         key = _file_key(file)
         read[key] = read.get(key) or (file, read_record(file))

@@ -12,6 +12,7 @@ import io
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import weakref
@@ -154,6 +155,10 @@ def _readable(archive: Path) -> Iterator[None]:
         # zipfile turns an error of the system into one of the file.
         causes = [cause for cause in (error, error.__context__) if isinstance(cause, OSError) and cause.errno]
         reason = (causes[0].strerror if causes else "") or str(error) or type(error).__name__
+        if isinstance(error, RecursionError):
+            reason = "folders in it are nested too deeply"
+        elif isinstance(error, LookupError | TypeError | AttributeError | struct.error):
+            reason = "its headers are invalid"
         advice = "It may be damaged or incomplete. Download it again, or unpack it yourself and pass the folder."
         if causes:
             advice = f"Check {archive} and the space in {tempfile.gettempdir()}, which TMPDIR changes."
@@ -258,6 +263,8 @@ def _check_member(archive: Path, name: str, kind: str) -> None:
             f"{archive} contains {quoted(name)}, which is outside the folder it is unpacked into. Nothing was "
             "unpacked. Do not trust this archive, or pack it again with relative paths."
         )
+    if kind == "encrypted":
+        raise InputError(f"{archive} contains {quoted(name)}, which is encrypted. Unpack it and pass the folder.")
     if kind not in ("file", "folder"):
         raise InputError(
             f"{archive} must contain only files and folders. Got {quoted(name)}, which is {kind}. "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from nvs_eval.errors import printable
+from nvs_eval.errors import InputError, printable
 
 _FORM: Any = {"allow_nan": False, "ensure_ascii": False}
 # json.dumps would create an encoder for each value.
@@ -32,10 +34,31 @@ def _escaped(line: str) -> str:
 def write_text(stream: IO[str], text: str) -> None:
     """Write a text for programs unchanged to a file or pipe, and with escapes to a terminal."""
     try:
-        stream.write(printable_lines(text) if stream.isatty() else text)
-        stream.flush()
+        with writing(stream):
+            stream.write(printable_lines(text) if stream.isatty() else text)
+            stream.flush()
     except BrokenPipeError:
         drop_output(stream)
+
+
+@contextmanager
+def writing(stream: IO[str]) -> Iterator[None]:
+    """Turn the error of a full or broken stdout into one that names it. A pipe without a reader is no error.
+
+    Raises:
+        InputError: stdout cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if stream is not sys.stdout:
+            raise
+        raise InputError(
+            f"Standard output could not be written: {error.strerror}. Direct it elsewhere and run the command again; "
+            "finished work is kept."
+        ) from error
 
 
 def drop_output(stream: IO[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from nvs_eval.system.output import drop_output, printable_lines
+from nvs_eval.system.output import drop_output, printable_lines, writing
 
 UNBOUNDED = 100_000
 """Width of output that is no terminal, which is never wrapped."""
@@ -33,6 +33,15 @@ class SafeConsole(Console):
                 yield segment
             else:
                 yield Segment(printable_lines(segment.text), segment.style)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects.
+
+        Raises:
+            InputError: this is stdout, which cannot be written.
+        """
+        with writing(self.file):
+            super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
         """Drop the output, because a command goes on without its reader."""

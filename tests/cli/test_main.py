@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from support.pinned import Pinned
 from support.records import record, row
 
 import nvs_eval.cli
-from nvs_eval.cli.console import input_warnings
+from nvs_eval.cli.console import input_warnings, progress, wait
 from nvs_eval.errors import InputError
 from nvs_eval.images.stored import warn
 from nvs_eval.records.record import write_record
@@ -282,3 +283,52 @@ def test_the_first_warning_of_a_kind_is_printed_and_the_others_are_counted(
             warn(Path(f"{name}.png"), "has a damaged ICC profile", "It was read without.")
         assert capsys.readouterr().err == first
     assert capsys.readouterr().err == expected
+
+
+# --- Paths -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_home_folder_that_does_not_exist_is_an_error(
+    cli: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    result = cli("score", "x", "--reference", "y", "--output-dir", "~nobody-of-this-name/x")
+    assert result.code == 2
+    assert "the home folder of 'nobody-of-this-name', but there is no such user" in result.err
+    assert "no such user" in cli("weights", "--install", "a", "~nobody-of-this-name/x").err
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    assert str(folder / "home" / "x") in cli("score", "~/x", "--reference", "y").err
+    (folder / "~odd").mkdir()
+    assert "~odd" in cli("score", "~odd", "--reference", "~odd").err
+
+
+@pytest.mark.parametrize("command", [("weights", "--install", "p"), ("table", "p"), ("table", "p.yaml")])
+def test_a_pipe_is_named(command: tuple[str, ...], cli: Callable[..., Said], folder: Path) -> None:
+    os.mkfifo(folder / command[-1])
+    result = cli(*command[:-1], str(folder / command[-1]))
+    assert (result.code, "Got a pipe" in result.err) == (2, True)
+
+
+def test_help_in_a_narrow_terminal_breaks_no_word(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Said]) -> None:
+    monkeypatch.setenv("COLUMNS", "5")
+    narrow = cli("protocols", "--help").out
+    monkeypatch.setenv("COLUMNS", "40")
+    assert narrow == cli("protocols", "--help").out
+
+
+def test_what_takes_long_before_its_first_step_is_announced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seconds, expected in ((60.0, ["", ""]), (0.01, ["Checking.\n", "Scoring: 0 of 3, time unknown so far\n"])):
+        monkeypatch.setattr("nvs_eval.cli.console._SOON", seconds)
+        monkeypatch.setattr("nvs_eval.cli.console._FIRST_LINE", seconds)
+        said = []
+        for block in (wait("Checking."), progress("Scoring", 3)):
+            with block:
+                time.sleep(0.2)
+            said.append(capsys.readouterr().err)
+        assert said == expected
+    with progress("Scoring", 3) as advance:
+        advance()
+        time.sleep(0.05)
+    assert "0 of 3" not in capsys.readouterr().err

@@ -213,3 +213,15 @@ def old_files(garden: Path) -> Iterator[list[Path]]:
 def test_partial_results_that_nobody_continued_are_removed(old_files: list[Path]) -> None:
     score_folders(options("out", "light"), Callbacks())
     assert [file.exists() for file in old_files] == [False, True]
+
+
+def test_partial_results_of_a_record_end_when_it_is_written(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    def count(said: str) -> None:
+        if said.startswith("Record:"):
+            left.append(len([*Path("out").rglob("*.jsonl")]))
+
+    score_folders(replace(options("out"), renders=(Path("garden/ours"), Path("garden/theirs"))), Callbacks(say=count))
+    assert left == [4, 3, 2, 1]
+    assert [*Path("out").rglob("*.jsonl")] == []

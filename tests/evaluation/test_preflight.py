@@ -44,6 +44,9 @@ def test_long_work_is_announced_and_short_work_is_not(free: Callable[[int], None
     assert said(work_of(1, 499)) == said() == said(work_of(3, 0)) == []
     (sentence,) = said(work_of(3, 200), work_of(2, 10))
     pinned("score", sentence)
+    free(8 * 10**11)
+    (large,) = said(work_of(1, 20, size=(4000, 3000)))
+    assert large.startswith("1 result with 20 renders of 240 megapixels: images and networks take about ")
 
 
 @pytest.mark.parametrize("renders", [1, 8])
@@ -96,4 +99,4 @@ def test_work_of_a_command_is_announced(here: Path, cli: Callable[..., Said], mo
     monkeypatch.setattr("nvs_eval.evaluation.preflight._LONG", 2)
     result = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml")
     (line,) = [line for line in result.err.splitlines() if "of memory" in line]
-    assert line.startswith("Scoring 1 result with 2 renders takes about ")
+    assert line.startswith("1 result with 2 renders of ")

@@ -56,6 +56,16 @@ def with_flag(bit: int, method: int | None = None) -> bytes:
     return bytes(content)
 
 
+def without_name() -> bytes:
+    """Return a zip archive with a file whose name has no characters."""
+    content = bytearray(zipped(("x", picture())))
+    for signature, place in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        at = content.index(signature)
+        content[at + place : at + place + 2] = bytes(2)
+        content[at + place + 2 : at + place + 4] = b"\x01\0"  # Its name becomes an extra field.
+    return bytes(content)
+
+
 def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     return info(name, kind, size=size).tobuf(tarfile.GNU_FORMAT)
 
@@ -133,7 +143,11 @@ CASES = {
     "sparse file of 32 TB": Case(archived("r.tar", sparse_tar()), "over 200 times|cannot be unpacked"),
     "cut": Case(archived("r.zip", zipped(*PAIR)[:-30]), "cannot be unpacked"),
     "cut tar": Case(archived("r.tar", tarred(*PAIR, end=False)), "cannot be unpacked"),
-    "password": Case(archived("r.zip", with_flag(1)), "which is encrypted"),
+    "password": Case(archived("r.zip", with_flag(1)), r"which is encrypted\. Unpack it and pass the folder\.$"),
+    "no name": Case(archived("r.zip", without_name()), "cannot be unpacked: its headers are invalid"),
+    "path of 2000 folders": Case(
+        archived("r.zip", zipped((f"{'a/' * 2000}0001.png", picture()))), "(too deeply|File name too long)"
+    ),
     "unknown compression": Case(archived("r.zip", with_flag(0, 99)), "cannot be unpacked"),
     "zip called tar": Case(archived("r.tar.gz", zipped(*PAIR)), "cannot be unpacked"),
     "empty": Case(archived("r.zip", b""), "cannot be unpacked"),

