@@ -20,6 +20,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from nvs_eval.system.devices import out_of_memory
 from nvs_eval.system.torch_zip import UnreadableError, check_checksums, check_entries, check_storages
 
 _MOST_OPCODES = 500_000
@@ -62,6 +63,7 @@ def load_torch(path: Path, *, checksums: bool = False) -> Any:
     Raises:
         ValueError: the file is damaged, contains more than tensors and plain values, or would inflate. The message is
             the reason.
+        MemoryError, RuntimeError: there is not enough memory (`nvs_eval.system.devices.out_of_memory`).
     """
     try:
         is_zip = zipfile.is_zipfile(path)
@@ -76,6 +78,8 @@ def load_torch(path: Path, *, checksums: bool = False) -> Any:
     except UnreadableError:
         raise
     except Exception as error:  # Damaged bytes can raise any error.
+        if out_of_memory(error):
+            raise
         raise UnreadableError(f"it is damaged or not a file of torch: {_reason(error)}") from error
     _check_attributes(content)
     return content

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from support.weights_files import (
     random_net,
 )
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, ResourceError
 from nvs_eval.metrics.weights.backbones import find_backbone
 from nvs_eval.metrics.weights.install import install
 
@@ -50,6 +51,25 @@ def test_install_replaces_a_damaged_cache(true: Tensors, folder: Path, tmp_path:
     cache_file(tmp_path).write_bytes(b"broken")
     assert not install([folder / f"{NET}.safetensors"])[0].already_there
     assert find_backbone(NET).verified
+
+
+@pytest.mark.parametrize("save", [save_file, torch.save])
+def test_lack_of_memory_is_not_taken_for_damage(
+    save: Callable, true: Tensors, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    save(true, file := folder / f"{NET}{'.safetensors' if save is save_file else '.pth'}")
+    (installed,) = install([file], cache=tmp_path / "cache")
+    before = installed.path.stat()
+    monkeypatch.setattr("torch.load" if save is torch.save else "safetensors.torch.load_file", fail)
+    message = f"There is too little memory to read the weights file {file}"
+    with pytest.raises(ResourceError, match=re.escape(message)):
+        install([file], cache=tmp_path / "cache")
+    with pytest.raises(ResourceError, match=re.escape(message)):
+        find_backbone(NET, directory=folder)
+    assert installed.path.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_nothing_is_written_if_one_file_is_wrong(true: Tensors, folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from nvs_eval.metrics.weights.pins import Net, Version
@@ -87,6 +87,8 @@ def _head_fault(net: Net, version: Version) -> str:
 
     try:
         load_heads(net, version)
+    except ResourceError:
+        raise
     except InputError as error:
         return str(error)
     return ""

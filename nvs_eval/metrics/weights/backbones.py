@@ -29,7 +29,7 @@ from typing import BinaryIO, Literal
 
 import torch
 
-from nvs_eval.errors import InputError, listed
+from nvs_eval.errors import InputError, ResourceError, listed
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors, state_of
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, backbone_sha256, verified
 from nvs_eval.system.cache import cache_root
@@ -81,13 +81,15 @@ def find_backbone(net: Net, *, directory: Path | None = None) -> Found:
         directory: folder that is searched first, instead of the one in the environment variable.
 
     Raises:
-        InputError: the net is unknown, or the folder does not exist.
+        InputError: the net is unknown, the folder does not exist, or there is not enough memory.
     """
     place = _locate(net, directory)
     if place is None:
         return Found(net, "nowhere", None, f"no file here; a run would download {_url(net)}")
     try:
         _read(net, place[1])
+    except ResourceError:
+        raise
     except InputError as error:
         return Found(net, *place, str(error))
     return Found(net, *place, None)

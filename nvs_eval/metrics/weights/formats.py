@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32, Shaped
 from torch import Tensor
 
-from nvs_eval.errors import InputError, quoted, some
+from nvs_eval.errors import InputError, ResourceError, quoted, some
 from nvs_eval.metrics.weights.pins import (
     NETS,
     VERSIONS,
@@ -30,6 +30,7 @@ from nvs_eval.metrics.weights.pins import (
     find_fault,
     head_pins,
 )
+from nvs_eval.system.devices import out_of_memory
 from nvs_eval.system.torch_files import fault_of, load_torch
 
 TENSOR_SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -40,6 +41,7 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
 
     Raises:
         InputError: the file is missing, truncated or damaged, or does not contain a dictionary of tensors.
+        ResourceError: there is not enough memory to read it.
     """
     try:
         if path.exists() and not path.is_file():  # Opening a pipe would block.
@@ -56,6 +58,8 @@ def read_tensors(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
             content = load_torch(path)
     except Exception as error:
         # Almost any exception is possible here.
+        if out_of_memory(error):
+            raise ResourceError(f"There is too little memory to read the weights file {path}. Free some.") from error
         raise InputError(
             f"The weights file {path} must contain a dictionary of tensors. It is truncated, damaged, or not a file of "
             "weights. Download it again."

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, ResourceError
 from nvs_eval.metrics.weights.backbones import weights_cache
 from nvs_eval.metrics.weights.formats import TENSOR_SUFFIXES, read_tensors
 from nvs_eval.metrics.weights.pins import NETS, Backbone, Net, backbone_pins, verified
@@ -72,6 +72,8 @@ def _install(net: Net, source: Path, path: Path, tensors: Backbone) -> Installed
     try:
         verified(net, path, read_tensors(path))
         return Installed(net, source, path, already_there=True)
+    except ResourceError:
+        raise
     except InputError:
         pass
     from safetensors.torch import save
