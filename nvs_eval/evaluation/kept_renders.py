@@ -13,6 +13,7 @@ from nvs_eval.images.pixels import sha256_of_image
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.files import output_dir_of
 from nvs_eval.records.record import Record
+from nvs_eval.records.schema import ViewRow
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
@@ -152,53 +153,61 @@ class Result:
             raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
         kept = self.record.provenance.get("kept_sha256")
         for name, picture in renders.renders.items():
-            changed = isinstance(kept, dict) and kept.get(name) not in (None, remembered_sha256(picture.path))
+            digest = _sha256_if_readable(partial(remembered_sha256, picture.path))
+            changed = digest and isinstance(kept, dict) and kept.get(name) not in (None, digest)
             if changed and _sha256_if_readable(lambda path=picture.path: sha256_of_image(load_image(path))):
                 raise InputError(
                     f"The render {picture.path} has changed since {self.file} was written. Run the checkpoint again."
                 )
 
-    def check_unchanged(self, protocols: Sequence[Protocol]) -> frozenset[str]:
+    def check_unchanged(self, protocols: Sequence[Protocol]) -> None:
         """Check that masks and references have not changed since the record was written.
 
-        Returns:
-            The views whose kept reference is an 8-bit copy of the scored one; all others are exact.
+        Files that cannot be read are checked by `carry_over`, if they can be scored.
 
         Raises:
             InputError: A file has changed or is gone, or an 8-bit copy changes the scores under a protocol.
         """
-        masks = self.masks
-        copies, reading = set(), reading_of(self.record)
-        recorded_copies = self.record.provenance.get("reference_copies", {})
-        exact = [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]
+        masks, reading = self.masks, reading_of(self.record)
         for row in self.record.views:
             if masks is not None and row.name in masks.files:
-                digest = _sha256_if_readable(partial(masks.sha256, row.name))
-                if digest not in (None, row.mask_sha256):
-                    raise InputError(
-                        f"The mask {masks.files[row.name]} has changed since {self.file} was written. Score the "
-                        "renders again."
-                    )
+                self._check_mask(row, _sha256_if_readable(partial(masks.sha256, row.name)))
             path = self._path(row.reference, "reference", row.name)
             digest = _sha256_if_readable(lambda path=path: sha256_of_image(load_image(path, reading)))
-            if digest in (None, row.reference_sha256):
-                continue
-            if digest != recorded_copies.get(row.name):
-                raise InputError(
-                    f"The reference {path} has changed since {self.file} was written. Score the renders again."
-                )
-            if exact:
-                raise InputError(
-                    f"The reference {path} is an 8-bit copy of the scored one, which changes the scores under "
-                    f"{', '.join(exact)}. Run the checkpoint again under it."
-                )
-            copies.add(row.name)
-        return frozenset(copies)
+            self._check_reference(row, digest, protocols)
 
-    def carry_over(self, record: Record, copies: frozenset[str]) -> Record:
-        """Return a new record with the original sha256 of copied references, and with the views missing before."""
-        hashes = {row.name: row.reference_sha256 for row in self.record.views}
-        rows = [replace(row, reference_sha256=hashes[row.name]) if row.name in copies else row for row in record.views]
+    def _check_mask(self, row: ViewRow, digest: str | None) -> None:
+        if digest not in (None, row.mask_sha256):
+            path = self._path(row.mask, "mask", row.name).resolve()
+            raise InputError(f"The mask {path} has changed since {self.file} was written. Score the renders again.")
+
+    def _check_reference(self, row: ViewRow, digest: str | None, protocols: Sequence[Protocol]) -> None:
+        """Check the hash of a view's reference, which is exact or an 8-bit copy of the scored one."""
+        if digest in (None, row.reference_sha256):
+            return
+        path = self._path(row.reference, "reference", row.name)
+        if digest != self.record.provenance.get("reference_copies", {}).get(row.name):
+            raise InputError(
+                f"The reference {path} has changed since {self.file} was written. Score the renders again."
+            )
+        if exact := [protocol.name for protocol in protocols if protocol.quantise.reference != "round"]:
+            raise InputError(
+                f"The reference {path} is an 8-bit copy of the scored one, which changes the scores under "
+                f"{', '.join(exact)}. Run the checkpoint again under it."
+            )
+
+    def carry_over(self, record: Record, protocols: Sequence[Protocol]) -> Record:
+        """Return a new record with the original sha256 of copied references, and with the views missing before.
+
+        Raises:
+            InputError: A scored mask or reference is not that of the earlier record.
+        """
+        before = {row.name: row for row in self.record.views}
+        for row in record.views:
+            self._check_mask(before[row.name], row.mask_sha256)
+            self._check_reference(before[row.name], row.reference_sha256, protocols)
+        # Only copies differ.
+        rows = [replace(row, reference_sha256=before[row.name].reference_sha256) for row in record.views]
         provenance = dict(record.provenance)
         old = self.record.provenance
         earlier = {
@@ -215,8 +224,8 @@ class Result:
 
 
 def _sha256_if_readable(sha256: Callable[[], str]) -> str | None:
-    """Return the hash of a file, or None if it is damaged, which costs its view when it is scored."""
+    """Return the hash of a file, or None if it cannot be read, which costs its view when it is scored."""
     try:
         return sha256()
-    except InputError:
+    except (InputError, OSError):
         return None

@@ -176,7 +176,8 @@ class Rescoring:
         # Several selections of one result have files of their own.
         check_distinct({(result.file.parent, result.record.cell[0]): result.record.id for result in results}.values())
         self._results = {result.record.id: result for result in results}
-        self._copies = {result.record.id: result.check_unchanged(protocols) for result in results}
+        for result in results:
+            result.check_unchanged(protocols)
         self._scorer = options.scorer(protocols)
 
     def run(self, callbacks: Callbacks) -> list[Record]:
@@ -187,7 +188,7 @@ class Rescoring:
             inputs = {result.record.id: of_record(result.record, result.file) for result in results}
             with open_partial(self._places, inputs, self._scorer, callbacks) as partial:
                 scored = [
-                    self._results[record.id].carry_over(record, self._copies[record.id])
+                    self._results[record.id].carry_over(record, self._scorer.protocols)
                     for record in score_files(source, self._scorer, self.session, callbacks, partial)
                 ]
                 records += self._places.write(scored, self._scorer.protocols, inputs, callbacks, partial.finish)

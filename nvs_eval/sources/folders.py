@@ -90,7 +90,7 @@ def open_folders(
 
 
 def report_damaged(sources: Sequence[ImageFiles], warn: Callable[[str], None]) -> None:
-    """Warn of the files whose headers show that they are damaged. Each costs its view.
+    """Warn of the files whose headers cannot be read, most often because they are damaged. Each costs its view.
 
     Raises:
         FileError: no view can be scored; the message names the first file.
@@ -99,8 +99,8 @@ def report_damaged(sources: Sequence[ImageFiles], warn: Callable[[str], None]) -
     if errors and not any(source.sizes for source in sources):
         raise errors[0]
     if errors:
-        what = "1 file is" if len(errors) == 1 else f"{len(errors)} files are"
-        warn(f"{what} damaged. Views that need {'it' if len(errors) == 1 else 'them'} will not be scored. {errors[0]}")
+        what, them = ("1 file", "it") if len(errors) == 1 else (f"{len(errors)} files", "them")
+        warn(f"{what} cannot be read. Views that need {them} will not be scored. {errors[0]}")
 
 
 def _check_folders(renders: Sequence[Path]) -> None:

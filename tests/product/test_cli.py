@@ -359,7 +359,7 @@ def test_an_unreadable_image(content: bytes, cli: Callable[..., Said]) -> None:
     assert result.code == 3
     message = r"garden/theirs/0002\.png (cannot be read as an image: .+|must be an image \(PNG, .+)"
     first, second, *_ = result.err.splitlines()
-    assert re.fullmatch(rf"1 file is damaged\. Views that need it will not be scored\. {message}", first)
+    assert re.fullmatch(rf"1 file cannot be read\. Views that need it will not be scored\. {message}", first)
     assert re.fullmatch(rf"View '0002' of garden/theirs was not scored\. {message}", second)
 
 

@@ -32,6 +32,8 @@ from support.protocols import (
 )
 from support.scenes import HEIGHT, WIDTH, files_below, float_image, image, masks_in, write_garden, write_masks
 
+from nvs_eval.errors import FileError
+from nvs_eval.evaluation import kept_renders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import save_npy, save_png
 from nvs_eval.records.files import read_records
@@ -321,6 +323,42 @@ def test_changed_reference_is_named(
     before = files_below(Path("out"))
     pinned("rescore", refused("rescore", "out", "--protocol", "reflecting.yaml"))
     assert files_below(Path("out")) == before
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes", "said"),
+    [("reflecting", False, ""), ("reflecting", True, "has changed since"), ("half", False, "8-bit copy")],
+)
+def test_reference_that_could_not_be_read_at_first_is_checked_when_it_is_scored(
+    protocol: str,
+    said: str,
+    cli: Callable[..., Said],
+    opener: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    changes: bool,
+) -> None:
+    def fail(*args: object) -> None:
+        raise FileError("busy")
+
+    opener.given[:] = [FakeCheckpoint(500, references=float_image)]
+    assert cli(*RUN, "--protocol", "light.yaml", "--output-dir", "out").code == 0
+    command = ("rescore", "out", "--protocol", f"{protocol}.yaml", "--output-dir")
+    assert said or cli(*command, "expected").code == 0
+    monkeypatch.setattr(kept_renders, "load_image", fail)
+    if changes:
+        (file,) = Path("out").glob("fox/references/*/c.png")
+        save_png(file, image(99))
+    result = cli(*command, "again")
+    if not said:
+        assert result.code == 0
+        (first,), (second,) = (records(name, protocol).values() for name in ("expected", "again"))
+        assert plain(first) == plain(second)
+        assert first.views[0].reference_sha256 != first.provenance["reference_copies"][first.views[0].name]
+    else:
+        assert (result.code, result.out) == (2, "")
+        assert said in result.err
+        assert not list(Path("again").rglob(f"{protocol}-*.json"))
 
 
 @pytest.mark.parametrize("folder", ["renders", "references"])

@@ -199,7 +199,7 @@ def test_a_file_without_a_header_costs_its_view_and_is_named_before_scoring(
     folders = [garden / "ours", garden / "theirs"]
     (source,) = open_folders(folders, reference=garden / "gt", masks=garden / "masks", warn=said.append)
     (warning,) = said
-    assert warning.startswith(f"1 file is damaged. Views that need it will not be scored. {file} ")
+    assert warning.startswith(f"1 file cannot be read. Views that need it will not be scored. {file} ")
     assert ("0002" in source.sizes) == (damaged == "ours")
     by_name = {view.name: view for view in source}
     assert [list(by_name[name].failed) for name in ("0001", "0002", "0003")] == [[], failed, []]
