@@ -20,6 +20,7 @@ from nvs_eval.cli.demo import training
 from nvs_eval.cli.demo.scene import SUN, TARGET, Box, Sphere, blend, cameras, draw, noise, write_scene
 from nvs_eval.cli.demo.training import ON_CPU, ON_CUDA, Schedule, train
 from nvs_eval.errors import InputError
+from nvs_eval.system.owner import owner_tag
 
 needs_nerfstudio = pytest.mark.skipif(
     importlib.util.find_spec("nerfstudio") is None,
@@ -182,6 +183,15 @@ def test_an_interrupted_scene_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         write_scene(tmp_path / "still")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_scene_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    host, process, start, _ = owner_tag().split("-")
+    left = tmp_path / f".nvs-eval-{host}-{process}-{int(start) + 1}-x" / "images"
+    left.mkdir(parents=True)
+    (left / "0000.png").write_text("half")
+    write_scene(tmp_path / "still", views=1, width=8, height=6)
+    assert [path.name for path in tmp_path.iterdir()] == ["still"]
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

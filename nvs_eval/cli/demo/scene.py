@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nvs_eval.errors import InputError
+from nvs_eval.system.files import temporary_name
 
 Array = NDArray[np.float64]
 """Float64: points, directions and linear RGB of shape [N, 3]; distances of shape [N], infinite for misses."""
@@ -255,7 +256,7 @@ def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int 
     present = (folder / "transforms.json", *(folder / _image(index) for index in range(views)))
     if all(file.is_file() for file in present) and present[0].read_text() == transforms:
         return folder
-    temporary = folder.parent / f".{folder.name}.{os.getpid()}"
+    temporary = temporary_name(folder.parent)
     try:
         (temporary / "images").mkdir(parents=True)
         for index, camera in enumerate(placed):
@@ -264,7 +265,7 @@ def write_scene(folder: Path, *, views: int = 40, width: int = 144, height: int 
         os.rename(temporary, folder)
     except OSError as error:
         raise InputError(
-            f"The demo's scene cannot be written to {folder}: {error}. Remove that folder or name another one."
+            f"The demo's scene cannot be written to {folder}: {error.strerror}. Remove that folder or name another one."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
