@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 from nvs_eval.errors import InputError, listed
 from nvs_eval.report.tables.options import TableOptions
@@ -35,7 +35,7 @@ class WriteOptions:
     output: Path | None = None
     """File to write to (default: the terminal)."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace the file if it exists with another content."""
     long: bool = False
     """Write one row per view and metric in full precision, for pandas (csv and json only)."""
     mark: Literal["colour", "colour-blind", "bold", "none"] = "colour"
@@ -55,10 +55,8 @@ class WriteOptions:
         find_writer(self.format)
         if self.long:
             self._check_long()
-        if self.output is None:
-            return
-        check_writable(self.output)
-        check_free([self.output], overwrite=self.overwrite)
+        if self.output is not None:
+            check_writable(self.output)
 
     def _check_long(self) -> None:
         if self.format not in ("csv", "json"):
@@ -79,7 +77,7 @@ class WriteOptions:
         """Write the tables of records, or the rows of `--long`, to stdout or to the file.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the file cannot be written, or has another content and may not be replaced.
         """
         from nvs_eval.cli.console import put_tables
         from nvs_eval.report.tables.tables import chosen_records, shown_tables
@@ -104,34 +102,43 @@ class WriteOptions:
             for part in parts:
                 put(part)
         else:
-            encoded = (part.encode("utf-8", "backslashreplace") for part in parts)
-            write_file(self.output, lambda file: file.writelines(encoded))
+            encoded = b"".join(part.encode("utf-8", "backslashreplace") for part in parts)
+            write_files({self.output: encoded}, overwrite=self.overwrite)
 
 
-def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
-    """Check that none of the files exists, unless they may be replaced.
+def write_files(contents: Mapping[Path, bytes], *, overwrite: bool) -> None:
+    """Write files, each in one piece, and print their paths. A file that has its content already is left as it is.
 
-    Raises:
-        InputError: at least one file exists; the message names all of them.
-    """
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not overwrite:
-        raise InputError(
-            f"{listed(taken)} already {'exists' if len(taken) == 1 else 'exist'}. Use another --output, or --overwrite."
-        )
-
-
-def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file in one piece and print its path.
+    Args:
+        contents: contents by path.
+        overwrite: whether to write all files, also in place of others.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: at least one file has another content and may not be replaced, and nothing is written; the message
+            names all such files. Or a file cannot be written.
     """
     from nvs_eval.cli.console import say
     from nvs_eval.system.files import write_whole
 
-    write_whole(path, write)
-    say(f"Written: {shlex.quote(str(path))}")
+    there = [] if overwrite else [path for path in contents if path.exists()]
+    same = {path for path in there if _has_content(path, contents[path])}
+    if taken := [str(path) for path in there if path not in same]:
+        raise InputError(
+            f"{listed(taken)} already {'exists' if len(taken) == 1 else 'exist'}. Use another --output, or --overwrite."
+        )
+    for path, content in contents.items():
+        if path not in same:
+            write_whole(path, lambda file, content=content: file.write(content))
+        say(f"{'Unchanged' if path in same else 'Written'}: {shlex.quote(str(path))}")
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError as error:
+        raise InputError(
+            f"{path} already exists and cannot be read: {error.strerror}. Use another --output, or --overwrite."
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.records.result_id import safe_name
@@ -64,14 +65,13 @@ def plot_files(output: Path, scenes: Sequence[SceneCurves]) -> list[Path]:
     return [output.with_name(f"{output.stem}-{safe_name('-'.join(parts))}{output.suffix}") for parts in endings]
 
 
-def draw(curves: SceneCurves, file: BinaryIO, suffix: str) -> None:
-    """Draw a figure with a panel per metric and a line per run, its best step ringed.
+def drawn(curves: SceneCurves, suffix: str) -> bytes:
+    """Draw a figure with a panel per metric and a line per run, its best step ringed; return the content of its file.
 
     The user's matplotlib settings apply.
 
     Args:
         curves: curves of one scene under one protocol.
-        file: file to write to.
         suffix: ".png", ".pdf" or ".svg".
     """
     import matplotlib
@@ -81,7 +81,8 @@ def draw(curves: SceneCurves, file: BinaryIO, suffix: str) -> None:
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(layout="constrained")
         _fill(figure, curves)
-        figure.savefig(file, format=kind[1:], dpi=_DPI, metadata=_METADATA[kind])
+        figure.savefig(file := BytesIO(), format=kind[1:], dpi=_DPI, metadata=_METADATA[kind])
+    return file.getvalue()
 
 
 def _fill(figure: Figure, curves: SceneCurves) -> None:
@@ -93,8 +94,8 @@ def _fill(figure: Figure, curves: SceneCurves) -> None:
     figure.suptitle(printable(title), fontsize=_MEDIUM)
     panels = figure.subplots(down, across, squeeze=False).flat
     for panel, metric in zip(panels, curves.infos, strict=False):
-        drawn = [(runs.index(curve.name), curve) for curve in curves.curves if curve.metric == metric]
-        _draw_panel(panel, drawn)
+        shown = [(runs.index(curve.name), curve) for curve in curves.curves if curve.metric == metric]
+        _draw_panel(panel, shown)
     for panel in panels:
         panel.set_axis_off()
     _add_legend(figure, runs, ringed=any(math.isfinite(curve.best_value) for curve in curves.curves))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import subprocess
@@ -22,7 +21,7 @@ from nvs_eval.cli import main
 from nvs_eval.comparison.noise import improved
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import Record, record_file, write_record
-from nvs_eval.report.curve_plot import check_plot, draw, plot_files
+from nvs_eval.report.curve_plot import check_plot, drawn, plot_files
 from nvs_eval.report.curve_table import curve_table, left_out_notes, sparkline, to_plain
 from nvs_eval.report.curves import Curve, Improved, SceneCurves, curves_of, runs_of
 
@@ -323,11 +322,9 @@ def test_a_decline_is_reported_from_its_first_step() -> None:
 # --- The plot -------------------------------------------------------------------------------------------------------
 
 
-def drawn(curves: SceneCurves, suffix: str) -> bytes:
+def plotted(curves: SceneCurves, suffix: str) -> bytes:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    file = io.BytesIO()
-    draw(curves, file, suffix)
-    return file.getvalue()
+    return drawn(curves, suffix)
 
 
 @pytest.fixture
@@ -340,14 +337,14 @@ def several() -> SceneCurves:
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG\r\n"), (".PDF", b"%PDF-"), (".svg", b"<?xml")])
 def test_a_plot_is_a_file_of_its_kind_and_the_same_each_time(suffix: str, magic: bytes, several: SceneCurves) -> None:
-    content = drawn(several, suffix)
+    content = plotted(several, suffix)
     assert content.startswith(magic)
-    assert content == drawn(several, suffix)
+    assert content == plotted(several, suffix)
     assert b"Date" not in content
 
 
 def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
-    svg = drawn(several, ".svg").decode("utf-8")
+    svg = plotted(several, ".svg").decode("utf-8")
     for text in (
         "PSNR [dB] ↑",
         "step",
@@ -358,25 +355,25 @@ def test_the_text_of_a_plot_is_text(several: SceneCurves) -> None:
     ):
         assert f">{text}" in svg
     assert ">fox, test views, protocol standard (9f2c51ab)<" in svg
-    pdf = drawn(several, ".pdf")
+    pdf = plotted(several, ".pdf")
     assert b"/FontFile2" in pdf, "fonts are embedded as TrueType"
     assert b"/Type3" not in pdf
 
 
 def test_plot_has_a_panel_per_metric_and_a_colour_per_run(several: SceneCurves) -> None:
-    svg = drawn(several, ".svg").decode("utf-8")
+    svg = plotted(several, ".svg").decode("utf-8")
     assert svg.count('id="axes_') == 1
     assert "#0072b2" in svg
     assert "#d55e00" in svg
     rows = [replace(row(), scores={"psnr": v, "ssim": v / 40, "lpips_alex": 8 / v}) for v in (20.0, 25.0)]
     records = [record([each], run="a", step=step) for each, step in zip(rows, STEPS, strict=False)]
     (scene,) = curves_of(records, by(0.5))
-    assert drawn(scene, ".svg").count(b'id="axes_') == 3
+    assert plotted(scene, ".svg").count(b'id="axes_') == 3
 
 
 def test_a_plot_without_finite_values_states_it() -> None:
     (scene,) = curves_of(run_of(math.inf, math.inf), by(0.5))
-    svg = drawn(scene, ".svg")
+    svg = plotted(scene, ".svg")
     assert b">nerfacto/base: inf at 500, 1500<" in svg
     assert b">nerfacto/base<" in svg
     assert b"best step" not in svg, "no ring is drawn"
@@ -390,7 +387,7 @@ def test_drawing_changes_no_settings(several: SceneCurves) -> None:
         return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
     before = settings()
-    drawn(several, ".pdf")
+    plotted(several, ".pdf")
     assert settings() == before
 
 
@@ -450,11 +447,15 @@ def test_the_command_writes_plots(results: Path, cli: Callable[..., Said]) -> No
         assert result.code == 0
         assert result.err.endswith(f"Written: plots/curve{suffix}\n")
         assert Path(f"plots/curve{suffix}").read_bytes().startswith(magic)
+        again = cli("curve", str(results), "--output", f"plots/curve{suffix}")
+        assert (again.code, again.out) == (0, result.out)
+        assert again.err.endswith(f"Unchanged: plots/curve{suffix}\n")
+    Path("plots/curve.svg").write_text("old")
     there = "Error: plots/curve.svg already exists. Use another --output, or --overwrite.\n"
     result = cli("curve", str(results), "--output", "plots/curve.svg")
     assert (result.code, result.out) == (2, "")
     assert result.err.endswith(there)
-    Path("plots/curve.svg").write_text("old")
+    assert Path("plots/curve.svg").read_text() == "old"
     assert cli("curve", str(results), "--output", "plots/curve.svg", "--overwrite").code == 0
     assert Path("plots/curve.svg").read_text("utf-8").startswith("<?xml")
 

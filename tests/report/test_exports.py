@@ -227,11 +227,15 @@ def test_export_writes_to_the_current_folder(file: Path) -> None:
 def test_export_overwrites_only_with_the_option(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("per_view.json").write_text("mine")
     message = refused(capsys, str(file), "--as", "inria")
-    assert message == "Error: per_view.json already exists. Use another --output, or --overwrite.\n"
+    assert message.endswith("\nError: per_view.json already exists. Use another --output, or --overwrite.\n")
     assert not Path("results.json").exists()
     assert Path("per_view.json").read_text() == "mine"
     assert main(["export", str(file), "--as", "inria", "--overwrite"]) == 0
     assert "SSIM" in Path("per_view.json").read_text()
+    Path("results.json").unlink()
+    capsys.readouterr()
+    assert main(["export", str(file), "--as", "inria"]) == 0
+    assert capsys.readouterr().err.splitlines()[-2:] == ["Written: results.json", "Unchanged: per_view.json"]
 
 
 @pytest.mark.parametrize("folder", ["out", "out/fox/nerfacto/base/30000", "out/exports", "elsewhere/../out/fox"])

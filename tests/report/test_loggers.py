@@ -120,6 +120,17 @@ def test_logging_to_tensorboard_again_replaces_the_file(
     assert scalars(run)["standard/psnr"][0][1] == pytest.approx(22 + 1 / 6, rel=1e-6)
 
 
+def test_a_complete_record_takes_the_place_of_the_incomplete_one(tmp_path: Path, cli: Callable[..., Said]) -> None:
+    complete = of_step(500, 21.0)
+    incomplete = of_step(500, 20.0, provenance={**complete.provenance, "failed": {"c": "damaged"}})
+    for name, each in (("standard-incomplete", incomplete), ("standard", complete)):
+        path = record_file(each, tmp_path / "out")
+        write_record(path, each)
+        assert cli("table", str(tmp_path / "out"), "--log", "tensorboard", "--log-dir", str(tmp_path / "log")).code == 0
+        assert files_below(tmp_path / "log") == [f"fox/nerfacto/{EVENTS}.0000000500.{name}"]
+        path.unlink()
+
+
 def test_each_run_has_a_folder_and_records_without_a_step_are_at_0(
     tmp_path: Path, cli: Callable[..., Said], scalars: Callable[[Path], dict[str, list[tuple[int, float]]]]
 ) -> None:

@@ -8,8 +8,9 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from errno import ENOSPC
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from nvs_eval.report.tables.table import Cell, Column, Table
 from nvs_eval.report.tables.tables import per_view_tables, tables_of
 from nvs_eval.report.writers import FORMATS, Style, find_writer
 from nvs_eval.report.writers.registry import PALETTES
+from nvs_eval.system import files
 
 SCORES = {"psnr": 28.123456789012345, "ssim": 0.1 + 0.2}
 HOSTILE = 'a_b & <script>"x"</script>, 50%\r\n$#'
@@ -444,6 +446,22 @@ def test_a_file_has_the_printed_text(name: str, folder: Path, cli: Callable[...,
     result = cli("table", "records", "--per-view", "--format", name, "--output", "out.txt")
     assert (result.code, result.out, result.err) == (0, "", "Written: out.txt\n")
     assert Path("out.txt").read_bytes() == printed.out.encode()
+    again = cli("table", "records", "--per-view", "--format", name, "--output", "out.txt")
+    assert (again.code, again.out, again.err) == (0, "", "Unchanged: out.txt\n")
+
+
+def test_a_file_of_another_content_is_replaced_only_with_the_option(
+    folder: Path, cli: Callable[..., Said], refused: Callable[..., str]
+) -> None:
+    command = ("table", "records", "--output", "out.txt")
+    assert cli(*command).code == 0
+    content = Path("out.txt").read_bytes()
+    for other in (content[:-1], content[:-1] + b"x"):
+        Path("out.txt").write_bytes(other)
+        assert refused(*command) == "out.txt already exists. Use another --output, or --overwrite."
+        assert Path("out.txt").read_bytes() == other
+    assert cli(*command, "--overwrite").err == "Written: out.txt\n"
+    assert Path("out.txt").read_bytes() == content
 
 
 def test_the_long_form_from_the_command_line(folder: Path, cli: Callable[..., Said]) -> None:
@@ -539,11 +557,10 @@ def test_options_of_tables_are_errors_with_the_long_form(
 def test_a_long_file_is_written_completely_or_not_at_all(
     folder: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def until_full(records: object) -> Iterator[str]:
-        yield "first part"
-        raise OSError("No space left on device")
+    def full(*args: object, **options: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setitem(LONG, "csv", until_full)
+    monkeypatch.setattr(files, "_moved", full)
     Path("scores.csv").write_text("of before")
     message = refused("table", "records", "--format", "csv", "--long", "--output", "scores.csv", "--overwrite")
     assert message.startswith("scores.csv cannot be written: No space left on device")

@@ -26,7 +26,7 @@ class CurveCommand:
     output: Path | None = None
     """Also plot the curves to this .png, .pdf or .svg file; one file for each scene and protocol."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace the file if it exists with another content."""
     format: Literal["text", "json"] = "text"
     """Output: a table, or JSON with all steps and values."""
 
@@ -52,13 +52,12 @@ class CurveCommand:
         return 0
 
     def _draw(self, output: Path, scenes: Sequence[SceneCurves]) -> None:
-        from nvs_eval.cli.options import check_free, write_file
-        from nvs_eval.report.curve_plot import draw, plot_files
+        from nvs_eval.cli.options import write_files
+        from nvs_eval.report.curve_plot import drawn, plot_files
 
-        files = plot_files(output, scenes)
-        check_free(files, overwrite=self.overwrite)
-        for path, curves in zip(files, scenes, strict=True):
-            write_file(path, lambda file, curves=curves: draw(curves, file, output.suffix))
+        plots = zip(plot_files(output, scenes), scenes, strict=True)
+        contents = {path: drawn(curves, output.suffix) for path, curves in plots}
+        write_files(contents, overwrite=self.overwrite)
 
     def _put(self, scenes: Sequence[SceneCurves]) -> None:
         from nvs_eval.cli.console import put_json, put_tables

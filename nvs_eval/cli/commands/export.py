@@ -26,27 +26,28 @@ class ExportCommand:
     output: Path = Path()
     """Folder to write to."""
     overwrite: bool = False
-    """Replace existing files."""
+    """Replace files that exist with another content."""
 
     def run(self) -> int:
         """Write the files, and print their paths and any differences from the other tool's numbers."""
         from nvs_eval.cli.console import say
-        from nvs_eval.cli.options import check_free, write_file
+        from nvs_eval.cli.options import write_files
         from nvs_eval.records.record import read_record
         from nvs_eval.report.exports import FORMS
 
         record = read_record(self.record)
         _check_outside_results(self.output, self.record, record)
         exported = FORMS[self.form](record)
-        paths = {self.output / name: content for name, content in exported.files.items()}
-        check_free(paths, overwrite=self.overwrite)
+        contents = {self.output / name: _encoded(content) for name, content in exported.files.items()}
         for message in exported.messages:
             say(message)
-        for path, content in paths.items():
-            text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-            encoded = text.encode("utf-8", "backslashreplace")
-            write_file(path, lambda file, encoded=encoded: file.write(encoded))
+        write_files(contents, overwrite=self.overwrite)
         return 0
+
+
+def _encoded(content: object) -> bytes:
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _check_outside_results(output: Path, file: Path, record: Record) -> None:

@@ -82,7 +82,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         return shown, layout if self.suite is not None else replace(layout, suite=file.suite)
 
     def _put(self, file: SuiteFile, records: Sequence[Record]) -> None:
-        self.put_chosen(*self._laid_out(file, records), per_view=self.per_view)
+        replace(self, overwrite=True).put_chosen(*self._laid_out(file, records), per_view=self.per_view)
 
     def _evaluate(self, suite: SuiteRun, receipt: Receipt) -> int:
         from nvs_eval.cli.console import say

@@ -34,11 +34,18 @@ class LoggedRecord:
     def label(self) -> str:
         """Prefix of the names of scalars, before the slash, as in the nerfstudio hook; with a split other than test,
         and with the selection if the record is of a part of the views, and if views failed."""
+        return self._label(incomplete=bool(self.record.failed))
+
+    @property
+    def label_of_incomplete(self) -> str:
+        """The label that the record would have if views had failed."""
+        return self._label(incomplete=True)
+
+    def _label(self, *, incomplete: bool) -> str:
         record = self.record
         split = None if record.split == "test" else record.split
-        incomplete = "incomplete" if record.failed else None
-        parts = (record.protocol["name"], "fast" if record.fast else None, split, record.selection, incomplete)
-        return "-".join(filter(None, parts))
+        parts = (record.protocol["name"], "fast" if record.fast else None, split, record.selection)
+        return "-".join(filter(None, (*parts, "incomplete" if incomplete else None)))
 
     @property
     def scalars(self) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """TensorBoard: one event file per record, named after it, so that logging it again replaces the file.
 
+A complete record also takes the place of the incomplete one of the same result.
+
 A file has the scalars `<protocol>/<metric>`, and the text `<protocol>/protocol` on how they were computed.
 """
 
@@ -37,6 +39,8 @@ def _log(runs: Sequence[Sequence[LoggedRecord]]) -> list[str]:
     records = [logged for run in runs for logged in run]
     for logged in records:
         write_whole(event_file(logged), lambda file, logged=logged: _write(file, logged))
+        if not logged.record.failed and (earlier := _file(logged, logged.label_of_incomplete)).exists():
+            earlier.unlink(missing_ok=True)
     folders = dict.fromkeys(logged.folder for logged in records)
     return [f"TensorBoard: tensorboard --logdir {folder}" for folder in folders]
 
@@ -46,10 +50,14 @@ def event_file(logged: LoggedRecord) -> Path:
 
     TensorBoard reads the files of a run in the order of their names, and so of the steps.
     """
+    return _file(logged, logged.label)
+
+
+def _file(logged: LoggedRecord, label: str) -> Path:
     record = logged.record
     folder = logged.folder / record.id.folder
     folder = folder if record.step_name else folder.parent
-    return folder / f"events.out.tfevents.{logged.step:010d}.{safe_name(logged.label)}"
+    return folder / f"events.out.tfevents.{logged.step:010d}.{safe_name(label)}"
 
 
 def _write(file: BinaryIO, logged: LoggedRecord) -> None:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +45,20 @@ def _content(file: Path) -> str:
         if isinstance(plain, dict) and "provenance" in plain:
             provenance = {k: v for k, v in plain["provenance"].items() if k not in _VARYING}
             data = json.dumps({**plain, "provenance": provenance}, sort_keys=True).encode()
+    elif file.name.startswith("events.out.tfevents."):
+        data = _events(file)
     return hashlib.sha256(data).hexdigest()
+
+
+def _events(file: Path) -> bytes:
+    """Return the events of a file of TensorBoard without their times, which are those of scoring."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    parse = import_module("tensorboard.compat.proto.event_pb2").Event.FromString
+    events = [parse(data) for data in RawEventFileLoader(str(file)).Load()]
+    for event in events:
+        event.ClearField("wall_time")
+    return b"".join(event.SerializeToString() for event in events)
 
 
 def is_hidden(name: str) -> bool:
@@ -156,8 +170,10 @@ class Trial:
                 yield f"{name} was changed"
 
     def _is_partial(self, name: str, done: Done) -> bool:
-        """Return whether a file is what a command writes that could not do all: an incomplete record, or a table."""
+        """Return whether a command that could not do all writes such a file: an incomplete record, or a table of it."""
         file = self.work / name
+        if file.name.endswith("-incomplete"):
+            return done.code == 3
         if done.code != 3 or file.suffix != ".json":
             return done.code == 3 and file.suffix == ".csv" and file.read_text().endswith("\n")
         try:

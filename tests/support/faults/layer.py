@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 KILLED = 99
 """Exit code of a process that is killed."""
-_RANDOM = re.compile(r"(\.nvs-eval-|\.rendering-|nvs-eval-|\.still-life\.)[\w-]+")
+_RANDOM = re.compile(r"(\.nvs-eval-|\.rendering-|nvs-eval-)[\w-]+")
 _EVENTS = {
     "os.rename": "rename",
     "os.link": "link",
@@ -38,6 +38,7 @@ _EVENTS = {
 # Functions of torch that allocate nothing, in addition to those in place.
 _WITHOUT_MEMORY = {
     *("device", "dim", "size", "numel", "is_floating_point", "is_contiguous", "item", "tolist", "numpy", "equal"),
+    "untyped_storage",
     *("reshape", "view", "permute", "expand", "unsqueeze", "squeeze", "detach", "transpose", "unbind", "select"),
 }
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
