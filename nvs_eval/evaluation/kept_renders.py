@@ -218,7 +218,7 @@ class Result:
         for key, entries in earlier.items():
             if merged := {**entries, **provenance.get(key, {})}:
                 provenance[key] = merged
-        lost = self._changed_in_copies | ({"q-reference"} if copies else set())
+        lost = self._changed_in_copies | ({"q-reference"} if rows != record.views else set())
         neutral = tuple(step for step in record.neutral if step not in lost)
         return replace(record, views=rows, provenance=provenance, neutral=neutral)
 
