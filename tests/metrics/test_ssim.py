@@ -132,11 +132,11 @@ def test_float32_agrees_with_the_definition_at_any_contrast(
 
 
 @with_every_pair
-@pytest.mark.parametrize("kernel", ["valid", "uniform7-rgb"])
+@pytest.mark.parametrize("kernel", ["valid", "valid-sample", "uniform7-rgb"])
 def test_agrees_with_scikit_image(name: str, kernel: str) -> None:
     x, y = (image.astype(np.float64) for image in array_pairs()[name])
-    choices = (
-        {} if kernel == "uniform7-rgb" else {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
+    choices = {"use_sample_covariance": kernel != "valid"} | (
+        {} if kernel == "uniform7-rgb" else {"gaussian_weights": True, "sigma": 1.5}
     )
     theirs = structural_similarity(x, y, data_range=1, channel_axis=-1, **choices)
     assert_agree(ssim(*doubles(name), kernel=kernel), theirs, "float64")
@@ -276,7 +276,7 @@ def test_full_mask_has_no_effect(kernel: str, full: Tensor) -> None:
 def test_mask_weights_the_map_at_its_pixels(kernel: str) -> None:
     x, y = noise(3, 20, 24, dtype=torch.float64), noise(3, 20, 24, seed=1, dtype=torch.float64)
     values = ssim_map(x, y, kernel=kernel)
-    border = {"valid": 5, "dmpix": 5, "uniform7-rgb": 3, "uniform7-gray": 3}.get(kernel, 0)
+    border = {"valid": 5, "valid-sample": 5, "dmpix": 5, "uniform7-rgb": 3, "uniform7-gray": 3}.get(kernel, 0)
     channels = 3 if kernel in OF_COLOURS else 1
     assert values.shape == (channels, 20 - 2 * border, 24 - 2 * border)
     # A single pixel: the mask at (8, 9) of the image selects the map at the same position.

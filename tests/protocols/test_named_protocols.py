@@ -27,6 +27,7 @@ class Row:
         more: other metrics in order, apart from PSNR, SSIM and LPIPS.
         changes: other fields that differ from those of most protocols.
         psnr: parameters of PSNR.
+        also: parameters of metrics that only this protocol has.
     """
 
     fingerprint: str
@@ -38,6 +39,7 @@ class Row:
     more: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
     psnr: Mapping[str, Any] = field(default_factory=lambda: {"data_range": 1})
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 ALPHA_DROP = (("alpha", "drop"),)
@@ -124,6 +126,26 @@ TABLE = {
     ),
     "long-lrm": Row("e9fa1427", "none none none", "clamp", "none", "uniform7-rgb 1", "vgg, scaled lpips"),
     "ever": Row("2f38416f", "round round none", "clamp", "none", "zero 1", "vgg, scaled lpips", changes=ALPHA_DROP),
+    "4dgaussians": Row(
+        "70db5d85",
+        "round round none",
+        "clamp",
+        "none",
+        "zero 1",
+        "vgg alex, unscaled lpips",
+        changes=ALPHA_DROP,
+        also={"ms_ssim": {"data_range": 1}, "dssim_ms": {}},
+    ),
+    "spacetime-gaussians": Row(
+        "81b93f4b",
+        "none none none",
+        "clamp",
+        "none",
+        "zero 1",
+        "alex vgg, unscaled lpips",
+        changes=ALPHA_DROP,
+        also={"dssim_range1": {"kernel": "zero"}, "dssim_range2": {"kernel": "uniform7-rgb"}},
+    ),
     "nvs-bench": Row("ee7d033b", "round round none", "clamp", "none", "reflect pair", "vgg, scaled torchmetrics"),
     "dycheck": Row(
         "32d0478b",
@@ -150,6 +172,7 @@ def expected_metrics(row: Row) -> dict[str, dict[str, Any]]:
         for net in nets.split():
             metrics[f"lpips_{net}"] = {"net": net, "version": "0.1", "input": scaling, "normaliser": normaliser}
             metrics[f"lpips_{net}"] |= {"clamp": True} if clamp else {}
+    metrics |= {name: dict(parameters) for name, parameters in row.also.items()}
     for name in row.more.split():
         metrics[name] = metrics.get(name.removeprefix("cc_"), {})
     return metrics

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from support import peer_scores
-from support.pairs import array_masks, array_pairs, second_photograph
+from support.pairs import array_masks, array_pairs, large_pairs, second_photograph
 from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_number_of_pairs, distance
 from support.peer_protocols import CC, PROTOCOLS, Tool, quantise
 from support.peer_scores import Array, Case, Peer
@@ -32,7 +32,9 @@ from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocol
 from nvs_eval.sources.views import Render, View
 
 CPU = torch.device("cpu")
-SMALLEST = {"ssim": 11, "lpips": 31}
+SMALLEST = {"ssim": 11, "dssim": 11, "lpips": 31, "ms_ssim": 161, "dssim_ms": 161}
+LARGE = {"ms_ssim", "dssim_ms"}
+"""Metrics that need large pairs, on which the others are not computed, since LPIPS in float64 is slow."""
 PSNR_OF_DOUBLES = 2e-5
 LARGEST_PSNR = 100.0
 """PSNR above which the error is mere rounding, for example after the exact colour correction of a negative."""
@@ -166,6 +168,8 @@ def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
     pairs = array_pairs()
     if tool.beyond != "error":
         pairs = {**pairs, "beyond the range": beyond_the_range()}
+    if LARGE & set(tool.peers):
+        pairs = {**pairs, **large_pairs()}
     for name, (reference, render) in pairs.items():
         if tool.half and reference.shape[1] - reference.shape[1] // 2 < SMALLEST["ssim"]:
             continue
@@ -186,15 +190,19 @@ def undefined(protocol: Protocol, pair: str, shape: tuple[int, ...]) -> frozense
     small = {family for family, smallest in SMALLEST.items() if min(shape[:2]) < smallest}
     # A flat pair has no data range, and a correction fitted to a flat reference returns that colour, up to rounding.
     flat = {"flat and flat": ("pair", CC), "flat and noise": (CC,)}.get(pair, ())
+    others = set(protocol.metrics) - LARGE if pair in large_pairs() else set()
     return frozenset(
         metric
         for metric, parameters in protocol.metrics.items()
         if small & _families(metric) or parameters.get("data_range") in flat or metric[: len(CC)] in flat
-    )
+    ).union(others)
 
 
 def _families(metric: str) -> set[str]:
-    return {"ssim", "lpips"} if metric == AVERAGE else {metric.removeprefix(CC).split("_")[0]}
+    if metric == AVERAGE:
+        return {"ssim", "lpips"}
+    plain = metric.removeprefix(CC)
+    return {plain if plain in LARGE else plain.split("_")[0]}
 
 
 def _tensor(image: Array) -> torch.Tensor:

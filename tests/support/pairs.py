@@ -46,7 +46,20 @@ def pairs() -> dict[str, tuple[Tensor, Tensor]]:
 @cache
 def array_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return reference and render by name, `[H, W, 3]` float32 in [0, 1]."""
-    return {name: (_image(reference), _image(render)) for name, (reference, render) in _arrays().items()}
+    arrays = _arrays(photograph() / 255)
+    return {name: (_image(reference), _image(render)) for name, (reference, render) in arrays.items()}
+
+
+@cache
+def large_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return pairs that are large enough for MS-SSIM, `[H, W, 3]` float32 in [0, 1], by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from skimage.data import astronaut
+
+        photo = astronaut()[60:236, 170:347] / 255
+    arrays = {name: pair for name, pair in _arrays(photo).items() if min(pair[0].shape[:2]) >= 161}
+    return {f"large: {name}": (_image(reference), _image(render)) for name, (reference, render) in arrays.items()}
 
 
 @cache
@@ -65,9 +78,8 @@ def _image(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values.clip(0, 1).astype(np.float32))
 
 
-def _arrays() -> dict[str, tuple[Any, Any]]:
+def _arrays(photo: np.ndarray) -> dict[str, tuple[Any, Any]]:
     random = np.random.RandomState(0)
-    photo = photograph() / 255
     noise = random.randn(*photo.shape)
     white = np.ones_like(photo)
     white[12:36, 16:48] = photo[12:36, 16:48]

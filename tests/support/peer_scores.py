@@ -105,7 +105,7 @@ def _skimage_ssim_of_channels(options: dict[str, Any], case: Case) -> Answer:
     # The tools pass channels first, in float32.
     score: Any = structural_similarity
     exact, single = (
-        float(score(*(image[0].numpy() for image in case.tensors(kind)), channel_axis=0, data_range=1.0, **options))
+        float(score(*(image[0].numpy() for image in case.tensors(kind)), channel_axis=0, **options))
         for kind in (np.float64, np.float32)
     )
     return exact, single
@@ -135,11 +135,32 @@ def _skimage_ssim_of_grey(case: Case) -> Answer:
 
 
 def _msssim(case: Case) -> Answer:
-    # pytorch-msssim builds its window in float32, so the float64 value needs an exact window.
-    line = torch.exp(-((torch.arange(11) - 5).double() ** 2) / (2 * 1.5**2))
-    window = (line / line.sum()).repeat(3, 1, 1, 1)
-    exact = pytorch_msssim.ssim(*case.tensors(np.float64), data_range=1, win=window)
+    exact = pytorch_msssim.ssim(*case.tensors(np.float64), data_range=1, win=_exact_window())
     return exact.item(), pytorch_msssim.ssim(*case.tensors(np.float32), data_range=1).item()
+
+
+def _ms_ssim(case: Case) -> Answer:
+    if min(case.render.shape[:2]) <= 160:
+        return None  # It refuses smaller images.
+    exact, single = (
+        pytorch_msssim.ms_ssim(*case.tensors(kind), data_range=1, win=window)
+        for kind, window in ((np.float64, _exact_window()), (np.float32, None))
+    )
+    return exact.item(), single.item()
+
+
+def _exact_window() -> torch.Tensor:
+    """Return pytorch-msssim's window in float64, since it builds its own in float32."""
+    line = torch.exp(-((torch.arange(11) - 5).double() ** 2) / (2 * 1.5**2))
+    return (line / line.sum()).repeat(3, 1, 1, 1)
+
+
+def _half_of_what_lacks(peer: Peer, case: Case) -> Answer:
+    answer = peer.answer(case)
+    if answer is None:
+        return None
+    exact, single = answer
+    return (1 - exact) / 2, None if single is None else (1 - single) / 2
 
 
 def _torchmetrics_ssim(data_range: float | None, case: Case) -> Answer:
@@ -247,12 +268,21 @@ def _golden(file: str, metric: str, case: Case) -> Answer:
 SKIMAGE_PSNR = Peer("scikit-image", _skimage_psnr)
 SKIMAGE_SSIM = Peer("scikit-image", _skimage_ssim)
 CLIPPED_PSNR = Peer("numpy", _clipped_psnr)
-SKIMAGE_GAUSS = Peer("scikit-image", partial(_skimage_ssim_of_channels, {"win_size": 11, "gaussian_weights": True}))
-SKIMAGE_UNIFORM = Peer("scikit-image", partial(_skimage_ssim_of_channels, {}))
+GAUSS: dict[str, Any] = {"win_size": 11, "gaussian_weights": True, "data_range": 1.0}
+SKIMAGE_GAUSS = Peer("scikit-image", partial(_skimage_ssim_of_channels, GAUSS))
+SKIMAGE_UNIFORM, SKIMAGE_RANGE_2 = (
+    Peer("scikit-image", partial(_skimage_ssim_of_channels, {"data_range": extent})) for extent in (1.0, 2.0)
+)
+MS_SSIM = Peer("pytorch-msssim", _ms_ssim)
 INRIA_SSIM = Peer("torch", _inria_ssim)
 SKIMAGE_GREY = Peer("scikit-image", _skimage_ssim_of_grey)
 MSSSIM = Peer("pytorch-msssim", _msssim)
 PSNR, MAE = Peer("reference", _psnr), Peer("reference", _mae)
+
+
+def dissimilarity(peer: Peer) -> Peer:
+    """Return the peer of half of 1 - the values of another."""
+    return Peer(peer.name, partial(_half_of_what_lacks, peer), peer.tolerance)
 
 
 def torchmetrics_ssim(data_range: float | None) -> Peer:
