@@ -337,6 +337,7 @@ def test_signatures_tell_the_kernels_apart() -> None:
     signatures = {name: kernel.signature("1") for name, kernel in KERNELS.items()}
     assert signatures == {
         "valid": "win:gauss11s1.5|pad:valid|range:1|cov:population",
+        "valid-sample": "win:gauss11s1.5|pad:valid|range:1|cov:sample",
         "dmpix": "win:gauss11s1.5|pad:valid|range:1|cov:population|floor:2^-46|covclamp",
         "reflect": "win:gauss11s1.5|pad:reflect|range:1|cov:population|floor:0",
         "zero": "win:gauss11s1.5|pad:zero|range:1|cov:population",

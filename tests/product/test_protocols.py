@@ -154,7 +154,7 @@ def test_metrics_are_explained(pinned: Pinned) -> None:
     sentences = [
         metric_words("mae", "mae|v1", {}),
         metric_words("cc_psnr", "psnr|range:255|v1", {}),
-        metric_words("flip", "flip|ppd:67|v1", {}),
+        metric_words("gmsd", "gmsd|order:1|v1", {}),
         metric_words("mipnerf_average", "", parts),
     ]
     pinned("protocols", "\n".join(sentences))

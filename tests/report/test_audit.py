@@ -72,8 +72,8 @@ def test_a_missing_metric_is_a_dash() -> None:
 def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
     corrected = scored("3dgrut", cc_psnr=26.0, cc_lpips_vgg=0.3, psnr=25.0, lpips_vgg=0.2)
     others = scored("nerfbaselines", mae=0.1, psnr=25.0)
-    plugin = replace(others, metrics={"flip": replace(others.metrics["mae"], signature="flip|v1")})
-    plugin = replace(plugin, views=[replace(view, scores={"flip": 0.5}) for view in plugin.views])
+    plugin = replace(others, metrics={"gmsd": replace(others.metrics["mae"], signature="gmsd|v1")})
+    plugin = replace(plugin, views=[replace(view, scores={"gmsd": 0.5}) for view in plugin.views])
     headers = headings(audit_table([plugin, corrected, others, *RECORDS]))
     assert headers[2:] == [
         "PSNR [dB] ↑",
@@ -81,7 +81,7 @@ def test_columns_have_the_usual_order_with_corrected_ones_last() -> None:
         "LPIPS (Alex) ↓",
         "LPIPS (VGG) ↓",
         "MAE ↓",
-        "flip ↓",
+        "gmsd ↓",
         "cc-PSNR [dB] ↑",
         "cc-LPIPS (VGG) ↓",
     ]
