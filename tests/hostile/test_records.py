@@ -87,7 +87,8 @@ CASES = {
         recorded(replaced('"scene": "fox"', r'"scene": "fox", "scen\u0065": "garden"')), "'scene' is given twice"
     ),
     "long key twice": Case(
-        recorded(replaced('"scene": "fox"', f'"scene": "fox", "{LONG}": 1, "{LONG}": 2')), r"A{59}\.\.\. is given twice"
+        recorded(replaced('"scene": "fox"', f'"scene": "fox", "{LONG}": 1, "{LONG}": 2')),
+        r"A{59}\.\.\.'? is given twice",
     ),
     "step of 10^30": Case(recorded(at("step", 10**30)), "step"),
     "negative step": Case(recorded(at("step", -60)), "step must be a whole number of at least 0"),
