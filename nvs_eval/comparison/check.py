@@ -31,9 +31,7 @@ _NO_METHOD = (
     "names that they have in the baseline (`--method` when scoring), or use `--runs mean` if runs are seeds."
 )
 _NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it as well."
-_INCOMPLETE = (
-    "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}.{advice}"
-)
+_INCOMPLETE = "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}."
 _SUMMARY = "{scores} compared with the baseline: {worse}."
 _BEYOND_NOISE = "{count} got worse by more than the tolerance and noise"
 _BLIND = "{count} got worse by more than the tolerance, with too few views to show noise"
@@ -298,9 +296,8 @@ def _check_complete(name: str, old: Contender, new: Contender) -> None:
             required = dict.fromkeys(name for record in records for name in _names(record, kind))
             scored = set.intersection(*(set(_names(record, kind)) for record in new.records[scene]))
             if missing := [name for name in required if name not in scored]:
-                advice = precision_advice([*records, *new.records[scene]]) if kind == "metrics" else ""
-                place = {"scene": scene, "name": name, "kind": kind, "missing": some(missing)}
-                raise InputError(_INCOMPLETE.format(**place, advice=advice))
+                text = _INCOMPLETE.format(scene=scene, name=name, kind=kind, missing=some(missing))
+                raise InputError(f"{text}{precision_advice([*records, *new.records[scene]])}")
 
 
 def _names(record: Record, kind: str) -> list[str]:

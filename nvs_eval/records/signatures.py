@@ -16,7 +16,7 @@ _TOPICS = {
     "q-render": ("q-render",),
     "mask": ("mask", "qmask"),
 }
-_ONLY_OF = {"range": ("lpips", ("clamp",)), "clamps": ("ssim", ("floor", "covclamp"))}
+_ONLY_OF = {"range": (("lpips", "psnr"), ("clamp",)), "clamps": (("ssim",), ("floor", "covclamp"))}
 _FULL_MASK_IS_NONE = ("psnr", "mae", "ssim")
 """Families whose value with a full mask, which dycheck uses in place of none, is that without a mask."""
 
@@ -58,8 +58,8 @@ def same_number(signature: str, neutral: Collection[str], other: str) -> bool:
 def without_clamps(signature: str) -> str:
     """Return the signature of the same SSIM without clamps, and any other signature unchanged."""
     family, *parts = split_signature(signature)
-    owner, topics = _ONLY_OF["clamps"]
-    return "|".join([family, *(part for part in parts if family != owner or topic_of(part) not in topics)])
+    owners, topics = _ONLY_OF["clamps"]
+    return "|".join([family, *(part for part in parts if family not in owners or topic_of(part) not in topics)])
 
 
 def essential_parts(signature: str, neutral: Collection[str]) -> dict[str, str]:
@@ -99,7 +99,7 @@ def _without(signature: str, neutral: frozenset[str]) -> _Parts:
     if ("mask", "mask:dycheck") in parts.preparation and parts.family not in _FULL_MASK_IS_NONE:
         topics -= {"mask", "qmask"}
     own = {
-        topic for step, (family, own) in _ONLY_OF.items() if step in neutral and family == parts.family for topic in own
+        topic for step, (owners, own) in _ONLY_OF.items() if step in neutral and parts.family in owners for topic in own
     }
     return parts._replace(
         definition=tuple(part for part in parts.definition if topic_of(part) not in own),

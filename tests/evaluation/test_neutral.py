@@ -19,7 +19,7 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.pixels import quantise
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import Protocol, load_protocol, named_protocols, parse_protocol
-from nvs_eval.records.joint import columns_of
+from nvs_eval.records.columns import columns_of
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.records.signatures import NEUTRAL
@@ -144,6 +144,8 @@ def test_numbers_differ_where_a_step_changed_something() -> None:
     for images in ("float render", "outside [0, 1]", "alpha of the reference"):
         records = scored(IMAGES[images][0], WITHOUT_LPIPS)
         columns = [column for column in columns_of(records) if column.metric == "psnr"]
+        # Clamped by the metric, or before it: two definitions of one number, which stay apart.
+        columns = [column for column in columns if "|clamp|" not in column.signature]
         values = [next(r.views[0].scores["psnr"] for r in records if column.has(r)) for column in columns]
         assert len(values) > 1
         assert all(abs(one - other) > 1e-4 for one, other in combinations(values, 2)), images

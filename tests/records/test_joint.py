@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from support.records import record, row, under
 
-from nvs_eval.records.joint import Other, columns_of, joint, joint_by_scene
+from nvs_eval.records.columns import Other, columns_of
+from nvs_eval.records.joint import joint, joint_by_scene
 from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.records.signatures import NEUTRAL
 

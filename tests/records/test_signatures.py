@@ -22,6 +22,7 @@ ALEX = "lpips|net:alex|heads:0.1|input:scaled|norm:lpips|q:trunc8|"
         ("mae|q:float|v1", "mae|q:trunc8|v1", {"q-reference", "q-render"}),
         ("mae|q:round8/float|v1", "mae|q:trunc8/float|v1", {"q-render"}),
         ("mae|q:float|mask:dycheck|qmask:trunc8|v1", "mae|q:float|v1", {"mask"}),
+        ("psnr|range:1|clamp|q:float|beyond:keep|v1", "psnr|range:1|q:float|beyond:clamp|v1", {"range"}),
         ("lpips|net:vgg|clamp|q:float|beyond:keep|v1", "lpips|net:vgg|q:float|beyond:clamp|v1", {"range"}),
     ],
 )

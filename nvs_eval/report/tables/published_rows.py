@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from nvs_eval.errors import InputError, listed, some
 from nvs_eval.metrics.registry import about_of, base_of
+from nvs_eval.records.columns import Column, Other
 from nvs_eval.records.groups import Contender
-from nvs_eval.records.joint import Column, Other
 from nvs_eval.records.record import Record
 from nvs_eval.records.signatures import same_number
 from nvs_eval.report.benchmarks import (
