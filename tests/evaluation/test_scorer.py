@@ -19,7 +19,7 @@ from support.window_ssim import TOOLS, ssim_map
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.images.files import load_image, save_png
-from nvs_eval.metrics.lpips import layers
+from nvs_eval.metrics.lpips.architectures import SMALLEST as SMALLEST_OF_NETS
 from nvs_eval.metrics.mipnerf_average.metric import mipnerf_average
 from nvs_eval.metrics.psnr.metric import psnr
 from nvs_eval.metrics.ssim.metric import KERNELS
@@ -136,7 +136,7 @@ def test_images_below_a_nets_minimum_raise_with_its_size(
     net: Net, weights_folder: Callable[[Net], Path | None]
 ) -> None:
     protocol = changed(metrics={f"lpips_{net}": {**SQUEEZE, "net": net}})
-    least = layers.SMALLEST[net]
+    least = SMALLEST_OF_NETS[net]
     scorer = Scorer([protocol, protocol_of(LIGHT)], CPU, weights_folder(net))
     assert scorer.score(view(image(0, least, least), image(1, least, least)))
     small = view(image(0, 40, least - 1), image(1, 40, least - 1))

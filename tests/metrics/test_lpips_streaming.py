@@ -53,7 +53,7 @@ def whole(net: Net, weights: Mapping[str, Tensor], images: Tensor) -> Iterator[T
                 squeezed = convolve(f"{name}.squeeze", images)
                 wide = convolve(f"{name}.expand3x3", squeezed, padding=1)
                 images = torch.cat([convolve(f"{name}.expand1x1", squeezed), wide], dim=1)
-        if not isinstance(layer, Pool) and layer.tap:
+        if isinstance(layer, Conv | Fire) and layer.tap:
             yield images
 
 

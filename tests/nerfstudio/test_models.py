@@ -198,6 +198,7 @@ def test_data_without_held_out_views_is_refused(tmp_path: Path, pinned: Pinned) 
     import json
     from types import SimpleNamespace
 
+    from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
     from nvs_eval_nerfstudio.eval_data import parse_views
@@ -207,7 +208,8 @@ def test_data_without_held_out_views_is_refused(tmp_path: Path, pinned: Pinned) 
     transforms["train_filenames"] = [frame["file_path"] for frame in transforms["frames"]]
     transforms["val_filenames"] = transforms["test_filenames"] = []
     (scene / "transforms.json").write_text(json.dumps(transforms))
-    manager = SimpleNamespace(data=scene, dataparser=NerfstudioDataParserConfig(data=scene))
+    dataparser = NerfstudioDataParserConfig(data=scene)
+    manager = SimpleNamespace(_target=VanillaDataManager, data=scene, dataparser=dataparser)
     config: Any = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
     with quiet(), pytest.raises(InputError) as error:
         parse_views(config, "test")
