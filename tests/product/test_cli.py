@@ -222,11 +222,11 @@ def test_score_writes_a_record_with_full_provenance(cli: Callable[..., Said]) ->
     assert files_below(Path("out")) == [f"s/b/final/{file.name}", f"s/mine/final/{file.name}"]
 
 
-def test_each_protocol_has_its_own_record_and_table(cli: Callable[..., Said], here: Path) -> None:
+def test_each_protocol_has_its_own_record_and_a_column_of_the_table(cli: Callable[..., Said], here: Path) -> None:
     named = variant(FLOAT, metrics={"ssim": UNIFORM})
     protocol_file(here, named, "float.yaml")
     result = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "float.yaml")
-    assert re.findall(r"protocol (\w+)", result.out) == ["light", "float"]
+    assert re.findall(r"protocol (.*) \(", result.out) == ["light + float"]
     assert len(list(Path("nvs-eval-results/garden/ours/final").glob("*.json"))) == 2
     again = cli("score", "garden/ours", "--reference", "garden/gt", "--protocol", "light.yaml", "./light.yaml")
     assert re.findall(r"protocol (\w+)", again.out) == ["light"]

@@ -269,6 +269,14 @@ def test_kept_pngs_suit_protocols_that_also_round(
     assert cli("rescore", *map(str, Path("rescored").rglob(f"{then}-*.json")), "--protocol", "clamping.yaml").code == 0
 
 
+def forget_neutral(folder: Path) -> None:
+    """Make records those of an earlier version, which do not say that all renders are in range."""
+    for file in folder.rglob("*.json"):
+        plain = json.loads(file.read_text())
+        del plain["neutral"]
+        file.write_text(json.dumps(plain))
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -280,9 +288,18 @@ def test_kept_pngs_do_not_suit_float_protocols(
     first: str, then: str, cli: Callable[..., Said], refused: Callable[..., str], opener: Opener, *, pinned: Pinned
 ) -> None:
     assert cli(*RUN, "--protocol", f"{first}.yaml", "--output-dir", "out").code == 0
+    forget_neutral(Path("out"))
     before = files_below(Path("out"))
     pinned("rescore", refused("rescore", "out", "--protocol", f"{then}.yaml"))
     assert files_below(Path("out")) == before
+
+
+def test_kept_pngs_of_renders_in_range_suit_protocols_that_need_it(cli: Callable[..., Said], opener: Opener) -> None:
+    assert cli(*RUN, "--protocol", "clamping.yaml", "--output-dir", "out").code == 0
+    assert cli("rescore", "out", "--protocol", "light.yaml").code == 0
+    clamped, plain = (next(iter(records("out", name).values())) for name in ("clamping", "light"))
+    assert "range" in clamped.neutral
+    assert [row.scores for row in plain.views] == [row.scores for row in clamped.views]
 
 
 def test_colours_are_not_corrected_in_8_bit_copies(
@@ -403,6 +420,7 @@ def test_rescore_keeps_the_models_own_metrics(cli: Callable[..., Said], opener: 
 def test_rescore_takes_the_first_usable_record(cli: Callable[..., Said], opener: Opener) -> None:
     # `reflecting` requires renders in range, which only the record of `light` guarantees.
     assert cli(*RUN, "--protocol", "clamping.yaml", "light.yaml", "--output-dir", "out").code == 0
+    forget_neutral(Path("out"))
     assert cli("rescore", "out", "--protocol", "reflecting.yaml").code == 0
     for record in records("out", "reflecting").values():
         assert record.provenance["rescored_from"].startswith("light-")
@@ -414,6 +432,7 @@ def test_rescore_refusal_is_about_the_most_useful_record(
 ) -> None:
     # The record of `clamping` suits neither protocol; that of `light` suits `reflecting`.
     assert cli(*RUN, "--protocol", "clamping.yaml", "light.yaml", "--output-dir", "out").code == 0
+    forget_neutral(Path("out"))
     message = refused("rescore", "out", "--protocol", "reflecting.yaml", "float.yaml")
     assert re.search(r"light-\w+\.json: .*'float' scores floats", message)
 
