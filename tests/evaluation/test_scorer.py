@@ -114,7 +114,15 @@ def test_flat_pair_has_no_ssim_over_its_own_range() -> None:
     assert scores(LIGHT, flat)[0]["ssim"][0] > 0
 
 
-SMALLEST = {"valid": 11, "dmpix": 11, "uniform7-rgb": 7, "uniform7-gray": 7, "reflect": 6, "luma5": 2}
+SMALLEST = {
+    "valid": 11,
+    "valid-sample": 11,
+    "dmpix": 11,
+    "uniform7-rgb": 7,
+    "uniform7-gray": 7,
+    "reflect": 6,
+    "luma5": 2,
+}
 
 
 @pytest.mark.parametrize(("kernel", "least"), SMALLEST.items())

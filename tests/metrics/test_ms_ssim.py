@@ -151,7 +151,7 @@ def test_signature_says_of_which_similarity_a_dissimilarity_is() -> None:
     [
         ("dssim", {}, "must be called dssim_ms or dssim_range1 or dssim_range2. Got 'dssim'"),
         ("dssim_ms", {"kernel": "zero"}, "dssim_ms is made of MS-SSIM, which has no kernel"),
-        ("dssim_range1", {}, "dssim_range1 lacks its kernel.* valid, dmpix"),
+        ("dssim_range1", {}, "dssim_range1 lacks its kernel.* valid, valid-sample, dmpix"),
         ("dssim_range2", {"kernel": "gauss"}, "kernel of dssim_range2"),
         ("dssim_range1", {"kernel": "zero", "data_range": 2}, "data_range"),
     ],

@@ -75,7 +75,7 @@ def test_folders_are_scored(
 def test_checkpoints_are_compared(fox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load("compare_checkpoints").main(str(fox / "nvs-eval-results" / "fox" / "nerfacto" / "base"))
     out = capsys.readouterr().out
-    assert "Step 2500 against 1500, protocol standard" in out
+    assert "Step 2500 against 1500, protocol inria-3dgs + standard" in out
     assert re.search(r"psnr: \d{4} gained most, \d{4} lost most", out)
 
 

@@ -18,6 +18,7 @@ from support.scenes import HEIGHT, WIDTH, image, masks_in, write_garden, write_m
 
 from nvs_eval.errors import InputError
 from nvs_eval.images.files import save_png
+from nvs_eval.records.files import read_records
 from nvs_eval.records.record import Record, read_record
 from nvs_eval.sources.masks import Masks, load_mask
 from nvs_eval.sources.pictures import list_images
@@ -129,14 +130,17 @@ def test_missing_or_empty_mask_folder_raises(
     pinned(command[0], refused_early(*command, "--masks", "empty", "--protocol", "light.yaml"))
 
 
-def test_unreadable_mask_raises(command: tuple[str, ...], refused_early: Callable[..., str]) -> None:
+def test_unreadable_mask_costs_its_view(command: tuple[str, ...], cli: Callable[..., Said]) -> None:
     write_masks(Path("masks"), COVERAGE)
     for name in ("0001", "a"):
         Path(f"masks/{name}.png").write_bytes(b"no image")
     name = "0001" if command == SCORE else "a"
-    assert f"masks/{name}.png must be an image" in refused_early(
-        *command, "--masks", "masks", "--protocol", "light.yaml"
-    )
+    result = cli(*command, "--masks", "masks", "--protocol", "light.yaml", "--output-dir", "out")
+    assert result.code == 3
+    assert f"masks/{name}.png must be an image" in result.err
+    for record in read_records("out"):
+        assert list(record.failed) == [name]
+        assert name not in [row.name for row in record.views]
 
 
 def test_both_mask_options_raise(refused_early: Callable[..., str], pinned: Pinned) -> None:
