@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from nvs_eval.errors import InputError, quoted
-from nvs_eval.records.record import Record
+from nvs_eval.records.record import MetricInfo, Record
 from nvs_eval.system.schema import convert
 
 AVERAGE = "mipnerf_average"
@@ -33,9 +33,9 @@ def family_of(metric: str) -> str:
     return AVERAGE if metric == AVERAGE else metric.removeprefix(CORRECTED).partition("_")[0]
 
 
-def verifiable(record: Record) -> list[str]:
+def verifiable(metrics: Mapping[str, MetricInfo]) -> list[str]:
     """Return the metrics that have a second opinion here; a plugin's metric, such as `psnr_hvs`, has none."""
-    heads = {metric: info.signature.partition("|")[0] for metric, info in record.metrics.items()}
+    heads = {metric: info.signature.partition("|")[0] for metric, info in metrics.items()}
     return [metric for metric, head in heads.items() if head == family_of(metric) in _FAMILIES]
 
 
@@ -134,7 +134,7 @@ def unknown_parts(record: Record) -> dict[str, str]:
     except InputError as error:
         return {"": f"{error} {UPGRADE}"}
     reasons = {}
-    for metric in verifiable(record):
+    for metric in verifiable(record.metrics):
         try:
             check_metric(definition, metric)
         except Unknown as error:
@@ -166,7 +166,7 @@ _BY_HAND = "The record was changed by hand."
 
 def wrong_claims(record: Record) -> Iterator[str]:
     """Yield a sentence for each wrong direction (which decides the best in tables) or unit of a metric."""
-    for metric in verifiable(record):
+    for metric in verifiable(record.metrics):
         info, family = record.metrics[metric], family_of(metric)
         higher, unit = family in _BETTER_HIGHER, _UNITS.get(family, "")
         if info.higher_is_better != higher:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nvs_eval.diagnostics.verify.definition import AVERAGE, first_line
+from nvs_eval.diagnostics.verify.definition import AVERAGE, first_line, verifiable
 from nvs_eval.diagnostics.verify.pair import Array, Pair
 from nvs_eval.diagnostics.verify.records import Compared, digits, worst_of
 from nvs_eval.diagnostics.verify.scores import SecondOpinion
@@ -79,7 +79,7 @@ class Case:
 
 def cases_for(nets: Collection[Net]) -> list[Case]:
     """Return the made pairs with the protocols that accept them, limited to the weights of these nets."""
-    named = [_without_weights(load_protocol(name), nets) for name in named_protocols()]
+    named = [_verifiable_part(load_protocol(name), nets) for name in named_protocols()]
     protocols = [*filter(None, named), *([_squeezed()] if "squeeze" in nets else [])]
     floats = with_floats(made_pair())
     in_range = replace(floats, render=floats.render.clip(0, 1))
@@ -90,11 +90,10 @@ def cases_for(nets: Collection[Net]) -> list[Case]:
     ]
 
 
-def _without_weights(protocol: Protocol, nets: Collection[Net]) -> Protocol | None:
-    """Return a protocol without the metrics whose weights are missing; None if no metric is left."""
-    metrics = {
-        name: parameters for name, parameters in protocol.metrics.items() if parameters.get("net") in (None, *nets)
-    }
+def _verifiable_part(protocol: Protocol, nets: Collection[Net]) -> Protocol | None:
+    """Return a protocol without metrics that lack weights or a second opinion; None if no metric is left."""
+    checked = {name: protocol.metrics[name] for name in verifiable(protocol.infos)}
+    metrics = {name: parameters for name, parameters in checked.items() if parameters.get("net") in (None, *nets)}
     if AVERAGE in metrics and not set(metrics[AVERAGE].values()) <= set(metrics):
         del metrics[AVERAGE]
     return parse_protocol({"name": protocol.name, **protocol.definition, "metrics": metrics}) if metrics else None

@@ -112,7 +112,7 @@ class Report:
     @property
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Rows of metric, largest deviation, its view, tolerance and verdict."""
-        unknown = [metric for metric in self.record.metrics if metric not in verifiable(self.record)]
+        unknown = [metric for metric in self.record.metrics if metric not in verifiable(self.record.metrics)]
         unverified = ("-", "-", "-", "not verified: no independent implementation")
         return [
             *(
@@ -213,7 +213,7 @@ def verify_record(
     (unsupported if unsupported else changed).extend(wrong_fingerprint(record))
     if "" in reasons:
         return Report(file, record, changed=changed, unsupported=unsupported)
-    metrics = [metric for metric in verifiable(record) if metric not in reasons]
+    metrics = [metric for metric in verifiable(record.metrics) if metric not in reasons]
     for row in rows:
         try:
             pair = read_pair(record, row, file.parent)
