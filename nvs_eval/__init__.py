@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from nvs_eval.api.diagnosing import diagnose as diagnose
+    from nvs_eval.api.identifying import identify as identify
     from nvs_eval.api.installed import install_weights as install_weights
     from nvs_eval.api.installed import protocol_words as protocol_words
     from nvs_eval.api.installed import published as published
     from nvs_eval.api.installed import verify_installation as verify_installation
     from nvs_eval.api.installed import weights as weights
+    from nvs_eval.api.page import page as page
+    from nvs_eval.api.pictures import figure as figure
+    from nvs_eval.api.pictures import video as video
     from nvs_eval.api.reporting import check as check
     from nvs_eval.api.reporting import compare as compare
     from nvs_eval.api.reporting import curve as curve
@@ -62,7 +67,11 @@ if TYPE_CHECKING:
     from nvs_eval.sources.views import View as View
 
 _PUBLIC = {
+    "nvs_eval.api.diagnosing": ["diagnose"],
+    "nvs_eval.api.identifying": ["identify"],
     "nvs_eval.api.installed": ["install_weights", "protocol_words", "published", "verify_installation", "weights"],
+    "nvs_eval.api.page": ["page"],
+    "nvs_eval.api.pictures": ["figure", "video"],
     "nvs_eval.api.reporting": ["check", "compare", "curve", "export", "inspect", "table", "verify"],
     "nvs_eval.api.scoring": ["audit", "rescore", "run", "score", "suite"],
     "nvs_eval.errors": ["InputError"],

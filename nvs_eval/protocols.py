@@ -86,18 +86,14 @@ class Protocol:
     @cached_property
     def definition(self) -> dict[str, Any]:
         """All fields except the name, as plain data in the order of a protocol file."""
-        plain = asdict(self)
-        del plain["name"]
-        return plain
+        return {field: value for field, value in asdict(self).items() if field != "name"}
 
     @cached_property
     def descriptions(self) -> tuple[Description, ...]:
         """Metrics that are computed from images, in the order of the file."""
         meanings = get_args(MaskMeaning)
         meaning: Any = self.mask if self.mask in meanings else meanings[0]
-        return tuple(
-            describe(name, parameters, meaning) for name, parameters in self.metrics.items() if name != AVERAGE
-        )
+        return tuple(describe(*metric, meaning) for metric in self.metrics.items() if metric[0] != AVERAGE)
 
     @cached_property
     def infos(self) -> dict[str, MetricInfo]:
@@ -123,8 +119,7 @@ class Protocol:
 
     def _signature(self, metric: Description) -> str:
         definition, _, version = metric.signature.rpartition("|")
-        corrected = metric.name.startswith(CORRECTED)
-        cc = [f"cc:{self.colour_correction}"] if corrected else []
+        cc = [f"cc:{self.colour_correction}"] if metric.name.startswith(CORRECTED) else []
         return "|".join([definition, *cc, *self._preparation_signature(), version])
 
     @cached_property
@@ -191,20 +186,16 @@ class Protocol:
     def _preparation_signature(self) -> list[str]:
         rules = (self.quantise.render, self.quantise.reference)
         short = {"none": "float", "round": "round8", "truncate": "trunc8"}
-        parts = ["q:" + "/".join(dict.fromkeys(short[rule] for rule in rules))]
-        if self.alpha == "drop":
-            parts.append("alpha:drop")
-        if self.out_of_range != "error":
-            parts.append(f"beyond:{self.out_of_range}")
-        if self.region != "full":
-            parts.append(f"region:{self.region}")
-        if self.crop:
-            parts.append(f"crop:{self.crop}")
-        if self.takes_masks:
-            parts.append(f"mask:{self.mask}")
-            if self.quantise.mask != "none":
-                parts.append(f"qmask:{short[self.quantise.mask]}")
-        return parts
+        parts = {
+            "q:" + "/".join(dict.fromkeys(short[rule] for rule in rules)): True,
+            "alpha:drop": self.alpha == "drop",
+            f"beyond:{self.out_of_range}": self.out_of_range != "error",
+            f"region:{self.region}": self.region != "full",
+            f"crop:{self.crop}": self.crop > 0,
+            f"mask:{self.mask}": self.takes_masks,
+            f"qmask:{short[self.quantise.mask]}": self.takes_masks and self.quantise.mask != "none",
+        }
+        return [part for part, applies in parts.items() if applies]
 
 
 def _canonical(value: Any) -> Any:

@@ -32,7 +32,7 @@ from benchmarks.speed.processes import (
     run_case,
     time_processes,
 )
-from benchmarks.speed.results import QUICK, CaseResult, Results, newest_results, read_results, write_results
+from benchmarks.speed.results import QUICK, CaseResult, Results, files_of_results, read_results, write_results
 from benchmarks.speed.timing import Rounds, time_case
 from nvs_eval.errors import InputError
 
@@ -98,7 +98,7 @@ def begin(options: Options) -> tuple[Path, Results]:
     _set_up(options)
     machine = describe_machine(options.device)
     if options.resume:
-        file = newest_results(options.output, quick=options.quick)
+        file = files_of_results(options.output, quick=options.quick)[0]
         results = read_results(file)
         if results.machine != machine:
             raise InputError(f"{file} cannot be resumed: it comes from another machine or other versions.")

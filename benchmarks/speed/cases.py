@@ -11,6 +11,7 @@ from benchmarks.speed.contenders import (
     Score,
     Target,
     our_dists,
+    our_dssim,
     our_flip,
     our_lpips,
     our_ms_ssim,
@@ -26,6 +27,7 @@ from benchmarks.speed.peers import (
     pytorch_msssim,
     pytorch_msssim_scales,
     scikit_image,
+    scikit_image_dssim,
     torchmetrics_lpips,
     torchmetrics_ssim,
 )
@@ -104,6 +106,11 @@ WORKS: dict[str, tuple[Contender, ...]] = {
     "ms_ssim": _against(
         "ms_ssim", our_ms_ssim, Contender("pytorch-msssim", "peer", pytorch_msssim_scales, ("ms_ssim",), _PEER)
     ),
+    "dssim_range2": _against(
+        "dssim_range2",
+        our_dssim,
+        Contender("scikit-image", "peer", scikit_image_dssim, ("dssim_range2",), _PEER, only="cpu"),
+    ),
     "flip": _against(
         "flip", our_flip, Contender("flip-evaluator", "peer", flip_evaluator, ("flip",), _PEER, only="cpu"), 1e-5
     ),
@@ -157,6 +164,7 @@ _SHARES = {
     "lpips_squeeze": 4.0,
     "ssim": 2.0,
     "ms_ssim": 3.0,
+    "dssim_range2": 2.0,
     "flip": 5.0,
     "dists": 30.0,
     "five together": 13.0,

@@ -121,6 +121,13 @@ def our_ms_ssim(device: torch.device) -> Score:
     return _without_gradients(ms_ssim)
 
 
+def our_dssim(device: torch.device) -> Score:
+    """Return the D-SSIM `dssim_range2` with the kernel `uniform7-rgb`, on K renders at once."""
+    from nvs_eval.metrics.describe import describe
+
+    return _without_gradients(describe("dssim_range2", {"kernel": "uniform7-rgb"}).build().function)
+
+
 def our_flip(device: torch.device) -> Score:
     """Return `flip`, on K renders at once."""
     from nvs_eval.metrics.flip.metric import flip

@@ -61,12 +61,18 @@ def _psnr(stack: Array) -> list[float]:
 
 
 def _ssim_valid(stack: Array) -> list[float]:
+    return _scikit_image(stack, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+
+
+def _dssim_range2(stack: Array) -> list[float]:
+    return [(1 - value) / 2 for value in _scikit_image(stack, data_range=2)]
+
+
+def _scikit_image(stack: Array, **options: Any) -> list[float]:
     from skimage.metrics import structural_similarity
 
-    options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     score: Any = structural_similarity
-    pairs = [(stack[0] / 255, render / 255) for render in stack[1:]]
-    return [float(score(*pair, data_range=1, channel_axis=-1, **options)) for pair in pairs]
+    return [float(score(stack[0] / 255, render / 255, channel_axis=-1, **options)) for render in stack[1:]]
 
 
 def _ssim_reflect(stack: Array) -> list[float]:
@@ -235,6 +241,7 @@ DEFINITIONS: dict[str, Callable[[Array], list[float]]] = {
     "ssim valid": _ssim_valid,
     "ssim reflect": _ssim_reflect,
     "ms_ssim": _ms_ssim,
+    "dssim_range2": _dssim_range2,
     "flip": _flip,
     "dists": _dists,
     "lpips alex": _lpips("alex"),

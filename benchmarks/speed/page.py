@@ -1,4 +1,4 @@
-"""The table of docs/speed.md, from a file of results: `make bench-table`, or `python -m benchmarks.speed.page`.
+"""The tables of docs/speed.md, one for each file of results: `make bench-table`, or `python -m benchmarks.speed.page`.
 
 The worst measurement decides. Work measured at several sizes and thread counts has one row: the case of the largest
 size and most threads, the range of the ratios over all cases, and whether every case meets the target. If nvs-eval
@@ -22,8 +22,8 @@ from benchmarks.speed.results import (
     Results,
     applies,
     compare,
+    files_of_results,
     met,
-    newest_results,
     peers_of,
     read_results,
     spread,
@@ -35,6 +35,7 @@ PAGE = ROOT / "docs" / "speed.md"
 BEGIN, END = "<!-- benchmark: begin (made by `make bench-table`) -->", "<!-- benchmark: end -->"
 HEADER = ("work", "nvs-eval", "best peer", "ratio", "target", "met", "of the limit")
 
+_PACKAGES = ("torch", "lpips", "torchmetrics", "scikit-image", "pytorch-msssim", "flip-evaluator", "dists-pytorch")
 _SIZES = ("540p", "1080p", "4K")
 _TARGETED = ("540p", "1080p")
 """Sizes at which the targets of metrics apply."""
@@ -64,12 +65,12 @@ def table(results: Results) -> list[str]:
 
 
 def lines(results: Results) -> list[str]:
-    """Return the lines between the markers of the page."""
+    """Return the description of a run and its table."""
     machine = results.machine
     flags = [flag for flag in machine["flags"] if flag.startswith(("avx512f", "avx512_bf16", "amx_bf16"))]
     card = f", {machine['graphics card']}" if machine["graphics card"] else ""
     versions = machine["versions"]
-    packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "lpips", "torchmetrics") if name in versions)
+    packages = ", ".join(f"{name} {versions[name]}" for name in _PACKAGES if name in versions)
     hardware = f"{machine['processor']} ({', '.join(flags) or 'no AVX-512'}), {machine['cores']} cores{card}"
     missing = "" if results.finished else " Not all cases were measured."
     quick = " A quick run with few rounds." if results.options.get("quick") else ""
@@ -89,8 +90,8 @@ def _revision(results: Results) -> str:
     return f", revision {revisions.pop()}" if len(revisions) == 1 else f", {len(revisions)} revisions"
 
 
-def insert(page: str, results: Results) -> str:
-    """Return the page with a new table between its markers.
+def insert(page: str, runs: Sequence[Results]) -> str:
+    """Return the page with the tables of some runs between its markers.
 
     Raises:
         InputError: if the page has no markers.
@@ -99,7 +100,7 @@ def insert(page: str, results: Results) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"The page has no place for the table. Add the lines {BEGIN!r} and {END!r}.")
-    return before + "\n".join([BEGIN, *lines(results), END]) + after
+    return before + "\n".join([BEGIN, *(line for results in runs for line in lines(results)), END]) + after
 
 
 def _lines(results: Results) -> Iterator[Line]:
@@ -232,15 +233,15 @@ def _markdown(cells: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """Write the table of the newest results, or of the file named on the command line."""
+    """Write the tables of all results, the newest first, or of the files named on the command line."""
     try:
-        file = Path(sys.argv[1]) if len(sys.argv) > 1 else newest_results()
-        text = insert(PAGE.read_text(encoding="utf-8"), read_results(file)).encode()
+        files = [Path(name) for name in sys.argv[1:]] or files_of_results()
+        text = insert(PAGE.read_text(encoding="utf-8"), [read_results(file) for file in files]).encode()
         write_whole(PAGE, lambda out: out.write(text))
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(f"docs/speed.md shows {file.name}.")
+    print(f"docs/speed.md shows {', '.join(file.name for file in files)}.")
     return 0
 
 

@@ -165,15 +165,24 @@ def fused_ssim(device: torch.device) -> Score:
 
 def scikit_image(device: torch.device) -> Score:
     """Return `structural_similarity` with the Gaussian window, on float32 arrays."""
+    return _scikit_image({"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1})
+
+
+def scikit_image_dssim(device: torch.device) -> Score:
+    """Return half of 1 - `structural_similarity` with its default window and a data range of 2, on float32 arrays."""
+    similar = _scikit_image({"data_range": 2})
+    return lambda reference, renders: [(1 - value) / 2 for value in similar(reference, renders)]
+
+
+def _scikit_image(options: dict[str, Any]) -> Score:
     from skimage.metrics import structural_similarity
 
-    options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     measure: Any = structural_similarity
 
     def score(reference: torch.Tensor, renders: torch.Tensor) -> Sequence[float]:
         a = _channels_last(reference)
         pairs = [(a, _channels_last(render)) for render in renders]
-        return [float(measure(*pair, data_range=1, channel_axis=-1, **options)) for pair in pairs]
+        return [float(measure(*pair, channel_axis=-1, **options)) for pair in pairs]
 
     return score
 

@@ -108,17 +108,17 @@ QUICK = "-quick"
 """Ending of the file names of quick runs, which do not count as results."""
 
 
-def newest_results(folder: Path = RESULTS, *, quick: bool = False) -> Path:
-    """Return the file of the latest run, either of quick runs or of all others.
+def files_of_results(folder: Path = RESULTS, *, quick: bool = False) -> list[Path]:
+    """Return the files of all runs, the latest first: either of quick runs or of all others.
 
     Raises:
         InputError: if there is none.
     """
     files = [file for file in folder.glob("*.json") if file.stem.endswith(QUICK) == quick]
-    files.sort(key=lambda file: (read_results(file).started, file.name))
+    files.sort(key=lambda file: (read_results(file).started, file.name), reverse=True)
     if not files:
         raise InputError(f"There are no results in {folder}. Run `make bench` first.")
-    return files[-1]
+    return files
 
 
 class Spread(NamedTuple):

@@ -78,7 +78,7 @@ def score(
     Raises:
         InputError: An input is not available, or no result can be scored.
     """
-    options = _filled(ScoreOptions, locals())
+    options = filled(ScoreOptions, locals())
     from nvs_eval.evaluation.score_folders import score_folders
 
     return _warned(score_folders(options, Callbacks(command=("nvs_eval.score",))))
@@ -122,7 +122,7 @@ def run(
     Raises:
         InputError: An input is not available, or no checkpoint can be scored.
     """
-    options = _filled(RunOptions, locals())
+    options = filled(RunOptions, locals())
     from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
     return _warned(run_checkpoints(options, Callbacks(command=("nvs_eval.run",))))
@@ -178,7 +178,7 @@ def audit(
     Raises:
         InputError: An input is not available, or no protocol can score the renders.
     """
-    options = _filled(AuditOptions, locals())
+    options = filled(AuditOptions, locals())
     from nvs_eval.evaluation.audit import audit as audit_renders
 
     results = audit_renders(options, Callbacks(command=("nvs_eval.audit",)))
@@ -209,7 +209,7 @@ def rescore(
     Raises:
         InputError: Renders were not kept, or cannot be scored under a protocol.
     """
-    options = _filled(RescoreOptions, locals())
+    options = filled(RescoreOptions, locals())
     from nvs_eval.evaluation.rescoring import rescore as rescore_records
 
     return _warned([record for _, record in rescore_records(options, Callbacks(command=("nvs_eval.rescore",)))])
@@ -237,7 +237,7 @@ def suite(
     Raises:
         InputError: The file or one of its options is invalid; nothing is evaluated.
     """
-    options = _filled(SuiteOptions, locals())
+    options = filled(SuiteOptions, locals())
     from nvs_eval.evaluation.suite import open_suite
 
     return open_suite(options).evaluate(Callbacks(command=("nvs_eval.suite",)))
@@ -251,8 +251,8 @@ def _warned(records: list[Record]) -> list[Record]:
     return records
 
 
-def _filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
-    """Fill a dataclass of options, with values in the form of the command line."""
+def filled(kind: type[T], arguments: Mapping[str, Any]) -> T:
+    """Fill a dataclass of options with the arguments of a function, in the form of the command line."""
     plain = dict(arguments)
     if (colour := plain.get("background")) is not None and not isinstance(colour, str):
         parse_background(colour)

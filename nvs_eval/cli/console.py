@@ -169,7 +169,7 @@ def _log_lines(title: str) -> Callable[[int, int], None]:
         now = time.monotonic()
         if step == total:
             say(f"{title}: {step} of {total}")
-        elif now > next_line:
+        elif step and now > next_line:
             next_line = now + min(max(_SHORTEST, (now - start) / 10), _LONGEST)
             say(f"{title}: {step} of {total}, about {duration((now - start) / step * (total - step))} left")
 

@@ -40,6 +40,9 @@ _METAVARS = {
     "reference_glob": "PATTERN",
     "format": "FORMAT",
     "label": "PREFIX",
+    "names": "NAME",
+    "labels": "TEXT",
+    "font": "FONT",
 }
 
 

@@ -29,12 +29,17 @@ _COMMANDS = {
     "run": "Run",
     "score": "Score",
     "audit": "Audit",
+    "identify": "Identify",
     "rescore": "Rescore",
     "suite": "SuiteCommand",
     "table": "TableCommand",
     "compare": "Compare",
     "check": "CheckCommand",
     "curve": "CurveCommand",
+    "report": "ReportCommand",
+    "diagnose": "DiagnoseCommand",
+    "figure": "FigureCommand",
+    "video": "VideoCommand",
     "inspect": "Inspect",
     "export": "ExportCommand",
     "protocols": "ProtocolsCommand",
@@ -200,6 +205,8 @@ def _check_method(args: Sequence[str]) -> None:
 
 def _check_once(args: Sequence[str], parsed: Any) -> None:
     """Check that no option of several values is repeated: tyro would drop all but the last."""
+    from tyro.conf import UseAppendAction
+
     given = Counter(arg.partition("=")[0].replace("_", "-") for arg in args)
     hints = get_type_hints(type(parsed), include_extras=True)
     for field in fields(parsed):
@@ -207,7 +214,7 @@ def _check_once(args: Sequence[str], parsed: Any) -> None:
         short = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
         options = [f"--{field.name.replace('_', '-')}", *short]
         times = sum(given[option] for option in options)
-        if times > 1 and isinstance(getattr(parsed, field.name), tuple):
+        if times > 1 and UseAppendAction not in marks and isinstance(getattr(parsed, field.name), tuple):
             option = max(options, key=given.__getitem__)
             raise InputError(f"{option} must be given once. Got it {times} times. Name all values after one {option}.")
 

@@ -106,39 +106,30 @@ class WriteOptions:
             write_files({self.output: encoded}, overwrite=self.overwrite)
 
 
-def write_files(contents: Mapping[Path, bytes], *, overwrite: bool) -> None:
+def write_files(contents: Mapping[Path, bytes], *, overwrite: bool, main: Path | None = None) -> None:
     """Write files, each in one piece, and print their paths. A file that has its content already is left as it is.
 
     Args:
         contents: contents by path.
         overwrite: whether to write all files, also in place of others.
+        main: the only file whose path is printed, if the others belong to it (default: all are printed).
 
     Raises:
-        InputError: at least one file has another content and may not be replaced, and nothing is written; the message
-            names all such files. Or a file cannot be written.
+        InputError: a file has another content and may not be replaced, or cannot be written.
     """
     from nvs_eval.cli.console import say
-    from nvs_eval.system.files import write_whole
+    from nvs_eval.system.files import write_new
 
-    there = [] if overwrite else [path for path in contents if path.exists()]
-    same = {path for path in there if _has_content(path, contents[path])}
-    if taken := [str(path) for path in there if path not in same]:
-        raise InputError(
-            f"{listed(taken)} already {'exists' if len(taken) == 1 else 'exist'}. Use another --output, or --overwrite."
-        )
-    for path, content in contents.items():
-        if path not in same:
-            write_whole(path, lambda file, content=content: file.write(content))
-        say(f"{'Unchanged' if path in same else 'Written'}: {shlex.quote(str(path))}")
+    for path, written in write_new(contents, overwrite=overwrite):
+        if main in (None, path):
+            say(f"{'Written' if written else 'Unchanged'}: {shlex.quote(str(path))}")
 
 
-def _has_content(path: Path, content: bytes) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
-    except OSError as error:
-        raise InputError(
-            f"{path} already exists and cannot be read: {error.strerror}. Use another --output, or --overwrite."
-        ) from error
+def say_report(output_dir: Path) -> None:
+    """Print the command that makes a page of the records of a folder."""
+    from nvs_eval.cli.console import say
+
+    say(f"To look at the images: nvs-eval report {shlex.quote(str(output_dir))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +210,14 @@ class ScoringCommand(LogOptions):
     """Also print the scores of each view."""
 
     def run(self) -> int:
-        """Score, write and log the records, and print their tables."""
+        """Score, write and log the records, print their tables, and name the command that shows their images."""
+        code, folder = self.evaluate()
+        if code == 0:
+            say_report(folder)
+        return code
+
+    def evaluate(self) -> tuple[int, Path]:
+        """Score, write and log the records, and print their tables; return the exit code and a folder of records."""
         from nvs_eval.cli.receipts import Receipt
 
         doubts: list[str] = []
@@ -230,7 +228,7 @@ class ScoringCommand(LogOptions):
         if finished := receipt.find(calls):
             self._put(finished, doubts)
             self.log_records(sinks, finished)
-            return 0
+            return 0, finished[0][0]
         from nvs_eval.cli.process import make_ready
 
         make_ready()
@@ -240,7 +238,7 @@ class ScoringCommand(LogOptions):
         code = self._report_failed([record for _, record in records], lost)
         if code == 0:
             receipt.write(type(self).score)
-        return code
+        return code, records[0][0]
 
     def _put(self, records: Sequence[tuple[Path, Record]], doubts: Sequence[str]) -> None:
         from nvs_eval.cli.console import put_sentences

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nvs_eval.errors import InputWarning
-from nvs_eval.records.schema import MOST_BYTES
+from nvs_eval.records.lines import MOST_LINES_BYTES
+from nvs_eval.records.schema import read_content
 from nvs_eval.system.cache import cache_folder, remove_oldest, stamp_of
 from nvs_eval.system.files import read_small, write_whole
 from nvs_eval.system.folders import INTERNAL
@@ -85,7 +86,11 @@ class Receipt:
             same_code = all(stamp_of(file) == stamp for file, stamp in stored.code.items())
             if not stored.records or not same_code or not stored.state.is_current():
                 return None
-            records = [(Path(root), _unchanged(Path(file), digest)) for root, file, digest in stored.records]
+            records = [
+                (Path(root), record)
+                for root, file, digest in stored.records
+                for record in _unchanged(Path(file), digest)
+            ]
         except (OSError, ValueError):
             return None
         calls = {"say": callbacks.say, "warn": callbacks.warn, "doubt": callbacks.doubt}
@@ -115,13 +120,15 @@ class Receipt:
     def _content(self, records: Records, messages: list[tuple[str, str]], reads: Reads, inputs: Iterable[Any]) -> bytes:
         from nvs_eval.records.record import record_file
 
-        files = [(str(root), str(record_file(record, root))) for root, record in records]
+        # The records of a suite's scenes can share a file.
+        files = [*dict.fromkeys((str(root), str(record_file(record, root))) for root, record in records)]
         given = {os.path.abspath(path) for options in (self._command, *inputs) for path in _paths(options)}
         ignored = {os.path.abspath(file) for _, file in files}
         written = {os.path.abspath(folder) for kind in ("receipts", "hashes") if (folder := cache_folder(kind))}
         if not hasattr(self._command, "records"):  # The records that `rescore` reads are in the same folder.
             written |= {os.path.dirname(file) for file in ignored}
-            written |= {os.path.abspath(root / record.id.folder.parts[0] / "references") for root, record in records}
+            own = [(root, record) for root, record in records if record.suite is None]
+            written |= {os.path.abspath(root / record.id.folder.parts[0] / "references") for root, record in own}
         # Inputs can be in such a folder, too.
         ignored |= {folder for folder in written if not any(is_below(path, [folder]) for path in given)}
         state = reads.state(map(Path, given), sorted(ignored))
@@ -208,23 +215,26 @@ def _code() -> dict[str, tuple[int, ...]]:
     return {file: stamp_of(file) for file in own if os.path.isfile(file)}
 
 
-def _unchanged(file: Path, digest: str) -> Record:
-    """Read a record that has a SHA-256, whose images are there, and that no interrupted command left files beside.
+def _unchanged(file: Path, digest: str) -> list[Record]:
+    """Read the records of a file that has a SHA-256, whose images are there, and that no killed command left files by.
+
+    The images of a file with many records are among the inputs, which are checked.
 
     Raises:
-        ValueError: it is another record, or incomplete.
+        ValueError: it is another file, or incomplete.
         OSError: it cannot be read.
     """
-    from nvs_eval.records.record import read_record
+    from nvs_eval.records.files import read_file
 
     folder = file.parent
     if _sha256(file) == digest and not any(name.startswith(INTERNAL) for name in os.listdir(folder)):
-        record = read_record(file)
-        images = [path for row in record.views for path in (row.render, row.reference) if path is not None]
+        records = read_file(file)
+        rows = [row for record in records if record.suite is None for row in record.views]
+        images = [path for row in rows for path in (row.render, row.reference) if path is not None]
         if all(os.path.exists(os.path.join(folder, path)) for path in images):
-            return record
+            return records
     raise ValueError
 
 
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(read_small(file, MOST_BYTES)).hexdigest()
+    return hashlib.sha256(read_content(file, MOST_LINES_BYTES)).hexdigest()

@@ -32,7 +32,7 @@ _NO_METHOD = (
 )
 _NO_SCENE = "The new results of {name} lack the scene {scene} of the baseline. Evaluate it as well."
 _INCOMPLETE = "{scene}: the new results of {name} lack the {kind} {missing} of the baseline. Score the same {kind}."
-_SUMMARY = "{scores} compared with the baseline: {worse}."
+_SUMMARY, _NONE = "{scores} compared with the baseline: {worse}.", "none got worse"
 _BEYOND_NOISE = "{count} got worse by more than the tolerance and noise"
 _BLIND = "{count} got worse by more than the tolerance, with too few views to show noise"
 _LOST = "{count} lost images that equalled their references ({views})"
@@ -139,13 +139,9 @@ class CheckResult:
         elsewhere = [check for check in self.failed if check.failed_elsewhere]
         blind = sum(check.blind for check in elsewhere)
         views = some(dict.fromkeys(view for check in lost for view in check.lost))
-        worse = [
-            *([_BEYOND_NOISE.format(count=len(elsewhere) - blind)] if len(elsewhere) > blind else []),
-            *([_BLIND.format(count=blind)] if blind else []),
-            *([_LOST.format(count=len(lost), views=views)] if lost else []),
-        ]
-        scores = counted(len(self.checks), "score")
-        sentences = [_SUMMARY.format(scores=scores, worse="; ".join(worse) or "none got worse")]
+        counts = {_BEYOND_NOISE: len(elsewhere) - blind, _BLIND: blind, _LOST: len(lost)}
+        worse = [text.format(count=count, views=views) for text, count in counts.items() if count]
+        sentences = [_SUMMARY.format(scores=counted(len(self.checks), "score"), worse="; ".join(worse) or _NONE)]
         if within := [check for check in self.checks if exceeds(check.worse_by, check.tolerance) and not check.failed]:
             names = (f"{check.difference.title} of {check.place} ({check.protocol})" for check in within)
             sentences.append(_WITHIN_NOISE.format(scores=some(names)))
@@ -274,11 +270,10 @@ def _finite_interval(difference: Difference, resamples: int) -> tuple[Interval, 
     if not difference.scores.infinite:
         return difference.interval, []
     lost = [change.view for change in difference.changes if difference.gain(change.difference) == -math.inf]
-    kept = [(scene, np.isfinite(scene.differences)) for scene in difference.scores.scenes]
     scenes = [
         SceneScores(scene.name, tuple(np.array(scene.views)[finite]), scene.a[:, finite], scene.b[:, finite])
-        for scene, finite in kept
-        if finite.any()
+        for scene in difference.scores.scenes
+        if (finite := np.isfinite(scene.differences)).any()
     ]
     if not scenes:
         return Interval(None, reason="No view has finite scores on both sides."), lost

@@ -34,7 +34,7 @@ def audit(options: AuditOptions, callbacks: Callbacks) -> list[list[Record]]:
         )
     _check_no_option_of(ScoreOptions if options.load_config else RunOptions, options)
     if not options.protocol:
-        options = replace(options, protocol=_named(masked=options.masked, callbacks=callbacks))
+        options = replace(options, protocol=named(masked=options.masked, callbacks=callbacks))
         callbacks = replace(callbacks, on_refusal=lambda protocol, error: _report_skipped(protocol, error, callbacks))
     records = run_checkpoints(options, callbacks) if options.load_config else score_folders(options, callbacks)
     if not records:
@@ -58,8 +58,13 @@ def _check_no_option_of(unused: type[ScoreOptions | RunOptions], options: AuditO
             raise InputError(f"`--{option.name.replace('_', '-')}` applies only to {kind}. Remove it.")
 
 
-def _named(*, masked: bool, callbacks: Callbacks) -> tuple[str, ...]:
-    """Return the names of all protocols, the default first; with masks, only of those that support them."""
+def named(*, masked: bool, callbacks: Callbacks) -> tuple[str, ...]:
+    """Return the names of all protocols, the default first; with masks, only of those that support them.
+
+    Args:
+        masked: whether there are masks.
+        callbacks: `say` gets a message on the others.
+    """
     names = sorted(protocols.named_protocols(), key=lambda name: (name != DEFAULT, name))
     unmasked = [name for name in names if masked and protocols.load_protocol(name).mask == "none"]
     if unmasked:

@@ -36,6 +36,7 @@ class Session:
         started: time of the start.
         clock: monotonic time at the start, in seconds.
         errors: errors of results that have no record, reported by `report_lost` after the others are written.
+        suite: name of the suite that keeps its scenes in one file (default: each result has a folder of its own).
     """
 
     output_dir: Path
@@ -43,6 +44,7 @@ class Session:
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     clock: float = field(default_factory=time.monotonic)
     errors: list[InputError] = field(default_factory=list)
+    suite: str | None = None
 
 
 def evaluate(
@@ -82,7 +84,7 @@ def evaluate(
     Raises:
         InputError: The views raised it, memory ran out, or there is no view that can be scored.
     """
-    folders = [session.output_dir / result.folder for result in ids]
+    folders = [session.output_dir / result.folder_in(session.suite) for result in ids]
     partial = partial or Partial()
     by_protocol = [
         Rows(protocol, folders, [partial.entries(result, protocol) for result in ids], partial.names)
@@ -169,9 +171,7 @@ def score_files(
             on_lost=session.errors.append,
             warn=callbacks.warn,
         )
-    if source.hash_file is None:
-        return records
-    return [_with_inputs(record, source) for record in records]
+    return with_inputs(records, source)
 
 
 def report_lost(errors: Sequence[InputError], records: Sequence[object], callbacks: Callbacks) -> None:
@@ -190,9 +190,13 @@ def report_lost(errors: Sequence[InputError], records: Sequence[object], callbac
         raise first
 
 
+def with_inputs(records: Sequence[Record], source: ImageFiles) -> list[Record]:
+    """Return records with the hashes of their files, which identify their renders if no checkpoint does."""
+    return [_with_inputs(record, source) for record in records]
+
+
 def _with_inputs(record: Record, source: ImageFiles) -> Record:
-    """Return a record with the hash of its files, which identify its renders if no checkpoint does."""
-    if record.provenance["checkpoint_sha256"]:
+    if source.hash_file is None or record.provenance["checkpoint_sha256"]:
         return record
     (renders,) = [render_set for render_set in source.sets if render_set.id == record.id]
     inputs = source.inputs_sha256(renders, [row.name for row in record.views])
@@ -209,6 +213,7 @@ def _provenance(scorer: Scorer, rows: Rows, index: int, session: Session, render
         "seconds": round(time.monotonic() - session.clock, 3),
         "checkpoint_sha256": None,
         "config_sha256": None,
+        **({} if session.suite is None else {"suite": session.suite}),
         **renders,
         **of_scoring,
         **scorer.limits.provenance,

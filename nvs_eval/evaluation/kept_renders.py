@@ -17,12 +17,13 @@ from nvs_eval.records.schema import ViewRow
 from nvs_eval.sources.image_source import ImageFiles, RenderSet, reading_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import Picture
+from nvs_eval.system.files import is_file
 from nvs_eval.system.hashes import remembered_sha256
 
 _FROM_RUN = "kept_renders"
 _CARRIED = (
     *("checkpoint_sha256", "config_sha256", "data_sha256", "peak_memory_bytes", "reading"),
-    *("kept_sha256", "reference_copies", "masks", "masks_not_used"),
+    *("kept_sha256", "reference_copies", "masks", "masks_not_used", "index_sha256"),
 )
 
 
@@ -61,7 +62,7 @@ class Result:
             InputError: A mask does not exist.
         """
         rows = [row for row in self.record.views if row.mask is not None]
-        files = {row.name: self._path(row.mask, "mask", row.name).resolve() for row in rows}
+        files = {row.name: self.file_of(row.mask, "mask", row.name).resolve() for row in rows}
         return Masks(files, binary=self.record.provenance.get("masks") == "binary") if files else None
 
     def references(self) -> dict[str, Picture]:
@@ -70,7 +71,7 @@ class Result:
         Raises:
             InputError: A file was not kept or does not exist.
         """
-        return {row.name: Picture(self._path(row.reference, "reference", row.name)) for row in self.record.views}
+        return {row.name: Picture(self.file_of(row.reference, "reference", row.name)) for row in self.record.views}
 
     def render_set(self, references: Mapping[str, Picture]) -> RenderSet:
         """Return the kept renders, together with references that may be in another folder.
@@ -83,7 +84,7 @@ class Result:
         scored = {_FROM_RUN: "as scored"} if _FROM_RUN in provenance else {}
         return RenderSet(
             self.record.id,
-            {row.name: Picture(self._path(row.render, "render", row.name)) for row in rows},
+            {row.name: Picture(self.file_of(row.render, "render", row.name)) for row in rows},
             references,
             {**carried, **scored, "rescored_from": self.file.name},
             {row.name: row.render_seconds for row in rows},
@@ -91,7 +92,7 @@ class Result:
             {row.name: row.own or {} for row in rows},
         )
 
-    def _path(self, relative: str | None, kind: str, view: str) -> Path:
+    def file_of(self, relative: str | None, kind: str, view: str) -> Path:
         """Return the path of a view's render, reference or mask.
 
         Raises:
@@ -106,8 +107,15 @@ class Result:
             )
             raise InputError(f"{self.file}: the {kind} of view {quoted(view)} was not kept. {advice}.")
         path = self.file.parent / relative
-        if not path.is_file():
-            raise InputError(f"{self.file}: the {kind} of view {quoted(view)} is no longer at {path}.")
+        try:
+            exists = is_file(path)
+        except OSError as error:
+            raise InputError(
+                f"{self.file}: the {kind} of view {quoted(view)} cannot be read at {path}: {error.strerror}."
+            ) from error
+        if not exists:
+            where = shortened(str(path), LONGEST_PATH)
+            raise InputError(f"{self.file}: the {kind} of view {quoted(view)} is no longer at {where}.")
         return path
 
     def check_serves(self, protocol: Protocol) -> None:
@@ -116,7 +124,7 @@ class Result:
         Raises:
             InputError: They were not kept, or they are 8-bit copies, which changes the scores under this protocol.
         """
-        renders = [self._path(row.render, "render", row.name) for row in self.record.views]
+        renders = [self.file_of(row.render, "render", row.name) for row in self.record.views]
         # PNGs written by `nvs-eval run` are 8-bit copies of float renders.
         if _FROM_RUN not in self.record.provenance or all(render.suffix == ".npy" for render in renders):
             return
@@ -151,14 +159,20 @@ class Result:
         names = [row.name for row in self.record.views]
         if isinstance(recorded, dict) and recorded.get("renders") != source.inputs_sha256(renders, names)["renders"]:
             raise InputError(f"The renders of {self.file} have changed since it was written. Score them again.")
-        kept = self.record.provenance.get("kept_sha256")
         for name, picture in renders.renders.items():
-            digest = _sha256_if_readable(partial(remembered_sha256, picture.path))
-            changed = digest and isinstance(kept, dict) and kept.get(name) not in (None, digest)
-            if changed and _sha256_if_readable(lambda path=picture.path: sha256_of_image(load_image(path))):
-                raise InputError(
-                    f"The render {picture.path} has changed since {self.file} was written. Run the checkpoint again."
-                )
+            self.check_render(name, picture.path)
+
+    def check_render(self, name: str, path: Path) -> None:
+        """Check that the kept render of a view has not changed, if the record has the hash of its file.
+
+        Raises:
+            InputError: It has changed.
+        """
+        kept = self.record.provenance.get("kept_sha256")
+        digest = _sha256_if_readable(partial(remembered_sha256, path))
+        changed = digest and isinstance(kept, dict) and kept.get(name) not in (None, digest)
+        if changed and _sha256_if_readable(lambda: sha256_of_image(load_image(path))):
+            raise InputError(f"The render {path} has changed since {self.file} was written. Run the checkpoint again.")
 
     def check_unchanged(self, protocols: Sequence[Protocol]) -> None:
         """Check that masks and references have not changed since the record was written.
@@ -172,20 +186,20 @@ class Result:
         for row in self.record.views:
             if masks is not None and row.name in masks.files:
                 self._check_mask(row, _sha256_if_readable(partial(masks.sha256, row.name)))
-            path = self._path(row.reference, "reference", row.name)
+            path = self.file_of(row.reference, "reference", row.name)
             digest = _sha256_if_readable(lambda path=path: sha256_of_image(load_image(path, reading)))
-            self._check_reference(row, digest, protocols)
+            self.check_reference(row, digest, protocols)
 
     def _check_mask(self, row: ViewRow, digest: str | None) -> None:
         if digest not in (None, row.mask_sha256):
-            path = self._path(row.mask, "mask", row.name).resolve()
+            path = self.file_of(row.mask, "mask", row.name).resolve()
             raise InputError(f"The mask {path} has changed since {self.file} was written. Score the renders again.")
 
-    def _check_reference(self, row: ViewRow, digest: str | None, protocols: Sequence[Protocol]) -> None:
+    def check_reference(self, row: ViewRow, digest: str | None, protocols: Sequence[Protocol]) -> None:
         """Check the hash of a view's reference, which is exact or an 8-bit copy of the scored one."""
         if digest in (None, row.reference_sha256):
             return
-        path = self._path(row.reference, "reference", row.name)
+        path = self.file_of(row.reference, "reference", row.name)
         if digest != self.record.provenance.get("reference_copies", {}).get(row.name):
             raise InputError(
                 f"The reference {path} has changed since {self.file} was written. Score the renders again."
@@ -211,7 +225,7 @@ class Result:
             self._check_mask(before[row.name], row.mask_sha256)
             copied = row.reference_sha256 == copies.get(row.name)
             if copied or comparable:
-                self._check_reference(before[row.name], row.reference_sha256, protocols)
+                self.check_reference(before[row.name], row.reference_sha256, protocols)
             if copied:
                 rows[index] = replace(row, reference_sha256=before[row.name].reference_sha256)
         earlier = {

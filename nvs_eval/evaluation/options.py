@@ -244,6 +244,18 @@ class AuditOptions(RunOptions, ScoreOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdentifyOptions(ScoreOptions):
+    """Options of `identify`: those of `score` that are not about records, and the numbers."""
+
+    numbers: Path
+    """Numbers of a tool for these renders: its JSON, or a CSV with a column for each metric."""
+    protocol: tuple[str, ...] = ()
+    """Protocols to compare: names or YAML files (default: all named protocols that can score these renders)."""
+    output_dir: Path | None = None
+    """No record is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RescoreOptions(ProtocolOptions):
     """Options of `rescore`."""
 

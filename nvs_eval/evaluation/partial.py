@@ -29,7 +29,8 @@ from nvs_eval.evaluation.resume import Places, partial_file
 from nvs_eval.evaluation.rows import Entries, Entry
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, plain_row, record_name
+from nvs_eval.records.plain import plain_row
+from nvs_eval.records.record import Record, record_name
 from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.records.schema import ViewRow, read_infinities
 from nvs_eval.system.folders import shown

@@ -13,13 +13,14 @@ from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.metrics.lpips.precision import products
 from nvs_eval.protocols import Protocol
 
+_version = functools.cache(version)  # Reading it takes a millisecond.
 _PACKAGES = ("torch", "torchvision", "numpy", "lpips", "pillow", "imagecodecs", "simplejpeg", "nerfstudio")
 
 
 def scoring_provenance(scorer: Scorer, protocol: Protocol) -> dict[str, Any]:
     """Return what the scores of a protocol are computed with, as the provenance of a record has it."""
     return {
-        "nvs_eval": version("nvs-eval"),
+        "nvs_eval": _version("nvs-eval"),
         "versions": {"python": platform.python_version(), **_versions()},
         "device": device_name(scorer.device),
         "weights": {net: scorer.weights[net] for net in protocol.nets},
@@ -41,7 +42,7 @@ def _versions() -> dict[str, str]:
     versions = {}
     for package in _PACKAGES:
         try:
-            versions[package] = version(package)
+            versions[package] = _version(package)
         except PackageNotFoundError:
             continue
     return versions

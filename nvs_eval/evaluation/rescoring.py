@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, counted
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
 from nvs_eval.evaluation.inputs import of_record, same_renders
 from nvs_eval.evaluation.kept_renders import Result
+from nvs_eval.evaluation.lines_writer import LinePlaces
 from nvs_eval.evaluation.options import RescoreOptions, RunOptions
-from nvs_eval.evaluation.partial import open_partial
+from nvs_eval.evaluation.partial import Partial, open_partial
 from nvs_eval.evaluation.plan import Job
 from nvs_eval.evaluation.prepare import check_masks
 from nvs_eval.evaluation.resume import Places
@@ -43,27 +45,43 @@ def rescore(options: RescoreOptions, callbacks: Callbacks) -> list[tuple[Path, R
     results = [Result(path, record) for path, record in read_record_files(options.records, copies=True)]
     named = {Path(name).resolve() for name in options.records}
     records: list[tuple[Path, Record]] = []
-    groups: dict[tuple[Path, tuple[str, ...]], list[Result]] = {}
+    groups: dict[tuple[Path, str | None, tuple[str, ...]], list[Result]] = {}
+    places: dict[tuple[Path, str | None], Places | LinePlaces] = {}
+    existing: dict[Path, None] = {}
     for result in _chosen(results, named, protocols):
         root = options.output_dir or result.root
-        finished = Places(root, options.overwrite, renamable=False).finished(
-            result.record.id, protocols, of_record(result.record, result.file)
-        )
-        for record in finished.values():
-            callbacks.say(f"{record_file(record, root)} already exists. Use --overwrite to score it again.")
+        key = (root, result.record.suite)
+        if key not in places:
+            places[key] = _places(*key, overwrite=options.overwrite)
+        inputs = of_record(result.record, result.file)
+        finished = places[key].finished(result.record.id, protocols, inputs)
+        existing |= dict.fromkeys(record_file(record, root) for record in finished.values())
         records += [(root, record) for record in finished.values()]
         if missing := tuple(p.fingerprint for p in protocols if p.fingerprint not in finished):
-            groups.setdefault((root, missing), []).append(result)
+            groups.setdefault((*key, missing), []).append(result)
+    for file in existing:
+        callbacks.say(f"{file} already exists. Use --overwrite to score it again.")
     # Creating the jobs checks everything before anything is scored.
     jobs = [
-        Rescoring(Session(root, callbacks.command), group, [p for p in protocols if p.fingerprint in missing], options)
-        for (root, missing), group in groups.items()
+        Rescoring(
+            Session(root, callbacks.command, suite=suite),
+            group,
+            [p for p in protocols if p.fingerprint in missing],
+            options,
+            places[root, suite],
+        )
+        for (root, suite, missing), group in groups.items()
     ]
     report_damaged([source for job in jobs for source in job.sources], callbacks.warn)
     for job in jobs:
         records += [(job.session.output_dir, record) for record in job.run(callbacks)]
     report_lost([error for job in jobs for error in job.session.errors], records, callbacks)
     return records
+
+
+def _places(output_dir: Path, suite: str | None, *, overwrite: bool) -> Places | LinePlaces:
+    places = Places(output_dir, overwrite, renamable=False)
+    return places if suite is None else LinePlaces(places, suite)
 
 
 def kept_result(job: Job, output_dir: Path, protocols: Sequence[Protocol]) -> Result | None:
@@ -155,9 +173,10 @@ class Rescoring:
         results: Sequence[Result],
         protocols: Sequence[Protocol],
         options: RescoreOptions | RunOptions,
+        places: Places | LinePlaces | None = None,
     ) -> None:
         self.session = session
-        self._places = Places(session.output_dir, options.overwrite, renamable=False)
+        self._places = places or _places(session.output_dir, None, overwrite=options.overwrite)
         # Results with the same references and masks are scored together.
         groups: dict[tuple, list[Result]] = {}
         for result in results:
@@ -182,15 +201,34 @@ class Rescoring:
 
     def run(self, callbacks: Callbacks) -> list[Record]:
         """Score the renders and write the records."""
+        if isinstance(self._places, LinePlaces):
+            return self._run_scenes(self._places, callbacks)
         records = []
         for source in self.sources:
             results = [self._results[result] for result in source.ids]
             inputs = {result.record.id: of_record(result.record, result.file) for result in results}
             with open_partial(self._places, inputs, self._scorer, callbacks) as partial:
-                scored = [
-                    self._results[record.id].carry_over(record, self._scorer.protocols)
-                    for record in score_files(source, self._scorer, self.session, callbacks, partial)
-                ]
+                scored = self._score(source, callbacks, partial)
                 records += self._places.write(scored, self._scorer.protocols, inputs, callbacks, partial.finish)
                 partial.remove()
         return records
+
+    def _run_scenes(self, places: LinePlaces, callbacks: Callbacks) -> list[Record]:
+        """Score the scenes of a suite, whose records are lines of one file."""
+        records = []
+        quiet = replace(callbacks, progress=Callbacks().progress)
+        title = f"Scoring {counted(len(self.sources), 'scene')}"
+        with callbacks.progress(title, len(self.sources)) as advance, closing(places):
+            for source in self.sources:
+                scored = self._score(source, quiet)
+                for record in scored:
+                    places.add(record)
+                records += scored
+                advance()
+        return records
+
+    def _score(self, source: ImageFiles, callbacks: Callbacks, partial: Partial | None = None) -> list[Record]:
+        return [
+            self._results[record.id].carry_over(record, self._scorer.protocols)
+            for record in score_files(source, self._scorer, self.session, callbacks, partial)
+        ]

@@ -14,7 +14,7 @@ from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.inputs import Inputs, origin_of
 from nvs_eval.evaluation.options import RESULTS, ScoringOptions
 from nvs_eval.protocols import Protocol
-from nvs_eval.records.record import Record, read_record, record_file, record_files, record_name, write_record
+from nvs_eval.records.record import PARTIAL, Record, read_record, record_file, record_files, record_name, write_record
 from nvs_eval.records.result_id import ResultId
 from nvs_eval.system.files import check_folder_writable, clean
 from nvs_eval.system.folders import is_too_long
@@ -22,7 +22,7 @@ from nvs_eval.system.folders import is_too_long
 
 def partial_file(record: Path) -> Path:
     """Return the file of the views that are finished before a record is written."""
-    return record.parent / ".partial" / record.with_suffix(".jsonl").name
+    return record.parent / PARTIAL / record.with_suffix(".jsonl").name
 
 
 def _remove_leftovers(record: Path) -> None:
@@ -87,7 +87,7 @@ class Places:
             if record is None or self.overwrite:
                 continue
             if difference := inputs.difference(record, protocol):
-                raise self._refusal(file, record, difference, inputs.origin)
+                raise self.refusal(file, record, difference, inputs.origin)
             if not incomplete:
                 _remove_leftovers(file)
                 return record
@@ -128,7 +128,8 @@ class Places:
     def _names(self) -> str:
         return "`--method` or " if self.renamable else ""
 
-    def _refusal(self, file: Path, record: Record, difference: str, given: str) -> InputError:
+    def refusal(self, file: Path, record: Record, difference: str, given: str) -> InputError:
+        """Return the error for a record of other inputs that would be replaced."""
         origin = origin_of(record, file)
         origins = origin if origin == given else f"{origin}, not {given}"
         return InputError(

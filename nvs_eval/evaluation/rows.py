@@ -194,12 +194,13 @@ class Results:
         kept = [rows for rows in self.by_protocol if not rows.is_refused]
         lost = {index: [rows for rows in kept if not rows.scored(index)] for index in range(len(self.ids))}
         results: dict[tuple[str, str], list[str]] = {}
+        all_labels = [rows.protocol.label for rows in kept]
         for index, without in lost.items():
             protocols: dict[str, list[str]] = {}
             for rows in without if self.on_refusal is None or len(without) == len(kept) else ():
                 protocols.setdefault(str(rows.reason(index)), []).append(rows.protocol.label)
             for reason, labels in protocols.items():
-                results.setdefault((_part(labels, len(kept)), reason), []).append(str(self.ids[index]))
+                results.setdefault((_part(labels, all_labels), reason), []).append(str(self.ids[index]))
         if self.on_refusal is not None:
             self._refuse(kept, [index for index, without in lost.items() if len(without) < len(kept)], self.on_refusal)
         for reason in filter(None, map(self._failure, self._unreported)):
@@ -239,18 +240,18 @@ class Results:
         ]
         if not errors:
             return ""
-        results = _part([str(self.ids[index]) for _, index, _ in errors], len(self.ids))
-        protocols = _part([rows.protocol.label for rows, *_ in errors], len(kept))
+        results = _part([str(self.ids[index]) for _, index, _ in errors], list(map(str, self.ids)))
+        protocols = _part([rows.protocol.label for rows, *_ in errors], [rows.protocol.label for rows in kept])
         reason, *others = dict.fromkeys(str(error) for *_, error in errors)
         more = f" The records have {counted(len(others), 'other reason')}." if others else ""
         of, under = (f" {word} {part}" if part else "" for word, part in (("of", results), ("under", protocols)))
         return f"View {quoted(name)}{of} was not scored{under}. {reason}{more}"
 
 
-def _part(names: Collection[str], count: int) -> str:
+def _part(names: Collection[str], all_names: Collection[str]) -> str:
     """Return distinct names as a list in a sentence; "" if they are all."""
     distinct = list(dict.fromkeys(names))
-    return "" if len(distinct) == count else listed(distinct)
+    return "" if len(distinct) == len(set(all_names)) else listed(distinct)
 
 
 class Hashes:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol as TypingProtocol
 
 from nvs_eval.errors import InputError, counted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost, score_files
-from nvs_eval.evaluation.inputs import of_files
+from nvs_eval.evaluation.inputs import Inputs, of_files
 from nvs_eval.evaluation.options import RESULTS, ScoreOptions
 from nvs_eval.evaluation.partial import open_partial
 from nvs_eval.evaluation.preflight import Work, announce
@@ -19,7 +20,7 @@ from nvs_eval.evaluation.resume import Places
 from nvs_eval.evaluation.sizes import check_sizes
 from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record, read_record
-from nvs_eval.records.result_id import check_distinct
+from nvs_eval.records.result_id import ResultId, check_distinct
 from nvs_eval.sources.folders import open_folders
 from nvs_eval.sources.image_source import ImageFiles, RenderSet
 from nvs_eval.sources.pictures import image_files
@@ -42,11 +43,11 @@ def score_folders(options: ScoreOptions, callbacks: Callbacks) -> list[Record]:
     session = Session(options.output_dir or RESULTS, callbacks.command)
     protocols = _usable_protocols(options, callbacks)
     with callbacks.wait(f"Checking the images of {counted(len(options.renders), 'folder')}."):
-        sources = _open(options, protocols, callbacks)
+        sources = open_sources(options, protocols, callbacks)
     sizes = [size for source in sources for size in source.sizes.items()]
     protocols = check_sizes(protocols, sizes, callbacks.on_refusal)
     with callbacks.wait("Comparing the images with those of existing records."):
-        records, waiting = _finished(sources, protocols, options)
+        records, waiting = finished_and_waiting(sources, protocols, _places(options))
     for result, of_result in groupby(records, lambda record: record.id):
         scored = some((record.protocol_title for record in of_result), 3)
         callbacks.say(f"{result} is already scored under {scored}. Use --overwrite to score it again.")
@@ -80,26 +81,32 @@ def is_scored(options: ScoreOptions) -> bool:
         InputError: An input is not available, or a record of other files would be replaced.
     """
     protocols = options.protocols()
-    _, waiting = _finished(_open(options, protocols, Callbacks()), protocols, options)
+    _, waiting = finished_and_waiting(open_sources(options, protocols, Callbacks()), protocols, _places(options))
     return not waiting
 
 
-def _finished(
-    sources: Sequence[ImageFiles], protocols: Sequence[Protocol], options: ScoreOptions
+class _Finds(TypingProtocol):
+    """Finds the existing records of a result."""
+
+    def finished(self, result: ResultId, protocols: Sequence[Protocol], inputs: Inputs) -> dict[str, Record]: ...
+
+
+def finished_and_waiting(
+    sources: Sequence[ImageFiles], protocols: Sequence[Protocol], places: _Finds | None
 ) -> tuple[list[Record], list[tuple[ImageFiles, list[Protocol]]]]:
     """Return the records of the same files, and what is left: sources with the protocols to score them under.
 
     Raises:
         InputError: A record of other files would be replaced.
     """
-    if options.output_dir is None:
+    if places is None:
         return [], [(source, list(protocols)) for source in sources if protocols]
     records: list[Record] = []
     waiting: list[tuple[ImageFiles, list[Protocol]]] = []
     for source in sources:
         sets: dict[tuple[str, ...], list[RenderSet]] = {}
         for renders in source.sets:
-            finished = Places.of(options).finished(renders.id, protocols, of_files(source, renders))
+            finished = places.finished(renders.id, protocols, of_files(source, renders))
             records += finished.values()
             missing = tuple(p.fingerprint for p in protocols if p.fingerprint not in finished)
             sets.setdefault(missing, []).append(renders)
@@ -111,8 +118,21 @@ def _finished(
     return records, waiting
 
 
-def _open(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callbacks) -> list[ImageFiles]:
-    """Open the folders to score, and check all that can be checked without decoding images."""
+def _places(options: ScoreOptions) -> Places | None:
+    return None if options.output_dir is None else Places.of(options)
+
+
+def open_sources(options: ScoreOptions, protocols: Sequence[Protocol], callbacks: Callbacks) -> list[ImageFiles]:
+    """Open the folders to score, and check all that can be checked without decoding images.
+
+    Args:
+        options: folders and options of scoring.
+        protocols: the protocols, whose rules for alpha are checked.
+        callbacks: callbacks for messages.
+
+    Raises:
+        InputError: An input is not available.
+    """
     _check_given(options)
     sources = open_folders(
         options.renders,

@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from nvs_eval.errors import InputError, quoted, some, unknown_name
 from nvs_eval.evaluation.options import RunOptions, ScoreOptions
+from nvs_eval.evaluation.suite_index import suite_of_index
 from nvs_eval.records.result_id import safe_name
 from nvs_eval.report.benchmarks import Scene, Suite, load_suite, named_suites
+from nvs_eval.sources.evaluation_index import EvaluationIndex
 from nvs_eval.system.schema import Count, Name, Text, convert, fields_of
 from nvs_eval.system.yaml_files import read_as
 
@@ -63,6 +65,8 @@ class SuiteFile:
         placeholders: values of the path placeholders of each scene, by name.
         output_dir: output folder of the records.
         methods: methods in their order.
+        index: evaluation index that lists the scenes and their views, or None.
+        note: sentence on an index that is not the suite's own; "" for none.
     """
 
     file: Path
@@ -70,6 +74,8 @@ class SuiteFile:
     placeholders: Mapping[str, Mapping[str, str]]
     output_dir: Path
     methods: Sequence[Method]
+    index: EvaluationIndex | None = None
+    note: str = ""
 
     def path(self, text: str, values: Mapping[str, str]) -> Path:
         """Return a path of the file, relative to the working directory.
@@ -106,6 +112,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
     methods: Annotated[Mapping[Name, Any], Meta(min_length=1, examples=[_EXAMPLE])]
     suite: Text | None = None
+    index: Text | None = None
     scenes: Annotated[tuple[Name | _OwnScene, ...], Meta(min_length=1, examples=[_SCENES])] = ()
     title: Text | None = None
     output_dir: Text = "nvs-eval-results"
@@ -136,11 +143,19 @@ def _parse(data: object, *, path: Path) -> SuiteFile:
             if name not in fields_of(_File):
                 raise unknown_name("field of the file", str(name), {*fields_of(_File), *shared})
     file = convert(fields, _File, "the file")
-    suite, placeholders = _scenes(file, path)
+    suite, index, note = None, None, ""
+    if file.suite is not None:
+        is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
+        suite = load_suite(path.parent / file.suite if is_file else file.suite)
+    if file.index is not None or (suite is not None and suite.index is not None):
+        index_file = None if file.index is None else path.parent / _expanded(file.index)
+        suite, index, note = suite_of_index(suite, index_file, path.stem)
+    suite, placeholders = _scenes(file, path, suite)
     methods = [_method(name, entry, common, allowed) for name, entry in file.methods.items()]
     _check_distinct("methods", [method.name for method in methods])
     _check_distinct("scenes", suite.names)
-    return SuiteFile(path, suite, placeholders, path.parent / _expanded(file.output_dir), methods)
+    output_dir = path.parent / _expanded(file.output_dir)
+    return SuiteFile(path, suite, placeholders, output_dir, methods, index, note)
 
 
 def _check_no_other_file(data: object) -> None:
@@ -166,21 +181,22 @@ def _commands_used(methods: object) -> set[str]:
     return {command for command in KINDS for method in valid if command in method} or set(KINDS)
 
 
-def _scenes(file: _File, path: Path) -> tuple[Suite, dict[str, dict[str, str]]]:
+def _scenes(file: _File, path: Path, suite: Suite | None) -> tuple[Suite, dict[str, dict[str, str]]]:
     """Return the scenes, and the placeholder values of each; `factor` only if it is known."""
     listed = [_OwnScene(scene) if isinstance(scene, str) else scene for scene in file.scenes]
-    if file.suite is None:
+    if suite is None:
         if not listed:
             raise InputError(f"it must name scenes. Add `suite: mipnerf360` (or another suite) or `{_SCENES}`.")
         scenes = tuple(Scene(scene.name, scene.folder or scene.name, scene.factor or 1) for scene in listed)
         suite = Suite(path.stem, some(scene.name for scene in scenes), "", "test", scenes)
         without_factor = {scene.name for scene in listed if scene.factor is None}
     else:
-        is_file = file.suite.endswith((".yaml", ".yml")) and file.suite not in named_suites()
-        suite, without_factor = load_suite(path.parent / file.suite if is_file else file.suite), set()
+        without_factor = set() if file.index is None else {*suite.names}
         if listed:
-            scenes = tuple(_scene_of_suite(scene, suite) for scene in listed)
-            suite = replace(suite, name=path.stem, title=f"{len(scenes)} scenes of {suite.title}", scenes=scenes)
+            by_name = suite.by_name
+            scenes = tuple(_scene_of_suite(scene, suite, by_name) for scene in listed)
+            title = f"{len(scenes)} scenes of {suite.title}"
+            suite = replace(suite, name=path.stem, title=title, scenes=scenes, index=None)
     placeholders = {scene.name: {"scene": scene.name, "folder": scene.folder} for scene in suite.scenes}
     for scene in suite.scenes:
         if scene.name not in without_factor:
@@ -188,10 +204,10 @@ def _scenes(file: _File, path: Path) -> tuple[Suite, dict[str, dict[str, str]]]:
     return replace(suite, title=file.title or suite.title), placeholders
 
 
-def _scene_of_suite(listed: _OwnScene, suite: Suite) -> Scene:
+def _scene_of_suite(listed: _OwnScene, suite: Suite, by_name: Mapping[str, Scene]) -> Scene:
     if listed.folder is not None or listed.factor is not None:
         raise InputError(f"the folder and factor of {listed.name} come from {suite.name}. Give only its name.")
-    if (scene := suite.scene(listed.name)) is None:
+    if (scene := by_name.get(listed.name)) is None:
         raise unknown_name(f"scene of {suite.name}", listed.name, suite.names)
     return scene
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,20 +15,16 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from nvs_eval.errors import FileError, InputError, InputWarning, ResourceError, shortened
+from nvs_eval.errors import FileError, InputError, ResourceError
 from nvs_eval.images.formats import read_header
-from nvs_eval.images.pixels import AlphaRule, linear_to_srgb, quantise, without_alpha
-from nvs_eval.images.stored import DamagedError, Stored, check_size, memory_for, warn
+from nvs_eval.images.pixels import AlphaRule, is_quantised, linear_to_srgb, to_8_bits, without_alpha
+from nvs_eval.images.stored import DamagedError, Stored, check_size, explained, memory_for, warn
 from nvs_eval.images.tags import Judgement, judge
 from nvs_eval.system.files import open_file, write_whole
-from nvs_eval.system.folders import shown
 
 _CHANNELS = 3
-_LONGEST_REASON = 150
 _LARGEST = {"bool": 1, "uint8": 255, "uint16": 65535}
 _VALUES = {"linear": "linear light", "srgb": "display values"}
-# Exceptions of decoders for truncated files and invalid content.
-_DAMAGED = (DamagedError, struct.error, zlib.error, EOFError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -117,6 +111,26 @@ def load_layers(path: Path, reading: Reading) -> tuple[Float[Tensor, "h w 3"], F
         return _layers(path, _decode(path, stored), stored, reading)
 
 
+def load_levels(path: Path, reading: Reading) -> tuple[np.ndarray, Float[Tensor, "h w 3"] | None]:
+    """Read one image file to look at it: as 8-bit levels, and as floats if these are no such levels.
+
+    Returns:
+        Levels, uint8 of shape `[H, W, 3]`, clamped and rounded, and the image that `load_image` returns, or None.
+
+    Raises:
+        InputError: `load_image` would raise it.
+    """
+    with _opened(path, reading) as stored:
+        _check_tags(path, stored, reading)
+        with memory_for(path, stored.shape):
+            values = _values(stored)
+            if values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] == 3 and not stored.linear:
+                return values, None
+            colours, alpha = _layers(path, _floats(values, stored), stored, reading)
+    image = without_alpha(colours, alpha, rule=reading.alpha, background=reading.background, what=str(path))
+    return np.ascontiguousarray(to_8_bits(image)), None if is_quantised(image) else image
+
+
 def probe_image(path: Path, reading: Reading | None = None, *, alpha: Collection[AlphaRule] | None = None) -> Header:
     """Read the header of an image file.
 
@@ -170,13 +184,21 @@ def decode(path: Path) -> Float[Tensor, "h w c"]:
 
 def _decode(path: Path, stored: Stored) -> Float[Tensor, "h w c"]:
     with memory_for(path, stored.shape):
-        values = stored.load()
-        if values.shape[:2] != stored.shape[:2]:
-            raise DamagedError("its header gives another size")
-        planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-        if largest := stored.largest or _LARGEST.get(values.dtype.name):
-            planes = np.divide(planes, np.float32(largest), dtype=np.float32, order="C")
-        return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).permute(1, 2, 0)
+        return _floats(_values(stored), stored)
+
+
+def _values(stored: Stored) -> np.ndarray:
+    values = stored.load()
+    if values.shape[:2] != stored.shape[:2]:
+        raise DamagedError("its header gives another size")
+    return values
+
+
+def _floats(values: np.ndarray, stored: Stored) -> Float[Tensor, "h w c"]:
+    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    if largest := stored.largest or _LARGEST.get(values.dtype.name):
+        planes = np.divide(planes, np.float32(largest), dtype=np.float32, order="C")
+    return torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).permute(1, 2, 0)
 
 
 @contextmanager
@@ -192,34 +214,6 @@ def _opened(path: Path, reading: Reading | None = None) -> Iterator[Stored]:
         except InputError as error:
             raise FileError(str(error)) from error
         yield stored
-
-
-@contextmanager
-def explained(path: Path, what: str) -> Iterator[None]:
-    """Turn the errors of decoders, which have no common exception, into errors that name the file.
-
-    Args:
-        path: path of the file.
-        what: noun for its content, such as "an image".
-
-    Raises:
-        FileError: a decoder failed.
-    """
-    try:
-        yield
-    except (InputError, InputWarning):
-        raise
-    except MemoryError as error:
-        raise ResourceError(
-            f"{shown(path)} needs more memory than this process can have. Free some, or raise its limit."
-        ) from error
-    except Exception as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
-        if isinstance(error, _DAMAGED):
-            # Pillow wraps errors of Python, whose words are about its code.
-            is_plain = not isinstance(error.__cause__ or error, struct.error | LookupError | TypeError)
-            reason = "it is damaged or truncated" + (f" ({reason})" if is_plain else "")
-        raise FileError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error
 
 
 def _check_tags(path: Path, stored: Stored, reading: Reading) -> Judgement:
@@ -265,7 +259,7 @@ def _layers(path: Path, pixels: Tensor, stored: Stored, reading: Reading) -> tup
 
 def save_png(path: Path, image: Float[Tensor, "h w 3"]) -> None:
     """Write an image as an 8-bit PNG, clamped to [0, 1] and rounded to the nearest level."""
-    levels = (quantise(image.detach().clamp(0, 1), "round") * 255).round().to(torch.uint8).cpu().numpy()
+    levels = to_8_bits(image)
     # The lowest compression, because writing many renders should not slow the command down.
     write_whole(path, lambda file: Image.fromarray(levels).save(file, format="PNG", compress_level=1))
 

@@ -155,6 +155,11 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
     return image if rule == "none" or is_quantised(image, rule) else _at_levels(image, rule)
 
 
+def to_8_bits(image: Float[Tensor, "h w 3"]) -> np.ndarray:
+    """Return an image as the uint8 levels of an 8-bit file, `[H, W, 3]`: clamped to [0, 1], rounded to the nearest."""
+    return (quantise(image.detach().clamp(0, 1), "round") * 255).round().to(torch.uint8).cpu().numpy()
+
+
 def is_quantised(image: Float[Tensor, "*shape"], rule: Quantisation = "round") -> bool:
     """Return whether quantising changes no value. In [0, 1], rounding and truncating then change none."""
     # In parts that stay in the cache, because allocating whole images takes longer than the comparison.

@@ -59,6 +59,20 @@ def read(file: BinaryIO, path: Path) -> Stored:
     return Stored((height, width, channels), lambda: _decode(file, path), tags=tags)
 
 
+def plain_file(file: BinaryIO) -> bytes | None:
+    """Return an 8-bit RGB PNG without the chunks that do not determine its pixels; None for any other file.
+
+    Raises:
+        DamagedError: a chunk is incomplete, or one that determines the pixels has a wrong checksum.
+    """
+    file.seek(0)
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        return None
+    chunks = [chunk for kind, chunk, _ in _chunks(file) if kind in _PIXELS and kind != b"PLTE"]
+    is_plain = chunks[0][4:8] == b"IHDR" and chunks[0][16:18] == b"\x08\x02" and chunks[1][4:8] == b"IDAT"
+    return b"".join([SIGNATURE, *chunks]) if is_plain else None
+
+
 def _late_exif(file: BinaryIO, start: int) -> bytes:
     """Return EXIF data that follows the pixels, as metadata editors may append it; empty if there is none.
 

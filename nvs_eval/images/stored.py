@@ -1,14 +1,16 @@
 """Values that the readers of image files return, and the checks and warnings that all readers share.
 
 A reader takes an open file and its path, reads the header, and returns a `Stored`, whose `load` decodes the pixels. It
-raises any exception for a file that it cannot read; `nvs_eval.images.files` turns it into an error that names the file.
+raises any exception for a file that it cannot read; `explained` turns it into an error that names the file.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,8 +20,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nvs_eval.errors import InputError, InputWarning, ResourceError, quoted, some
+from nvs_eval.errors import FileError, InputError, InputWarning, ResourceError, quoted, shortened, some
 from nvs_eval.system.devices import free_memory
+from nvs_eval.system.folders import shown
 from nvs_eval.system.reservations import Reservations, ShortageError
 from nvs_eval.system.space import in_units, too_little
 
@@ -31,6 +34,11 @@ _MOST_PER_BYTE = 10**4  # Ten times the values per byte of a black PNG.
 
 class DamagedError(Exception):
     """The content of an image file is damaged or incomplete. The message is a clause for the user."""
+
+
+# Exceptions of decoders for truncated files and invalid content.
+_DAMAGED = (DamagedError, struct.error, zlib.error, EOFError, SyntaxError)
+_LONGEST_REASON = 150
 
 
 @dataclass(frozen=True)
@@ -209,3 +217,31 @@ def warn(path: Path, kind: str, remedy: str) -> None:
 
 NAMED: ContextVar[Callable[[str], str]] = ContextVar("NAMED", default=str)
 """Replaces the temporary folder of an archive in the path of a warning; set by `nvs_eval.sources.archives.naming`."""
+
+
+@contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of decoders, which have no common exception, into errors that name the file.
+
+    Args:
+        path: path of the file.
+        what: noun for its content, such as "an image".
+
+    Raises:
+        FileError: a decoder failed.
+    """
+    try:
+        yield
+    except (InputError, InputWarning):
+        raise
+    except MemoryError as error:
+        raise ResourceError(
+            f"{shown(path)} needs more memory than this process can have. Free some, or raise its limit."
+        ) from error
+    except Exception as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".") or type(error).__name__
+        if isinstance(error, _DAMAGED):
+            # Pillow wraps errors of Python, whose words are about its code.
+            is_plain = not isinstance(error.__cause__ or error, struct.error | LookupError | TypeError)
+            reason = "it is damaged or truncated" + (f" ({reason})" if is_plain else "")
+        raise FileError(f"{shown(path)} cannot be read as {what}: {shortened(reason, _LONGEST_REASON)}.") from error

@@ -107,27 +107,27 @@ def main_records(
     cells: dict[tuple[ResultId, str], list[tuple[Path, Record]]] = {}
     for file, record in records:
         cells.setdefault(record.cell, []).append((file, record))
-    chosen: set[Path] = set()
+    chosen: set[int] = set()
     notes = []
     for cell in cells.values():
-        kept = [file for file, _ in cell if file in named]
-        if not kept:
-            kept = _best_files(cell)
-        chosen.update(kept)
-        if others := [f"{file} ({_size(record)})" for file, record in cell if file not in kept]:
-            shown = next(record for file, record in cell if file in kept)
+        kept = [record for file, record in cell if file in named] or _best(cell)
+        chosen.update(map(id, kept))
+        if others := [f"{file} ({_size(record)})" for file, record in cell if id(record) not in chosen]:
+            shown = kept[0]
             notes.append(
                 f"{shown.id}: using the record of {_size(shown)}, not {some(others, _MOST_NAMED, whole=True)}."
             )
-    return [(file, record) for file, record in records if file in chosen], notes
+    return [(file, record) for file, record in records if id(record) in chosen], notes
 
 
-def _best_files(cell: Sequence[tuple[Path, Record]]) -> list[Path]:
-    """Return the file of the best record of a cell; several if there are copies of it, which are an error later."""
+def _best(cell: Sequence[tuple[Path, Record]]) -> list[Record]:
+    """Return the best record of a cell; several if there are copies of it, which are an error later."""
+    if len(cell) == 1:
+        return [cell[0][1]]
     complete = {record.selection for _, record in cell if not record.failed}
-    eligible = [(file, record) for file, record in cell if not record.failed or record.selection not in complete]
-    _, best = min(eligible, key=lambda one: (one[1].selection is not None, -len(one[1].views)))
-    return [file for file, record in eligible if record.selection == best.selection]
+    eligible = [record for _, record in cell if not record.failed or record.selection not in complete]
+    best = min(eligible, key=lambda record: (record.selection is not None, -len(record.views)))
+    return [record for record in eligible if record.selection == best.selection]
 
 
 def _size(record: Record) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from nvs_eval.errors import InputError, quoted, some
 from nvs_eval.records.comparable import check_distinct_cells, main_records
 from nvs_eval.records.groups import of_protocols
-from nvs_eval.records.record import Record, read_record
+from nvs_eval.records.lines import read_record_lines
+from nvs_eval.records.record import LINES, PARTIAL, Record, read_record
 from nvs_eval.records.schema import NoRecordError
 from nvs_eval.system.arguments import checked
 from nvs_eval.system.folders import files_below
@@ -62,16 +63,18 @@ def read_record_files(
     """
     if not names:
         raise InputError("No records given. Name files, folders or patterns.")
-    read: dict[object, tuple[Path, Record] | None] = {}
+    read: dict[object, list[tuple[Path, Record]]] = {}
     named: set[object] = set()
     with _no_collection():
         for name in names:
             _read_into(read, named, os.fspath(name))
-    records = sorted(filter(None, read.values()), key=lambda file_and_record: _order(file_and_record[1]))
+    records = sorted(
+        (one for several in read.values() for one in several), key=lambda file_and_record: _order(file_and_record[1])
+    )
     chosen = {id(record) for record in of_protocols([record for _, record in records], protocol)}
     records = [(path, record) for path, record in records if id(record) in chosen]
     if not copies:
-        records, notes = main_records(records, named={one[0] for key in named if (one := read[key])})
+        records, notes = main_records(records, named={file for key in named for file, _ in read[key]})
         for note in notes:
             on_note(note)
         check_distinct_cells([record for _, record in records], [path for path, _ in records])
@@ -85,7 +88,7 @@ def output_dir_of(file: Path, record: Record) -> Path | None:
         file: file of the record.
         record: the record that was read from it.
     """
-    below = record.id.folder.parts
+    below = record.id.folder_in(record.suite).parts
     folder = file.resolve().parent
     if folder.parts[-len(below) :] != below:
         return None
@@ -109,33 +112,50 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_into(read: dict[object, tuple[Path, Record] | None], named: set[object], name: str) -> None:
-    """Read the files of a name that were not read yet; None stands for a file that is not a record.
+def _read_into(read: dict[object, list[tuple[Path, Record]]], named: set[object], name: str) -> None:
+    """Read the files of a name that were not read yet; a file that is not a record has an empty list.
 
     The key of a file that is itself the name is added to `named`.
     """
     if os.path.exists(name) and not os.path.isdir(name):
         file = Path(name)
         key = _file_key(file)
-        read[key] = read.get(key) or (file, read_record(file))
+        read[key] = read.get(key) or _records_in(file)
         named.add(key)
         return
     paths = {_file_key(path): path for path in _find(name)}
     for key, path in paths.items():
         if key not in read:
-            read[key] = _read_if_record(path)
+            read[key] = _read_if_records(path)
     if not any(read[key] for key in paths):
         others = f" The JSON files there lack a schema_version: {some(paths.values(), 3)}." if paths else ""
         raise InputError(
-            f"There is no record at {quoted(name)}. Name record files (.json), folders of them, or patterns.{others}"
+            f"There is no record at {quoted(name)}. Name record files (.json or .jsonl), folders of them, or "
+            f"patterns.{others}"
         )
 
 
-def _read_if_record(path: Path) -> tuple[Path, Record] | None:
+def read_file(file: Path) -> list[Record]:
+    """Return the records of a file: one, or those of a suite's scenes in a file with one record per line.
+
+    Raises:
+        NoRecordError: the file has no record.
+        InputError: the file cannot be read, or a record is damaged.
+    """
+    if file.suffix == LINES:
+        return [record for _, record in read_record_lines(file).values()]
+    return [read_record(file)]
+
+
+def _records_in(file: Path) -> list[tuple[Path, Record]]:
+    return [(file, record) for record in read_file(file)]
+
+
+def _read_if_records(file: Path) -> list[tuple[Path, Record]]:
     try:
-        return path, read_record(path)
+        return _records_in(file)
     except NoRecordError:
-        return None
+        return []
 
 
 def _find(name: str) -> list[Path]:
@@ -144,8 +164,12 @@ def _find(name: str) -> list[Path]:
     matches = [name] if os.path.isdir(name) else sorted(glob.glob(name, recursive=True))
     files: list[Path] = []
     for match in matches:
-        files += files_below(match, ".json") if os.path.isdir(match) else [Path(match)]
-    return [file for file in files if file.name.endswith(".json")]
+        if os.path.isdir(match):
+            lines = [file for file in files_below(match, LINES) if file.parent.name != PARTIAL]
+            files += sorted([*files_below(match, ".json"), *lines])
+        else:
+            files.append(Path(match))
+    return [file for file in files if file.suffix in (".json", LINES)]
 
 
 def _file_key(path: Path) -> object:

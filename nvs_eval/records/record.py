@@ -17,14 +17,16 @@ from typing import Annotated, Any
 import msgspec
 
 from nvs_eval.errors import InputError, quoted, some
+from nvs_eval.records.plain import mark_infinite, plain_row, without_absent
 from nvs_eval.records.result_id import ResultId, safe_name, sha256_of_lines
 from nvs_eval.records.schema import SCHEMA_VERSION, MetricInfo, Stored, ViewRow, read_stored
 from nvs_eval.system.files import write_whole
 
-# Not written if None: views without masks or metrics of the model, metrics that are not from a plugin, results of all
-# views and numbered steps.
-_LATER_FIELDS = ("mask", "mask_sha256", "own", "title", "decimals", "selection", "step_name")
 _IDENTITY = ("scene", "method", "run", "step", "step_name", "split", "selection")
+LINES = ".jsonl"
+"""Suffix of files with one record per line."""
+PARTIAL = ".partial"
+"""Name of folders of unfinished results."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ class Record:
     def left_out(self) -> Mapping[str, str]:
         """Views that were left out, with the reasons: no counterpart (`--allow-missing`), or an empty mask."""
         return _texts(self.provenance.get("left_out"))
+
+    @property
+    def suite(self) -> str | None:
+        """Name of the suite whose scenes are kept in one file, with this record, or None."""
+        suite = self.provenance.get("suite")
+        return suite if isinstance(suite, str) else None
 
     @property
     def is_part(self) -> bool:
@@ -141,6 +149,7 @@ class Record:
         return sha256_of_lines([self.views_sha256, self.references_sha256, *rest])
 
 
+_FIELDS = tuple(field.name for field in fields(Record))
 Records = Annotated[
     Sequence[Record],
     msgspec.Meta(
@@ -179,8 +188,17 @@ def record_file(record: Record, output_dir: Path) -> Path:
 
 def record_files(record: Record, output_dir: Path) -> tuple[Path, Path]:
     """Return the paths of the complete and of the incomplete record of a record's result and protocol."""
+    if record.suite is not None:
+        file = lines_file(output_dir, record.suite, record.id, record.protocol["name"], record.fingerprint)
+        return file, file
     folder, names = output_dir / record.id.folder, (record.protocol["name"], record.fingerprint, record.selection)
     return folder / record_name(*names), folder / record_name(*names, incomplete=True)
+
+
+def lines_file(output_dir: Path, suite: str, result: ResultId, protocol: str, fingerprint: str) -> Path:
+    """Return the file with the records of all scenes of a suite, one per line, for a result of one of them."""
+    name = record_name(protocol, fingerprint)
+    return output_dir / result.folder_in(suite) / Path(name).with_suffix(LINES).name
 
 
 def write_record(path: Path, record: Record, *, replace: bool = True) -> bool:
@@ -206,35 +224,19 @@ def write_record(path: Path, record: Record, *, replace: bool = True) -> bool:
 def to_plain(record: Record) -> dict[str, Any]:
     """Return a record as plain JSON values, in the order of the format."""
     plain = asdict(record)
-    identity = _without_absent({name: plain[name] for name in _IDENTITY})
+    identity = without_absent({name: plain[name] for name in _IDENTITY})
     return {
         "schema_version": SCHEMA_VERSION,
         **identity,
         "protocol": plain["protocol"],
-        "metrics": {name: _without_absent(info) for name, info in plain["metrics"].items()},
+        "metrics": {name: without_absent(info) for name, info in plain["metrics"].items()},
         "views": [plain_row(row) for row in plain["views"]],
-        "means": _mark_infinite(record.means),
+        "means": mark_infinite(record.means),
         "views_sha256": record.views_sha256,
         "references_sha256": record.references_sha256,
         **({"neutral": list(record.neutral)} if record.neutral else {}),
         "provenance": plain["provenance"],
     }
-
-
-def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a row as plain JSON values. Without a mask, only its coverage is written, as null."""
-    return {**_without_absent(row), "scores": _mark_infinite(row["scores"])}
-
-
-def _without_absent(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in _LATER_FIELDS or value is not None}
-
-
-def _mark_infinite(scores: Mapping[str, float]) -> dict[str, float | str]:
-    for name, value in scores.items():
-        if math.isnan(value) or value == -math.inf:
-            raise ValueError(f"The score {name} must be a number or positive infinity. Got {value}.")
-    return {name: "inf" if math.isinf(value) else value for name, value in scores.items()}
 
 
 def read_record(path: Path) -> Record:
@@ -245,13 +247,25 @@ def read_record(path: Path) -> Record:
         InputError: the file is missing, not a record, from a newer nvs-eval, inconsistent, or has two views of one
             name.
     """
-    stored = read_stored(path)
-    record = Record(**{field.name: getattr(stored, field.name) for field in fields(Record)})
+    return checked_record(read_stored(path), f"{path}")
+
+
+def checked_record(stored: Stored, name: str) -> Record:
+    """Return a record as stored, after a check of its means and hashes against its views.
+
+    Args:
+        stored: the decoded record.
+        name: name of its file, and its place there.
+
+    Raises:
+        InputError: the record is inconsistent, or has two views of one name.
+    """
+    record = Record(**{field: getattr(stored, field) for field in _FIELDS})
     try:
         _check_rows(record)
         _check_repeated(stored, record)
     except (InputError, OverflowError) as error:
-        raise InputError(f"The record {path}: {error}") from error
+        raise InputError(f"The record {name}: {error}") from error
     return record
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nvs_eval.errors import InputError
@@ -58,6 +58,14 @@ class ResultId:
         step = step if self.split == "test" else f"{step}-{self.split}"
         parts = [self.scene, self.method, *([self.run] if self.run else []), step]
         return Path(*(safe_name(part) for part in parts))
+
+    def folder_in(self, suite: str | None) -> Path:
+        """Return the folder of the result if it is kept with the other scenes of a suite: `<suite>/<method>/...`.
+
+        Args:
+            suite: name of the suite; None for a result with a folder of its own.
+        """
+        return self.folder if suite is None else Path(safe_name(suite), *self.folder.parts[1:])
 
     def __str__(self) -> str:
         return self.label
@@ -130,3 +138,12 @@ def check_names(result: ResultId) -> None:
                 f"The name of a {kind} becomes that of a folder, so it must be valid Unicode of up to {_LONGEST_NAME} "
                 f"bytes. Got {shown!a}. {remedy}"
             )
+
+
+def short_names(ids: Sequence[ResultId]) -> list[str]:
+    """Return short names of results, which differ within each scene: the method, and its step and run as needed."""
+    for without in ({"run": None, "step": None, "step_name": None}, {"run": None}, {"step": None, "step_name": None}):
+        shorter = [replace(one, **without) for one in ids]
+        if len({(one.scene, one.name) for one in shorter}) == len(ids):
+            return [one.name for one in shorter]
+    return [one.name for one in ids]

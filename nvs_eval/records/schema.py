@@ -63,6 +63,21 @@ class MetricInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """Nearest training camera of a view.
+
+    Attributes:
+        distance: distance in the units of the scene.
+        angle: angle between the viewing directions, in degrees.
+        view: name of the image of the training camera.
+    """
+
+    distance: Annotated[float, msgspec.Meta(ge=0, description="a number of at least 0")]
+    angle: Annotated[float, msgspec.Meta(ge=0, le=180, description="a number from 0 to 180")]
+    view: _Path
+
+
+@dataclass(frozen=True, slots=True)
 class ViewRow:
     """The scores of one view.
 
@@ -79,6 +94,7 @@ class ViewRow:
         mask: path of the mask, relative to the record, or None.
         mask_sha256: SHA-256 of the mask's shape and float32 weights, or None without one.
         own: values of the model's own metrics by the model's names, never ranked with the scores; None without any.
+        nearest: nearest training camera, or None if it is not known.
     """
 
     name: _Path
@@ -93,6 +109,7 @@ class ViewRow:
     mask: _Path | None = None
     mask_sha256: _Name | None = None
     own: Mapping[str, float] | None = None
+    nearest: Nearest | None = None
 
     @property
     def scored_mask(self) -> str | None:
@@ -158,21 +175,43 @@ def read_stored(path: Path) -> Stored:
         NoRecordError: the file is JSON without a schema_version.
         InputError: the file cannot be read, is damaged, from a newer nvs-eval, or lacks a field.
     """
+    return decode_stored(read_content(path), f"{path}")
+
+
+def read_content(path: Path, largest: int = MOST_BYTES) -> bytes:
+    """Return the bytes of a file of records.
+
+    Raises:
+        InputError: the file cannot be read, or is too large.
+    """
     try:
-        data = read_small(path, MOST_BYTES)
+        return read_small(path, largest)
     except IsADirectoryError as error:
         raise InputError(f"The record {path} is a folder. Pass its .json file.") from error
     except OSError as error:
         raise InputError(f"The record {path} cannot be read: {error.strerror}.") from error
+
+
+def decode_stored(data: bytes, name: str) -> Stored:
+    """Decode the JSON of a record and check all types.
+
+    Args:
+        data: the JSON.
+        name: name of its file, and its place there.
+
+    Raises:
+        NoRecordError: it has no schema_version.
+        InputError: it is damaged, from a newer nvs-eval, or lacks a field.
+    """
     if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:
-        raise InputError(f"{path} must have at most {_MOST_VALUES} values. It is damaged, or not a record of nvs-eval.")
+        raise InputError(f"{name} must have at most {_MOST_VALUES} values. It is damaged, or not a record of nvs-eval.")
     try:
         _check_keys(data)
         stored = _DECODER.decode(data)
         msgspec.convert(stored.protocol, _Protocol)
         msgspec.convert(stored.provenance, _Provenance)
     except (ValueError, RecursionError):
-        stored = _read_with_care(data, path)
+        stored = _read_with_care(data, name)
     for scores in [stored.means, *[row.scores for row in stored.views if "inf" in row.scores.values()]]:
         read_infinities(scores)
     return stored
@@ -206,7 +245,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_with_care(data: bytes, path: Path) -> Stored:
+def _read_with_care(data: bytes, path: str) -> Stored:
     """Read a file that the decoder refused: names may not be UTF-8, or the error must be described."""
     try:
         plain = json.loads(
@@ -228,7 +267,7 @@ def _read_with_care(data: bytes, path: Path) -> Stored:
     return stored
 
 
-def _check_version(version: object, path: Path) -> None:
+def _check_version(version: object, path: str) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < SCHEMA_VERSION:
         raise InputError(
             f"{path} must be a record of nvs-eval, with the schema_version {SCHEMA_VERSION}. Got "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nvs_eval.errors import counted, listed
 from nvs_eval.metrics.registry import about_of, known_metrics
 from nvs_eval.records.record import Record
-from nvs_eval.records.signatures import parts_of
+from nvs_eval.records.signatures import essential_parts, parts_of
 from nvs_eval.report.tables.columns import number_columns, table_from, text_column
 from nvs_eval.report.tables.notes import infinite_notes, left_out_notes
 from nvs_eval.report.tables.table import (
@@ -16,11 +16,11 @@ from nvs_eval.report.tables.table import (
     Cell,
     Column,
     Table,
+    change,
     decimals,
     metric_column,
     printable,
     shown,
-    visible,
 )
 from nvs_eval.report.words import absence, capitalised, phrase
 
@@ -129,14 +129,7 @@ def _shown(name: str, value: float) -> str:
 
 
 def _change(name: str, value: float, first: float) -> str:
-    """Return the difference with its sign, and with more decimals than the values if these would show zero.
-
-    Values that are shown as equal have the difference zero, which has no sign.
-    """
-    digits = decimals(name, chosen=_DECIMALS)
-    if _shown(name, value) == _shown(name, first):
-        return f"{0:.{digits}f}"
-    return visible(value - first, digits)
+    return change(value, first, decimals(name, chosen=_DECIMALS))
 
 
 @dataclass(frozen=True)
@@ -243,26 +236,8 @@ def _apart(group: _Group, *others: _Group, idle: Container[str]) -> list[str]:
 
 
 def _idle_parts(records: Sequence[Record]) -> set[str]:
-    """Return the topics of definitions that cannot have changed the scores of these renders."""
-    idle = {"means"}  # Rounded after scoring.
-    if all(row.coverage is None for record in records for row in record.views):
-        idle |= {"mask", "qmask"}
-    infos = [info for record in records for info in record.metrics.values()]
-    if any("beyond" not in parts_of(info.signature) for info in infos):
-        # One protocol refuses images outside [0, 1]. It scored these, so there was nothing to clamp.
-        idle |= {"beyond", "clamp"}
-    if _without_alpha(records):
-        idle |= {"alpha"}
-    return idle
-
-
-def _without_alpha(records: Sequence[Record]) -> bool:
-    """Return whether no image had an alpha channel that changed scores, as far as records show.
-
-    References are the same under every rule for alpha. Records do not show it for renders; but without a background
-    none is composited: alpha is an error, or dropped under every protocol.
-    """
-    references = {(row.name, row.reference_sha256) for record in records for row in record.views}
-    readings = [record.provenance.get("reading") for record in records]
-    composited = any(isinstance(reading, Mapping) and reading.get("background") is not None for reading in readings)
-    return not composited and len(references) == len({name for name, _ in references})
+    """Return the topics of definitions that changed no score of these renders, as far as records tell."""
+    signatures = {(info.signature, tuple(record.neutral)) for record in records for info in record.metrics.values()}
+    essential = {topic for signature, neutral in signatures for topic in essential_parts(signature, neutral)}
+    idle = {topic for signature, _ in signatures for topic in parts_of(signature)} - essential
+    return idle | {"means"}  # Rounded after scoring.

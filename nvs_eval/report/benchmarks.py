@@ -10,14 +10,18 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from nvs_eval.errors import InputError, shortened, unknown_name
 from nvs_eval.metrics.registry import known_metrics
 from nvs_eval.system.schema import Count, Name, Text, convert
 from nvs_eval.system.yaml_files import config_folder, find_file, named_files, read_as
+
+if TYPE_CHECKING:
+    from nvs_eval.records.record import Record
 
 
 class Scene(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +42,20 @@ class Scene(Struct, frozen=True, forbid_unknown_fields=True):
     aliases: tuple[Name, ...] = ()
 
 
+class Index(Struct, frozen=True, forbid_unknown_fields=True):
+    """The evaluation index of a benchmark: a file, not included here, that lists its scenes and their views.
+
+    Attributes:
+        sha256: hash of the file.
+        source: where the file is published.
+        scenes: number of scenes that the file uses.
+    """
+
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits in quotes")]
+    source: Text
+    scenes: Count
+
+
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     """The scenes that the means of a benchmark are over.
 
@@ -47,8 +65,9 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
         source: the paper, with its address.
         split: held-out views: `every-8th` (the first of every eight images sorted by name), or `test` (the test views
             of the data set).
-        scenes: scenes in the usual order of papers.
-        width: width of all images in pixels, if another suite has the same scenes in other sizes, or None.
+        scenes: scenes in the usual order of papers; none if they are in an index.
+        width: width of all images in pixels, if the scenes are also scored in other sizes, or None.
+        index: file that lists the scenes, or None.
     """
 
     name: Name
@@ -57,17 +76,40 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     split: Literal["every-8th", "test"]
     scenes: Annotated[
         tuple[Scene, ...], Meta(min_length=1, examples=["scenes: [{name: garden, folder: garden, factor: 4}]"])
-    ]
+    ] = ()
     width: Count | None = None
+    index: Index | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the scenes, in their order."""
         return tuple(scene.name for scene in self.scenes)
 
+    @property
+    def by_name(self) -> dict[str, Scene]:
+        """Scenes by their names and aliases."""
+        return {name: scene for scene in self.scenes for name in (scene.name, *scene.aliases)}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all scenes are listed; those of an index only after `with_scenes_of`."""
+        return self.index is None or len(self.scenes) == self.index.scenes
+
     def scene(self, name: str) -> Scene | None:
         """Return the scene with a name or alias, or None."""
-        return next((scene for scene in self.scenes if name in (scene.name, *scene.aliases)), None)
+        return self.by_name.get(name)
+
+    def is_covered_by(self, names: Iterable[str]) -> bool:
+        """Return whether all scenes are among some names or aliases."""
+        by_name = self.by_name
+        return {by_name.get(name) for name in names} >= {*self.scenes}
+
+    def with_scenes_of(self, records: Iterable[Record]) -> Suite:
+        """Return the suite, if it has an index with the scenes of the records that were scored with it."""
+        if (index := self.index) is None:
+            return self
+        scenes = dict.fromkeys(r.scene for r in records if r.provenance.get("index_sha256") == index.sha256)
+        return replace(self, scenes=tuple(Scene(scene, scene, 1) for scene in scenes))
 
 
 def named_suites() -> dict[str, Path]:
@@ -91,6 +133,9 @@ def parse_suite(data: object) -> Suite:
         InputError: a field is unknown, missing or of the wrong type, or a scene is listed twice. The message names it.
     """
     suite = convert(data, Suite, "a suite")
+    if bool(suite.scenes) == (suite.index is not None):
+        state = "both" if suite.scenes else "neither"
+        raise InputError(f"a suite must have scenes, or an index of them. Got {state}.")
     names: set[str] = set()
     for name in (name for scene in suite.scenes for name in (scene.name, *scene.aliases)):
         if name in names:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Without a date, the same records make the same bytes.
-_METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 # Text stays text, in fonts that publishers accept. Names are not formulas. Identifiers in SVG files are not random.
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "nvs-eval",
@@ -42,13 +42,26 @@ def check_plot(output: Path) -> None:
     Raises:
         InputError: the suffix is not supported, or matplotlib is not installed.
     """
-    if output.suffix.lower() not in _METADATA:
-        raise InputError(f"--output must end in {', '.join(_METADATA)}. Got {quoted(str(output))}.")
+    if output.suffix.lower() not in METADATA:
+        raise InputError(f"--output must end in {', '.join(METADATA)}. Got {quoted(str(output))}.")
+    import_matplotlib("A plot")
+
+
+def import_matplotlib(what: str, extra: str = "plot") -> None:
+    """Check that matplotlib is installed.
+
+    Args:
+        what: what needs it, with which the message begins.
+        extra: extra of this package that installs it.
+
+    Raises:
+        InputError: it is not.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"A plot needs matplotlib. It cannot be imported ({error}). Run `pip install 'nvs-eval[plot]'`."
+            f"{what} needs matplotlib. It cannot be imported ({error}). Run `pip install 'nvs-eval[{extra}]'`."
         ) from error
 
 
@@ -78,10 +91,10 @@ def drawn(curves: SceneCurves, suffix: str) -> bytes:
     from matplotlib.figure import Figure
 
     kind = suffix.lower()
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(SETTINGS):
         figure = Figure(layout="constrained")
         _fill(figure, curves)
-        figure.savefig(file := BytesIO(), format=kind[1:], dpi=_DPI, metadata=_METADATA[kind])
+        figure.savefig(file := BytesIO(), format=kind[1:], dpi=_DPI, metadata=METADATA[kind])
     return file.getvalue()
 
 

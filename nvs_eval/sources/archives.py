@@ -278,11 +278,7 @@ def _is_wanted(path: PurePosixPath, also: Collection[str]) -> bool:
 
 
 def _check_size(archive: Path, size: int) -> None:
-    """Check the unpacked size, because a small archive can contain far more than a disk.
-
-    Raises:
-        InputError: it is far larger than images make it.
-    """
+    """Check that the unpacked size is not far larger than images make it, since it may be larger than a disk."""
     packed = archive.stat().st_size
     if size > max(_LARGE, _MOST_PER_BYTE * packed):
         raise InputError(
@@ -293,8 +289,7 @@ def _check_size(archive: Path, size: int) -> None:
 
 def _check_room(archive: Path, size: int) -> None:
     folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if size > free:
+    if size > (free := shutil.disk_usage(folder).free):
         needed, left = too_little(size, free)
         raise InputError(
             f"The images in {archive} need {needed} in {folder}, but only {left} are free. Free some "

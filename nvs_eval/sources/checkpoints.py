@@ -76,7 +76,11 @@ class Checkpoint(Protocol):
 
 
 class Trainer(Protocol):
-    """Opens the runs of a tool that trains: an object, or a module, found by an entry point of `nvs_eval.sources`."""
+    """Opens the runs of a tool that trains: an object, or a module, found by an entry point of `nvs_eval.sources`.
+
+    For `--watch` it also has `saved_steps(path, *, trust)`, which returns the steps of the checkpoints of a run that
+    are whole, in ascending order, and whether training has written its last one.
+    """
 
     def knows(self, path: Path) -> bool:
         """Return whether a path is a run of this tool, quickly and without an error."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -22,9 +20,9 @@ from nvs_eval.records.result_id import ResultId, sha256_of_lines
 from nvs_eval.sources.archives import naming
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.pictures import FileHash, Layers, Picture
+from nvs_eval.sources.read_ahead import views_of
 from nvs_eval.sources.views import FailedView, Render, View, checked_view
 from nvs_eval.system.hashes import remembered_sha256
-from nvs_eval.system.prefetch import prefetch
 
 T = TypeVar("T")
 
@@ -115,16 +113,15 @@ class ImageFiles:
         """Yield the views; while one is used, the files of the next two are read in the background."""
         for index, render_set in enumerate(self.sets):
             yield from (FailedView(name, {index: error}) for name, error in render_set.failed.items())
-        work = (self._reads(name) for name in self.references)
-        with closing(prefetch(work)) as loaded:
-            for name in self.references:
-                yield self._view(name, next(loaded))
+        for _, views in views_of([self]):
+            yield from views
 
-    def _reads(self, name: str) -> list[Callable[[], Any]]:
+    def reads(self, name: str) -> list[Callable[[], Any]]:
         """Return the calls that read the files of a view, each once, and its mask. They return errors."""
-        files = _by_path(self._pictures(name)).values()
+        files = {picture.path: picture for picture in self._pictures(name)}
+        calls = [partial(self._load, picture) for picture in files.values()]
         mask = (lambda: None) if self.masks is None else partial(self.masks.load, name)
-        return [partial(_result, call) for call in (*(partial(self._load, picture) for picture in files), mask)]
+        return [partial(_result, call) for call in (*calls, mask)]
 
     def _load(self, picture: Picture) -> Layers:
         """Read the file of a picture. It is hashed first, after which the system has it in memory."""
@@ -156,11 +153,11 @@ class ImageFiles:
 
         return {"renders": digest(renders.renders), "references": digest(self.references)}
 
-    def _view(self, name: str, loaded: Sequence[Any]) -> View | FailedView:
-        """Build a view from the results of the calls of `_reads`."""
+    def view(self, name: str, loaded: Sequence[Any]) -> View | FailedView:
+        """Build a view from the results of the calls of `reads`."""
         pictures = self._pictures(name)
         *layers, mask = loaded
-        files = dict(zip(_by_path(pictures), layers, strict=True))
+        files = dict(zip(dict.fromkeys(picture.path for picture in pictures), layers, strict=True))
         cut = [_result(partial(_cut_out, picture, files[picture.path])) for picture in pictures]
         for error in (cut[0], mask):
             if isinstance(error, InputError):
@@ -196,7 +193,7 @@ class ImageFiles:
             InputError: a file is unusable, but not damaged, or no view can be read; the message names it.
         """
         damaged: dict[Path, FileError] = {}
-        read = functools.cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
+        read = cache(partial(probe_image, reading=self.reading, alpha=tuple(alpha)))
         headers: dict[str, Header] = {}
         for name in self.references:
             reference, *renders = self._pictures(name)
@@ -216,12 +213,10 @@ class ImageFiles:
             sizes = {name: size for name, size in sizes.items() if self.masks.files[name] not in masks}
         turned = [name for name, orientation in orientations.items() if orientation != 1]
         if turned and not self.reading.ignore_orientation:
-            with naming(self.references[turned[0]].archive):
-                warn(
-                    self.references[turned[0]].path,
-                    "has an EXIF orientation",
-                    f"Stored pixels are scored; they are not rotated ({counted(len(turned), 'view')}).",
-                )
+            first, views = self.references[turned[0]], counted(len(turned), "view")
+            with naming(first.archive):
+                what = f"Stored pixels are scored; they are not rotated ({views})."
+                warn(first.path, "has an EXIF orientation", what)
         return replace(self, sizes=sizes, damaged=damaged)
 
     def _check_pair(self, name: str, reference: tuple[Picture, Header], render: tuple[Picture, Header]) -> None:
@@ -252,9 +247,8 @@ def _header(picture: Picture, read: Callable[[Path], Header], damaged: dict[Path
 def _render(render_set: RenderSet, name: str, picture: Picture, layers: Layers | InputError) -> Render | InputError:
     if isinstance(layers, InputError):
         return layers
-    colours, alpha = layers
-    seconds, own = render_set.seconds.get(name), render_set.own.get(name, {})
-    return Render(colours, picture.file, seconds, alpha=alpha, own=own)
+    own = render_set.own.get(name, {})
+    return Render(layers[0], picture.file, render_set.seconds.get(name), alpha=layers[1], own=own)
 
 
 def _result(call: Callable[[], Any]) -> Any:
@@ -271,11 +265,6 @@ def _cut_out(picture: Picture, layers: Layers | InputError) -> Layers:
     if isinstance(layers, InputError):
         raise layers
     return picture.cut_out(layers)
-
-
-def _by_path(pictures: Sequence[Picture]) -> dict[Path, Picture]:
-    """Return one picture per file, by the file's path."""
-    return {picture.path: picture for picture in pictures}
 
 
 def reading_entry(reading: Reading) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from nvs_eval.errors import FileError, InputError, quoted, shortened, some
 from nvs_eval.images.arrays import open_array
-from nvs_eval.images.files import Header, decode, explained, stored_header
+from nvs_eval.images.files import Header, decode, stored_header
 from nvs_eval.images.pixels import sha256_of_mask
-from nvs_eval.images.stored import check_size, memory_for, warn
+from nvs_eval.images.stored import check_size, explained, memory_for, warn
 from nvs_eval.images.tags import check_orientation
 from nvs_eval.sources.archives import Unpacked, naming
 from nvs_eval.sources.pictures import list_images, named_like

@@ -83,7 +83,11 @@ def _check_argument(value: object, hint: Any, name: str) -> None:
         ordered = isinstance(value, Collection) and not isinstance(value, str | Mapping | set | frozenset)
         fits = ordered and all(isinstance(item, get_args(kind)[0]) for item in typing.cast("Sequence", value))
     else:
-        convert(value, _argument_kind(hint), name)
+        mappings = [member for member in union_members(hint) if get_origin(member) is Mapping]
+        if isinstance(value, Mapping) and mappings:  # Such as `FilePath | Mapping[str, float]`.
+            convert(value, mappings[0], name)
+        else:
+            convert(value, _argument_kind(hint), name)
         return
     if not fits:
         raise leaf_refusal(value, hint, name)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from nvs_eval.errors import FileError, InputError
+from nvs_eval.errors import FileError, InputError, listed
 from nvs_eval.system.folders import shown
 from nvs_eval.system.owner import owner_tag, remove_abandoned
 from nvs_eval.system.space import in_units
@@ -56,6 +57,38 @@ def write_whole(
     finally:
         with suppress(OSError):  # A full or broken disk is reported by the error above.
             temporary.unlink(missing_ok=True)
+
+
+def write_new(contents: Mapping[Path, bytes], *, overwrite: bool) -> Iterator[tuple[Path, bool]]:
+    """Write files, each in one piece; yield each path, and whether its file had another content or did not exist.
+
+    Args:
+        contents: contents by path.
+        overwrite: whether to write all files, also in place of others.
+
+    Raises:
+        InputError: at least one file has another content and may not be replaced, and nothing is written; the message
+            names all such files. Or a file cannot be written.
+    """
+    existing = [] if overwrite else [path for path in contents if path.exists()]
+    same = {path for path in existing if _has_content(path, contents[path])}
+    if taken := [str(path) for path in existing if path not in same]:
+        raise InputError(
+            f"{listed(taken)} already {'exists' if len(taken) == 1 else 'exist'}. Use another --output, or --overwrite."
+        )
+    for path, content in contents.items():
+        if path not in same:
+            write_whole(path, lambda file, content=content: file.write(content))
+        yield path, path not in same
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError as error:
+        raise InputError(
+            f"{path} already exists and cannot be read: {error.strerror}. Use another --output, or --overwrite."
+        ) from error
 
 
 def temporary_name(folder: Path) -> Path:
@@ -224,6 +257,22 @@ def read_small(path: Path, largest: int, what: str = "") -> bytes:
     if max(size, len(content)) > largest:
         raise InputError(f"{what or path} must have at most {in_units(largest)}. It has more.")
     return content
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path from a record, which may be any text, is that of a regular file.
+
+    Raises:
+        OSError: the system refuses to say, such as for a folder that may not be read.
+    """
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return False
+        raise
 
 
 def file_sha256(path: Path) -> str:

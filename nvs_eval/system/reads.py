@@ -24,6 +24,8 @@ REMEMBERED = "nvs_eval.remembered"
 """Audit event, with the arguments of `open`, of a file whose hash is known, so that it is not opened."""
 _EVENTS = ("open", REMEMBERED, "os.listdir", "os.scandir", "tempfile.mkdtemp")
 _CODE = (".py", ".pyc", ".so")
+_IMPORTING = ("importlib", "_frozen_importlib")
+"""Beginnings of names of modules that list the folders of `sys.path`, which a receipt states itself."""
 _OF_PACKAGES = (".dist-info", ".egg-info")
 Stamp = tuple[int, ...] | None
 """Stamp of a file; None if it does not exist."""
@@ -141,7 +143,9 @@ def _install_hook() -> None:
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if _active and event in _EVENTS and not getattr(_thread, "is_unwatched", False):
-            _active[-1].note(event, args)
+            module = sys._getframe(1).f_globals.get("__name__", "")
+            if not (event.startswith("os.") and module.startswith(_IMPORTING)):
+                _active[-1].note(event, args)
 
     sys.addaudithook(hook)
 

@@ -75,7 +75,8 @@ def convert(value: object, kind: type[T], what: str, *, path: Callable[[str], Pa
         raise InputError(f"{what} is nested too deeply.") from error
 
 
-def fields_of(kind: Any) -> dict[str, Field]:
+@functools.cache
+def fields_of(kind: Any) -> Mapping[str, Field]:
     """Return the fields of a dataclass or Struct by name; empty for other types."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)

@@ -26,27 +26,47 @@ if TYPE_CHECKING:
 _CHECKPOINT_NAME = re.compile(r"step-(\d{9,})\.ckpt")  # The group is the step.
 
 
-def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path]:
-    """Return the checkpoints of a run by step, in ascending order.
+def saved_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path]:
+    """Return the checkpoints of a run by step, in ascending order; empty if there are none.
 
     They are searched for beside `config.yml`, then in the folder that it names.
-
-    Raises:
-        InputError: if neither folder contains a checkpoint.
     """
-    beside = config_path.parent / config.relative_model_dir
-    recorded = config.get_checkpoint_dir()
-    for folder in (beside, recorded):
+    for folder in _folders(config_path, config):
         files = folder.iterdir() if folder.is_dir() else ()
         matches = ((_CHECKPOINT_NAME.fullmatch(file.name), file) for file in files if file.is_file())
         if steps := sorted((int(name[1]), file) for name, file in matches if name):
             return dict(steps)
+    return {}
+
+
+def _folders(config_path: Path, config: TrainerConfig) -> tuple[Path, Path]:
+    return config_path.parent / config.relative_model_dir, config.get_checkpoint_dir()
+
+
+def find_checkpoints(config_path: Path, config: TrainerConfig) -> dict[int, Path]:
+    """Return the checkpoints of a run as `saved_checkpoints`.
+
+    Raises:
+        InputError: if there are none.
+    """
+    if found := saved_checkpoints(config_path, config):
+        return found
+    beside, recorded = _folders(config_path, config)
     folder = config.relative_model_dir
     advice = "relative_model_dir must be the name of a folder" if folder.is_absolute() else f"Put the folder {folder}"
     raise InputError(
         f"The run {config_path} has no checkpoints: there is no step-*.ckpt in {beside} or {recorded}. "
         f"{advice} beside config.yml."
     )
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a checkpoint has the directory at its end, which is written last."""
+    try:
+        with zipfile.ZipFile(path):
+            return True
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def choose_steps(available: Iterable[int], wanted: Literal["last", "all"] | Sequence[int]) -> list[int]:

@@ -19,7 +19,7 @@ from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import choose_views
 from nvs_eval.sources.views import FailedView, View
 from nvs_eval_nerfstudio.admitted import reading
-from nvs_eval_nerfstudio.checkpoints import Checkpoint, chosen_checkpoints, load_checkpoint
+from nvs_eval_nerfstudio.checkpoints import Checkpoint, chosen_checkpoints, is_whole, load_checkpoint, saved_checkpoints
 from nvs_eval_nerfstudio.config import knows, load_config
 from nvs_eval_nerfstudio.downloads import downloads_explained
 from nvs_eval_nerfstudio.hook import original_target
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
-__all__ = ["NerfstudioCheckpoint", "knows", "open_run"]
+__all__ = ["NerfstudioCheckpoint", "knows", "open_run", "saved_steps"]
 
 
 def open_run(
@@ -87,6 +87,21 @@ def open_run(
     selection = selection_of(chosen.values(), all_names)
     run = Run(path, config, device, split, parsed, chosen, warn, selection, doubts, loaded, trust)
     return [NerfstudioCheckpoint(run, step, file) for step, file in checkpoints.items()]
+
+
+def saved_steps(path: Path, *, trust: bool) -> tuple[list[int], bool]:
+    """Return the steps of the checkpoints of a run that are whole, and whether training has written its last one.
+
+    Args:
+        path: `config.yml` of the run.
+        trust: as for `open_run`.
+
+    Raises:
+        InputError: if the run cannot be read.
+    """
+    config = load_config(path, trust=trust)
+    steps = [step for step, file in saved_checkpoints(path, config).items() if is_whole(file)]
+    return steps, config.max_num_iterations - 1 in steps
 
 
 # Chunks sized for a GPU overflow the caches of a CPU. Smaller ones render the same values several times faster

@@ -28,8 +28,8 @@ from benchmarks.speed.results import (
     CaseResult,
     Measured,
     compare,
+    files_of_results,
     met,
-    newest_results,
     read_results,
     spread,
     write_results,
@@ -203,15 +203,15 @@ def test_results_are_unchanged_by_writing_and_reading(tmp_path: Path) -> None:
     assert read_results(tmp_path / "results.json") == made
 
 
-def test_newest_results_have_the_latest_date(tmp_path: Path) -> None:
+def test_first_results_have_the_latest_date(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make bench"):
-        newest_results(tmp_path)
+        files_of_results(tmp_path)
     for name, date in (("a", "2026-01-03"), ("b", "2026-01-02"), ("c-quick", "2026-01-04")):
         made = results()
         made.started = date
         write_results(tmp_path / f"{name}.json", made)
-    assert newest_results(tmp_path).name == "a.json"
-    assert newest_results(tmp_path, quick=True).name == "c-quick.json"
+    assert [file.name for file in files_of_results(tmp_path)] == ["a.json", "b.json"]
+    assert [file.name for file in files_of_results(tmp_path, quick=True)] == ["c-quick.json"]
 
 
 def test_results_of_the_same_day_are_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_revision_ignores_files_written_by_the_benchmark(tmp_path: Path) -> None
 def test_invalid_file_of_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"started": 3}')
     with pytest.raises(InputError, match=r"a\.json .*results"):
-        newest_results(tmp_path)
+        files_of_results(tmp_path)
 
 
 def test_file_name_has_the_processor_or_gpu() -> None:

@@ -1,4 +1,4 @@
-"""docs/speed.md shows the newest results."""
+"""docs/speed.md shows all results, the newest first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from support.speed import results
 
 from benchmarks.speed.contenders import Target
 from benchmarks.speed.page import BEGIN, END, PAGE, insert, lines, table
-from benchmarks.speed.results import CaseResult, Measured, newest_results, read_results
+from benchmarks.speed.results import CaseResult, Measured, files_of_results, read_results
 from nvs_eval import InputError
 
 
@@ -21,9 +21,9 @@ def measured_ssim(size: str, threads: int, ours: list[float], peer: list[float])
     return CaseResult("ssim", size, "photo", threads, "s", contenders)
 
 
-def test_page_shows_the_newest_results() -> None:
+def test_page_shows_all_results() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert insert(text, read_results(newest_results())) == text
+    assert insert(text, [read_results(file) for file in files_of_results()]) == text
 
 
 def test_row_shows_the_largest_case_and_the_verdict_of_all_cases() -> None:
@@ -124,5 +124,6 @@ def test_memory_is_shown_in_gigabytes() -> None:
 
 def test_page_without_markers_is_refused() -> None:
     with pytest.raises(InputError, match="no place"):
-        insert(f"{BEGIN}\n", results())
-    assert insert(f"a\n{BEGIN}\nold\n{END}\nb", results()).startswith(f"a\n{BEGIN}\n2026-01-02, AMD EPYC")
+        insert(f"{BEGIN}\n", [results()])
+    page = insert(f"a\n{BEGIN}\nold\n{END}\nb", [results(), results()])
+    assert page.startswith(f"a\n{BEGIN}\n2026-01-02, AMD EPYC") and page.count("2026-01-02, AMD EPYC") == 2

@@ -13,6 +13,7 @@ from support.paired_scores import INF, differing, drawn, ends, interval, nearly_
 from support.pinned import Pinned
 
 from nvs_eval import InputError
+from nvs_eval.comparison.statistics import draws
 from nvs_eval.comparison.statistics.intervals import intervals, sign_of
 from nvs_eval.comparison.statistics.jackknife import Jackknife
 from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores, freedom
@@ -123,8 +124,21 @@ def test_interval_does_not_depend_on_other_metrics() -> None:
 def test_memory_limit_changes_nothing_but_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = drawn(8, 2, 20, (2, 2))
     usual = interval(scores, resamples=20_000)
-    monkeypatch.setattr("nvs_eval.comparison.statistics.resampling._MOST_NUMBERS", 100)
+    monkeypatch.setattr("nvs_eval.comparison.statistics.draws.MOST_NUMBERS", 100)
     assert interval(scores, resamples=2_000).quantile == pytest.approx(usual.quantile, rel=0.1)
+
+
+def test_scenes_computed_together_have_the_interval_of_scenes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    shapes = [(runs, 2, 3 + index % 3) for index, runs in enumerate((1, 2, 2, 1, 3, 2, 1, 2))]
+    scores = of(*[(rng.normal(size=(a, views)), rng.normal(size=(b, views))) for a, b, views in shapes])
+    found = []
+    for rows in (0, 10**9):
+        for module in ("draws", "resampling"):
+            monkeypatch.setattr(f"nvs_eval.comparison.statistics.{module}.FEW_ROWS", rows)
+        draws._kept_draws.cache_clear()
+        found.append(interval(scores, resamples=500))
+    assert ends(found[0]) == pytest.approx(ends(found[1]), rel=1e-12)
 
 
 def test_too_few_resamples_have_no_quantile() -> None:

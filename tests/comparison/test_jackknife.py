@@ -154,7 +154,8 @@ def test_rest_of_many_views_may_have_no_interval() -> None:
 def test_draws_do_not_depend_on_what_is_computed_at_once(
     scenes: int, views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nvs_eval.comparison.statistics.resampling._MOST_NUMBERS", 5_000)
+    for module in ("draws", "resampling"):
+        monkeypatch.setattr(f"nvs_eval.comparison.statistics.{module}.MOST_NUMBERS", 5_000)
     metrics = {name: drawn(seed, scenes, views, (3, 3)) for seed, name in enumerate(("psnr", "ssim", "lpips"))}
     full = intervals(metrics, resamples=500)
     results = jackknives(metrics, full, resamples=500)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.pinned import Pinned
 from support.protocols import FLOAT, IGNORING, LIGHT, protocol_file
-from support.scenes import files_below, image, write_garden, write_images, write_masks, write_pngs
+from support.scenes import files_below, float_image, image, write_garden, write_images, write_masks, write_pngs
 
 from nvs_eval.evaluation import partial
 from nvs_eval.evaluation.callbacks import Callbacks
@@ -22,6 +22,7 @@ from nvs_eval.evaluation.rescoring import rescore
 from nvs_eval.evaluation.score_folders import score_folders
 from nvs_eval.evaluation.scorer import Scorer
 from nvs_eval.records.record import Record
+from nvs_eval.records.signatures import NEUTRAL
 from nvs_eval.system import journal
 
 NAMES = ("0001", "0002", "0003", "0004")
@@ -102,6 +103,17 @@ def test_interrupted_rescore_goes_on_at_its_view(garden: Path, counted: Counted)
         [row.scores for row in record.views] for record in undisturbed
     ]
     assert not list(Path("out").rglob(".partial"))
+
+
+def test_neutral_steps_of_views_before_the_interruption_count(garden: Path, counted: Counted) -> None:
+    write_images(garden / "ours", {"0001": float_image(10)}, "npy")
+    (garden / "ours" / "0001.png").unlink()
+    counted.interrupt(lambda: score_folders(options("out"), Callbacks()), 2)
+    records = {one.method: one for one in score_folders(options("out"), Callbacks()) if "light" in one.protocol["name"]}
+    assert {name: set(NEUTRAL) - set(one.neutral) for name, one in records.items()} == {
+        "ours": {"q-render"},
+        "theirs": set(),
+    }
 
 
 def test_each_view_is_keyed_by_its_content(garden: Path, counted: Counted, pinned: Pinned) -> None:

@@ -41,6 +41,8 @@ def test_checkpoint_scores_the_same_alone_and_among_others(
     second = [record for record in among if record.step == 2]
     assert [record.means for record in second] == [record.means for record in alone]
     assert [record.references_sha256 for record in second] == [record.references_sha256 for record in alone]
+    assert [record.neutral for record in second] == [record.neutral for record in alone]
+    assert all(("q-reference" in record.neutral) == (references is image) for record in alone)
     assert rows(among, 1) != rows(among, 2)
 
 
@@ -53,6 +55,8 @@ def test_record_contains_what_the_checkpoint_reports(tmp_path: Path) -> None:
         assert [row.coverage for row in record.views] == [None, None, None]
         assert record.provenance["checkpoint_sha256"] == "checkpoint 1"
         assert record.provenance["peak_memory_bytes"] == 12345
+        # Checkpoints render floats, of which PNGs are copies.
+        assert record.neutral == ("alpha", "range", "q-reference", "mask", "clamps")
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
@@ -97,7 +101,10 @@ def test_render_out_of_range_fails_though_its_png_hides_it(staged: bool, protoco
 def test_clamping_protocol_scores_floats_and_pngs_alike(tmp_path: Path) -> None:
     alone = evaluate_checkpoints([FakeCheckpoint(1, renders=out_of_range)], tmp_path / "a", CLAMPING)
     pair = [FakeCheckpoint(1, renders=out_of_range), FakeCheckpoint(2)]
-    assert rows(evaluate_checkpoints(pair, tmp_path / "b", CLAMPING), 1) == rows(alone, 1)
+    clamped, inside = evaluate_checkpoints(pair, tmp_path / "b", CLAMPING)
+    assert rows([clamped], 1) == rows(alone, 1)
+    assert "range" not in clamped.neutral and "range" in inside.neutral
+    assert clamped.neutral == alone[0].neutral
 
 
 @pytest.mark.parametrize("name", ["../../../../outside", "/outside", "a/../../b"])

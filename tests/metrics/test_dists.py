@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -13,6 +12,7 @@ import pytest
 import torch
 from support.agreement import assert_agree, generator
 from support.pairs import array_masks, pairs
+from support.peer_networks import dists_package
 from support.protocols import changed
 from support.scoring import CPU, view
 from torch import Tensor
@@ -214,20 +214,8 @@ def published(weights_folder: Callable[[Net], Path | None]) -> Dists:
     return load_dists(weights_dir=weights_folder("vgg"))
 
 
-def test_agrees_with_dists_pytorch(published: Dists, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision
-    from DISTS_pytorch import DISTS_pt  # pyright: ignore[reportMissingImports]
-
-    build = torchvision.models.vgg16
-
-    def vgg16(*_: Any, **__: Any) -> Any:
-        model = build(weights=None, init_weights=False)
-        model.load_state_dict(dict(published.backbone.weights), strict=False)
-        return model
-
-    monkeypatch.setattr(DISTS_pt.models, "vgg16", vgg16)
-    monkeypatch.setattr(sys, "prefix", str(Path(DISTS_pt.__file__).parent))  # Where it looks for its weights.
-    peer = DISTS_pt.DISTS().double()
+def test_agrees_with_dists_pytorch(published: Dists) -> None:
+    peer = dists_package(published.backbone.weights)
     for name in ("odd sizes", "flat and flat", "as small as the window", "low contrast at two levels"):
         reference, render = pairs()[name]
         with torch.no_grad():

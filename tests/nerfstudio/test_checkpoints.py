@@ -28,6 +28,7 @@ from nvs_eval_nerfstudio.checkpoints import (
 from nvs_eval_nerfstudio.config import load_config
 from nvs_eval_nerfstudio.loading import load_into, lpips_entries
 from nvs_eval_nerfstudio.quiet import import_nerfstudio
+from nvs_eval_nerfstudio.source import saved_steps
 
 import_nerfstudio()
 
@@ -187,6 +188,20 @@ def test_damaged_files_are_refused_by_name(change, tmp_path):
         load_checkpoint(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_only_whole_checkpoints_count_while_training_writes(trained, tmp_path):
+    path = trained(tmp_path, method="nerfacto")
+    folder = tmp_path / "nerfstudio_models"
+    folder.mkdir()
+    assert saved_steps(path, trust=False) == ([], False)
+    last = load_config(path).max_num_iterations - 1
+    for step in (500, 1000, last):
+        torch.save({"step": step, "pipeline": {"a": torch.ones(20_000)}}, folder / f"step-{step:09d}.ckpt")
+    assert saved_steps(path, trust=False) == ([500, 1000, last], True)
+    for size in (0, 30, 40_000, (folder / f"step-{last:09d}.ckpt").stat().st_size - 1):
+        os.truncate(folder / f"step-{last:09d}.ckpt", size)
+        assert saved_steps(path, trust=False) == ([500, 1000], False)
 
 
 def test_missing_file_is_refused(tmp_path):

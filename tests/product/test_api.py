@@ -23,9 +23,20 @@ from support.records import record, row
 from support.scenes import files_below, fill
 
 import nvs_eval
+from nvs_eval.diagnostics.causes.options import DiagnoseOptions
+from nvs_eval.diagnostics.figures.options import FigureOptions, VideoOptions
 from nvs_eval.errors import InputError
-from nvs_eval.evaluation.options import RESULTS, AuditOptions, RescoreOptions, RunOptions, ScoreOptions, SuiteOptions
+from nvs_eval.evaluation.options import (
+    RESULTS,
+    AuditOptions,
+    IdentifyOptions,
+    RescoreOptions,
+    RunOptions,
+    ScoreOptions,
+    SuiteOptions,
+)
 from nvs_eval.records.record import Record, record_file, to_plain, write_record
+from nvs_eval.report.page.options import PageOptions
 from nvs_eval.report.tables.options import TableOptions
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -250,7 +261,12 @@ def test_impossible_comparison_is_an_input_error() -> None:
         (nvs_eval.score, ScoreOptions, {"output_dir"}),
         (nvs_eval.run, RunOptions, set()),
         (nvs_eval.audit, AuditOptions, {"output_dir"}),
+        (nvs_eval.identify, IdentifyOptions, set()),
         (nvs_eval.rescore, RescoreOptions, set()),
+        (nvs_eval.diagnose, DiagnoseOptions, set()),
+        (nvs_eval.figure, FigureOptions, set()),
+        (nvs_eval.video, VideoOptions, set()),
+        (nvs_eval.page, PageOptions, set()),
         (nvs_eval.suite, SuiteOptions, set()),
         (nvs_eval.table, TableOptions, {"decimals"}),
     ],
@@ -259,7 +275,9 @@ def test_function_has_the_options_of_its_command(function: Any, kind: type, exce
     parameters = dict(inspect.signature(function).parameters)
     options = {field.name: field for field in fields(kind)}
     extra = {"records", "format", "per_view", "mark", "label"} if kind is TableOptions else set()
-    assert set(parameters) == {*options, *extra}
+    # `identify` writes no record, and fast scores are no tool's.
+    hidden = {"output_dir", "overwrite", "precision"} if kind is IdentifyOptions else set()
+    assert set(parameters) == {*options, *extra} - hidden
     for name, parameter in parameters.items():
         if name in extra:
             continue

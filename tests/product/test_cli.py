@@ -82,6 +82,7 @@ def test_score_prints_only_the_table_to_stdout(cli: Callable[..., Said]) -> None
         "Scoring 2 x 2 views: 2 of 2\n"
         "Record: nvs-eval-results/garden/ours/final/light-FINGERPRINT.json\n"
         "Record: nvs-eval-results/garden/theirs/final/light-FINGERPRINT.json\n"
+        "To look at the images: nvs-eval report nvs-eval-results\n"
     )
 
 
@@ -184,6 +185,20 @@ def test_progress_in_a_log_shows_the_time_left_and_becomes_rarer(
     assert any(" h " in line and line.endswith(" min left") for line in lines)
     assert lines[-1] == "Scoring: 100000 of 100000"
     assert len(lines) < 750
+
+
+def test_progress_in_a_log_is_silent_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nvs_eval.cli.console import progress_to
+
+    now = 0.0
+    monkeypatch.setattr("nvs_eval.cli.console.time.monotonic", lambda: now)
+    with progress_to("Training") as reached:
+        now = 1000.0
+        reached(0, 10)
+        reached(1, 10)
+    assert capsys.readouterr().err == "Training: 1 of 10, about 2 h 30 min left\n"
 
 
 # --- Records --------------------------------------------------------------------------------------------------------

@@ -9,17 +9,27 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
+from support.records import record, row
 
+from nvs_eval.api import page as page_module
+from nvs_eval.api.page import Page
+from nvs_eval.cli.commands.demo import Demo
+from nvs_eval.cli.commands.run import Run
 from nvs_eval.cli.demo import scene as scene_module
 from nvs_eval.cli.demo import training
 from nvs_eval.cli.demo.scene import SUN, TARGET, Box, Sphere, blend, cameras, draw, noise, write_scene
 from nvs_eval.cli.demo.training import ON_CPU, ON_CUDA, Schedule, train
 from nvs_eval.errors import InputError
+from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.options import ProtocolOptions
+from nvs_eval.records.record import Record, record_file, write_record
 from nvs_eval.system.owner import owner_tag
 
 needs_nerfstudio = pytest.mark.skipif(
@@ -198,6 +208,32 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written to .*file/still"):
         write_scene(tmp_path / "file" / "still")
+
+
+# --- The command ---
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (0, 3), (3, 0)])
+def test_the_demo_ends_with_the_page_and_does_not_name_the_command_for_it(
+    codes: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = record([row("0001", psnr=20.0)], scene="still-life")
+
+    def score(self: Run, callbacks: Callbacks) -> list[tuple[Path, Record]]:
+        write_record(record_file(scored, self.output_dir), scored)
+        return [(self.output_dir, scored)]
+
+    monkeypatch.setattr(ProtocolOptions, "scorer", lambda self, protocols: SimpleNamespace(device=torch.device("cpu")))
+    monkeypatch.setattr(scene_module, "write_scene", lambda folder: folder)
+    monkeypatch.setattr(training, "train", lambda scene, runs, **options: runs / "config.yml")
+    monkeypatch.setattr(Run, "score", score)
+    monkeypatch.setattr(Run, "_report_failed", lambda self, records, lost: codes[0])
+    made = Page(tmp_path / "page" / "index.html", "lost" if codes[1] else "")
+    monkeypatch.setattr(page_module, "make_page", lambda options, callbacks: made)
+    assert Demo(folder=tmp_path, device="cpu").run() == max(codes)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == f"Page: {tmp_path}/page/index.html"
+    assert not any("nvs-eval report" in line for line in lines)
 
 
 # --- The training ---

@@ -1,7 +1,8 @@
 """Every code block of the documentation runs, or is parsed where a marker above it says what is missing to run it.
 
 A marker is an HTML comment on the line above a block: `<!-- needs a trainer -->`, or a network, a cluster, a shell, a
-plugin (tests/product/test_examples.py runs those), a benchmark; `<!-- excerpt -->` for a block that is part of a file.
+tool (files of another program), a plugin (tests/product/test_examples.py runs those), a benchmark; `<!-- excerpt -->`
+for a block that is part of a file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ NAMES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")
 PAGES = [*NAMES, *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
 BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 REASONS = {
-    f"needs a {what}" for what in ("trainer", "network", "cluster", "shell", "plugin", "benchmark", "photograph")
+    f"needs a {what}"
+    for what in ("trainer", "network", "cluster", "shell", "tool", "plugin", "benchmark", "photograph")
 } | {"excerpt"}
 OTHER_PROGRAMS = ("pip", "make", "ns-train", "python", "git", "tensorboard", "pre-commit")
 OUTPUT = ("", "text", "latex")

@@ -50,7 +50,7 @@ LIGHT_METRICS = ("metrics.registry", "metrics.about", *(f"metrics.{family}.about
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "imageio", "lpips", "safetensors")
 # Packages of HEAVY that a room may import nevertheless.
 COMPUTING = {"comparison": ("numpy", "scipy")}
-PLUGINS = ("nerfstudio", "nvs_eval_nerfstudio")
+PLUGINS = ("nerfstudio", "nvs_eval_nerfstudio", "gsplat", "numba", "nvs_eval_splat")
 
 
 # --- Rules, checked on the source code -------------------------------------------------------------------------------
@@ -191,22 +191,37 @@ def test_the_rules_name_existing_modules() -> None:
     assert "torch" in reached(graph, "nvs_eval.evaluation.scorer")
 
 
-PLUGIN = PACKAGE.parent / "plugins" / "nvs_eval_nerfstudio"
+PLUGIN_FOLDERS = [PACKAGE.parent / "plugins" / name for name in ("nvs_eval_nerfstudio", "nvs_eval_splat")]
+# The demo's training is a separate program.
+PROGRAMS = {"nvs_eval_nerfstudio.train_small"}
 
 
-def test_the_plugin_neither_prints_nor_has_import_cycles() -> None:
-    graph = import_graph(PLUGIN)
+def test_every_plugin_is_checked() -> None:
+    folders = {path.parent for path in (PACKAGE.parent / "plugins").glob("*/__init__.py")}
+    assert folders == set(PLUGIN_FOLDERS)
+
+
+@pytest.mark.parametrize("plugin", PLUGIN_FOLDERS, ids=lambda folder: folder.name)
+def test_a_plugin_neither_prints_nor_has_import_cycles(plugin: Path) -> None:
+    graph = import_graph(plugin)
     assert [module for module in graph if module in reached(graph, module)] == []
-    # The demo's training is a separate program.
-    assert {call.partition(":")[0] for call in printing_calls(PLUGIN)} == {"nvs_eval_nerfstudio.train_small"}
-    assert len(graph) > 10
+    printing = {call.partition(":")[0] for call in printing_calls(plugin)}
+    assert printing == {program for program in PROGRAMS if is_in(program, plugin.name)}
+    assert len(graph) > 2
 
 
-def test_the_plugin_does_not_import_the_command_line() -> None:
-    modules = sources(PLUGIN)
+@pytest.mark.parametrize("plugin", PLUGIN_FOLDERS, ids=lambda folder: folder.name)
+def test_a_plugin_does_not_import_the_command_line(plugin: Path) -> None:
+    modules = sources(plugin)
     needed = {name for module, tree in modules.items() for name in imported(module, tree, modules)}
     assert [name for name in needed if is_in(name, "nvs_eval.cli")] == []
-    assert "nvs_eval.sources.views" in needed
+    assert "nvs_eval.errors" in needed
+
+
+def test_the_splat_plugin_does_not_import_the_nerfstudio_plugin() -> None:
+    graph = import_graph(PACKAGE.parent / "plugins" / "nvs_eval_splat")
+    needed = {name for names in graph.values() for name in names}
+    assert [name for name in needed if is_in(name, "nvs_eval_nerfstudio") or is_in(name, "nerfstudio")] == []
 
 
 @pytest.fixture

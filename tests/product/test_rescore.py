@@ -15,7 +15,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from support.checkpoints import FakeCheckpoint, Opener
+from support.checkpoints import FakeCheckpoint, Opener, out_of_range
 from support.commands import Said
 from support.pinned import Pinned
 from support.protocols import (
@@ -77,7 +77,7 @@ def plain(record: Record, *, paths: bool = True) -> list[Any]:
     """Return the content of a record without its provenance."""
     files = ("render", "reference", "mask") if paths else ("mask",)
     rows = [{key: value for key, value in asdict(row).items() if paths or key not in files} for row in record.views]
-    return [record.protocol, record.means, record.split, record.references_sha256, rows]
+    return [record.protocol, record.means, record.split, record.references_sha256, record.neutral, rows]
 
 
 def assert_same(first: str, second: str, protocol: str, *, paths: bool = True) -> int:
@@ -300,6 +300,14 @@ def test_kept_pngs_of_renders_in_range_suit_protocols_that_need_it(cli: Callable
     clamped, plain = (next(iter(records("out", name).values())) for name in ("clamping", "light"))
     assert "range" in clamped.neutral
     assert [row.scores for row in plain.views] == [row.scores for row in clamped.views]
+
+
+def test_clamps_that_only_the_original_renders_needed_are_not_neutral(cli: Callable[..., Said], opener: Opener) -> None:
+    opener.given[:] = [FakeCheckpoint(500, renders=out_of_range)]
+    assert cli(*RUN, "--protocol", "clamping.yaml", "--output-dir", "out").code == 0
+    assert cli("rescore", "out", "--protocol", "both.yaml").code == 0
+    (record,) = records("out", "both").values()
+    assert record.neutral == ("alpha", "q-reference", "mask", "clamps")
 
 
 def test_colours_are_not_corrected_in_8_bit_copies(

@@ -521,7 +521,7 @@ def test_scenes_of_a_benchmark_keep_their_folders_and_factors(
 
 def test_example_of_the_documentation_is_a_suite_file(cli: Callable[..., Said], project: Path) -> None:
     text = (Path(__file__).parents[2] / "docs/suites.md").read_text(encoding="utf-8")
-    example, own_scenes = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    example, own_scenes, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     Path("example.yaml").write_text(example, encoding="utf-8")
     result = cli("suite", "example.yaml", "--dry-run")
     assert result.code == 3

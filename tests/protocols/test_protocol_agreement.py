@@ -1,9 +1,7 @@
 """Each named protocol agrees with the peers that compute its numbers, on every pair that it admits.
 
-Run as a script or with `pytest -s`, it prints the largest deviation of each protocol from each peer. For peers that are
-used in float32, it also prints the deviation from the float32 value, and of that from the peer's float64 value:
-
-    PYTHONPATH=tests python tests/protocols/test_protocol_agreement.py
+With `pytest -s`, it prints the largest deviation of each protocol from each peer. Run as a script (`make agreement`),
+it writes the table of these deviations into docs/agreement.md.
 """
 
 from __future__ import annotations
@@ -20,13 +18,17 @@ import pytest
 import torch
 from support import peer_scores
 from support.pairs import array_masks, array_pairs, large_pairs, second_photograph
-from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Line, check_number_of_pairs, distance
-from support.peer_protocols import CC, PROTOCOLS, Tool, quantise
-from support.peer_scores import Array, Case, Peer
+from support.peer_lines import AVERAGE, FEWEST_PAIRS, Deviation, Kind, Line, check_number_of_pairs, distance
+from support.peer_page import PAGE, insert, rows_of
+from support.peer_protocols import CC, METRICS, PROTOCOLS, Tool, quantise
+from support.peer_scores import Answer, Array, Case, Peer
+from support.protocols import BARE, changed
 
 from nvs_eval.diagnostics.verify.scores import average_error
 from nvs_eval.evaluation.scorer import Scorer
+from nvs_eval.metrics.describe import family_of
 from nvs_eval.metrics.lpips.metric import Lpips, load_lpips
+from nvs_eval.metrics.registry import FAMILIES
 from nvs_eval.metrics.weights.pins import Net
 from nvs_eval.protocols import Protocol, Quantise, load_protocol, named_protocols
 from nvs_eval.sources.views import Render, View
@@ -35,7 +37,10 @@ CPU = torch.device("cpu")
 SMALLEST = {"ssim": 11, "dssim": 11, "lpips": 31, "ms_ssim": 161, "dssim_ms": 161}
 LARGE = {"ms_ssim", "dssim_ms"}
 """Metrics that need large pairs, on which the others are not computed, since LPIPS in float64 is slow."""
+TOOLS = {**PROTOCOLS, **METRICS}
 PSNR_OF_DOUBLES = 2e-5
+CLAIM = 1e-6
+"""Deviation below which all metrics are, according to docs/agreement.md, apart from PSNR in dB (`PSNR_OF_DOUBLES`)."""
 LARGEST_PSNR = 100.0
 """PSNR above which the error is mere rounding, for example after the exact colour correction of a negative."""
 
@@ -52,13 +57,36 @@ def test_quantisation_of_tools() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_protocol_agrees_with_its_peers(
     name: str, weights_folder: Callable[[Net], Path | None], lpips_of: Callable[..., Lpips]
 ) -> None:
-    nets: set[Any] = {metric.split("_")[-1] for metric in PROTOCOLS[name].peers if "lpips" in metric}
+    nets = protocol_of(name).nets
     folders = [weights_folder(net) for net in nets]
     print(f"\n{compare(name, lpips_of, folders[0] if folders else None)}")
+
+
+def test_page_has_every_metric_of_every_protocol() -> None:
+    rows = {(protocol.split()[0], metric) for protocol, metric, *_ in rows_of(PAGE.read_text(encoding="utf-8"))}
+    protocols = {name: set(load_protocol(name).metrics) - {AVERAGE} for name in named_protocols()}
+    assert {(name, metric) for name, metrics in protocols.items() for metric in metrics} <= rows
+    assert {family_of(metric) for _, metric in rows} == set(FAMILIES)
+
+
+def test_page_has_every_peer_and_kind_of_pairs() -> None:
+    rows = {tuple(row[:3]): row[3:6] for row in rows_of(PAGE.read_text(encoding="utf-8"))}
+    for name, tool in TOOLS.items():
+        masked = {} if tool.mask == "none" else tool.masked or tool.peers
+        for kinds, by_metric in (((0, 1), tool.peers), ((2,), masked)):
+            for metric, peer in ((metric, peer) for metric, peers in by_metric.items() for peer in peers):
+                assert all(rows[name, metric, peer.name][kind] for kind in kinds), (name, metric, peer.name)
+
+
+def test_deviations_of_the_page_are_below_the_claim() -> None:
+    rows = rows_of(PAGE.read_text(encoding="utf-8"))
+    for name, metric, peer, *deviations, _ in rows:
+        claimed = PSNR_OF_DOUBLES if "psnr" in metric else CLAIM
+        assert all(float(deviation) <= claimed for deviation in deviations if deviation), (name, metric, peer)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +123,9 @@ def test_peer_with_too_few_answers_is_detected(
         calls[bool(case.golden)] += 1
         return answer(case) if bool(case.golden) != masked or calls[masked] < FEWEST_PAIRS else None
 
-    tool = PROTOCOLS["nerfbaselines"]
+    tool = TOOLS["nerfbaselines"]
     peers = {"mae": [Peer("seldom", seldom)]}
-    monkeypatch.setitem(PROTOCOLS, "nerfbaselines", replace(tool, peers=peers))
+    monkeypatch.setitem(TOOLS, "nerfbaselines", replace(tool, peers=peers))
     protocol = load_protocol("nerfbaselines")
     protocol = replace(protocol, metrics={"mae": protocol.metrics["mae"]})
     with pytest.raises(AssertionError, match=f"mae, masked: {masked}: 9 pairs were compared with seldom"):
@@ -108,7 +136,7 @@ def compare(
     name: str, lpips_of: Callable[..., Lpips], weights_dir: Path | None = None, protocol: Protocol | None = None
 ) -> Line:
     """Assert that a protocol agrees with every peer on every pair, and return its row of the table."""
-    tool, line = PROTOCOLS[name], Line(name)
+    tool, line = TOOLS[name], Line(name)
     protocol = protocol or protocol_of(name)
 
     @cache
@@ -122,12 +150,16 @@ def compare(
         view = View(pair, _tensor(reference), (Render(_tensor(render)),), None if mask is None else _tensor(mask))
         (ours,) = scorer(undefined(protocol, pair, prepared.reference.shape)).score(view)
         golden = "" if mask is None else ", mask"
+        kind: Kind = "8-bit" if _in_levels(reference, render) else "float"
         case = Case(pair, prepared.reference, prepared.render, prepared.mask, golden, lpips_of)
         corrected = case if prepared.corrected is None else replace(case, render=prepared.corrected)
         peers = tool.peers if mask is None or tool.masked is None else tool.masked
         for metric in (metric for metric in ours if metric != AVERAGE):
             for peer in peers[metric]:
-                _compare(line, metric, peer, ours[metric][0], corrected if metric.startswith(CC) else case)
+                value, scored = ours[metric][0], corrected if metric.startswith(CC) else case
+                if answer := _compare(f"{name}, {metric} of {pair!r}", metric, peer, value, scored):
+                    key = metric, peer.name, kind if mask is None else "masked"
+                    line.deviations.setdefault(key, Deviation()).add(value, *answer)
         if AVERAGE in ours:
             parts = (ours[part][0] for part in protocol.metrics[AVERAGE].values())
             assert abs(ours[AVERAGE][0] - average_error(*parts)) <= 1e-9
@@ -135,24 +167,31 @@ def compare(
     return line
 
 
-def _compare(line: Line, metric: str, peer: Peer, ours: float, case: Case) -> None:
+def _in_levels(*images: Array) -> bool:
+    """Return whether all values are those of 8-bit images."""
+    return all(np.array_equal(image, (np.rint(image * 255) / 255).astype(np.float32)) for image in images)
+
+
+def _compare(where: str, metric: str, peer: Peer, ours: float, case: Case) -> Answer:
+    """Assert that a value agrees with a peer's, and return the peer's; None if they cannot be compared."""
     answer = peer.answer(case)
     if answer is None:
-        return
+        return None
     exact, single = answer
-    where = f"{line.name}, {metric} of {case.name!r}: nvs-eval gives {ours!r}, {peer.name} {exact!r}"
+    where = f"{where}: nvs-eval gives {ours!r}, {peer.name} {exact!r}"
     if "psnr" in metric and min(ours, exact) > LARGEST_PSNR:
-        return
+        return None
     # Tools that prepare images in float64 keep more digits than float32 images.
     tolerance = PSNR_OF_DOUBLES if "psnr" in metric and case.render.dtype == np.float64 else peer.tolerance
     assert distance(ours, exact) <= tolerance, where
     if single is not None:
         assert distance(ours, single) <= distance(exact, single) + tolerance, f"{where}, in float32 {single!r}"
-    line.deviations.setdefault((metric, peer.name), Deviation()).add(ours, exact, single)
-    line.pairs[metric, peer.name, bool(case.golden)] += 1
+    return answer
 
 
 def protocol_of(name: str) -> Protocol:
+    if name in METRICS:
+        return _alone(name)
     named, _, correction = name.partition(" ")
     protocol = load_protocol(named)
     if not correction:
@@ -161,6 +200,15 @@ def protocol_of(name: str) -> Protocol:
     both = protocol.colour_corrected(kind)
     corrected = {name: parameters for name, parameters in both.metrics.items() if name.startswith(CC)}
     return replace(both, metrics=corrected)
+
+
+def _alone(metric: str) -> Protocol:
+    """Return a protocol of one metric with default parameters."""
+    tool = METRICS[metric]
+    rules = {"clipped": "clamp", "error": "error", "kept": "keep"}
+    mask = "valid-pixels" if tool.mask == "weights" else "none"
+    protocol = changed(BARE, name=metric, out_of_range=rules[tool.beyond], mask=mask, metrics={metric: {}})
+    return replace(protocol, metrics={metric: {}})
 
 
 def views(tool: Tool) -> Iterator[tuple[str, Array, Array, Array | None]]:
@@ -210,5 +258,5 @@ def _tensor(image: Array) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    for protocol_name in PROTOCOLS:
-        print(compare(protocol_name, cache(load_lpips)), flush=True)
+    lines = [compare(tool_name, cache(load_lpips)) for tool_name in TOOLS]
+    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), lines), encoding="utf-8")

@@ -19,8 +19,12 @@ from nvs_eval.report.audit import audit_table, audit_words
 from nvs_eval.report.tables.table import Table
 from nvs_eval.report.words import absence, phrase
 
+IN_RANGE = ("alpha", "range", "mask")
 
-def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> Record:
+
+def scored(
+    protocol: str, *, coverage: float | None = None, neutral: Sequence[str] = IN_RANGE, **scores: float
+) -> Record:
     """Return a record under a named protocol, with its signatures and some of its metrics."""
     known = load_protocol(protocol)
     view = replace(row(), scores=scores, coverage=coverage)
@@ -29,6 +33,7 @@ def scored(protocol: str, *, coverage: float | None = None, **scores: float) -> 
         protocol={"name": known.name, "definition": known.definition, "fingerprint": known.fingerprint},
         metrics={name: info for name, info in known.infos.items() if name in scores},
         views=[view, replace(view, name="0002")],
+        neutral=neutral,
     )
 
 
@@ -151,7 +156,7 @@ def test_equal_values_are_not_equal_definitions(pinned: Pinned) -> None:
 def test_one_signature_is_the_same_number_by_definition(pinned: Pinned) -> None:
     records = [scored("gsplat", psnr=20.0, ssim=0.5), scored("gsplat-vgg", psnr=20.0, ssim=0.5)]
     pinned("audit", "\n".join(about("PSNR", records)))
-    three = [*records, scored("nerf", psnr=21.0)]
+    three = [replace(one, neutral=("alpha", "mask")) for one in (*records, scored("nerf", psnr=21.0))]
     pinned("audit", "\n".join(about("PSNR", three)))
 
 
@@ -216,7 +221,7 @@ def test_means_that_one_protocol_rounds_are_not_the_same_by_definition() -> None
 
 
 def test_different_views_are_named(pinned: Pinned) -> None:
-    standard = scored("standard", psnr=20.0, coverage=0.5)
+    standard = scored("standard", psnr=20.0, coverage=0.5, neutral=("alpha", "range"))
     pinned("audit", "\n".join(about("PSNR", [standard, over(NERFW, "0001", "0002", "0003")])))
     assert about("PSNR", [standard, over(NERFW, "0001", "0003")])[1].endswith(
         "uses no masks and is a mean over 2 views, but not those of standard."
@@ -228,25 +233,24 @@ def test_same_signature_of_other_views_is_another_definition(pinned: Pinned) -> 
     pinned("audit", "\n".join(about("PSNR", records)))
 
 
-def with_references(record: Record, sha256: str) -> Record:
-    return replace(record, views=[replace(view, reference_sha256=sha256 * 64) for view in record.views])
+def reasons(first: str, second: str, *neutral: str) -> str:
+    """Return how the SSIM of the second protocol differs from the first one's, with these neutral steps."""
+    records = [scored(first, ssim=0.9, neutral=neutral), scored(second, ssim=0.8, neutral=neutral)]
+    return about("SSIM", records)[1].partition("it ")[2]
 
 
-def read_with(record: Record, background: list[float] | None) -> Record:
-    return replace(record, provenance={"reading": {"background": background, "grey_to_rgb": False, "exr": None}})
-
-
-def test_alpha_is_named_if_images_may_have_had_it() -> None:
-    def reasons(first: Record, second: Record) -> str:
-        return about("SSIM", [first, second])[1].partition("it ")[2]
-
-    standard, inria = scored("standard", ssim=0.9), scored("inria-3dgs", ssim=0.8)
-    assert reasons(standard, inria) == "pads with zeros."
-    assert reasons(standard, with_references(inria, "1")) == "pads with zeros and drops alpha."
-    # A background was given, so that the renders may have alpha although the references have none.
-    assert reasons(read_with(standard, None), read_with(inria, None)) == "pads with zeros."
-    white = [1.0, 1.0, 1.0]
-    assert reasons(read_with(standard, white), read_with(inria, white)) == "pads with zeros and drops alpha."
+def test_steps_that_changed_nothing_are_not_reasons() -> None:
+    assert reasons("standard", "inria-3dgs", *IN_RANGE) == "pads with zeros."
+    assert reasons("standard", "inria-3dgs", "range", "mask") == "pads with zeros and drops alpha."
+    assert reasons("standard", "inria-3dgs", "alpha", "mask") == "pads with zeros and clamps to [0, 1]."
+    assert reasons("standard", "inria-3dgs", "alpha", "range") == "pads with zeros and uses no masks."
+    assert reasons("standard", "inria-3dgs") == "pads with zeros, drops alpha, clamps to [0, 1] and uses no masks."
+    assert reasons("standard", "ngp-pl", *IN_RANGE, "q-reference").endswith(" and does not quantise.")
+    assert reasons("standard", "ngp-pl", *IN_RANGE, "q-reference", "q-render") == (
+        "mirrors the image at its borders and clamps variances at 0."
+    )
+    two = scored("standard", ssim=0.9), scored("inria-3dgs", ssim=0.8, neutral=("range", "mask"))
+    assert about("SSIM", two)[1].endswith("it pads with zeros and drops alpha.")
 
 
 def test_alpha_is_named_if_nothing_else_differs() -> None:
@@ -258,20 +262,6 @@ def test_alpha_is_named_if_nothing_else_differs() -> None:
         metrics={"psnr": replace(plain.metrics["psnr"], signature=signature)},
     )
     assert "under dropping (drops alpha)" in about("PSNR", [plain, dropping])[1]
-
-
-def test_clamping_is_named_if_it_may_have_mattered() -> None:
-    # None of these protocols refuses images outside [0, 1], so that there may have been some.
-    records = [scored("nerf", psnr=20.0), scored("instant-ngp", psnr=21.0)]
-    assert about("PSNR", records)[1] == "PSNR under instant-ngp is 21.00 dB (+1.00): it clamps to [0, 1]."
-
-
-def test_masks_are_named_if_there_were_masks() -> None:
-    def both(coverage: float | None) -> list[Record]:
-        return [scored("standard", psnr=20.0, coverage=coverage), scored("zipnerf-pytorch", psnr=21.0)]
-
-    assert "mask" not in "".join(about("PSNR", both(None)))
-    assert about("PSNR", both(0.5))[0].endswith("rounds to 8 bits and averages over the mask.")
 
 
 def test_idle_parts_are_named_if_nothing_else_differs() -> None:

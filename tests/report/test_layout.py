@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from support.pinned import Pinned
 from support.records import INFO, record, row
 from support.tables import layout
@@ -372,15 +373,48 @@ def test_a_published_mean_is_shown_as_it_was_published(name: str) -> None:
     fingerprint = theirs.protocol.fingerprint
     protocol = {"name": theirs.protocol.name, "definition": {"round_means": None}, "fingerprint": fingerprint}
     for suite_name, means in theirs.means.items():
-        suite = load_suite(suite_name)
+        suite = with_scenes(load_suite(suite_name))
         views = [replace(row(), width=suite.width or 48, scores=dict.fromkeys(means, 15.0))]
-        ours = replace(record(protocol=protocol), views=views, metrics=dict.fromkeys(means, INFO["psnr"]))
+        index = {} if suite.index is None else {"index_sha256": suite.index.sha256}
+        ours = replace(
+            record(protocol=protocol, provenance=index), views=views, metrics=dict.fromkeys(means, INFO["psnr"])
+        )
         named = [replace(ours, scene=scene) for scene in suite.names]
         decimals = dict.fromkeys(means, 9)
         (table,) = tables_of(named, layout(rows="method", suite=suite, published=[theirs], decimals=decimals))
         assert {column.name: cell.text for column, cell in zip(table.columns, table.rows[1], strict=True)} == {
             "method": theirs.title, **means,
         }  # fmt: skip
+
+
+def with_scenes(suite: Suite) -> Suite:
+    """Return a suite, if it has an index with as many made-up scenes."""
+    names = [f"{number:016x}" for number in range(suite.index.scenes)] if suite.index else []
+    return structs.replace(suite, scenes=tuple(Scene(name, name, 1) for name in names)) if names else suite
+
+
+def test_published_means_of_an_index_stand_beside_records_of_that_index() -> None:
+    theirs, suite = load_published("pixelsplat"), with_scenes(load_suite("acid"))
+    assert suite.index is not None
+    protocol = {"name": "pixelsplat", "definition": {"round_means": None}, "fingerprint": theirs.protocol.fingerprint}
+    first = of("ours", 26.0, protocol=protocol)
+
+    def ours(scenes: Sequence[str], width: int = 256, sha256: str = suite.index.sha256) -> list[Record]:
+        views = [replace(view, width=width) for view in first.views]
+        return [replace(first, scene=name, views=views, provenance={"index_sha256": sha256}) for name in scenes]
+
+    whole = ours(suite.names)
+    check_published([theirs], whole)
+    for chosen in (None, suite):
+        (table,) = tables_of(whole, layout(rows="method", metrics=("psnr",), suite=chosen, published=[theirs]))
+        assert texts(table, PSNR) == ["26.00", "28.27"]
+    for part in (ours(suite.names[1:]), ours(suite.names, sha256="0" * 64)):
+        with pytest.raises(InputError, match="must have all scenes of re10k and acid"):
+            check_published([theirs], part)
+        with pytest.raises(InputError, match="has means over re10k and acid alone"):
+            tables_of(part, layout(rows="method", published=[theirs]))
+    with pytest.raises(InputError, match=r"448 pixels wide, and those of acid are 256\."):
+        tables_of(ours(suite.names, width=448), layout(rows="method", published=[theirs]))
 
 
 def test_a_published_mean_is_of_all_scenes_of_its_suite() -> None:

@@ -72,7 +72,7 @@ def test_each_metric_is_the_protocols_or_listed_as_different(name: str) -> None:
 def distance(published: Published, suite: str, metric: str) -> Fraction | None:
     """Return the excess of a published mean over what rounding explains; None where a scene is missing."""
     rows = [published.scores.get(scene, {}) for scene in load_suite(suite).names]
-    if not all(metric in row for row in rows):
+    if not rows or not all(metric in row for row in rows):
         return None
     mean_published = published.means[suite][metric]
     values = [row[metric] for row in rows]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from support.peer_protocols import Tool
 
 AVERAGE = "mipnerf_average"
 FEWEST_PAIRS = 10
+
+Kind = Literal["8-bit", "float", "masked"]
+"""Pairs of images with 8-bit levels, pairs with other values, and pairs with a mask."""
 
 
 @dataclass
@@ -19,45 +22,54 @@ class Deviation:
     Attributes:
         pairs: number of pairs compared.
         exact: deviation from the peer's float64 value.
-        single: deviation from the peer's float32 value, if there is one.
-        rounding: deviation of the peer's float32 value from its float64 value.
+        rounding: deviation of the peer's float32 value from its float64 value, if there is one.
     """
 
     pairs: int = 0
     exact: float = 0.0
-    single: float | None = None
-    rounding: float = 0.0
+    rounding: float | None = None
 
     def add(self, ours: float, exact: float, single: float | None) -> None:
         self.pairs += 1
         self.exact = max(self.exact, distance(ours, exact))
         if single is not None:
-            self.single = max(self.single or 0.0, distance(ours, single))
-            self.rounding = max(self.rounding, distance(exact, single))
-
-    def __str__(self) -> str:
-        single = "" if self.single is None else f" (float32: {self.single:.0e}, error of the peer {self.rounding:.0e})"
-        return f"{self.exact:.0e}{single}"
+            self.rounding = max(self.rounding or 0.0, distance(exact, single))
 
 
 @dataclass
 class Line:
-    """Row of a protocol in the table of deviations.
+    """Rows of a protocol in the table of deviations.
 
     Attributes:
         name: name of the protocol.
-        deviations: deviations by metric and peer.
-        pairs: number of pairs compared, by metric, peer and use of a mask.
+        deviations: deviations by metric, peer and kind of pairs.
     """
 
     name: str
-    deviations: dict[tuple[str, str], Deviation] = field(default_factory=dict)
-    pairs: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    deviations: dict[tuple[str, str, Kind], Deviation] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        pairs = max(deviation.pairs for deviation in self.deviations.values())
-        cells = [f"{metric} {peer} {deviation}" for (metric, peer), deviation in self.deviations.items()]
-        return f"{self.name} | {pairs} pairs | {'; '.join(cells)}"
+        return "\n".join(" | ".join(row) for row in self.rows)
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Protocol, metric, peer, largest deviation in each kind of pairs, rounding error of the peer in float32."""
+        rows = []
+        for metric, peer in dict.fromkeys((metric, peer) for metric, peer, _ in self.deviations):
+            by_kind = [self.deviations.get((metric, peer, kind)) for kind in get_args(Kind)]
+            rounding = [one.rounding for one in by_kind if one is not None and one.rounding is not None]
+            cells = [None if one is None else one.exact for one in by_kind]
+            numbers = [*cells, max(rounding, default=None)]
+            rows.append((self.name, metric, peer, *("" if number is None else f"{number:.1e}" for number in numbers)))
+        return rows
+
+    def pairs(self, metric: str, peer: str, *, masked: bool) -> int:
+        """Return the number of pairs compared with a peer, with masks or without."""
+        return sum(
+            deviation.pairs
+            for (one, name, kind), deviation in self.deviations.items()
+            if (one, name, kind == "masked") == (metric, peer, masked)
+        )
 
 
 def check_number_of_pairs(line: Line, tool: Tool, metrics: Sequence[str]) -> None:
@@ -67,7 +79,7 @@ def check_number_of_pairs(line: Line, tool: Tool, metrics: Sequence[str]) -> Non
         for metric in (metric for metric in metrics if metric != AVERAGE):
             assert peers[metric], f"{line.name}: {metric} has no peer, masked: {masked}"
             for peer in peers[metric]:
-                compared = line.pairs[metric, peer.name, masked]
+                compared = line.pairs(metric, peer.name, masked=masked)
                 where = f"{line.name}, {metric}, masked: {masked}"
                 assert compared >= FEWEST_PAIRS, f"{where}: {compared} pairs were compared with {peer.name}"
 

@@ -6,7 +6,9 @@ import re
 import warnings
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -46,6 +48,24 @@ def torchmetrics_network(ours: Lpips) -> Any:
     module = _exact(_quietly(_LPIPS, net=ours.net, pnet_rand=True))
     _fill(module.net, ours.backbone.weights)
     return module
+
+
+def dists_package(backbone: Mapping[str, Tensor]) -> Any:
+    """Return the module of dists-pytorch in float64, with its own weights and a backbone of VGG16."""
+    from DISTS_pytorch import DISTS_pt  # pyright: ignore[reportMissingImports]
+
+    build = DISTS_pt.models.vgg16
+
+    def vgg16(*_: Any, **__: Any) -> Any:
+        model = build(weights=None, init_weights=False)
+        model.load_state_dict(dict(backbone), strict=False)
+        return model
+
+    with patch.object(DISTS_pt.models, "vgg16", vgg16):
+        module = DISTS_pt.DISTS(load_weights=False)
+    weights = torch.load(Path(DISTS_pt.__file__).with_name("weights.pt"), weights_only=True)
+    module.alpha.data, module.beta.data = weights["alpha"], weights["beta"]
+    return module.double().eval()
 
 
 def _exact(module: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from support.peer_scores import (
     CLIPPED_PSNR,
+    DISTS,
+    FLIP,
     INRIA_SSIM,
     MAE,
     MS_SSIM,
@@ -297,3 +299,9 @@ PROTOCOLS: dict[str, Tool] = {
         mask="dycheck",
     ),
 }
+
+METRICS: dict[str, Tool] = {
+    "flip": Tool({"flip": [FLIP]}, mask="weights", beyond="clipped"),
+    "dists": Tool({"dists": [DISTS]}, beyond="error"),
+}
+"""Tools of the metrics that no named protocol has, each with default parameters, by metric."""

@@ -18,8 +18,9 @@ import numpy as np
 import pytorch_msssim
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from support.flip_definition import definition
 from support.pairs import array_pairs
-from support.peer_networks import lpips_package, torchmetrics_network
+from support.peer_networks import dists_package, lpips_package, torchmetrics_network
 from support.window_ssim import Tool, ssim_map
 
 from nvs_eval.diagnostics.verify.pair import Pair, masked_mean
@@ -216,6 +217,25 @@ def _spatial(net: str, case: Case, reference: Array, render: Array) -> Array:
         return module(x, y, normalize=True)[0, 0].numpy()
 
 
+def _flip_evaluator(case: Case) -> Answer:
+    import flip_evaluator  # pyright: ignore[reportMissingImports]
+
+    exact = definition(*case.doubles)
+    # It computes in float32 only. The mean of its map is taken in float64, because its own sum is a float32.
+    single = flip_evaluator.evaluate(case.reference, case.render, "LDR", applyMagma=False)[0]
+    return masked_mean(exact[..., None], case.pair.mask), masked_mean(single.astype(np.float64), case.pair.mask)
+
+
+@cache
+def _dists_network(load: Callable[..., Lpips]) -> Any:
+    return dists_package(load("vgg").backbone.weights)
+
+
+def _dists(case: Case) -> Answer:
+    with torch.inference_mode():
+        return _dists_network(case.lpips_of)(*case.tensors(np.float64)).item(), None
+
+
 # --- Independent implementations ----------------------------------------------------------------------------------
 
 
@@ -276,6 +296,7 @@ SKIMAGE_UNIFORM, SKIMAGE_RANGE_2 = (
 MS_SSIM = Peer("pytorch-msssim", _ms_ssim)
 INRIA_SSIM = Peer("torch", _inria_ssim)
 SKIMAGE_GREY = Peer("scikit-image", _skimage_ssim_of_grey)
+FLIP, DISTS = Peer("flip-evaluator", _flip_evaluator), Peer("dists-pytorch", _dists)
 MSSSIM = Peer("pytorch-msssim", _msssim)
 PSNR, MAE = Peer("reference", _psnr), Peer("reference", _mae)
 

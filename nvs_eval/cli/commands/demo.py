@@ -23,7 +23,8 @@ class Demo:
     """Folder to search first for LPIPS backbones (default: the environment variable NVS_EVAL_WEIGHTS)."""
 
     def run(self) -> int:
-        """Draw, train and evaluate, then print where everything is."""
+        """Draw, train and evaluate, make the page, and print where everything is."""
+        from nvs_eval.cli.commands.report import ReportCommand
         from nvs_eval.cli.console import progress_to, say
         from nvs_eval.cli.demo.scene import write_scene
         from nvs_eval.cli.demo.training import train
@@ -41,12 +42,15 @@ class Demo:
             device = "cuda" if kind == "cuda" else "cpu"
             config = train(scene, self.folder / "runs", device=device, weights_dir=self.weights_dir, progress=reached)
         say(f"Trained run: {config}")
-        Run(
+        code, _ = Run(
             load_config=(config,),
             steps=("all",),
             output_dir=results,
             device=self.device,
             weights_dir=self.weights_dir,
-        ).run()
+        ).evaluate()
         say(f"Records and renders: {results}. To print the table again: nvs-eval table {results}")
-        return 0
+        made = ReportCommand(
+            records=(str(results),), output=self.folder / "page", maps=("ssim", "flip"), title="Demo", overwrite=True
+        ).run()
+        return code or made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from nvs_eval.cli.options import EXIT_FAILED, LayoutOptions, WriteOptions, callbacks
+from nvs_eval.cli.options import EXIT_FAILED, LayoutOptions, WriteOptions, callbacks, say_report
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.options import SuiteOptions
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from nvs_eval.evaluation.suite_file import SuiteFile
     from nvs_eval.records.record import Record
     from nvs_eval.report.tables.layout import Layout
+
+
+# Number of scenes whose tables are laid out before they are evaluated.
+_REHEARSED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +54,17 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
             raise InputError(f"--output must not be the suite file. Got {self.output}. Name another file.")
         receipt = Receipt(self)
         if not self.dry_run and (finished := receipt.find(callbacks())):
-            self._put(load_suite_file(self.file), [record for _, record in finished])
+            file = load_suite_file(self.file)
+            chosen = {(method.name, scene) for method in file.methods for scene in file.suite.names}
+            self._put(file, [record for _, record in finished if (record.method, record.scene) in chosen])
+            say_report(self.output_dir or file.output_dir)
             return 0
+        from nvs_eval.cli.console import say
         from nvs_eval.evaluation.suite import open_suite
 
         suite = open_suite(self)
+        if suite.file.note:
+            say(suite.file.note, style="yellow")
         self._rehearse(suite)
         if not self.dry_run:
             return self._evaluate(suite, receipt)
@@ -70,7 +80,10 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
 
         if not all(entry.protocols for entry in suite.entries):
             return  # The protocol `auto` is resolved only when runs are opened.
-        made_up = [record for entry in suite.entries for record in entry.made_up_records()]
+        # The first scenes show all columns.
+        scenes = {*suite.file.suite.names[:_REHEARSED]}
+        entries = [entry for entry in suite.entries if entry.scene in scenes]
+        made_up = [record for entry in entries for record in entry.made_up_records()]
         records, layout = self._laid_out(suite.file, made_up)
         (chosen_records if self.long else tables_of)(records, replace(layout, tied=None))
 
@@ -99,7 +112,9 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         finally:
             code = _warn("Not done, ", result.not_done)
         if code == 0 and not self.only:  # Other commands may write records of entries that are not chosen but shown.
-            receipt.write(_again, [entry.options for entry in suite.entries])
+            receipt.write(_again, suite.inputs())
+        if code == 0:
+            say_report(self.output_dir or suite.file.output_dir)
         return code
 
 
@@ -109,6 +124,8 @@ def _again(command: SuiteCommand, callbacks: Callbacks) -> Records:
     from nvs_eval.evaluation.suite import open_suite
 
     suite = open_suite(command)
+    if suite.file.note:
+        callbacks.warn(suite.file.note)
     result, root = suite.evaluate(callbacks), command.output_dir or suite.file.output_dir or RESULTS
     return [] if result.not_done else [(root, record) for record in result.records]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import LayoutOptions, LogOptions, WriteOptions
+
+# More scenes than these have no table each.
+_MOST_TABLES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,12 @@ class TableCommand(WriteOptions, LayoutOptions, LogOptions):
         sinks = self.sinks()
         chosen = read_record_files(self.records, protocol=self.protocol, on_note=say)
         files, records = zip(*chosen, strict=True)
-        layout = self.layout(records)
+        scenes = len({record.scene for record in records})
+        if scenes > _MOST_TABLES and self.rows == "checkpoint" and not self.per_scene:
+            say(f"{scenes} scenes: one row per method, with means over them. Use `--rows scene` for each scene.")
+            layout = replace(self, rows="method").layout(records)
+        else:
+            layout = self.layout(records)
         if not self.allow_mixed:
             check_comparable(records, files=files)
         self.put_chosen(records, layout, per_view=self.per_view)

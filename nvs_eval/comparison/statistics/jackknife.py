@@ -10,6 +10,7 @@ import numpy as np
 
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, Interval, ends, intervals, sign_of, why_none
 from nvs_eval.comparison.statistics.scores import (
+    FEWEST_SCENES,
     Array,
     SceneScores,
     Scores,
@@ -187,8 +188,9 @@ def _in_closed_form(scores: Scores, interval: Interval) -> Iterator[Without]:
 
 def _has_same_interval(scores: Scores, scenes: tuple[SceneScores, ...]) -> bool:
     """Return whether the remaining scenes have an interval of the same kind."""
-    rest = Scores(scenes)
-    return rest.samples_scenes == scores.samples_scenes and not why_none(rest)
+    if scores.samples_scenes:
+        return len(scenes) >= FEWEST_SCENES
+    return not why_none(Scores(scenes))
 
 
 def _append(others: Array, values: Array) -> Array:

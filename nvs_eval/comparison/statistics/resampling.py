@@ -1,62 +1,15 @@
-"""Draws of the bootstrap: distances of resampled mean differences from that of the data, in standard errors.
-
-Levels are scenes (if they are a sample), then the runs of each side separately, then views, the same for both sides.
-Metrics of one layout share the draws.
-"""
+"""Distances of resampled mean differences from that of the data, in standard errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from math import prod
+from itertools import groupby
 
 import numpy as np
 
+from nvs_eval.comparison.statistics.draws import FEW_ROWS, MOST_NUMBERS, Draws, draws_of, orders_of
 from nvs_eval.comparison.statistics.scores import Array, Scores
-
-# Largest size of an intermediate array, so that memory does not grow with the number of views.
-_MOST_NUMBERS = 2_000_000
-# Largest number of view counts of a layout that is kept for the next comparison of this layout.
-_MOST_KEPT = 4_000_000
-# Number of resamples whose means of two sides fit into a core's cache.
-_IN_CACHE = 2_000
-
-Layout = tuple[tuple[int, int, int], ...]
-"""Numbers of A's runs, B's runs and views of each scene."""
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """Draws of one scene for some resamples.
-
-    Attributes:
-        scene: index of the scene.
-        rows: indices of the resamples, [n].
-        position: index of the scene among those that are drawn; 0 if scenes are fixed.
-        counts: how often each view was drawn, [n, views].
-        runs: shares of A's and of B's runs, [n, runs] each, once for each order of the sides.
-    """
-
-    scene: int
-    rows: np.ndarray
-    position: int
-    counts: np.ndarray
-    runs: Sequence[tuple[Array, Array]]
-
-    @property
-    def views(self) -> Array:
-        """Share of each view among those drawn, [n, views]."""
-        return self.counts / self.counts.shape[1]
-
-
-@dataclass(frozen=True)
-class _Generators:
-    """Random generators of views and scenes, and of runs. Draws do not depend on how many are made at a time."""
-
-    views: np.random.Generator
-    runs: np.random.Generator
 
 
 def studentised(metrics: Sequence[Scores], *, resamples: int, seed: int) -> Array:
@@ -75,10 +28,9 @@ def studentised(metrics: Sequence[Scores], *, resamples: int, seed: int) -> Arra
         [resamples, metrics].
     """
     layout, sampled = metrics[0].layout, metrics[0].samples_scenes
-    orders = _orders(layout)
+    orders = orders_of(layout)
     drawn = -(-resamples // orders)
-    counts = drawn * sum(views for *_, views in layout)
-    draws = (_kept_draws if counts <= _MOST_KEPT else _draws)(layout, drawn, seed, sampled=sampled)
+    draws = draws_of(layout, drawn, seed, sampled=sampled)
     of_scenes = _of_sampled_scenes if sampled else _of_fixed_scenes
     return of_scenes(metrics, draws, (orders, drawn)).reshape(len(metrics), orders * drawn).T
 
@@ -91,89 +43,47 @@ def _ratios(distances: Array, variances: Array) -> Array:
     return ratios
 
 
-def _orders(layout: Layout) -> int:
-    """Return 2 if resamples come in pairs that swap the draws of runs, and 1 otherwise."""
-    return 2 if any(max(runs) > 1 for *runs, _ in layout) else 1
-
-
-# --- Draws ------------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16)
-def _kept_draws(layout: Layout, drawn: int, seed: int, *, sampled: bool) -> list[_Draws]:
-    return list(_draws(layout, drawn, seed, sampled=sampled))
-
-
-def _draws(layout: Layout, drawn: int, seed: int, *, sampled: bool) -> Iterator[_Draws]:
-    """Draw views and runs of every scene, or scenes and then views and runs of each drawn scene."""
-    rng = _Generators(np.random.default_rng(seed), np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]))
-    scenes = range(len(layout))
-    if not sampled:
-        for scene in scenes:
-            yield from _draws_of(layout, (0, scene), np.arange(drawn), rng)
-        return
-    chosen = rng.views.integers(0, len(layout), (drawn, len(layout)))
-    for position in scenes:
-        for scene in scenes:
-            rows = np.flatnonzero(chosen[:, position] == scene)
-            yield from _draws_of(layout, (position, scene), rows, rng)
-
-
-def _draws_of(layout: Layout, place: tuple[int, int], rows: np.ndarray, rng: _Generators) -> Iterator[_Draws]:
-    """Yield draws of a scene in a position for some resamples, in parts. Both orders of sides have the same views."""
-    position, scene = place
-    orders, (*runs, views) = _orders(layout), layout[scene]
-    step = max(1, _MOST_NUMBERS // max(views, prod(runs)))
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        counts = _counts(rng.views.integers(0, views, (len(part), views)), views)
-        points = rng.runs.random((len(part), 2, max(runs))) if orders > 1 else np.zeros((len(part), 2, 1))
-        (x_a, x_b), (y_a, y_b) = (
-            [_counts((points[:, side, :most] * most).astype(np.int64), most) / most for most in runs] for side in (0, 1)
-        )
-        small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-        yield _Draws(scene, part, position, small, [(x_a, y_b), (y_a, x_b)][:orders])
-
-
-def _counts(drawn: np.ndarray, most: int) -> np.ndarray:
-    """Return how often each of `most` indices was drawn in each row."""
-    flat = drawn + np.arange(len(drawn))[:, None] * most
-    return np.bincount(flat.ravel(), minlength=len(drawn) * most).reshape(len(drawn), most)
-
-
 # --- Sampled scenes ---------------------------------------------------------------------------------------------------
 
 
-def _of_sampled_scenes(metrics: Sequence[Scores], draws: Iterable[_Draws], shape: tuple[int, int]) -> Array:
+def _of_sampled_scenes(metrics: Sequence[Scores], draws: Iterable[Draws], shape: tuple[int, int]) -> Array:
     """Return distances over drawn scenes in standard errors, [metrics, orders, draws].
 
     The means of a side are computed once for all metrics that share it, such as those of its pairs with other sides.
     """
-    orders, count = shape[0], len(metrics[0].scenes)
-    sides = [_Sides.of(metrics, side) for side in (0, 1)]
+    count = len(metrics[0].scenes)
+    by_side = [_distinct(metrics, side) for side in (0, 1)]
     # The level of a view cancels in differences. Subtracting it first avoids loss of digits.
-    by_scene = zip(sides[0].scenes, sides[1].scenes, strict=True)
+    by_scene = zip(by_side[0][0], by_side[1][0], strict=True)
     levels = [(a.mean(axis=(0, 1)) + b.mean(axis=(0, 1))) / 2 for a, b in by_scene]
-    scenes = [side.centred(levels) for side in sides]
-    means = [np.empty((orders, len(side.scenes[0]), count, shape[1])) for side in sides]
-    for part in draws:
-        views = part.views.T
-        for side, of_side in enumerate(means):
-            runs = scenes[side][part.scene] @ views
-            for order in range(orders):
-                shares = part.runs[order][side]
-                of_draws = runs[:, 0] if runs.shape[1] == 1 else np.einsum("rk,skr->sr", shares, runs)
-                of_side[order, :, part.position][:, part.rows] = of_draws
-    ratios = np.empty((len(metrics), *shape))
-    for order, start in product(range(orders), range(0, shape[1], _IN_CACHE)):
-        part = slice(start, start + _IN_CACHE)
-        for metric, (a, b) in enumerate(zip(sides[0].owners, sides[1].owners, strict=True)):
-            differences = means[1][order, b, :, part] - means[0][order, a, :, part]
-            distances = differences.sum(axis=0) / count
-            squares = np.einsum("pr,pr->r", differences, differences) / count
-            variances = np.maximum(squares - distances**2, 0.0) / (count - 1)
-            ratios[metric, order, part] = _ratios(distances, variances)
-    return ratios
+    sides = [_Sides.without_levels(scenes, levels) for scenes, _ in by_side]
+    means = [np.empty((len(side.scores), *shape)) for side in sides]
+    sums, squares = np.zeros((2, len(metrics), *shape))
+    for _, parts in groupby(draws, key=lambda part: part.position):
+        for part in parts:
+            for index, side in enumerate(sides):
+                runs = side.means_of_runs(part)
+                for order, shares in enumerate(part.runs):
+                    of_draws = runs[:, 0] if runs.shape[1] == 1 else np.einsum("rk,skr->sr", shares[index], runs)
+                    means[index][:, order, part.rows] = of_draws
+        for metric, (a, b) in enumerate(zip(*(owners for _, owners in by_side), strict=True)):
+            differences = means[1][b] - means[0][a]
+            sums[metric] += differences
+            squares[metric] += differences**2
+    distances = sums / count
+    return _ratios(distances, np.maximum(squares / count - distances**2, 0.0) / (count - 1))
+
+
+def _distinct(metrics: Sequence[Scores], side: int) -> tuple[list[Array], list[int]]:
+    """Return the finite scores of the distinct sides A (0) or B (1) in each scene, and the index of each metric's side.
+
+    The scores of a scene have the shape [sides, runs, views].
+    """
+    scores = [[scene.finite[side] for scene in metric.scenes] for metric in metrics]
+    places: dict[tuple[int, ...], int] = {}
+    owners = [places.setdefault(tuple(map(id, scenes)), len(places)) for scenes in scores]
+    distinct = dict(zip(owners, scores, strict=True)).values()
+    return [np.stack(scenes) for scenes in zip(*distinct, strict=True)], owners
 
 
 @dataclass(frozen=True)
@@ -181,27 +91,37 @@ class _Sides:
     """Distinct sides of several metrics.
 
     Attributes:
-        scenes: finite scores in each scene, [sides, runs, views].
-        owners: index of each metric's side.
+        scores: scores of all scenes in a row, each [runs, views], [sides, sum of runs x views].
+        starts: index of each scene's first score.
+        runs: number of runs of each scene.
     """
 
-    scenes: Sequence[Array]
-    owners: Sequence[int]
+    scores: Array
+    starts: np.ndarray
+    runs: np.ndarray
 
     @classmethod
-    def of(cls, metrics: Sequence[Scores], side: int) -> _Sides:
-        """Collect the sides A (0) or B (1)."""
-        scores = [[scene.finite[side] for scene in metric.scenes] for metric in metrics]
-        places: dict[tuple[int, ...], int] = {}
-        owners = [places.setdefault(tuple(map(id, scenes)), len(places)) for scenes in scores]
-        distinct = dict(zip(owners, scores, strict=True)).values()
-        return cls([np.stack(scenes) for scenes in zip(*distinct, strict=True)], owners)
+    def without_levels(cls, scenes: Sequence[Array], levels: Sequence[Array]) -> _Sides:
+        """Take scores, [sides, runs, views] in each scene, without the level of each view and the mean over scenes."""
+        rest = [scores - level for scores, level in zip(scenes, levels, strict=True)]
+        means = np.mean([scores.mean(axis=(1, 2)) for scores in rest], axis=0)
+        flat = [(scores - means[:, None, None]).reshape(len(means), -1) for scores in rest]
+        ends = np.cumsum([scores.shape[1] for scores in flat])
+        return cls(np.concatenate(flat, axis=1), np.array([0, *ends[:-1]]), np.array([one.shape[1] for one in scenes]))
 
-    def centred(self, levels: Sequence[Array]) -> list[Array]:
-        """Return the scores without the level of each view, and without their mean over scenes."""
-        scenes = [scores - level for scores, level in zip(self.scenes, levels, strict=True)]
-        means = np.mean([scores.mean(axis=(1, 2)) for scores in scenes], axis=0)
-        return [scores - means[:, None, None] for scores in scenes]
+    def means_of_runs(self, draws: Draws) -> Array:
+        """Return the mean drawn score of each run, [sides, runs, n]."""
+        views, runs = draws.views, self.runs[draws.scenes[0]]
+        size, shape = runs * views.shape[1], (len(self.scores), -1, runs, views.shape[1])
+        firsts = [0, *np.flatnonzero(np.diff(draws.scenes)) + 1]
+        if len(views) < FEW_ROWS * len(firsts):
+            drawn = self.scores[:, self.starts[draws.scenes][:, None] + np.arange(size)]
+            return np.einsum("srkv,rv->skr", drawn.reshape(shape), views)
+        starts = self.starts[draws.scenes[firsts]]
+        parts = zip(starts, np.split(views, firsts[1:]), strict=True)
+        return np.concatenate(
+            [self.scores[:, start : start + size].reshape(shape)[:, 0] @ part.T for start, part in parts], axis=2
+        )
 
 
 # --- Fixed scenes -----------------------------------------------------------------------------------------------------
@@ -263,13 +183,13 @@ class _Scene:
         return means[1] - means[0], square, variance
 
 
-def _of_fixed_scenes(metrics: Sequence[Scores], draws: Iterable[_Draws], shape: tuple[int, int]) -> Array:
+def _of_fixed_scenes(metrics: Sequence[Scores], draws: Iterable[Draws], shape: tuple[int, int]) -> Array:
     """Return distances over all scenes in standard errors, [metrics, orders, draws]."""
     scenes = [_Scene.of(metrics, index) for index in range(len(metrics[0].scenes))]
     distances, variances = np.zeros((*shape, len(metrics))), np.zeros((*shape, len(metrics)))
     for part in draws:
-        scene = scenes[part.scene]
-        step = max(1, _MOST_NUMBERS // scene.products[:, :, 0].size)
+        scene = scenes[part.scenes[0]]
+        step = max(1, MOST_NUMBERS // scene.products[:, :, 0].size)
         for start in range(0, len(part.rows), step):
             some = slice(start, start + step)
             views = part.views[some]

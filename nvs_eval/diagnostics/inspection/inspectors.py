@@ -11,6 +11,7 @@ from nvs_eval.diagnostics.inspection.findings import Inspection
 from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.diagnostics.inspection.run import RunData, inspect_run
 from nvs_eval.errors import InputError
+from nvs_eval.records.record import LINES
 from nvs_eval.system.plugins import find_plugin
 
 _RECORD = ".json"
@@ -76,4 +77,6 @@ def _inspect(path: Path, data: Path | None, trust: bool) -> Inspection:
         raise InputError(f"{_RULE} {path} does not exist.")
     if path.suffix.lower() == _RECORD:
         return inspect_record(path)
+    if path.suffix.lower() == LINES:
+        raise InputError(f"{_RULE} {path} has the records of many scenes.")
     return inspect_run(find_inspector(path).inspect_run(path, data=data, trust=trust))

@@ -104,10 +104,11 @@ class Report:
 
     @property
     def title(self) -> str:
-        """File, number of views and protocol of the record."""
+        """File, scene if the file has several, number of views and protocol of the record."""
         record = self.record
         views = f"{self.views} of {len(record.views)} views"
-        return f"{self.file}: {views}, protocol {record.protocol_title} {record.fingerprint}"
+        scene = "" if record.suite is None else f"{record.scene}, "
+        return f"{self.file}: {scene}{views}, protocol {record.protocol_title} {record.fingerprint}"
 
     @property
     def rows(self) -> list[tuple[str, str, str, str, str]]:

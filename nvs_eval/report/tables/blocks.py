@@ -12,6 +12,7 @@ from nvs_eval.records.comparable import difference, usual_of
 from nvs_eval.records.groups import Contender, checkpoints_of, methods_of
 from nvs_eval.records.joint import Joint, JointRecord, joint, joint_by_scene
 from nvs_eval.records.record import MetricInfo, Record
+from nvs_eval.report.benchmarks import Suite, load_suite
 from nvs_eval.report.tables.columns import COUNTS, own_names
 from nvs_eval.report.tables.layout import Layout
 from nvs_eval.report.tables.published_rows import PublishedRow, Row, numbers_of, published_row
@@ -28,6 +29,7 @@ class Block:
         infos: facts of each metric, by key.
         layout: layout of the tables.
         company: scenes of all tables together, with the widths of their images in pixels.
+        suites: suites of published means, by name.
     """
 
     joint: Joint
@@ -35,6 +37,7 @@ class Block:
     infos: dict[str, MetricInfo]
     layout: Layout
     company: Mapping[str, frozenset[int]]
+    suites: Mapping[str, Suite]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -101,6 +104,7 @@ class Block:
                 self.scenes,
                 company=self.company,
                 suite=layout.suite,
+                suites=self.suites,
                 allow_mixed=layout.options.allow_mixed,
             )
             for source in layout.published
@@ -128,14 +132,15 @@ class Block:
     @cached_property
     def odd(self) -> dict[int, tuple[Record, Record, str]]:
         """Records not comparable with most of their scene, by id: the record, a usual one, and the difference."""
-        shown = [record for contender in self.contenders for record in contender.all_records]
+        shown: dict[str, list[Record]] = {}
+        for record in (record for contender in self.contenders for record in contender.all_records):
+            shown.setdefault(record.scene, []).append(record)
         odd = {}
-        for scene in self.scenes:
-            if records := [record for record in shown if record.scene == scene]:
-                usual = usual_of(records)
-                for record in records:
-                    if differs := difference(usual, record):
-                        odd[id(record)] = record, usual, differs
+        for records in (shown[scene] for scene in self.scenes if scene in shown):
+            usual = usual_of(records)
+            for record in records:
+                if differs := difference(usual, record):
+                    odd[id(record)] = record, usual, differs
         return odd
 
     def mark(self, row: Row) -> str:
@@ -166,6 +171,7 @@ def blocks(records: Sequence[Record], layout: Layout, *, by_scene: bool = False)
     records, scenes = of_suite(records, layout)
     others = numbers_of(layout.published, records)
     groups = joint_by_scene(records, scenes, others=others) if by_scene else joint(records, others=others)
+    suites = {name: load_suite(name).with_scenes_of(records) for one in layout.published for name in one.means}
     of_split = {split: _widths(r for r in records if r.split == split) for split in {r.split for r in records}}
     parts = []
     for group in groups:
@@ -173,7 +179,7 @@ def blocks(records: Sequence[Record], layout: Layout, *, by_scene: bool = False)
         company = {scene: widths.get(scene, frozenset[int]()) for scene in scenes if layout.suite or scene in widths}
         present = {record.scene for record in group.records}
         of_group = scenes if layout.suite and not by_scene else [scene for scene in scenes if scene in present]
-        parts.append(Block(group, of_group, _infos(group), layout, company))
+        parts.append(Block(group, of_group, _infos(group), layout, company, suites))
     counts_alone = check_metrics([block.infos for block in parts], records, layout)
     return [block for block in parts if block.metrics or counts_alone]
 
@@ -185,10 +191,12 @@ def of_suite(records: Sequence[Record], layout: Layout) -> tuple[list[Record], l
         InputError: no record is of the suite.
     """
     if suite := layout.suite:
-        with_scenes = [(record, suite.scene(record.scene)) for record in records]
+        scene_of = suite.by_name
+        with_scenes = [(record, scene_of.get(record.scene)) for record in records]
         records = [replace(record, scene=scene.name) if scene else record for record, scene in with_scenes]
     scenes = _scenes(records, layout)
-    return [record for record in records if record.scene in scenes], scenes
+    shown = {*scenes}
+    return [record for record in records if record.scene in shown], scenes
 
 
 def _scenes(records: Sequence[Record], layout: Layout) -> list[str]:

@@ -83,11 +83,27 @@ def layout_of(records: Sequence[Record], options: TableOptions, *, tied: Tied | 
         check_published(published, records)
     return Layout(
         options=options,
-        suite=None if options.suite is None else load_suite(options.suite),
+        suite=None if options.suite is None else _suite(options.suite, records),
         published=published,
         decimals=chosen,
         tied=tied,
     )
+
+
+def _suite(name: str, records: Sequence[Record]) -> Suite:
+    """Load a suite; one that has an index consists of the scenes of the records that were scored with it.
+
+    Raises:
+        InputError: the suite is unknown, or the records do not have all scenes of its index.
+    """
+    suite = load_suite(name).with_scenes_of(records)
+    if suite.index is not None and not suite.is_whole:
+        raise InputError(
+            f"{suite.name} is the mean of the {suite.index.scenes} scenes of its evaluation index "
+            f"({suite.index.source}). Got records of {len(suite.scenes)} of them. Score the others with `nvs-eval "
+            "suite`, or omit `--suite`."
+        )
+    return suite
 
 
 def _checked_decimals(option: Sequence[str] | Mapping[str, float], records: Sequence[Record]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
@@ -94,7 +94,7 @@ def numbers_of(published: Sequence[Published], records: Sequence[Record]) -> lis
 
     Args:
         published: published numbers.
-        records: records whose signatures are used for their protocols; those of other named protocols are known.
+        records: records, whose signatures are those of their protocols; other named protocols are known.
     """
     signatures: dict[str, dict[str, str]] = {}
     for record in records if published else ():
@@ -130,18 +130,19 @@ def check_published(published: Sequence[Published], records: Sequence[Record]) -
                 f"Score with `--protocol {source.protocol.name}`, rescore kept renders, or use `--allow-mixed` "
                 "to print them side by side, marked."
             )
-        _check_scenes(source, {record.scene for record in sharing})
+        _check_scenes(source, sharing)
 
 
-def _check_scenes(source: Published, scenes: Collection[str]) -> None:
+def _check_scenes(source: Published, records: Sequence[Record]) -> None:
     """Check that records share a scene with published numbers, or all scenes of a suite if these are means alone."""
+    scenes = {record.scene for record in records}
     if source.scores and not source.scores.keys() & scenes:
         raise InputError(
             f"Records must share a scene with {source.title} ({source.name}): {some(source.scores, 20)}. Got "
             f"{some(sorted(scenes))}. Use these names with `--scene` when scoring, or omit the published numbers."
         )
-    suites = [load_suite(name) for name in source.means]
-    if not source.scores and not any({suite.scene(scene) for scene in scenes} >= {*suite.scenes} for suite in suites):
+    suites = [load_suite(name).with_scenes_of(records) for name in source.means]
+    if not source.scores and not any(suite.is_whole and suite.is_covered_by(scenes) for suite in suites):
         raise InputError(
             f"Records must have all scenes of {listed(list(source.means))} to be comparable with {source.title} "
             f"({source.name}), which has means alone. Got {some(sorted(scenes))}. Score the other scenes, or omit the "
@@ -162,6 +163,7 @@ def published_row(
     *,
     company: Mapping[str, frozenset[int]],
     suite: Suite | None,
+    suites: Mapping[str, Suite],
     allow_mixed: bool,
 ) -> PublishedRow | None:
     """Return the row of published numbers in a table; None if they have no number for its columns and scenes.
@@ -172,28 +174,29 @@ def published_row(
         scenes: scenes of the table.
         company: scenes of all tables together, with the widths of their images in pixels (none for a missing scene).
         suite: suite of the table, or None.
+        suites: suites of published means, by name.
         allow_mixed: whether numbers of which none is that of a column are in columns of the same metrics, marked.
 
     Raises:
         InputError: the numbers are of scenes with the same names in another benchmark or of images of another width, or
             are means and the table has none.
     """
-    metrics = {column.key: column.metric for column in columns if column.has_number(published.name)}
-    mark = PUBLISHED
+    mark, metrics = PUBLISHED, {col.key: col.metric for col in columns if col.has_number(published.name)}
     if not metrics and allow_mixed:
         first = {column.metric: column.key for column in reversed(columns)}
         metrics, mark = {key: metric for metric, key in first.items()}, PUBLISHED + ODD
-    suites = [load_suite(name) for name in published.suites]
+    homes = [suites.get(name) or load_suite(name) for name in published.suites]
+    own = [suites[name] for name in published.means]
     same_names = [scene for scene in scenes if scene in published.scores]
-    scores = {scene: published.scores[scene] for scene in same_names if _is_of(scene, suites, company, suite)}
-    means = _means(published, scenes, company, suite)
+    scores = {scene: published.scores[scene] for scene in same_names if _is_of(scene, homes, company, suite)}
+    means = _means(published, scenes, company, [one for one in own if suite is None or one.name == suite.name])
     if not metrics:
         return None
     if scores or means:
         return PublishedRow(published, scores, means, mark, metrics)
-    whole = any(set(load_suite(name).names) == set(scenes) for name in published.means)
+    whole = any(_shows_all(one, scenes) for one in own)
     if same_names or (whole and not published.scores):
-        raise InputError(f"{published.title} ({published.name}) {_other_images(suites, same_names or scenes, company)}")
+        raise InputError(f"{published.title} ({published.name}) {_other_images(homes, same_names or scenes, company)}")
     if not published.scores:
         raise InputError(
             f"{published.title} ({published.name}) has means over {listed(list(published.means))} alone. Got a table "
@@ -235,29 +238,40 @@ def _homes(scene: str, widths: frozenset[int]) -> frozenset[Scene]:
 
 
 def _means(
-    published: Published, scenes: Sequence[str], company: Mapping[str, frozenset[int]], suite: Suite | None
+    published: Published, scenes: Sequence[str], company: Mapping[str, frozenset[int]], suites: Sequence[Suite]
 ) -> Mapping[str, str]:
     """Return the published means over a suite, if the table shows exactly its scenes."""
-    for name in [suite.name] if suite else published.means:
-        if name in published.means and set(load_suite(name).names) == set(scenes):
-            homes = (load_suite(name).scene(scene) in _homes(scene, company[scene]) for scene in scenes)
-            return published.means[name] if all(homes) else {}
+    for suite in suites:
+        if _shows_all(suite, scenes):
+            return published.means[suite.name] if _are_of(scenes, suite, company) else {}
     return {}
+
+
+def _shows_all(suite: Suite, scenes: Sequence[str]) -> bool:
+    return suite.is_whole and {*suite.names} == {*scenes}
+
+
+def _are_of(scenes: Sequence[str], suite: Suite, company: Mapping[str, frozenset[int]]) -> bool:
+    """Return whether the records of the scenes of a suite have its images."""
+    if suite.index is not None:  # Its hash has told the scenes from those of other benchmarks.
+        return all(company[scene] <= {suite.width} for scene in scenes)
+    return all(suite.scene(scene) in _homes(scene, company[scene]) for scene in scenes)
 
 
 def _other_images(suites: Sequence[Suite], scenes: Sequence[str], company: Mapping[str, frozenset[int]]) -> str:
     """Return why published numbers of some scenes are not of the records' images, without the subject."""
     theirs = f"has numbers for scenes of {listed([suite.name for suite in suites])}."
     widths = {width for scene in scenes for width in company[scene]}
-    sized = next((suite for suite in map(load_suite, named_suites()) if suite.width and suite.scene(scenes[0])), None)
+    known = [*suites, *map(load_suite, named_suites())]
+    sized = next((suite for suite in known if suite.width and suite.scene(scenes[0])), None)
     if sized is not None and (widths != {sized.width} if sized in suites else sized.width in widths):
         return (
             f"{theirs} Got images of {some(scenes)} that are {listed([str(width) for width in sorted(widths)])} "
             f"pixels wide, and those of {sized.name} are {sized.width}. Omit the published numbers."
         )
     return (
-        f"{theirs} Other benchmarks also have scenes named {listed(scenes)}. Pass `--suite` if the records are of that "
-        "suite, or omit the published numbers."
+        f"{theirs} Other benchmarks also have scenes named {some(scenes, 20)}. Pass `--suite` if the records are of "
+        "that suite, or omit the published numbers."
     )
 
 

@@ -180,6 +180,16 @@ def visible(value: float, digits: int, beyond: float = 0.0) -> str:
     return next(text for text in (*fixed, *scientific, f"{value:+}") if abs(float(text)) > beyond)
 
 
+def change(value: float, other: float, digits: int) -> str:
+    """Format the difference of a value from another with its sign, and with more decimals if these would show zero.
+
+    Values that are shown as equal have the difference zero, which has no sign.
+    """
+    if shown(value, digits) == shown(other, digits):
+        return f"{0:.{digits}f}"
+    return visible(value - other, digits)
+
+
 def metric_column(metric: str, info: MetricInfo | About, cells: Sequence[Cell] = ()) -> Column:
     """Return the column of a metric."""
     title = printable(label_of(metric, None if isinstance(info, About) else info))

@@ -130,7 +130,7 @@ def _tabular(table: Table, rows: Sequence[str]) -> Iterator[str]:
         yield r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     yield rf"  \begin{{tabular}}{{{alignment}}}"
     yield r"    \toprule"
-    yield f"    {' & '.join(map(_heading, table.columns))} \\\\"
+    yield f"    {' & '.join(map(heading, table.columns))} \\\\"
     yield r"    \midrule"
     yield from (f"    {row}" for row in rows)
     yield r"    \bottomrule"
@@ -184,7 +184,8 @@ def _notes(table: Table) -> Iterator[str]:
         yield r"  \end{minipage}"
 
 
-def _heading(column: Column) -> str:
+def heading(column: Column) -> str:
+    """Return the heading of a column in LaTeX, with its unit and direction."""
     # In the table of one metric, columns are scenes without a direction.
     is_metric = column.metric is not None and column.higher_is_better is not None
     name = metric_name(column.metric or "", column.title or column.name) if is_metric else escape(column.name)

@@ -1,0 +1,1 @@
+"""Pictures of results for papers and talks: comparison figures and videos, from the kept images of records."""
