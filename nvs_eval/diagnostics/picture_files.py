@@ -80,9 +80,10 @@ def sources_of(scene: SceneGroup, views: Sequence[str]) -> SceneSources:
             (file, record), row = column.rows[name]
             for kind, relative in (("render", row.render), ("reference", row.reference)):
                 path = None if relative is None else _plain(file.parent / relative)
-                if path is None or (why := _why_unread(path)) is not None:
-                    one = _not_kept(column, kind) if path is None else _lost(column, kind, path.parent, why)
-                    missing.setdefault(one, {})[name] = None
+                if path is None:
+                    missing.setdefault(_not_kept(column, kind), {})[name] = None
+                elif (why := _why_unread(path)) is not None:
+                    missing.setdefault(_lost(column, kind, path.parent, why), {})[name] = None
                 elif kind == "render":
                     renders[name, place] = Source(path, readings[id(record)])
                 else:
