@@ -195,6 +195,46 @@ def test_a_pdf_has_searchable_text_and_the_same_bytes(results: Path, cli: Callab
     assert "Unchanged: fig.pdf" in result.err
 
 
+def write_postscript_font(file: Path, characters: str) -> None:
+    """Write a font with PostScript outlines, in which every character is a square."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.t2CharStringPen import T2CharStringPen
+
+    pen = T2CharStringPen(600, {})
+    for draw, place in (
+        (pen.moveTo, (50, 0)),
+        (pen.lineTo, (50, 700)),
+        (pen.lineTo, (550, 700)),
+        (pen.lineTo, (550, 0)),
+    ):
+        draw(place)
+    pen.closePath()
+    glyphs = [".notdef", *(f"u{ord(character):04X}" for character in characters)]
+    font = FontBuilder(1000, isTTF=False)
+    font.setupGlyphOrder(glyphs)
+    font.setupCharacterMap({ord(character): name for character, name in zip(characters, glyphs[1:], strict=True)})
+    font.setupCFF("Squares", {}, dict.fromkeys(glyphs, pen.getCharString()), {})
+    font.setupHorizontalMetrics(dict.fromkeys(glyphs, (600, 50)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Squares", "styleName": "Regular"})
+    font.setupOS2(sTypoAscender=800, sTypoDescender=-200)
+    font.setupPost()
+    font.save(file)
+
+
+def test_text_whose_font_cannot_be_embedded_is_drawn_as_shapes(results: Path, cli: Callable[..., Said]) -> None:
+    write_postscript_font(Path("squares.otf"), "abc")
+    command = ("figure", "out", "--views", "0001", "--font", "squares.otf", "--dpi", "72")
+    result = cli(*command, "--names", "abc", "XYZ", "a", "-o", "fig.pdf")
+    assert result.code == 0
+    assert "Text in Squares is drawn as shapes, since PDF viewers" in result.err
+    content = Path("fig.pdf").read_bytes()
+    assert b"Squares" not in content
+    assert content.count(b"/Type /Font") > 0  # XYZ and the scores, which Squares lacks, are still text.
+    result = cli(*command, "--names", "abc", "XYZ", "a", "-o", "fig.svg")
+    assert "shapes" not in result.err
+
+
 def test_a_png_has_its_width_and_its_images(results: Path, cli: Callable[..., Said]) -> None:
     result = cli(
         "figure", "out", "--views", "0002", "--auto-crops", "2", "--dpi", "100", "--width", "4", "-o", "fig.png"

@@ -65,6 +65,18 @@ def test_a_character_that_the_bold_font_lacks_is_drawn() -> None:
     assert [part for part, _ in families.parts("a\u10e5", 14, bold=False)] == ["a", "\u10e5"]
 
 
+def test_a_name_that_ends_with_arabic_begins_at_the_left() -> None:
+    grid = Grid(1, 1, (300, 40), 14)
+
+    def strip(name: str) -> np.ndarray:
+        tile = Tile(name, np.zeros((40, 300, 3), np.uint8), Score(""))
+        return frame_of([tile], grid, ("", ""), TYPEFACE)[: grid.strip]
+
+    left = strip("&")[:, :20]
+    assert left.max() > 200
+    assert (strip("& \u0637\u0631\u064a\u0642\u0629")[:, :20] == left).all()
+
+
 def test_a_wipe_has_one_image_left_of_the_line_and_the_other_right_of_it() -> None:
     grid = Grid(1, 1, (100, 40), 14)
     left, right = (

@@ -18,13 +18,13 @@ from nvs_eval.diagnostics.figures.crops import (
     parse_crop,
 )
 from nvs_eval.diagnostics.figures.drawing import Drawing
-from nvs_eval.diagnostics.figures.fonts import font_families, has_bold
+from nvs_eval.diagnostics.figures.fonts import font_families, has_bold, is_embeddable
 from nvs_eval.diagnostics.figures.layout import Bar, Cell, Row, lay_out
 from nvs_eval.diagnostics.figures.options import FigureOptions
 from nvs_eval.diagnostics.figures.plot import plotted
 from nvs_eval.diagnostics.figures.sheet import Score, Sheet, Shown, read_sheet
 from nvs_eval.diagnostics.figures.tikz import tikz_files
-from nvs_eval.errors import InputError, counted, quoted, unknown_name
+from nvs_eval.errors import InputError, counted, quoted, some, unknown_name
 from nvs_eval.report.curve_plot import import_matplotlib
 from nvs_eval.report.tables.table import metric_column, printable
 from nvs_eval.report.writers.latex import escape, heading
@@ -103,12 +103,12 @@ def draw_figure(options: FigureOptions) -> Figure:
         if kind == _TIKZ
         else {options.output: plotted(drawing, families, kind.removeprefix("."))}
     )
-    notes += _look_notes(drawing, families)
+    notes += _look_notes(drawing, families, kind)
     size = drawing.width / drawing.dpi, drawing.height / drawing.dpi
     return Figure(files, size, {one.view.title: one.crops for one in loaded}, notes)
 
 
-def _look_notes(drawing: Drawing, families: Sequence[str]) -> Iterator[str]:
+def _look_notes(drawing: Drawing, families: Sequence[str], kind: str) -> Iterator[str]:
     """Yield notes on a look that is not as it should be: small text, none in bold, or a figure higher than a page."""
     if (height := drawing.height / drawing.dpi) > _PAGE:
         yield f"The figure is {height:.1f} inches high, more than most pages. Use a smaller --width or fewer views."
@@ -120,6 +120,9 @@ def _look_notes(drawing: Drawing, families: Sequence[str]) -> Iterator[str]:
             yield f"LaTeX has no letter for a character of {quoted(text)}. Give another with `--names` or `--labels`."
     if families and not has_bold(families[0]) and any(one.bold for one in drawing.texts):
         yield f"The font {families[0]} has no bold, so that the best scores are not marked. Name another with `--font`."
+    if kind == ".pdf" and (fonts := [family for family in families if not is_embeddable(family)]):
+        why = "PDF viewers may refuse fonts with PostScript outlines"
+        yield f"Text in {some(fonts)} is drawn as shapes, since {why}. For text, name a TrueType font with `--font`."
 
 
 def _checked_kind(options: FigureOptions) -> str:

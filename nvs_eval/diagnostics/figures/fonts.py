@@ -64,6 +64,24 @@ def file_with(character: str, families: tuple[str, ...], *, bold: bool) -> Path:
     return next((file for file in files if character in _characters_in(file)), files[0])
 
 
+def families_with(text: str, families: Sequence[str], *, bold: bool) -> list[str]:
+    """Return the families that a text is set in, in their order."""
+    files = {file_with(character, tuple(families), bold=bold) for character in text if not character.isspace()}
+    return [family for family in families if {font_file(family), font_file(family, bold=bold)} & files]
+
+
+def is_embeddable(family: str) -> bool:
+    """Return whether PDF files of matplotlib can have a family's characters as text.
+
+    It declares fonts with PostScript outlines (most .otf files, Noto CJK) as TrueType fonts, which some viewers and
+    publishers refuse.
+    """
+    from matplotlib.ft2font import FT2Font
+
+    table = FT2Font(str(font_file(family))).get_sfnt_table("maxp")
+    return table is None or table["version"] >= (1, 0)
+
+
 def has_bold(family: str) -> bool:
     """Return whether a family has a bold font."""
     return font_file(family, bold=True) != font_file(family)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from nvs_eval.diagnostics.figures.crops import Pixels
 from nvs_eval.diagnostics.figures.fonts import file_with
@@ -43,7 +44,13 @@ class Typeface:
 
     def width(self, text: str, size: int, *, bold: bool) -> float:
         """Return the width of a text in pixels."""
-        return sum(font.getlength(part) for part, font in self.parts(text, size, bold=bold))
+        return sum(font.getlength(part, direction=_direction()) for part, font in self.parts(text, size, bold=bold))
+
+
+@cache
+def _direction() -> str | None:
+    """Return the direction of a line; words in Arabic or Hebrew have theirs. Pillow without Raqm knows no direction."""
+    return "ltr" if features.check("raqm") else None
 
 
 @dataclass(frozen=True)
@@ -174,9 +181,10 @@ def _caption(
         left = f"{left[:-2]}…" if left.endswith("…") else f"{left[:-1]}…"
     draw = ImageDraw.Draw(frame)
     baseline = y + grid.strip // 2 + round(0.36 * size)
+    colour = _FAINT if faint else _TEXT
     starts = (x + margin, x + width - margin - typeface.width(right, size, bold=bold))
     for text, start in zip((left, right), starts, strict=True):
         end = start
         for part, font in typeface.parts(text, size, bold=bold):
-            draw.text((end, baseline), part, fill=_FAINT if faint else _TEXT, font=font, anchor="ls")
-            end += font.getlength(part)
+            draw.text((end, baseline), part, fill=colour, font=font, anchor="ls", direction=_direction())
+            end += font.getlength(part, direction=_direction())

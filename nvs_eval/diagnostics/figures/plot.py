@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from nvs_eval.diagnostics.figures.drawing import Drawing, Text
-from nvs_eval.diagnostics.figures.fonts import quiet_fonts
+from nvs_eval.diagnostics.figures.fonts import families_with, is_embeddable, quiet_fonts
 from nvs_eval.report.curve_plot import METADATA, SETTINGS
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def plotted(drawing: Drawing, families: Sequence[str], kind: str) -> bytes:
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, drawing.width), ylim=(drawing.height, 0))
         axes.set_axis_off()
         _fill(axes, drawing, families)
+        if kind == "pdf":
+            _draw_shapes(axes, families)
         figure.savefig(file := BytesIO(), format=kind, dpi=drawing.dpi, metadata=METADATA[f".{kind}"])
     content = file.getvalue()
     return content.replace(_STIX, _LIKE_STIX) if kind == "svg" else content
@@ -73,3 +75,13 @@ def _add_text(axes: Axes, text: Text, size: float, families: Sequence[str]) -> N
     length = box.height if text.upwards else box.width
     if length > text.room:
         drawn.set_fontsize(size * text.room / length)
+
+
+def _draw_shapes(axes: Axes, families: Sequence[str]) -> None:
+    """Draw text as shapes where its font cannot be embedded."""
+    from matplotlib.patheffects import Normal
+
+    lacking = {family for family in families if not is_embeddable(family)}
+    for text in axes.texts if lacking else ():
+        if lacking.intersection(families_with(text.get_text(), families, bold=text.get_fontweight() == "bold")):
+            text.set_path_effects([Normal()])
