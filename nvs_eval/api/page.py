@@ -92,7 +92,7 @@ def make_page(options: PageOptions, callbacks: Callbacks) -> Page:
         InputError: A record, view or map is not available, the page may not be written, or the disk is too full.
     """
     from nvs_eval.diagnostics.maps import maps_of, write_maps
-    from nvs_eval.diagnostics.picture_files import check_room, sources_of
+    from nvs_eval.diagnostics.picture_files import announce, check_room, sources_of
     from nvs_eval.diagnostics.pictures import write_pictures
 
     check_output(options.output, single=options.single_file, overwrite=options.overwrite)
@@ -105,6 +105,7 @@ def make_page(options: PageOptions, callbacks: Callbacks) -> Page:
     _check_views(scenes, options)
     sources = [sources_of(scene, scene.chosen(options.views, options.every)) for scene in scenes]
     check_room(sources, options, callbacks)
+    announce(sources, callbacks)
     maps = [maps_of(scene, options) for scene in scenes]
     place = nullcontext(None) if options.single_file else new_folder(options.output)
     with place as folder:

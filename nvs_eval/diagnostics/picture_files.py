@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvs_eval.errors import LONGEST_PATH, InputError, counted, shortened
+from nvs_eval.errors import LONGEST_PATH, InputError, counted, shortened, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.images.files import Reading
 from nvs_eval.report.page.groups import Column, SceneGroup
@@ -20,6 +20,8 @@ from nvs_eval.system.space import in_units, too_little
 _GROWTH, _GROWTH_LOSSY, _GROWTH_MAP = {".png": 1.7, ".npy": 1.5}, 7.0, 0.3
 """Bytes of an image on the page per byte of its file, by suffix and for formats that compress more; more for a map."""
 _LARGEST_SINGLE, _MUCH = 250 * 10**6, 10**9
+_MANY = 5000
+"""Number of views of a scene with which a browser opens a page in some seconds."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,24 @@ def _not_kept(column: Column, kind: str) -> _Missing:
 
 def _images(column: Column, kind: str) -> str:
     return f"The renders of {column.name}" if kind == "render" else "The references"
+
+
+def announce(scenes: Sequence[SceneSources], callbacks: Callbacks) -> None:
+    """Name folders of images that are below neither a record nor the working directory, and scenes with many views.
+
+    Records may be those of strangers, so a page copies nothing from elsewhere silently.
+    """
+    records = {file for one in scenes for column in one.scene.columns for file, _ in column.records}
+    roots = {Path.cwd(), *(Path(os.path.realpath(file)).parent for file in records)}
+    folders = {Path(os.path.realpath(source.path)).parent for one in scenes for source in one.all}
+    others = sorted(folder for folder in folders if not roots.intersection((folder, *folder.parents)))
+    if others:
+        names = [shortened(str(folder), LONGEST_PATH) for folder in others]
+        callbacks.say(f"The page contains images of other folders: {some(names, whole=True)}.")
+    for one in scenes:
+        if (count := len(one.views)) > _MANY:
+            name, step = shortened(one.scene.name), count // _MANY + 1
+            callbacks.say(f"{name} has {count} views, so its page opens slowly. Show fewer with `--every {step}`.")
 
 
 def check_room(scenes: Sequence[SceneSources], options: PageOptions, callbacks: Callbacks) -> None:

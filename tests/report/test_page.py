@@ -119,6 +119,12 @@ def test_hostile_names_stay_text(scene: Callable[..., list[Record]], single: boo
             assert not {"<", ">", "&", "\u2028"} & set(file.read_text("utf-8"))
 
 
+def test_views_that_look_alike_have_names_of_their_own(scene: Callable[..., list[Record]]) -> None:
+    scene(views=("a\nb", "a\\nb"))
+    nvs_eval.page("out", output="page")
+    assert [view["name"] for view in data(Path("page"))["views"]] == ["a\\nb", "a\\nb (2)"]
+
+
 @pytest.mark.parametrize("count", [1, 12])
 def test_any_number_of_methods_and_one_view(scene: Callable[..., list[Record]], count: int) -> None:
     scene([f"m{place:02}" for place in range(count)], ["only"])
@@ -272,6 +278,39 @@ def test_links_keep_their_meaning(scene: Callable[..., list[Record]]) -> None:
     Path("elsewhere/link").symlink_to(file.parent.resolve())
     nvs_eval.page(str(Path("elsewhere/link") / file.name), output="page")
     assert all(view["renders"][0] and not view["problems"] for view in data(Path("page"))["views"])
+
+
+def test_images_of_other_folders_are_named(
+    scene: Callable[..., list[Record]], cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene()
+    assert "other folders" not in cli("report", "out", "-o", "page").err
+    Path("project").mkdir()
+    Path("out").rename("project/out")
+    file = next(Path("project/out").rglob("ours/*/*.json"))
+    content = json.loads(file.read_text())
+    for row_of_view, render in zip(content["views"], ("renders/1/0001.png", "project/link.png"), strict=True):
+        row_of_view["render"] = str(Path(render).absolute())
+    file.write_text(json.dumps(content))
+    Path("private").mkdir()
+    Path("renders/1/0002.png").rename("private/photo.png")
+    Path("project/link.png").symlink_to(Path("private/photo.png").absolute())
+    here = Path.cwd()
+    monkeypatch.chdir("project")
+    result = cli("report", "out", "-o", "page")
+    (line,) = [line for line in result.err.splitlines() if "other folders" in line]
+    assert line == f"The page contains images of other folders: {here / 'private'}, {here / 'renders/1'}."
+
+
+def test_a_page_of_many_views_is_announced(
+    scene: Callable[..., list[Record]], cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nvs_eval.diagnostics import picture_files
+
+    scene(views=["1", "2", "3", "4", "5"])
+    monkeypatch.setattr(picture_files, "_MANY", 2)
+    assert "has 5 views, so its page opens slowly. Show fewer with `--every 3`." in cli("report", "out").err
+    assert "slowly" not in cli("report", "out", "--every", "3", "--overwrite").err
 
 
 def test_the_page_says_how_to_keep_renders(cli: Callable[..., Said], here: Path, opener: Any) -> None:

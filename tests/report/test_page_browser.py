@@ -152,7 +152,7 @@ def test_missing_images_are_named(visit: Callable[..., Any]) -> None:
     assert "1 render was not kept" in tab.locator(".messages").inner_text()
     assert tab.locator(".absent").count() == 1
     tab.locator(".row .absent").click()
-    assert tab.locator(".pane .problem").inner_text() == "This render was not kept."
+    assert tab.locator(".pane .problem").inner_text() == "There is no image of this render."
 
 
 def test_the_theme_stays_when_another_scene_is_opened(visit: Callable[..., Any]) -> None:

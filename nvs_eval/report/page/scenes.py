@@ -8,6 +8,7 @@ Two entries come from the diagnosis of errors, and are None without it:
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,7 +88,7 @@ def scene_data(
             for fingerprint, records in scene.protocols.items()
         ],
         "columns": [_column(column, folder) for column in scene.columns],
-        "views": [_view(scene, name, pictures) for name in views],
+        "views": [_view(scene, name, shown, pictures) for name, shown in _distinct(views).items()],
         "images": pictures.images,
         "maps": pictures.maps,
         "messages": list(pictures.messages),
@@ -165,11 +166,23 @@ def _number(value: float) -> float | str:
     return value if math.isfinite(value) else "inf" if value > 0 else "-inf"
 
 
-def _view(scene: SceneGroup, name: str, pictures: Pictures) -> dict[str, Any]:
+def _distinct(names: Sequence[str]) -> dict[str, str]:
+    """Return what the page calls each view. Names that differ only in control characters may look like others."""
+    shown: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        text = printable(name)
+        candidates = itertools.chain([text], (f"{text} ({number})" for number in itertools.count(2)))
+        shown[name] = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(shown[name])
+    return shown
+
+
+def _view(scene: SceneGroup, name: str, shown: str, pictures: Pictures) -> dict[str, Any]:
     rows = [column.rows.get(name) for column in scene.columns]
     given = [one[1] for one in rows if one is not None]
     return {
-        "name": printable(name),
+        "name": shown,
         "width": given[0].width,
         "height": given[0].height,
         "reference": pictures.references.get(name),

@@ -72,6 +72,11 @@ function metricTitle(metric, unit = true) {
   return `${metric.title || metric.key}${unit && metric.unit ? ` [${metric.unit}]` : ""}${arrow}`;
 }
 
+/** Return the smallest and the largest number, of any number of them: functions have a limited number of arguments. */
+function rangeOf(numbers) {
+  return numbers.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+}
+
 /** Return the middle and the quarters of sorted numbers. */
 function quantile(sorted, share) {
   const place = (sorted.length - 1) * share;

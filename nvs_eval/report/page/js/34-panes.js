@@ -60,7 +60,7 @@ function mapValues(view, kind, column) {
 /** Return why a map cannot be shown, or "". */
 function mapProblem(view, kind, column) {
   const [render, reference] = [imageId(view, column), imageId(view, 0)];
-  if (!render || !reference) return "Images of this view were not kept.";
+  if (!render || !reference) return "A map needs images of the render and of the reference.";
   const images = current.scene.images;
   if (images[render].w !== images[reference].w || images[render].h !== images[reference].h) {
     return "Render and reference differ in size.";
@@ -119,7 +119,7 @@ function mapNow(view, kind, column, ready) {
 function paneNow(view, spec, ready) {
   const { kind, column } = parsePane(spec);
   const id = imageId(view, column);
-  if (!id) return { problem: column ? "This render was not kept." : "The reference was not kept." };
+  if (!id) return { problem: column ? "There is no image of this render." : "There is no image of the reference." };
   const { w: width, h: height } = current.scene.images[id];
   const problem = kind === "image" ? "" : mapProblem(view, kind, column);
   if (problem) return { problem };

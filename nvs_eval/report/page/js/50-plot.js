@@ -15,7 +15,7 @@ function niceTicks(low, high, most = 5) {
 
 /** Return a scale from values to places. Values over a factor of 20 get a logarithmic axis if `mayLog`. */
 function scaleOf(values, from, to, mayLog) {
-  let [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = rangeOf(values);
   if (mayLog && low > 0 && high / low > 20) {
     const [a, b] = [Math.log10(low) - 0.05, Math.log10(high) + 0.05];
     const ticks = [];
@@ -100,9 +100,19 @@ function marks(one, points) {
   return parts;
 }
 
+/** Return the width of a character: 2 for those as wide as high, such as Chinese ones, else 1. */
+function cells(character) {
+  return /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]|[^\u0000-\uffff]/u.test(character) ? 2 : 1;
+}
+
+/** Return a text of at most `length` cells. */
 function shortened(text, length) {
+  let room = length;
+  for (const character of text) room -= cells(character);
+  if (room >= 0) return text;
   const characters = [...text];
-  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
+  while (room < 1) room += cells(characters.pop());
+  return `${characters.join("")}…`;
 }
 
 /** Return the point nearest to a place within a distance, or null. */

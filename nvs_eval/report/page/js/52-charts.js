@@ -133,7 +133,7 @@ function addMedians(figure, series) {
     const half = Math.min(26, 90 / series.length + 6);
     drawing.append(
       svg("line", { class: "median", x1: place - half, x2: place + half, y1: middle, y2: middle }),
-      svg("text", { x: place, y: PLOT.height - PLOT.bottom + 17, "text-anchor": "middle" }, shortened(one.name, Math.floor(44 / series.length) + 1)),
+      svg("text", { x: place, y: PLOT.height - PLOT.bottom + 17, "text-anchor": "middle" }, shortened(one.name, Math.floor(42 / series.length))),
     );
   });
 }

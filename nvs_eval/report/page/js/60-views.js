@@ -4,7 +4,7 @@ function viewsSection() {
   const list = el("ol", { class: "views", click: followThumb });
   const section = el("section", { "aria-labelledby": "views-title" }, viewsHead(), columnHead(), list);
   section.style.setProperty("--columns", current.scene.columns.length + 1);
-  list.append(...current.order.map((index) => viewRow(current.scene.views[index])));
+  for (const index of current.order) list.append(viewRow(current.scene.views[index]));
   return section;
 }
 
@@ -71,7 +71,7 @@ function bestColumns(view, metric) {
   const scores = columnNumbers().map((column) => score(view, metric, column));
   const numbers = scores.filter((value) => !Number.isNaN(value));
   if (numbers.length < 2 || metric.higher_is_better === null) return new Set();
-  const best = metric.higher_is_better ? Math.max(...numbers) : Math.min(...numbers);
+  const best = rangeOf(numbers)[metric.higher_is_better ? 1 : 0];
   return new Set(columnNumbers().filter((column) => scores[column - 1] === best));
 }
 
@@ -82,8 +82,8 @@ function thumbFigure(view, column, best) {
   const href = link({ v: view.name, a: column || 1, b: "0" });
   const picture = about
     ? el("img", { src: fileUrl(about.thumb), alt: `${view.name}, ${name}`, width: about.w, height: about.h, loading: "lazy", decoding: "async" })
-    : el("span", { class: "absent" }, "not kept");
-  const anchor = el("a", { href, "data-view": view.name, "data-column": column, "aria-label": about ? null : `${view.name}, ${name}: not kept` }, picture);
+    : el("span", { class: "absent" }, "no image");
+  const anchor = el("a", { href, "data-view": view.name, "data-column": column, "aria-label": about ? null : `${view.name}, ${name}: no image` }, picture);
   return el("figure", {}, anchor, el("figcaption", {}, el("span", { class: "method" }, name), column ? scoreSpans(view, column, best) : null));
 }
 
