@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+from nvs_eval.comparison.causes import Attribution, attribute
 from nvs_eval.comparison.model import Comparison, Difference, Pair
 from nvs_eval.comparison.shared import Shared, shared
 from nvs_eval.comparison.statistics.intervals import RESAMPLES, intervals
@@ -18,11 +19,12 @@ from nvs_eval.comparison.statistics.ranks import holm, signed_ranks
 from nvs_eval.comparison.statistics.scores import Array
 from nvs_eval.comparison.verdicts import pair_words
 from nvs_eval.errors import InputError, some, unknown_name
-from nvs_eval.metrics.registry import keys_of
+from nvs_eval.metrics.registry import base_of, keys_of
 from nvs_eval.records.comparable import precision_advice
 from nvs_eval.records.groups import Contender, by_protocol, last_steps, methods_of
 from nvs_eval.records.incomplete import failures
 from nvs_eval.records.joint import Joint, joint
+from nvs_eval.records.known_causes import KnownCauses
 from nvs_eval.records.record import Record
 
 # Number of pairs whose draws are made together: many are faster, and take more memory.
@@ -47,6 +49,7 @@ def compare(
     runs: Literal["each", "mean"] = "each",
     resamples: int = RESAMPLES,
     on_pairs: Callable[[int, int], None] = lambda done, count: None,
+    causes: KnownCauses | None = None,
 ) -> list[Comparison]:
     """Compare results on the views that they share: one comparison of all results that have numbers in common.
 
@@ -58,12 +61,15 @@ def compare(
             noise (`mean`).
         resamples: number of bootstrap resamples.
         on_pairs: called with the number of pairs of a comparison that are compared, and that of all its pairs.
+        causes: causes of the records, which may explain differences in PSNR.
 
     Raises:
         InputError: no two sides have a number in common; or two share no view or metric, or differ in their images.
     """
     return [
-        compare_contenders(contenders, metrics=metrics, resamples=resamples, on_pairs=on_pairs, group=group)
+        compare_contenders(
+            contenders, metrics=metrics, resamples=resamples, on_pairs=on_pairs, group=group, causes=causes
+        )
         for contenders, group in _matched(groups, runs=runs)
     ]
 
@@ -85,6 +91,7 @@ def compare_contenders(
     resamples: int = RESAMPLES,
     on_pairs: Callable[[int, int], None] = lambda done, count: None,
     group: Joint | None = None,
+    causes: KnownCauses | None = None,
 ) -> Comparison:
     """Compare every contender with all later ones.
 
@@ -95,6 +102,7 @@ def compare_contenders(
         resamples: number of bootstrap resamples.
         on_pairs: called with the number of pairs that are compared, and that of all pairs.
         group: how the records share a table, if they are of several protocols.
+        causes: causes of the records, which may explain differences in PSNR.
 
     Raises:
         InputError: no contender has one of the metrics; or two share no view or metric, or differ in their images.
@@ -115,6 +123,8 @@ def compare_contenders(
     while some_pairs := list(itertools.islice(both, _PAIRS_AT_ONCE)):
         pairs += _pairs(some_pairs, metrics, resamples)
         on_pairs(len(pairs), count)
+    if causes:
+        pairs = [replace(pair, attributions=_attributions(pair, causes, resamples)) for pair in pairs]
     comparison = Comparison(first.split, first.protocol_title, first.fingerprint, _corrected(pairs), group)
     describe = partial(pair_words, comparison)
     return replace(comparison, pairs=[replace(pair, describe=describe) for pair in comparison.pairs])
@@ -149,6 +159,12 @@ def _pairs(several: Sequence[Shared], metrics: Sequence[str], resamples: int) ->
         }
         pairs.append(Pair(both, differences, lambda _: ()))
     return pairs
+
+
+def _attributions(pair: Pair, causes: KnownCauses, resamples: int) -> dict[str, Attribution]:
+    psnr = [metric for metric in pair.differences if base_of(metric) == "psnr"]
+    found = {metric: attribute(pair.shared, causes, metric, resamples=resamples) for metric in psnr}
+    return {metric: one for metric, one in found.items() if one is not None}
 
 
 def _chosen(both: Shared, metrics: Sequence[str]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from nvs_eval.comparison.causes import Attribution
 from nvs_eval.comparison.shared import Shared
 from nvs_eval.comparison.statistics.intervals import LEVEL, Interval
 from nvs_eval.comparison.statistics.jackknife import Jackknife, Jackknives, Without
@@ -176,6 +177,19 @@ def _without(rest: Without) -> dict[str, Any]:
     return {"scene": rest.scene, "view": rest.view, "difference": json_number(rest.difference), "interval": interval}
 
 
+def _attribution(one: Attribution) -> dict[str, Any]:
+    causes = {
+        cause: {
+            "kind": part.kind,
+            "difference": part.interval.difference,
+            "interval": json_interval(part.interval.low, part.interval.high),
+            "above_noise": part.sign != 0,
+        }
+        for cause, part in one.causes.items()
+    }
+    return {"views": one.views, "difference": json_number(one.whole.difference), "causes": causes}
+
+
 @dataclass(frozen=True)
 class Pair:
     """Contender B compared with contender A.
@@ -184,11 +198,13 @@ class Pair:
         shared: views and metrics that both have.
         differences: differences by metric.
         describe: returns sentences on the pair.
+        attributions: what the differences in PSNR come from, by metric, where both sides have causes.
     """
 
     shared: Shared
     differences: Mapping[str, Difference]
     describe: Callable[[Pair], Sequence[str]]
+    attributions: Mapping[str, Attribution] = field(default_factory=dict)
 
     @cached_property
     def words(self) -> Sequence[str]:
@@ -211,12 +227,14 @@ class Pair:
             key: {"name": side.name, "method": side.method, "run": side.run, "step": side.step}
             for key, side in (("a", self.a), ("b", self.b))
         }
+        causes = {metric: _attribution(one) for metric, one in self.attributions.items()}
         return {
             **sides,
             "views": {scene: len(views) for scene, views in self.shared.views.items()},
             "notes": list(self.shared.notes),
             "words": list(self.words),
             "metrics": {name: difference.to_plain() for name, difference in self.differences.items()},
+            **({"causes": causes} if causes else {}),
         }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nvs_eval.comparison.shared import shared
-from nvs_eval.comparison.statistics.intervals import LEVEL, Interval, ends, intervals, sign_of
-from nvs_eval.comparison.statistics.scores import Array, Scores, freedom
+from nvs_eval.comparison.statistics.intervals import Interval, intervals, sign_of_several
+from nvs_eval.comparison.statistics.scores import Array
 from nvs_eval.records.groups import Contender, checkpoints_of
 from nvs_eval.records.record import Record
 
@@ -81,15 +81,4 @@ def improved(before: Record, after: Record, metric: str, *, tests: int = 1) -> b
     interval = intervals({metric: scores})[metric]
     if interval.low is None:
         return None
-    return _sign(scores, interval, tests) == (1 if before.metrics[metric].higher_is_better else -1)
-
-
-def _sign(scores: Scores, interval: Interval, tests: int) -> int:
-    """Return 1 if the interval, widened for a number of tests, is above zero, -1 if below, and 0 otherwise."""
-    if tests == 1 or not interval.standard_error or interval.quantile is None or interval.difference is None:
-        return interval.sign
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(freedom(scores), 1 - (1 - LEVEL) / (2 * tests)))
-    half = max(quantile, interval.quantile) * interval.standard_error
-    return sign_of(*ends(interval.difference, half, scores.rounding))
+    return sign_of_several(scores, interval, tests) == (1 if before.metrics[metric].higher_is_better else -1)

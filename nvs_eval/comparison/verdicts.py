@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from nvs_eval.comparison.causes import cause_words
 from nvs_eval.comparison.dependence import dependence_words
 from nvs_eval.comparison.model import SIGNIFICANT, Comparison, Difference, Pair
 from nvs_eval.comparison.tables import amount, between, digits_of, p_text, place_name, unit_of
@@ -59,6 +60,7 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
     intervals = {d.title: d.interval for d in differences if not d.identical}
     return [
         _verdicts(pair),
+        *_cause_words(pair),
         *dependence_words(differences),
         *_rank_words(comparison, pair),
         *_by_metric({metric: interval.caution for metric, interval in intervals.items() if not interval.reason}),
@@ -67,6 +69,12 @@ def pair_words(comparison: Comparison, pair: Pair) -> list[str]:
         *_infinite_words(pair, differences),
         *(f"{note}." for note in (*pair.shared.notes, *_joint_notes(comparison, pair))),
     ]
+
+
+def _cause_words(pair: Pair) -> Iterator[str]:
+    for metric, attribution in pair.attributions.items():
+        views = pair.differences[metric].wins.views
+        yield from cause_words(attribution, a=pair.a.name, b=pair.b.name, shared=views)
 
 
 def _joint_notes(comparison: Comparison, pair: Pair) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -143,6 +144,27 @@ class Causes(msgspec.Struct, omit_defaults=True):
     missing: dict[str, str] = {}
     words: list[str] = []
     made_by: str = ""
+
+
+def kind_of(cause: str, view: ViewCauses) -> str:
+    """Return the name of a cause of a view in a sentence."""
+    if cause == "colour":
+        gains = view.colour.gains
+        if view.colour.chosen == "gain" and gains is not None:
+            spread, size = max(gains) - min(gains), max(abs(gain - 1) for gain in gains)
+            return "exposure" if spread < 0.25 * size + 0.002 else "white balance"
+        return "contrast and brightness" if view.colour.chosen == "affine" else "colour"
+    if cause == "pose" and view.pose is not None:
+        return "shift" if view.pose.chosen == "shift" else "rotation, scale or perspective"
+    if cause == "sharpness" and view.sharpness is not None:
+        return view.sharpness.chosen or "blur"
+    return cause
+
+
+def usual_kind(cause: str, views: Iterable[ViewCauses]) -> str:
+    """Return the name of a cause that most of some views have, at least one."""
+    kinds = [kind_of(cause, view) for view in views]
+    return max(dict.fromkeys(kinds), key=kinds.count)
 
 
 def causes_file(file: Path) -> Path:

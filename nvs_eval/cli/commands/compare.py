@@ -12,6 +12,8 @@ from tyro.conf import Positional, arg
 from nvs_eval.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nvs_eval.comparison.model import Comparison
     from nvs_eval.records.record import Record
 
@@ -42,8 +44,10 @@ class Compare:
         """Compare and print the result."""
         from nvs_eval.cli.console import progress_to, put_json, say
         from nvs_eval.comparison.compare import compare, count_pairs, incomplete_notes, left_out_notes
+        from nvs_eval.records.known_causes import KnownCauses
 
-        groups = read_groups(self.sides, self.protocol)
+        files = read_groups(self.sides, self.protocol)
+        groups = {name: [record for _, record in several] for name, several in files.items()}
         pairs = count_pairs(groups, runs=self.runs)
         if pairs > _MOST_IN_FULL and (self.format == "json" or self.per_view):
             option = "--per-view" if self.per_view else "--format json"
@@ -51,9 +55,16 @@ class Compare:
                 f"{option} lists every view of every pair, of at most {_MOST_IN_FULL} pairs. Got {pairs} pairs. Name "
                 f"fewer results, or remove `{option}`."
             )
+        beside = [one for several in files.values() for one in several] if pairs <= _MOST_IN_FULL else []
+        causes = KnownCauses.beside(beside, say)
         with progress_to("Comparing pairs") if pairs > _MOST_IN_FULL else nullcontext(lambda *_: None) as on_pairs:
             comparisons = compare(
-                groups, metrics=self.metrics, runs=self.runs, resamples=self.resamples, on_pairs=on_pairs
+                groups,
+                metrics=self.metrics,
+                runs=self.runs,
+                resamples=self.resamples,
+                on_pairs=on_pairs,
+                causes=causes,
             )
         for note in (*left_out_notes(groups), *incomplete_notes(groups)):
             say(note)
@@ -68,8 +79,8 @@ class Compare:
         return 0
 
 
-def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str, list[Record]]:
-    """Read the records of each argument, optionally only those of some protocols; report skipped earlier steps.
+def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str, list[tuple[Path, Record]]]:
+    """Read the records of each argument with their files, of some protocols or all; report skipped earlier steps.
 
     Raises:
         InputError: an argument is repeated, or has no record, or none of the protocols.
@@ -80,15 +91,15 @@ def read_groups(names: tuple[str, ...], protocols: tuple[str, ...]) -> dict[str,
 
     if not names:
         raise InputError("compare needs at least one record or folder. Got none. Name one per side.")
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[tuple[Path, Record]]] = {}
     places: dict[str, str] = {}
     for name in names:
         first = places.setdefault(os.path.realpath(name), name)
         if first in groups:
             also = "" if first == name else f", first as {first}"
             raise InputError(f"{name} was named twice{also}. Each argument must be a side of its own.")
-        groups[name] = [record for _, record in read_record_files([name], protocol=protocols, on_note=say)]
-    for note in last_step_notes(groups):
+        groups[name] = read_record_files([name], protocol=protocols, on_note=say)
+    for note in last_step_notes({name: [record for _, record in several] for name, several in groups.items()}):
         say(note)
     return groups
 

@@ -112,6 +112,17 @@ def ends(difference: float, half: float, rounding: float) -> tuple[float, float]
     return (min(low, 0.0), max(high, 0.0)) if abs(difference) <= rounding else (low, high)
 
 
+def sign_of_several(scores: Scores, interval: Interval, tests: int) -> int:
+    """Return 1 if the interval, widened for a number of tests, is above zero, -1 if below, and 0 otherwise."""
+    if tests == 1 or not interval.standard_error or interval.quantile is None or interval.difference is None:
+        return interval.sign
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(freedom(scores), 1 - (1 - LEVEL) / (2 * tests)))
+    half = max(quantile, interval.quantile) * interval.standard_error
+    return sign_of(*ends(interval.difference, half, scores.rounding))
+
+
 def intervals(metrics: Mapping[K, Scores], *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[K, Interval]:
     """Return the mean difference of each metric with its symmetric 95 % interval.
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from nvs_eval.diagnostics.causes.nearest import nearest_words
 from nvs_eval.errors import counted, shortened, some
-from nvs_eval.records.causes import CAUSES, ViewCauses
+from nvs_eval.records.causes import CAUSES, ViewCauses, kind_of, usual_kind
 from nvs_eval.records.schema import ViewRow
 
 NOTHING = "No cause is above its noise."
@@ -36,21 +36,6 @@ _ADVICE = {
     "floaters": "add views there, or regularise opacity",
     "noise": "train longer, or take more samples per ray",
 }
-
-
-def kind_of(cause: str, view: ViewCauses) -> str:
-    """Return the name of a cause of a view in a sentence."""
-    if cause == "colour":
-        gains = view.colour.gains
-        if view.colour.chosen == "gain" and gains is not None:
-            spread, size = max(gains) - min(gains), max(abs(gain - 1) for gain in gains)
-            return "exposure" if spread < 0.25 * size + 0.002 else "white balance"
-        return "contrast and brightness" if view.colour.chosen == "affine" else "colour"
-    if cause == "pose" and view.pose is not None:
-        return "shift" if view.pose.chosen == "shift" else "rotation, scale or perspective"
-    if cause == "sharpness" and view.sharpness is not None:
-        return view.sharpness.chosen or "blur"
-    return cause
 
 
 def view_words(view: ViewCauses) -> list[str]:
@@ -123,22 +108,17 @@ def run_words(views: Mapping[str, ViewCauses], rows: Mapping[str, ViewRow]) -> l
         elif named:
             sentences.append(_outliers(cause, named))
     for decibels, cause, named in sorted(common, key=lambda one: -one[0]):
-        kind, count = _usual_kind(cause, named), f"{len(named)} of {counted(len(views), 'view')}"
+        kind, count = usual_kind(cause, named.values()), f"{len(named)} of {counted(len(views), 'view')}"
         verb = "are" if kind == "floaters" else "is"
         part = _part(decibels, total if len(common) > 1 and total > decibels else None)
         usual.append(f"{part} {verb} {kind} (median, above noise in {count}): {_ADVICE[kind]}.")
     return [*([*usual, *sentences] or [NOTHING]), *nearest_words(views, rows)]
 
 
-def _usual_kind(cause: str, named: Mapping[str, ViewCauses]) -> str:
-    kinds = [kind_of(cause, view) for view in named.values()]
-    return max(dict.fromkeys(kinds), key=kinds.count)
-
-
 def _outliers(cause: str, named: Mapping[str, ViewCauses]) -> str:
     """Return a sentence on the views that have a cause that most have not."""
     order = sorted(named, key=lambda name: -named[name].decibels[cause])
-    kind, many = _usual_kind(cause, named), len(order) > 1
+    kind, many = usual_kind(cause, named.values()), len(order) > 1
     names = some([shortened(name) for name in order], _MOST_NAMED)
     amount = _amount(cause, kind, [named[name] for name in order])
     lost = _range([view.decibels[cause] for view in named.values()], " dB", 1)
