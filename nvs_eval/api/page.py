@@ -105,7 +105,7 @@ def make_page(options: PageOptions, callbacks: Callbacks) -> Page:
     _check_views(scenes, options)
     sources = [sources_of(scene, scene.chosen(options.views, options.every)) for scene in scenes]
     check_room(sources, options, callbacks)
-    announce(sources, callbacks)
+    announce(sources, options, callbacks)
     maps = [maps_of(scene, options) for scene in scenes]
     place = nullcontext(None) if options.single_file else new_folder(options.output)
     with place as folder:

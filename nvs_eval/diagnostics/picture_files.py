@@ -154,13 +154,14 @@ def _images(column: Column, kind: str) -> str:
     return f"The renders of {column.name}" if kind == "render" else "The references"
 
 
-def announce(scenes: Sequence[SceneSources], callbacks: Callbacks) -> None:
-    """Name folders of images that are below neither a record nor the working directory, and scenes with many views.
+def announce(scenes: Sequence[SceneSources], options: PageOptions, callbacks: Callbacks) -> None:
+    """Name scenes with many views, and folders of images that are not below the records or the working directory.
 
     Records may be those of strangers, so a page copies nothing from elsewhere silently.
     """
     records = {file for one in scenes for column in one.scene.columns for file, _ in column.records}
-    roots = {Path.cwd(), *(Path(os.path.realpath(file)).parent for file in records)}
+    given = [*(file.parent for file in records), *filter(os.path.isdir, options.records)]
+    roots = {Path.cwd(), *(Path(os.path.realpath(folder)) for folder in given)}
     folders = {Path(os.path.realpath(source.path)).parent for one in scenes for source in one.all}
     others = sorted(folder for folder in folders if not roots.intersection((folder, *folder.parents)))
     if others:

@@ -286,6 +286,9 @@ def test_images_of_other_folders_are_named(
     scene()
     assert "other folders" not in cli("report", "out", "-o", "page").err
     Path("project").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir("project")
+        assert "other folders" not in cli("report", "..", "-o", "first").err
     Path("out").rename("project/out")
     file = next(Path("project/out").rglob("ours/*/*.json"))
     content = json.loads(file.read_text())

@@ -194,7 +194,8 @@ def _encode(ffmpeg: str, frames: Iterator[Pixels], size: tuple[int, int], fps: i
         if code:
             log.seek(0)
             words = log.read().decode(errors="replace").split("\n")
-            last = re.sub(r"^\[[^]]*\] ", "", next(filter(None, reversed(words)), f"exit code {code}"))
+            ended = f"exit code {code}" if code > 0 else f"signal {-code} ended it"
+            last = re.sub(r"^\[[^]]*\] ", "", next(filter(None, reversed(words)), ended))
             reason = shortened(last.rstrip("."), _LONGEST_REASON)
             raise InputError(
                 f"ffmpeg could not encode the video: {reason}. Free some space, or choose another --output."
