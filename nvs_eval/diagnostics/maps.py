@@ -102,7 +102,7 @@ def maps_of(scene: SceneGroup, options: PageOptions) -> list[SceneMap]:
     for name in dict.fromkeys(options.maps):
         definitions = [records[0].protocol["definition"].get("metrics", {}) for records in scene.protocols.values()]
         parameters = next((one[name] for one in definitions if isinstance(one.get(name), Mapping)), {})
-        title = "1 - SSIM" if name == "ssim" else about_of(name).title
+        title = "1 \N{MINUS SIGN} SSIM" if name == "ssim" else about_of(name).title
         function = map_function(name, parameters, options.weights_dir)
         maps.append(SceneMap(name, title, function, find_device(options.device)))
     return maps

@@ -11,6 +11,7 @@ from pathlib import Path
 from nvs_eval.errors import LONGEST_PATH, InputError, counted, shortened, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.images.files import Reading
+from nvs_eval.records.files import output_dir_of
 from nvs_eval.report.page.groups import Column, SceneGroup
 from nvs_eval.report.page.options import PageOptions
 from nvs_eval.sources.image_source import reading_of
@@ -159,8 +160,9 @@ def announce(scenes: Sequence[SceneSources], options: PageOptions, callbacks: Ca
 
     Records may be those of strangers, so a page copies nothing from elsewhere silently.
     """
-    records = {file for one in scenes for column in one.scene.columns for file, _ in column.records}
-    given = [*(file.parent for file in records), *filter(os.path.isdir, options.records)]
+    records = [record for one in scenes for column in one.scene.columns for record in column.records]
+    own = (output_dir_of(file, record) or file.parent for file, record in records)
+    given = {*own, *filter(os.path.isdir, options.records)}
     roots = {Path.cwd(), *(Path(os.path.realpath(folder)) for folder in given)}
     folders = {Path(os.path.realpath(source.path)).parent for one in scenes for source in one.all}
     others = sorted(folder for folder in folders if not roots.intersection((folder, *folder.parents)))

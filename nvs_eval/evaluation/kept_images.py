@@ -48,11 +48,23 @@ class KeptImages:
         Raises:
             InputError: It was not kept, cannot be read or has changed since the record was written.
         """
+        return self._read(self._render_file(row), row)
+
+    def check(self, row: ViewRow) -> None:
+        """Check the files of a view without decoding them.
+
+        Raises:
+            InputError: One was not kept or does not exist, or the render has changed since the record was written.
+        """
+        self.result.file_of(row.reference, "reference", row.name)
+        self._render_file(row)
+
+    def _render_file(self, row: ViewRow) -> Path:
         path = self.result.file_of(row.render, "render", row.name)
         if isinstance(self.result.record.provenance.get("inputs_sha256"), dict):
             self._check_all_renders  # noqa: B018 - the record has one hash of all renders, which is checked once.
         self.result.check_render(row.name, path)
-        return self._read(path, row)
+        return path
 
     @cached_property
     def _reading(self) -> Reading:

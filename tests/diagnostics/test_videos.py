@@ -140,6 +140,21 @@ def test_ffmpeg_encodes_the_frames(results: Path, cli: Callable[..., Said]) -> N
     assert Path("v.mp4").read_bytes() == before
 
 
+def test_images_that_are_gone_are_found_before_encoding(
+    results: Path, cli: Callable[..., Said], no_ffmpeg: None
+) -> None:
+    Path("garden/theirs/0002.png").rename("kept.png")
+    result = cli("video", "out", "-o", "v.mp4")
+    assert result.code == 2
+    assert "the render of view '0002' is no longer at" in result.err
+    assert "Encoding" not in result.err
+    Path("kept.png").rename("garden/theirs/0002.png")
+    Path("garden/gt/0002.png").unlink()
+    result = cli("video", "out", "-o", "v.mp4")
+    assert "the reference of view '0002' is no longer at" in result.err
+    assert "Encoding" not in result.err
+
+
 def test_a_failure_of_ffmpeg_is_explained_and_leaves_nothing(
     results: Path, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,15 @@ class Shown:
         """Width and height in pixels."""
         return self.rows[0].width, self.rows[0].height
 
+    def check(self) -> None:
+        """Check the files of all images, without decoding them.
+
+        Raises:
+            InputError: one was not kept or does not exist, or a render has changed.
+        """
+        for images, row in zip(self.columns, self.rows, strict=True):
+            images.check(row)
+
     def reference(self) -> Pixels:
         """Read the reference.
 

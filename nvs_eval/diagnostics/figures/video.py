@@ -73,6 +73,8 @@ def make_video(options: VideoOptions, callbacks: Callbacks) -> Video:
     ffmpeg = _checked_ffmpeg(options)
     sheet = read_sheet(options)
     stage = _Stage(sheet, _grid(sheet, options), _typeface(sheet, options), options)
+    for view in sheet.views:
+        view.check()
     ends = _ends(len(sheet.views), options)
     with callbacks.progress("Encoding views", len(sheet.views)) as advance:
 

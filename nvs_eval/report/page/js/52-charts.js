@@ -86,6 +86,13 @@ function pairChart(metric) {
   });
 }
 
+/** Return the names of the columns below their strips, or null if there is no room for names that tell them apart. */
+function stripNames() {
+  const columns = columnNumbers();
+  const names = columns.map((column) => shortened(columnName(column), Math.floor(42 / columns.length)));
+  return columns.length <= 6 && new Set(names).size === columns.length ? names : null;
+}
+
 /** The views of each column as a strip of dots; a bar marks the median. */
 function distributionChart(metric) {
   const columns = columnNumbers();
@@ -123,6 +130,7 @@ function medians(series, metric) {
 function addMedians(figure, series) {
   const drawing = figure.querySelector("svg");
   if (!drawing) return;
+  const names = stripNames() || columnNumbers().map(String);
   const all = series.flatMap((one) => one.points).filter((point) => Number.isFinite(point.y));
   const across = scaleOf(all.map((point) => point.x), PLOT.left, PLOT.width - PLOT.right);
   const up = scaleOf(all.map((point) => point.y), PLOT.height - PLOT.bottom, PLOT.top);
@@ -133,7 +141,7 @@ function addMedians(figure, series) {
     const half = Math.min(26, 90 / series.length + 6);
     drawing.append(
       svg("line", { class: "median", x1: place - half, x2: place + half, y1: middle, y2: middle }),
-      svg("text", { x: place, y: PLOT.height - PLOT.bottom + 17, "text-anchor": "middle" }, shortened(one.name, Math.floor(42 / series.length))),
+      svg("text", { x: place, y: PLOT.height - PLOT.bottom + 17, "text-anchor": "middle" }, names[index]),
     );
   });
 }
@@ -154,11 +162,11 @@ function nearestChart(metric, key, title) {
   return plot({ title: `${metric.title} and ${title.replace(/ \[.*/, "")}`, series, x: { title }, y: { title: metricTitle(metric) } });
 }
 
-/** Names and colours of the methods in the plots. */
+/** Names and colours of the methods in the plots, with the numbers of their strips if these have no names. */
 function legend() {
   const entries = columnNumbers().map((column) => {
     const swatch = svg("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("circle", { cx: 5, cy: 5, r: 4.5, fill: colourOf(column) }));
-    return el("li", {}, swatch, columnName(column));
+    return el("li", {}, swatch, stripNames() ? "" : el("b", {}, `${column} `), columnName(column));
   });
   return el("ul", { class: "legend" }, entries);
 }
