@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
 
 _BEGINNING = b"!!python/object:"
+_NAMED = re.compile(r"!!python/(?:name|object|object/apply):([\w.]+)\.\w+")
 _HOOK = "nvs_eval_nerfstudio.hook.Instrumented"
 
 
@@ -74,12 +75,13 @@ def load_config(path: Path, *, trust: bool = False) -> TrainerConfig:
     if not path.exists():
         raise InputError(f"{path} does not exist. Pass the config.yml of a nerfstudio run.")
     text = read_yaml(path, f"The config.yml {path}")
-    import_nerfstudio()
+    admitted = admitted_packages()
+    import_nerfstudio(_named_modules(text, admitted - OURS))
     from nerfstudio.engine.trainer import TrainerConfig
 
     try:
         with reading(path, trust=trust):
-            config = ConfigLoader(path, text, admitted_packages(), trust=trust).load()
+            config = ConfigLoader(path, text, admitted, trust=trust).load()
     except (_Refusal, Refused):
         raise
     except ValueError as error:
@@ -91,6 +93,12 @@ def load_config(path: Path, *, trust: bool = False) -> TrainerConfig:
         )
     check_field_types(path, config)
     return config
+
+
+def _named_modules(text: str, packages: frozenset[str]) -> set[str]:
+    """Return the modules of these packages whose classes and functions a configuration names."""
+    named = set(_NAMED.findall(text))
+    return {name for name in named if name.split(".")[0] in packages and ".__" not in name}
 
 
 # --- The loader ---

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-import torchmetrics.functional.image.lpips as torchmetrics_lpips
 from torch import Tensor, nn
 
 from nvs_eval.errors import InputError, listed
 from nvs_eval.metrics.weights.backbones import load_backbone
 from nvs_eval.metrics.weights.pins import Net
+from nvs_eval_nerfstudio.quiet import quiet
 
 _NAMES = ("psnr", "ssim", "lpips")
 _BACKBONES: dict[str, Net] = {"Alexnet": "alex", "Vgg16": "vgg", "SqueezeNet": "squeeze"}
@@ -104,6 +104,9 @@ def verified_backbones() -> Iterator[None]:
 @contextmanager
 def _backbones_filled(fill: Callable[[Net, nn.Module], None]) -> Iterator[None]:
     """Replace the backbone classes that torchmetrics' LPIPS looks up in its constructor by builders."""
+    with quiet():
+        import torchmetrics.functional.image.lpips as torchmetrics_lpips
+
     if missing := [name for name in _BACKBONES if not hasattr(torchmetrics_lpips, name)]:
         raise InputError(
             f"torchmetrics {version('torchmetrics')} lacks {' and '.join(missing)} in {torchmetrics_lpips.__name__}, "

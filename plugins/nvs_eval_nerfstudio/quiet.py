@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 
 from nvs_eval.errors import InputError, shortened
 from nvs_eval.system.devices import out_of_memory
+
+_REGISTRY = "nerfstudio.configs.method_configs"
+_PARTS = ("nerfstudio.data.", "nerfstudio.models.", "nerfstudio.pipelines.")
+"""Packages of the modules of methods, which the registry imports too."""
 
 
 @contextmanager
@@ -83,15 +88,27 @@ def failing(what: str) -> Iterator[None]:
         raise InputError(f"{what} fails: {type(error).__name__}: {reason}.") from error
 
 
-def import_nerfstudio() -> None:
-    """Import nerfstudio and its plugins. Its registry of methods must come first.
+def import_nerfstudio(modules: Collection[str] | None = None) -> None:
+    """Import nerfstudio, and its registry of methods unless a configuration that names these modules needs no plugin.
+
+    The registry imports all plugins and builds the command line of every method, which takes as long as the rest of
+    nerfstudio. Modules of plugins may require that it is imported first.
+
+    Args:
+        modules: modules of nerfstudio and its plugins that a configuration names (default: the registry is imported).
 
     Raises:
         InputError: if nerfstudio is not installed, or if a module that nerfstudio or a plugin imports is missing.
     """
+    needs_registry = modules is None or not all(name.startswith("nerfstudio.") for name in modules)
     try:
         with quiet():
-            import nerfstudio.configs.method_configs  # noqa: F401
+            # One of these comes first, because the modules of nerfstudio import each other.
+            importlib.import_module(_REGISTRY if needs_registry else "nerfstudio.engine.trainer")
+            for name in sorted(modules or ()):
+                if name.startswith(_PARTS):
+                    with suppress(Exception):  # The loader names the line.
+                        importlib.import_module(name)
     except ImportError as error:
         if error.name == "nerfstudio":
             raise InputError(

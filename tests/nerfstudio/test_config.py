@@ -446,4 +446,12 @@ def test_error_names_the_extra_if_nerfstudio_is_missing(write, monkeypatch):
 
 def test_error_names_what_a_broken_plugin_lacks(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "nerfstudio.configs.method_configs", None)
-    assert "nerfstudio.configs.method_configs" in refusal(write(TRAINER + " {}"))
+    monkeypatch.setenv("NERFSTUDIO_METHOD_CONFIGS", "mine=ns_test_any.config:method")
+    text = field("!!python/name:ns_test_any.config.Thing ''")
+    assert "registered methods cannot be imported: import of nerfstudio.configs.method_configs" in refusal(write(text))
+
+
+def test_registry_of_methods_is_not_imported_for_methods_of_nerfstudio(write, monkeypatch):
+    text = yaml.dump(all_methods["nerfacto"])
+    monkeypatch.setitem(sys.modules, "nerfstudio.configs.method_configs", None)
+    assert load_config(write(text)) == all_methods["nerfacto"]
