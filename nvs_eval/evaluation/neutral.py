@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 
-from nvs_eval.evaluation.prepare import Prepared
 from nvs_eval.metrics.describe import family_of
 from nvs_eval.metrics.ssim.formula import KERNELS, Constants
 from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
 
 
-def neutral_steps(view: View, opaque: View, prepared: Prepared, protocol: Protocol) -> list[frozenset[str]]:
+def neutral_steps(
+    view: View, bounds: Sequence[tuple[float, float]], levels: Sequence[float], protocol: Protocol
+) -> list[frozenset[str]]:
     """Return the steps that changed nothing in the score of each render, named as in records.
 
     Args:
         view: the view.
-        opaque: the view without alpha, as the protocol removes it.
-        prepared: images of the view under the protocol.
+        bounds: minimum and maximum of the reference and of each render, after their alpha is removed.
+        levels: whether each of them had only 8-bit levels (1 or 0).
         protocol: the protocol.
     """
-    inside = [low >= 0 and high <= 1 for low, high in opaque.bounds]
+    inside = [low >= 0 and high <= 1 for low, high in bounds]
     shared = set()
     if view.mask is None:
         shared.add("mask")
     if _clamps_are_idle(protocol) and (view.mask is None or protocol.mask != "dycheck"):
         shared.add("clamps")
     clamped = protocol.out_of_range != "keep"
-    if prepared.levels[0] and (clamped or inside[0]):
+    if levels[0] and (clamped or inside[0]):
         shared.add("q-reference")
     steps = []
-    for render, is_inside, levels in zip(view.renders, inside[1:], prepared.levels[1:], strict=True):
+    for render, is_inside, is_quantised in zip(view.renders, inside[1:], levels[1:], strict=True):
         own = {
             "alpha": view.reference_alpha is None and render.alpha is None,
             "range": inside[0] and is_inside,
-            "q-render": levels and (clamped or is_inside),
+            "q-render": bool(is_quantised) and (clamped or is_inside),
         }
         steps.append(frozenset(shared | {step for step, is_neutral in own.items() if is_neutral}))
     return steps

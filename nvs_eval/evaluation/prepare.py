@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,14 +12,15 @@ from nvs_eval.errors import InputError, quoted
 from nvs_eval.images.pixels import (
     RANGE_TOLERANCE,
     Quantisation,
+    are_quantised,
     clamp_to_range,
     crop_border,
-    is_quantised,
     quantise,
 )
 from nvs_eval.metrics.colour_correction import correct_colours
 from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
+from nvs_eval.system.tensors import equal
 
 
 @dataclass
@@ -30,28 +31,36 @@ class SharedSteps:
         corrections: colour corrections: kind, reference, renders, and corrected renders.
         quantised: images and their quantised versions, by the image's identity and the rule.
         levels: images, and which of them have only 8-bit levels, by the identity of the image or batch.
+        placed: masks, and their copies on the device of the images, by the mask's identity.
     """
 
     corrections: list[tuple[str, Tensor, Tensor, Tensor]] = field(default_factory=list)
     quantised: dict[tuple[int, Quantisation], tuple[Tensor, Tensor]] = field(default_factory=dict)
-    levels: dict[int, tuple[Tensor, Sequence[bool]]] = field(default_factory=dict)
+    levels: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    placed: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def quantise(self, image: Tensor, rule: Quantisation) -> Tensor:
         """Quantise an image by a rule, once."""
         key = (id(image), rule)
         if key not in self.quantised:
             # Rounding changes no level; truncating one above 1 may.
-            same = rule == "none" or (rule == "round" and all(self.are_levels(image)))
+            known = rule == "round" and image.device.type == "cpu"
+            same = rule == "none" or (known and bool(self.are_levels(image).all()))
             # Keep the image too, so that no other object can get its identity.
             self.quantised[key] = (image, image if same else quantise(image, rule))
         return self.quantised[key][1]
 
-    def are_levels(self, images: Tensor) -> Sequence[bool]:
-        """Return which images of a batch `[K, 3, H, W]`, or whether one `[3, H, W]`, have only 8-bit levels."""
+    def are_levels(self, images: Tensor) -> Tensor:
+        """Return which images of a batch `[K, 3, H, W]`, or whether one `[3, H, W]`, have only 8-bit levels, `[K]`."""
         if id(images) not in self.levels:
-            batch = images if images.ndim > 3 else images[None]
-            self.levels[id(images)] = (images, [is_quantised(image) for image in batch])
+            self.levels[id(images)] = (images, are_quantised(images if images.ndim > 3 else images[None]))
         return self.levels[id(images)][1]
+
+    def on_device(self, mask: Tensor, device: torch.device) -> Tensor:
+        """Return a mask on a device, to which it is copied once."""
+        if id(mask) not in self.placed:
+            self.placed[id(mask)] = (mask, mask.to(device))
+        return self.placed[id(mask)][1]
 
 
 class EmptyMask(InputError):
@@ -68,7 +77,7 @@ class Prepared:
         corrected: renders after colour correction; None if the protocol has none.
         mask: weights for the metrics, `[1, H, W]`; None without a mask, or if it was applied to the images.
         coverage: mean of the mask, if there was one.
-        levels: whether the reference, and each render, had only 8-bit levels before quantisation.
+        levels: whether the reference, and each render, had only 8-bit levels before quantisation, `[1 + K]` bool.
     """
 
     reference: Tensor
@@ -76,7 +85,7 @@ class Prepared:
     corrected: Tensor | None
     mask: Tensor | None
     coverage: float | None
-    levels: Sequence[bool]
+    levels: Tensor
 
 
 def range_errors(view: View, protocol: Protocol) -> dict[int, InputError]:
@@ -140,7 +149,7 @@ def prepare(
     Args:
         reference: reference, `[3, H, W]`.
         renders: renders, `[K, 3, H, W]`.
-        mask: weights in [0, 1], `[1, H, W]`, or None.
+        mask: weights in [0, 1], `[1, H, W]`, on the CPU, or None.
         protocol: the protocol.
         view_name: name of the view, for errors.
         in_range: whether all values are known to be in [0, 1].
@@ -165,23 +174,29 @@ def prepare(
         corrected=None if fitted is None else _cut(steps.quantise(fitted, rules.render), protocol),
         mask=None,
         coverage=None,
-        levels=(*steps.are_levels(reference), *steps.are_levels(renders)),
+        levels=torch.cat([steps.are_levels(reference), steps.are_levels(renders)]),
     )
     if mask is not None and protocol.takes_masks:
         mask = _cut(quantise(mask, rules.mask), protocol)
-        if not mask.any():
+        coverage = _coverage(mask)
+        if coverage == 0:
             raise EmptyMask(f"The mask of view {quoted(view_name)} is empty: there is nothing to score.")
-        return _masked(replace(prepared, coverage=float(mask.mean(dtype=torch.float64))), mask, protocol)
+        prepared = replace(prepared, coverage=coverage)
+        return _boxed(prepared, mask) if protocol.mask == "bbox" else _masked(prepared, mask, protocol, steps)
     # dycheck treats a missing mask as a full mask, which gives a different LPIPS.
     full = torch.ones_like(prepared.reference[:1]) if protocol.mask == "dycheck" else None
     return replace(prepared, mask=full)
+
+
+def _coverage(mask: Tensor) -> float:
+    return float(mask.mean(dtype=torch.float64))
 
 
 def _correct(reference: Tensor, renders: Tensor, protocol: Protocol, steps: SharedSteps) -> Tensor:
     kind = protocol.colour_correction
     assert kind != "none"
     for done_kind, done_reference, done_renders, corrected in steps.corrections:
-        if done_kind == kind and torch.equal(done_reference, reference) and torch.equal(done_renders, renders):
+        if done_kind == kind and equal(done_reference, reference) and equal(done_renders, renders):
             return corrected
     corrected = torch.stack([correct_colours(reference, render, kind) for render in renders])
     steps.corrections.append((kind, reference, renders, corrected))
@@ -195,22 +210,26 @@ def _cut(image: Tensor, protocol: Protocol) -> Tensor:
     return crop_border(image, protocol.crop) if protocol.crop else image
 
 
-def _masked(prepared: Prepared, mask: Tensor, protocol: Protocol) -> Prepared:
+def _masked(prepared: Prepared, mask: Tensor, protocol: Protocol, steps: SharedSteps) -> Prepared:
     """Apply a mask to the images, or pass it on to the metrics, as the protocol defines."""
-
-    def to_renders(change: object) -> Prepared:
-        assert callable(change)
-        corrected = None if prepared.corrected is None else change(prepared.corrected)
-        return replace(prepared, renders=change(prepared.renders), corrected=corrected)
-
+    reference, mask = prepared.reference, steps.on_device(mask, prepared.reference.device)
     match protocol.mask:
         case "multiply":
-            return replace(to_renders(lambda image: image * mask), reference=prepared.reference * mask)
+            return _changed(prepared, lambda image: image * mask, reference=reference * mask)
         case "fill":
-            return to_renders(lambda image: image * mask + prepared.reference * (1 - mask))
-        case "bbox":
-            rows, columns = mask[0].any(dim=1).nonzero()[:, 0], mask[0].any(dim=0).nonzero()[:, 0]
-            box = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-            return replace(to_renders(lambda image: image[box]), reference=prepared.reference[box])
+            return _changed(prepared, lambda image: image * mask + reference * (1 - mask), reference=reference)
         case _:
             return replace(prepared, mask=mask)
+
+
+def _boxed(prepared: Prepared, mask: Tensor) -> Prepared:
+    """Cut the images to the box around a mask on the CPU."""
+    rows, columns = mask[0].any(dim=1).nonzero()[:, 0], mask[0].any(dim=0).nonzero()[:, 0]
+    box = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    return _changed(prepared, lambda image: image[box], reference=prepared.reference[box])
+
+
+def _changed(prepared: Prepared, change: Callable[[Tensor], Tensor], *, reference: Tensor) -> Prepared:
+    """Return images with another reference, and changed renders."""
+    corrected = None if prepared.corrected is None else change(prepared.corrected)
+    return replace(prepared, reference=reference, renders=change(prepared.renders), corrected=corrected)

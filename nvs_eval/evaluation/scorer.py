@@ -194,7 +194,7 @@ class Scorer:
             for name, metric in self._metrics[index].items()
         }
         reference = None if work.view.reference_alpha is None else work.opaque_reference(protocol.alpha)
-        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed, work.neutral(protocol))
+        return _Plan(jobs, prepared.coverage, prepared.mask is not None, reference, failed)
 
     def _outcome(self, work: SharedWork, index: int, plan: _Plan | Outcome) -> Outcome:
         if isinstance(plan, Outcome):
@@ -218,7 +218,8 @@ class Scorer:
             parts = zip(*(scores[part] for part in _parts(protocol)), strict=True)
             scores[AVERAGE] = [mipnerf_average(*values) for values in parts]
         ordered = {name: scores[name] for name in protocol.metrics}
-        return Outcome(ordered, plan.coverage, failed=failed, reference=plan.reference, neutral=plan.neutral)
+        neutral = work.neutral(protocol)
+        return Outcome(ordered, plan.coverage, failed=failed, reference=plan.reference, neutral=neutral)
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,6 @@ class _Plan:
     masked: bool
     reference: Tensor | None
     failed: Mapping[int, InputError]
-    neutral: Sequence[frozenset[str]]
 
 
 def _parts(protocol: Protocol) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from nvs_eval.metrics.describe import Metric
 from nvs_eval.metrics.together import Request, Together, Values
 from nvs_eval.protocols import Protocol
 from nvs_eval.sources.views import View
+from nvs_eval.system.tensors import equal, read_back
 
 Job = tuple[str, str | None, int]
 """A metric's signature, the meaning of the mask if there is one, and the index of the prepared images."""
@@ -30,8 +31,8 @@ class _Images(NamedTuple):
         if self.mask is None or other.mask is None:
             masks = self.mask is other.mask
         else:
-            masks = torch.equal(self.mask, other.mask)
-        return masks and torch.equal(self.reference, other.reference) and torch.equal(self.renders, other.renders)
+            masks = equal(self.mask, other.mask)
+        return masks and equal(self.reference, other.reference) and equal(self.renders, other.renders)
 
 
 class SharedWork:
@@ -47,11 +48,14 @@ class SharedWork:
         self.values: dict[Job, Sequence[float] | InputError] = {}
         self._device = device
         self._opaque: dict[AlphaRule, tuple[View, Tensor, Tensor]] = {}
-        self._mask = None if view.mask is None else view.mask.to(device)[None]
+        self._mask = None if view.mask is None else view.mask.cpu()[None]
         self._steps = SharedSteps()
         self._prepared: dict[Hashable, Prepared] = {}
         self._images: list[_Images] = []
         self._jobs: dict[Job, Metric] = {}
+        self._bounds: dict[AlphaRule, Sequence[tuple[float, float]]] = {}
+        self._levels: dict[Hashable, Tensor] = {}
+        self._read_levels: dict[Hashable, Sequence[float]] = {}
 
     def prepare(self, protocol: Protocol) -> Prepared:
         """Prepare the view's images for a protocol.
@@ -63,9 +67,10 @@ class SharedWork:
         if preparation not in self._prepared:
             view, reference, renders = self._on_device(protocol.alpha)
             in_range = all(low >= 0 and high <= 1 for low, high in view.bounds)
-            self._prepared[preparation] = prepare(
+            prepared = prepare(
                 reference, renders, self._mask, protocol, view_name=view.name, in_range=in_range, steps=self._steps
             )
+            self._prepared[preparation], self._levels[preparation] = prepared, prepared.levels
         return self._prepared[preparation]
 
     def range_errors(self, protocol: Protocol) -> dict[int, InputError]:
@@ -85,12 +90,13 @@ class SharedWork:
                 for image in (view.reference, *(render.image for render in view.renders))
             )
             batch = torch.stack(renders) if len(renders) > 1 else renders[0][None]
-            self._opaque[rule] = (view, reference, batch)
+            self._opaque[rule], self._bounds[rule] = (view, reference, batch), view.bounds
         return self._opaque[rule]
 
     def neutral(self, protocol: Protocol) -> list[frozenset[str]]:
-        """Return the steps of a protocol that change nothing in the score of each render."""
-        return neutral_steps(self.view, self._on_device(protocol.alpha)[0], self.prepare(protocol), protocol)
+        """Return the steps of a protocol that changed nothing in the score of each render, after `compute`."""
+        bounds, levels = self._bounds[protocol.alpha], self._read_levels[protocol.preparation]
+        return neutral_steps(self.view, bounds, levels, protocol)
 
     def opaque_reference(self, rule: AlphaRule) -> Tensor:
         """Return the reference without alpha, `[H, W, 3]`, as prepared images use it."""
@@ -123,19 +129,28 @@ class SharedWork:
         # Free the unprepared images, which are as large as the prepared ones.
         self._opaque, self._prepared, self._steps = {}, {}, SharedSteps()
         groups: dict[Callable[..., Values], dict[Job, Request]] = {}
+        computed: dict[Job, Tensor | InputError] = {}
         for job, metric in self._jobs.items():
             images = self._images[job[2]]
             if isinstance(metric.function, Together):
                 request = Request(metric.function, images.reference, images.renders, images.mask)
                 groups.setdefault(metric.function.together, {})[job] = request
             else:
-                self.values[job] = _values(metric, images)
+                computed[job] = _values(metric, images)
         for together, requests in groups.items():
-            for job, values in zip(requests, together(list(requests.values()), max_memory), strict=True):
-                self.values[job] = values if isinstance(values, InputError) else values.tolist()
+            computed |= zip(requests, together(list(requests.values()), max_memory), strict=True)
+        self._read(computed)
+
+    def _read(self, computed: Mapping[Job, Tensor | InputError]) -> None:
+        """Read the values, and what is known of the images, back from the device together."""
+        scored = {job: values for job, values in computed.items() if isinstance(values, Tensor)}
+        read = read_back([*scored.values(), *self._levels.values()])
+        self.values = {job: values for job, values in computed.items() if isinstance(values, InputError)}
+        self.values |= zip(scored, read[: len(scored)], strict=True)
+        self._read_levels = dict(zip(self._levels, read[len(scored) :], strict=True))
 
 
-def _values(metric: Metric, images: _Images) -> Sequence[float] | InputError:
+def _values(metric: Metric, images: _Images) -> Tensor | InputError:
     """Return the values of a metric that shares no work, or its error."""
     try:
         values = metric.function(images.reference, images.renders, mask=images.mask)
@@ -143,6 +158,6 @@ def _values(metric: Metric, images: _Images) -> Sequence[float] | InputError:
         return error
     count = len(images.renders)
     if isinstance(values, Tensor) and tuple(values.shape) == (count,):
-        return values.tolist()
+        return values
     shape = list(values.shape) if isinstance(values, Tensor) else type(values).__name__  # A plugin's metric.
     return InputError(f"{metric.name} must return a tensor of shape [{count}]. Got {shape}.")

@@ -100,7 +100,7 @@ def _pinned(image: Tensor) -> Tensor:
 
 
 def _moved(view: View, move: Callable[[Tensor], Tensor]) -> View:
-    """Return a view whose images, alpha and mask are moved by a function."""
+    """Return a view whose images and alpha are moved by a function. The mask stays, because the CPU looks at it."""
 
     def move_optional(image: Tensor | None) -> Tensor | None:
         return None if image is None else move(image)
@@ -111,7 +111,6 @@ def _moved(view: View, move: Callable[[Tensor], Tensor]) -> View:
         renders=tuple(
             replace(render, image=move(render.image), alpha=move_optional(render.alpha)) for render in view.renders
         ),
-        mask=move_optional(view.mask),
     )
 
 
@@ -119,5 +118,5 @@ def _images(view: View) -> Iterator[Tensor]:
     yield view.reference
     for render in view.renders:
         yield render.image
-    optional = (view.reference_alpha, view.mask, *(render.alpha for render in view.renders))
+    optional = (view.reference_alpha, *(render.alpha for render in view.renders))
     yield from (image for image in optional if image is not None)

@@ -131,12 +131,14 @@ def by_planes(image: Float[Tensor, "h w c"]) -> Float[Tensor, "h w c"]:
 def bounds(image: Float[Tensor, "*shape"]) -> tuple[float, float]:
     """Return the minimum and maximum of an image of any memory layout; NaN if it contains a NaN."""
     # In memory order, because the other order takes ten times as long.
-    low, high = (image if image.is_contiguous() else image.movedim(-1, 0)).aminmax()
-    return float(low), float(high)
+    low, high = torch.stack((image if image.is_contiguous() else image.movedim(-1, 0)).aminmax()).tolist()
+    return low, high
 
 
 def clamp_to_range(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Clamp values to [0, 1]; an image in this range, such as every 8-bit one, is returned without a copy."""
+    """Clamp values to [0, 1]; on the CPU, an image in this range, such as an 8-bit one, is returned without a copy."""
+    if image.device.type != "cpu":
+        return image.clamp(0, 1)
     low, high = bounds(image)
     return image if low >= 0 and high <= 1 else image.clamp(0, 1)
 
@@ -150,9 +152,10 @@ def quantise(image: Float[Tensor, "*shape"], rule: Quantisation) -> Float[Tensor
             (NeRF's `to8b`, nerfbaselines); `none` leaves the image unchanged.
 
     Returns:
-        The levels divided by 255, in the image's dtype. If all values are levels already, the image itself.
+        The levels divided by 255, in the image's dtype. On the CPU, the image itself if all values are levels already.
     """
-    return image if rule == "none" or is_quantised(image, rule) else _at_levels(image, rule)
+    same = rule == "none" or (image.device.type == "cpu" and is_quantised(image, rule))
+    return image if same else _at_levels(image, rule)
 
 
 def to_8_bits(image: Float[Tensor, "h w 3"]) -> np.ndarray:
@@ -164,6 +167,13 @@ def is_quantised(image: Float[Tensor, "*shape"], rule: Quantisation = "round") -
     """Return whether quantising changes no value. In [0, 1], rounding and truncating then change none."""
     # In parts that stay in the cache, because allocating whole images takes longer than the comparison.
     return all(torch.equal(_at_levels(part, rule), part) for part in image.flatten().split(_VALUES_AT_ONCE))
+
+
+def are_quantised(images: Float[Tensor, "k c h w"]) -> Tensor:
+    """Return for which images of a batch quantising changes no value, `[k]` bool on their device."""
+    if images.device.type == "cpu":
+        return torch.tensor([is_quantised(image) for image in images])
+    return (_at_levels(images, "round") == images).flatten(1).all(dim=1)
 
 
 def _at_levels(image: Tensor, rule: Quantisation) -> Tensor:

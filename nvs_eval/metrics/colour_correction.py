@@ -60,8 +60,8 @@ def _quadratic(target: Tensor, source: Tensor) -> Tensor:
     for _ in range(_ITERATIONS):
         features = _features(current)
         rows = (usable & _unclipped(current)).to(features.dtype)
-        fit = [_least_squares(features * row, channel * row) for channel, row in zip(target, rows, strict=True)]
-        current = (torch.stack(fit) @ features).clamp(0, 1)
+        problems = [_reduced(features * row, channel * row) for channel, row in zip(target, rows, strict=True)]
+        current = (_least_squares(torch.stack(problems)) @ features).clamp(0, 1)
     return current
 
 
@@ -75,16 +75,21 @@ def _features(image: Tensor) -> Tensor:
     return torch.cat([*products, image, torch.ones_like(image[:1])])
 
 
-def _least_squares(features: Tensor, target: Tensor) -> Tensor:
-    """Return the minimum-norm least-squares weights from `[10, n]` features to an `[n]` target.
+def _reduced(features: Tensor, target: Tensor) -> Tensor:
+    """Return a problem `[11, 11]` with the same least-squares weights from `[10, n]` features to an `[n]` target.
 
     The features of a low-contrast image are nearly dependent. Normal equations square the condition number and lose a
-    hundredth of a decibel. A QR decomposition reduces the many pixels to a small problem with the same solution.
+    hundredth of a decibel. A QR decomposition does not.
     """
-    rows = torch.linalg.qr(torch.cat([features, target[None]]).T, mode="r").R.cpu()
+    return torch.linalg.qr(torch.cat([features, target[None]]).T, mode="r").R
+
+
+def _least_squares(problems: Tensor) -> Tensor:
+    """Return the minimum-norm weights `[3, 10]` of reduced problems; only LAPACK solves them whatever their rank."""
+    rows = problems.cpu()
     precision = torch.finfo(rows.dtype).eps
-    solved = torch.linalg.lstsq(rows[:, :-1], rows[:, -1:], rcond=precision, driver="gelsd").solution
-    return solved[:, 0].to(features.device)
+    solved = torch.linalg.lstsq(rows[..., :-1], rows[..., -1:], rcond=precision, driver="gelsd").solution
+    return solved[..., 0].to(problems.device)
 
 
 def _affine(target: Tensor, source: Tensor) -> Tensor:

@@ -127,6 +127,12 @@ def place_in(images: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(0 if n == 1 else i for i, n in zip(index[len(index) - len(batch) :], batch, strict=True))
 
 
+def owners_of(reference: Tensor, batch: torch.Size) -> list[int]:
+    """Return the index of the reference of each image of a batch, among all references."""
+    own = reference.shape[:-3]
+    return np.broadcast_to(np.arange(own.numel()).reshape(own), batch).ravel().tolist()
+
+
 def mean_over_plane(values: Float[Tensor, "*#batch c h w"], mask: Mask | None = None) -> Float[Tensor, "*batch_out"]:
     """Return the (weighted) mean over channels and pixels, summed in float64.
 

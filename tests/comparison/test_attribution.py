@@ -1,4 +1,4 @@
-"""What a difference in PSNR comes from, by the causes of the errors of both sides."""
+"""Sentences on the causes of a difference in PSNR."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_names_have_their_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "resolution", "expected"),
     [
-        ((4946, 3286), -1, (1600, 1063)),  # As in the published 3DGS evaluation of full-size photographs.
+        ((4946, 3286), -1, (1600, 1063)),  # 3DGS evaluates full-size photographs at this size.
         ((1600, 1063), -1, (1600, 1063)),
         ((1237, 822), -1, (1237, 822)),
         ((4946, 3286), 4, (1236, 822)),

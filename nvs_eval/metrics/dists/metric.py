@@ -24,7 +24,7 @@ from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.network import Network, Pair
 from nvs_eval.metrics.lpips.passes import compare, score_together
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
-from nvs_eval.metrics.pair import Mask, MaskMeaning, broadcast_shapes, checked_pair, widest_float
+from nvs_eval.metrics.pair import Mask, MaskMeaning, broadcast_shapes, checked_pair, owners_of, widest_float
 from nvs_eval.metrics.weights.backbones import shared_backbone
 from nvs_eval.metrics.weights.formats import load_dists_weights
 
@@ -44,6 +44,7 @@ class Dists(Network):
 
     backbone: Backbone = field(repr=False)
     weights: Weights = field(repr=False)
+    _placed: dict[torch.device, Weights] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(
         self,
@@ -71,10 +72,9 @@ class Dists(Network):
             return reference.new_empty(batch, dtype=widest_float(reference.device))
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
-        owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         masks = None if mask is None else mask.expand(*batch, *mask.shape[-3:]).reshape(-1, *mask.shape[-3:])
         places = range(len(references), len(references) + len(renders))
-        pairing = Pairing(self, owners.tolist(), places, masks)
+        pairing = Pairing(self, owners_of(reference, batch), places, masks)
         compared = compare([pairing], references.unbind(), renders.unbind(), Allowed())
         values = [part.value(place) for (part,) in compared for place in range(len(part.pairs))]
         return torch.stack(values).reshape(batch)
@@ -107,7 +107,10 @@ class Dists(Network):
         self, pairs: Sequence[Pair], sizes: Sequence[tuple[int, int]], like: Tensor, masks: Tensor | None
     ) -> Statistics:
         """Return the sums of some pairs, which `add` fills."""
-        return Statistics(self, self.weights, pairs, like, masks)
+        if like.device not in self._placed:  # They are moved only once.
+            with torch.inference_mode(False):  # The same mode as when loading, so that gradients work later.
+                self._placed[like.device] = self.weights.to(like.device, widest_float(like.device))
+        return Statistics(self, self._placed[like.device], pairs, like, masks)
 
 
 def load_dists(*, weights_dir: str | PathLike[str] | None = None) -> Dists:

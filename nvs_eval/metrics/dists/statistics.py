@@ -24,6 +24,10 @@ class Weights(NamedTuple):
     alpha: Sequence[Tensor]
     beta: Sequence[Tensor]
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Weights:
+        """Return the weights on a device, in a dtype."""
+        return Weights(*([weight.to(device, dtype) for weight in weights] for weights in self))
+
 
 class Statistics(Comparing):
     """Sums over the plane of the channels of some pairs, and of their squares and products, in float64.
@@ -56,8 +60,8 @@ class Statistics(Comparing):
                 weighed = y if weights is None else y * weights
                 fresh[tap, pair.reference, pair.render, which] = (x * weighed).sum(dim=(0, 2, 3))
             if (tap, which) not in fresh:
-                count = torch.tensor(float(x.shape[2] * x.shape[3])) if weights is None else weights.sum()
-                fresh[tap, which] = count.to(x)
+                count = x.new_full((), x.shape[2] * x.shape[3]) if weights is None else weights.sum()
+                fresh[tap, which] = count
         for key, value in fresh.items():
             self._sums[key] = self._sums[key] + value if key in self._sums else value
 
@@ -78,8 +82,7 @@ class Statistics(Comparing):
                 variances, covariance = variances * deviation.square(), covariance * deviation.square()
             means = (2 * mean_x * mean_y + _CONSTANT) / (mean_x.square() + mean_y.square() + _CONSTANT)
             structure = (2 * covariance + _CONSTANT) / (variances + _CONSTANT)
-            alpha, beta = self._weights.alpha[tap].to(means), self._weights.beta[tap].to(means)
-            similarity.append((alpha * means + beta * structure).sum())
+            similarity.append((self._weights.alpha[tap] * means + self._weights.beta[tap] * structure).sum())
         return 1 - torch.stack(similarity).sum()
 
     def _mask_of(self, pair: Pair) -> int:

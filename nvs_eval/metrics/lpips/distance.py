@@ -154,8 +154,8 @@ def upsampled(distances: Sequence[Tensor], size: torch.Size) -> Tensor:
 
 
 def _clamped(images: Tensor) -> Tensor:
-    """Clamp images to [0, 1]; images within this range are returned without a copy."""
-    if needs_gradient(images) or not images.numel():
+    """Clamp images to [0, 1]; on the CPU, images within this range are returned without a copy."""
+    if needs_gradient(images) or not images.numel() or images.device.type != "cpu":
         return images.clamp(0, 1)
     least, most = images.aminmax()
     return images if least >= 0 and most <= 1 else images.clamp(0, 1)

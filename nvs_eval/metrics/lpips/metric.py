@@ -25,7 +25,7 @@ from nvs_eval.metrics.lpips.layers import Backbone
 from nvs_eval.metrics.lpips.passes import compare, score_together
 from nvs_eval.metrics.lpips.plan import Allowed, Pairing
 from nvs_eval.metrics.lpips.precision import Precision
-from nvs_eval.metrics.pair import Mask, broadcast_shapes, checked_pair
+from nvs_eval.metrics.pair import Mask, broadcast_shapes, checked_pair, owners_of
 from nvs_eval.metrics.weights.backbones import shared_backbone
 from nvs_eval.metrics.weights.formats import load_heads, load_whole
 from nvs_eval.metrics.weights.pins import NETS, VERSIONS, Net, Version
@@ -95,10 +95,8 @@ class Lpips(Comparison):
             return [reference.new_zeros(*batch, 1, 1, 1)]
         references = reference.reshape(-1, *reference.shape[-3:])
         renders = render.expand(*batch, *render.shape[-3:]).reshape(-1, *render.shape[-3:])
-        # Index of each render's reference.
-        owners = torch.arange(len(references)).reshape(reference.shape[:-3]).expand(batch).reshape(-1)
         places = range(len(references), len(references) + len(renders))
-        pairing = Pairing(self, owners.tolist(), places)
+        pairing = Pairing(self, owners_of(reference, batch), places)
         compared = compare([pairing], references.unbind(), renders.unbind(), Allowed())
         parts = [part.planes for (part,) in compared if isinstance(part, Distances)]
         planes = parts[0] if len(parts) == 1 else [torch.cat(tap) for tap in zip(*parts, strict=True)]

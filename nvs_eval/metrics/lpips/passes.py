@@ -13,6 +13,7 @@ from nvs_eval.metrics.lpips.plan import Allowed, Images, Pairing, Pass, Plan, by
 from nvs_eval.metrics.lpips.precision import exact_arithmetic
 from nvs_eval.metrics.lpips.streaming import Layer, Stream, tap_sizes
 from nvs_eval.metrics.together import Request
+from nvs_eval.system.tensors import equal
 
 
 def score_together(wanted: Sequence[Request], max_memory: int | None = None) -> list[Tensor | InputError]:
@@ -99,7 +100,7 @@ def memory_of(
 def _place(images: list[Tensor], image: Tensor) -> int:
     """Return the index of an image in the list, appending it if it is new."""
     for place, candidate in enumerate(images):
-        if candidate is image or torch.equal(candidate, image):
+        if candidate is image or equal(candidate, image):
             return place
     images.append(image)
     return len(images) - 1

@@ -59,7 +59,8 @@ def averages(
     parts = pairs.score(how, windows.extent, add_up, maps=maps)
     wide, channels = widest_float(reference.device), 3 if how.grey is None else 1
     if weights is None:
-        count = torch.as_tensor(float(torch.Size(map_size(reference, how)).numel()), dtype=wide)
+        pixels = torch.Size(map_size(reference, how)).numel()
+        count = torch.full((), pixels, dtype=wide, device=reference.device)
     else:
         count = weights.sum(dim=(-3, -2, -1), dtype=wide)
     if not parts:
@@ -76,7 +77,7 @@ def averages(
         # Blocks have one channel after the other, or all of them.
         sums = [[total for block in blocks for total in block[place]] for blocks in parts]
         totals = [sum(of_pair[channel::channels]) for of_pair in sums for channel in range(channels)]
-        means[name] = gathered(totals, channels) / count.to(reference.device)[..., None]
+        means[name] = gathered(totals, channels) / count[..., None]
     return Averages(whole, means)
 
 

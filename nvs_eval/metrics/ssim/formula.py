@@ -128,9 +128,10 @@ class Constants:
         """Whether clamping has an effect.
 
         With window weights that sum to 1, variances are never negative and the covariance never exceeds the square root
-        of the product of the variances, except for rounding errors.
+        of the product of the variances, except for rounding errors. Reading C2 would make another device wait.
         """
-        return self.variance_floor is not None and self.variance_floor > _IMMATERIAL * self.c2.item()
+        floor = self.variance_floor
+        return bool(floor) and (self.c2.device.type != "cpu" or floor > _IMMATERIAL * self.c2.item())
 
 
 class Planes(NamedTuple):

@@ -219,7 +219,7 @@ class Pairs:
             extents = torch.full((1, 1, 1), data_range, dtype=widest_float(device), device=device)
         blocks = blocks_of(map_size(self._reference, how), how, device, whole=graph)
         results: list[list[Result]] = [[] for _ in range(self.batch.numel())]
-        for group in self._groups(extents):
+        for group in self._groups(extents, centred=centred):
             work = partial(_score_block, group=group, how=how, consume=consume, maps=maps, centred=centred, graph=graph)
             # With gradients there is a single block, and other devices process one block at a time.
             serial = graph or device.type != "cpu"
@@ -234,13 +234,14 @@ class Pairs:
         # Two flat images have no range, so the result is NaN instead of the quotient of two rounding errors.
         return extents.masked_fill(extents == 0, torch.nan)
 
-    def _groups(self, extents: Tensor) -> Iterable[_Group]:
+    def _groups(self, extents: Tensor, *, centred: bool) -> Iterable[_Group]:
         mask, weights = self._mask, self._weights
         groups: dict[object, _Group] = {}
         for position, index in enumerate(np.ndindex(*self.batch)):
             extent = extents[place_in(extents, index)].reshape(())
-            # Ranges of equal value still have separate gradients.
-            which = position if extent.requires_grad else extent.item()
+            # Ranges of equal value still have separate gradients, and reading one makes another device wait.
+            alone = extent.requires_grad or extent.device.type != "cpu"
+            which = None if not centred else position if alone else extent.item()
             place, masked = place_in(self._reference, index), None if mask is None else place_in(mask, index)
             if (place, which, masked) not in groups:
                 kept = None if mask is None else mask[masked]

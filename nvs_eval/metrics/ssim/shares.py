@@ -42,7 +42,7 @@ def slide_rows(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
     if not _needs_torch(planes):
         return torch.from_numpy(_rows(_array(planes), bands))
     windows = planes.unfold(-2, bands.reach, STEP).mT
-    return torch.matmul(torch.from_numpy(bands.rows).to(planes), windows).flatten(1, 2)
+    return torch.matmul(_bands_on(taps, planes.device, planes.dtype)[0], windows).flatten(1, 2)
 
 
 def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
@@ -51,7 +51,7 @@ def slide_columns(planes: Tensor, taps: tuple[float, ...]) -> Tensor:
     if not _needs_torch(planes):
         return torch.from_numpy(_columns(_array(planes), bands))
     windows = planes.unfold(-1, bands.reach, STEP)
-    return torch.matmul(windows, torch.from_numpy(bands.columns).to(planes)).flatten(2)
+    return torch.matmul(windows, _bands_on(taps, planes.device, planes.dtype)[1]).flatten(2)
 
 
 class _Bands(NamedTuple):
@@ -69,6 +69,14 @@ def _bands(taps: tuple[float, ...]) -> _Bands:
     for place in range(STEP):
         rows[place, place : place + len(taps)] = taps
     return _Bands(rows, rows.T.copy(), reach)
+
+
+@cache
+def _bands_on(taps: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the band matrices on a device, to which they are copied once."""
+    bands = _bands(taps)
+    with torch.inference_mode(False):  # So that gradients can use them later.
+        return torch.from_numpy(bands.rows).to(device, dtype), torch.from_numpy(bands.columns).to(device, dtype)
 
 
 # For matrices this small, NumPy's BLAS is twice as fast as torch and accepts overlapping windows without a copy. It

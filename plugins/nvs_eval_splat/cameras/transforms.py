@@ -80,7 +80,7 @@ def applied_transform(path: Path, content: Mapping[str, Any]) -> Matrix:
     if "applied_transform" in content:
         return matrix_of(path, "applied_transform", content["applied_transform"])
     if (path.parent / "colmap/sparse/0").exists():
-        # What nerfstudio assumes of files that were written before the field existed.
+        # nerfstudio assumes this for files that were written before the field existed.
         return np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], np.float64)
     return np.eye(4)
 

@@ -14,7 +14,7 @@ Tool = Literal["3dgs", "gsplat", "ply"]
 
 @dataclass(frozen=True)
 class Training:
-    """What the files of a model say about its training; None where they say nothing.
+    """Training of a model according to its files; None where they say nothing.
 
     Attributes:
         convention: name of the convention of the rasteriser.
