@@ -221,6 +221,7 @@ def suite(
     file: FilePath,
     *,
     only: str | Sequence[str] = (),
+    shard: str | None = None,
     output_dir: FilePath | None = None,
     device: str | None = None,
     precision: Literal["exact", "fast"] | None = None,

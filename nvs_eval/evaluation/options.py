@@ -275,6 +275,8 @@ class SuiteOptions:
     """YAML file of methods, scenes and their paths (docs/suites.md)."""
     only: tuple[str, ...] = ()
     """Methods and scenes to evaluate; the tables still show everything that has records (default: all)."""
+    shard: str | None = None
+    """Part of the work, such as 2/4; each method on a scene is in one of the four parts (default: all)."""
     output_dir: Path | None = None
     """Folder of records and renders (default: the file's)."""
     device: str | None = None

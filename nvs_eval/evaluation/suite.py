@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from nvs_eval.errors import InputError, counted, duration, some
 from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.executors.cells import chosen_cells, command_of
+from nvs_eval.evaluation.executors.queue import Queue
 from nvs_eval.evaluation.options import ScoreOptions, SuiteOptions
-from nvs_eval.evaluation.suite_entries import Entry, checked_protocols, chosen_entries, make_entry
+from nvs_eval.evaluation.suite_entries import Entry, checked_protocols, make_entry
 from nvs_eval.evaluation.suite_file import SuiteFile, load_suite_file
 from nvs_eval.evaluation.suite_lines import SuiteLines
-from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record
 from nvs_eval.system.devices import find_device
 from nvs_eval.system.files import check_is_folder
 
 if TYPE_CHECKING:
+    from nvs_eval.evaluation.executors.claims import Claims
     from nvs_eval.protocols import Protocol
     from nvs_eval.report.tables.table import Table
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 _QUICK, _LONG = 2.0, 60.0
 # More scenes than these have their records in one file, and one row in the table of work.
 LARGE = 500
+IN_LINES = (
+    f"needs a suite of up to {LARGE} scenes without an index. The records of this one are lines of one file for each "
+    "method, with one writer. Start a command for each method, with `--only METHOD`."
+)
+"""End of the error of an option that divides the scenes of a suite."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,20 @@ class SuiteRun:
         file: suite file.
         entries: all methods on all scenes.
         chosen: entries to evaluate.
+        options: options of the command.
         lines: scores the entries whose records are kept in one file, or None if each has a file of its own.
     """
 
     file: SuiteFile
     entries: Sequence[Entry]
     chosen: Sequence[Entry]
+    options: SuiteOptions
     lines: SuiteLines | None = None
+
+    @property
+    def output_dir(self) -> Path:
+        """Output folder of the records."""
+        return self.options.output_dir or self.file.output_dir
 
     def plan(self) -> tuple[Table, list[str]]:
         """Return a table of the state of each chosen entry, and what cannot be done. Evaluates nothing."""
@@ -73,8 +87,13 @@ class SuiteRun:
                 states[entry] = "fails"
         return _states_table(self.file, states), self.not_done(failures)
 
-    def evaluate(self, callbacks: Callbacks) -> SuiteResult:
-        """Evaluate the chosen entries whose inputs exist, and skip finished work."""
+    def evaluate(self, callbacks: Callbacks, claims: Claims | None = None) -> SuiteResult:
+        """Evaluate the chosen entries whose inputs exist, one after the other, and skip finished work.
+
+        Args:
+            callbacks: callbacks for progress and messages.
+            claims: keep other commands from the same work, and show them what is done (default: none).
+        """
         todo = [entry for entry in self.chosen if not entry.is_missing]
         by_entry: dict[Entry, list[Record]] = {}
         failures: dict[str, list[Entry]] = {}
@@ -82,19 +101,26 @@ class SuiteRun:
             by_entry |= self.lines.score([entry for entry in todo if entry.is_scored], failures, callbacks)
             todo = [entry for entry in todo if not entry.is_scored]
         seconds: list[float] = []
-        for number, entry in enumerate(todo, 1):
+        queue = Queue(todo, claims, callbacks.say)
+        for number, entry in enumerate(queue, 1):
             callbacks.say(f"[{number}/{len(todo)}] {entry}{_time_left(seconds, len(todo) + 1 - number)}")
             start = time.monotonic()
-            try:
-                lost: list[InputError] = []
-                by_entry[entry] = entry.evaluate(replace(callbacks, on_lost=lost.append))
-                for line in (*failed_views(by_entry[entry]), *map(str, lost)):
-                    failures.setdefault(f"the records are incomplete. {line}", []).append(entry)
-            except InputError as error:
-                callbacks.warn(f"Error: {entry}: {error}")
-                failures.setdefault(str(error), []).append(entry)
-                by_entry[entry] = []  # Earlier records may belong to other renders.
+            by_entry[entry], reasons = entry.attempt(callbacks)
+            for reason in reasons:
+                failures.setdefault(reason, []).append(entry)
+            queue.settle(entry, reasons, command_of(self.options, entry.cell))
             seconds.append(time.monotonic() - start)
+        return self.result(by_entry, failures)
+
+    def result(
+        self, by_entry: Mapping[Entry, Sequence[Record]], failures: Mapping[str, Sequence[Entry]]
+    ) -> SuiteResult:
+        """Return the result of a suite.
+
+        Args:
+            by_entry: records of the entries that were evaluated; the earlier ones of all others are read.
+            failures: failed entries by reason.
+        """
         records = [by_entry[entry] if entry in by_entry else self._earlier(entry) for entry in self.entries]
         return SuiteResult([*chain(*records)], self.not_done(failures))
 
@@ -215,4 +241,7 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
             entries.append(replace(entry, protocols=protocols[key]))
     in_lines = file.index is not None or len(file.suite.scenes) > LARGE
     lines = SuiteLines(file, output_dir) if in_lines else None
-    return SuiteRun(file, entries, chosen_entries(file, entries, options.only), lines)
+    chosen = {*chosen_cells(file, options.only, options.shard)}
+    if lines is not None and options.shard is not None:
+        raise InputError(f"--shard {IN_LINES}")
+    return SuiteRun(file, entries, [entry for entry in entries if entry.cell in chosen], options, lines)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nvs_eval.errors import InputError, unknown_name
+from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
+from nvs_eval.evaluation.executors.cells import Cell
 from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, ScoreOptions
 from nvs_eval.evaluation.suite_file import KINDS, Method, SuiteFile
 from nvs_eval.records.comparable import main_records
+from nvs_eval.records.incomplete import failures as failed_views
 from nvs_eval.records.record import Record, ViewRow, read_record, record_file
 from nvs_eval.records.result_id import ResultId, check_names, safe_name
 from nvs_eval.sources.matching import choose_views
@@ -56,8 +58,13 @@ class Entry:
         """Whether existing renders are scored."""
         return isinstance(self.options, ScoreOptions)
 
+    @property
+    def cell(self) -> Cell:
+        """Method and scene."""
+        return Cell(self.method, self.scene)
+
     def __str__(self) -> str:
-        return f"{self.method}, {self.scene}"
+        return str(self.cell)
 
     def is_done(self) -> bool:
         """Return whether all records exist and match the current inputs. Renders and decodes nothing.
@@ -86,6 +93,16 @@ class Entry:
         from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 
         return run_checkpoints(self.options, callbacks)
+
+    def attempt(self, callbacks: Callbacks) -> tuple[list[Record], list[str]]:
+        """Evaluate the entry; return its records, and the reasons why some or all are missing or incomplete."""
+        lost: list[InputError] = []
+        try:
+            records = self.evaluate(replace(callbacks, on_lost=lost.append))
+        except InputError as error:
+            callbacks.warn(f"Error: {self}: {error}")
+            return [], [str(error)]  # Earlier records may belong to other renders.
+        return records, [f"the records are incomplete. {line}" for line in (*failed_views(records), *map(str, lost))]
 
     def earlier_records(self) -> list[Record]:
         """Read the existing records under the entry's protocols, even if outdated or incomplete.
@@ -184,18 +201,3 @@ def checked_protocols(options: RunOptions | ScoreOptions) -> list[Protocol]:
     _ = options.chosen_steps
     named = tuple(name for name in options.protocol if name != AUTO)
     return [] if options.protocol and not named else replace(options, protocol=named).protocols()
-
-
-def chosen_entries(file: SuiteFile, entries: Sequence[Entry], only: Sequence[str]) -> list[Entry]:
-    """Return the entries of some methods and scenes.
-
-    Raises:
-        InputError: A name is unknown.
-    """
-    methods = {method.name for method in file.methods}
-    scenes = {name: scene.name for name in only if (scene := file.suite.scene(name))}
-    for name in only:
-        if name not in methods and name not in scenes:
-            raise unknown_name("method or scene", name, {*methods, *file.suite.names})
-    of_methods, of_scenes = methods & set(only) or methods, {*scenes.values()} or {*file.suite.names}
-    return [entry for entry in entries if entry.method in of_methods and entry.scene in of_scenes]

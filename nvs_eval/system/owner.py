@@ -27,13 +27,20 @@ def owner_tag() -> str:
     return f"{_host()}-{os.getpid()}-{_start(os.getpid())}-"
 
 
+def has_ended(name: str) -> bool | None:
+    """Return whether the process of an owner's tag, which a name contains, has ended; None if it cannot be observed."""
+    if (tag := _TAG.search(name)) and tag[1] == _host() and tag[3] != _UNKNOWN:
+        return _start(int(tag[2])) != tag[3]
+    return None
+
+
 def is_abandoned(path: Path) -> bool:
     """Return whether the process that made a temporary file or folder has ended.
 
     A process that cannot be observed, such as one of another host, has ended if it has written nothing for a day.
     """
-    if (tag := _TAG.search(path.name)) and tag[1] == _host() and tag[3] != _UNKNOWN:
-        return _start(int(tag[2])) != tag[3]
+    if (ended := has_ended(path.name)) is not None:
+        return ended
     try:
         written = max(entry.stat().st_mtime for entry in (path, *(path.iterdir() if path.is_dir() else ())))
     except OSError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import EXIT_FAILED, LayoutOptions, WriteOptions, callbacks, say_report
-from nvs_eval.errors import InputError
+from nvs_eval.errors import InputError, printable
 from nvs_eval.evaluation.options import SuiteOptions
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
     """YAML file of methods, scenes and their paths (docs/suites.md)."""
     dry_run: bool = False
     """Only list finished, remaining and missing work."""
+    status: bool = False
+    """Only list what is done, running, failed and left, from the output folder alone; workers go on."""
     per_view: bool = False
     """Also print the scores of each view; with `--format csv`, only these."""
     rows: Literal["checkpoint", "method", "scene"] = "method"
@@ -48,6 +50,8 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         from nvs_eval.cli.receipts import Receipt
         from nvs_eval.evaluation.suite_file import load_suite_file
 
+        if self.status:
+            return put_status(self)
         # Repeating the command continues its work, and therefore replaces its tables.
         replace(self, overwrite=True).check_output()
         if self.output is not None and self.output.exists() and self.output.samefile(self.file):
@@ -100,10 +104,11 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
     def _evaluate(self, suite: SuiteRun, receipt: Receipt) -> int:
         from nvs_eval.cli.console import say
         from nvs_eval.cli.process import make_ready
+        from nvs_eval.evaluation.executors.claims import new_claims
 
         make_ready()
         _warn("Missing, ", suite.not_done({}), "; the others are evaluated")
-        result = suite.evaluate(callbacks())
+        result = suite.evaluate(callbacks(), new_claims(suite.output_dir))
         try:
             if result.records:
                 self._put(suite.file, result.records)
@@ -111,11 +116,29 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
                 say(suite.no_records())
         finally:
             code = _warn("Not done, ", result.not_done)
-        if code == 0 and not self.only:  # Other commands may write records of entries that are not chosen but shown.
+        if (
+            code == 0 and not self.only and self.shard is None
+        ):  # Other commands may write records of entries that are not chosen but shown.
             receipt.write(_again, suite.inputs())
         if code == 0:
-            say_report(self.output_dir or suite.file.output_dir)
+            say_report(suite.output_dir)
         return code
+
+
+def put_status(options: SuiteOptions) -> int:
+    """Print the state of a suite on stdout, and return the exit code: 3 if something failed."""
+    from nvs_eval.cli.console import results
+    from nvs_eval.evaluation.executors.status import status_of
+
+    status = status_of(options)
+    counts = {"done": status.done, "running": status.running, "failed": status.failed, "left": status.left}
+    lines = [f"{status.title}: {', '.join(f'{len(cells)} {state}' for state, cells in counts.items())}"]
+    lines += [f"  running: {cell} ({claim}, since {claim.started})" for cell, claim in status.running.items()]
+    for cell, failure in status.failed.items():
+        lines += [f"  failed: {cell} (on {failure.host}): {failure.error}", f"    {failure.command}"]
+    for line in lines:
+        results().print(printable(line), soft_wrap=True)
+    return EXIT_FAILED if status.failed else 0
 
 
 def _again(command: SuiteCommand, callbacks: Callbacks) -> Records:
