@@ -135,7 +135,7 @@ def put_status(options: SuiteOptions) -> int:
     lines = [f"{status.title}: {', '.join(f'{len(cells)} {state}' for state, cells in counts.items())}"]
     lines += [f"  running: {cell} ({claim}, since {claim.started})" for cell, claim in status.running.items()]
     for cell, failure in status.failed.items():
-        lines += [f"  failed: {cell} (on {failure.host}): {failure.error}", f"    {failure.command}"]
+        lines += [f"  failed: {cell} (on {failure.host}): {failure.error}", f"    again: {failure.command}"]
     for line in lines:
         results().print(printable(line), soft_wrap=True)
     return EXIT_FAILED if status.failed else 0
