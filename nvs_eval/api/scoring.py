@@ -95,6 +95,13 @@ def run(
     every: int = 1,
     data: FilePath | None = None,
     eval_num_rays_per_chunk: int | None = None,
+    convention: Literal["auto", "inria", "gsplat-1.4", "gsplat-1.5", "gsplat-main"] = "auto",
+    background: str | tuple[float, float, float] | None = None,
+    antialiased: bool = False,
+    hold: int | None = None,
+    images: str | None = None,
+    frame: str = "auto",
+    own_renders: FilePath | None = None,
     keep_renders: Literal["all", "png", "none"] = "png",
     trust: bool = False,
     protocol: str | Sequence[str] = "standard",
@@ -111,7 +118,7 @@ def run(
     max_memory: int | str | None = None,
     rehash: bool = False,
 ) -> list[Record]:
-    """Render the held-out views of trained nerfstudio checkpoints and score them, as `nvs-eval run` does.
+    """Render the held-out views of trained nerfstudio checkpoints or splats and score them, as `nvs-eval run` does.
 
     Finished checkpoints of an interrupted call are not rendered again.
 
@@ -165,6 +172,12 @@ def audit(
     every: int = 1,
     data: FilePath | None = None,
     eval_num_rays_per_chunk: int | None = None,
+    convention: Literal["auto", "inria", "gsplat-1.4", "gsplat-1.5", "gsplat-main"] = "auto",
+    antialiased: bool = False,
+    hold: int | None = None,
+    images: str | None = None,
+    frame: str = "auto",
+    own_renders: FilePath | None = None,
     keep_renders: Literal["all", "png", "none"] = "png",
     trust: bool = False,
 ) -> list[list[Record]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nvs_eval.comparison.statistics.scores import Array, SceneScores, Scores
-from nvs_eval.errors import InputError, some
+from nvs_eval.errors import InputError, listed, some
 from nvs_eval.metrics.registry import about_of
-from nvs_eval.records.comparable import difference
+from nvs_eval.records.comparable import convention_of, difference
 from nvs_eval.records.groups import Contender
 from nvs_eval.records.record import MetricInfo, Record
 
@@ -88,6 +88,8 @@ def shared(
         raise InputError(f"{a.name} and {b.name} must share a metric. Score them under the same protocol.")
     notes += [f"Skipped {about_of(name).title}, which some records lack" for name in sorted(skipped)]
     notes += [note for side in (a, b) for note in _step_notes(side, views)]
+    if len(conventions := dict.fromkeys(filter(None, map(convention_of, records)))) > 1:
+        notes.append(f"Different rasterisers: {listed([*conventions])}")
     return Shared(a, b, views, infos, notes, {} if arrays is None else arrays)
 
 
@@ -110,7 +112,7 @@ def _check_same(scene: str, sides: Sequence[Contender], names: Sequence[str]) ->
         for record in side.records[scene]
     ]
     for side, part in others:
-        if differing := difference(first, part):
+        if differing := difference(first, part, rasterisers=False):
             labels = (first_side, side) if side != first_side else (first.id.name, part.id.name)
             raise InputError(
                 f"{scene}: {' and '.join(labels)} were scored with {differing}, so their numbers cannot be compared. "

@@ -8,7 +8,7 @@ from pathlib import Path
 from nvs_eval import protocols
 from nvs_eval.errors import InputError
 from nvs_eval.evaluation.callbacks import Callbacks
-from nvs_eval.evaluation.options import AuditOptions, RunOptions, ScoreOptions, ScoringOptions
+from nvs_eval.evaluation.options import AuditOptions, RunOptions, ScoreOptions
 from nvs_eval.evaluation.run_checkpoints import run_checkpoints
 from nvs_eval.evaluation.score_folders import score_folders
 from nvs_eval.protocols import DEFAULT, Protocol
@@ -51,9 +51,9 @@ def _check_no_option_of(unused: type[ScoreOptions | RunOptions], options: AuditO
     Raises:
         InputError: Such an option is set; the message names it.
     """
-    common = {option.name for option in fields(ScoringOptions)}
+    shared = {option.name for option in fields(RunOptions)} & {option.name for option in fields(ScoreOptions)}
     for option in fields(unused):
-        if option.name not in common and getattr(options, option.name) != getattr(AuditOptions, option.name):
+        if option.name not in shared and getattr(options, option.name) != getattr(AuditOptions, option.name):
             kind = "trained runs (`--load-config`)" if unused is RunOptions else "folders of renders"
             raise InputError(f"`--{option.name.replace('_', '-')}` applies only to {kind}. Remove it.")
 

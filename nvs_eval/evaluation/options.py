@@ -193,11 +193,31 @@ class ScoreOptions(ScoringOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(ScoringOptions):
+class SplatOptions:
+    """Options of rendering splats, for the sources that name them in their `OPTIONS`."""
+
+    convention: Literal["auto", "inria", "gsplat-1.4", "gsplat-1.5", "gsplat-main"] = "auto"
+    """Splats: rasteriser whose pixels are reproduced (default: the one of the training)."""
+    background: str | None = None
+    """Background: white, black, or r,g,b in [0, 1] (default: that of the training, or black)."""
+    antialiased: bool = False
+    """Splats: render antialiased, also where the files of the model do not say that it was trained so."""
+    hold: int | None = None
+    """Splats: hold out the first of every n photographs by name (default: the rule of the training)."""
+    images: str | None = None
+    """Splats: folder of images below that of the data, such as images_4 (default: that of the training)."""
+    frame: str = "auto"
+    """Splats: frame of the world: data, gsplat, or nerfstudio's dataparser_transforms.json (default: by the model)."""
+    own_renders: Path | None = None
+    """Splats: folder of the tool's own renders of the views, to compare (default: those beside the model)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(SplatOptions, ScoringOptions):
     """Options of `run`: checkpoints and views."""
 
     load_config: tuple[Path, ...]
-    """The config.yml of one or more trained runs; checkpoints are found beside it."""
+    """The config.yml of nerfstudio runs, or splats: folders of models, .ply files or checkpoints."""
     steps: tuple[str, ...] = ("last",)
     """Checkpoints to evaluate: last, all, or step numbers."""
     split: Literal["test", "val", "train"] = "test"
@@ -238,7 +258,9 @@ class AuditOptions(RunOptions, ScoreOptions):
     renders: tuple[Path, ...] = ()
     """Folders of renders, as for `score`."""
     load_config: tuple[Path, ...] = ()
-    """The config.yml of trained runs, as for `run`."""
+    """Trained runs, as for `run`."""
+    background: str | None = None
+    """Background of images with alpha, or of splats: white, black, or r,g,b in [0, 1]."""
     protocol: tuple[str, ...] = ()
     """Protocols: names or YAML files (default: all named protocols that can score these renders)."""
 

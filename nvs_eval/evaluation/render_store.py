@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -102,6 +103,11 @@ class RenderStore:
         """Peak memory while rendering, if known."""
         measured = self.job.checkpoint.peak_memory_bytes
         return measured if measured is not None or self._work is None else self._work.peak_memory_bytes
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Entries of the record's provenance that are known only after rendering."""
+        return {**getattr(self.job.checkpoint, "found", {}), "peak_memory_bytes": self.peak_memory_bytes}
 
     def __enter__(self) -> RenderStore:
         names = set(self.job.checkpoint.names)
@@ -236,7 +242,7 @@ class RenderStore:
             {name: Picture(work.render(view)) for name, view in views.items()},
             {name: Picture(work.reference(view)) for name, view in views.items()},
             # Anyone can edit the note, so only values with checked types are copied from it into a record.
-            {**self.job.checkpoint.provenance, "peak_memory_bytes": self.peak_memory_bytes},
+            {**self.job.checkpoint.provenance, **self.found},
             {name: view.seconds for name, view in views.items()},
             self.job.masks,
             {name: view.own for name, view in views.items()},

@@ -94,8 +94,7 @@ class Evaluation:
                     on_lost=self.session.errors.append,
                     warn=self.callbacks.warn,
                 )
-            peak_memory = {"peak_memory_bytes": store.peak_memory_bytes}
-            records = [replace(r, provenance={**r.provenance, **peak_memory}) for r in records]
+            records = [replace(r, provenance={**r.provenance, **store.found}) for r in records]
             published = self._publish(store, records, partial)
             partial.remove()
         return published

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from nvs_eval.errors import InputError, counted, listed, quoted, some
 from nvs_eval.evaluation.callbacks import Callbacks
 from nvs_eval.evaluation.evaluate import Session, report_lost
 from nvs_eval.evaluation.inputs import of_checkpoint
-from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, not_known
+from nvs_eval.evaluation.options import AUTO, RESULTS, RunOptions, SplatOptions, not_known
 from nvs_eval.evaluation.plan import Job, Keep, plan_renders
 from nvs_eval.evaluation.preflight import Work, announce
 from nvs_eval.evaluation.render_store import RenderStore
@@ -29,7 +31,7 @@ from nvs_eval.protocols import Protocol
 from nvs_eval.records.record import Record
 from nvs_eval.records.result_id import check_distinct
 from nvs_eval.sources import checkpoints as trained
-from nvs_eval.sources.checkpoints import Checkpoint
+from nvs_eval.sources.checkpoints import Checkpoint, Trainer
 from nvs_eval.sources.masks import MaskFiles, find_masks
 from nvs_eval.system.devices import find_device, memory_advice
 from nvs_eval.system.files import check_folder_writable
@@ -168,18 +170,7 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
     jobs = [
         _job(checkpoint, methods[index % len(methods)] if methods else None, masks, options, callbacks)
         for index, path in enumerate(configs)
-        for checkpoint in trained.find_trainer(path).open_run(
-            path,
-            steps=options.chosen_steps,
-            split=options.split,
-            views=options.views,
-            every=options.every,
-            data=options.data,
-            device=device,
-            eval_num_rays_per_chunk=options.eval_num_rays_per_chunk,
-            trust=options.trust,
-            warn=callbacks.warn,
-        )
+        for checkpoint in _checkpoints(path, options, device, callbacks)
     ]
     check_distinct(job.id for job in jobs)
     for doubt in dict.fromkeys(
@@ -187,6 +178,40 @@ def _open_jobs(options: RunOptions, callbacks: Callbacks) -> list[Job]:
     ):
         callbacks.doubt(doubt)
     return jobs
+
+
+def _checkpoints(path: Path, options: RunOptions, device: torch.device, callbacks: Callbacks) -> Sequence[Checkpoint]:
+    """Open the requested checkpoints of a run."""
+    trainer = trained.find_trainer(path)
+    return trainer.open_run(
+        path,
+        steps=options.chosen_steps,
+        split=options.split,
+        views=options.views,
+        every=options.every,
+        data=options.data,
+        device=device,
+        eval_num_rays_per_chunk=options.eval_num_rays_per_chunk,
+        trust=options.trust,
+        warn=callbacks.warn,
+        **_own_options(trainer, path, options),
+    )
+
+
+def _own_options(trainer: Trainer, path: Path, options: RunOptions) -> dict[str, Any]:
+    """Return the options that only some sources take, for the source of a run.
+
+    Raises:
+        InputError: One is set that the source does not take.
+    """
+    taken = getattr(trainer, "OPTIONS", ())
+    for option in fields(SplatOptions):
+        if option.name not in taken and getattr(options, option.name) != option.default:
+            raise InputError(
+                f"`--{option.name.replace('_', '-')}` does not apply to {path}, which is rendered by its own method. "
+                "Remove it."
+            )
+    return {name: getattr(options, name) for name in taken}
 
 
 def _job(

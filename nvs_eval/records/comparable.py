@@ -1,4 +1,4 @@
-"""Rules of comparison: records rank together if views, references and masks are the same (see also `joint`)."""
+"""Rules of comparison: records rank together if views, references, masks and rasterisers are the same (see `joint`)."""
 
 from __future__ import annotations
 
@@ -24,25 +24,47 @@ def blocks_of(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def usual_of(block: Sequence[Record]) -> Record:
-    """Return the first record that was scored on the same images as most of its block."""
+    """Return the first record that was scored on the same images, by the same rasteriser, as most of its block."""
     return _split(block)[0]
 
 
-def difference(record: Record, other: Record, *, folders: tuple[Path, Path] | None = None) -> str:
-    """Describe how the images differ that two records of a scene were scored on; "" if the scores are comparable.
+def difference(
+    record: Record, other: Record, *, folders: tuple[Path, Path] | None = None, rasterisers: bool = True
+) -> str:
+    """Describe how two records of a scene differ in images or rasterisers; "" if the scores are comparable.
 
     Args:
         record: one record.
         other: the other record.
         folders: folders of the two records, to show the paths of references that differ.
+        rasterisers: whether a difference of rasterisers counts.
     """
-    if record.images_sha256 == other.images_sha256:
-        return ""
-    return ", and ".join(_differences(record, other, folders))
+    images = [] if record.images_sha256 == other.images_sha256 else _differences(record, other, folders)
+    return ", and ".join([*images, *(_of_rasterisers(record, other) if rasterisers else [])])
+
+
+def rasteriser_of(record: Record) -> str | None:
+    """Return the signature of the rasteriser that rendered the splat of a record; None for other renders."""
+    signature = record.provenance.get("rasteriser")
+    return signature if isinstance(signature, str) and signature.startswith("raster|") else None
+
+
+def convention_of(record: Record) -> str | None:
+    """Return the convention of a record's rasteriser and the version of its implementation, such as `inria v1`."""
+    signature = rasteriser_of(record)
+    return None if signature is None else " ".join(signature.split("|")[i] for i in (1, -1))
+
+
+def _of_rasterisers(record: Record, other: Record) -> list[str]:
+    """Describe a difference of conventions. Renders that the model's own code made are compared with any others."""
+    mine, theirs = convention_of(record), convention_of(other)
+    return [] if None in (mine, theirs) or mine == theirs else [f"different rasterisers ({mine} and {theirs})"]
 
 
 def check_comparable(records: Sequence[Record], *, files: Sequence[Path] = ()) -> None:
     """Check that the records of each block (`blocks_of`) were scored on the same views, references and masks.
+
+    Splats must also be rendered by one convention of rasterising.
 
     Unit and direction of a metric must also be the same in all records that have its signature, over all scenes.
 
@@ -203,19 +225,32 @@ def _refusal(usual: Record, odd: Sequence[Record], files: Mapping[int, Path]) ->
     more = f" These also differ from {usual.id.name}: {some(others, _MOST_NAMED)}." if others else ""
     return (
         f"{usual.scene}: {_named(usual, files)} and {_named(odd[0], files)} were scored with "
-        f"{difference(usual, odd[0], folders=folders)}.{more} Such scores cannot be ranked. Score the same images, "
+        f"{difference(usual, odd[0], folders=folders)}.{more} Such scores cannot be ranked. {_remedy(usual, odd[0])}, "
         "omit some records, or use `--allow-mixed` to print them side by side, marked."
     )
 
 
+def _remedy(usual: Record, odd: Record) -> str:
+    same_images = _scored_on([usual, odd])
+    return "Render both with one `--convention`" if len({*same_images}) == 1 else "Score the same images"
+
+
 def _split(block: Sequence[Record]) -> tuple[Record, list[Record]]:
-    """Split a block into its usual record and the records that were scored on other images."""
+    """Split a block into its usual record and those that were scored on other images or by another rasteriser."""
     images = _scored_on(block)
-    counts = Counter(images)
-    # The first of several equally common sets is the usual one.
-    most_common = max(counts, key=counts.__getitem__)
-    odd = [record for record, scored_on in zip(block, images, strict=True) if scored_on != most_common]
-    return block[images.index(most_common)], odd
+    common = _most_common(images)
+    of_images = [record for record, scored_on in zip(block, images, strict=True) if scored_on == common]
+    conventions = [convention for record in of_images if (convention := convention_of(record))]
+    wanted = (None, _most_common(conventions)) if conventions else (None,)
+    usual = next(record for record in of_images if convention_of(record) == wanted[-1])
+    alike = {id(record) for record in of_images if convention_of(record) in wanted}
+    return usual, [record for record in block if id(record) not in alike]
+
+
+def _most_common(values: Sequence[str]) -> str:
+    """Return the most common of some values; the first of several equally common ones."""
+    counts = Counter(values)
+    return max(counts, key=counts.__getitem__)
 
 
 def _scored_on(block: Sequence[Record]) -> list[str]:

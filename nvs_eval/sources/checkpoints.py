@@ -17,7 +17,10 @@ ENTRY_POINTS = "nvs_eval.sources"
 
 
 class Checkpoint(Protocol):
-    """Views of one checkpoint, each with one render."""
+    """Views of one checkpoint, each with one render.
+
+    It may have an attribute `found`: entries of the record's provenance that are known only after rendering.
+    """
 
     @property
     def id(self) -> ResultId:
@@ -79,7 +82,9 @@ class Trainer(Protocol):
     """Opens the runs of a tool that trains: an object, or a module, found by an entry point of `nvs_eval.sources`.
 
     For `--watch` it also has `saved_steps(path, *, trust)`, which returns the steps of the checkpoints of a run that
-    are whole, in ascending order, and whether training has written its last one.
+    are whole, in ascending order, and whether training has written its last one. Optional, too: `OPTIONS` names the
+    options of `nvs_eval.evaluation.options.SplatOptions` that `open_run` also takes; `EXPECTED` says what `knows` looks
+    for, and `SUFFIXES` the suffixes of files for which the error of `open_run` explains best why they are no run.
     """
 
     def knows(self, path: Path) -> bool:
@@ -99,6 +104,7 @@ class Trainer(Protocol):
         eval_num_rays_per_chunk: int | None,
         trust: bool,
         warn: Callable[[str], None],
+        **own: Any,
     ) -> Sequence[Checkpoint]:
         """Return the chosen checkpoints in the order of their steps; each holds its model only while it renders.
 

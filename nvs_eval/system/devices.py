@@ -71,6 +71,18 @@ def _address_space_left() -> int | None:
     return None if limit == resource.RLIM_INFINITY else max(0, limit - psutil.Process().memory_info().vms)
 
 
+def peak_memory(device: torch.device) -> int | None:
+    """Return the peak memory of a GPU since its statistics were reset, or on a CPU of the process; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows does not have this module.
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def give_back_memory(device: torch.device) -> None:
     """Return this process's unused memory to the system, so that it counts as free (CPU only)."""
     if device.type == "cpu" and sys.platform == "linux":

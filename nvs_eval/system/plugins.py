@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def entry_names(group: str) -> list[str]:
 def find_plugin(group: str, path: Path, *, kind: str) -> Any:
     """Load the plugin of a group whose `knows(path)` returns True.
 
-    If no plugin knows the path and only one is installed, it is returned, because its error explains what it reads.
+    If no plugin knows the path and only one is installed, or one has its suffix among its `SUFFIXES`, it is returned,
+    because its error explains what it reads. Otherwise, the error says what they look for (their `EXPECTED`).
 
     Args:
         group: name of the group of entry points.
@@ -43,12 +45,26 @@ def find_plugin(group: str, path: Path, *, kind: str) -> Any:
             errors.append(InputError(f"The {kind} {quoted(name)} cannot say whether it knows {path}: {quoted(error)}"))
     if not knowing and errors:
         raise errors[0]
-    if not knowing and len(plugins) == 1:
-        knowing = list(plugins)
+    if not knowing:
+        named = [name for name, plugin in plugins.items() if path.suffix.lower() in getattr(plugin, "SUFFIXES", ())]
+        knowing = named[:1] or (list(plugins) if len(plugins) == 1 else [])
+    expected = [words for plugin in plugins.values() if (words := getattr(plugin, "EXPECTED", ""))]
+    if not knowing and expected:
+        state = "is none of these" if path.exists() else "does not exist"
+        raise InputError(f"Pass {', or '.join(expected)}. {path} {state}.")
     if len(knowing) != 1:
         those = f"{' and '.join(knowing)} all read it" if knowing else f"installed: {', '.join(plugins) or 'none'}"
         raise InputError(f"Exactly one installed {kind} must know {path}; {those}.")
     return plugins[knowing[0]]
+
+
+def is_known(group: str, path: Path) -> bool:
+    """Return whether a plugin of a group knows a path. Plugins that cannot be loaded do not."""
+    for name in entry_names(group):
+        with suppress(Exception):
+            if load_entry(group, name, kind="plugin").knows(path):
+                return True
+    return False
 
 
 def load_entry(group: str, name: str, *, kind: str, others: Iterable[str] = ()) -> Any:

@@ -45,6 +45,10 @@ _NAMED = re.compile(r"!!python/(?:name|object|object/apply):([\w.]+)\.\w+")
 _HOOK = "nvs_eval_nerfstudio.hook.Instrumented"
 
 
+EXPECTED = "the config.yml of a nerfstudio run"
+SUFFIXES = (".yml", ".yaml")
+
+
 def knows(path: Path) -> bool:
     """Return whether a path is a file that begins as `yaml.dump` writes a configuration."""
     try:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nvs_eval.diagnostics.inspection import DataView, RunData
 from nvs_eval_nerfstudio.admitted import reading
-from nvs_eval_nerfstudio.config import knows, load_config
+from nvs_eval_nerfstudio.config import EXPECTED, SUFFIXES, knows, load_config
 
 if TYPE_CHECKING:
     from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
-__all__ = ["inspect_run", "knows"]
+__all__ = ["EXPECTED", "SUFFIXES", "inspect_run", "knows"]
 
 _NEVER_DOWNSCALED = 1600
 """Longer side, in pixels, up to which nerfstudio does not downscale images by default."""

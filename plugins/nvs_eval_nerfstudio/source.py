@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,9 +17,10 @@ from nvs_eval.records.result_id import ResultId, selection_of
 from nvs_eval.sources.masks import Masks
 from nvs_eval.sources.matching import choose_views
 from nvs_eval.sources.views import FailedView, View
+from nvs_eval.system.devices import peak_memory
 from nvs_eval_nerfstudio.admitted import reading
 from nvs_eval_nerfstudio.checkpoints import Checkpoint, chosen_checkpoints, is_whole, load_checkpoint, saved_checkpoints
-from nvs_eval_nerfstudio.config import knows, load_config
+from nvs_eval_nerfstudio.config import EXPECTED, SUFFIXES, knows, load_config
 from nvs_eval_nerfstudio.downloads import downloads_explained
 from nvs_eval_nerfstudio.hook import original_target
 from nvs_eval_nerfstudio.loading import load_into
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
-__all__ = ["NerfstudioCheckpoint", "knows", "open_run", "saved_steps"]
+__all__ = ["EXPECTED", "SUFFIXES", "NerfstudioCheckpoint", "knows", "open_run", "saved_steps"]
 
 
 def open_run(
@@ -290,7 +290,7 @@ class NerfstudioCheckpoint:
                     pipeline.model, camera, batch, name=name, device=device, timed=index > 0, warn=self.run.warn_once
                 )
             yield view
-        self.peak_memory_bytes = _peak_memory(device)
+        self.peak_memory_bytes = peak_memory(device)
 
     def _load(self) -> Pipeline:
         pipeline = self.run.pipeline()
@@ -300,15 +300,3 @@ class NerfstudioCheckpoint:
                 "nvs-eval does not."
             )
         return pipeline.eval()
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    """Return the peak memory of the GPU during rendering, or on a CPU of the process so far; None if unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows does not have this module.
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -19,14 +19,14 @@ DOUBTFUL, INFORMATION = "!", "·"
 class Inspect:
     """Report which views are held out, and problems that may invalidate numbers.
 
-    For a trained run: the held-out views and the rule that selects them; held-out views that were trained on;
+    For a trained run or a splat: the held-out views and the rule that selects them; views that were also trained on;
     duplicates; JPEG, alpha and sizes. For a record: the same as far as it is recorded, whether the scored files have
     changed, and renders that are paired with the wrong reference, mirrored, turned or with red and blue swapped.
     Nothing is rendered or scored. `!` may invalidate the numbers; `·` is information.
     """
 
-    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|RECORD [...]")]
-    """The config.yml of nerfstudio runs, or records."""
+    paths: Annotated[Positional[tuple[Path, ...]], arg(metavar="CONFIG|SPLAT|RECORD [...]")]
+    """The config.yml of nerfstudio runs, splats (a model's folder or .ply), or records."""
     data: Path | None = None
     """Folder of the data, if it was moved (default: where the runs recorded it)."""
     trust: bool = False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
 
 from nvs_eval.cli.options import ScoringCommand, callbacks, say_report
 from nvs_eval.errors import InputError
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(RunOptions, ScoringCommand):
-    """Render and score the held-out views of trained nerfstudio checkpoints."""
+    """Render and score the held-out views of trained nerfstudio checkpoints and of splats."""
 
+    load_config: Annotated[tuple[Path, ...], arg(aliases=["--load-splat"])]
+    """The config.yml of nerfstudio runs, or splats: folders of models, .ply files or checkpoints."""
     output_dir: Path = RESULTS
     """Folder of records and renders."""
     watch: bool = False

@@ -12,10 +12,11 @@ from nvs_eval.diagnostics.inspection.record import inspect_record
 from nvs_eval.diagnostics.inspection.run import RunData, inspect_run
 from nvs_eval.errors import InputError
 from nvs_eval.records.record import LINES
-from nvs_eval.system.plugins import find_plugin
+from nvs_eval.system.plugins import find_plugin, is_known
 
 _RECORD = ".json"
-_RULE = "Pass the config.yml of a run, or a record (.json)."
+_RULE = "Pass the config.yml of a run, a splat, or a record (.json)."
+_GROUP = "nvs_eval.inspectors"
 
 
 class Inspector(Protocol):
@@ -45,7 +46,7 @@ def inspect(
     """Report on the references of trained runs and records.
 
     Args:
-        files: config.yml files of nerfstudio runs, and records.
+        files: config.yml files of nerfstudio runs, splats, and records.
         data: new location of the runs' data (default: the location that they recorded).
         trust: whether the user trusts the authors of the runs, so that their files may run code.
 
@@ -56,7 +57,7 @@ def inspect(
     if not paths:
         raise InputError(f"Nothing to inspect. {_RULE}")
     if data is not None and all(path.suffix.lower() == _RECORD for path in paths):
-        raise InputError("--data (`data` in Python) is only for the config.yml of a run. Got only records.")
+        raise InputError("--data (`data` in Python) is only for a run or a splat. Got only records.")
     return [_inspect(path, data, trust) for path in paths]
 
 
@@ -66,11 +67,11 @@ def find_inspector(path: Path) -> Inspector:
     Raises:
         InputError: no plugin knows the run, several do, or the plugin cannot be loaded.
     """
-    return find_plugin("nvs_eval.inspectors", path, kind="inspector")
+    return find_plugin(_GROUP, path, kind="inspector")
 
 
 def _inspect(path: Path, data: Path | None, trust: bool) -> Inspection:
-    if path.is_dir():
+    if path.is_dir() and not is_known(_GROUP, path):
         config = path / "config.yml"
         raise InputError(f"{_RULE} {path} is a folder.{f' Use {config}.' if config.is_file() else ''}")
     if not path.exists():

@@ -12,7 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from statistics import fmean
 
+from nvs_eval.diagnostics.inspection.export import CAUSE, EXPORT, REPRODUCES, verdict
 from nvs_eval.diagnostics.inspection.findings import (
     LOSSY,
     Finding,
@@ -167,6 +169,15 @@ def _duplicates(inspected: InspectedRecord) -> Iterator[Finding]:
     return findings_on(copies, "Views with the same image count more than once in every mean: {names}.", doubtful=True)
 
 
+def _export(inspected: InspectedRecord) -> Iterator[Finding]:
+    """State whether the file of a splat is the model that its tool rendered."""
+    values = [row.own[EXPORT] for row in inspected.record.views if row.own and EXPORT in row.own]
+    if values:
+        cause = inspected.record.provenance.get(CAUSE)
+        text = verdict(values, cause if isinstance(cause, str) else "")
+        yield Finding(f"{text[0].upper()}{text[1:]}.", doubtful=fmean(values) < REPRODUCES)
+
+
 def _unused_masks(inspected: InspectedRecord) -> Iterator[Finding]:
     masks = inspected.record.provenance.get("masks_not_used")
     if isinstance(masks, str):
@@ -277,6 +288,7 @@ def _kept_files(inspected: InspectedRecord) -> Iterator[Finding]:
 
 WARNINGS = (
     _split,
+    _export,
     _duplicates,
     _unused_masks,
     _skipped,

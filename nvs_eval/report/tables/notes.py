@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from nvs_eval.errors import counted, listed, some
 from nvs_eval.metrics.registry import about_of
+from nvs_eval.records.comparable import rasteriser_of
 from nvs_eval.records.groups import last_steps
 from nvs_eval.records.joint import Joint
 from nvs_eval.records.record import MetricInfo, Record
@@ -32,6 +33,7 @@ def notes_of(block: Block, rows: Sequence[Row], metrics: Sequence[str]) -> Itera
         yield from _missing_notes(block, rows, metrics)
     yield from left_out_notes(records)
     yield from infinite_notes(records, metrics)
+    yield from _rasteriser_notes(rows, block.scenes)
     yield from _mask_notes(records)
     yield from _step_notes(block, rows)
     for row in rows:
@@ -133,6 +135,18 @@ def _left_out(record: Record) -> str:
     noun = "selected view" if record.selection and not record.left_out else "view"
     which = f"{count} of {counted(total, noun)}" if parts else f"only {counted(count, noun)}"
     return "; ".join([which, *parts])
+
+
+def _rasteriser_notes(rows: Sequence[Row], scenes: Sequence[str]) -> Iterator[str]:
+    """State the rasteriser of splats, with the names of the rows if not all have the same."""
+    names_of: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for record in row.records_of(scenes):
+            if signature := rasteriser_of(record):
+                names_of.setdefault(signature, {})[row.name] = None
+    for signature, names in names_of.items():
+        whose = "" if len(names) == len({row.name for row in rows}) else f"{', '.join(names)}: "
+        yield f"{whose}{signature}"
 
 
 def _mask_notes(records: Sequence[Record]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from nvs_eval.errors import unknown_name
+from nvs_eval.records.comparable import convention_of
 from nvs_eval.records.groups import Contender, by_protocol, last_steps
 from nvs_eval.records.record import Record
 from nvs_eval.report.tables.blocks import Block, blocks, check_metrics, of_suite
@@ -239,14 +240,23 @@ def _table(
 
 
 def _identity_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
-    """Return the columns of method, run and step, as far as any row has them."""
+    """Return the columns of method, run and step, as far as any row has them, and of rasterisers if they differ."""
     methods = [Cell(printable(row.method), row.method, mark=block.mark(row)) for row in rows]
     runs = [text_column("run", [row.run or "" for row in rows])] if any(row.run for row in rows) else []
     return [
         Column("method", numeric=False, cells=methods),
         *runs,
         *step_columns([row.step_name if row.step is None else row.step for row in rows]),
+        *_rasteriser_columns(block, rows),
     ]
+
+
+def _rasteriser_columns(block: Block, rows: Sequence[Row]) -> list[Column]:
+    """Return the column of conventions of rasterising, in a list; an empty list if the rows have at most one."""
+    of_rows = [{c: None for r in row.records_of(block.scenes) if (c := convention_of(r))} for row in rows]
+    if len({convention for conventions in of_rows for convention in conventions}) < 2:
+        return []
+    return [text_column("rasteriser", [", ".join(conventions) for conventions in of_rows])]
 
 
 def _mean_cell(block: Block, row: Row, scenes: Sequence[str], metric: str) -> Cell:

@@ -130,7 +130,7 @@ class Scene:
     def sizing(self) -> str:
         """The rule of the size of references, in words."""
         if self._resolution is None:
-            return f"the images of {self.images} as they are"
+            return f"the images of {self.images}/ as they are"
         if self._resolution == -1:
             return "images wider than 1600 pixels are reduced to this width (-r -1)"
         return f"images are resized by -r {self._resolution}"

@@ -80,7 +80,7 @@ def of_interval(hold: int | None, trained: int | None, folder: Path | None) -> R
         return _of_list(listed)
     if trained is not None:
         return every(trained, " (as the files of the model say)")
-    return every(DEFAULT_HOLD, " (assumed: the file of the model does not say it)", assumed=True)
+    return every(DEFAULT_HOLD, assumed=True)
 
 
 def _of_list(path: Path) -> Rule:
