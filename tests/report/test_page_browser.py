@@ -306,6 +306,17 @@ def test_a_phone_pans_by_touch(visit: Callable[..., Any]) -> None:
     assert at_address(tab, "z=24")
 
 
+def test_strips_of_many_methods_have_the_numbers_of_the_legend(browser: Any, tmp_path: Path) -> None:
+    tab = browser.new_page()
+    tab.goto(write_page(tmp_path, [f"method {k}" for k in range(7)], ["0001", "0002"]).as_uri())
+    strips = tab.locator(".plot", has_text="of all views").locator("svg text:not(.title)")
+    strips.first.wait_for(state="attached")
+    assert strips.all_text_contents()[-7:] == ["1", "2", "3", "4", "5", "6", "7"]
+    legend = tab.locator(".legend li").all_inner_texts()
+    assert legend == [f"{k + 1} method {k}" for k in range(7)]
+    tab.close()
+
+
 # --- Both pages ---
 
 
