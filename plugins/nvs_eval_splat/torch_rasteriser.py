@@ -1,7 +1,8 @@
 """The rasteriser in torch: any convention, differentiable, for small models.
 
-Each tile looks at every Gaussian, and keeps all pairs of a pixel and a Gaussian of the tile for the gradient. Gradients
-are those of the definition: decisions (which Gaussians, which order, where a pixel stops) have none.
+The tiles of a row are computed together, each with as many Gaussians as the fullest of them, and all pairs of a pixel
+and a Gaussian are kept for the gradient. Gradients are those of the definition: decisions (which Gaussians, which
+order, where a pixel stops) have none.
 """
 
 from __future__ import annotations
@@ -77,15 +78,10 @@ def rasterise_tensors(
     flat = _flatten(parameters, camera, convention)
     behind = parameters.means.new_tensor(tuple(background))
     rows = []
-    for top in range(0, camera.height, TILE):
-        in_row = flat.part((flat.rects[:, 1] <= top // TILE) & (top // TILE < flat.rects[:, 3]))
-        tiles = []
-        for left in range(0, camera.width, TILE):
-            in_tile = (in_row.rects[:, 0] <= left // TILE) & (left // TILE < in_row.rects[:, 2])
-            size = (min(TILE, camera.height - top), min(TILE, camera.width - left))
-            tiles.append(_blend(in_row.part(in_tile), (top, left), size, convention))
-        rows.append(torch.cat(tiles, dim=1))
-    image = torch.cat(rows)
+    for row in range(math.ceil(camera.height / TILE)):
+        in_row = flat.part((flat.rects[:, 1] <= row) & (row < flat.rects[:, 3]))
+        rows.append(_blend(in_row, row, math.ceil(camera.width / TILE), convention))
+    image = torch.cat(rows)[: camera.height, : camera.width]
     rgb, light = image[..., :3], image[..., 3:]
     return rgb + light * behind, 1 - light[..., 0]
 
@@ -108,7 +104,8 @@ def _flatten(parameters: Parameters, camera: Pinhole, convention: Convention) ->
         # The clamp keeps the gradient of the root finite.
         opacities = opacities * (before / det).clamp(min=max(convention.compensation_floor**2, 1e-30)).sqrt()
     steps = torch.stack([(c / det).sqrt(), c.rsqrt()], dim=-1)
-    rects = _rects(centres.detach(), (a.detach(), c.detach(), det.detach()), camera, convention)
+    moments = (a.detach(), c.detach(), det.detach(), opacities.detach())
+    rects = _rects(centres.detach(), moments, camera, convention)
     return _Flat(centres, b / c, steps, _colours(chosen, camera), opacities, rects)
 
 
@@ -157,46 +154,68 @@ def _colours(parameters: Parameters, camera: Pinhole) -> Tensor:
     return colour.clamp(min=0)
 
 
-def _rects(centres: Tensor, moments: tuple[Tensor, Tensor, Tensor], camera: Pinhole, convention: Convention) -> Tensor:
-    """Return the tiles of each Gaussian as first column, first row, end of columns and end of rows, [N, 4]."""
-    a, c, det = moments
-    if convention.extent_sigmas is None:
-        # Alpha is below 1/255 beyond this distance, even if the opacity is 1.
-        radii = torch.stack([a, c], dim=-1).sqrt() * math.sqrt(-2 * math.log(convention.alpha_min)) + 1
-    else:
+def _rects(centres: Tensor, moments: tuple[Tensor, ...], camera: Pinhole, convention: Convention) -> Tensor:
+    """Return the tiles of each Gaussian as first column, first row, end of columns and end of rows, [N, 4].
+
+    Args:
+        centres: centres on the image.
+        moments: variances along x and y, determinant and opacity.
+        camera: camera of the view.
+        convention: convention of the rasteriser.
+    """
+    a, c, det, opacities = moments
+    size = centres.new_tensor((camera.width, camera.height))
+    tiles = (size / TILE).ceil()
+    # Alpha is too small beyond this box, with a margin for rounding.
+    limit = 2 * (opacities / convention.alpha_min).clamp(min=1).log()
+    reach = (limit[:, None] * torch.stack([a, c], dim=-1)).sqrt() + 1
+    low, high = ((centres - reach) / TILE).floor(), ((centres + reach) / TILE).ceil()
+    if convention.extent_sigmas is not None:
         middle = (a + c) / 2
         longest = middle + (middle * middle - det).clamp(min=convention.variance_floor).sqrt()
-        radii = (convention.extent_sigmas * longest.sqrt()).ceil()[:, None].expand(-1, 2)
-    size = centres.new_tensor((camera.width, camera.height))
-    shift = 0.5 if convention.tiles_from == "pixel-index" else 0.0
-    low, high = (centres - shift - radii) / TILE, (centres - shift + radii) / TILE
-    high = ((high * TILE + TILE - 1) / TILE).floor() if shift else high.ceil()
-    missed = ((centres + radii <= 0) | (centres - radii >= size)) if not shift else torch.zeros_like(low).bool()
-    tiles = (size / TILE).ceil()
-    low, high = low.floor().clamp(min=0).minimum(tiles), high.clamp(min=0).minimum(tiles)
-    return torch.cat([low, torch.where(missed, low, high)], dim=-1).long()
+        radii = (convention.extent_sigmas * longest.sqrt()).ceil()[:, None]
+        shift = 0.5 if convention.tiles_from == "pixel-index" else 0.0
+        first, end = (centres - shift - radii) / TILE, (centres - shift + radii) / TILE
+        end = ((end * TILE + TILE - 1) / TILE).floor() if shift else end.ceil()
+        missed = ((centres + radii <= 0) | (centres - radii >= size)) if not shift else torch.zeros_like(first).bool()
+        low, high = low.maximum(first.floor()), torch.where(missed, -1, high.minimum(end))
+    low, high = low.clamp(min=0).minimum(tiles), high.clamp(min=0).minimum(tiles)
+    return torch.cat([low, high], dim=-1).long()
 
 
-def _blend(flat: _Flat, corner: tuple[int, int], size: tuple[int, int], convention: Convention) -> Tensor:
-    """Return RGB without background, and the transmittance, of a tile, [height, width, 4]."""
-    (top, left), (height, width) = corner, size
+def _blend(flat: _Flat, row: int, columns: int, convention: Convention) -> Tensor:
+    """Return RGB without background, and the transmittance, of a row of tiles, [TILE, columns * TILE, 4]."""
     floating = {"dtype": flat.centres.dtype, "device": flat.centres.device}
-    x = torch.arange(left, left + width, **floating) + 0.5
-    y = torch.arange(top, top + height, **floating) + 0.5
-    dx = x[None, None, :] - flat.centres[:, 0, None, None]
-    dy = y[None, :, None] - flat.centres[:, 1, None, None]
-    along = flat.steps[:, 0, None, None] * (dx - flat.slopes[:, None, None] * dy)
-    across = flat.steps[:, 1, None, None] * dy
-    alpha = flat.opacities[:, None, None] * torch.exp(-0.5 * (along * along + across * across))
+    members, are_members = _lists(flat.rects, columns)
+    inside = torch.arange(TILE, **floating) + 0.5
+    x = torch.arange(0, columns * TILE, TILE, **floating)[:, None] + inside
+    centres = flat.centres[members][..., None, None, :]
+    dx, dy = x[None, :, None, :] - centres[..., 0], row * TILE + inside[:, None] - centres[..., 1]
+    slopes, steps = flat.slopes[members][..., None, None], flat.steps[members][..., None, None, :]
+    along, across = steps[..., 0] * (dx - slopes * dy), steps[..., 1] * dy
+    opacities = torch.where(are_members, flat.opacities[members], 0)[..., None, None]
+    alpha = opacities * torch.exp(-0.5 * (along * along + across * across))
     least, most, stop = (_single(getattr(convention, name)) for name in ("alpha_min", "alpha_max", "stop"))
-    alpha = torch.where(alpha < least, 0, alpha.clamp(max=most)).reshape(len(alpha), height * width)
+    alpha = torch.where(alpha < least, 0, alpha.clamp(max=most)).flatten(start_dim=2)
     after = torch.cumprod(1 - alpha, dim=0)
-    before = torch.cat([torch.ones_like(after[:1]), after[:-1]]) if len(after) else after
+    before = torch.cat([torch.ones_like(after[:1]), after[:-1]])
     drawn = after > stop if convention.stop_includes else after >= stop
     weights = torch.where(drawn, alpha * before, 0)
     # The transmittance is that behind the last Gaussian that is drawn.
-    light = torch.where(drawn, 1 - alpha, 1).prod(dim=0) if len(after) else torch.ones(height * width, **floating)
-    return torch.cat([weights.T @ flat.colours, light[:, None]], dim=1).reshape(height, width, 4)
+    light = torch.where(drawn, 1 - alpha, 1).prod(dim=0)
+    rgb = torch.einsum("kcp,kcr->cpr", weights, flat.colours[members])
+    tiles = torch.cat([rgb, light[..., None]], dim=-1).unflatten(1, (TILE, TILE))
+    return tiles.transpose(0, 1).flatten(start_dim=1, end_dim=2)
+
+
+def _lists(rects: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    """Return the Gaussians of each tile of a row from front to back, and which of them are not filler, [K, columns]."""
+    tiles = torch.arange(columns, device=rects.device)
+    hits = (rects[:, :1] <= tiles) & (tiles < rects[:, 2:3])
+    counts = hits.sum(dim=0)
+    fullest = int(counts.max()) if len(rects) else 0
+    members = (~hits).to(torch.uint8).argsort(dim=0, stable=True)[:fullest]
+    return members, torch.arange(fullest, device=rects.device)[:, None] < counts
 
 
 def _single(value: float) -> float:
