@@ -156,7 +156,7 @@ def fit(photographs: Sequence[Photograph], count: int, steps: int) -> dict[str, 
         one = photographs[int(torch.randint(len(photographs), ()))]
         camera, target = reduced(one, factor)
         rgb, _ = rasterise_tensors(activated(splats), camera, INRIA, background=BLACK)
-        # What no view needs fades, and is moved.
+        # Gaussians that no view needs fade, and are moved.
         faint = 0.005 * splats["opacities"].sigmoid().mean() + 0.005 * (splats["scales"].exp() / extent).mean()
         loss = (rgb - target).abs().mean() + faint
         adam.zero_grad()

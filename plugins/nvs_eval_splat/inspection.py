@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from nvs_eval.diagnostics.inspection import DataView, RunData
 from nvs_eval_splat.cameras.camera import Photograph
 from nvs_eval_splat.cameras.find import open_scene
@@ -33,7 +35,8 @@ def inspect_run(path: Path, *, data: Path | None, trust: bool = False) -> RunDat
     """
     model = open_model(path)
     scene = open_scene(model, data=data, hold=None, images=None)
-    settings = settings_of(model, convention="auto", background=None, antialiased=False)
+    cpu = torch.device("cpu")
+    settings = settings_of(model, convention="auto", background=None, antialiased=False, device=cpu)
     shots = scene.shots("test", settings.background) if scene.photographs.get("test") else []
     rule = f"{scene.rule.words}{'; all of them were trained on' if scene.rule.trained_on else ''}"
     return RunData(

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nvs_eval_splat.choice import rasteriser_for
 from nvs_eval_splat.gaussians import Gaussians
 from nvs_eval_splat.pinhole import Pinhole
-from nvs_eval_splat.rasterise import rasterise
 from nvs_eval_splat.settings import Settings
 
 
@@ -39,15 +39,14 @@ def render(
     Args:
         gaussians: the model.
         camera: camera of the view.
-        settings: convention and background.
+        settings: convention, background and device.
         background: another background (default: that of the settings).
 
     Raises:
         ResourceError: the rasteriser is not installed.
     """
+    draw = rasteriser_for(settings.device, settings.convention).draw
     start = perf_counter()
-    rgb, alpha = rasterise(
-        gaussians, camera, settings.convention, background=settings.background if background is None else background
-    )
+    rgb, alpha = draw(gaussians, camera, background=settings.background if background is None else background)
     seconds = perf_counter() - start
     return Rendered(torch.from_numpy(rgb).clamp_(0, 1), torch.from_numpy(alpha), seconds)

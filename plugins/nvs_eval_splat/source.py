@@ -21,6 +21,7 @@ from nvs_eval.system.hashes import remembered_sha256
 from nvs_eval_splat.cameras.find import open_scene
 from nvs_eval_splat.cameras.frames import DATA_FRAME
 from nvs_eval_splat.cameras.scene import Scene, Shot
+from nvs_eval_splat.choice import rasteriser_for
 from nvs_eval_splat.frame_check import fitting_frame
 from nvs_eval_splat.models.find import EXPECTED, knows, open_model
 from nvs_eval_splat.models.model import Model
@@ -83,7 +84,7 @@ def open_run(
     if eval_num_rays_per_chunk is not None:
         raise InputError("`--eval-num-rays-per-chunk` does not apply to splats, which have no rays. Remove it.")
     model = open_model(path)
-    settings = settings_of(model, convention=convention, background=background, antialiased=antialiased)
+    settings = settings_of(model, convention=convention, background=background, antialiased=antialiased, device=device)
     scene = open_scene(model, data=data, hold=hold, images=images)
     shots = scene.shots(split, settings.background)
     all_names = [shot.name for shot in shots]
@@ -244,8 +245,9 @@ class SplatCheckpoint:
         gaussians, dropped = activated(parameters, f"{self.files[0]}")
         if dropped:
             run.warn(f"{self.files[0]}: {counted(dropped, 'Gaussian')} with NaN or infinite parameters not drawn.")
+        rasteriser = rasteriser_for(run.device, run.settings.convention, notify=run.warn)
         frame = fitting_frame(parameters, gaussians, run.scene, run.settings, frame=run.frame, warn=run.warn)
-        self.found.update({"gaussians": gaussians.count, "frame": frame.words})
+        self.found.update({"gaussians": gaussians.count, "frame": frame.words, "rendered_by": rasteriser.name})
         tools = self._tools_renders()
         distances: dict[str, float] = {}
         for place, shot in enumerate(shot for shot in run.shots if shot.name in names):

@@ -94,7 +94,8 @@ def test_the_wheel_has_its_entry_points(archives: Archives) -> None:
     points.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
     points.read_string(text_in(archives.wheel, "entry_points.txt"))
     assert dict(points["console_scripts"]) == {"nvs-eval": "nvs_eval.cli:main"}
-    assert dict(points["nvs_eval.sources"]) == {"nerfstudio": "nvs_eval_nerfstudio.source"}
+    sources = {"nerfstudio": "nvs_eval_nerfstudio.source", "splat": "nvs_eval_splat.source"}
+    assert dict(points["nvs_eval.sources"]) == sources
     assert set(points["nerfstudio.method_configs"]) == {"nerfacto-nvs", "splatfacto-nvs"}
     names = names_in(archives.wheel)
     for section in points.sections():
