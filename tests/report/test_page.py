@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,6 +25,7 @@ from support.scenes import files_below, float_image, image, write_images
 
 import nvs_eval
 from nvs_eval.errors import InputError, InputWarning, ResourceError
+from nvs_eval.records.causes import Causes, ViewCauses, sha256_of_result, write_causes
 from nvs_eval.records.record import Record, record_file, write_record
 from nvs_eval.report.page import folder as folders
 from nvs_eval.report.page.folder import PageFiles
@@ -86,6 +88,25 @@ def test_a_page_has_the_pixels_scores_and_tables_of_the_records(scene: Callable[
         assert pixels(data(Path("page"), made["files"][f"{view['renders'][0]}-{view['reference']}"])).shape == size
     listed = Path("page/nvs-eval-page.txt").read_text().splitlines()[1:]
     assert sorted(listed) == files_below(Path("page"))
+
+
+def test_the_causes_beside_a_record_are_shown(scene: Callable[..., list[Record]]) -> None:
+    scored, _ = scene()
+    file = record_file(scored, Path("out"))
+    views = {"0001": ViewCauses(psnr=20.0, mse=0.01, words=["1.0 dB is blur."]), "9": ViewCauses(psnr=20.0, mse=0.01)}
+    found = Causes(1, sha256_of_result(scored), views, words=["0.5 dB is <b>exposure</b>."])
+    causes = write_causes(file, found)
+    nvs_eval.page("out", output="page")
+    ours, theirs = (column["causes"] for column in data(Path("page"))["columns"])
+    assert ours == {"words": ["0.5 dB is <b>exposure</b>."], "views": {"0001": {"words": ["1.0 dB is blur."]}}}
+    assert theirs is None
+    causes.write_text("{")
+    nvs_eval.page("out", output="other")
+    (damaged,) = data(Path("other"))["columns"][0]["causes"]["words"]
+    assert damaged.startswith(f"{causes} is damaged: ") and "Remove it and run `nvs-eval diagnose` again." in damaged
+    write_causes(file, msgspec.structs.replace(found, record_sha256="0" * 64))
+    nvs_eval.page("out", output="last")
+    assert data(Path("last"))["columns"][0]["causes"] is None
 
 
 def test_values_that_are_no_levels_keep_all_bits(scene: Callable[..., list[Record]]) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nvs_eval.errors import printable
+from nvs_eval.errors import InputError, printable
 from nvs_eval.metrics.registry import label_of
+from nvs_eval.records.causes import read_causes
 from nvs_eval.records.record import Record
 from nvs_eval.report.page.groups import Column, SceneGroup
 from nvs_eval.report.tables.columns import COUNTS
@@ -73,6 +74,7 @@ def scene_data(
         words: sentences of each comparison, by fingerprint and pair of columns.
         folder: folder of the page, to which the paths of the records are relative.
     """
+    names = _distinct(views)
     return {
         "name": printable(scene.name),
         "split": printable(scene.split),
@@ -87,8 +89,8 @@ def scene_data(
             }
             for fingerprint, records in scene.protocols.items()
         ],
-        "columns": [_column(column, folder) for column in scene.columns],
-        "views": [_view(scene, name, shown, pictures) for name, shown in _distinct(views).items()],
+        "columns": [_column(column, folder, names) for column in scene.columns],
+        "views": [_view(scene, name, shown, pictures) for name, shown in names.items()],
         "images": pictures.images,
         "maps": pictures.maps,
         "messages": list(pictures.messages),
@@ -132,7 +134,7 @@ def _key(method: object, run: object, step: object) -> tuple[str, str, str]:
     return str(method), "" if run is None else str(run), "" if step is None else str(step)
 
 
-def _column(column: Column, folder: Path) -> dict[str, Any]:
+def _column(column: Column, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
     records = [record for _, record in column.records]
     provenance = {key: _plain(value) for key, value in column.record.provenance.items() if key not in _LONG}
     return {
@@ -149,8 +151,25 @@ def _column(column: Column, folder: Path) -> dict[str, Any]:
         "provenance": provenance,
         "kept": column.record.provenance.get("kept_renders"),
         "record": printable(os.path.relpath(column.file, folder)),
-        "causes": None,
+        "causes": _causes(column, names),
     }
+
+
+def _causes(column: Column, names: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return what `diagnose` found for the first record that has a file of it, or why the file cannot be read."""
+    for file, record in column.records:
+        try:
+            causes = read_causes(file, record)
+        except InputError as error:
+            return {"words": [printable(str(error))], "views": {}}
+        if causes is not None:
+            views = {names[name]: _words(view.words) for name, view in causes.views.items() if name in names}
+            return {**_words(causes.words), "views": views}
+    return None
+
+
+def _words(sentences: Sequence[str]) -> dict[str, Any]:
+    return {"words": [printable(sentence) for sentence in sentences]}
 
 
 def _plain(value: Any) -> Any:
