@@ -212,11 +212,12 @@ def _states_table(file: SuiteFile, states: Mapping[Entry, str]) -> Table:
 # --- From the file to its entries -------------------------------------------------------------------------------------
 
 
-def open_suite(options: SuiteOptions) -> SuiteRun:
+def open_suite(options: SuiteOptions, *, here: bool = True) -> SuiteRun:
     """Read a suite file and check all of it. Opens no other file.
 
     Args:
         options: the file, and the part of it to evaluate.
+        here: whether this machine evaluates it, and must therefore have the devices.
 
     Raises:
         InputError: The file or one of its options is invalid.
@@ -233,7 +234,8 @@ def open_suite(options: SuiteOptions) -> SuiteRun:
             try:
                 trust = {"trust": options.trust} if method.command == "run" else {}
                 entry = make_entry(file, method, scene, {**changes, **trust})
-                find_device(entry.options.device)
+                if here:
+                    find_device(entry.options.device)
                 key = (entry.method, entry.options.protocol)  # Protocols are read once per method, not per scene.
                 protocols[key] = protocols[key] if key in protocols else checked_protocols(entry.options)
             except InputError as error:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from support.commands import Said
 from support.scenes import write_pngs
+
+from nvs_eval.evaluation.executors.claims import FOLDER, Claim
 
 SCENES = ("fox", "garden")
 METHODS = ("a", "b")
@@ -50,3 +60,33 @@ def normal_records(output_dir: Path) -> dict[str, Any]:
         record["provenance"] = {key: value for key, value in record["provenance"].items() if key not in _OF_A_RUN}
         records[file.relative_to(output_dir).as_posix()] = record
     return records
+
+
+@dataclass
+class Started:
+    """A command of a suite that runs in a process of its own."""
+
+    process: subprocess.Popen[str]
+
+    def claimed(self, output_dir: str, least: int = 1) -> Claim:
+        """Wait until so many cells are evaluated; return the claim of one."""
+        for _ in range(6000):
+            files = [*Path(output_dir, FOLDER).rglob("*.claim")]
+            if len(files) >= least:
+                with suppress(FileNotFoundError):
+                    return msgspec.json.decode(files[0].read_bytes(), type=Claim)
+            assert self.process.poll() is None, self.process.communicate()
+            time.sleep(0.01)
+        raise AssertionError("no cell is evaluated")
+
+    def end(self) -> Said:
+        """Wait for the end of the command."""
+        out, err = self.process.communicate(timeout=120)
+        return Said(self.process.returncode, out, err)
+
+
+def started(*options: str, **environment: str) -> Started:
+    """Start `nvs-eval suite suite.yaml` with options."""
+    command = [sys.executable, "-m", "nvs_eval", "suite", "suite.yaml", *options]
+    pipe = subprocess.PIPE
+    return Started(subprocess.Popen(command, text=True, env={**os.environ, **environment}, stdout=pipe, stderr=pipe))

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from nvs_eval.cli.options import EXIT_FAILED, LayoutOptions, WriteOptions, callbacks, say_report
 from nvs_eval.errors import InputError, printable
+from nvs_eval.evaluation.executors.options import ExecutorOptions
 from nvs_eval.evaluation.options import SuiteOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _REHEARSED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
+class SuiteCommand(SuiteOptions, ExecutorOptions, WriteOptions, LayoutOptions):
     """Evaluate all methods in a file on all of its scenes, skipping finished work."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
@@ -54,6 +55,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
             return put_status(self)
         # Repeating the command continues its work, and therefore replaces its tables.
         replace(self, overwrite=True).check_output()
+        self.check_executor()
         if self.output is not None and self.output.exists() and self.output.samefile(self.file):
             raise InputError(f"--output must not be the suite file. Got {self.output}. Name another file.")
         receipt = Receipt(self)
@@ -66,7 +68,7 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
         from nvs_eval.cli.console import say
         from nvs_eval.evaluation.suite import open_suite
 
-        suite = open_suite(self)
+        suite = open_suite(self, here=self.executor in (None, "local"))
         if suite.file.note:
             say(suite.file.note, style="yellow")
         self._rehearse(suite)
@@ -108,7 +110,14 @@ class SuiteCommand(SuiteOptions, WriteOptions, LayoutOptions):
 
         make_ready()
         _warn("Missing, ", suite.not_done({}), "; the others are evaluated")
-        result = suite.evaluate(callbacks(), new_claims(suite.output_dir))
+        if self.executor is None:
+            result = suite.evaluate(callbacks(), new_claims(suite.output_dir))
+        else:
+            from nvs_eval.cli.live import live_table
+            from nvs_eval.evaluation.executors.run import evaluate_spread
+
+            with live_table() as show:
+                result = evaluate_spread(suite, self, callbacks(), make_ready, show)
         try:
             if result.records:
                 self._put(suite.file, result.records)
