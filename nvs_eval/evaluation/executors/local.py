@@ -78,7 +78,7 @@ class LocalPool:
         return f"its worker, process {worker.process.pid}, {_ending(worker.process.exitcode)}."
 
     def close(self) -> None:
-        """Kill all processes. What they have written is whole."""
+        """Kill all processes. Their files are whole."""
         for worker in self._workers.values():
             worker.process.kill()
             worker.pipe.close()
