@@ -142,6 +142,7 @@ def test_another_half_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mask", ["fill", "bbox", "multiply"])
 def test_a_mask_that_is_not_applied_is_noticed(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "_masked", lambda prepared, mask, protocol: prepared)
+    monkeypatch.setattr(prepare_module, "_masked", lambda prepared, *_: prepared)
+    monkeypatch.setattr(prepare_module, "_boxed", lambda prepared, _: prepared)
     signatures = PROTOCOLS[mask].signatures
     assert set(changed(of_pixels(mask))) == {signatures[m] for m in ("psnr", "mae", "ssim", "ssim_uniform")}

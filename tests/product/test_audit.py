@@ -327,7 +327,6 @@ def test_audit_takes_either_folders_or_runs(refused: Callable[..., str], opener:
         (FOLDERS, ("--data", "moved")),
         (FOLDERS, ("--keep-renders", "all")),
         (FOLDERS, ("--steps", "all")),
-        (RUNS, ("--background", "white")),
         (RUNS, ("--reference", "garden/gt")),
     ],
     ids=lambda value: value[0],

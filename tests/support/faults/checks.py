@@ -172,7 +172,7 @@ class Trial:
     def _is_partial(self, name: str, done: Done) -> bool:
         """Return whether a command that could not do all writes such a file: an incomplete record, or a table of it."""
         file = self.work / name
-        if file.name.endswith("-incomplete"):
+        if file.name.endswith("-incomplete") or (file.suffix == ".failed" and ".suite" in file.parts):
             return done.code == 3
         if done.code != 3 or file.suffix != ".json":
             return done.code == 3 and file.suffix == ".csv" and file.read_text().endswith("\n")
